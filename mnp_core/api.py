@@ -1,0 +1,273 @@
+"""What plugins provide: descriptors that hooks register, and the Protocols behind them that do the work.
+
+A descriptor is data (a name, what it claims) with a factory; the factory is called when the thing is first needed, in
+the process that needs it. Names are lower case and unique among all loaded plugins.
+
+Everything an applier does happens on a thread that the core has put into the pod's network namespace and checked by
+device and inode: a plugin never enters a namespace itself, so rules on the host are out of its reach.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+import click
+from attrs import frozen
+
+from mnp_core.model import (
+    Attachment,
+    Delta,
+    GroupDelta,
+    Installed,
+    Link,
+    ObjectName,
+    Pod,
+    Policy,
+    Report,
+    RuleCounter,
+    Ruleset,
+    SandboxPolicy,
+)
+
+# --- interface discovery ----------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Discovery:
+    """What a discoverer says of one claimed attachment.
+
+    Attributes:
+        attachment: As it really is: addresses and MAC from the kernel, traits set. If the interface cannot be
+            policed, the claim as it came.
+        unenforceable: Empty, or why rules in the sandbox cannot police it (S64): reported, never silent.
+        mismatches: Where network-status and the kernel disagree, one sentence each; reported.
+    """
+
+    attachment: Attachment
+    unenforceable: str = ""
+    mismatches: tuple[str, ...] = ()
+
+
+class InterfaceDiscoverer(Protocol):
+    """Knows the kinds of attachment that some CNI types make."""
+
+    def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:
+        """Compare what network-status claims with what is in the sandbox.
+
+        Args:
+            claim: One attachment; its kind is one of the claimed CNI types.
+            links: Every interface in the pod's network namespace.
+
+        Must not raise for anything that links or claim contain; pure apart from reading sysfs.
+        """
+
+
+@frozen(kw_only=True)
+class InterfaceDiscovererSpec:
+    """Registers an `InterfaceDiscoverer`.
+
+    Attributes:
+        name: For settings and messages.
+        cni_types: The CNI plugin types that it claims (``type`` in a network configuration); the kind of an
+            attachment is one of them (S4). Two discoverers that claim the same type are an error.
+        factory: Makes the discoverer.
+    """
+
+    name: str
+    cni_types: frozenset[str]
+    factory: Callable[[], InterfaceDiscoverer]
+
+
+# --- policy rendering -------------------------------------------------------------------------------------------
+
+
+class PolicyRenderer(Protocol):
+    """Writes policy in one dialect. Pure: no I/O, same text for equal input in every process."""
+
+    def render(self, policy: SandboxPolicy) -> Ruleset:
+        """Write everything that is to be in force in one sandbox."""
+
+    def render_delta(self, delta: GroupDelta) -> Delta:
+        """Write a change of one group's membership, for every sandbox that uses the group."""
+
+
+@frozen(kw_only=True)
+class PolicyRendererSpec:
+    """Registers a `PolicyRenderer` for one dialect."""
+
+    name: str
+    dialect: str
+    factory: Callable[[], PolicyRenderer]
+
+
+# --- rule application -------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Support:
+    """What a probe found.
+
+    Attributes:
+        usable: Whether the applier works on this kernel.
+        rank: Among several that are usable the highest is taken; equal ranks are an error that asks for a setting.
+        detail: Why not, and what would help; or what was found.
+    """
+
+    usable: bool
+    rank: int = 0
+    detail: str = ""
+
+
+class RuleApplier(Protocol):
+    """The way of one dialect into the kernel. Every call but `probe` happens inside the sandbox.
+
+    Safe to be called on many threads at once, each in another sandbox. All raise `mnp_core.errors.ApplyError` with
+    the kernel's words if something is refused.
+    """
+
+    def probe(self) -> Support:
+        """Say whether this machine can do it, without changing anything. Never raises."""
+
+    def apply(self, ruleset: Ruleset) -> None:
+        """Replace everything of ours by the ruleset, in one atomic step; refused means unchanged (S60)."""
+
+    def update(self, delta: Delta) -> None:
+        """Change membership, in one atomic step. Refused if the sets are not there, or not as expected."""
+
+    def installed(self) -> Installed | None:
+        """Read what of ours is in force; None if nothing is."""
+
+    def generation(self) -> int:
+        """A number that differs whenever anything in this namespace's packet filter was changed (S63): cheap."""
+
+    def counters(self) -> Sequence[RuleCounter]:
+        """Read the counters of our rules."""
+
+    def remove(self) -> None:
+        """Take everything of ours away and nothing else; nothing there is no error."""
+
+
+@frozen(kw_only=True)
+class RuleApplierSpec:
+    """Registers a `RuleApplier` for one dialect."""
+
+    name: str
+    dialect: str
+    factory: Callable[[], RuleApplier]
+
+
+# --- sandboxes --------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Sandbox:
+    """A pod's network namespace: a path to open, and the identity of what must be found there (nsfs).
+
+    A path may come to mean another namespace (a reused pid, a re-created pod); device and inode tell.
+    """
+
+    path: str
+    device: int
+    inode: int
+
+
+class SandboxLocator(Protocol):
+    """Finds a pod's network namespace."""
+
+    def locate(self, pod: Pod) -> Sandbox:
+        """Find it.
+
+        Raises:
+            SandboxNotFoundError: Not there, or not yet.
+        """
+
+
+@frozen(kw_only=True)
+class SandboxLocatorSpec:
+    """Registers a `SandboxLocator`; the factory gets the settings that are meant for it."""
+
+    name: str
+    factory: Callable[[Mapping[str, str]], SandboxLocator]
+
+
+# --- policy kinds -----------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class PolicyKindSpec:
+    """Registers a kind of object that is read as a policy.
+
+    Attributes:
+        name: For settings and messages; by convention the plural.
+        group: API group, for example ``k8s.cni.cncf.io``.
+        versions: Served versions that are understood, preferred first.
+        kind: ``kind`` of the object.
+        plural: Name of the resource in the API.
+        parse: From the decoded object to the policy and what was wrong with it. It must not raise anything but
+            `mnp_core.errors.InputError`, which drops the object (S6).
+    """
+
+    name: str
+    group: str
+    versions: tuple[str, ...]
+    kind: str
+    plural: str
+    parse: Callable[[Mapping[str, object]], tuple[Policy, tuple[Report, ...]]]
+
+
+# --- commands and observers -------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class CommandSpec:
+    """Registers a subcommand of `mnp`."""
+
+    name: str
+    factory: Callable[[], click.Command]
+
+
+class Result(StrEnum):
+    """How an attempt to bring one sandbox up to date ended."""
+
+    APPLIED = "applied"  # written as a whole
+    UPDATED = "updated"  # membership only
+    UNCHANGED = "unchanged"  # already right, nothing written
+    REMOVED = "removed"
+    FAILED = "failed"  # what was in force still is
+
+
+@frozen(kw_only=True)
+class Outcome:
+    """What became of one sandbox in one pass.
+
+    Attributes:
+        pod: The pod.
+        result: See Result.
+        error: For a failure, what and what would help.
+        seconds: From the start of the attempt to its end.
+        drifted: Whether somebody had changed our rules (S63).
+    """
+
+    pod: ObjectName
+    result: Result
+    error: str = ""
+    seconds: float = 0.0
+    drifted: bool = False
+
+
+@frozen(kw_only=True)
+class Sync:
+    """The end of one pass over everything that a change affected."""
+
+    outcomes: tuple[Outcome, ...]
+    reports: tuple[Report, ...]
+    seconds: float
+
+
+@runtime_checkable
+class Named(Protocol):
+    """What every descriptor has."""
+
+    @property
+    def name(self) -> str:
+        """Unique among descriptors of its type."""

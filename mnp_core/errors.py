@@ -1,0 +1,51 @@
+"""The errors of the project, named by what the caller should do.
+
+    MnpError
+    ├── InputError           what a user gave is wrong: show it, it says what would be right
+    ├── UnsupportedError     this machine lacks something (root, a tool, a kernel feature): show it
+    ├── PluginError          a plugin is missing, broken or ambiguous
+    └── SandboxError         one pod's network namespace: the others are not concerned
+        ├── SandboxNotFoundError  not there (yet): try again later
+        └── ApplyError            the kernel refused; what was in force still is
+
+Failures of one item among many are values (`Report`, `Outcome`), not exceptions.
+"""
+
+
+class MnpError(Exception):
+    """Whatever this project raises on purpose. Its text names the object, the field and the remedy."""
+
+
+class InputError(MnpError):
+    """Something that a user wrote cannot be used.
+
+    Attributes:
+        where: The file, document or object, for example ``pods.yaml, document 3``.
+        field: The path of the field, for example ``spec.ingress[0].from``; empty if it is the whole.
+    """
+
+    def __init__(self, message: str, *, where: str = "", field: str = "") -> None:
+        self.where = where
+        self.field = field
+        place = ": ".join(part for part in (where, field) if part)
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class UnsupportedError(MnpError):
+    """This machine cannot do it: no root, a missing tool or library, a kernel feature that is absent."""
+
+
+class PluginError(MnpError):
+    """A plugin that is needed is missing, broken, or one of several that claim the same thing."""
+
+
+class SandboxError(MnpError):
+    """Something about one pod's network namespace; other pods are not concerned."""
+
+
+class SandboxNotFoundError(SandboxError):
+    """The pod's network namespace is not there, or not any more: worth another try later."""
+
+
+class ApplyError(SandboxError):
+    """The kernel refused a ruleset. What was in force before is still in force (S60)."""

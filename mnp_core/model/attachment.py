@@ -1,0 +1,45 @@
+"""A pod's interface on a network."""
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from mnp_core.model.address import Address
+from mnp_core.model.names import ObjectName
+
+UNKNOWN_KIND = ""
+"""The kind of an attachment whose network attachment definition is not there (any more)."""
+
+
+class Trait(StrEnum):
+    """What a backend may need to know of an attachment, whatever its kind is called."""
+
+    KERNEL_DEVICE = "kernel-device"  # an interface of the kernel, inside the sandbox
+    HOST_PORT = "host-port"  # a port on the host side that can be policed (veth peer, representor)
+    USERSPACE_DATAPATH = "userspace-datapath"  # DPDK and the like: packets pass the kernel by
+    NO_OWN_MAC = "no-own-mac"  # shares the MAC of its parent (ipvlan)
+
+
+@frozen(kw_only=True)
+class Attachment:
+    """One interface of one pod on one network.
+
+    Attributes:
+        pod: The pod.
+        network: The network attachment definition.
+        interface: Name in the pod's network namespace, safe to be put into rules (checked when parsed).
+        addresses: Its addresses, both families.
+        kind: A CNI type that a plugin claims, or UNKNOWN_KIND.
+        mac: Lower case, colon separated; may be empty.
+        traits: See Trait.
+        device: PCI address of the device behind it; may be empty.
+    """
+
+    pod: ObjectName
+    network: ObjectName
+    interface: str
+    addresses: tuple[Address, ...] = ()
+    kind: str = UNKNOWN_KIND
+    mac: str = ""
+    traits: frozenset[Trait] = frozenset()
+    device: str = ""

@@ -1,0 +1,98 @@
+"""Address groups: who is behind a selector right now.
+
+A group is shared by all rules and policies that mean the same peers, and has the same name on every pod of the
+node, so that a change of membership is worked out and rendered once.
+"""
+
+import base64
+import hashlib
+
+from attrs import fields, frozen, has
+
+from mnp_core.model.address import Address, Block
+from mnp_core.model.policy import AnyPeer, PodPeer, Scope
+from mnp_core.model.port import NamedPort, Protocol
+
+GROUP_ID_LENGTH = 20
+"""Characters of a group's identity: 100 bits, and short enough for an ipset name (31) with a prefix."""
+
+
+@frozen(kw_only=True)
+class GroupSpec:
+    """What makes two groups the same: networks, selectors (with the policy's namespace where it matters) and port.
+
+    Attributes:
+        scope: Only addresses of attachments in scope count (S21).
+        peer: Which pods, or, for named egress ports, in which block their address must lie (S31).
+        port: None for a group of addresses; else the group holds address, protocol and port together.
+    """
+
+    scope: Scope
+    peer: PodPeer | Block | AnyPeer
+    port: NamedPort | None = None
+
+    def identity(self) -> str:
+        """A name that depends on the content alone: `GROUP_ID_LENGTH` characters out of ``a-z2-7``."""
+        digest = hashlib.sha256(_canonical(self).encode()).digest()
+        return base64.b32encode(digest).decode().lower()[:GROUP_ID_LENGTH]
+
+
+def _canonical(value: object) -> str:
+    """A text that is the same for equal values in every process (sets have no order of their own)."""
+    if isinstance(value, frozenset):
+        return "{" + ",".join(sorted(map(_canonical, value))) + "}"
+    if isinstance(value, tuple):
+        return "(" + ",".join(map(_canonical, value)) + ")"
+    if has(type(value)):
+        parts = (_canonical(getattr(value, attribute.name)) for attribute in fields(type(value)))
+        return type(value).__name__ + "(" + ",".join(parts) + ")"
+    return repr(str(value)) if value is not None else "-"
+
+
+@frozen(kw_only=True)
+class Endpoint:
+    """An address with a protocol and port on it: a named egress port of one peer pod (S31)."""
+
+    address: Address
+    protocol: Protocol
+    port: int
+
+    @property
+    def sort_key(self) -> tuple[int, int, int, int]:
+        """A total order over both families."""
+        return self.address.version, int(self.address), self.protocol, self.port
+
+
+@frozen(kw_only=True)
+class AddressGroup:
+    """The addresses behind a GroupSpec without a port."""
+
+    id: str
+    members: frozenset[Address] = frozenset()
+
+
+@frozen(kw_only=True)
+class EndpointGroup:
+    """The endpoints behind a GroupSpec with a port."""
+
+    id: str
+    members: frozenset[Endpoint] = frozenset()
+
+
+Group = AddressGroup | EndpointGroup
+
+
+@frozen(kw_only=True)
+class GroupDelta:
+    """A change of membership: `before` and `after` are the same group, of the same type.
+
+    Added is what only `after` has, removed what only `before` has.
+    """
+
+    before: Group
+    after: Group
+
+    @property
+    def id(self) -> str:
+        """The group's identity."""
+        return self.after.id

@@ -1,0 +1,57 @@
+"""A pod, as far as policy concerns it."""
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from mnp_core.model.address import Address
+from mnp_core.model.names import ObjectName
+from mnp_core.model.port import ContainerPort
+
+
+@frozen(kw_only=True)
+class NetworkStatus:
+    """One entry of the annotation ``k8s.v1.cni.cncf.io/network-status``: what the meta-plugin really did (S3).
+
+    Entries of the default network (``default: true`` or no net-attach-def) are not kept, but for the name of
+    their interface in `Pod.default_interfaces`.
+    """
+
+    network: ObjectName
+    interface: str
+    addresses: tuple[Address, ...] = ()
+    mac: str = ""
+    device_type: str = ""  # device-info.type, e.g. "pci"
+    device_pci: str = ""  # device-info.pci.pci-address
+
+
+@frozen(kw_only=True)
+class Pod:
+    """A pod that can be a target or a peer, or one that is listed only to say that it is neither (S5).
+
+    Attributes:
+        name: Namespace and name.
+        uid: ``metadata.uid``; empty in the lab.
+        labels: ``metadata.labels``.
+        node: ``spec.nodeName``.
+        phase: ``status.phase``; empty if it was not given.
+        host_network: ``spec.hostNetwork``.
+        ports: Ports of its containers, restartable init containers included.
+        statuses: Its secondary networks, in the order of the annotation.
+        default_interfaces: Interfaces of the default network, which are never touched.
+    """
+
+    name: ObjectName
+    uid: str = ""
+    labels: Mapping[str, str]
+    node: str = ""
+    phase: str = ""
+    host_network: bool = False
+    ports: tuple[ContainerPort, ...] = ()
+    statuses: tuple[NetworkStatus, ...] = ()
+    default_interfaces: frozenset[str] = frozenset()
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a target and a peer at all (S5)."""
+        return not self.host_network and self.phase not in {"Succeeded", "Failed"}

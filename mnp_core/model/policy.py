@@ -1,0 +1,113 @@
+"""A network policy as it was written, freed of what cannot be understood (S1, S2, S6)."""
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from mnp_core.model.address import Block
+from mnp_core.model.attachment import Attachment
+from mnp_core.model.names import ObjectName, ObjectRef
+from mnp_core.model.port import NamedPort, PortRange
+from mnp_core.model.selector import Selector
+
+
+class Direction(StrEnum):
+    """The policy types, spelled as ``spec.policyTypes`` does."""
+
+    INGRESS = "Ingress"
+    EGRESS = "Egress"
+
+
+@frozen
+class AnyPeer:
+    """Every source or destination, of any family: ``from`` or ``to`` missing or empty (S12)."""
+
+
+@frozen
+class AnyPort:
+    """Every protocol and port: ``ports`` missing or empty (S12)."""
+
+
+ANY_PEER = AnyPeer()
+ANY_PORT = AnyPort()
+
+
+@frozen(kw_only=True)
+class Scope:
+    """Which attachments a policy is about: those that pass both conditions.
+
+    Attributes:
+        networks: The networks of policy-for; None means all (only kinds of plugins do that).
+        kinds: Kinds of attachment; None means all.
+    """
+
+    networks: frozenset[ObjectName] | None
+    kinds: frozenset[str] | None = None
+
+    def covers(self, attachment: Attachment) -> bool:
+        """Say whether the attachment is in scope."""
+        return (self.networks is None or attachment.network in self.networks) and (
+            self.kinds is None or attachment.kind in self.kinds
+        )
+
+
+@frozen(kw_only=True)
+class PodPeer:
+    """Pods by labels (S20): in one namespace, or in the namespaces that a selector finds.
+
+    Attributes:
+        namespace: The policy's own namespace, for a podSelector that stands alone.
+        namespace_selector: Set if `namespace` is None, and only then.
+        pod_selector: Among the pods of these namespaces; everything, if the namespaceSelector stands alone.
+    """
+
+    namespace: str | None
+    namespace_selector: Selector | None
+    pod_selector: Selector
+
+
+PolicyPeer = PodPeer | Block
+PolicyPort = PortRange | NamedPort
+
+
+@frozen(kw_only=True)
+class PolicyRule:
+    """One element of ``spec.ingress`` or ``spec.egress``. An empty tuple matches nothing (S22, S32).
+
+    Attributes:
+        index: Position in the list as it was written.
+        peers: Alternatives, or any.
+        ports: Alternatives, or any.
+    """
+
+    index: int
+    peers: tuple[PolicyPeer, ...] | AnyPeer
+    ports: tuple[PolicyPort, ...] | AnyPort
+
+
+@frozen(kw_only=True)
+class Policy:
+    """A MultiNetworkPolicy, or an object of a kind that a plugin registered.
+
+    Attributes:
+        ref: Kind, namespace and name.
+        scope: The attachments that it is about.
+        pod_selector: Among the pods of its own namespace (S10).
+        ingress: The rules if it isolates ingress, else None; ``()`` isolates and allows nothing (S12).
+        egress: Likewise.
+    """
+
+    ref: ObjectRef
+    scope: Scope
+    pod_selector: Selector
+    ingress: tuple[PolicyRule, ...] | None
+    egress: tuple[PolicyRule, ...] | None
+
+    @property
+    def namespace(self) -> str:
+        """The namespace whose pods it selects."""
+        return self.ref.name.namespace
+
+    def rules(self, direction: Direction) -> tuple[PolicyRule, ...] | None:
+        """The rules of one direction, None if the policy does not isolate it."""
+        return self.ingress if direction is Direction.INGRESS else self.egress

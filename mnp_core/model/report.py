@@ -1,0 +1,49 @@
+"""What is wrong with an object, said to whoever wrote it; never silence."""
+
+from enum import StrEnum
+
+from attrs import frozen
+
+from mnp_core.model.names import ObjectRef
+
+
+class Reason(StrEnum):
+    """Why something is reported: stable words for Events, metrics and scripts."""
+
+    MALFORMED = "Malformed"  # a field has the wrong type or an impossible value
+    INVALID_POLICY_FOR = "InvalidPolicyFor"  # S2
+    INVALID_POLICY_TYPE = "InvalidPolicyType"  # S1
+    INVALID_SELECTOR = "InvalidSelector"  # S13
+    INVALID_PEER = "InvalidPeer"  # S24
+    INVALID_BLOCK = "InvalidBlock"  # S23
+    INVALID_PORT = "InvalidPort"  # S32
+    INVALID_STATUS = "InvalidNetworkStatus"  # S3
+    UNKNOWN_NETWORK = "UnknownNetwork"  # a network that has no definition (S4)
+    UNCLAIMED_TYPE = "UnclaimedType"  # a CNI type that no loaded plugin claims (S4, S64)
+    UNENFORCEABLE = "Unenforceable"  # an interface that cannot be policed (S64)
+    MISMATCH = "Mismatch"  # network-status and the kernel disagree (S64)
+    DUPLICATE = "Duplicate"  # the same object twice
+    IGNORED = "Ignored"  # an object that has no meaning here
+
+
+@frozen(kw_only=True, order=True)
+class Report:
+    """One problem in one field of one object.
+
+    Attributes:
+        about: The object at fault.
+        field: Path of the field, as in ``spec.ingress[0].from[1].ipBlock.cidr``; empty for the whole object.
+        reason: What kind of problem.
+        message: What is wrong and what it means for enforcement, one sentence.
+        remedy: What would be right, one sentence.
+    """
+
+    about: ObjectRef
+    field: str
+    reason: Reason
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        place = f"{self.about}: {self.field}" if self.field else str(self.about)
+        return f"{place}: {self.message}. {self.remedy}."

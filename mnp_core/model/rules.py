@@ -1,0 +1,173 @@
+"""The intermediate representation: what is to hold on each interface of one pod.
+
+It knows nothing of labels, namespaces or objects other than the names in `Origin`, so a renderer sees all that it
+needs and nothing more, and `evaluate` answers from it what a packet meets.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from mnp_core.model.address import Block, Cidr, Family
+from mnp_core.model.group import Group
+from mnp_core.model.names import ObjectName, ObjectRef
+from mnp_core.model.policy import AnyPeer, AnyPort, Direction
+from mnp_core.model.port import PortRange
+
+
+@frozen(kw_only=True, order=True)
+class Origin:
+    """Which rule of which policy something comes from; carried to counters, logs and `explain`."""
+
+    policy: ObjectRef
+    direction: Direction
+    rule: int
+
+    def __str__(self) -> str:
+        return f"{self.policy} {self.direction.value.lower()}[{self.rule}]"
+
+
+@frozen(kw_only=True)
+class Peers:
+    """Packets from (or to) any of these; none at all matches nothing (S22).
+
+    Attributes:
+        blocks: CIDRs with their excepts; see `mnp_core.model.address.address_ranges`.
+        groups: Identities of address groups, found in `SandboxPolicy.groups`.
+    """
+
+    blocks: tuple[Block, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Ports:
+    """Packets to any of these destination ports; none at all matches nothing."""
+
+    ranges: tuple[PortRange, ...] = ()
+
+
+@frozen(kw_only=True)
+class Allow:
+    """A packet that matches both is allowed, and so are the packets of the connection it opens (S40)."""
+
+    peers: AnyPeer | Peers
+    ports: AnyPort | Ports
+    origin: Origin
+
+
+@frozen(kw_only=True)
+class AllowEndpoints:
+    """Allowed are the members of an endpoint group: address, protocol and port together (S31, egress only)."""
+
+    group: str
+    origin: Origin
+
+
+AllowRule = Allow | AllowEndpoints
+
+
+@frozen
+class Open:
+    """No policy isolates this direction: everything passes."""
+
+
+@frozen(kw_only=True)
+class Isolated:
+    """Only what some rule allows passes (S11); `Isolated(allows=())` lets nothing in.
+
+    Attributes:
+        allows: The union over all policies, in canonical order: order never matters for the verdict.
+        policies: Who isolates this direction, sorted; for `explain`, not for rendering.
+    """
+
+    allows: tuple[AllowRule, ...] = ()
+    policies: tuple[ObjectRef, ...] = ()
+
+
+DirectionPolicy = Open | Isolated
+OPEN = Open()
+
+
+@frozen(kw_only=True)
+class InterfacePolicy:
+    """Both directions of one interface. `networks` says which attachments share the name, for `explain`."""
+
+    interface: str
+    networks: tuple[ObjectName, ...] = ()
+    ingress: DirectionPolicy = OPEN
+    egress: DirectionPolicy = OPEN
+
+    def of(self, direction: Direction) -> DirectionPolicy:
+        """The policy of one direction."""
+        return self.ingress if direction is Direction.INGRESS else self.egress
+
+
+class DenyAction(StrEnum):
+    """The setting ``deny-action`` (S48)."""
+
+    DROP = "drop"
+    REJECT = "reject"
+
+
+class EstablishedFlows(StrEnum):
+    """The setting ``established-flows`` (S42)."""
+
+    KEEP = "keep"
+    RECHECK = "recheck"
+
+
+@frozen(kw_only=True)
+class CustomRules:
+    """Lines in the backend's own language, put before our rules in every isolated direction (section 7).
+
+    They come from files of whoever runs the node, not from users of the cluster.
+    """
+
+    direction: Direction
+    family: Family
+    lines: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class CommonRules:
+    """Settings of the node that hold for every isolated direction (semantics section 7).
+
+    Attributes:
+        accept_icmp: All ICMP passes.
+        accept_icmpv6: All ICMPv6 passes; neighbour and router discovery pass anyway (S43).
+        accept_multicast_management: IGMP and MLD pass (S43).
+        allow_src_prefixes: Packets from these sources pass, in ingress.
+        allow_dst_prefixes: Packets to these destinations pass, in egress.
+        custom: Lines in the backend's own language.
+        deny_action: What happens to denied packets.
+        established_flows: What happens to flows that a new policy no longer allows.
+    """
+
+    accept_icmp: bool = False
+    accept_icmpv6: bool = False
+    accept_multicast_management: bool = False
+    allow_src_prefixes: tuple[Cidr, ...] = ()
+    allow_dst_prefixes: tuple[Cidr, ...] = ()
+    custom: tuple[CustomRules, ...] = ()
+    deny_action: DenyAction = DenyAction.DROP
+    established_flows: EstablishedFlows = EstablishedFlows.KEEP
+
+
+@frozen(kw_only=True)
+class SandboxPolicy:
+    """Everything that is to be in force in one pod's network namespace.
+
+    Attributes:
+        pod: The pod.
+        interfaces: One per policed interface name, sorted by name; open ones are listed too, so that connection
+            tracking is on before the first policy comes (S41).
+        groups: Exactly the groups that the rules refer to, by identity.
+        common: The node's settings.
+    """
+
+    pod: ObjectName
+    interfaces: tuple[InterfacePolicy, ...]
+    groups: Mapping[str, Group] = field(factory=dict)
+    common: CommonRules = CommonRules()

@@ -1,0 +1,75 @@
+"""What a renderer hands to an applier: text in a dialect, canonical and printable."""
+
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+
+@frozen(kw_only=True)
+class Ruleset:
+    """Everything of ours in one sandbox, as one transaction that replaces whatever of ours is there.
+
+    Attributes:
+        dialect: The language, for example ``nftables``. Renderer and applier of one dialect understand each other.
+        text: The transaction, complete and canonical: it is what `mnp render` prints, what is logged and what is run.
+        sets: Membership of every named set in `text`: set name to elements as the dialect writes them. Kept beside
+            the text so that membership found in a kernel can be compared without parsing rules.
+        digest: Over everything in `text` except membership; it stands in `text` too and so in the kernel, where a
+            fresh process finds it (S62).
+    """
+
+    dialect: str
+    text: str
+    sets: Mapping[str, frozenset[str]] = field(factory=dict)
+    digest: str
+
+
+@frozen(kw_only=True)
+class Delta:
+    """A change of one group's membership, valid in every sandbox whose ruleset uses the group.
+
+    Attributes:
+        dialect: The language.
+        text: The transaction; empty if nothing changes for this dialect.
+        added: Set name to elements that come.
+        removed: Set name to elements that go.
+    """
+
+    dialect: str
+    text: str
+    added: Mapping[str, frozenset[str]] = field(factory=dict)
+    removed: Mapping[str, frozenset[str]] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Installed:
+    """What of ours is in force in a sandbox, read from the kernel.
+
+    Attributes:
+        digest: As stamped; empty if the rules are not (any more) what was stamped: somebody changed them (S63).
+        sets: Membership as it really is.
+    """
+
+    digest: str
+    sets: Mapping[str, frozenset[str]]
+
+    def matches(self, ruleset: Ruleset) -> bool:
+        """Say whether exactly this ruleset is in force, so that nothing needs to be written (S62)."""
+        return self.digest == ruleset.digest and dict(self.sets) == dict(ruleset.sets)
+
+
+@frozen(kw_only=True)
+class RuleCounter:
+    """Packets and bytes that one rule of ours has seen.
+
+    Attributes:
+        interface: Name in the sandbox.
+        direction: ``Ingress`` or ``Egress``.
+        label: What the rule is: the text of its `Origin`, or ``established``, ``denied`` and the like.
+    """
+
+    interface: str
+    direction: str
+    label: str
+    packets: int
+    bytes: int
