@@ -14,6 +14,7 @@ from mnp_core.model.address import (
     parse_cidr,
 )
 from mnp_core.model.attachment import UNKNOWN_KIND, Attachment, Trait
+from mnp_core.model.change import Change, KubernetesObject
 from mnp_core.model.group import (
     AddressGroup,
     Endpoint,
@@ -82,6 +83,7 @@ __all__ = [
     "AnyPort",
     "Attachment",
     "Block",
+    "Change",
     "Cidr",
     "CommonRules",
     "ContainerPort",
@@ -100,6 +102,7 @@ __all__ = [
     "Installed",
     "InterfacePolicy",
     "Isolated",
+    "KubernetesObject",
     "Link",
     "NamedPort",
     "Namespace",

@@ -43,9 +43,10 @@ def _canonical(value: object) -> str:
         return "{" + ",".join(sorted(map(_canonical, value))) + "}"
     if isinstance(value, tuple):
         return "(" + ",".join(map(_canonical, value)) + ")"
-    if has(type(value)):
-        parts = (_canonical(getattr(value, attribute.name)) for attribute in fields(type(value)))
-        return type(value).__name__ + "(" + ",".join(parts) + ")"
+    kind = type(value)
+    if has(kind):
+        parts = (_canonical(getattr(value, attribute.name)) for attribute in fields(kind))
+        return kind.__name__ + "(" + ",".join(parts) + ")"
     return repr(str(value)) if value is not None else "-"
 
 

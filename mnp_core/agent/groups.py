@@ -1,0 +1,156 @@
+"""Address groups that sandboxes of this node use, kept up to date pod by pod.
+
+Only groups that somebody here uses are maintained: a cluster's other policies cost this node nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from attrs import define, field
+
+from mnp_core.agent.index import SelectorIndex
+from mnp_core.agent.roster import Roster
+from mnp_core.model import (
+    EVERYTHING,
+    Address,
+    AddressGroup,
+    Endpoint,
+    EndpointGroup,
+    Group,
+    GroupDelta,
+    GroupSpec,
+    ObjectName,
+    PodPeer,
+    Selector,
+)
+from mnp_core.policy.membership import members
+
+
+@define
+class _LiveGroup:
+    """One group with who uses it and who contributes what; several pods may contribute the same address."""
+
+    spec: GroupSpec
+    group: Group
+    users: set[ObjectName] = field(factory=set)
+    contributions: dict[ObjectName, frozenset[Address] | frozenset[Endpoint]] = field(factory=dict)
+    counts: Counter[Address | Endpoint] = field(factory=Counter)
+    dirty: bool = False
+
+    def contribute(self, pod: ObjectName, now: frozenset[Address] | frozenset[Endpoint]) -> None:
+        before: frozenset[Address] | frozenset[Endpoint] = self.contributions.pop(pod, frozenset())
+        if now:
+            self.contributions[pod] = now
+        if now != before:
+            self.counts.update(now)
+            self.counts.subtract(before)
+            self.dirty = True
+
+    def settle(self) -> GroupDelta | None:
+        """Take over what was contributed; the difference, if there is one."""
+        if not self.dirty:
+            return None
+        self.dirty = False
+        self.counts = +self.counts
+        before, self.group = self.group, _group(self.spec, self.group.id, self.counts)
+        return GroupDelta(before=before, after=self.group) if before != self.group else None
+
+
+def _group(spec: GroupSpec, identity: str, content: Iterable[Address | Endpoint]) -> Group:
+    """A group's value, of the type that its spec asks for."""
+    if spec.port is None:
+        return AddressGroup(id=identity, members=frozenset(m for m in content if not isinstance(m, Endpoint)))
+    return EndpointGroup(id=identity, members=frozenset(m for m in content if isinstance(m, Endpoint)))
+
+
+def _filed_under(spec: GroupSpec) -> tuple[str | None, Selector]:
+    return (spec.peer.namespace, spec.peer.pod_selector) if isinstance(spec.peer, PodPeer) else (None, EVERYTHING)
+
+
+class GroupTable:
+    """The groups in use."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._groups: dict[str, _LiveGroup] = {}
+        self._used: dict[ObjectName, frozenset[str]] = {}
+        self._member_of: dict[ObjectName, set[str]] = defaultdict(set)
+        self._index: SelectorIndex[str] = SelectorIndex()
+
+    def use(self, user: ObjectName, specs: Mapping[str, GroupSpec]) -> None:
+        """Say which groups a sandbox uses from now on; groups without users are dropped."""
+        before, now = self._used.get(user, frozenset()), frozenset(specs)
+        for identity in now - before:
+            self._acquire(identity, specs[identity]).users.add(user)
+        for identity in before - now:
+            self._release(identity, user)
+        if now:
+            self._used[user] = now
+        else:
+            self._used.pop(user, None)
+
+    def refresh(self, pod: ObjectName) -> None:
+        """A pod, or the labels of its namespace, changed: work out what it contributes now."""
+        member = self._roster.get(pod)
+        affected = set(self._member_of.get(pod, ()))
+        if member is not None:
+            affected.update(self._index.candidates(pod.namespace, member.pod.labels))
+        for identity in affected:
+            self._contribute(self._groups[identity], pod)
+
+    def settle(self) -> Iterator[tuple[GroupDelta, frozenset[ObjectName]]]:
+        """All differences since the last time, each with the sandboxes that use the group."""
+        for live in self._groups.values():
+            delta = live.settle()
+            if delta is not None:
+                yield delta, frozenset(live.users)
+
+    def snapshot(self, user: ObjectName) -> dict[str, Group]:
+        """The groups that a sandbox uses, as they are now."""
+        return {identity: self._groups[identity].group for identity in self._used.get(user, ())}
+
+    def sizes(self) -> dict[str, int]:
+        """Members by group, for metrics."""
+        return {identity: len(live.group.members) for identity, live in self._groups.items()}
+
+    def _acquire(self, identity: str, spec: GroupSpec) -> _LiveGroup:
+        live = self._groups.get(identity)
+        if live is None:
+            live = self._groups[identity] = _LiveGroup(spec, _group(spec, identity, ()))
+            self._index.add(identity, *_filed_under(spec))
+            for pod in self._roster.candidates(spec):
+                self._contribute(live, pod)
+            live.settle()
+        return live
+
+    def _release(self, identity: str, user: ObjectName) -> None:
+        live = self._groups[identity]
+        live.users.discard(user)
+        if not live.users:
+            del self._groups[identity]
+            self._index.discard(identity, *_filed_under(live.spec))
+            for pod in live.contributions:
+                self._leave(pod, identity)
+
+    def _contribute(self, live: _LiveGroup, pod: ObjectName) -> None:
+        now = self._members(live.spec, pod)
+        live.contribute(pod, now)
+        if now:
+            self._member_of[pod].add(live.group.id)
+        else:
+            self._leave(pod, live.group.id)
+
+    def _leave(self, pod: ObjectName, identity: str) -> None:
+        groups = self._member_of.get(pod)
+        if groups is not None:
+            groups.discard(identity)
+            if not groups:
+                del self._member_of[pod]
+
+    def _members(self, spec: GroupSpec, pod: ObjectName) -> frozenset[Address] | frozenset[Endpoint]:
+        member = self._roster.get(pod)
+        labels = self._roster.namespace_labels(pod.namespace)
+        by_namespace = isinstance(spec.peer, PodPeer) and spec.peer.namespace is None
+        if member is None or (by_namespace and labels is None):
+            return frozenset()
+        return members(spec, member.pod, member.peers, labels or {})

@@ -1,0 +1,41 @@
+"""Policies in force in the cluster, compiled once, found by the pods that they select."""
+
+from collections.abc import Iterator
+
+from mnp_core.agent.index import SelectorIndex
+from mnp_core.model import ObjectRef, Pod, Policy
+from mnp_core.policy.compile import CompiledPolicy, compile_policy
+
+
+class PolicyTable:
+    """Compiled policies by name, indexed by the pods that they may select."""
+
+    def __init__(self) -> None:
+        self._policies: dict[ObjectRef, CompiledPolicy] = {}
+        self._index: SelectorIndex[ObjectRef] = SelectorIndex()
+
+    def put(self, ref: ObjectRef, policy: Policy | None) -> tuple[Policy, ...]:
+        """Replace a policy by its present state, None if it is gone; its old and new states, if they differ."""
+        compiled = self._policies.pop(ref, None)
+        before = compiled.policy if compiled else None
+        if before is not None:
+            self._index.discard(ref, before.namespace, before.pod_selector)
+        if policy is not None:
+            self._policies[ref] = compiled if compiled and before == policy else compile_policy(policy)
+            self._index.add(ref, policy.namespace, policy.pod_selector)
+        return () if before == policy else tuple(state for state in (before, policy) if state is not None)
+
+    def selecting(self, pod: Pod) -> Iterator[CompiledPolicy]:
+        """The policies that select a pod (S10), in no particular order."""
+        for ref in set(self._index.candidates(pod.name.namespace, pod.labels)):
+            compiled = self._policies[ref]
+            if compiled.policy.pod_selector.matches(pod.labels):
+                yield compiled
+
+    def __iter__(self) -> Iterator[Policy]:
+        """All policies."""
+        return (compiled.policy for compiled in self._policies.values())
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._policies)

@@ -1,0 +1,211 @@
+"""Everything that is known of the cluster, and what a change of it means for the sandboxes of this node.
+
+State in, output out: what `sandbox_policy` says depends on the objects that are there now, never on the way that led
+to them. What is kept besides the objects are indexes, so that the cost of a change follows what it affects.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from attrs import frozen
+
+from mnp_core.agent.groups import GroupTable
+from mnp_core.agent.policies import PolicyTable
+from mnp_core.agent.roster import Member, Roster
+from mnp_core.model import (
+    Attachment,
+    Change,
+    CommonRules,
+    GroupDelta,
+    GroupSpec,
+    Namespace,
+    Network,
+    ObjectName,
+    ObjectRef,
+    Pod,
+    Policy,
+    Report,
+    SandboxPolicy,
+)
+from mnp_core.policy.attachments import claim_attachments
+from mnp_core.policy.compile import CompiledPolicy, compile_sandbox
+
+
+@frozen(kw_only=True)
+class Effect:
+    """What has to be done after some changes.
+
+    Attributes:
+        sandboxes: Local pods whose rules may have changed as a whole.
+        gone: Local pods that are not there any more: their namespaces go with them, there is nothing to write.
+        deltas: Changes of membership, each with the local pods that use the group and are not in `sandboxes`.
+    """
+
+    sandboxes: frozenset[ObjectName]
+    gone: frozenset[ObjectName]
+    deltas: tuple[tuple[GroupDelta, frozenset[ObjectName]], ...]
+
+
+class World:
+    """The state of the cluster as one node needs it. Not thread-safe: one thread owns it."""
+
+    def __init__(self, *, common: CommonRules, claimed: frozenset[str], node: str | None = None) -> None:
+        """Start empty.
+
+        Args:
+            common: The node's settings.
+            claimed: CNI types that loaded plugins claim (S4).
+            node: Whose pods are policed here; None for all of them (the lab).
+        """
+        self._common = common
+        self._claimed = claimed
+        self._node = node
+        self._pods: dict[ObjectName, Pod] = {}
+        self._networks: dict[ObjectName, Network] = {}
+        self._attached: dict[ObjectName, set[ObjectName]] = defaultdict(set)
+        self._roster = Roster()
+        self._policies = PolicyTable()
+        self._groups = GroupTable(self._roster)
+        self._reports: dict[ObjectRef, tuple[Report, ...]] = {}
+
+    def apply(self, changes: Iterable[Change]) -> Effect:
+        """Take in changes and say what follows from them, all together: what cancels out leaves no trace."""
+        touched = _Touched()
+        for change in changes:
+            self._take_in(change, touched)
+        return self._effect(touched)
+
+    def sandbox_policy(self, pod: ObjectName) -> SandboxPolicy | None:
+        """What is to be in force in a local pod; None if it has no attachment that is policed."""
+        member = self._local(pod)
+        if member is None or not member.claims.policed:
+            return None
+        policies = self._policies.selecting(member.pod)
+        groups = self._groups.snapshot(pod)
+        return compile_sandbox(member.pod, member.claims.policed, policies, groups, self._common)
+
+    def pod(self, name: ObjectName) -> Pod | None:
+        """A pod as its source tells of it."""
+        return self._pods.get(name)
+
+    def claims(self, name: ObjectName) -> tuple[Attachment, ...]:
+        """The attachments of a local pod that are policed."""
+        member = self._local(name)
+        return member.claims.policed if member else ()
+
+    def local_pods(self) -> Iterator[ObjectName]:
+        """Local pods that have attachments."""
+        return (name for name in self._pods if self._local(name) is not None)
+
+    def reports(self) -> tuple[Report, ...]:
+        """Every problem that stands: of all policies and networks, and of the pods of this node."""
+        told = (report for reports in self._reports.values() for report in reports)
+        claims = (report for name in self.local_pods() for report in self._roster_reports(name))
+        return tuple(sorted({*told, *claims}))
+
+    # --- taking in changes --------------------------------------------------------------------------------------
+
+    def _take_in(self, change: Change, touched: "_Touched") -> None:
+        name = change.ref.name
+        self._note_reports(change)
+        match change.ref.kind:
+            case "Pod":
+                self._put_pod(name, change.object if isinstance(change.object, Pod) else None, touched)
+            case "Namespace":
+                labels = change.object.labels if isinstance(change.object, Namespace) else None
+                if self._roster.put_namespace(name.name, labels):
+                    touched.members.update(self._roster.in_namespace(name.name))
+            case "NetworkAttachmentDefinition":
+                self._put_network(name, change.object if isinstance(change.object, Network) else None, touched)
+            case _:
+                policy = change.object if isinstance(change.object, Policy) else None
+                for state in self._policies.put(change.ref, policy):
+                    touched.sandboxes.update(self._roster.selected(state.namespace, state.pod_selector))
+
+    def _put_pod(self, name: ObjectName, pod: Pod | None, touched: "_Touched") -> None:
+        before = self._pods.get(name)
+        if before == pod:
+            return
+        if self._local(name) is not None:
+            touched.was_local.add(name)
+        for status in before.statuses if before else ():
+            self._attached[status.network].discard(name)
+        if pod is None:
+            del self._pods[name]
+        else:
+            self._pods[name] = pod
+            for status in pod.statuses:
+                self._attached[status.network].add(name)
+        self._enrol(name, touched)
+
+    def _put_network(self, name: ObjectName, network: Network | None, touched: "_Touched") -> None:
+        if self._networks.get(name) == network:
+            return
+        if network is None:
+            del self._networks[name]
+        else:
+            self._networks[name] = network
+        for pod in tuple(self._attached.get(name, ())):
+            self._enrol(pod, touched)
+
+    def _enrol(self, name: ObjectName, touched: "_Touched") -> None:
+        """Work out a pod's attachments anew."""
+        pod, before = self._pods.get(name), self._roster.get(name)
+        claims = claim_attachments(pod, self._networks, self._claimed) if pod is not None else None
+        now = Member(pod=pod, claims=claims) if pod is not None and claims is not None and claims.peers else None
+        if now != before:
+            self._roster.put(name, now)
+            touched.members.add(name)
+            touched.sandboxes.add(name)
+
+    def _note_reports(self, change: Change) -> None:
+        if change.reports:
+            self._reports[change.ref] = change.reports
+        else:
+            self._reports.pop(change.ref, None)
+
+    # --- what follows -------------------------------------------------------------------------------------------
+
+    def _effect(self, touched: "_Touched") -> Effect:
+        for name in touched.members:
+            self._groups.refresh(name)
+        sandboxes = {name for name in touched.sandboxes if self._local(name) is not None}
+        gone = touched.was_local - sandboxes
+        for name in sandboxes:
+            self._groups.use(name, self._specs(name))
+        for name in touched.sandboxes - sandboxes:
+            self._groups.use(name, {})
+        deltas = ((delta, users - sandboxes) for delta, users in self._groups.settle())
+        return Effect(
+            sandboxes=frozenset(sandboxes),
+            gone=frozenset(gone),
+            deltas=tuple((delta, users) for delta, users in deltas if users),
+        )
+
+    def _specs(self, name: ObjectName) -> dict[str, GroupSpec]:
+        """The groups that the policies which select a local pod refer to."""
+        return {
+            identity: spec for compiled in self._selecting(name) for identity, spec in compiled.groups.items()
+        }
+
+    def _selecting(self, name: ObjectName) -> Iterator[CompiledPolicy]:
+        member = self._local(name)
+        return self._policies.selecting(member.pod) if member else iter(())
+
+    def _local(self, name: ObjectName) -> Member | None:
+        """A pod of this node that has attachments and counts."""
+        member = self._roster.get(name)
+        return member if member and self._node in {None, member.pod.node} else None
+
+    def _roster_reports(self, name: ObjectName) -> tuple[Report, ...]:
+        member = self._roster.get(name)
+        return member.claims.reports if member else ()
+
+
+class _Touched:
+    """Names of what a batch of changes may concern."""
+
+    def __init__(self) -> None:
+        self.members: set[ObjectName] = set()  # pods that may have joined or left a group
+        self.sandboxes: set[ObjectName] = set()  # pods whose rules may change as a whole
+        self.was_local: set[ObjectName] = set()

@@ -1,0 +1,30 @@
+"""A change of one object, as every source delivers it."""
+
+from attrs import frozen
+
+from mnp_core.model.names import ObjectRef
+from mnp_core.model.namespace import Namespace
+from mnp_core.model.network import Network
+from mnp_core.model.pod import Pod
+from mnp_core.model.policy import Policy
+from mnp_core.model.report import Report
+
+KubernetesObject = Pod | Namespace | Network | Policy
+
+
+@frozen(kw_only=True)
+class Change:
+    """An object that is there, in its present state, or that is gone.
+
+    State in, output out: a change carries the whole object, never a difference, so that a repeated or merged change
+    is harmless.
+
+    Attributes:
+        ref: Kind and name.
+        object: Its present state; None if it is gone, or cannot be understood at all (then `reports` say why).
+        reports: What is wrong with it.
+    """
+
+    ref: ObjectRef
+    object: KubernetesObject | None
+    reports: tuple[Report, ...] = ()
