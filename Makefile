@@ -1,0 +1,40 @@
+# Every target sets up what is missing first (scripts/setup): one command on a fresh machine is enough.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
+
+.PHONY: help setup demo test test-long lint types layers bench clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: system packages, and .venv with core, plugins and tools
+	@scripts/setup
+
+demo: setup ## Three pods and two policies, without a cluster: real packets tell who reaches whom
+	@$(BIN)/mnp lab run examples/quickstart
+
+test: setup ## Run the tests that CI runs (as root: with real packets)
+	@$(BIN)/pytest -m "not long" $(PYTEST_ARGS)
+
+test-long: setup ## Run the tests that take minutes
+	@$(BIN)/pytest -m long $(PYTEST_ARGS)
+
+lint: setup ## Check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup ## Check types, the core and each plugin by itself
+	@$(BIN)/mypy mnp_core
+	@set -e; for plugin in $(PLUGINS); do $(BIN)/mypy $$plugin; done
+
+layers: setup ## Check that no layer imports one above it
+	@$(BIN)/lint-imports
+
+bench: setup ## Measure; figures depend on the machine
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean: ## Remove .venv and what tools left behind; not the system packages
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -prune -exec rm -rf {} +
