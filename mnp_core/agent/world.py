@@ -36,7 +36,7 @@ class Effect:
     """What has to be done after some changes.
 
     Attributes:
-        sandboxes: Local pods whose rules may have changed as a whole.
+        sandboxes: Local pods whose rules may have changed as a whole, also those that have lost all attachments.
         gone: Local pods that are not there any more: their namespaces go with them, there is nothing to write.
         deltas: Changes of membership, each with the local pods that use the group and are not in `sandboxes`.
     """
@@ -169,12 +169,10 @@ class World:
     def _effect(self, touched: "_Touched") -> Effect:
         for name in touched.members:
             self._groups.refresh(name)
-        sandboxes = {name for name in touched.sandboxes if self._local(name) is not None}
-        gone = touched.was_local - sandboxes
-        for name in sandboxes:
+        gone = {name for name in touched.was_local if not self._resident(name)}
+        sandboxes = {name for name in touched.sandboxes if self._local(name)} | touched.was_local - gone
+        for name in touched.sandboxes:
             self._groups.use(name, self._specs(name))
-        for name in touched.sandboxes - sandboxes:
-            self._groups.use(name, {})
         deltas = ((delta, users - sandboxes) for delta, users in self._groups.settle())
         return Effect(
             sandboxes=frozenset(sandboxes),
@@ -184,13 +182,16 @@ class World:
 
     def _specs(self, name: ObjectName) -> dict[str, GroupSpec]:
         """The groups that the policies which select a local pod refer to."""
-        return {
-            identity: spec for compiled in self._selecting(name) for identity, spec in compiled.groups.items()
-        }
+        return {identity: spec for compiled in self._selecting(name) for identity, spec in compiled.groups.items()}
 
     def _selecting(self, name: ObjectName) -> Iterator[CompiledPolicy]:
         member = self._local(name)
         return self._policies.selecting(member.pod) if member else iter(())
+
+    def _resident(self, name: ObjectName) -> bool:
+        """Whether it is a pod of this node that counts (S5), with attachments or without."""
+        pod = self._pods.get(name)
+        return pod is not None and pod.counts and self._node in {None, pod.node}
 
     def _local(self, name: ObjectName) -> Member | None:
         """A pod of this node that has attachments and counts."""

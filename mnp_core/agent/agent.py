@@ -1,0 +1,207 @@
+"""The agent: keeps what is in force in every sandbox of this node equal to what policy says.
+
+One thread calls it; what has to be written is written by a pool, many sandboxes at once. A failure of one sandbox is
+an `Outcome`, never an exception, leaves in force what was there, and is tried again with the next pass.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+
+from mnp_core.agent.enforcement import InForce, enforce, inspect, remove, update
+from mnp_core.agent.world import Effect, World
+from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxLocator, Sync
+from mnp_core.backend import Backend
+from mnp_core.errors import MnpError, SandboxNotFoundError
+from mnp_core.model import Change, Delta, ObjectName, ObjectRef, Reason, Report, Ruleset, SandboxPolicy
+from mnp_core.sandbox.pool import SandboxPool
+
+Observer = Callable[[Outcome], None]
+
+
+class Agent:
+    """Reconciles the sandboxes of one node with a `World`."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        backend: Backend,
+        locator: SandboxLocator,
+        discoverers: Mapping[str, InterfaceDiscoverer],
+        pool: SandboxPool,
+        observe: Observer = lambda _: None,
+    ) -> None:
+        """Put together what was chosen.
+
+        Args:
+            world: The state of the cluster; the agent owns it from now on.
+            backend: Renderer and applier.
+            locator: Finds a pod's network namespace.
+            discoverers: By the CNI type that they claim.
+            pool: Runs work inside sandboxes.
+            observe: Told of each outcome.
+        """
+        self.world = world
+        self._backend = backend
+        self._locator = locator
+        self._discoverers = discoverers
+        self._pool = pool
+        self._observe = observe
+        self._sandboxes: dict[ObjectName, Sandbox] = {}
+        self._generations: dict[ObjectName, int] = {}
+        self._findings: dict[ObjectName, tuple[Report, ...]] = {}
+        self._failed: dict[ObjectName, str] = {}
+
+    def sync(self, changes: Iterable[Change]) -> Sync:
+        """Take in changes and bring everything that they affect up to date.
+
+        Returns when all is done. What failed in an earlier pass is tried again.
+        """
+        started = time.monotonic()
+        effect = self.world.apply(changes)
+        self._forget(effect.gone)
+        whole = effect.sandboxes | self._failed.keys()
+        jobs = [self._start(pod, self._replace(pod)) for pod in sorted(whole)]
+        jobs += self._start_deltas(effect, whole)
+        outcomes = [job() for job in jobs]
+        outcomes += self._repair(outcomes, whole)
+        return self._finish(outcomes, started)
+
+    def check_drift(self) -> Sync:
+        """Look whether somebody changed our rules, and put them back (S63).
+
+        Costs one netlink message for each sandbox whose packet filter nobody touched.
+        """
+        started = time.monotonic()
+        known = sorted(self._generations.items())
+        jobs = [self._start(pod, self._mend(pod, generation)) for pod, generation in known]
+        outcomes = [job() for job in jobs]
+        return self._finish((o for o in outcomes if o.result is not Result.UNCHANGED), started)
+
+    def ruleset(self, pod: ObjectName) -> Ruleset | None:
+        """What is to be in force in a local pod, as it would be applied; None if nothing is."""
+        return self._render(self.world.sandbox_policy(pod))
+
+    def reports(self) -> tuple[Report, ...]:
+        """Every problem that stands."""
+        findings = (report for reports in self._findings.values() for report in reports)
+        failures = (_unenforced(pod, error) for pod, error in self._failed.items())
+        return tuple(sorted({*self.world.reports(), *findings, *failures}))
+
+    # --- work on one sandbox: made on the agent's thread, run inside the sandbox ---------------------------------
+
+    def _replace(self, pod: ObjectName) -> Callable[[], InForce]:
+        """Everything of ours, as a whole."""
+        applier, policy, claims = self._backend.applier, self.world.sandbox_policy(pod), self.world.claims(pod)
+
+        def work() -> InForce:
+            ruleset = self._render(policy)
+            if ruleset is None:
+                return remove(applier)
+            done = enforce(applier, ruleset)
+            reports = inspect(claims, self._discoverers)
+            return InForce(result=done.result, generation=done.generation, reports=reports)
+
+        return work
+
+    def _update(self, pod: ObjectName, delta: Delta) -> Callable[[], InForce]:
+        """Membership alone."""
+        findings = self._findings.get(pod, ())
+
+        def work() -> InForce:
+            done = update(self._backend.applier, delta)
+            return InForce(result=done.result, generation=done.generation, reports=findings)
+
+        return work
+
+    def _mend(self, pod: ObjectName, generation: int) -> Callable[[], InForce]:
+        """Whatever somebody else changed. The agent's thread waits meanwhile, so the World holds still."""
+        applier, findings = self._backend.applier, self._findings.get(pod, ())
+
+        def work() -> InForce:
+            if applier.generation() == generation:
+                return InForce(result=Result.UNCHANGED, generation=generation, reports=findings)
+            ruleset = self.ruleset(pod)
+            done = enforce(applier, ruleset) if ruleset is not None else remove(applier)
+            drifted = done.result is not Result.UNCHANGED
+            return InForce(result=done.result, generation=done.generation, reports=findings, drifted=drifted)
+
+        return work
+
+    # --- starting, waiting, remembering ---------------------------------------------------------------------------
+
+    def _start(self, pod: ObjectName, work: Callable[[], InForce]) -> Callable[[], Outcome]:
+        """Hand work to the pool; what comes back waits for the outcome."""
+        started = time.monotonic()
+        try:
+            future: Future[InForce] = self._pool.submit(self._locate(pod), work)
+        except Exception as error:  # noqa: BLE001 - a locator is a plugin: whatever it raises concerns this pod alone
+            failure = error
+            return lambda: self._failure(pod, failure, started)
+        return lambda: self._outcome(pod, future, started)
+
+    def _start_deltas(self, effect: Effect, whole: frozenset[ObjectName]) -> list[Callable[[], Outcome]]:
+        """One rendering for the node, one write for each sandbox that uses the group."""
+        jobs = []
+        for group_delta, users in effect.deltas:
+            delta = self._backend.renderer.render_delta(group_delta)
+            if delta.text:
+                jobs += [self._start(pod, self._update(pod, delta)) for pod in sorted(users - whole)]
+        return jobs
+
+    def _repair(self, outcomes: list[Outcome], whole: frozenset[ObjectName]) -> list[Outcome]:
+        """A refused difference means that the sandbox is not as expected: replace it as a whole."""
+        refused = {outcome.pod for outcome in outcomes if outcome.result is Result.FAILED} - whole
+        jobs = [self._start(pod, self._replace(pod)) for pod in sorted(refused)]
+        return [job() for job in jobs]
+
+    def _render(self, policy: SandboxPolicy | None) -> Ruleset | None:
+        return self._backend.renderer.render(policy) if policy is not None else None
+
+    def _locate(self, pod: ObjectName) -> Sandbox:
+        known = self.world.pod(pod)
+        if known is None:
+            raise SandboxNotFoundError(f"pod {pod} is not known any more")
+        sandbox = self._sandboxes[pod] = self._locator.locate(known)
+        return sandbox
+
+    def _outcome(self, pod: ObjectName, future: "Future[InForce]", started: float) -> Outcome:
+        try:
+            done = future.result()
+        except Exception as error:  # noqa: BLE001 - so are renderer, applier and discoverers
+            return self._failure(pod, error, started)
+        self._failed.pop(pod, None)
+        self._generations[pod] = done.generation
+        self._findings[pod] = done.reports
+        seconds = time.monotonic() - started
+        return self._tell(Outcome(pod=pod, result=done.result, seconds=seconds, drifted=done.drifted))
+
+    def _failure(self, pod: ObjectName, error: Exception, started: float) -> Outcome:
+        text = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
+        self._failed[pod] = text
+        seconds = time.monotonic() - started
+        return self._tell(Outcome(pod=pod, result=Result.FAILED, error=text, seconds=seconds))
+
+    def _tell(self, outcome: Outcome) -> Outcome:
+        self._observe(outcome)
+        return outcome
+
+    def _forget(self, pods: Iterable[ObjectName]) -> None:
+        for pod in pods:
+            for memory in (self._failed, self._sandboxes, self._generations, self._findings):
+                memory.pop(pod, None)
+
+    def _finish(self, outcomes: Iterable[Outcome], started: float) -> Sync:
+        seconds = time.monotonic() - started
+        return Sync(outcomes=tuple(outcomes), reports=self.reports(), seconds=seconds)
+
+
+def _unenforced(pod: ObjectName, error: str) -> Report:
+    return Report(
+        about=ObjectRef("Pod", pod),
+        field="",
+        reason=Reason.UNENFORCEABLE,
+        message=f"its rules could not be brought up to date, what was in force still is: {error.rstrip('.')}",
+        remedy="It is tried again; if it stays, look at the cause named here",
+    )

@@ -1,0 +1,84 @@
+"""Bringing one sandbox up to date. These functions run on a thread that is inside of it."""
+
+from collections.abc import Mapping, Sequence
+
+from attrs import frozen
+
+from mnp_core.api import Discovery, InterfaceDiscoverer, Result, RuleApplier
+from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
+from mnp_core.sandbox.links import read_links
+
+
+@frozen(kw_only=True)
+class InForce:
+    """What became of one sandbox.
+
+    Attributes:
+        result: What had to be done.
+        generation: Of the packet filter, right after; a later difference means that somebody changed something.
+        reports: What network-status claims and the kernel does not confirm (S64).
+        drifted: Whether somebody else had changed our rules (S63).
+    """
+
+    result: Result
+    generation: int
+    reports: tuple[Report, ...] = ()
+    drifted: bool = False
+
+
+def enforce(applier: RuleApplier, ruleset: Ruleset) -> InForce:
+    """Make the ruleset be in force; a sandbox that is right already is not written to (S62)."""
+    installed = applier.installed()
+    if installed is not None and installed.matches(ruleset):
+        return InForce(result=Result.UNCHANGED, generation=applier.generation())
+    applier.apply(ruleset)
+    return InForce(result=Result.APPLIED, generation=applier.generation())
+
+
+def update(applier: RuleApplier, delta: Delta) -> InForce:
+    """Change membership alone."""
+    applier.update(delta)
+    return InForce(result=Result.UPDATED, generation=applier.generation())
+
+
+def remove(applier: RuleApplier) -> InForce:
+    """Take everything of ours away."""
+    applier.remove()
+    return InForce(result=Result.REMOVED, generation=applier.generation())
+
+
+def inspect(claims: Sequence[Attachment], discoverers: Mapping[str, InterfaceDiscoverer]) -> tuple[Report, ...]:
+    """Compare what network-status claims with what is really there.
+
+    The rules do not wait for this: they go by interface name, so an interface that appears late, or is not what it
+    was claimed to be, is policed all the same.
+    """
+    links = read_links()
+    return tuple(report for claim in claims for report in _findings(claim, links, discoverers))
+
+
+def _findings(
+    claim: Attachment, links: Sequence[Link], discoverers: Mapping[str, InterfaceDiscoverer]
+) -> Sequence[Report]:
+    discoverer = discoverers.get(claim.kind)
+    if discoverer is None:  # its definition is not there: reported with the claim, policed by name
+        return ()
+    discovery = discoverer.discover(claim, links)
+    reports = [_report(claim, Reason.MISMATCH, text) for text in discovery.mismatches]
+    if discovery.unenforceable:
+        reports.append(_unenforceable(claim, discovery))
+    return reports
+
+
+def _unenforceable(claim: Attachment, discovery: Discovery) -> Report:
+    return _report(claim, Reason.UNENFORCEABLE, discovery.unenforceable)
+
+
+def _report(claim: Attachment, reason: Reason, message: str) -> Report:
+    return Report(
+        about=ObjectRef("Pod", claim.pod),
+        field="metadata.annotations[k8s.v1.cni.cncf.io/network-status]",
+        reason=reason,
+        message=f"interface {claim.interface} on network {claim.network}: {message.rstrip('.')}",
+        remedy="Check what the network's CNI plugin did in the pod",
+    )
