@@ -1,0 +1,1 @@
+"""Pods' network namespaces: identify, enter, read the links, create."""

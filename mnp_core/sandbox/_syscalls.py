@@ -1,0 +1,42 @@
+"""System calls that Python's `os` lacks (mount), or has only from 3.12 (setns, unshare)."""
+
+import ctypes
+import os
+import sys
+
+CLONE_NEWNET = 0x40000000  # <linux/sched.h>
+MS_BIND = 0x1000  # <linux/mount.h>
+MNT_DETACH = 2
+UMOUNT_NOFOLLOW = 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _checked(result: int) -> None:
+    if result:
+        number = ctypes.get_errno()  # ctypes keeps it per thread
+        raise OSError(number, os.strerror(number))
+
+
+if sys.version_info >= (3, 12):
+    setns = os.setns
+    unshare = os.unshare
+else:
+
+    def setns(fd: int, nstype: int) -> None:
+        """Put the calling thread into a namespace, see man page 2."""
+        _checked(_libc.setns(fd, nstype))
+
+    def unshare(flags: int) -> None:
+        """Put the calling thread into a new namespace, see man page 2."""
+        _checked(_libc.unshare(flags))
+
+
+def bind_mount(source: str, target: str) -> None:
+    """Make `target`, a file that exists, another name of `source`; see mount(2)."""
+    _checked(_libc.mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(MS_BIND), None))
+
+
+def unmount(target: str) -> None:
+    """Take the topmost mount away, even if it is in use, without following a symbolic link; see umount2(2)."""
+    _checked(_libc.umount2(os.fsencode(target), MNT_DETACH | UMOUNT_NOFOLLOW))

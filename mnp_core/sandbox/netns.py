@@ -1,0 +1,177 @@
+"""Enter a pod's network namespace, and only that one, and come back.
+
+A thread is in a network namespace, not a process, and whatever it does there (sockets, interface names, a library's
+own sockets) happens there. So each piece of work runs on a thread of its own or of a `mnp_core.sandbox.pool`, never on
+the caller's; the identity of the namespace is checked before and after entering; the host's is refused: rules on the
+host are the one mistake that must be impossible.
+"""
+
+import fcntl
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from functools import cache
+from typing import TypeVar
+
+from attrs import frozen
+
+from mnp_core.api import Sandbox
+from mnp_core.errors import MnpError, SandboxError, SandboxNotFoundError, UnsupportedError
+from mnp_core.sandbox._syscalls import CLONE_NEWNET, setns
+
+T = TypeVar("T")
+Identity = tuple[int, int]
+"""Device and inode of an nsfs file: equal exactly when the namespace is the same."""
+
+_NS_GET_NSTYPE = 0xB703  # _IO(0xb7, 3) in <linux/nsfs.h>, ioctl_nsfs(2)
+_PRIVILEGES = "run as root with CAP_SYS_ADMIN and CAP_SYS_PTRACE (in a container: privileged, with hostPID)"
+
+
+def identify(path: str) -> Sandbox:
+    """Look at a network namespace by a path such as ``/proc/PID/ns/net``, ``/run/netns/NAME``, ``/proc/PID/fd/N``.
+
+    Raises:
+        SandboxNotFoundError: There is nothing, or something that is not a network namespace.
+        UnsupportedError: This process may not look at it.
+    """
+    with _opened(path) as (fd, identity):
+        if not _is_network_namespace(fd):
+            raise SandboxNotFoundError(f"{path}: a namespace or file, but not a network namespace")
+    device, inode = identity
+    return Sandbox(path=path, device=device, inode=inode)
+
+
+def run_inside(sandbox: Sandbox, work: Callable[[], T]) -> T:
+    """Do the work in the sandbox, on a thread made for it, and wait for what it returns.
+
+    Raises:
+        SandboxNotFoundError: The namespace has gone, or the path leads to another one by now.
+        SandboxError: It is the host's own.
+        UnsupportedError: This process may not enter namespaces.
+        Exception: Whatever the work raises.
+    """
+    future: Future[T] = Future()
+    threading.Thread(target=fulfil, args=(future, sandbox, work), name="sandbox", daemon=True).start()
+    try:
+        return future.result()
+    finally:
+        del future  # an exception's traceback holds this frame: break the cycle
+
+
+def fulfil(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool:
+    """Do the work in the sandbox on the calling thread, come back, then settle the future.
+
+    For threads that serve nothing but sandboxes; everybody else wants `run_inside` or a pool.
+
+    Returns:
+        Whether the thread is back where it belongs. If not it must end: what it did next would happen in the sandbox.
+    """
+    if not future.set_running_or_notify_cancel():
+        return True
+    home = _home()
+    back = True
+    try:
+        with _opened(sandbox.path) as (fd, found):
+            _check_target(sandbox, found, home)
+            try:
+                _enter(fd, found)
+                result = work()
+            finally:
+                back = _come_back(home)
+    except BaseException as error:  # noqa: BLE001 # it belongs to whoever waits for the future
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+    return back
+
+
+@frozen(kw_only=True)
+class _Home:
+    """The namespace in which this process started: where threads come back to and what is never a sandbox.
+
+    Attributes:
+        fd: An open file of it, for the life of the process.
+        identity: Its identity.
+        refused: It, and that of pid 1 where it can be seen.
+    """
+
+    fd: int
+    identity: Identity
+    refused: frozenset[Identity]
+
+
+@cache
+def _home() -> _Home:
+    fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)  # of the main thread, which never enters a sandbox
+    identity = _identity(os.fstat(fd))
+    return _Home(fd=fd, identity=identity, refused=frozenset({identity, *_identity_of_init()}))
+
+
+def _identity_of_init() -> Iterator[Identity]:
+    try:
+        yield _identity(os.stat("/proc/1/ns/net"))  # noqa: PTH116 # a magic link, not a file system path
+    except OSError:
+        return  # another user's, or a kernel that hides it
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[tuple[int, Identity]]:
+    """A regular file (as nsfs files are) and its identity; nothing else is even opened."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 # a magic link, not a file system path
+            raise SandboxNotFoundError(f"{path}: not a network namespace but a directory, device or the like")
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise UnsupportedError(f"{path}: this process may not open the network namespace: {_PRIVILEGES}") from error
+    except (OSError, ValueError) as error:
+        raise SandboxNotFoundError(f"{path}: no network namespace: {error}") from error
+    try:
+        yield fd, _identity(os.fstat(fd))
+    finally:
+        os.close(fd)
+
+
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino
+
+
+def _is_network_namespace(fd: int) -> bool:
+    try:
+        return fcntl.ioctl(fd, _NS_GET_NSTYPE) == CLONE_NEWNET
+    except OSError:
+        return False  # ENOTTY: an ordinary file
+
+
+def _check_target(sandbox: Sandbox, found: Identity, home: _Home) -> None:
+    if found in home.refused:
+        raise SandboxError(f"{sandbox.path}: the host's own network namespace, where no pod's rules may ever be put")
+    if found != (sandbox.device, sandbox.inode):
+        raise SandboxNotFoundError(
+            f"{sandbox.path}: the network namespace with inode {sandbox.inode} has gone, inode {found[1]} is there now"
+        )
+
+
+def _enter(fd: int, identity: Identity) -> None:
+    try:
+        setns(fd, CLONE_NEWNET)
+    except PermissionError as error:
+        raise UnsupportedError(f"this process may not enter network namespaces: {_PRIVILEGES}") from error
+    except OSError as error:
+        raise SandboxNotFoundError(f"network namespace with inode {identity[1]} cannot be entered: {error}") from error
+    if _current() != identity:
+        raise SandboxError(f"entered another network namespace than the one with inode {identity[1]}: nothing was done")
+
+
+def _come_back(home: _Home) -> bool:
+    try:
+        _enter(home.fd, home.identity)
+    except MnpError:
+        return _current() == home.identity  # it may never have left
+    return True
+
+
+def _current() -> Identity:
+    return _identity(os.stat("/proc/thread-self/ns/net"))  # noqa: PTH116 # a magic link, not a file system path
