@@ -6,6 +6,7 @@ an `Outcome`, never an exception, leaves in force what was there, and is tried a
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
 
 from mnp_core.agent.enforcement import InForce, enforce, inspect, remove, update
@@ -13,7 +14,7 @@ from mnp_core.agent.world import Effect, World
 from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxLocator, Sync
 from mnp_core.backend import Backend
 from mnp_core.errors import MnpError, SandboxNotFoundError
-from mnp_core.model import Change, Delta, ObjectName, ObjectRef, Reason, Report, Ruleset, SandboxPolicy
+from mnp_core.model import Change, Delta, GroupDelta, ObjectName, ObjectRef, Reason, Report, Ruleset, SandboxPolicy
 from mnp_core.sandbox.pool import SandboxPool
 
 Observer = Callable[[Outcome], None]
@@ -141,16 +142,25 @@ class Agent:
             return lambda: self._failure(pod, failure, started)
         return lambda: self._outcome(pod, future, started)
 
-    def _start_deltas(self, effect: Effect, whole: frozenset[ObjectName]) -> list[Callable[[], Outcome]]:
+    def _start_deltas(self, effect: Effect, whole: AbstractSet[ObjectName]) -> list[Callable[[], Outcome]]:
         """One rendering for the node, one write for each sandbox that uses the group."""
         jobs = []
         for group_delta, users in effect.deltas:
-            delta = self._backend.renderer.render_delta(group_delta)
-            if delta.text:
+            delta = self._render_delta(group_delta)
+            if delta is None:
+                jobs += [self._start(pod, self._replace(pod)) for pod in sorted(users - whole)]
+            elif delta.text:
                 jobs += [self._start(pod, self._update(pod, delta)) for pod in sorted(users - whole)]
         return jobs
 
-    def _repair(self, outcomes: list[Outcome], whole: frozenset[ObjectName]) -> list[Outcome]:
+    def _render_delta(self, delta: GroupDelta) -> Delta | None:
+        """None if the renderer fails: then each sandbox is replaced as a whole, and its outcome says why."""
+        try:
+            return self._backend.renderer.render_delta(delta)
+        except Exception:  # noqa: BLE001 - a renderer is a plugin: what it raises must not hold up other groups
+            return None
+
+    def _repair(self, outcomes: list[Outcome], whole: AbstractSet[ObjectName]) -> list[Outcome]:
         """A refused difference means that the sandbox is not as expected: replace it as a whole."""
         refused = {outcome.pod for outcome in outcomes if outcome.result is Result.FAILED} - whole
         jobs = [self._start(pod, self._replace(pod)) for pod in sorted(refused)]
