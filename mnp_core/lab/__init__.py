@@ -1,0 +1,45 @@
+"""Pods without a cluster: built from ordinary manifests, enforced by the real agent, probed with real packets.
+
+The lab does what API server, meta-plugin and CNI plugins would have done. Everything that it makes lies in network
+namespaces of its own; nothing is put on the host.
+
+From manifests to a plan, pure, no privileges (`render`, `explain` and `validate` want it too):
+
+    documents = load_documents(paths)                     # mnp_core.sources.manifests
+    plan = plan_lab(documents)                            # mnp_core.lab.plan; raises InputError
+    plan.documents    # as the API server would show them: namespaces, addresses and network-status filled in
+    plan.pods         # Mapping[ObjectName, PodPlan]: what is wired to what
+    plan.notices      # tuple[str, ...]: what the lab does otherwise than a cluster would
+
+A lab for the length of a block, or one that stays (`mnp_core.lab.lab`):
+
+    enforcement = Enforcement(decoder=decoder, make_agent=lambda locator: Agent(..., locator=locator, ...))
+    with Lab.run(documents, enforcement=enforcement, progress=progress) as lab: ...
+    lab = Lab.up("demo", documents, enforcement=enforcement, run_dir=None, progress=progress)
+    lab = Lab.open("demo", enforcement=enforcement)       # InputError if there is none
+    Lab.names(run_dir=None) -> tuple[str, ...]            # labs that are up, and leftovers
+    Lab.down_named("demo") / Lab.down_all() -> tuple[str, ...]   # also leftovers of a lab that never came up
+
+    lab.apply(documents) -> Applied                       # like kubectl apply: upsert
+    lab.replace(documents) -> Applied                     # exactly these from now on: the rest is deleted
+    lab.delete(refs: Iterable[ObjectRef]) -> Applied      # InputError if one is not there
+    lab.watch(paths, stop: threading.Event) -> Iterator[Applied | MnpError]   # replaces on each change of the files
+    lab.exec(ObjectName, argv) -> int                     # exit status; terminal and standard streams inherited
+    lab.plan, lab.objects (Mapping[ObjectRef, Document]), lab.last_sync (Sync | None)
+    lab.close() / lab.down()                              # let go of it / take it down
+
+Probes (`mnp_core.lab.probe`, `mnp_core.lab.prober`):
+
+    parse_probe("tcp:80") -> ProbeSpec                    # also udp:53, sctp:99, icmp
+    lab.plan_probes(specs=(), sources=None, destinations=None, network=None) -> tuple[Probe, ...]
+    lab.probe(probes, timeout=1.0, progress=None) -> tuple[ProbeResult, ...]
+    result.as_json() -> dict                              # one element of "probes"
+
+Expectations (`mnp_core.lab.expectations`):
+
+    load_expectations(path) -> tuple[Expectation, ...]    # InputError names file, entry and field
+    lab.test(expectations, timeout=1.0, progress=None) -> tuple[Check, ...]
+    check.expectation, check.result (ProbeResult), check.passed
+
+`Progress` is ``Callable[[str, int, int], None]``: what is being done, how much of it is done, how much there is.
+"""
