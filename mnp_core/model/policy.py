@@ -5,7 +5,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from mnp_core.model.address import Block
-from mnp_core.model.attachment import Attachment
+from mnp_core.model.attachment import UNKNOWN_KIND, Attachment
 from mnp_core.model.names import ObjectName, ObjectRef
 from mnp_core.model.port import NamedPort, PortRange
 from mnp_core.model.selector import Selector
@@ -49,6 +49,15 @@ class Scope:
         return (self.networks is None or attachment.network in self.networks) and (
             self.kinds is None or attachment.kind in self.kinds
         )
+
+    def may_cover(self, attachment: Attachment) -> bool:
+        """Say whether the attachment is in scope as far as anybody can tell: the question to ask of a target.
+
+        Of an unknown kind it could be every kind: whoever deletes a definition must not open pods by it. A peer is
+        asked with `covers`, for the same reason.
+        """
+        unknown = attachment.kind == UNKNOWN_KIND and (self.networks is None or attachment.network in self.networks)
+        return unknown or self.covers(attachment)
 
 
 @frozen(kw_only=True)

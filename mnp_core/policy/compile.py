@@ -1,0 +1,252 @@
+"""From policies to what has to hold on the interfaces of one pod.
+
+Compilation has two stages. `compile_policy` does once per policy whatever does not depend on the pod that it will
+select: peers become blocks and address groups, ports become merged ranges. `compile_sandbox` is then little more than
+putting finished tuples together, so that a thousand policies on a thousand pods are no matter.
+
+Equal input gives an equal result whatever order it came in, in every process: a renderer can rely on it (S11).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+
+from attrs import frozen
+
+from mnp_core.model import (
+    OPEN,
+    AddressGroup,
+    Allow,
+    AllowEndpoints,
+    AllowRule,
+    AnyPeer,
+    AnyPort,
+    Attachment,
+    Block,
+    CommonRules,
+    Direction,
+    DirectionPolicy,
+    EndpointGroup,
+    Group,
+    GroupSpec,
+    InterfacePolicy,
+    Isolated,
+    NamedPort,
+    Origin,
+    Peers,
+    Pod,
+    PodPeer,
+    Policy,
+    PolicyRule,
+    PortRange,
+    Ports,
+    SandboxPolicy,
+    Scope,
+)
+from mnp_core.model.address import cidr_order
+from mnp_core.policy.ports import merged_ranges, served_ranges
+
+# --- once per policy --------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class NamedAllow:
+    """An ingress rule with named ports: only the selected pod can tell which numbers they are (S31)."""
+
+    peers: AnyPeer | Peers
+    ranges: tuple[PortRange, ...]
+    named: frozenset[NamedPort]
+    origin: Origin
+
+    def resolved_on(self, pod: Pod) -> Allow:
+        """The rule as it is on one pod; names that it does not serve match nothing."""
+        ranges = merged_ranges((*self.ranges, *served_ranges(pod, self.named)))
+        return Allow(peers=self.peers, ports=Ports(ranges=ranges), origin=self.origin)
+
+
+@frozen(kw_only=True)
+class CompiledDirection:
+    """The rules of one direction of one policy in canonical order, as far as they are known without a pod."""
+
+    rules: tuple[AllowRule | NamedAllow, ...]
+
+    def resolved_on(self, pod: Pod) -> Iterator[AllowRule]:
+        """The rules as they are on one pod."""
+        return (rule.resolved_on(pod) if isinstance(rule, NamedAllow) else rule for rule in self.rules)
+
+
+@frozen(kw_only=True)
+class CompiledPolicy:
+    """A policy with everything worked out that does not depend on the pod.
+
+    Attributes:
+        policy: As it was.
+        ingress: None if it does not isolate ingress.
+        egress: None if it does not isolate egress.
+        groups: The groups that its rules refer to, by identity.
+        order: Sorts policies as their names do, but faster.
+    """
+
+    policy: Policy
+    ingress: CompiledDirection | None
+    egress: CompiledDirection | None
+    groups: Mapping[str, GroupSpec]
+    order: tuple[str, str, str]
+
+    def of(self, direction: Direction) -> CompiledDirection | None:
+        """The rules of one direction, None if the policy does not isolate it."""
+        return self.ingress if direction is Direction.INGRESS else self.egress
+
+
+def compile_policy(policy: Policy) -> CompiledPolicy:
+    """Work out everything about a policy that does not depend on the pods that it selects."""
+    groups: dict[str, GroupSpec] = {}
+    return CompiledPolicy(
+        policy=policy,
+        ingress=_compile_direction(policy, Direction.INGRESS, groups),
+        egress=_compile_direction(policy, Direction.EGRESS, groups),
+        groups=groups,
+        order=(policy.ref.kind, policy.ref.name.namespace, policy.ref.name.name),
+    )
+
+
+def _compile_direction(policy: Policy, direction: Direction, groups: dict[str, GroupSpec]) -> CompiledDirection | None:
+    rules = policy.rules(direction)
+    if rules is None:
+        return None
+    compile_rule = _compile_ingress if direction is Direction.INGRESS else _compile_egress
+    compiled: list[AllowRule | NamedAllow] = []
+    for rule in sorted(rules, key=lambda rule: rule.index):
+        origin = Origin(policy=policy.ref, direction=direction, rule=rule.index)
+        compiled.extend(compile_rule(rule, policy.scope, origin, groups))
+    return CompiledDirection(rules=tuple(compiled))
+
+
+def _compile_ingress(
+    rule: PolicyRule, scope: Scope, origin: Origin, groups: dict[str, GroupSpec]
+) -> Iterator[Allow | NamedAllow]:
+    peers = _compile_peers(rule, scope, groups)
+    ports, named = _compile_ports(rule)
+    if isinstance(ports, Ports) and named:
+        yield NamedAllow(peers=peers, ranges=ports.ranges, named=named, origin=origin)
+    else:
+        yield Allow(peers=peers, ports=ports, origin=origin)
+
+
+def _compile_egress(
+    rule: PolicyRule, scope: Scope, origin: Origin, groups: dict[str, GroupSpec]
+) -> Iterator[AllowRule]:
+    """Names are looked up on the peers, so each name with each peer is a group of endpoints of its own (S31).
+
+    Of every rule something stays, even if it matches nothing: it can be seen and counted (S22).
+    """
+    ports, named = _compile_ports(rule)
+    specs = [GroupSpec(scope=scope, peer=peer, port=port) for peer in _alternatives(rule) for port in named]
+    if ports != Ports() or not specs:
+        yield Allow(peers=_compile_peers(rule, scope, groups), ports=ports, origin=origin)
+    for identity in _enter(specs, groups):
+        yield AllowEndpoints(group=identity, origin=origin)
+
+
+def _alternatives(rule: PolicyRule) -> tuple[PodPeer | Block | AnyPeer, ...]:
+    return (rule.peers,) if isinstance(rule.peers, AnyPeer) else rule.peers
+
+
+def _compile_peers(rule: PolicyRule, scope: Scope, groups: dict[str, GroupSpec]) -> AnyPeer | Peers:
+    if isinstance(rule.peers, AnyPeer):
+        return rule.peers
+    blocks = {peer for peer in rule.peers if isinstance(peer, Block)}
+    specs = (GroupSpec(scope=scope, peer=peer) for peer in rule.peers if isinstance(peer, PodPeer))
+    return Peers(blocks=tuple(sorted(blocks, key=_block_order)), groups=_enter(specs, groups))
+
+
+def _block_order(block: Block) -> tuple[tuple[int, int, int], ...]:
+    return tuple(map(cidr_order, (block.cidr, *block.excepts)))
+
+
+def _enter(specs: Iterable[GroupSpec], groups: dict[str, GroupSpec]) -> tuple[str, ...]:
+    """Add specs to the groups of a policy; their identities in canonical order."""
+    entered = {spec.identity(): spec for spec in specs}
+    groups.update(entered)
+    return tuple(sorted(entered))
+
+
+def _compile_ports(rule: PolicyRule) -> tuple[AnyPort | Ports, frozenset[NamedPort]]:
+    """Numbers and names apart; a name says nothing new where every port of its protocol matches (S30)."""
+    if isinstance(rule.ports, AnyPort):
+        return rule.ports, frozenset()
+    ranges = merged_ranges(port for port in rule.ports if isinstance(port, PortRange))
+    named = (port for port in rule.ports if isinstance(port, NamedPort))
+    return Ports(ranges=ranges), frozenset(port for port in named if PortRange.every(port.protocol) not in ranges)
+
+
+# --- once per pod -----------------------------------------------------------------------------------------------
+
+
+def selects(policy: Policy, pod: Pod) -> bool:
+    """Say whether a policy selects a pod (S5, S10); which of its interfaces is a matter of the policy's scope."""
+    return policy.namespace == pod.name.namespace and pod.counts and policy.pod_selector.matches(pod.labels)
+
+
+def compile_sandbox(
+    pod: Pod,
+    attachments: Iterable[Attachment],
+    policies: Iterable[CompiledPolicy],
+    groups: Mapping[str, Group],
+    common: CommonRules,
+) -> SandboxPolicy:
+    """What is to be in force in one pod's network namespace.
+
+    Args:
+        pod: The pod.
+        attachments: Those that are policed (`Claims.policed`), in any order. Attachments that share an interface
+            share what holds on it: the union over the policies for any of them.
+        policies: Any policies, no two of one name, in any order; those that do not select the pod are passed over.
+        groups: The groups that are known; one that is not here has no members.
+        common: The node's settings.
+    """
+    selecting = sorted((c for c in policies if selects(c.policy, pod)), key=lambda compiled: compiled.order)
+    by_interface: dict[str, list[Attachment]] = defaultdict(list)
+    for attachment in attachments:
+        by_interface[attachment.interface].append(attachment)
+    covering = {
+        interface: [c for c in selecting if any(map(c.policy.scope.may_cover, by_interface[interface]))]
+        for interface in sorted(by_interface)
+    }
+    return SandboxPolicy(
+        pod=pod.name,
+        interfaces=tuple(
+            InterfacePolicy(
+                interface=interface,
+                networks=tuple(sorted({attachment.network for attachment in by_interface[interface]})),
+                ingress=_union(compiled, Direction.INGRESS, pod),
+                egress=_union(compiled, Direction.EGRESS, pod),
+            )
+            for interface, compiled in covering.items()
+        ),
+        groups=_groups_of(chain.from_iterable(covering.values()), groups),
+        common=common,
+    )
+
+
+def _union(policies: list[CompiledPolicy], direction: Direction, pod: Pod) -> DirectionPolicy:
+    """Open unless some policy isolates the direction; then what any of them allows (S11)."""
+    isolating = [(c.policy.ref, rules) for c in policies if (rules := c.of(direction)) is not None]
+    if not isolating:
+        return OPEN
+    return Isolated(
+        allows=tuple(chain.from_iterable(rules.resolved_on(pod) for _, rules in isolating)),
+        policies=tuple(ref for ref, _ in isolating),
+    )
+
+
+def _groups_of(policies: Iterable[CompiledPolicy], known: Mapping[str, Group]) -> dict[str, Group]:
+    """The groups that the policies refer to, in canonical order."""
+    specs: dict[str, GroupSpec] = {}
+    for compiled in policies:
+        specs.update(compiled.groups)
+    return {identity: known.get(identity) or _empty(identity, specs[identity]) for identity in sorted(specs)}
+
+
+def _empty(identity: str, spec: GroupSpec) -> Group:
+    return AddressGroup(id=identity) if spec.port is None else EndpointGroup(id=identity)
