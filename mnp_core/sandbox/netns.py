@@ -27,7 +27,9 @@ Identity = tuple[int, int]
 """Device and inode of an nsfs file: equal exactly when the namespace is the same."""
 
 _NS_GET_NSTYPE = 0xB703  # _IO(0xb7, 3) in <linux/nsfs.h>, ioctl_nsfs(2)
-_PRIVILEGES = "run as root with CAP_SYS_ADMIN and CAP_SYS_PTRACE (in a container: privileged, with hostPID)"
+
+PRIVILEGES = "run as root with CAP_SYS_ADMIN and CAP_SYS_PTRACE (in a container: privileged, with hostPID)"
+"""The remedy where this process lacks the right to do something with namespaces."""
 
 
 def identify(path: str) -> Sandbox:
@@ -76,6 +78,7 @@ def fulfil(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool:
     try:
         with _opened(sandbox.path) as (fd, found):
             _check_target(sandbox, found, home)
+            back = False
             try:
                 _enter(fd, found)
                 result = work()
@@ -125,7 +128,7 @@ def _opened(path: str) -> Iterator[tuple[int, Identity]]:
             raise SandboxNotFoundError(f"{path}: not a network namespace but a directory, device or the like")
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError as error:
-        raise UnsupportedError(f"{path}: this process may not open the network namespace: {_PRIVILEGES}") from error
+        raise UnsupportedError(f"{path}: this process may not open the network namespace: {PRIVILEGES}") from error
     except (OSError, ValueError) as error:
         raise SandboxNotFoundError(f"{path}: no network namespace: {error}") from error
     try:
@@ -158,7 +161,7 @@ def _enter(fd: int, identity: Identity) -> None:
     try:
         setns(fd, CLONE_NEWNET)
     except PermissionError as error:
-        raise UnsupportedError(f"this process may not enter network namespaces: {_PRIVILEGES}") from error
+        raise UnsupportedError(f"this process may not enter network namespaces: {PRIVILEGES}") from error
     except OSError as error:
         raise SandboxNotFoundError(f"network namespace with inode {identity[1]} cannot be entered: {error}") from error
     if _current() != identity:
