@@ -5,19 +5,38 @@ an `Outcome`, never an exception, leaves in force what was there, and is tried a
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
+from typing import Protocol
 
 from mnp_core.agent.enforcement import InForce, enforce, inspect, remove, update
 from mnp_core.agent.world import Effect, World
 from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxLocator, Sync
 from mnp_core.backend import Backend
 from mnp_core.errors import MnpError, SandboxNotFoundError
-from mnp_core.model import Change, Delta, GroupDelta, ObjectName, ObjectRef, Reason, Report, Ruleset, SandboxPolicy
-from mnp_core.sandbox.pool import SandboxPool
+from mnp_core.model import (
+    Change,
+    Delta,
+    GroupDelta,
+    Link,
+    ObjectName,
+    ObjectRef,
+    Reason,
+    Report,
+    Ruleset,
+    SandboxPolicy,
+)
+from mnp_core.sandbox.links import read_links
 
 Observer = Callable[[Outcome], None]
+
+
+class Pool(Protocol):
+    """What the agent needs of `mnp_core.sandbox.pool.SandboxPool`."""
+
+    def submit(self, sandbox: Sandbox, work: Callable[[], InForce]) -> "Future[InForce]":
+        """Run work inside a sandbox, in the order of submission for each."""
 
 
 class Agent:
@@ -30,7 +49,8 @@ class Agent:
         backend: Backend,
         locator: SandboxLocator,
         discoverers: Mapping[str, InterfaceDiscoverer],
-        pool: SandboxPool,
+        pool: Pool,
+        read_links: Callable[[], Sequence[Link]] = read_links,
         observe: Observer = lambda _: None,
     ) -> None:
         """Put together what was chosen.
@@ -41,6 +61,7 @@ class Agent:
             locator: Finds a pod's network namespace.
             discoverers: By the CNI type that they claim.
             pool: Runs work inside sandboxes.
+            read_links: Reads the interfaces of the sandbox that it is called in.
             observe: Told of each outcome.
         """
         self.world = world
@@ -48,6 +69,7 @@ class Agent:
         self._locator = locator
         self._discoverers = discoverers
         self._pool = pool
+        self._read_links = read_links
         self._observe = observe
         self._sandboxes: dict[ObjectName, Sandbox] = {}
         self._generations: dict[ObjectName, int] = {}
@@ -101,7 +123,7 @@ class Agent:
             if ruleset is None:
                 return remove(applier)
             done = enforce(applier, ruleset)
-            reports = inspect(claims, self._discoverers)
+            reports = inspect(claims, self._read_links(), self._discoverers)
             return InForce(result=done.result, generation=done.generation, reports=reports)
 
         return work

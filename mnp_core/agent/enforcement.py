@@ -6,7 +6,6 @@ from attrs import frozen
 
 from mnp_core.api import Discovery, InterfaceDiscoverer, Result, RuleApplier
 from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
-from mnp_core.sandbox.links import read_links
 
 
 @frozen(kw_only=True)
@@ -47,13 +46,14 @@ def remove(applier: RuleApplier) -> InForce:
     return InForce(result=Result.REMOVED, generation=applier.generation())
 
 
-def inspect(claims: Sequence[Attachment], discoverers: Mapping[str, InterfaceDiscoverer]) -> tuple[Report, ...]:
+def inspect(
+    claims: Sequence[Attachment], links: Sequence[Link], discoverers: Mapping[str, InterfaceDiscoverer]
+) -> tuple[Report, ...]:
     """Compare what network-status claims with what is really there.
 
     The rules do not wait for this: they go by interface name, so an interface that appears late, or is not what it
     was claimed to be, is policed all the same.
     """
-    links = read_links()
     return tuple(report for claim in claims for report in _findings(claim, links, discoverers))
 
 

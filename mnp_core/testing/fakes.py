@@ -1,0 +1,169 @@
+"""Stand-ins that behave: a kernel in memory that refuses, forgets and is tampered with on demand.
+
+They keep the contracts of `mnp_core.api`, so what is tested against them holds for real backends as far as the
+contract goes; what is on the wire, only packets tell.
+"""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TypeVar
+
+from attrs import define, evolve, field
+
+from mnp_core.api import Sandbox, Support
+from mnp_core.errors import ApplyError, SandboxNotFoundError
+from mnp_core.model import (
+    Delta,
+    Endpoint,
+    Group,
+    GroupDelta,
+    Installed,
+    ObjectName,
+    Pod,
+    RuleCounter,
+    Ruleset,
+    SandboxPolicy,
+)
+
+T = TypeVar("T")
+
+
+@define
+class FakeNamespace:
+    """What is in force in one sandbox, and how it got there."""
+
+    ruleset: Ruleset | None = None
+    generation: int = 0
+    writes: list[str] = field(factory=list)
+    refuse: bool = False
+
+    def commit(self, ruleset: Ruleset | None, what: str) -> None:
+        """Put a new state in force."""
+        if self.refuse:
+            raise ApplyError("refused: this fake was told to refuse")
+        self.ruleset = ruleset
+        self.generation += 1
+        self.writes.append(what)
+
+
+class FakeKernel:
+    """Sandboxes in memory; serves as the agent's pool and its locator too."""
+
+    def __init__(self) -> None:
+        """Start without sandboxes."""
+        self.namespaces: dict[ObjectName, FakeNamespace] = {}
+        self._inside: FakeNamespace | None = None
+
+    def add(self, pod: ObjectName) -> FakeNamespace:
+        """Make a sandbox for a pod."""
+        return self.namespaces.setdefault(pod, FakeNamespace())
+
+    def locate(self, pod: Pod) -> Sandbox:
+        """Find a pod's sandbox, as a `SandboxLocator` does."""
+        if pod.name not in self.namespaces:
+            raise SandboxNotFoundError(f"pod {pod.name} has no sandbox")
+        return Sandbox(path=str(pod.name), device=0, inode=id(self.namespaces[pod.name]))
+
+    def submit(self, sandbox: Sandbox, work: Callable[[], T]) -> "Future[T]":
+        """Run work inside a sandbox at once, as a pool with nothing else to do would."""
+        future: Future[T] = Future()
+        namespace, _, name = sandbox.path.partition("/")
+        self._inside = self.namespaces[ObjectName(namespace, name)]
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - handed on to whoever waits, as every executor does
+            future.set_exception(error)
+        finally:
+            self._inside = None
+        return future
+
+    @property
+    def inside(self) -> FakeNamespace:
+        """The sandbox that work is running in now.
+
+        Raises:
+            AssertionError: Something touched rules outside of a sandbox.
+        """
+        if self._inside is None:
+            raise AssertionError("rules were touched outside of a sandbox")
+        return self._inside
+
+
+class FakeRenderer:
+    """Dialect ``fake``: the policy's own representation, sets as text."""
+
+    def render(self, policy: SandboxPolicy) -> Ruleset:
+        """Write a policy down."""
+        shape = repr(evolve(policy, groups={}))
+        sets = {identity: _elements(group) for identity, group in policy.groups.items()}
+        text = "\n".join([shape, *(f"{name} {sorted(elements)}" for name, elements in sorted(sets.items()))])
+        return Ruleset(dialect="fake", text=text, sets=sets, digest=shape)
+
+    def render_delta(self, delta: GroupDelta) -> Delta:
+        """Write a change of membership down."""
+        before, after = _elements(delta.before), _elements(delta.after)
+        added, removed = {delta.id: after - before}, {delta.id: before - after}
+        return Delta(dialect="fake", text=f"{delta.id} +{added} -{removed}", added=added, removed=removed)
+
+
+def _elements(group: Group) -> frozenset[str]:
+    return frozenset(_element(member) for member in group.members)
+
+
+def _element(member: object) -> str:
+    if isinstance(member, Endpoint):
+        return f"{member.address} . {member.protocol.name} . {member.port}"
+    return str(member)
+
+
+class FakeApplier:
+    """Applies to a `FakeKernel`."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        """Apply to this kernel."""
+        self._kernel = kernel
+
+    def probe(self) -> Support:
+        """Always usable."""
+        return Support(usable=True, detail="a kernel in memory")
+
+    def apply(self, ruleset: Ruleset) -> None:
+        """Replace what is in force."""
+        self._kernel.inside.commit(ruleset, "apply")
+
+    def update(self, delta: Delta) -> None:
+        """Change membership; refused if a set is not there or lacks what is to be removed."""
+        namespace = self._kernel.inside
+        if namespace.ruleset is None:
+            raise ApplyError("refused: nothing is in force")
+        sets = _changed(namespace.ruleset.sets, delta)
+        namespace.commit(evolve(namespace.ruleset, sets=sets), "update")
+
+    def installed(self) -> Installed | None:
+        """What is in force."""
+        ruleset = self._kernel.inside.ruleset
+        return Installed(digest=ruleset.digest, sets=ruleset.sets) if ruleset is not None else None
+
+    def generation(self) -> int:
+        """Counts commits, those of tests that tamper included."""
+        return self._kernel.inside.generation
+
+    def counters(self) -> tuple[RuleCounter, ...]:
+        """No packet ever passes here."""
+        return ()
+
+    def remove(self) -> None:
+        """Take everything away."""
+        if self._kernel.inside.ruleset is not None:
+            self._kernel.inside.commit(None, "remove")
+
+
+def _changed(sets: Mapping[str, frozenset[str]], delta: Delta) -> dict[str, frozenset[str]]:
+    changed = dict(sets)
+    for name in {*delta.added, *delta.removed}:
+        if name not in changed:
+            raise ApplyError(f"refused: there is no set {name}")
+        if not delta.removed.get(name, frozenset()) <= changed[name]:
+            raise ApplyError(f"refused: set {name} lacks what is to be removed")
+        changed[name] = changed[name] - delta.removed.get(name, frozenset()) | delta.added.get(name, frozenset())
+    return changed
