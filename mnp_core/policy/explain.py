@@ -1,0 +1,277 @@
+"""Why one pod reaches another or does not: which policies stand on each side, and which rule decides.
+
+It says in words, and as JSON, what `evaluate` says, and nothing of its own: it is right exactly when that is.
+"""
+
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+from attrs import frozen
+
+from mnp_core.model import (
+    Address,
+    Attachment,
+    Direction,
+    ObjectName,
+    Origin,
+    Packet,
+    Protocol,
+    SandboxPolicy,
+    Verdict,
+)
+from mnp_core.policy.evaluate import evaluate
+
+_ECHO_REQUEST, _ECHO_REQUEST_V6 = 8, 128  # RFC 792, RFC 4443
+
+
+@frozen(kw_only=True)
+class Host:
+    """A pod as one end of a flow.
+
+    Attributes:
+        pod: Its name.
+        attachments: All that it has (`Claims.peers`), policed or not.
+        sandbox: What holds in it; None if nothing in it is policed.
+    """
+
+    pod: ObjectName
+    attachments: tuple[Attachment, ...]
+    sandbox: SandboxPolicy | None = None
+
+
+@frozen(kw_only=True)
+class Flow:
+    """What is sent.
+
+    Attributes:
+        protocol: ICMP stands for an echo request in the protocol of the addresses' family.
+        port: Destination port, for protocols that have ports.
+    """
+
+    protocol: Protocol
+    port: int | None = None
+
+    def packet(self, source: Address, destination: Address) -> Packet:
+        """Its first packet."""
+        if self.protocol not in {Protocol.ICMP, Protocol.ICMPV6}:
+            return Packet(source=source, destination=destination, protocol=self.protocol, port=self.port)
+        echo = (Protocol.ICMP, _ECHO_REQUEST) if source.version == 4 else (Protocol.ICMPV6, _ECHO_REQUEST_V6)
+        return Packet(source=source, destination=destination, protocol=echo[0], icmp_type=echo[1])
+
+    def __str__(self) -> str:
+        return self.protocol.name if self.port is None else f"{self.protocol.name}/{self.port}"
+
+
+class Standing(StrEnum):
+    """On what footing a side's verdict stands."""
+
+    OUTSIDE = "outside"  # an address that is no pod's: nothing is enforced there
+    LOOPBACK = "loopback"  # a pod and its own address: it goes through `lo` (S44)
+    UNPOLICED = "unpoliced"  # an interface that cannot be policed; there is a report about the pod (S64)
+    OPEN = "open"  # no policy isolates this direction of the interface (S10)
+    ISOLATED = "isolated"  # only what some rule allows passes (S11)
+
+
+@frozen(kw_only=True)
+class Side:
+    """One end of a flow and what it makes of it: egress at the source, ingress at the destination.
+
+    Attributes:
+        direction: As this end sees it.
+        address: Its address.
+        attachment: The interface that has the address; None outside of the cluster.
+        standing: See Standing.
+        verdict: What `evaluate` says.
+    """
+
+    direction: Direction
+    address: Address
+    attachment: Attachment | None
+    standing: Standing
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        if self.attachment is None:
+            return str(self.address)
+        return f"{self.attachment.pod} ({self.attachment.interface}, {self.address})"
+
+    def as_json(self) -> dict[str, object]:
+        """What can be written as JSON; `rule` and `setting` say what allows it under isolation."""
+        origin = self.verdict.origin
+        return {
+            "interface": self.attachment.interface if self.attachment else None,
+            "address": str(self.address),
+            "standing": self.standing.value,
+            "verdict": _word(allowed=self.verdict.allowed),
+            "policies": [str(policy) for policy in self.verdict.policies],
+            "rule": _rule_json(origin) if origin else None,
+            "setting": self.verdict.setting or None,
+        }
+
+
+@frozen(kw_only=True)
+class Explanation:
+    """What becomes of one flow between two addresses on one network."""
+
+    flow: Flow
+    source: Side
+    destination: Side
+
+    @property
+    def allowed(self) -> bool:
+        """Whether both ends let it pass."""
+        return self.source.verdict.allowed and self.destination.verdict.allowed
+
+    @property
+    def network(self) -> ObjectName | None:
+        """The network that it runs on, of the end that is in the cluster."""
+        attachment = self.destination.attachment or self.source.attachment
+        return attachment.network if attachment else None
+
+    def as_json(self) -> dict[str, object]:
+        """A probe as `mnp lab` writes it, with the reasons; interface and address are the destination's.
+
+        For a destination outside of the cluster, the interface is the one that the flow leaves by.
+        """
+        attachment = self.destination.attachment or self.source.attachment
+        return {
+            "from": _party(self.source),
+            "to": _party(self.destination),
+            "network": str(self.network),
+            "interface": attachment.interface if attachment else None,
+            "address": str(self.destination.address),
+            "protocol": self.flow.protocol.name,
+            "port": self.flow.port,
+            "verdict": _word(allowed=self.allowed),
+            "egress": self.source.as_json(),
+            "ingress": self.destination.as_json(),
+        }
+
+
+def explain(source: Host | Address, destination: Host | Address, flow: Flow) -> tuple[Explanation, ...]:
+    """Explain a flow on every way that it can take.
+
+    A way is a network that both ends are attached to, and an address of the destination on it; a pod sends from the
+    first address of that family on its interface. An end outside of the cluster can be reached from every network.
+    Without a common network and family there is no way, and nothing to explain.
+    """
+    return tuple(
+        _explanation(source, sender, destination, receiver, flow)
+        for sender in _senders(source)
+        for receiver in _places(destination)
+        if _connected(sender, receiver)
+    )
+
+
+def describe(explanation: Explanation) -> str:
+    """The explanation in plain words: a line for the flow and one for each end."""
+    way = f"{explanation.source} -> {explanation.destination} {explanation.flow} on {explanation.network}"
+    sides = (explanation.source, explanation.destination)
+    return "\n".join((f"{way}: {_word(allowed=explanation.allowed)}", *(f"  {_reason(side)}" for side in sides)))
+
+
+@frozen
+class _Place:
+    """An address, and the interface that has it."""
+
+    address: Address
+    attachment: Attachment | None
+
+
+def _places(party: Host | Address) -> Iterator[_Place]:
+    if not isinstance(party, Host):
+        yield _Place(party, None)
+        return
+    for attachment in party.attachments:
+        for address in attachment.addresses:
+            yield _Place(address, attachment)
+
+
+def _senders(party: Host | Address) -> Iterable[_Place]:
+    """One place for each interface and family."""
+    places: dict[tuple[Attachment | None, int], _Place] = {}
+    for place in _places(party):
+        places.setdefault((place.attachment, place.address.version), place)
+    return places.values()
+
+
+def _connected(sender: _Place, receiver: _Place) -> bool:
+    if sender.address.version != receiver.address.version:
+        return False
+    if sender.attachment is None or receiver.attachment is None:
+        return sender.attachment is not receiver.attachment
+    return sender.attachment.network == receiver.attachment.network
+
+
+def _explanation(
+    source: Host | Address, sender: _Place, destination: Host | Address, receiver: _Place, flow: Flow
+) -> Explanation:
+    packet = flow.packet(sender.address, receiver.address)
+    inside = isinstance(source, Host) and isinstance(destination, Host) and source.pod == destination.pod
+    return Explanation(
+        flow=flow,
+        source=_side(source, sender, Direction.EGRESS, packet, loopback=inside),
+        destination=_side(destination, receiver, Direction.INGRESS, packet, loopback=inside),
+    )
+
+
+def _side(party: Host | Address, place: _Place, direction: Direction, packet: Packet, *, loopback: bool) -> Side:
+    standing, verdict = Standing.OUTSIDE, Verdict(allowed=True)
+    if loopback:
+        standing = Standing.LOOPBACK
+    elif isinstance(party, Host) and place.attachment is not None:
+        standing, verdict = _judged(party.sandbox, place.attachment.interface, direction, packet)
+    return Side(
+        direction=direction,
+        address=place.address,
+        attachment=place.attachment,
+        standing=standing,
+        verdict=verdict,
+    )
+
+
+def _judged(
+    sandbox: SandboxPolicy | None, interface: str, direction: Direction, packet: Packet
+) -> tuple[Standing, Verdict]:
+    if sandbox is None or all(policy.interface != interface for policy in sandbox.interfaces):
+        return Standing.UNPOLICED, Verdict(allowed=True)
+    verdict = evaluate(sandbox, interface, direction, packet)
+    return Standing.ISOLATED if verdict.policies else Standing.OPEN, verdict
+
+
+# --- words ------------------------------------------------------------------------------------------------------
+
+
+def _word(*, allowed: bool) -> str:
+    return "allowed" if allowed else "denied"
+
+
+def _party(side: Side) -> str:
+    return str(side.attachment.pod if side.attachment else side.address)
+
+
+def _rule_json(origin: Origin) -> dict[str, object]:
+    return {"policy": str(origin.policy), "direction": origin.direction.value, "index": origin.rule}
+
+
+def _reason(side: Side) -> str:
+    """One side in one line."""
+    if side.attachment is None:
+        return f"{side.address} is outside of the cluster: nothing is enforced there"
+    place = f"{side.direction.value.lower()} of {side.attachment.pod} on {side.attachment.interface}"
+    match side.standing:
+        case Standing.LOOPBACK:
+            return f"{place}: allowed, a pod's own address is reached through lo, which is never filtered"
+        case Standing.UNPOLICED:
+            return f"{place}: allowed, the interface is not policed (see the reports on the pod)"
+        case Standing.ISOLATED:
+            policies = ", ".join(map(str, side.verdict.policies))
+            return f"{place}: {_decided(side.verdict)}; isolated by {policies}"
+        case _:
+            return f"{place}: allowed, no policy isolates it"
+
+
+def _decided(verdict: Verdict) -> str:
+    if verdict.origin is not None:
+        return f"allowed by rule {verdict.origin}"
+    return f"allowed by {verdict.setting}" if verdict.allowed else "denied, no rule allows it"

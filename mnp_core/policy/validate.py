@@ -1,0 +1,137 @@
+"""What is wrong with objects that look right one by one: it shows only when they are seen together.
+
+A selector that matches no pod right now is not among it: pods come and go.
+"""
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+
+from attrs import field, frozen
+
+from mnp_core.model import (
+    Direction,
+    GroupSpec,
+    NamedPort,
+    Namespace,
+    Network,
+    ObjectName,
+    Pod,
+    Policy,
+    PolicyRule,
+    Reason,
+    Report,
+)
+from mnp_core.policy.attachments import Claims, claim_attachments
+from mnp_core.policy.compile import selects
+from mnp_core.policy.membership import members
+from mnp_core.policy.ports import served_ranges
+
+_POLICY_FOR = "metadata.annotations[k8s.v1.cni.cncf.io/policy-for]"
+
+
+@frozen(kw_only=True)
+class _Candidate:
+    """A pod as it may be selected, or be a peer."""
+
+    pod: Pod
+    claims: Claims
+    namespace_labels: Mapping[str, str] = field(factory=dict)
+
+    def is_in_scope(self, policy: Policy) -> bool:
+        return selects(policy, self.pod) and any(map(policy.scope.may_cover, self.claims.policed))
+
+    def is_peer(self, spec: GroupSpec) -> bool:
+        return bool(members(spec, self.pod, self.claims.peers, self.namespace_labels))
+
+
+def validate(
+    *,
+    policies: Iterable[Policy],
+    pods: Iterable[Pod] = (),
+    namespaces: Iterable[Namespace] = (),
+    networks: Iterable[Network] = (),
+    claimed: Container[str],
+) -> tuple[Report, ...]:
+    """Report what only shows across objects, sorted: networks, CNI types and named ports that lead nowhere.
+
+    Args:
+        policies: All policies.
+        pods: All pods.
+        namespaces: All namespaces.
+        networks: All network attachment definitions.
+        claimed: The CNI types that loaded plugins claim (S4).
+    """
+    definitions = {network.name: network for network in networks}
+    labels = {namespace.name: namespace.labels for namespace in namespaces}
+    candidates = [
+        _Candidate(
+            pod=pod,
+            claims=claim_attachments(pod, definitions, claimed),
+            namespace_labels=labels.get(pod.name.namespace, {}),
+        )
+        for pod in pods
+    ]
+    reports = {report for candidate in candidates for report in candidate.claims.reports}
+    for policy in policies:
+        reports.update(_network_reports(policy, definitions, claimed))
+        reports.update(_port_reports(policy, candidates))
+    return tuple(sorted(reports))
+
+
+def _network_reports(
+    policy: Policy, definitions: Mapping[ObjectName, Network], claimed: Container[str]
+) -> Iterator[Report]:
+    for name in policy.scope.networks or ():
+        network = definitions.get(name)
+        if network is None:
+            yield Report(
+                about=policy.ref,
+                field=_POLICY_FOR,
+                reason=Reason.UNKNOWN_NETWORK,
+                message=f"there is no network {name}",
+                remedy="Name an existing NetworkAttachmentDefinition, as namespace/name if it is in another namespace",
+            )
+        elif network.cni_types and network.kind(claimed) is None:
+            yield Report(
+                about=policy.ref,
+                field=_POLICY_FOR,
+                reason=Reason.UNCLAIMED_TYPE,
+                message=f"nothing is enforced on {name}: no loaded plugin claims its CNI type "
+                f"({', '.join(network.cni_types)})",
+                remedy="Install the plugin for this type of attachment",
+            )
+
+
+def _port_reports(policy: Policy, candidates: list[_Candidate]) -> Iterator[Report]:
+    """Named ports that match nothing although there are pods that could serve them (S31)."""
+    for direction in Direction:
+        for rule in policy.rules(direction) or ():
+            for port in _named_ports(rule):
+                pods = [candidate.pod for candidate in _servers(policy, direction, rule, candidates)]
+                if pods and not any(served_ranges(pod, {port}) for pod in pods):
+                    yield _unserved(policy, f"spec.{direction.value.lower()}[{rule.index}].ports", port)
+
+
+def _named_ports(rule: PolicyRule) -> list[NamedPort]:
+    return [port for port in rule.ports if isinstance(port, NamedPort)] if isinstance(rule.ports, tuple) else []
+
+
+def _servers(
+    policy: Policy, direction: Direction, rule: PolicyRule, candidates: list[_Candidate]
+) -> Iterator[_Candidate]:
+    """The pods among whose ports a name is looked up: the selected ones, or, for egress, the peers."""
+    if direction is Direction.INGRESS:
+        yield from (candidate for candidate in candidates if candidate.is_in_scope(policy))
+        return
+    peers = rule.peers if isinstance(rule.peers, tuple) else (rule.peers,)
+    specs = [GroupSpec(scope=policy.scope, peer=peer) for peer in peers]
+    yield from (candidate for candidate in candidates if any(map(candidate.is_peer, specs)))
+
+
+def _unserved(policy: Policy, place: str, port: NamedPort) -> Report:
+    return Report(
+        about=policy.ref,
+        field=place,
+        reason=Reason.UNSERVED_PORT,
+        message=f"no pod concerned has a {port.protocol.name} port named {port.name!r}: the entry matches nothing",
+        remedy="Use the name and protocol that a container of the destination declares, or a number",
+    )
