@@ -1,0 +1,151 @@
+"""Which backend enforces: a renderer, and an applier that understands its dialect.
+
+What a setting names is taken or refused with the reason, never replaced by something else. Without a setting the
+kernel decides: every applier is asked whether it works here, and the one with the highest rank is taken.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+from attrs import field, frozen
+
+from mnp_core.api import PolicyRenderer, RuleApplier
+from mnp_core.errors import PluginError, UnsupportedError
+from mnp_core.model import Attachment, ObjectName
+from mnp_core.plugins import Registry
+
+
+@frozen(kw_only=True)
+class Backend:
+    """What is used in one sandbox: `name` is the applier's."""
+
+    name: str
+    renderer: PolicyRenderer
+    applier: RuleApplier
+
+
+@frozen(kw_only=True)
+class BackendSettings:
+    """Names of backends as the settings give them: an applier, or a dialect of which the best applier is taken.
+
+    Attributes:
+        node: For whatever nothing else is said; empty means the best that this kernel supports.
+        kinds: By kind of attachment (a CNI type).
+        networks: By network attachment definition.
+    """
+
+    node: str = ""
+    kinds: Mapping[str, str] = field(factory=dict)
+    networks: Mapping[ObjectName, str] = field(factory=dict)
+
+    def of(self, attachment: Attachment) -> str:
+        """What is asked for: by its network, else by its kind, else for the node."""
+        return self.networks.get(attachment.network) or self.kinds.get(attachment.kind) or self.node
+
+
+class Backends:
+    """Makes and probes backends, each once, on the thread that asks."""
+
+    def __init__(self, registry: Registry, settings: BackendSettings) -> None:
+        """Make sure that everything which the settings name can be used here.
+
+        Raises:
+            PluginError: It is not installed, broken, or one of several that claim the same.
+            UnsupportedError: This kernel lacks something for it.
+        """
+        self._settings = settings
+        self._get = cache(lambda name: choose_backend(registry, name))
+        for name in {settings.node, *settings.kinds.values(), *settings.networks.values()} - {""}:
+            self._get(name)
+
+    def of(self, attachments: Iterable[Attachment]) -> Backend:
+        """The backend of one sandbox, for all its interfaces.
+
+        Raises:
+            PluginError: The settings ask for several in this sandbox; or as in `choose_backend`.
+            UnsupportedError: As in `choose_backend`.
+        """
+        users = {self._settings.of(attachment): attachment for attachment in attachments}
+        chosen = {(backend := self._get(name)).name: backend for name in users or (self._settings.node,)}
+        if len(chosen) == 1:
+            return next(iter(chosen.values()))
+        wishes = ", ".join(
+            f"{user.interface} on {user.network} has {self._get(name).name}" for name, user in users.items()
+        )
+        pod = next(iter(users.values())).pod
+        raise PluginError(f"pod {pod} cannot have several backends: {wishes}. Give its networks the same one")
+
+
+def choose_backend(registry: Registry, name: str = "") -> Backend:
+    """Choose an applier, and the renderer for it.
+
+    Args:
+        registry: What is installed.
+        name: Of an applier, or of a dialect; empty for the best of all.
+
+    Raises:
+        PluginError: It is not installed, broken, or one of several that claim the same.
+        UnsupportedError: This kernel lacks something for it, or for all of them.
+    """
+    candidates = [spec.name for spec in registry.appliers.values() if name in {"", spec.dialect}]
+    if name in registry.appliers or (name and not candidates):  # if it is not there, the registry says why
+        return _supported(registry, name)[1]
+    if not candidates:
+        raise PluginError(_none_installed(registry))
+    return _best(registry, candidates)
+
+
+def choose_renderer(registry: Registry, name: str = "") -> PolicyRenderer:
+    """Choose a renderer without asking the kernel, for those who only want to see what would be applied.
+
+    Args:
+        registry: What is installed.
+        name: Of a dialect, or of an applier; empty if there is only one.
+
+    Raises:
+        PluginError: It is not installed, broken, or one of several.
+    """
+    if name in registry.appliers:
+        return registry.renderer(registry.appliers[name].dialect)
+    dialects = sorted(spec.dialect for spec in registry.renderers.values())
+    if name or len(dialects) == 1:
+        return registry.renderer(name or dialects[0])
+    if dialects:
+        raise PluginError(f"several dialects are installed, choose one as backend: {', '.join(dialects)}")
+    raise PluginError(_none_installed(registry))
+
+
+def _none_installed(registry: Registry) -> str:
+    return " ".join(
+        ["no backend is installed: pip install one, for example mnp-nftables.", *map(str, registry.problems)]
+    )
+
+
+def _supported(registry: Registry, name: str) -> tuple[int, Backend]:
+    """The backend of that name with its rank, or the reason why not as an error."""
+    applier = registry.applier(name)
+    backend = Backend(name=name, renderer=registry.renderer(registry.appliers[name].dialect), applier=applier)
+    support = registry.probe(name, applier)
+    if not support.usable:
+        raise UnsupportedError(f"backend {name!r} cannot be used here: {support.detail or 'it does not say why'}")
+    return support.rank, backend
+
+
+def _best(registry: Registry, names: Iterable[str]) -> Backend:
+    """The highest rank of those that work here; why the others do not is told only if none does."""
+    ranked: dict[int, list[Backend]] = {}
+    reasons = []
+    for name in names:
+        try:
+            rank, backend = _supported(registry, name)
+        except (PluginError, UnsupportedError) as error:
+            reasons.append(str(error))
+        else:
+            ranked.setdefault(rank, []).append(backend)
+    if not ranked:
+        raise UnsupportedError(f"no installed backend can be used here: {'; '.join(reasons)}")
+    best = ranked[max(ranked)]
+    if len(best) > 1:
+        rivals = ", ".join(sorted(backend.name for backend in best))
+        raise PluginError(f"several backends would do equally well here, choose one of them in the settings: {rivals}")
+    return best[0]

@@ -1,0 +1,140 @@
+"""What a descriptor must look like, and what it claims for itself alone."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
+
+from attrs import fields, frozen
+
+from mnp_core.api import (
+    CommandSpec,
+    InterfaceDiscovererSpec,
+    Named,
+    PolicyKindSpec,
+    PolicyRendererSpec,
+    RuleApplierSpec,
+    SandboxLocatorSpec,
+)
+from mnp_core.plugins._faults import RefusalError
+
+D = TypeVar("D", bound=Named)
+
+REGISTRATIONS: Mapping[str, type[Named]] = {
+    "mnp_register_interface_discoverers": InterfaceDiscovererSpec,
+    "mnp_register_policy_renderers": PolicyRendererSpec,
+    "mnp_register_rule_appliers": RuleApplierSpec,
+    "mnp_register_sandbox_locators": SandboxLocatorSpec,
+    "mnp_register_policy_kinds": PolicyKindSpec,
+    "mnp_register_commands": CommandSpec,
+}
+NOUNS: Mapping[type[Named], str] = {
+    InterfaceDiscovererSpec: "discoverer",
+    PolicyRendererSpec: "renderer",
+    RuleApplierSpec: "applier",
+    SandboxLocatorSpec: "locator",
+    PolicyKindSpec: "policy kind",
+    CommandSpec: "command",
+}
+CNI_TYPE = "CNI type"
+DIALECT = "dialect"
+API_KIND = "API kind"
+API_RESOURCE = "API resource"
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_CNI_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # the file name of a CNI plugin
+_GROUP = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_VERSION = re.compile(r"v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?")
+_KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
+
+_OURS = frozenset({("k8s.cni.cncf.io", "MultiNetworkPolicy"), ("k8s.cni.cncf.io", "NetworkAttachmentDefinition")})
+
+
+@frozen
+class Claim:
+    """Something that one plugin alone can have: a name, a CNI type, a dialect to render."""
+
+    what: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.value!r}"
+
+
+def name_claim(kind: type[Named], name: str) -> Claim:
+    """The claim of every descriptor of this kind to its name."""
+    return Claim(NOUNS[kind], name)
+
+
+def claims(descriptor: Named) -> tuple[Claim, ...]:
+    """Everything that the descriptor must not share with another one of its kind; its name comes first."""
+    own = name_claim(type(descriptor), descriptor.name)
+    match descriptor:
+        case InterfaceDiscovererSpec():
+            return own, *(Claim(CNI_TYPE, cni_type) for cni_type in sorted(descriptor.cni_types))
+        case PolicyRendererSpec():
+            return own, Claim(DIALECT, descriptor.dialect)
+        case PolicyKindSpec(group=group):
+            return (
+                own,
+                Claim(API_KIND, f"{descriptor.kind}.{group}"),
+                Claim(API_RESOURCE, f"{descriptor.plural}.{group}"),
+            )
+        case _:
+            return (own,)
+
+
+def describe_offer(descriptor: Named) -> str:
+    """What it is in a few words, for a list of all that is there."""
+    text = f"{NOUNS[type(descriptor)]} {descriptor.name}"
+    match descriptor:
+        case InterfaceDiscovererSpec():
+            return f"{text} ({', '.join(sorted(descriptor.cni_types))})"
+        case PolicyRendererSpec() | RuleApplierSpec() if descriptor.dialect != descriptor.name:
+            return f"{text} ({descriptor.dialect})"
+        case _:
+            return text
+
+
+def _matches(pattern: re.Pattern[str]) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _many(container: type[Collection[object]], pattern: re.Pattern[str]) -> Callable[[object], bool]:
+    item = _matches(pattern)
+    return lambda value: isinstance(value, container) and len(value) > 0 and all(map(item, value))
+
+
+_LABEL = "lower case letters, digits and hyphens, at most 63, a letter first"
+_FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "name": (_matches(NAME), _LABEL),
+    "dialect": (_matches(NAME), _LABEL),
+    "plural": (_matches(NAME), _LABEL),
+    "cni_types": (_many(frozenset, _CNI_TYPE), "a frozenset of names of CNI plugins, at least one"),
+    "group": (_matches(_GROUP), "an API group such as 'k8s.cni.cncf.io'"),
+    "versions": (_many(tuple, _VERSION), "a tuple of versions such as 'v1beta1', at least one"),
+    "kind": (_matches(_KIND), "a kind such as 'MultiNetworkPolicy'"),
+    "factory": (callable, "something that can be called"),
+    "parse": (callable, "something that can be called"),
+}
+
+
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def check_descriptor(descriptor: object, expected: type[D]) -> D:
+    """Check the type of a descriptor and of each of its fields.
+
+    Raises:
+        RefusalError: With the field, its value and what it must be.
+    """
+    if not isinstance(descriptor, expected) or type(descriptor) not in NOUNS:
+        raise RefusalError(f"it offers {descriptor!r:.80}, which is not a {expected.__name__}")
+    noun = NOUNS[expected]
+    for field in _fields(expected):
+        accepts, requirement = _FIELDS[field]
+        if not accepts(value := getattr(descriptor, field)):
+            raise RefusalError(f"{noun} {descriptor.name!r}: {field} is {value!r:.80}, but must be {requirement}")
+    if isinstance(descriptor, PolicyKindSpec) and (descriptor.group, descriptor.kind) in _OURS:
+        raise RefusalError(f"{noun} {descriptor.name!r}: {descriptor.kind} is read by the core itself")
+    return descriptor

@@ -1,0 +1,114 @@
+"""Which plugins are installed: entry points of the group ``mnp`` and what their distributions say of themselves.
+
+Nothing of a plugin is imported here, so that one made for another core can be recognised before it does harm.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from importlib.metadata import Distribution, EntryPoint, distribution, distributions
+
+from attrs import frozen
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mnp_core import __version__
+from mnp_core.plugins._descriptors import NAME
+from mnp_core.plugins._faults import RefusalError, contained
+
+GROUP = "mnp"
+CORE = "mnp-core"
+
+_log = logging.getLogger(__name__)
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+
+
+@frozen(kw_only=True)
+class Plugin:
+    """One entry point of one distribution.
+
+    Attributes:
+        name: Of the entry point.
+        module: That it names; empty if the metadata cannot be understood.
+        distribution: Its normalised name.
+        version: Of the distribution.
+        requires: Requirements of the distribution, as it states them.
+        fault: What is wrong with its metadata, or empty.
+    """
+
+    name: str
+    module: str = ""
+    distribution: str
+    version: str
+    requires: tuple[str, ...] = ()
+    fault: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+def find_plugins() -> Iterator[Plugin]:
+    """Find every installed plugin, sorted by distribution.
+
+    A distribution that lies on `sys.path` twice counts once: the first one, whose modules an import finds too.
+    """
+    for name in sorted({name for found in distributions() if (name := _candidate(found))}):
+        yield from _plugins_of(name, distribution(name))
+
+
+def _candidate(found: Distribution) -> str:
+    """Its name, if it mentions our group; empty if not, or if it cannot be read (then pip does not know it either)."""
+    try:
+        if f"[{GROUP}]" in (found.read_text("entry_points.txt") or ""):
+            return canonicalize_name(found.metadata["Name"])
+    except Exception:  # noqa: BLE001 - damaged metadata raises almost anything, and need not be a plugin's at all
+        _log.warning("the metadata of an installed distribution cannot be read: %r", found, exc_info=True)
+    return ""
+
+
+def _plugins_of(name: str, found: Distribution) -> Iterator[Plugin]:
+    version = ""
+    try:
+        with contained("its metadata cannot be read"):
+            version = str(found.metadata["Version"])
+            requires = tuple(found.requires or ())
+            entries = sorted(found.entry_points.select(group=GROUP))
+    except RefusalError as refusal:
+        yield Plugin(name=name, distribution=name, version=version, fault=str(refusal))
+        return
+    for entry in entries:
+        yield Plugin(
+            name=entry.name,
+            module=entry.value,
+            distribution=name,
+            version=version,
+            requires=requires,
+            fault=_entry_fault(entry),
+        )
+
+
+def _entry_fault(entry: EntryPoint) -> str:
+    if not NAME.fullmatch(entry.name):
+        return f"the entry point's name {entry.name!r} must be lower case letters, digits and hyphens"
+    if not _MODULE.fullmatch(entry.value):
+        return f"the entry point {entry.name} = {entry.value!r} must name a module, without an attribute"
+    return ""
+
+
+def incompatibility(plugin: Plugin) -> str:
+    """Say why the plugin is not for the core that is running, and what to install; empty if it is.
+
+    Raises:
+        RefusalError: A requirement cannot be understood.
+    """
+    with contained("a requirement in its metadata cannot be understood"):
+        requirements = [Requirement(line) for line in plugin.requires]
+    for requirement in requirements:
+        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        concerns_us = canonicalize_name(requirement.name) == CORE and applies
+        if concerns_us and not requirement.specifier.contains(__version__, prereleases=True):
+            return (
+                f"it requires {CORE}{requirement.specifier}, but {CORE} {__version__} is running: "
+                f"pip install --upgrade {plugin.distribution}, or pip install '{CORE}{requirement.specifier}'"
+            )
+    return ""

@@ -1,0 +1,187 @@
+"""All plugins of this process behind typed methods: what is there, what became of it, what it makes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+from attrs import frozen
+
+from mnp_core.api import (
+    CommandSpec,
+    Discovery,
+    InterfaceDiscoverer,
+    InterfaceDiscovererSpec,
+    Outcome,
+    PolicyKindSpec,
+    PolicyRenderer,
+    PolicyRendererSpec,
+    RuleApplier,
+    RuleApplierSpec,
+    SandboxLocator,
+    SandboxLocatorSpec,
+    Support,
+    Sync,
+)
+from mnp_core.errors import PluginError
+from mnp_core.model import Attachment, Link
+from mnp_core.plugins._catalog import Catalog, Contested, make
+from mnp_core.plugins._descriptors import CNI_TYPE, DIALECT, Claim, D, name_claim
+from mnp_core.plugins._faults import RefusalError, contained
+from mnp_core.plugins._module import Contents, Offer
+from mnp_core.plugins._observers import ObserverFailure, Observers
+from mnp_core.plugins._status import PluginStatus, State
+
+
+@frozen(kw_only=True)
+class _Unavailable:
+    """Stands in for a discoverer that cannot be had."""
+
+    reason: str
+
+    def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:  # noqa: ARG002 - no link helps
+        return Discovery(attachment=claim, unenforceable=self.reason)
+
+
+class Registry:
+    """What the installed plugins offer. Built once by `load_plugins`, passed down from there.
+
+    Attributes:
+        statuses: Every installed plugin, sorted by name.
+        discoverers: By name; by CNI type through `discoverer`.
+        renderers: By name; by dialect through `renderer`.
+        appliers: By name.
+        locators: By name.
+        policy_kinds: By name; their specs are used as they are.
+        commands: By name.
+    """
+
+    def __init__(self, contents: Sequence[Contents], contested: Contested, statuses: Sequence[PluginStatus]) -> None:
+        self.statuses = tuple(sorted(statuses, key=lambda status: (status.name, status.distribution)))
+        offers = [offer for content in contents for offer in content.offers]
+        self._observers = Observers(observer for content in contents for observer in content.observers)
+
+        def catalog(kind: type[D]) -> Catalog[D]:
+            ours: list[Offer[Any]] = [offer for offer in offers if isinstance(offer.descriptor, kind)]
+            return Catalog(kind, ours, contested, self.statuses)
+
+        self.discoverers = catalog(InterfaceDiscovererSpec)
+        self.renderers = catalog(PolicyRendererSpec)
+        self.appliers = catalog(RuleApplierSpec)
+        self.locators = catalog(SandboxLocatorSpec)
+        self.policy_kinds = catalog(PolicyKindSpec)
+        self.commands = catalog(CommandSpec)
+
+    @property
+    def problems(self) -> tuple[PluginStatus, ...]:
+        """Plugins that somebody installed and that are not wholly in use, though no setting says so."""
+        return tuple(status for status in self.statuses if status.state not in {State.LOADED, State.DISABLED})
+
+    def require_plugin(self, name: str) -> PluginStatus:
+        """Make sure that a plugin which the settings name is there and whole.
+
+        Args:
+            name: Of its entry point, or of its distribution.
+
+        Raises:
+            PluginError: It is not installed, or not loaded; with the remedy.
+        """
+        found = [status for status in self.statuses if name in {status.name, status.distribution}]
+        if not found:
+            installed = ", ".join(status.name for status in self.statuses)
+            raise PluginError(f"plugin {name!r} is not installed: pip install it; installed are {installed or 'none'}")
+        for status in found:
+            if status.state is not State.LOADED:
+                raise PluginError(str(status))
+        return found[0]
+
+    @property
+    def claimed_types(self) -> frozenset[str]:
+        """Every CNI type that a loaded plugin claims (S4).
+
+        Those that two plugins claim are among them: what kind an attachment is does not depend on who may discover
+        it, and an interface that is not policed as it should be is reported, not taken for another kind (S64).
+        """
+        return self.discoverers.values_claimed(CNI_TYPE)
+
+    def discoverer(self, cni_type: str) -> InterfaceDiscoverer:
+        """Make the discoverer that claims a CNI type.
+
+        Raises:
+            PluginError: Nobody claims it, several do, or it cannot be made; with the remedy.
+        """
+        offer = self.discoverers.find(Claim(CNI_TYPE, cni_type))
+        return make(offer, lambda spec: spec.factory(), InterfaceDiscoverer)
+
+    def make_discoverers(self) -> Mapping[str, InterfaceDiscoverer]:
+        """A discoverer for each of `claimed_types`.
+
+        For a type whose discoverer cannot be had there is one that says so of every attachment (S64): a broken
+        plugin is reported on each pod that it concerns, and holds up no other.
+        """
+        return {cni_type: self._discoverer_or_reason(cni_type) for cni_type in sorted(self.claimed_types)}
+
+    def _discoverer_or_reason(self, cni_type: str) -> InterfaceDiscoverer:
+        try:
+            return self.discoverer(cni_type)
+        except PluginError as error:
+            return _Unavailable(reason=str(error))
+
+    def renderer(self, dialect: str) -> PolicyRenderer:
+        """Make the renderer of a dialect.
+
+        Raises:
+            PluginError: As `discoverer`.
+        """
+        offer = self.renderers.find(Claim(DIALECT, dialect))
+        return make(offer, lambda spec: spec.factory(), PolicyRenderer)
+
+    def applier(self, name: str) -> RuleApplier:
+        """Make the applier of that name.
+
+        Raises:
+            PluginError: As `discoverer`.
+        """
+        offer = self.appliers.find(name_claim(RuleApplierSpec, name))
+        return make(offer, lambda spec: spec.factory(), RuleApplier)
+
+    def probe(self, name: str, applier: RuleApplier) -> Support:
+        """Ask the applier of that name whether it works here; one that raises does not."""
+        try:
+            with contained(f"the probe of applier {name!r} failed"):
+                support: object = applier.probe()
+        except RefusalError as refusal:
+            return Support(usable=False, detail=str(refusal))
+        if isinstance(support, Support):
+            return support
+        return Support(usable=False, detail=f"the probe of applier {name!r} gave {support!r:.80}, not a Support")
+
+    def locator(self, name: str, settings: Mapping[str, str]) -> SandboxLocator:
+        """Make the locator of that name, with the settings that are meant for it.
+
+        Raises:
+            PluginError: As `discoverer`.
+        """
+        offer = self.locators.find(name_claim(SandboxLocatorSpec, name))
+        return make(offer, lambda spec: spec.factory(settings), SandboxLocator)
+
+    def command(self, name: str) -> click.Command:
+        """Make the `mnp` subcommand of that name.
+
+        Raises:
+            PluginError: As `discoverer`.
+        """
+        offer = self.commands.find(name_claim(CommandSpec, name))
+        return make(offer, lambda spec: spec.factory(), click.Command)
+
+    def observe_outcome(self, outcome: Outcome) -> None:
+        """Tell all observers what became of one sandbox; never raises but for Ctrl-C."""
+        self._observers.tell("mnp_observe_outcome", outcome)
+
+    def observe_sync(self, sync: Sync) -> None:
+        """Tell all observers that a pass has ended; never raises but for Ctrl-C."""
+        self._observers.tell("mnp_observe_sync", sync)
+
+    @property
+    def observer_failures(self) -> tuple[ObserverFailure, ...]:
+        """Observers that have raised since the start; each was logged when it did so first."""
+        return self._observers.failures
