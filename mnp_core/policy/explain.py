@@ -207,11 +207,11 @@ def _explanation(
     source: Host | Address, sender: _Place, destination: Host | Address, receiver: _Place, flow: Flow
 ) -> Explanation:
     packet = flow.packet(sender.address, receiver.address)
-    inside = isinstance(source, Host) and isinstance(destination, Host) and source.pod == destination.pod
+    loopback = isinstance(source, Host) and any(place.address == receiver.address for place in _places(source))
     return Explanation(
         flow=flow,
-        source=_side(source, sender, Direction.EGRESS, packet, loopback=inside),
-        destination=_side(destination, receiver, Direction.INGRESS, packet, loopback=inside),
+        source=_side(source, sender, Direction.EGRESS, packet, loopback=loopback),
+        destination=_side(destination, receiver, Direction.INGRESS, packet, loopback=loopback),
     )
 
 

@@ -1,0 +1,95 @@
+"""What shows only when objects are seen together (S4, S31, S64)."""
+
+import pytest
+
+from mnp_core.model import Reason
+from mnp_core.policy.validate import validate
+from mnp_core.testing.builders import (
+    block,
+    namespace,
+    network,
+    pod,
+    pods,
+    pods_across,
+    policy,
+    rule,
+    selector,
+    serves,
+    status,
+)
+
+NETWORKS = (network("net-a", "macvlan"), network("odd", "tuning", "ovs"))
+WEB = pod("web", status("net-a", "net1", "10.0.0.1"), labels={"app": "web"}, ports=[serves("TCP/80", "http")])
+DB = pod("db", status("net-a", "net1", "10.0.0.2"), labels={"app": "db"}, ports=[serves("TCP/5432", "sql")])
+
+
+def validated(*policies, pods=(WEB, DB), namespaces=()):
+    return validate(
+        policies=policies, pods=pods, namespaces=namespaces, networks=NETWORKS, claimed=frozenset({"macvlan"})
+    )
+
+
+def test_objects_that_fit_together_are_not_reported():
+    """S22: neither is a selector that matches no pod now."""
+    fine = policy("fine", networks=["net-a"], ingress=[rule([pods(app="nobody")], ["TCP"])])
+    none = policy("none", networks=["net-a"], selector=selector(app="nobody"), ingress=[rule(ports=["TCP/http"])])
+    assert validated(fine, none) == ()
+
+
+def test_a_network_that_does_not_exist_is_reported_with_the_policy():
+    (report,) = validated(policy("p", networks=["net-a", "elsewhere/net-z"], ingress=[]))
+    assert (report.reason, str(report.about)) == (Reason.UNKNOWN_NETWORK, "MultiNetworkPolicy default/p")
+    assert "elsewhere/net-z" in report.message
+    assert "policy-for" in report.field
+
+
+def test_a_network_whose_types_nobody_claims_is_reported_with_the_policy():
+    """S64."""
+    (report,) = validated(policy("p", networks=["odd"], ingress=[]))
+    assert report.reason is Reason.UNCLAIMED_TYPE
+    assert "tuning, ovs" in report.message
+
+
+def test_what_is_wrong_with_attachments_is_reported_with_the_pod():
+    """S4, S64."""
+    reports = validated(pods=(pod("x", status("odd", "net1"), status("gone", "net2")),))
+    assert [(report.reason, report.about.kind) for report in reports] == [
+        (Reason.UNCLAIMED_TYPE, "Pod"),
+        (Reason.UNKNOWN_NETWORK, "Pod"),
+    ]
+
+
+@pytest.mark.parametrize(("port", "reported"), [("TCP/http", False), ("UDP/http", True), ("TCP/sql", True)])
+def test_a_named_ingress_port_that_no_selected_pod_serves_is_reported(port, reported):
+    """S31: that another pod serves it does not help."""
+    p = policy("p", networks=["net-a"], selector=selector(app="web"), ingress=[rule(), rule(ports=["TCP/1", port])])
+    reports = validated(p)
+    assert [report.reason for report in reports] == [Reason.UNSERVED_PORT] * reported
+    assert all(report.field == "spec.ingress[1].ports" and port.split("/")[1] in report.message for report in reports)
+
+
+@pytest.mark.parametrize(
+    ("peers", "reported"),
+    [
+        ([pods(app="db")], True),
+        ([pods(app="db"), pods(app="web")], False),
+        ([pods(app="nobody")], False),
+        ([pods_across(selector(team="a"), selector(app="db"))], True),
+        ([pods_across(selector(team="b"), selector(app="db"))], False),
+        ([block("10.0.0.2/32")], True),
+        ([block("10.0.0.0/24")], False),
+        ([block("10.1.0.0/24")], False),
+        (None, False),
+    ],
+)
+def test_a_named_egress_port_that_no_peer_serves_is_reported(peers, reported):
+    """S31: only where there are peers at all."""
+    p = policy("p", networks=["net-a"], egress=[rule(peers, ["TCP/http"])])
+    reports = validated(p, namespaces=(namespace("default", team="a"),))
+    assert [report.reason for report in reports] == [Reason.UNSERVED_PORT] * reported
+
+
+def test_reports_are_sorted_and_each_is_there_once():
+    one, two = policy("b", networks=["gone"], ingress=[]), policy("a", networks=["gone"], ingress=[])
+    reports = validated(one, two, two)
+    assert [report.about.name.name for report in reports] == ["a", "b"]
