@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future
+from functools import partial
 from typing import Protocol
 
 from mnp_core.agent.enforcement import InForce, enforce, inspect, remove, update
@@ -16,6 +17,7 @@ from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxL
 from mnp_core.backend import Backend
 from mnp_core.errors import MnpError, SandboxNotFoundError
 from mnp_core.model import (
+    Attachment,
     Change,
     Delta,
     GroupDelta,
@@ -25,11 +27,17 @@ from mnp_core.model import (
     Reason,
     Report,
     Ruleset,
-    SandboxPolicy,
 )
 from mnp_core.sandbox.links import read_links
 
 Observer = Callable[[Outcome], None]
+
+
+class BackendChoice(Protocol):
+    """What the agent needs of `mnp_core.backend.Backends`."""
+
+    def of(self, attachments: Iterable[Attachment], /) -> Backend:
+        """The backend of one sandbox."""
 
 
 class Pool(Protocol):
@@ -46,7 +54,7 @@ class Agent:
         self,
         *,
         world: World,
-        backend: Backend,
+        backends: BackendChoice,
         locator: SandboxLocator,
         discoverers: Mapping[str, InterfaceDiscoverer],
         pool: Pool,
@@ -57,7 +65,7 @@ class Agent:
 
         Args:
             world: The state of the cluster; the agent owns it from now on.
-            backend: Renderer and applier.
+            backends: Chooses renderer and applier for a sandbox by its attachments.
             locator: Finds a pod's network namespace.
             discoverers: By the CNI type that they claim.
             pool: Runs work inside sandboxes.
@@ -65,13 +73,13 @@ class Agent:
             observe: Told of each outcome.
         """
         self.world = world
-        self._backend = backend
+        self._backends = backends
         self._locator = locator
         self._discoverers = discoverers
         self._pool = pool
         self._read_links = read_links
         self._observe = observe
-        self._sandboxes: dict[ObjectName, Sandbox] = {}
+        self._chosen: dict[ObjectName, Backend] = {}
         self._generations: dict[ObjectName, int] = {}
         self._findings: dict[ObjectName, tuple[Report, ...]] = {}
         self._failed: dict[ObjectName, str] = {}
@@ -85,7 +93,7 @@ class Agent:
         effect = self.world.apply(changes)
         self._forget(effect.gone)
         whole = effect.sandboxes | self._failed.keys()
-        jobs = [self._start(pod, self._replace(pod)) for pod in sorted(whole)]
+        jobs = [self._start(pod, partial(self._replace, pod)) for pod in sorted(whole)]
         jobs += self._start_deltas(effect, whole)
         outcomes = [job() for job in jobs]
         outcomes += self._repair(outcomes, whole)
@@ -98,13 +106,14 @@ class Agent:
         """
         started = time.monotonic()
         known = sorted(self._generations.items())
-        jobs = [self._start(pod, self._mend(pod, generation)) for pod, generation in known]
+        jobs = [self._start(pod, partial(self._mend, pod, generation)) for pod, generation in known]
         outcomes = [job() for job in jobs]
         return self._finish((o for o in outcomes if o.result is not Result.UNCHANGED), started)
 
     def ruleset(self, pod: ObjectName) -> Ruleset | None:
         """What is to be in force in a local pod, as it would be applied; None if nothing is."""
-        return self._render(self.world.sandbox_policy(pod))
+        policy = self.world.sandbox_policy(pod)
+        return self._backend(pod).renderer.render(policy) if policy is not None else None
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands."""
@@ -116,31 +125,33 @@ class Agent:
 
     def _replace(self, pod: ObjectName) -> Callable[[], InForce]:
         """Everything of ours, as a whole."""
-        applier, policy, claims = self._backend.applier, self.world.sandbox_policy(pod), self.world.claims(pod)
+        backend, policy, claims = self._backend(pod), self.world.sandbox_policy(pod), self.world.claims(pod)
 
         def work() -> InForce:
-            ruleset = self._render(policy)
-            if ruleset is None:
-                return remove(applier)
-            done = enforce(applier, ruleset)
-            reports = inspect(claims, self._read_links(), self._discoverers)
+            if policy is None:
+                return remove(backend.applier)
+            done = enforce(backend.applier, backend.renderer.render(policy))
+            reports = inspect(claims, self._read_links, self._discoverers)
             return InForce(result=done.result, generation=done.generation, reports=reports)
 
         return work
 
-    def _update(self, pod: ObjectName, delta: Delta) -> Callable[[], InForce]:
-        """Membership alone."""
-        findings = self._findings.get(pod, ())
+    def _update(self, pod: ObjectName, change: GroupDelta, rendered: dict[str, Delta]) -> Callable[[], InForce]:
+        """Membership alone; `rendered` keeps what other sandboxes of the same backend need too."""
+        backend, findings = self._backend(pod), self._findings.get(pod, ())
+        if backend.name not in rendered:
+            rendered[backend.name] = backend.renderer.render_delta(change)
+        delta = rendered[backend.name]
 
         def work() -> InForce:
-            done = update(self._backend.applier, delta)
+            done = update(backend.applier, delta)
             return InForce(result=done.result, generation=done.generation, reports=findings)
 
         return work
 
     def _mend(self, pod: ObjectName, generation: int) -> Callable[[], InForce]:
         """Whatever somebody else changed. The agent's thread waits meanwhile, so the World holds still."""
-        applier, findings = self._backend.applier, self._findings.get(pod, ())
+        applier, findings = self._backend(pod).applier, self._findings.get(pod, ())
 
         def work() -> InForce:
             if applier.generation() == generation:
@@ -154,54 +165,49 @@ class Agent:
 
     # --- starting, waiting, remembering ---------------------------------------------------------------------------
 
-    def _start(self, pod: ObjectName, work: Callable[[], InForce]) -> Callable[[], Outcome]:
-        """Hand work to the pool; what comes back waits for the outcome."""
+    def _start(self, pod: ObjectName, prepare: Callable[[], Callable[[], InForce]]) -> Callable[[], Outcome]:
+        """Prepare work and hand it to the pool; what comes back waits for the outcome."""
         started = time.monotonic()
         try:
-            future: Future[InForce] = self._pool.submit(self._locate(pod), work)
-        except Exception as error:  # noqa: BLE001 - a locator is a plugin: whatever it raises concerns this pod alone
+            future: Future[InForce] = self._pool.submit(self._locate(pod), prepare())
+        except Exception as error:  # noqa: BLE001 - plugins prepare it: whatever they raise concerns this pod alone
             failure = error
             return lambda: self._failure(pod, failure, started)
         return lambda: self._outcome(pod, future, started)
 
     def _start_deltas(self, effect: Effect, whole: AbstractSet[ObjectName]) -> list[Callable[[], Outcome]]:
-        """One rendering for the node, one write for each sandbox that uses the group."""
+        """One rendering for the node and dialect, one write for each sandbox that uses the group."""
         jobs = []
         for group_delta, users in effect.deltas:
-            delta = self._render_delta(group_delta)
-            if delta is None:
-                jobs += [self._start(pod, self._replace(pod)) for pod in sorted(users - whole)]
-            elif delta.text:
-                jobs += [self._start(pod, self._update(pod, delta)) for pod in sorted(users - whole)]
+            rendered: dict[str, Delta] = {}
+            jobs += [
+                self._start(pod, partial(self._update, pod, group_delta, rendered)) for pod in sorted(users - whole)
+            ]
         return jobs
-
-    def _render_delta(self, delta: GroupDelta) -> Delta | None:
-        """None if the renderer fails: then each sandbox is replaced as a whole, and its outcome says why."""
-        try:
-            return self._backend.renderer.render_delta(delta)
-        except Exception:  # noqa: BLE001 - a renderer is a plugin: what it raises must not hold up other groups
-            return None
 
     def _repair(self, outcomes: list[Outcome], whole: AbstractSet[ObjectName]) -> list[Outcome]:
         """A refused difference means that the sandbox is not as expected: replace it as a whole."""
         refused = {outcome.pod for outcome in outcomes if outcome.result is Result.FAILED} - whole
-        jobs = [self._start(pod, self._replace(pod)) for pod in sorted(refused)]
+        jobs = [self._start(pod, partial(self._replace, pod)) for pod in sorted(refused)]
         return [job() for job in jobs]
 
-    def _render(self, policy: SandboxPolicy | None) -> Ruleset | None:
-        return self._backend.renderer.render(policy) if policy is not None else None
+    def _backend(self, pod: ObjectName) -> Backend:
+        """By its attachments; a pod that has lost them keeps the backend that it had."""
+        claims = self.world.claims(pod)
+        if claims or pod not in self._chosen:
+            self._chosen[pod] = self._backends.of(claims)
+        return self._chosen[pod]
 
     def _locate(self, pod: ObjectName) -> Sandbox:
         known = self.world.pod(pod)
         if known is None:
             raise SandboxNotFoundError(f"pod {pod} is not known any more")
-        sandbox = self._sandboxes[pod] = self._locator.locate(known)
-        return sandbox
+        return self._locator.locate(known)
 
     def _outcome(self, pod: ObjectName, future: "Future[InForce]", started: float) -> Outcome:
         try:
             done = future.result()
-        except Exception as error:  # noqa: BLE001 - so are renderer, applier and discoverers
+        except Exception as error:  # noqa: BLE001 - and plugins do it
             return self._failure(pod, error, started)
         self._failed.pop(pod, None)
         self._generations[pod] = done.generation
@@ -221,7 +227,7 @@ class Agent:
 
     def _forget(self, pods: Iterable[ObjectName]) -> None:
         for pod in pods:
-            for memory in (self._failed, self._sandboxes, self._generations, self._findings):
+            for memory in (self._failed, self._chosen, self._generations, self._findings):
                 memory.pop(pod, None)
 
     def _finish(self, outcomes: Iterable[Outcome], started: float) -> Sync:

@@ -1,10 +1,11 @@
 """Bringing one sandbox up to date. These functions run on a thread that is inside of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
-from mnp_core.api import Discovery, InterfaceDiscoverer, Result, RuleApplier
+from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier
+from mnp_core.errors import MnpError
 from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
 
 
@@ -47,13 +48,19 @@ def remove(applier: RuleApplier) -> InForce:
 
 
 def inspect(
-    claims: Sequence[Attachment], links: Sequence[Link], discoverers: Mapping[str, InterfaceDiscoverer]
+    claims: Sequence[Attachment],
+    read_links: Callable[[], Sequence[Link]],
+    discoverers: Mapping[str, InterfaceDiscoverer],
 ) -> tuple[Report, ...]:
     """Compare what network-status claims with what is really there.
 
     The rules do not wait for this: they go by interface name, so an interface that appears late, or is not what it
-    was claimed to be, is policed all the same.
+    was claimed to be, is policed all the same, and a comparison that fails is a report.
     """
+    try:
+        links = read_links()
+    except MnpError as error:
+        return tuple(_report(claim, Reason.MISMATCH, f"could not be looked at: {error}") for claim in claims)
     return tuple(report for claim in claims for report in _findings(claim, links, discoverers))
 
 
@@ -63,15 +70,15 @@ def _findings(
     discoverer = discoverers.get(claim.kind)
     if discoverer is None:  # its definition is not there: reported with the claim, policed by name
         return ()
-    discovery = discoverer.discover(claim, links)
+    try:
+        discovery = discoverer.discover(claim, links)
+    except Exception as error:  # noqa: BLE001 - a plugin that fails here must not look like rules that failed
+        problem = f"could not be looked at: {type(error).__name__} in the plugin for {claim.kind}: {error}"
+        return (_report(claim, Reason.MISMATCH, problem),)
     reports = [_report(claim, Reason.MISMATCH, text) for text in discovery.mismatches]
     if discovery.unenforceable:
-        reports.append(_unenforceable(claim, discovery))
+        reports.append(_report(claim, Reason.UNENFORCEABLE, discovery.unenforceable))
     return reports
-
-
-def _unenforceable(claim: Attachment, discovery: Discovery) -> Report:
-    return _report(claim, Reason.UNENFORCEABLE, discovery.unenforceable)
 
 
 def _report(claim: Attachment, reason: Reason, message: str) -> Report:

@@ -28,7 +28,7 @@ from mnp_core.model import (
     SandboxPolicy,
 )
 from mnp_core.policy.attachments import claim_attachments
-from mnp_core.policy.compile import CompiledPolicy, compile_sandbox
+from mnp_core.policy.compile import compile_sandbox
 
 
 @frozen(kw_only=True)
@@ -181,12 +181,13 @@ class World:
         )
 
     def _specs(self, name: ObjectName) -> dict[str, GroupSpec]:
-        """The groups that the policies which select a local pod refer to."""
-        return {identity: spec for compiled in self._selecting(name) for identity, spec in compiled.groups.items()}
-
-    def _selecting(self, name: ObjectName) -> Iterator[CompiledPolicy]:
+        """The groups that the rules of a local pod refer to."""
         member = self._local(name)
-        return self._policies.selecting(member.pod) if member else iter(())
+        if member is None:
+            return {}
+        selecting = self._policies.selecting(member.pod)
+        covering = (c for c in selecting if any(map(c.policy.scope.may_cover, member.claims.policed)))
+        return {identity: spec for compiled in covering for identity, spec in compiled.groups.items()}
 
     def _resident(self, name: ObjectName) -> bool:
         """Whether it is a pod of this node that counts (S5), with attachments or without."""

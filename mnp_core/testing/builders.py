@@ -21,7 +21,9 @@ from mnp_core.model import (
     EVERYTHING,
     Attachment,
     Block,
+    Change,
     ContainerPort,
+    KubernetesObject,
     NamedPort,
     Namespace,
     Network,
@@ -98,11 +100,13 @@ def pod(
     ports: Iterable[ContainerPort] = (),
     phase: str = "Running",
     host_network: bool = False,
+    node: str = "",
 ) -> Pod:
     """A pod; its default interface is eth0."""
     return Pod(
         name=named(name),
         labels=dict(labels or {}),
+        node=node,
         phase=phase,
         host_network=host_network,
         ports=tuple(ports),
@@ -185,6 +189,32 @@ def policy(
 
 def _indexed(rules: Iterable[PolicyRule] | None) -> tuple[PolicyRule, ...] | None:
     return None if rules is None else tuple(evolve(rule, index=index) for index, rule in enumerate(rules))
+
+
+# --- changes ----------------------------------------------------------------------------------------------------
+
+
+def reference(value: KubernetesObject) -> ObjectRef:
+    """Kind and name of an object, as sources call it."""
+    match value:
+        case Policy():
+            return value.ref
+        case Namespace():
+            return ObjectRef("Namespace", ObjectName("", value.name))
+        case Network():
+            return ObjectRef("NetworkAttachmentDefinition", value.name)
+        case Pod():
+            return ObjectRef("Pod", value.name)
+
+
+def present(value: KubernetesObject) -> Change:
+    """The object is there, like this."""
+    return Change(ref=reference(value), object=value)
+
+
+def absent(value: KubernetesObject) -> Change:
+    """The object is gone."""
+    return Change(ref=reference(value), object=None)
 
 
 # --- packets ----------------------------------------------------------------------------------------------------

@@ -1,0 +1,241 @@
+"""What the agent writes, and above all what it does not write, with a kernel in memory."""
+
+import pytest
+
+from mnp_core.agent.agent import Agent
+from mnp_core.agent.world import World
+from mnp_core.api import Discovery, Result
+from mnp_core.backend import Backend
+from mnp_core.model import CommonRules, Direction, Link, Reason
+from mnp_core.policy.evaluate import evaluate
+from mnp_core.testing.builders import (
+    absent,
+    named,
+    namespace,
+    network,
+    packet,
+    pod,
+    pods,
+    policy,
+    present,
+    rule,
+    selector,
+    status,
+)
+from mnp_core.testing.fakes import FakeApplier, FakeKernel, FakeRenderer
+
+
+class OneBackend:
+    def __init__(self, kernel, renderer):
+        self.backend = Backend(name="fake", renderer=renderer, applier=FakeApplier(kernel))
+
+    def of(self, _attachments):
+        return self.backend
+
+
+class Agreeing:
+    """A discoverer that finds everything as claimed."""
+
+    def discover(self, claim, links):  # noqa: ARG002 - the Protocol's signature
+        return Discovery(attachment=claim)
+
+
+class Node:
+    """An agent on a kernel in memory, and the outcomes that it told of."""
+
+    def __init__(self, kernel=None, renderer=None, discoverer=None, links=None):
+        self.kernel = kernel or FakeKernel()
+        self.told = []
+        self.agent = Agent(
+            world=World(common=CommonRules(), claimed=frozenset({"macvlan"})),
+            backends=OneBackend(self.kernel, renderer or FakeRenderer()),
+            locator=self.kernel,
+            discoverers={"macvlan": discoverer or Agreeing()},
+            pool=self.kernel,
+            read_links=links or (lambda: ()),
+            observe=self.told.append,
+        )
+
+    def sync(self, *objects, gone=()):
+        return self.agent.sync([*map(present, objects), *map(absent, gone)])
+
+    def writes(self, name):
+        return self.kernel.namespaces[named(name)].writes
+
+
+def start(node, *more):
+    for name in ("a", "b"):
+        node.kernel.add(named(name))
+    return node.sync(NET, namespace("default"), A, B, *more)
+
+
+def results(sync):
+    return {str(outcome.pod): outcome.result for outcome in sync.outcomes}
+
+
+NET = network("net", "macvlan")
+A = pod("a", status("net", "net1", "10.0.0.1"), labels={"app": "a"})
+B = pod("b", status("net", "net1", "10.0.0.2"), labels={"app": "b"})
+FROM_ALL = policy("p", networks=["net"], selector=selector(app="a"), ingress=[rule([pods()])])
+
+
+def test_open_pods_are_written_to_at_first_sight_so_that_connections_are_tracked():
+    """S41."""
+    node = Node()
+    assert results(start(node)) == {"default/a": Result.APPLIED, "default/b": Result.APPLIED}
+
+
+def test_a_change_is_written_to_the_pods_that_it_affects_and_no_other():
+    """S61."""
+    node = Node()
+    start(node)
+    assert results(node.sync(FROM_ALL)) == {"default/a": Result.APPLIED}
+    assert node.writes("b") == ["apply"]
+
+
+def test_membership_is_written_as_a_difference():
+    """S61."""
+    node = Node()
+    start(node, FROM_ALL)
+    node.kernel.add(named("c"))
+    sync = node.sync(pod("c", status("net", "net1", "10.0.0.3")))
+    assert results(sync) == {"default/a": Result.UPDATED, "default/c": Result.APPLIED}
+    assert node.writes("a") == ["apply", "update"]
+    fresh = node.agent.ruleset(named("a"))
+    assert node.kernel.namespaces[named("a")].ruleset.sets == fresh.sets
+
+
+def test_a_restarted_agent_takes_over_what_is_right_without_writing():
+    """S62."""
+    node = Node()
+    start(node, FROM_ALL)
+    heir = Node(kernel=node.kernel)
+    assert results(heir.sync(NET, namespace("default"), A, B, FROM_ALL)) == {
+        "default/a": Result.UNCHANGED,
+        "default/b": Result.UNCHANGED,
+    }
+    assert node.writes("a") == ["apply"]
+
+
+def test_a_policy_deleted_while_the_agent_was_away_leaves_nothing_behind():
+    """S62."""
+    node = Node()
+    start(node, FROM_ALL)
+    heir = Node(kernel=node.kernel)
+    assert results(heir.sync(NET, namespace("default"), A, B)) == {
+        "default/a": Result.APPLIED,
+        "default/b": Result.UNCHANGED,
+    }
+
+
+def test_a_refused_change_leaves_the_old_state_and_is_tried_again():
+    """S60."""
+    node = Node()
+    start(node, FROM_ALL)
+    before = node.kernel.namespaces[named("a")].ruleset
+    node.kernel.namespaces[named("a")].refuse = True
+    sync = node.sync(gone=[FROM_ALL])
+    assert results(sync) == {"default/a": Result.FAILED}
+    assert node.kernel.namespaces[named("a")].ruleset is before
+    assert [(str(r.about), r.reason) for r in sync.reports] == [("Pod default/a", Reason.UNENFORCEABLE)]
+    node.kernel.namespaces[named("a")].refuse = False
+    sync = node.sync()
+    assert results(sync) == {"default/a": Result.APPLIED}
+    assert sync.reports == ()
+
+
+def test_a_refused_difference_is_followed_by_a_replacement():
+    node = Node()
+    start(node, FROM_ALL)
+    namespace_of_a = node.kernel.namespaces[named("a")]
+    namespace_of_a.ruleset = None  # somebody removed everything
+    node.kernel.add(named("c"))
+    sync = node.sync(pod("c", status("net", "net1", "10.0.0.3")))
+    of_a = [outcome.result for outcome in sync.outcomes if outcome.pod == named("a")]
+    assert of_a == [Result.FAILED, Result.APPLIED]
+    assert sync.reports == ()
+    assert namespace_of_a.ruleset == node.agent.ruleset(named("a"))
+
+
+def test_a_pod_without_a_sandbox_holds_up_nobody_and_is_reported():
+    """S64."""
+    node = Node()
+    node.kernel.add(named("b"))
+    sync = node.sync(NET, namespace("default"), A, B)
+    assert results(sync) == {"default/a": Result.FAILED, "default/b": Result.APPLIED}
+    assert [str(report.about) for report in sync.reports] == ["Pod default/a"]
+
+
+def test_a_renderer_that_fails_for_one_pod_fails_for_this_pod_alone():
+    """S6."""
+
+    class Picky(FakeRenderer):
+        def render(self, policy):
+            if policy.pod == named("a"):
+                raise KeyError("a plugin's own mistake")
+            return super().render(policy)
+
+    node = Node(renderer=Picky())
+    assert results(start(node)) == {"default/a": Result.FAILED, "default/b": Result.APPLIED}
+
+
+@pytest.mark.parametrize("discoverer", ["raises", "denies"])
+def test_what_a_discoverer_finds_is_reported_and_the_rules_hold_all_the_same(discoverer):
+    """S64."""
+
+    class Finding:
+        def discover(self, claim, links):
+            if discoverer == "raises":
+                raise RuntimeError("a plugin's own mistake")
+            assert links == [Link(name="net1", index=2)]
+            return Discovery(attachment=claim, unenforceable="there is no such interface")
+
+    node = Node(discoverer=Finding(), links=lambda: [Link(name="net1", index=2)])
+    sync = start(node, FROM_ALL)
+    assert set(results(sync).values()) == {Result.APPLIED}
+    assert {str(report.about) for report in sync.reports} == {"Pod default/a", "Pod default/b"}
+
+
+def test_rules_that_somebody_took_away_come_back_and_it_is_told():
+    """S63."""
+    node = Node()
+    start(node, FROM_ALL)
+    assert node.agent.check_drift().outcomes == ()
+    tampered = node.kernel.namespaces[named("a")]
+    tampered.commit(None, "somebody else")
+    [outcome] = node.agent.check_drift().outcomes
+    assert (str(outcome.pod), outcome.result, outcome.drifted) == ("default/a", Result.APPLIED, True)
+    assert tampered.ruleset == node.agent.ruleset(named("a"))
+    assert node.writes("b") == ["apply"]
+
+
+def test_a_change_of_others_is_not_called_drift():
+    """S49, S63."""
+    node = Node()
+    start(node, FROM_ALL)
+    node.kernel.namespaces[named("a")].generation += 1
+    assert node.agent.check_drift().outcomes == ()
+    assert node.writes("a") == ["apply"]
+
+
+def test_a_pod_that_loses_its_attachments_is_cleaned():
+    """S62."""
+    node = Node()
+    start(node, FROM_ALL)
+    assert results(node.sync(pod("a", labels={"app": "a"}))) == {"default/a": Result.REMOVED}
+
+
+def test_a_pod_that_has_gone_is_forgotten():
+    node = Node()
+    start(node, FROM_ALL)
+    del node.kernel.namespaces[A.name]
+    assert node.sync(gone=[A]).outcomes == ()
+    assert node.agent.check_drift().outcomes == ()
+
+
+def test_what_is_in_force_is_what_evaluate_judges_by():
+    node = Node()
+    start(node, FROM_ALL)
+    sandbox = node.agent.world.sandbox_policy(named("a"))
+    assert evaluate(sandbox, "net1", Direction.INGRESS, packet("10.0.0.2", "10.0.0.1")).allowed
+    assert not evaluate(sandbox, "net1", Direction.INGRESS, packet("10.0.0.9", "10.0.0.1")).allowed
