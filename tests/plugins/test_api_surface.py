@@ -1,0 +1,62 @@
+"""The API that plugins are written against, as text: a change of it is seen, and made on purpose.
+
+After such a change write the text anew, and say in the changelog what plugin authors have to do:
+
+    MNP_UPDATE_GOLDEN=1 python -m pytest tests/plugins/test_api_surface.py
+"""
+
+import ast
+import inspect
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, UnionType
+
+import mnp_core
+from mnp_core import api, errors, hookspecs, model
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "api.txt"
+
+
+def names_of(module: ModuleType) -> list[str]:
+    """What a module offers: what it says, or what is defined in it."""
+    if hasattr(module, "__all__"):
+        return sorted(module.__all__)
+    return sorted(name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
+
+
+def surface(module: ModuleType) -> Iterator[str]:
+    """One line for each name, and one for each field and method of a class, as they are written in the source."""
+    yield f"# {module.__name__}"
+    for name in names_of(module):
+        value = getattr(module, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            [node] = ast.parse(inspect.getsource(value)).body
+            yield from lines_of(node)
+        else:
+            yield f"{name} = {value}" if isinstance(value, UnionType) else name
+    yield ""
+
+
+def lines_of(node: ast.stmt) -> Iterator[str]:
+    match node:
+        case ast.FunctionDef():
+            decorators = "".join(f"@{ast.unparse(decorator)} " for decorator in node.decorator_list)
+            returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+            yield f"{decorators}def {node.name}({ast.unparse(node.args)}){returns}"
+        case ast.ClassDef():
+            bases = ", ".join(map(ast.unparse, node.bases))
+            decorators = "".join(f"@{ast.unparse(decorator)} " for decorator in node.decorator_list)
+            yield f"{decorators}class {node.name}({bases})"
+            members = [line for child in node.body for line in lines_of(child)]
+            yield from (f"    {line}" for line in members if not re.search(r"^(?:@\S+ )*(?:def )?_", line))
+        case ast.AnnAssign() | ast.Assign():
+            yield ast.unparse(node)
+
+
+def test_api_is_as_it_was_agreed():
+    now = "\n".join(line for module in (mnp_core, hookspecs, api, model, errors) for line in surface(module))
+    if os.environ.get("MNP_UPDATE_GOLDEN"):
+        GOLDEN.write_text(now)
+    assert now == GOLDEN.read_text(), "the plugin API has changed: the head of this file says what to do"

@@ -1,0 +1,168 @@
+"""Which backend enforces, out of what is installed, asked for and supported."""
+
+import pytest
+
+from mnp_core.backend import Backends, BackendSettings, choose_backend, choose_renderer
+from mnp_core.errors import PluginError, UnsupportedError
+from mnp_core.model import Attachment, ObjectName
+
+PLUGIN = """
+from mnp_core import hookimpl
+from mnp_core.api import PolicyRendererSpec, RuleApplierSpec, Support
+
+DIALECT, PROBES = {dialect!r}, {probes!r}
+
+class Renderer:
+    dialect = DIALECT
+    def render(self, policy): ...
+    def render_delta(self, delta): ...
+
+def applier(support):
+    class Applier:
+        def probe(self): return eval(support)
+        def apply(self, ruleset): ...
+        def update(self, delta): ...
+        def installed(self): ...
+        def generation(self): ...
+        def counters(self): ...
+        def remove(self): ...
+    return Applier
+
+@hookimpl
+def mnp_register_policy_renderers():
+    yield PolicyRendererSpec(name=DIALECT, dialect=DIALECT, factory=Renderer)
+
+@hookimpl
+def mnp_register_rule_appliers():
+    for name, support in PROBES.items():
+        yield RuleApplierSpec(name=name, dialect=DIALECT, factory=applier(support))
+"""
+
+
+@pytest.fixture
+def backends(site):
+    """Installs a dialect with appliers, each with the expression that its probe evaluates."""
+
+    def install(dialect: str, **probes: str) -> None:
+        source = PLUGIN.format(dialect=dialect, probes={name.replace("_", "-"): text for name, text in probes.items()})
+        site.install(f"mnp-{dialect}", source)
+
+    return install
+
+
+def usable(rank: int) -> str:
+    return f"Support(usable=True, rank={rank})"
+
+
+UNUSABLE = "Support(usable=False, detail='no such table')"
+
+
+def test_highest_rank_of_those_that_work_is_taken(site, backends):
+    backends("tables", tables_old=usable(2), tables_new=usable(5), tables_best=UNUSABLE)
+    backend = choose_backend(site.load())
+    assert backend.name == "tables-new"
+    assert backend.renderer.dialect == "tables"
+
+
+@pytest.mark.parametrize("probe", ["1 / 0", "exit()", "None", UNUSABLE])
+def test_applier_that_cannot_say_it_works_is_passed_over(site, backends, probe):
+    backends("tables", tables=probe)
+    assert choose_backend(site.load()).name == "healthy"
+
+
+def test_equal_ranks_ask_for_a_setting(site, backends):
+    backends("tables", tables=usable(1))
+    with pytest.raises(PluginError, match="choose one of them in the settings: healthy, tables"):
+        choose_backend(site.load())
+    assert choose_backend(site.load(), "tables").name == "tables"
+
+
+def test_none_that_works_says_why_for_each(site, backends):
+    backends("tables", tables=UNUSABLE, other="1 / 0")
+    with pytest.raises(UnsupportedError) as caught:
+        choose_backend(site.load("healthy"))
+    assert "backend 'tables' cannot be used here: no such table" in str(caught.value)
+    assert "the probe of applier 'other' failed: ZeroDivisionError" in str(caught.value)
+
+
+def test_configured_applier_is_never_replaced(site, backends):
+    backends("tables", tables=UNUSABLE)
+    with pytest.raises(UnsupportedError, match="'tables' cannot be used here: no such table"):
+        choose_backend(site.load(), "tables")
+
+
+def test_dialect_as_name_takes_the_best_of_its_appliers(site, backends):
+    backends("tables", tables_old=usable(0), tables_new=usable(3))
+    backends("queues", queues=usable(9))
+    assert choose_backend(site.load(), "tables").name == "tables-new"
+
+
+def test_unknown_name_says_what_is_installed_and_what_to_install(site):
+    with pytest.raises(PluginError, match=r"no applier 'iptables', installed are healthy.*pip install mnp-iptables"):
+        choose_backend(site.load(), "iptables")
+    with pytest.raises(PluginError, match="Is 'healthy' meant"):
+        choose_backend(site.load(), "healhty")
+
+
+def test_nothing_installed_says_what_to_install(site):
+    site.install("mnp-sick", "1 / 0")
+    for choose in (choose_backend, choose_renderer):
+        with pytest.raises(PluginError, match=r"pip install one, for example mnp-nftables\. plugin sick of mnp-sick"):
+            choose(site.load("healthy"))
+
+
+def test_applier_without_renderer_names_the_dialect(site):
+    source = PLUGIN.format(dialect="tables", probes={"tables": usable(9)}).replace("yield PolicyRendererSpec", "()#")
+    site.install("mnp-tables", source.replace("    ()#", "    return ()#"))
+    with pytest.raises(PluginError, match="no dialect 'tables', installed are healthy"):
+        choose_backend(site.load(), "tables")
+    assert choose_backend(site.load()).name == "healthy"
+
+
+def test_renderer_is_chosen_without_asking_the_kernel(site, backends):
+    assert choose_renderer(site.load()).render_delta(None).dialect == "healthy"
+    backends("tables", tables_new="1 / 0")
+    registry = site.load()
+    assert choose_renderer(registry, "tables").dialect == "tables"
+    assert choose_renderer(registry, "tables-new").dialect == "tables"
+    with pytest.raises(PluginError, match="choose one as backend: healthy, tables"):
+        choose_renderer(registry)
+    with pytest.raises(PluginError, match="no dialect 'queues'"):
+        choose_renderer(registry, "queues")
+
+
+def attachment(network: str, kind: str) -> Attachment:
+    return Attachment(pod=ObjectName("a", "pod"), network=ObjectName("a", network), interface=network, kind=kind)
+
+
+def test_setting_of_the_network_before_the_kind_before_the_node(site, backends):
+    backends("tables", tables=usable(0), other=usable(0))
+    settings = BackendSettings(
+        node="healthy", kinds={"macvlan": "tables"}, networks={ObjectName("a", "special"): "other"}
+    )
+    choice = Backends(site.load(), settings)
+    assert choice.of([attachment("n", "ipvlan")]).name == "healthy"
+    assert choice.of([attachment("n", "macvlan"), attachment("m", "macvlan")]).name == "tables"
+    assert choice.of([attachment("special", "macvlan")]).name == "other"
+    assert choice.of([]).name == "healthy"
+    assert choice.of([attachment("n", "ipvlan")]) is choice.of([]), "each is made once"
+
+
+def test_several_backends_in_one_sandbox_are_an_error_that_names_both(site, backends):
+    backends("tables", tables=usable(0))
+    choice = Backends(site.load(), BackendSettings(node="healthy", kinds={"macvlan": "tables"}))
+    with pytest.raises(PluginError, match=r"pod a/pod .*n on a/n has healthy, m on a/m has tables"):
+        choice.of([attachment("n", "ipvlan"), attachment("m", "macvlan")])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        BackendSettings(node="nowhere"),
+        BackendSettings(kinds={"macvlan": "nowhere"}),
+        BackendSettings(networks={ObjectName("a", "b"): "nowhere"}),
+    ],
+)
+def test_a_setting_that_names_what_is_not_there_is_fatal_at_once(site, settings):
+    with pytest.raises(PluginError, match="no applier 'nowhere'"):
+        Backends(site.load(), settings)
