@@ -20,11 +20,13 @@ class InputError(MnpError):
     """Something that a user wrote cannot be used.
 
     Attributes:
+        message: What is wrong and what would be right, without the place.
         where: The file, document or object, for example ``pods.yaml, document 3``.
         field: The path of the field, for example ``spec.ingress[0].from``; empty if it is the whole.
     """
 
     def __init__(self, message: str, *, where: str = "", field: str = "") -> None:
+        self.message = message
         self.where = where
         self.field = field
         place = ": ".join(part for part in (where, field) if part)
