@@ -1,0 +1,76 @@
+"""The judge is judged: what it says about an open wire and about one that other people's tool has filtered."""
+
+import subprocess
+from itertools import product
+
+import pytest
+
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing.netns import End as Link
+from mnp_core.testing.netns import private_namespace, veth_pair
+from tests.reference.naive import End
+from tests.wire.packets import crc32c
+from tests.wire.stations import Probe, Stations
+
+pytestmark = pytest.mark.root
+
+LEFT = End("10.0.0.1", "x/left", "net1"), End("fd00::1", "x/left", "net1")
+RIGHT = End("10.0.0.2", "x/right", "net1"), End("fd00::2", "x/right", "net1")
+
+
+@pytest.fixture(scope="module")
+def wire():
+    with private_namespace() as left, private_namespace() as right:
+        veth_pair(Link(left, "net1", ("10.0.0.1/24", "fd00::1/64")), Link(right, "net1", ("10.0.0.2/24", "fd00::2/64")))
+        with Stations({"x/left": left, "x/right": right}) as stations:
+            yield right, stations
+
+
+def probes():
+    pairs = [*zip(LEFT, RIGHT, strict=True), *zip(RIGHT, LEFT, strict=True), *((end, end) for end in LEFT)]
+    return [Probe(*pair, protocol, port) for pair, protocol, port in product(pairs, ("TCP", "UDP", "SCTP"), (80, 81))]
+
+
+def filtered(sandbox, rules):
+    chain = "{ type filter hook input priority 0; }"
+    script = f"add table inet t\nadd chain inet t c {chain}\nadd rule inet t c {rules}" if rules else "flush ruleset"
+    run_inside(sandbox, lambda: subprocess.run(["nft", script], check=True))
+
+
+def test_every_packet_arrives_on_an_open_wire(wire):
+    _, stations = wire
+    assert stations.wrong(dict.fromkeys(probes(), True)) == {}
+
+
+def test_a_packet_that_should_not_have_arrived_is_named(wire):
+    _, stations = wire
+    expected = {probe: probe.port == 80 for probe in probes()}
+    assert stations.wrong(expected) == {probe: True for probe in probes() if probe.port == 81}
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "UDP", "SCTP"])
+def test_what_a_filter_drops_does_not_arrive(wire, protocol):
+    sandbox, stations = wire
+    filtered(sandbox, f"iif != lo {protocol.lower()} dport 81 drop")
+    try:
+        dropped = {p: p[1] in RIGHT and (p.protocol, p.port) == (protocol, 81) for p in probes()}
+        assert stations.wrong({probe: not drop for probe, drop in dropped.items()}) == {}
+        assert set(stations.wrong(dict.fromkeys(probes(), True))) == {p for p, drop in dropped.items() if drop}
+    finally:
+        filtered(sandbox, "")
+
+
+def test_conntrack_takes_the_packets_for_valid_ones(wire):
+    """Wrong checksums would make them invalid, and test another path than connections take."""
+    sandbox, stations = wire
+    filtered(sandbox, "ct state invalid drop")
+    try:
+        assert stations.wrong(dict.fromkeys(probes(), True)) == {}
+    finally:
+        filtered(sandbox, "")
+
+
+def test_crc32c():
+    """RFC 3720, B.4: 32 bytes of zeros, and of ones."""
+    assert crc32c(bytes(32)) == 0x8A9136AA
+    assert crc32c(b"\xff" * 32) == 0x62A8AB43
