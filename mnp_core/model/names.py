@@ -3,7 +3,7 @@
 from attrs import frozen
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class ObjectName:
     """Namespace and name of a namespaced object; printed and ordered as ``namespace/name``."""
 
@@ -14,7 +14,7 @@ class ObjectName:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-@frozen(order=True)
+@frozen(order=True, cache_hash=True)
 class ObjectRef:
     """An object with its kind, for reports and origins. Cluster-scoped kinds have an empty namespace."""
 

@@ -56,8 +56,9 @@ class Scope:
         Of an unknown kind it could be every kind: whoever deletes a definition must not open pods by it. A peer is
         asked with `covers`, for the same reason.
         """
-        unknown = attachment.kind == UNKNOWN_KIND and (self.networks is None or attachment.network in self.networks)
-        return unknown or self.covers(attachment)
+        return (self.networks is None or attachment.network in self.networks) and (
+            self.kinds is None or attachment.kind == UNKNOWN_KIND or attachment.kind in self.kinds
+        )
 
 
 @frozen(kw_only=True)

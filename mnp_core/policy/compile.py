@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mnp_core.model import (
     OPEN,
@@ -32,6 +32,7 @@ from mnp_core.model import (
     InterfacePolicy,
     Isolated,
     NamedPort,
+    ObjectRef,
     Origin,
     Peers,
     Pod,
@@ -66,13 +67,26 @@ class NamedAllow:
 
 @frozen(kw_only=True)
 class CompiledDirection:
-    """The rules of one direction of one policy in canonical order, as far as they are known without a pod."""
+    """The rules of one direction of one policy in canonical order.
+
+    Attributes:
+        rules: As far as they are known without a pod.
+        settled: The rules if they are the same on every pod, which most are; else None.
+    """
 
     rules: tuple[AllowRule | NamedAllow, ...]
+    settled: tuple[AllowRule, ...] | None = field(init=False)
 
-    def resolved_on(self, pod: Pod) -> Iterator[AllowRule]:
+    @settled.default
+    def _settled(self) -> tuple[AllowRule, ...] | None:
+        known = tuple(rule for rule in self.rules if not isinstance(rule, NamedAllow))
+        return known if len(known) == len(self.rules) else None
+
+    def resolved_on(self, pod: Pod) -> tuple[AllowRule, ...]:
         """The rules as they are on one pod."""
-        return (rule.resolved_on(pod) if isinstance(rule, NamedAllow) else rule for rule in self.rules)
+        if self.settled is not None:
+            return self.settled
+        return tuple(rule.resolved_on(pod) if isinstance(rule, NamedAllow) else rule for rule in self.rules)
 
 
 @frozen(kw_only=True)
@@ -92,10 +106,6 @@ class CompiledPolicy:
     egress: CompiledDirection | None
     groups: Mapping[str, GroupSpec]
     order: tuple[str, str, str]
-
-    def of(self, direction: Direction) -> CompiledDirection | None:
-        """The rules of one direction, None if the policy does not isolate it."""
-        return self.ingress if direction is Direction.INGRESS else self.egress
 
 
 def compile_policy(policy: Policy) -> CompiledPolicy:
@@ -219,24 +229,23 @@ def compile_sandbox(
             InterfacePolicy(
                 interface=interface,
                 networks=tuple(sorted({attachment.network for attachment in by_interface[interface]})),
-                ingress=_union(compiled, Direction.INGRESS, pod),
-                egress=_union(compiled, Direction.EGRESS, pod),
+                ingress=_union(pod, [(c.policy.ref, c.ingress) for c in covered if c.ingress is not None]),
+                egress=_union(pod, [(c.policy.ref, c.egress) for c in covered if c.egress is not None]),
             )
-            for interface, compiled in covering.items()
+            for interface, covered in covering.items()
         ),
         groups=_groups_of(chain.from_iterable(covering.values()), groups),
         common=common,
     )
 
 
-def _union(policies: list[CompiledPolicy], direction: Direction, pod: Pod) -> DirectionPolicy:
+def _union(pod: Pod, isolating: list[tuple[ObjectRef, CompiledDirection]]) -> DirectionPolicy:
     """Open unless some policy isolates the direction; then what any of them allows (S11)."""
-    isolating = [(c.policy.ref, rules) for c in policies if (rules := c.of(direction)) is not None]
     if not isolating:
         return OPEN
     return Isolated(
-        allows=tuple(chain.from_iterable(rules.resolved_on(pod) for _, rules in isolating)),
-        policies=tuple(ref for ref, _ in isolating),
+        allows=tuple(chain.from_iterable([rules.resolved_on(pod) for _, rules in isolating])),
+        policies=tuple([ref for ref, _ in isolating]),
     )
 
 
