@@ -1,0 +1,76 @@
+"""Read the interfaces of the network namespace that the calling thread is in.
+
+What network-status says of a pod is a claim; what counts is what the kernel has. A process in the pod may change its
+interfaces at any time and name them as it likes, so nothing of what is read here is trusted to be well-formed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink import NLM_F_DUMP_INTR
+from pyroute2.netlink.exceptions import NetlinkError
+
+from mnp_core.errors import SandboxError
+from mnp_core.model import Address, Link, parse_address
+
+_Message = Mapping[str, Any]  # what pyroute2 returns: fields by name, attributes by `get`
+_SKIP_STATISTICS = 1 << 3  # RTEXT_FILTER_SKIP_STATS in <linux/rtnetlink.h>: less to decode
+_IFF_UP = 1  # <linux/if.h>
+_ATTEMPTS = 5
+
+
+def read_links() -> tuple[Link, ...]:
+    """Read every interface with its addresses, by one netlink socket that lives as long as this call.
+
+    Returns:
+        In order of their index.
+
+    Raises:
+        SandboxError: The kernel refused, or interfaces come and go faster than they can be listed.
+    """
+    try:
+        with IPRoute() as kernel:
+            for _ in range(_ATTEMPTS):
+                links = list(kernel.get_links(ext_mask=_SKIP_STATISTICS))
+                addresses = list(kernel.get_addr())
+                if not _interrupted(links) and not _interrupted(addresses):
+                    return _joined(links, addresses)
+    except (NetlinkError, OSError) as error:
+        raise SandboxError(f"the interfaces of the network namespace cannot be read: {error}") from error
+    raise SandboxError("the interfaces of the network namespace change faster than they can be read")
+
+
+def _interrupted(messages: Iterable[_Message]) -> bool:
+    """Whether something changed during the dump, so that entries may be missing (netlink(7), NLM_F_DUMP_INTR)."""
+    return any(message["header"]["flags"] & NLM_F_DUMP_INTR for message in messages)
+
+
+def _joined(links: Iterable[_Message], addresses: Iterable[_Message]) -> tuple[Link, ...]:
+    of_index: defaultdict[int, list[Address]] = defaultdict(list)
+    for message in addresses:
+        # On a point-to-point link IFA_ADDRESS is the other end's; IPv6 has IFA_LOCAL on such links only.
+        text = message.get("IFA_LOCAL") or message.get("IFA_ADDRESS")
+        if text:
+            of_index[message["index"]].append(parse_address(text))
+    found = (_link(message, tuple(of_index[message["index"]])) for message in links if message.get("IFLA_IFNAME"))
+    return tuple(sorted(found, key=lambda link: link.index))
+
+
+def _link(message: _Message, addresses: tuple[Address, ...]) -> Link:
+    information = message.get("IFLA_LINKINFO") or {}
+    return Link(
+        name=_text(message.get("IFLA_IFNAME")),
+        index=message["index"],
+        kind=_text(information.get("IFLA_INFO_KIND")),
+        mac=_text(message.get("IFLA_ADDRESS")).lower(),
+        addresses=addresses,
+        up=bool(message["flags"] & _IFF_UP),
+        master=message.get("IFLA_MASTER"),
+    )
+
+
+def _text(value: str | bytes | None) -> str:
+    """The kernel takes nearly any byte in a name; what is not UTF-8 pyroute2 leaves as bytes."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value or ""
