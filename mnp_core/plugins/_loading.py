@@ -1,12 +1,11 @@
 """From installed distributions to a `Registry`: every plugin loaded on its own, then compared with the others."""
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 from packaging.utils import canonicalize_name
 
-from mnp_core.api import CommandSpec
 from mnp_core.plugins._catalog import Contested, conflict_of, find_contested
 from mnp_core.plugins._descriptors import describe_offer
 from mnp_core.plugins._discovery import Plugin, find_plugins, incompatibility
@@ -28,18 +27,17 @@ class _Attempt:
     contents: Contents = NOTHING
 
 
-def load_plugins(disabled: Iterable[str] = (), *, builtin_commands: Collection[str] = ()) -> Registry:
+def load_plugins(disabled: Iterable[str] = ()) -> Registry:
     """Load every installed plugin. Nothing that a plugin does makes this fail: it becomes a status.
 
     Args:
         disabled: Plugins that are not to be imported, by name of the entry point or of the distribution.
-        builtin_commands: Names that no plugin may take for a command.
     """
     plugins = tuple(find_plugins())
     unwanted = _unwanted(plugins, disabled)
     wanted = [plugin for plugin in plugins if plugin not in unwanted]
     attempts = [_Attempt(plugin=plugin, state=State.DISABLED, detail="a setting disables it") for plugin in unwanted]
-    attempts += [_attempt(plugin, wanted, builtin_commands) for plugin in wanted]
+    attempts += [_attempt(plugin, wanted) for plugin in wanted]
     contents = [attempt.contents for attempt in attempts]
     contested = find_contested(offer for content in contents for offer in content.offers)
     registry = Registry(contents, contested, [_status(attempt, contested) for attempt in attempts])
@@ -58,7 +56,7 @@ def _unwanted(plugins: Sequence[Plugin], disabled: Iterable[str]) -> list[Plugin
     return unwanted
 
 
-def _attempt(plugin: Plugin, wanted: Sequence[Plugin], builtin_commands: Collection[str]) -> _Attempt:
+def _attempt(plugin: Plugin, wanted: Sequence[Plugin]) -> _Attempt:
     if plugin.fault:
         return _Attempt(plugin=plugin, state=State.FAILED, detail=plugin.fault)
     if rivals := _rivals(plugin, wanted):
@@ -67,7 +65,6 @@ def _attempt(plugin: Plugin, wanted: Sequence[Plugin], builtin_commands: Collect
         if reason := incompatibility(plugin):
             return _Attempt(plugin=plugin, state=State.SKIPPED, detail=reason)
         contents = read_plugin(plugin)
-        _refuse_builtin_commands(contents, builtin_commands)
     except RefusalError as refusal:
         _log.debug("plugin %s of %s failed", plugin.name, plugin, exc_info=True)
         return _Attempt(plugin=plugin, state=State.FAILED, detail=str(refusal))
@@ -84,12 +81,6 @@ def _rivals(plugin: Plugin, wanted: Sequence[Plugin]) -> str:
         for what, rivals in ((f"plugin {plugin.name!r}", same_name), (f"module {plugin.module!r}", same_module))
         if rivals
     )
-
-
-def _refuse_builtin_commands(contents: Contents, builtin_commands: Collection[str]) -> None:
-    for offer in contents.offers:
-        if isinstance(offer.descriptor, CommandSpec) and offer.descriptor.name in builtin_commands:
-            raise RefusalError(f"its command {offer.descriptor.name!r} is a command of mnp itself")
 
 
 def _status(attempt: _Attempt, contested: Contested) -> PluginStatus:

@@ -97,9 +97,9 @@ class Site:
     def install(self, name: str, source: str, **options: Any) -> None:
         write_distribution(self.folder, name, source, **options)
 
-    def load(self, *disabled: str, **options: Any) -> Registry:
+    def load(self, *disabled: str) -> Registry:
         importlib.invalidate_caches()
-        return load_plugins((*ENVIRONMENT, *disabled), **options)
+        return load_plugins((*ENVIRONMENT, *disabled))
 
     def status(self, registry: Registry, name: str) -> PluginStatus:
         [status] = [status for status in registry.statuses if status.name == name]

@@ -136,14 +136,3 @@ def test_the_distribution_that_is_found_first_counts(site, tmp_path, monkeypatch
     (tmp_path / "newer" / "mnp_healthy-1.0.dist-info" / "entry_points.txt").unlink()
     monkeypatch.syspath_prepend(str(tmp_path / "newer"))
     assert "healthy" not in {status.name for status in site.load().statuses}
-
-
-def test_builtin_commands_cannot_be_taken(site):
-    site.install(
-        "mnp-sick", spec("PolicyRendererSpec(name='x', dialect='x', factory=Thing)", "mnp_register_policy_renderers")
-    )
-    registry = site.load(builtin_commands={"sick"})
-    status = site.status(registry, "sick")
-    assert (status.state, status.provides) == (State.FAILED, ())
-    assert "its command 'sick' is a command of mnp itself" in status.detail
-    assert "x" not in registry.renderers

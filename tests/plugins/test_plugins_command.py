@@ -85,7 +85,7 @@ def test_plugin_installed_by_pip_is_found_by_a_fresh_process(tmp_path: Path):
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--target", target]
     subprocess.run([*installer(), *options, project], check=True, timeout=120)
     listing = subprocess.run(
-        [sys.executable, "-c", "from mnp_core.cli.plugins import plugins_command as c; c(['--output', 'json'])"],
+        [sys.executable, "-c", "from mnp_core.cli import main; main()", "plugins", "--output", "json"],
         env={**os.environ, "PYTHONPATH": str(target)},
         check=True,
         capture_output=True,
