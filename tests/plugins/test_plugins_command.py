@@ -35,7 +35,6 @@ def test_json_alone_on_stdout(registry):
     assert plugins["sick"]["state"] == "failed"
     assert "what" in plugins["sick"]["detail"]
     assert "pip install --upgrade mnp-sick" in plugins["sick"]["remedy"]
-    assert plugins["nftables"]["state"] == "disabled"
     assert plugins["core"]["state"] == "loaded"
 
 
