@@ -138,6 +138,7 @@ def test_rules_of_all_selecting_policies_are_a_union():
 def test_attachments_that_share_an_interface_share_the_union_of_their_policies():
     """S11: whichever network a packet belongs to, the interface is one."""
     shared = evolve(NET2, interface="net1")
+    assert compiled(attachments=(shared, NET1)) == compiled(attachments=(NET1, shared))
     for_b = policy("b", networks=["net-b"], ingress=[])
     sandbox = compiled(ingress(rule()), for_b, attachments=(NET1, shared))
     (entry,) = sandbox.interfaces
@@ -180,6 +181,14 @@ def test_blocks_keep_their_own_excepts_and_stand_beside_groups():
         ports=ANY_PORT,
         origin=Origin(policy=p.ref, direction=Direction.INGRESS, rule=0),
     )
+
+
+def test_blocks_are_in_the_order_of_their_addresses():
+    """The order that backends and people expect; IPv4 first."""
+    ordered = (block("9.0.0.0/8"), block("10.0.0.0/8"), block("10.0.0.0/8", "10.0.0.0/9"), block("fd00::/8"))
+    for order in permutations(ordered):
+        (allow,) = on(compiled(ingress(rule(order)))).allows
+        assert allow.peers == Peers(blocks=ordered)
 
 
 def test_a_rule_of_which_nothing_can_match_stays_and_allows_nothing():

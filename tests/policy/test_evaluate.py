@@ -175,7 +175,12 @@ def test_ports_are_alternatives_by_protocol(ports, sent, allowed):
 
 @pytest.mark.parametrize(
     ("destination", "port", "allowed"),
-    [("10.0.0.2", "TCP/81", True), ("10.0.0.2", "TCP/80", False), ("10.0.0.9", "TCP/81", False)],
+    [
+        ("10.0.0.2", "TCP/81", True),
+        ("10.0.0.2", "TCP/80", False),
+        ("10.0.0.2", "UDP/81", False),
+        ("10.0.0.9", "TCP/81", False),
+    ],
 )
 @pytest.mark.parametrize("peers", [[pods(app="db")], [block("10.0.0.2/31")], None])
 def test_a_named_egress_port_is_the_number_on_each_peer(peers, destination, port, allowed):
@@ -211,6 +216,7 @@ def test_other_icmpv6_follows_the_policy(kind):
 
 
 V4, V6 = ("10.0.0.9", "10.0.0.1"), ("fd00::9", "fd00::1")
+IGMP_V6 = Packet(source=parse_address("fd00::9"), destination=parse_address("fd00::1"), protocol=2)
 IGMP = Packet(source=parse_address("10.0.0.9"), destination=parse_address("224.0.0.22"), protocol=2)
 
 
@@ -222,6 +228,7 @@ IGMP = Packet(source=parse_address("10.0.0.9"), destination=parse_address("224.0
         ("accept_icmp", packet(*V4, "ICMP"), packet(*V6, "ICMP")),
         ("accept_icmpv6", packet(*V6, "ICMPV6"), packet(*V4, "ICMPV6")),
         ("accept_multicast_management", IGMP, packet(*V4, "ICMP")),
+        ("accept_multicast_management", IGMP, IGMP_V6),
         ("accept_multicast_management", icmpv6(143, hop_limit=1), icmpv6(128)),
     ],
 )

@@ -68,6 +68,13 @@ def test_a_named_ingress_port_that_no_selected_pod_serves_is_reported(port, repo
     assert all(report.field == "spec.ingress[1].ports" and port.split("/")[1] in report.message for report in reports)
 
 
+def test_pods_without_an_interface_in_scope_are_not_asked_for_named_ports():
+    """S10, S31: the policy does not select them."""
+    far = pod("far", status("odd", "net1", "10.8.0.1"), labels={"app": "far"})
+    p = policy("p", networks=["net-a"], selector=selector(app="far"), ingress=[rule(ports=["TCP/http"])])
+    assert [report.reason for report in validated(p, pods=(far,))] == [Reason.UNCLAIMED_TYPE]
+
+
 @pytest.mark.parametrize(
     ("peers", "reported"),
     [
