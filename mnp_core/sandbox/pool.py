@@ -1,0 +1,147 @@
+"""Do work in many sandboxes at once, in each of them one thing after the other.
+
+A packet filter's commit is mostly waiting (RCU), so many threads pay even on few processors. But two changes of one
+sandbox must neither overlap nor overtake each other, and a sandbox that hangs must not hold up the others.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from attrs import frozen
+
+from mnp_core.api import Sandbox
+from mnp_core.sandbox.netns import Identity, fulfil
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True, eq=False)
+class _Task:
+    future: Future[Any]
+    sandbox: Sandbox
+    work: Callable[[], Any]
+
+    @property
+    def identity(self) -> Identity:
+        return self.sandbox.device, self.sandbox.inode
+
+
+class SandboxPool:
+    """Threads that serve sandboxes; each task enters, is checked and comes back as in `run_inside`.
+
+    Tasks of one sandbox (one device and inode, whatever the path) run one at a time in the order of submission.
+    Sandboxes that have something to do take turns, so none starves another. Threads are made when they are needed and
+    do not keep the process alive. Any thread may use a pool but its own, which would wait for itself.
+    """
+
+    def __init__(self, workers: int = 32) -> None:
+        """Make a pool of at most that many threads; there are none yet."""
+        self._workers = workers
+        self._changed = threading.Condition()  # guards all that follows
+        self._tasks: dict[Identity, deque[_Task]] = {}  # never an empty queue; the first task is next, or running
+        self._turns: deque[Identity] = deque()  # sandboxes that have a task and no thread yet
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._closed = False
+
+    def submit(self, sandbox: Sandbox, work: Callable[[], T]) -> Future[T]:
+        """Have the work done in the sandbox.
+
+        Returns:
+            What comes of it; its errors are those of `run_inside`. It can be cancelled until the work starts.
+
+        Raises:
+            RuntimeError: The pool is closed.
+        """
+        task = _Task(future=Future(), sandbox=sandbox, work=work)
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the pool of sandbox threads is closed")
+            if task.identity not in self._tasks:
+                self._find_thread()  # first, as it may fail
+                self._turns.append(task.identity)
+            self._tasks.setdefault(task.identity, deque()).append(task)
+        return task.future
+
+    def run(self, sandbox: Sandbox, work: Callable[[], T]) -> T:
+        """Have the work done in the sandbox, wait, and return or raise what comes of it."""
+        if threading.current_thread() in self._threads:
+            raise RuntimeError("work in a sandbox must not wait for the pool that it runs on")
+        return self.submit(sandbox, work).result()
+
+    def cancel(self) -> None:
+        """Drop everything that has not been started."""
+        with self._changed:
+            waiting = [task.future for tasks in self._tasks.values() for task in tasks]
+        for future in waiting:
+            future.cancel()
+
+    def close(self) -> None:
+        """Take no more tasks, do those that were submitted, end the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        while threads := tuple(self._threads):
+            for thread in threads:
+                thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close; after an error without doing what has not been started."""
+        if error is not None:
+            self.cancel()
+        self.close()
+
+    def _find_thread(self) -> None:
+        """See that a thread takes one turn more than there are. The lock is held."""
+        if self._idle > len(self._turns):
+            self._changed.notify()
+        elif len(self._threads) < self._workers:
+            thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
+            thread.start()
+            self._threads.add(thread)
+
+    def _serve(self) -> None:
+        """What a thread does all its life: as long as it comes back from each sandbox."""
+        try:
+            while self._serve_one():
+                pass
+        finally:
+            with self._changed:
+                self._threads.discard(threading.current_thread())
+                if self._turns:
+                    self._find_thread()
+
+    def _serve_one(self) -> bool:
+        task = self._next()
+        if task is None:
+            return False
+        try:
+            return fulfil(task.future, task.sandbox, task.work)
+        finally:
+            self._done(task)
+
+    def _next(self) -> _Task | None:
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._turns or self._closed)
+            self._idle -= 1
+            return self._tasks[self._turns.popleft()][0] if self._turns else None
+
+    def _done(self, task: _Task) -> None:
+        """Give the sandbox another turn if it has more to do; this thread is free to take it."""
+        with self._changed:
+            tasks = self._tasks[task.identity]
+            tasks.popleft()
+            if tasks:
+                self._turns.append(task.identity)
+            else:
+                del self._tasks[task.identity]
