@@ -28,7 +28,7 @@ from mnp_core.model import (
     SandboxPolicy,
 )
 from mnp_core.policy.attachments import claim_attachments
-from mnp_core.policy.compile import compile_sandbox
+from mnp_core.policy.compile import CompiledPolicy, compile_sandbox
 
 
 @frozen(kw_only=True)
@@ -65,6 +65,7 @@ class World:
         self._attached: dict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._roster = Roster()
         self._policies = PolicyTable()
+        self._covering: dict[ObjectName, tuple[CompiledPolicy, ...]] = {}
         self._groups = GroupTable(self._roster)
         self._reports: dict[ObjectRef, tuple[Report, ...]] = {}
 
@@ -80,8 +81,7 @@ class World:
         member = self._local(pod)
         if member is None or not member.claims.policed:
             return None
-        policies = self._policies.selecting(member.pod)
-        groups = self._groups.snapshot(pod)
+        policies, groups = self._covering.get(pod, ()), self._groups.snapshot(pod)
         return compile_sandbox(member.pod, member.claims.policed, policies, groups, self._common)
 
     def pod(self, name: ObjectName) -> Pod | None:
@@ -172,7 +172,7 @@ class World:
         gone = {name for name in touched.was_local if not self._resident(name)}
         sandboxes = {name for name in touched.sandboxes if self._local(name)} | touched.was_local - gone
         for name in touched.sandboxes:
-            self._groups.use(name, self._specs(name))
+            self._settle_policies(name)
         deltas = ((delta, users - sandboxes) for delta, users in self._groups.settle())
         return Effect(
             sandboxes=frozenset(sandboxes),
@@ -180,14 +180,20 @@ class World:
             deltas=tuple((delta, users) for delta, users in deltas if users),
         )
 
-    def _specs(self, name: ObjectName) -> dict[str, GroupSpec]:
-        """The groups that the rules of a local pod refer to."""
-        member = self._local(name)
-        if member is None:
-            return {}
-        selecting = self._policies.selecting(member.pod)
-        covering = (c for c in selecting if any(map(c.policy.scope.may_cover, member.claims.policed)))
-        return {identity: spec for compiled in covering for identity, spec in compiled.groups.items()}
+    def _settle_policies(self, name: ObjectName) -> None:
+        """Find out which policies are about a local pod, and which groups their rules refer to."""
+        member, specs = self._local(name), dict[str, GroupSpec]()
+        self._covering.pop(name, None)
+        if member is not None:
+            covering = self._covering[name] = tuple(self._policies_for(member))
+            for compiled in covering:
+                specs.update(compiled.groups)
+        self._groups.use(name, specs)
+
+    def _policies_for(self, member: Member) -> Iterator[CompiledPolicy]:
+        for compiled in self._policies.selecting(member.pod):
+            if any(map(compiled.policy.scope.may_cover, member.claims.policed)):
+                yield compiled
 
     def _resident(self, name: ObjectName) -> bool:
         """Whether it is a pod of this node that counts (S5), with attachments or without."""
