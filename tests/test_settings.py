@@ -1,0 +1,103 @@
+from ipaddress import ip_network
+
+import pytest
+
+from mnp_core.errors import InputError
+from mnp_core.model import CommonRules, CustomRules, DenyAction, Direction, EstablishedFlows, ObjectName
+from mnp_core.settings import Settings, parse_settings
+
+
+def no_files(name):
+    raise AssertionError(f"nothing should be read, but {name} is")
+
+
+def parse(raw, read=no_files):
+    return parse_settings(raw, where="settings.yaml", read=read)
+
+
+@pytest.mark.parametrize("raw", [None, {}])
+def test_nothing_said_means_the_defaults(raw):
+    assert parse(raw) == Settings()
+    assert Settings().common == CommonRules()
+
+
+def test_every_setting_of_section_7_is_understood():
+    settings = parse(
+        {
+            "accept-icmp": True,
+            "accept-icmpv6": True,
+            "accept-multicast-management": True,
+            "allow-src-prefix": ["10.0.0.0/8", "fd00::/8"],
+            "allow-dst-prefix": "10.0.0.0/8, fd00::/8",
+            "deny-action": "reject",
+            "established-flows": "recheck",
+            "network-plugins": ["macvlan"],
+            "backend": "nftables",
+            "backend-by-kind": {"sriov": "iptables"},
+            "backend-by-network": {"shop/data": "iptables"},
+        }
+    )
+    prefixes = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    assert settings.common == CommonRules(
+        accept_icmp=True,
+        accept_icmpv6=True,
+        accept_multicast_management=True,
+        allow_src_prefixes=prefixes,
+        allow_dst_prefixes=prefixes,
+        deny_action=DenyAction.REJECT,
+        established_flows=EstablishedFlows.RECHECK,
+    )
+    assert settings.network_plugins == {"macvlan"}
+    assert settings.backends.node == "nftables"
+    assert settings.backends.kinds == {"sriov": "iptables"}
+    assert settings.backends.networks == {ObjectName("shop", "data"): "iptables"}
+
+
+def test_custom_rules_are_read_line_by_line_without_comments():
+    files = {"in4": "# comment\n\n tcp dport 22 accept \n", "out6": "udp dport 53 accept\ncounter\n"}
+    raw = {"custom-v4-ingress-rule-file": "in4", "custom-v6-egress-rule-file": "out6"}
+    assert parse(raw, files.__getitem__).common.custom == (
+        CustomRules(direction=Direction.INGRESS, family=4, lines=("tcp dport 22 accept",)),
+        CustomRules(direction=Direction.EGRESS, family=6, lines=("udp dport 53 accept", "counter")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ("accept-icmp", "must be a mapping"),
+        ({"accept-icpm": True}, "settings.yaml: accept-icpm: there is no such setting: is 'accept-icmp' meant?"),
+        ({"qqq": 1}, "there are: accept-icmp, "),
+        ({7: 1}, "7: there is no such setting"),
+        ({"accept-icmp": "yes please"}, "accept-icmp: must be true or false"),
+        ({"deny-action": "explode"}, "deny-action: must be drop or reject"),
+        ({"allow-src-prefix": ["10.0.0.1"]}, "allow-src-prefix: '10.0.0.1' is not a block"),
+        ({"allow-src-prefix": [10]}, "must be a list of strings"),
+        ({"backend": ["nftables"]}, "backend: must be a string"),
+        ({"backend-by-network": {"data": "nftables"}}, "write namespace/name"),
+        ({"backend-by-kind": ["nftables"]}, "must be a mapping of names to backends"),
+    ],
+)
+def test_what_is_not_understood_is_named_with_the_remedy(raw, words):
+    with pytest.raises(InputError) as caught:
+        parse(raw)
+    assert words in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_not_passed_over():
+    def fail(name):
+        raise InputError("cannot be read", where=name)
+
+    with pytest.raises(InputError, match=r"rules\.txt: cannot be read"):
+        parse({"custom-v4-ingress-rule-file": "rules.txt"}, fail)
+
+
+def test_network_plugins_narrow_down_what_is_policed():
+    assert Settings().police({"macvlan", "ipvlan"}) == {"macvlan", "ipvlan"}
+    assert parse({"network-plugins": "macvlan"}).police({"macvlan", "ipvlan"}) == {"macvlan"}
+
+
+def test_a_network_plugin_that_nobody_claims_is_an_error():
+    """S64: its interfaces would be open without a word."""
+    with pytest.raises(InputError, match=r"no loaded plugin claims ipvlan.*claimed are macvlan"):
+        parse({"network-plugins": ["macvlan", "ipvlan"]}).police({"macvlan"})
