@@ -1,0 +1,156 @@
+"""Put rulesets into the kernel of a sandbox, and tell what is there.
+
+Two stamps stand in the table, as comments in a chain that no packet reaches. The digest is part of the ruleset's own
+transaction: it says which ruleset this is (S62). The fingerprint follows in a second one: it says what the kernel made
+of the ruleset, handles included, so that any later change of a rule, chain, set or hook is seen by whoever reads the
+table next, in whatever process (S63). Without a fingerprint that fits, a table counts as changed; that is also what a
+crash between both transactions leaves. Membership is not stamped but read.
+
+Everything happens in the network namespace of the calling thread. An applier has no state: one serves all threads.
+"""
+
+import errno
+import os
+from collections.abc import Sequence
+
+from mnp_core.api import Support
+from mnp_core.errors import ApplyError, UnsupportedError
+from mnp_core.model import Delta, Installed, RuleCounter, Ruleset
+from mnp_nftables import libnftables, table
+from mnp_nftables.names import ChainName, comment_text
+from mnp_nftables.renderer import DIGEST_STAMP, STATE_CHAIN, STATE_RULE, TABLE
+from mnp_nftables.table import Rule, Table
+
+RANK = 100
+"""Before the backends that need kernel modules or programs of their own."""
+
+_FINGERPRINT_STAMP = "fingerprint "
+_ATTEMPTS = 3
+_GENERATIONS = 2**32
+_DELETE = f"table inet {TABLE} {{\n}}\ndelete table inet {TABLE}\n"
+_WHY_NOT = {
+    errno.EPERM: "no permission: run as root with CAP_NET_ADMIN",
+    errno.EACCES: "no permission: run as root with CAP_NET_ADMIN",
+}
+
+
+class NftablesApplier:
+    """Applies rulesets of the dialect ``nftables``; see `mnp_core.api.RuleApplier`."""
+
+    def probe(self) -> Support:
+        """Ask the library and the kernel; changes nothing."""
+        try:
+            libnftables.load()
+            table.generation()
+        except UnsupportedError as error:
+            return Support(usable=False, detail=str(error))
+        except OSError as error:
+            without = f"this kernel has no nf_tables ({error.strerror}): load the module nf_tables"
+            return Support(usable=False, detail=_WHY_NOT.get(error.errno or 0, without))
+        return Support(usable=True, rank=RANK, detail=f"libnftables, Linux {os.uname().release}")
+
+    def apply(self, ruleset: Ruleset) -> None:
+        """Replace everything of ours in one commit, then clear away what it left over and stamp it."""
+        for _ in range(_ATTEMPTS):
+            before = _generation()
+            _replace(ruleset.text)
+            found = table.read_table(TABLE, members=False)
+            if found is not None and found.generation == _next(before):
+                _finish(ruleset, found)
+                return
+        # Somebody else committed each time between ours and the look at it, which may therefore show more than ours.
+        # The ruleset is in force; without a stamp it counts as changed, and whoever looks next applies it again.
+
+    def update(self, delta: Delta) -> None:
+        """Add and remove set elements in one commit."""
+        if delta.text:
+            libnftables.run(delta.text)
+
+    def installed(self) -> Installed | None:
+        """Read stamps and membership."""
+        found = table.read_table(TABLE, members=True)
+        if found is None:
+            return None
+        stamps = _stamps(found, _FINGERPRINT_STAMP)
+        digests = _stamps(found, DIGEST_STAMP)
+        untouched = len(stamps) == len(digests) == 1 and _stamp(found.fingerprint(without=stamps)) == stamps[0].comment
+        digest = digests[0].comment.removeprefix(DIGEST_STAMP) if untouched else ""
+        return Installed(digest=digest, sets={each.name: each.elements for each in found.sets})
+
+    def generation(self) -> int:
+        """The generation number of nf_tables in this namespace."""
+        return _generation()
+
+    def counters(self) -> Sequence[RuleCounter]:
+        """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
+        found = table.read_table(TABLE, members=False)
+        return [] if found is None else [counter for rule in found.rules for counter in _counters(rule)]
+
+    def remove(self) -> None:
+        """Delete the table."""
+        libnftables.run(_DELETE)
+
+
+def _generation() -> int:
+    try:
+        return table.generation()
+    except OSError as error:
+        raise ApplyError(f"nf_tables does not answer: {error.strerror}") from error
+
+
+def _next(generation: int) -> int:
+    """The number after one commit: the kernel leaves 0 out."""
+    return (generation + 1) % _GENERATIONS or 1
+
+
+def _replace(text: str) -> None:
+    """Run the transaction on what is there; if that is in its way, instead of it.
+
+    Something that has one of our names but another type or hook (somebody put it there, or another version of this
+    plugin) cannot be taken over. Then the table goes and comes in one commit, with the little gap that the renderer
+    avoids otherwise.
+    """
+    try:
+        libnftables.run(text)
+    except ApplyError as refused:
+        try:
+            libnftables.run(_DELETE + text)
+        except ApplyError:
+            raise refused from None
+
+
+def _finish(ruleset: Ruleset, found: Table) -> None:
+    """Delete by handle what the ruleset does not know, stamp the rest; all or nothing, and no packet notices."""
+    filled = {rule.chain for rule in found.rules}
+    chains = [chain for chain in found.chains if not chain.is_base and chain.name not in filled]
+    sets = [each for each in found.sets if each.name not in ruleset.sets]
+    stamp = _stamp(found.fingerprint(without=[*chains, *sets]))
+    libnftables.run(
+        "".join(f"delete chain inet {TABLE} handle {chain.handle}\n" for chain in chains)
+        + "".join(f"delete set inet {TABLE} handle {each.handle}\n" for each in sets)
+        + f'add rule inet {TABLE} {STATE_CHAIN} {STATE_RULE} comment "{stamp}"\n'
+    )
+
+
+def _stamp(fingerprint: str) -> str:
+    return _FINGERPRINT_STAMP + fingerprint
+
+
+def _stamps(found: Table, kind: str) -> list[Rule]:
+    return [rule for rule in found.rules if rule.chain == STATE_CHAIN and rule.comment.startswith(kind)]
+
+
+def _counters(rule: Rule) -> Sequence[RuleCounter]:
+    chain = ChainName.parse(rule.chain)
+    if chain is None or rule.packets is None or rule.bytes is None:
+        return []
+    label = comment_text(rule.comment)
+    return [
+        RuleCounter(
+            interface=chain.interface,
+            direction=chain.direction.value,
+            label=label,
+            packets=rule.packets,
+            bytes=rule.bytes,
+        )
+    ]

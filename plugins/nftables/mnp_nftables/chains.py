@@ -1,0 +1,128 @@
+"""What is in the chains of one interface: who passes a direction that is isolated, and what becomes of the others.
+
+First what belongs to a connection that was allowed (S40), then what passes under every policy (S43, settings), then
+what the policies allow, then the end (S11). Packets that connection tracking calls invalid are judged like new ones
+(S48).
+
+With ``established-flows: recheck`` (S42) a connection is no pass by itself. Its packets in the direction in which it
+was opened are judged like new ones, always. Its replies pass if the rules of the other direction allow, now, the packet
+that opened it. ICMP errors, and connections that a helper of the kernel expects, pass with the flow that they are
+related to as long as it is tracked. Custom rules cannot be turned round: where there are any, replies of their family
+pass, and a flow is cut in the direction in which it was opened.
+"""
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from mnp_core.model import (
+    Block,
+    CommonRules,
+    DenyAction,
+    Direction,
+    EstablishedFlows,
+    InterfacePolicy,
+    Isolated,
+    Peers,
+)
+from mnp_nftables.custom import custom_chain, custom_rules
+from mnp_nftables.matches import OPENING, REPLYING, Fields, allow_matches, peer_matches
+from mnp_nftables.names import ChainName, comment
+
+_OTHER = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
+_PREFIX_SETTING = {Direction.INGRESS: "allow-src-prefix", Direction.EGRESS: "allow-dst-prefix"}
+_DENY = {DenyAction.DROP: "drop", DenyAction.REJECT: "reject with icmpx type admin-prohibited"}
+_REPLY = "ct state established ct direction reply"
+
+
+@frozen(kw_only=True)
+class Chain:
+    """A chain: its name and its lines."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+def interface_chains(policy: InterfacePolicy, common: CommonRules) -> Iterator[Chain]:
+    """The chains of one interface; none if it is open."""
+    for direction in Direction:
+        if isinstance(policy.of(direction), Isolated):
+            yield from _direction_chains(policy, direction, common)
+
+
+def _direction_chains(policy: InterfacePolicy, direction: Direction, common: CommonRules) -> Iterator[Chain]:
+    replies = Chain(
+        name=str(ChainName(direction=direction, interface=policy.interface, replies=True)),
+        lines=tuple(_replies(policy, _OTHER[direction], common)),
+    )
+    lines = (
+        *_established(policy, direction, common, replies),
+        *_always(common),
+        *_configured(common, direction, OPENING[direction]),
+        *_custom(common, direction),
+        *_allowed(policy, direction, OPENING[direction]),
+        _rule("", "denied", verdict=_DENY[common.deny_action]),
+    )
+    yield Chain(name=str(ChainName(direction=direction, interface=policy.interface)), lines=lines)
+    if replies.lines:
+        yield replies
+
+
+def _established(policy: InterfacePolicy, direction: Direction, common: CommonRules, replies: Chain) -> Iterator[str]:
+    if common.established_flows is EstablishedFlows.KEEP:
+        yield _rule("ct state established,related", "established")
+        return
+    yield _rule("ct state related", "related")
+    yield _rule("ct state established ct status expected", "related")
+    if not isinstance(policy.of(_OTHER[direction]), Isolated):
+        yield _rule(_REPLY, "established")
+    elif replies.lines:
+        yield f"{_REPLY} jump {replies.name}"
+
+
+def _replies(policy: InterfacePolicy, opened: Direction, common: CommonRules) -> Iterator[str]:
+    """Replies of connections that were opened in an isolated direction, which is not the one that replies take."""
+    if common.established_flows is EstablishedFlows.KEEP or not isinstance(policy.of(opened), Isolated):
+        return
+    yield from _configured(common, opened, REPLYING[opened])
+    for custom in custom_rules(common, opened):
+        yield _rule(f"meta nfproto ipv{custom.family}", "established")
+    yield from _allowed(policy, opened, REPLYING[opened])
+
+
+def _always(common: CommonRules) -> Iterator[str]:
+    """What passes in both directions whatever the policies say; numbers: RFC 4861, 2710, 3810, IANA protocol 2."""
+    yield _rule("ip6 hoplimit 255 icmpv6 type 133-137", "neighbour-discovery")
+    if common.accept_icmp:
+        yield _rule("meta nfproto ipv4 meta l4proto icmp", "accept-icmp")
+    if common.accept_icmpv6:
+        yield _rule("meta nfproto ipv6 meta l4proto icmpv6", "accept-icmpv6")
+    if common.accept_multicast_management:
+        yield _rule("meta nfproto ipv4 meta l4proto 2", "accept-multicast-management")
+        yield _rule("meta nfproto ipv6 icmpv6 type { 130, 131, 132, 143 }", "accept-multicast-management")
+
+
+def _configured(common: CommonRules, direction: Direction, fields: Fields) -> Iterator[str]:
+    ingress = direction is Direction.INGRESS
+    prefixes = common.allow_src_prefixes if ingress else common.allow_dst_prefixes
+    peers = Peers(blocks=tuple(Block(cidr=prefix) for prefix in prefixes))
+    for match in peer_matches(peers, fields):
+        yield _rule(match, _PREFIX_SETTING[direction])
+
+
+def _custom(common: CommonRules, direction: Direction) -> Iterator[str]:
+    for custom in custom_rules(common, direction):
+        yield f"meta nfproto ipv{custom.family} jump {custom_chain(custom)}"
+
+
+def _allowed(policy: InterfacePolicy, direction: Direction, fields: Fields) -> Iterator[str]:
+    rules = policy.of(direction)
+    if not isinstance(rules, Isolated):
+        return
+    found = {(allow.origin, match) for allow in rules.allows for match in allow_matches(allow, fields)}
+    for origin, match in sorted(found):
+        yield _rule(match, str(origin))
+
+
+def _rule(match: str, label: str, *, verdict: str = "accept") -> str:
+    return f'{match} counter {verdict} comment "{comment(label)}"'.lstrip()

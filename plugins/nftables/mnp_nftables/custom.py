@@ -1,0 +1,45 @@
+"""Rules of whoever runs the node, in nft's own language, one a line (semantics section 7).
+
+The files are those of multi-networkpolicy-nftables: blank lines and lines that begin with ``#`` are skipped, the rest
+is what follows ``nft add rule inet TABLE CHAIN``. The lines of a file are asked for packets of its family only.
+``accept`` and ``drop`` decide, ``return`` leaves the decision to the policies.
+"""
+
+import re
+
+from mnp_core.errors import InputError
+from mnp_core.model import CommonRules, CustomRules, Direction
+
+_LINE = re.compile(r'((?:"[^"\x00-\x1f]*"|[^"#;\\\x00-\x1f])*)(?:#.*)?')
+"""A rule that stays one: no second command, no open string, no continued line; then, perhaps, a comment."""
+
+
+def custom_chain(custom: CustomRules) -> str:
+    """The chain that holds the lines of one direction and family."""
+    return f"custom-{custom.direction.value.lower()}-ipv{custom.family}"
+
+
+def custom_rules(common: CommonRules, direction: Direction) -> tuple[CustomRules, ...]:
+    """Those of one direction that hold any rule, IPv4 first."""
+    found = (custom for custom in common.custom if custom.direction is direction and rule_lines(custom))
+    return tuple(sorted(found, key=lambda custom: custom.family))
+
+
+def rule_lines(custom: CustomRules) -> tuple[str, ...]:
+    """The rules, in the order of the file.
+
+    Raises:
+        InputError: A line is more or less than one rule.
+    """
+    lines = (_rule(custom, line.strip().replace("\t", " ")) for line in custom.lines)
+    return tuple(line for line in lines if line)
+
+
+def _rule(custom: CustomRules, line: str) -> str:
+    match = _LINE.fullmatch(line)
+    if not match:
+        raise InputError(
+            f'{line!r} is not one nftables rule: write one a line, without ";" or "\\" and with each string closed',
+            field=f"custom rules for IPv{custom.family} {custom.direction.value.lower()}",
+        )
+    return match[1].strip()

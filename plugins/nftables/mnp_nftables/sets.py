@@ -1,0 +1,92 @@
+"""Groups as named sets: what they are called, how members are written, and how they are read back.
+
+A group has the same sets in every sandbox, one per family, both always declared, so that a change of membership is the
+same transaction everywhere. They are hash sets: an element comes or goes in constant time.
+"""
+
+import socket
+from collections.abc import Mapping
+from ipaddress import IPv6Address
+
+from attrs import frozen
+
+from mnp_core.model import AddressGroup, Endpoint, EndpointGroup, Family, Group
+from mnp_nftables.names import group_id
+
+FAMILIES: tuple[Family, ...] = (4, 6)
+_ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+_ADDRESS_SIZE = {4: 4, 6: 16}
+_REGISTER = 4  # the kernel pads each part of a concatenation to a multiple of this (NFT_REG32_SIZE)
+
+Elements = Mapping[str, frozenset[str]]
+"""Name of a set to its elements, as nft writes them."""
+
+
+@frozen(kw_only=True)
+class SetName:
+    """One family of one group: ``g4-ID`` and ``g6-ID`` for addresses, ``e4-ID`` and ``e6-ID`` for endpoints."""
+
+    family: Family
+    endpoints: bool
+    group: str
+
+    def __str__(self) -> str:
+        return f"{'e' if self.endpoints else 'g'}{self.family}-{group_id(self.group)}"
+
+    @property
+    def type(self) -> str:
+        """The type of its elements."""
+        address = _ADDRESS_TYPE[self.family]
+        return f"{address} . inet_proto . inet_service" if self.endpoints else address
+
+
+def set_names(group: Group) -> tuple[SetName, ...]:
+    """The sets of a group."""
+    endpoints = isinstance(group, EndpointGroup)
+    return tuple(SetName(family=family, endpoints=endpoints, group=group.id) for family in FAMILIES)
+
+
+def elements(group: Group) -> dict[str, frozenset[str]]:
+    """The elements of each of a group's sets."""
+    match group:
+        case AddressGroup(members=members):
+            found = {family: {str(member) for member in members if member.version == family} for family in FAMILIES}
+        case EndpointGroup(members=endpoints):
+            found = {
+                family: {_endpoint(member) for member in endpoints if member.address.version == family}
+                for family in FAMILIES
+            }
+    return {str(name): frozenset(found[name.family]) for name in set_names(group)}
+
+
+def command(verb: str, changed: Elements) -> str:
+    """Lines that add (``add``, or ``create`` if none may be there yet) or ``delete`` elements; sorted."""
+    lines = (
+        f"{verb} element inet mnp {name} {{\n\t" + ",\n\t".join(sorted(changed[name])) + "\n}\n"
+        for name in sorted(changed)
+        if changed[name]
+    )
+    return "".join(lines)
+
+
+def element_text(key: bytes) -> str:
+    """An element as it is written, from its bytes in the kernel; a length that is not ours gives hexadecimal."""
+    for family in FAMILIES:
+        size = _ADDRESS_SIZE[family]
+        if len(key) == size:
+            return _address(family, key)
+        if len(key) == size + 2 * _REGISTER:
+            port = int.from_bytes(key[size + _REGISTER : size + _REGISTER + 2], "big")
+            return f"{_address(family, key[:size])} . {key[size]} . {port}"
+    return f"0x{key.hex()}"
+
+
+def _endpoint(endpoint: Endpoint) -> str:
+    return f"{endpoint.address} . {int(endpoint.protocol)} . {endpoint.port}"
+
+
+def _address(family: Family, packed: bytes) -> str:
+    if family == 4:
+        return socket.inet_ntoa(packed)
+    text = socket.inet_ntop(socket.AF_INET6, packed)
+    return str(IPv6Address(packed)) if "." in text else text  # ::1.2.3.4 is not how Python writes it
