@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import NamedTuple, Self
 
 from mnp_core.api import Sandbox
@@ -93,8 +93,7 @@ class Stations:
 
     def __init__(self, sandboxes: Mapping[str | None, Sandbox]) -> None:
         self._stations: dict[str | None, Station] = {}
-        self._cleanup = ExitStack()
-        self._poll = self._cleanup.enter_context(select.epoll())
+        self._poll = select.epoll()
         self._readers: dict[int, tuple[str | None, int, str, socket.socket]] = {}
         self._ident = 0
         self._stopped: dict[int, Probe] = {}  # packets of earlier bursts that must not arrive, not even late
@@ -104,10 +103,16 @@ class Stations:
     def add(self, name: str | None, sandbox: Sandbox) -> None:
         """Put a station into one more namespace."""
         station = self._stations[name] = Station(sandbox)
-        self._cleanup.callback(station.close)
         for (family, protocol), raw in station.sockets.items():
             self._readers[raw.fileno()] = (name, family, protocol, raw)
             self._poll.register(raw, select.EPOLLIN)
+
+    def remove(self, name: str | None) -> None:
+        """Take a station out of its namespace; a closed socket leaves the poll by itself."""
+        station = self._stations.pop(name)
+        for raw in station.sockets.values():
+            del self._readers[raw.fileno()]
+        station.close()
 
     def wrong(self, expected: Mapping[Probe, bool]) -> dict[Probe, bool]:
         """Send every probe; those whose packet did not do what is expected, with what it did do.
@@ -152,7 +157,9 @@ class Stations:
         return arrived
 
     def close(self) -> None:
-        self._cleanup.close()
+        for name in [*self._stations]:
+            self.remove(name)
+        self._poll.close()
 
     def __enter__(self) -> Self:
         return self

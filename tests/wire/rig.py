@@ -1,0 +1,136 @@
+"""Pods in network namespaces that the real agent polices, and packets between them.
+
+The rig does what kubelet and the meta-plugin would: a pod in the manifests that has a sandbox at all gets a namespace
+with the interfaces of its network-status, and loses it when it goes. Then the agent is told of the changes. Namespaces
+of pods that stay are kept, so a change of labels or policies costs what it costs the agent.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Self
+
+from mnp_core.agent.agent import Agent
+from mnp_core.agent.world import World
+from mnp_core.api import Result, Sandbox, Sync
+from mnp_core.backend import Backends, BackendSettings
+from mnp_core.errors import SandboxNotFoundError
+from mnp_core.model import CommonRules, Pod
+from mnp_core.plugins import load_plugins
+from mnp_core.sandbox.namespace import new_namespace
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.sandbox.pool import SandboxPool
+from mnp_core.testing.netns import End as Link
+from mnp_core.testing.netns import macvlan, veth_pair
+from tests.reference.naive import counts, full_name, interfaces, of_kind
+from tests.wire.living import Living, Manifest, make_decoder
+from tests.wire.stations import Probe, Stations
+
+SYSCTLS = {  # every address answers on its own interface, also where a pod has two on one network
+    "arp_ignore": "1",
+    "arp_announce": "2",
+    "rp_filter": "0",
+}
+
+
+class Rig:
+    """A node: networks as macvlan parents, pods on them, hosts that are no pods, and the agent."""
+
+    def __init__(self, subnets: Mapping[str, Iterable[str]], outside: Mapping[str, tuple[str, ...]]) -> None:
+        """Build the networks.
+
+        Args:
+            subnets: By network, the CIDRs that are on the link.
+            outside: By network, addresses that belong to no pod; their interface is called like the network.
+        """
+        self._cleanup = ExitStack()
+        self._subnets = {network: [*map(ip_network, cidrs)] for network, cidrs in subnets.items()}
+        self._standing: dict[str, tuple[object, ExitStack]] = {}
+        self._sandboxes: dict[str, Sandbox] = {}
+        self._switch = self._cleanup.enter_context(new_namespace()).sandbox
+        self._parents = {network: f"p{number}" for number, network in enumerate(subnets)}
+        for parent in self._parents.values():
+            veth_pair(Link(self._switch, parent), Link(self._switch, f"{parent}-far"))
+        self._living = Living(make_decoder())
+        self.agent = self._make_agent()
+        self.stations = self._cleanup.enter_context(Stations({}))
+        self._stand_outside(outside)
+
+    def become(self, objects: list[Manifest]) -> Sync:
+        """Go on to another state of the cluster; returns when it is in force."""
+        self._fall_and_stand(objects)
+        sync = self.agent.sync(self._living.become(objects))
+        failed = [outcome for outcome in sync.outcomes if outcome.result is Result.FAILED]
+        if failed:
+            raise AssertionError(f"not enforced: {failed}")
+        return sync
+
+    def wrong(self, expected: Mapping[Probe, bool]) -> dict[Probe, bool]:
+        """What packets say that is not as expected."""
+        return self.stations.wrong(expected)
+
+    def locate(self, pod: Pod) -> Sandbox:
+        """What the agent asks of a locator."""
+        try:
+            return self._sandboxes[str(pod.name)]
+        except KeyError:
+            raise SandboxNotFoundError(f"pod {pod.name} has no sandbox here") from None
+
+    def sandbox(self, pod: str) -> Sandbox:
+        return self._sandboxes[pod]
+
+    def close(self) -> None:
+        for _, namespace in self._standing.values():
+            namespace.close()
+        self._cleanup.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _make_agent(self) -> Agent:
+        registry = load_plugins()
+        return Agent(
+            world=World(common=CommonRules(), claimed=registry.claimed_types),
+            backends=Backends(registry, BackendSettings()),
+            locator=self,
+            discoverers=registry.make_discoverers(),
+            pool=self._cleanup.enter_context(SandboxPool(workers=4)),
+        )
+
+    def _fall_and_stand(self, objects: list[Manifest]) -> None:
+        wanted = {full_name(pod): interfaces(pod) for pod in of_kind(objects, "Pod") if counts(pod)}
+        for name in [name for name, (nics, _) in self._standing.items() if wanted.get(name) != nics]:
+            del self._sandboxes[name]
+            self._standing.pop(name)[1].close()
+            self.stations.remove(name)
+        for name in wanted.keys() - self._standing.keys():
+            self._stand(name, wanted[name])
+
+    def _stand(self, name: str, nics: list[Manifest]) -> None:
+        namespace = ExitStack()
+        sandbox = self._sandboxes[name] = namespace.enter_context(new_namespace()).sandbox
+        self._standing[name] = (nics, namespace)
+        for nic in nics:
+            self._plug(sandbox, nic["interface"], nic["network"], nic["addresses"])
+        self.stations.add(name, sandbox)
+
+    def _stand_outside(self, outside: Mapping[str, tuple[str, ...]]) -> None:
+        sandbox = self._cleanup.enter_context(new_namespace()).sandbox
+        for network, addresses in outside.items():
+            self._plug(sandbox, network.partition("/")[2], network, addresses)
+        self.stations.add(None, sandbox)
+
+    def _plug(self, sandbox: Sandbox, interface: str, network: str, addresses: Iterable[str]) -> None:
+        lengths = {subnet.version: subnet.prefixlen for subnet in self._subnets[network]}
+        with_length = tuple(f"{address}/{lengths[ip_address(address).version]}" for address in addresses)
+        macvlan(Link(self._switch, self._parents[network]), Link(sandbox, interface, with_length))
+        run_inside(sandbox, lambda: _set(interface))
+
+
+def _set(interface: str) -> None:
+    for name, value in SYSCTLS.items():
+        Path(f"/proc/sys/net/ipv4/conf/{interface}/{name}").write_text(value)
