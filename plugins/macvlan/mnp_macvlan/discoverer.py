@@ -20,6 +20,7 @@ KIND = "macvlan"
 """IFLA_INFO_KIND, and the CNI type."""
 
 _SHOWN = 4  # of a list in a text
+_LENGTH = 32  # of a name in a text: more than IFNAMSIZ, and than a MAC address
 
 
 class MacvlanDiscoverer:
@@ -43,10 +44,10 @@ def _absence(claim: Attachment, links: Sequence[Link]) -> str:
     renamed = next((link.name for link in links if claim.mac and link.mac == claim.mac.lower()), None)
     if renamed is not None:
         return (
-            f"there is none by that name in the pod's network namespace, but {renamed!a} has its MAC address:"
+            f"there is none by that name in the pod's network namespace, but {_quoted(renamed)} has its MAC address:"
             " it was renamed and nothing polices it; rename it back, or delete the pod and deny it CAP_NET_ADMIN"
         )
-    present = _listed(ascii(link.name) for link in links) or "nothing"
+    present = _listed(_quoted(link.name) for link in links) or "nothing"
     return (
         f"there is none by that name in the pod's network namespace, which has {present};"
         " its rules are in place and hold as soon as it appears"
@@ -55,10 +56,10 @@ def _absence(claim: Attachment, links: Sequence[Link]) -> str:
 
 def _differences(claim: Attachment, link: Link) -> Iterator[str]:
     if link.kind != KIND:
-        found = f"a link of kind {link.kind!a}" if link.kind else "a device of hardware"
+        found = f"a link of kind {_quoted(link.kind)}" if link.kind else "a device of hardware"
         yield f"by its network it is a {KIND}, but the kernel has {found}; it is policed all the same"
     if claim.mac and link.mac != claim.mac.lower():
-        yield f"network-status gives it the MAC address {claim.mac}, the kernel has {link.mac or 'none'}"
+        yield f"network-status gives it the MAC address {_quoted(claim.mac)}, the kernel has {_quoted(link.mac)}"
     if missing := set(claim.addresses) - set(link.addresses):
         yield (
             f"network-status gives it {_addresses(missing)}, the kernel has {_addresses(link.addresses) or 'none'};"
@@ -73,6 +74,10 @@ def _differences(claim: Attachment, link: Link) -> Iterator[str]:
 
 def _addresses(addresses: Iterable[Address]) -> str:
     return _listed(str(address) for address in sorted(addresses, key=lambda address: (address.version, int(address))))
+
+
+def _quoted(text: str) -> str:
+    return ascii(text[:_LENGTH])
 
 
 def _listed(texts: Iterable[str]) -> str:
