@@ -105,12 +105,15 @@ class SandboxPool:
         if self._idle > len(self._turns):
             self._changed.notify()
         elif len(self._threads) < self._workers:
-            thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
-            thread.start()
-            self._threads.add(thread)
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._serve, name="sandbox", daemon=True)
+        thread.start()
+        self._threads.add(thread)
 
     def _serve(self) -> None:
-        """What a thread does all its life: as long as it comes back from each sandbox."""
+        """What a thread does all its life, which ends with the pool or if it cannot come back from a sandbox."""
         try:
             while self._serve_one():
                 pass
@@ -118,7 +121,18 @@ class SandboxPool:
             with self._changed:
                 self._threads.discard(threading.current_thread())
                 if self._turns:
-                    self._find_thread()
+                    self._leave_turns()
+
+    def _leave_turns(self) -> None:
+        """See that the turns of a thread that ends are taken. The lock is held.
+
+        A new thread has the rights of the one that starts it, and this one may have lost them: it starts one only if
+        there is no other. At worst the work is refused then, which whoever submitted it learns.
+        """
+        if self._threads:
+            self._changed.notify()
+        else:
+            self._start_thread()
 
     def _serve_one(self) -> bool:
         task = self._next()

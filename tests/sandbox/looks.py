@@ -1,0 +1,24 @@
+"""Ways to see where a thread is and what a process holds, and to make a thread weak."""
+
+import ctypes
+import os
+from pathlib import Path
+
+_CAPABILITY_VERSION_3 = 0x20080522  # <linux/capability.h>
+
+
+def inode():
+    """Of the network namespace that the calling thread is in."""
+    return Path("/proc/thread-self/ns/net").stat().st_ino
+
+
+def descriptors():
+    """How many files this process has open."""
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 # the same for a Path, but it would hold a file itself
+
+
+def drop_capabilities():
+    """Take every capability from the calling thread alone: capset(2) is per thread."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    assert ctypes.CDLL(None).capset(header, nothing) == 0
