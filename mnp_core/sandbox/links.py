@@ -16,7 +16,6 @@ from mnp_core.errors import SandboxError
 from mnp_core.model import Address, Link, parse_address
 
 _Message = Mapping[str, Any]  # what pyroute2 returns: fields by name, attributes by `get`
-_SKIP_STATISTICS = 1 << 3  # RTEXT_FILTER_SKIP_STATS in <linux/rtnetlink.h>: less to decode
 _IFF_UP = 1  # <linux/if.h>
 _ATTEMPTS = 5
 
@@ -33,7 +32,7 @@ def read_links() -> tuple[Link, ...]:
     try:
         with IPRoute() as kernel:
             for _ in range(_ATTEMPTS):
-                links = list(kernel.get_links(ext_mask=_SKIP_STATISTICS))
+                links = list(kernel.get_links())
                 addresses = list(kernel.get_addr())
                 if not _interrupted(links) and not _interrupted(addresses):
                     return _joined(links, addresses)
