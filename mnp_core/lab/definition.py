@@ -1,0 +1,95 @@
+"""What a NetworkAttachmentDefinition asks a CNI plugin to make, and what the lab makes of it."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+from attrs import frozen
+
+from mnp_core.lab.admission import ref_of, root
+from mnp_core.lab.field import Field
+from mnp_core.lab.ipam import Ipam, parse_ipam
+from mnp_core.model import ObjectName
+from mnp_core.sources.manifests import Document
+
+_CHAINED = frozenset({"bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf"})
+"""Plugins that change an interface which another one of the list made."""
+
+
+class LinkKind(StrEnum):
+    """The kinds of interface that the lab makes, by the kernel's names for them (IFLA_INFO_KIND)."""
+
+    MACVLAN = "macvlan"
+    IPVLAN = "ipvlan"
+    VETH = "veth"
+
+
+_LINK_KINDS = {
+    "macvlan": LinkKind.MACVLAN,
+    "ipvlan": LinkKind.IPVLAN,
+    "bridge": LinkKind.VETH,
+    "ptp": LinkKind.VETH,
+}
+"""CNI types whose interfaces the lab makes as they are."""
+
+
+@frozen(kw_only=True)
+class Definition:
+    """A network as it is configured.
+
+    Attributes:
+        name: Of the NetworkAttachmentDefinition.
+        cni_type: The plugin that makes the interface; empty if the definition does not say.
+        link_kind: What the lab makes.
+        ipam: How its attachments get addresses.
+        notices: What the lab does otherwise than the plugin would.
+    """
+
+    name: ObjectName
+    cni_type: str
+    link_kind: LinkKind
+    ipam: Ipam
+    notices: tuple[str, ...]
+
+
+def parse_definition(document: Document) -> Definition:
+    """Read a NetworkAttachmentDefinition.
+
+    Raises:
+        InputError: The configuration in it cannot be understood.
+    """
+    name = ref_of(document).name
+    plugin = _main_plugin(root(document).child("spec").child("config"))
+    cni_type = plugin.child("type").text()
+    return Definition(
+        name=name,
+        cni_type=cni_type,
+        link_kind=_LINK_KINDS.get(cni_type, LinkKind.VETH),
+        ipam=parse_ipam(plugin.child("ipam")),
+        notices=tuple(f"network {name}: {notice}" for notice in _notices(cni_type, plugin)),
+    )
+
+
+def _main_plugin(config: Field) -> Field:
+    """The configuration that makes the interface: the only one, or that of a list which is not merely chained."""
+    if not config.text():
+        return Field(value=None, where=config.where, path=config.path)  # it lies in a file on the nodes
+    decoded = config.json()
+    if "plugins" not in decoded.mapping():
+        return decoded
+    plugins = tuple(decoded.child("plugins").elements())
+    if not plugins:
+        raise decoded.child("plugins").wrong("is empty: a list of network configurations needs at least one")
+    return next((plugin for plugin in plugins if plugin.child("type").text() not in _CHAINED), plugins[0])
+
+
+def _notices(cni_type: str, plugin: Field) -> Sequence[str]:
+    if not cni_type:
+        return ("it holds no configuration, so the lab makes veth interfaces without addresses of their own",)
+    if cni_type not in _LINK_KINDS:
+        return (f"the lab cannot make interfaces of type {cni_type!r}, veth interfaces stand in for them",)
+    mode = plugin.child("mode").text() or "bridge"
+    if cni_type == "macvlan" and mode != "bridge":
+        return (
+            f"macvlan mode {mode!r} is made as mode 'bridge': there is no switch outside that could reflect packets",
+        )
+    return ()

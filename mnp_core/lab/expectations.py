@@ -1,0 +1,179 @@
+"""Policy tests: a file that says who should reach whom, compared with what packets do.
+
+    apiVersion: mnp.lab/v1
+    kind: Expectations
+    metadata: {name: storage}
+    expectations:
+    - from: web/*                  # namespace/pod; globs and lists of them are fine
+      to: [db/primary, db/replica]
+      ports: [tcp:5432, icmp]      # or port: tcp:5432
+      network: db/storage          # if they share several and only one is meant
+      family: IPv6                 # likewise
+      expect: allowed              # or denied, or refused
+
+A file that holds nothing but the list will do as well. As an object it can lie among the manifests.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import yaml
+from attrs import frozen
+
+from mnp_core.errors import InputError
+from mnp_core.lab.field import Field
+from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict, parse_probe, plan_probes
+from mnp_core.lab.topology import LabPlan
+from mnp_core.model import ObjectName
+
+KIND = "Expectations"
+_FIELDS = frozenset({"from", "to", "port", "ports", "network", "family", "expect"})
+_FAMILIES = {"IPv4": 4, "IPv6": 6}
+_VERDICTS = {verdict.value: verdict for verdict in ProbeVerdict if verdict is not ProbeVerdict.ERROR}
+
+
+@frozen(kw_only=True)
+class Expectation:
+    """One entry of the file.
+
+    Attributes:
+        sources: Patterns of ``namespace/pod``; any of them.
+        destinations: Likewise.
+        specs: Protocols and ports.
+        verdict: What should come of it.
+        network: If only one is meant.
+        family: 4 or 6, if only one is meant.
+        entry: Where it is written, to complain about.
+    """
+
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    specs: tuple[ProbeSpec, ...]
+    verdict: ProbeVerdict
+    network: ObjectName | None = None
+    family: int | None = None
+    entry: Field
+
+    def probes(self, plan: LabPlan) -> tuple[Probe, ...]:
+        """What has to be asked.
+
+        Raises:
+            InputError: Nothing has to be, so that the expectation could never fail.
+        """
+        sources = self._matching(plan, "from", self.sources)
+        destinations = self._matching(plan, "to", self.destinations)
+        found = plan_probes(plan, self.specs, sources=sources, destinations=destinations, network=self.network)
+        probes = tuple(probe for probe in found if self.family in (None, probe.address.version))
+        if not probes:
+            raise self.entry.wrong("nothing to probe: these pods share no such network, or have no address there")
+        return probes
+
+    def _matching(self, plan: LabPlan, field: str, patterns: Sequence[str]) -> frozenset[ObjectName]:
+        matching = {pattern: {pod for pod in plan.pods if fnmatchcase(str(pod), pattern)} for pattern in patterns}
+        for pattern, pods in matching.items():
+            if not pods:
+                known = ", ".join(map(str, sorted(plan.pods)[:10])) or "none"
+                raise self.entry.child(field).wrong(f"no pod is called {pattern!r}; there are {known}")
+        return frozenset().union(*matching.values())
+
+
+@frozen(kw_only=True)
+class Check:
+    """An expectation, and what one packet of it met."""
+
+    expectation: Expectation
+    result: ProbeResult
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is as expected."""
+        return self.result.verdict is self.expectation.verdict
+
+    @property
+    def may_be_chance(self) -> bool:
+        """Whether a lost packet could be why it failed. What got through against the policy never is chance."""
+        return not self.passed and self.result.verdict in {ProbeVerdict.DENIED, ProbeVerdict.ERROR}
+
+
+def load_expectations(path: Path) -> tuple[Expectation, ...]:
+    """Read a file of expectations: objects of the kind, or a list alone.
+
+    Raises:
+        InputError: It cannot be read, or an entry is not understood; it names file, entry and field.
+    """
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise InputError(f"cannot be read as YAML: {error}", where=str(path)) from error
+    expectations = tuple(found for raw in documents for found in parse_expectations(raw, where=str(path)))
+    if not expectations:
+        raise InputError("expects nothing: write a list of entries with from, to, port and expect", where=str(path))
+    return expectations
+
+
+def parse_expectations(raw: object, *, where: str) -> Iterator[Expectation]:
+    """Read a decoded object, or list of entries; raises InputError. Objects of other kinds hold none."""
+    whole = Field(value=raw, where=where)
+    if isinstance(raw, Mapping):
+        if raw.get("kind") != KIND:
+            return
+        whole = whole.child("expectations")
+    for number, entry in enumerate(whole.elements(), start=1):
+        yield _expectation(Field(value=entry.value, where=f"{where}, entry {number}"))
+
+
+def _expectation(entry: Field) -> Expectation:
+    for key in entry.mapping():
+        if key not in _FIELDS:
+            raise entry.wrong(f"{str(key)[:80]!r} is not a field of an expectation: {', '.join(sorted(_FIELDS))} are")
+    network = entry.child("network").text()
+    family = entry.child("family").text()
+    if family and family not in _FAMILIES:
+        raise entry.child("family").wrong("must be IPv4 or IPv6")
+    return Expectation(
+        sources=_patterns(entry.child("from")),
+        destinations=_patterns(entry.child("to")),
+        specs=_specs(entry),
+        verdict=_verdict(entry.child("expect")),
+        network=_network(entry.child("network")) if network else None,
+        family=_FAMILIES.get(family),
+        entry=entry,
+    )
+
+
+def _texts(field: Field) -> tuple[Field, ...]:
+    """One text, or a list of them."""
+    return tuple(field.elements()) if isinstance(field.value, list) else (field,)
+
+
+def _patterns(field: Field) -> tuple[str, ...]:
+    patterns = tuple(each.text() for each in _texts(field))
+    if not patterns or not all(pattern.count("/") == 1 for pattern in patterns):
+        raise field.wrong("must be namespace/pod, where * stands for any text, or a list of such")
+    return patterns
+
+
+def _specs(entry: Field) -> tuple[ProbeSpec, ...]:
+    field = entry.child("ports" if "ports" in entry.mapping() else "port")
+    if field.value is None:
+        raise entry.wrong("needs a port: tcp:80, udp:53, sctp:99 or icmp; or a list of them as ports")
+    return tuple(_spec(each) for each in _texts(field))
+
+
+def _spec(field: Field) -> ProbeSpec:
+    try:
+        return parse_probe(field.text())
+    except InputError as error:
+        raise field.wrong(str(error)) from error
+
+
+def _verdict(field: Field) -> ProbeVerdict:
+    if field.value not in _VERDICTS:
+        raise field.wrong(f"must be one of {', '.join(_VERDICTS)}")
+    return _VERDICTS[str(field.value)]
+
+
+def _network(field: Field) -> ObjectName:
+    namespace, _, name = field.text().rpartition("/")
+    return ObjectName(namespace or "default", name)

@@ -1,0 +1,119 @@
+"""A value in a manifest together with where it stands, so that every complaint about it can say so."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+
+from attrs import evolve, frozen
+
+from mnp_core.errors import InputError
+from mnp_core.model import Address, Cidr, parse_address, parse_cidr
+
+AddressInterface = IPv4Interface | IPv6Interface
+"""An address with the length of its network's prefix, as an interface carries it."""
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # RFC 1123 subdomain, what Kubernetes takes for names
+_INTERFACE = re.compile(r"(?!lo$|\.{1,2}$)[A-Za-z0-9_.-]{1,15}")  # IFNAMSIZ less the final NUL
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+@frozen(kw_only=True)
+class Field:
+    """One value, whatever it is, and its place. Methods that read it raise InputError if it is something else.
+
+    Attributes:
+        value: As it was decoded.
+        where: The file and document.
+        path: As in ``metadata.annotations``; empty for the whole document.
+    """
+
+    value: object
+    where: str
+    path: str = ""
+
+    def wrong(self, message: str) -> InputError:
+        """Make the error that complains about this value."""
+        return InputError(message, where=self.where, field=self.path)
+
+    def child(self, key: str) -> "Field":
+        """The value under a key; None if it is not there."""
+        path = f"{self.path}.{key}" if self.path else key
+        return Field(value=self.mapping().get(key), where=self.where, path=path)
+
+    def elements(self) -> Iterator["Field"]:
+        """The elements of a list; nothing there is an empty list."""
+        if self.value is None:
+            return
+        if not isinstance(self.value, list):
+            raise self.wrong("must be a list")
+        for index, value in enumerate(self.value):
+            yield evolve(self, value=value, path=f"{self.path}[{index}]")
+
+    def mapping(self) -> Mapping[str, object]:
+        """A mapping; nothing there is an empty one."""
+        if self.value is None:
+            return {}
+        if not isinstance(self.value, Mapping):
+            raise self.wrong("must be a mapping of fields to values")
+        return self.value
+
+    def text(self) -> str:
+        """A string; nothing there is an empty one."""
+        if self.value is None:
+            return ""
+        if not isinstance(self.value, str):
+            raise self.wrong(f"must be a string, not {type(self.value).__name__}: put it in quotes")
+        return self.value
+
+    def json(self) -> "Field":
+        """What a string that holds JSON means."""
+        try:
+            return evolve(self, value=json.loads(self.text()))
+        except (ValueError, RecursionError) as error:
+            raise self.wrong(f"is not JSON: {error}") from error
+
+    def name(self) -> str:
+        """A name of a Kubernetes object. It becomes part of a path in the lab, so nothing else may pass."""
+        text = self.text()
+        if not _NAME.fullmatch(text):
+            raise self.wrong(f"{text[:80]!r} is not a name: lower case letters, digits, '-' and '.' make one")
+        return text
+
+    def interface(self) -> str:
+        """A name for an interface of a pod."""
+        text = self.text()
+        if not _INTERFACE.fullmatch(text):
+            raise self.wrong(f"{text[:80]!r} is not an interface name: up to 15 letters, digits, '-', '_' and '.'")
+        return text
+
+    def mac(self) -> str:
+        """A MAC address, lower case; empty if there is none."""
+        text = self.text().lower()
+        if text and not _MAC.fullmatch(text):
+            raise self.wrong(f"{text[:80]!r} is not a MAC address such as 02:00:00:00:00:01")
+        return text
+
+    def address(self) -> Address | None:
+        """An address without a prefix length, if there is one."""
+        if self.value is None:
+            return None
+        try:
+            return parse_address(self.value)
+        except ValueError as error:
+            raise self.wrong(f"{str(self.value)[:80]!r} is not an IP address") from error
+
+    def address_interface(self) -> Address | AddressInterface:
+        """An address, with or without the length of its network's prefix."""
+        text = self.text()
+        try:
+            return ip_interface(text) if "/" in text else parse_address(text)
+        except ValueError as error:
+            raise self.wrong(f"{text[:80]!r} is not an IP address such as 10.0.0.5/24") from error
+
+    def cidr(self) -> Cidr:
+        """A block of addresses."""
+        try:
+            return parse_cidr(self.value)
+        except ValueError as error:
+            raise self.wrong(f"{str(self.value)[:80]!r} is not a subnet such as 10.0.0.0/24") from error

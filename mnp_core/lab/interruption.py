@@ -1,0 +1,48 @@
+"""Ctrl-C and termination, put off to moments when a lab can be left in order.
+
+A signal's exception could come between any two steps, also between a step and the note that it was done. Here it is
+only noted, and raised where the code says that it may be.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def postponed() -> Iterator[Callable[[], None]]:
+    """Put off interruptions.
+
+    Yields:
+        To be called where one may happen: raises KeyboardInterrupt for Ctrl-C, SystemExit for the other signals. What
+        comes after the last such moment is delivered when the block has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None  # signals are the main thread's
+        return
+    noted: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        noted.append(number)
+
+    def moment() -> None:
+        if noted:
+            number = noted.pop()
+            noted.clear()
+            raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    changeable = {number: handler for number, handler in before.items() if handler not in (None, signal.SIG_IGN)}
+    for each in changeable:
+        signal.signal(each, note)
+    try:
+        yield moment
+    finally:
+        for each, handler in changeable.items():
+            signal.signal(each, handler)
+        for late in noted[:1]:
+            signal.raise_signal(late)

@@ -1,0 +1,433 @@
+"""A lab: pods from manifests, for the length of a block or until it is taken down."""
+
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from attrs import evolve, frozen
+
+from mnp_core.api import Sandbox, Sync
+from mnp_core.errors import InputError, MnpError
+from mnp_core.lab.admission import index
+from mnp_core.lab.expectations import Check, Expectation
+from mnp_core.lab.interruption import postponed
+from mnp_core.lab.plan import plan_lab
+from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, plan_probes
+from mnp_core.lab.prober import DEFAULT_TIMEOUT, Prober, Progress
+from mnp_core.lab.site import NOTHING, Enforcement, Site, moves
+from mnp_core.lab.spaces import AnonymousSpaces
+from mnp_core.lab.state import LabDirectory, LabState, lab_names
+from mnp_core.lab.topology import LabPlan
+from mnp_core.lab.watch import watch_documents
+from mnp_core.model import ObjectName, ObjectRef
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.sources.manifests import Document, load_documents
+
+__all__ = ["Applied", "Enforcement", "Lab"]
+
+_COMMAND_NOT_FOUND = 127  # what a shell says
+_KILLED = 128
+_SECOND_CHANCE = 2  # times the timeout
+
+
+@frozen(kw_only=True)
+class Applied:
+    """What a change of the manifests came to.
+
+    Attributes:
+        created: Objects that are new.
+        changed: Objects that differ from before.
+        deleted: Objects that are gone.
+        disconnected: Pods that could not be policed, and so were left without a link that is up.
+        sync: What the agent says; None in a lab without one.
+    """
+
+    created: tuple[ObjectRef, ...]
+    changed: tuple[ObjectRef, ...]
+    deleted: tuple[ObjectRef, ...]
+    disconnected: frozenset[ObjectName]
+    sync: Sync | None
+
+    def __str__(self) -> str:
+        lines = [f"{ref} {word}" for word in ("created", "changed", "deleted") for ref in getattr(self, word)]
+        lines += [
+            f"Pod {pod} left disconnected: its policies could not be enforced" for pod in sorted(self.disconnected)
+        ]
+        return "\n".join(lines) or "nothing has changed"
+
+
+Objects = Mapping[ObjectRef, Document]
+
+
+class Lab:
+    """One lab. Made by `run`, `up` or `open`; usable as a context manager, which closes it.
+
+    Not thread-safe. A named lab may be used by several processes at once: each operation holds it alone and begins
+    with what the others have left.
+    """
+
+    def __init__(
+        self, enforcement: Enforcement | None, directory: LabDirectory | None, progress: Progress = lambda *_: None
+    ) -> None:
+        """Use `run`, `up` or `open`."""
+        self._directory = directory
+        self._site = Site(directory.spaces if directory else AnonymousSpaces(), enforcement)
+        self._enforced = enforcement is not None
+        self._progress = progress
+        self._given: Objects = {}
+        self._serial = -1
+        self.plan: LabPlan = NOTHING
+        self.last_sync: Sync | None = None
+
+    # --- coming and going -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def run(
+        cls,
+        documents: Iterable[Document],
+        *,
+        enforcement: Enforcement | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> "Lab":
+        """Build a lab that is gone when it is closed, or when this process ends, even by SIGKILL.
+
+        Args:
+            documents: Manifests.
+            enforcement: Who enforces; None leaves all pods open.
+            progress: Told what is being done.
+
+        Raises:
+            InputError: The manifests do not fit together.
+            UnsupportedError: No root, or the kernel lacks something.
+            SandboxError: The kernel refused.
+        """
+        given = index(documents)
+        lab = cls(enforcement, None, progress)
+        try:
+            with postponed() as moment:
+                lab._realise(given, plan_lab(given.values()), moment)
+        except BaseException:
+            lab.close()
+            raise
+        return lab
+
+    @classmethod
+    def up(
+        cls,
+        name: str,
+        documents: Iterable[Document],
+        *,
+        enforcement: Enforcement | None = None,
+        run_dir: Path | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> "Lab":
+        """Build a lab that stays; if that fails or is interrupted, nothing of it does.
+
+        Args:
+            name: Of the lab.
+            documents: Manifests.
+            enforcement: Who enforces; None leaves all pods open.
+            run_dir: See `LabDirectory`.
+            progress: Told what is being done.
+
+        Raises:
+            InputError: There is such a lab, or the manifests do not fit together.
+            UnsupportedError: No root, or the kernel lacks something.
+            SandboxError: The kernel refused.
+        """
+        given = index(documents)
+        plan = plan_lab(given.values())
+        directory = LabDirectory(name, run_dir)
+        lab = cls(enforcement, directory, progress)
+        with postponed() as moment, directory.locked(create=True, moment=moment):
+            if directory.exists():
+                raise InputError(f"lab {name!r} is up already: change it with mnp lab apply, or take it down first")
+            directory.clear()  # what a process that was killed left
+            lab._realise(given, plan, moment)  # if it fails there is no state, and the lock's end removes all
+        return lab
+
+    @classmethod
+    def open(cls, name: str, *, enforcement: Enforcement | None = None, run_dir: Path | None = None) -> "Lab":
+        """Go on with a lab that is up.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        lab = cls(enforcement, LabDirectory(name, run_dir))
+        with lab._held():
+            return lab
+
+    @staticmethod
+    def names(run_dir: Path | None = None) -> tuple[str, ...]:
+        """Labs that are up."""
+        return tuple(name for name in lab_names(run_dir) if LabDirectory(name, run_dir).exists())
+
+    @staticmethod
+    def down_named(name: str, run_dir: Path | None = None) -> tuple[str, ...]:
+        """Remove a lab, or what is left of one; raises InputError if there is nothing."""
+        directory = LabDirectory(name, run_dir)
+        with postponed() as moment, directory.locked(moment=moment):
+            directory.clear()
+        return (name,)
+
+    @classmethod
+    def down_all(cls, run_dir: Path | None = None) -> tuple[str, ...]:
+        """Remove all labs, and what is left of any."""
+        removed: list[str] = []
+        for name in lab_names(run_dir):
+            with suppress(InputError):  # somebody else was quicker
+                removed += cls.down_named(name, run_dir)
+        return tuple(removed)
+
+    def down(self) -> None:
+        """Remove this lab."""
+        self.close()
+        if self._directory is not None:
+            with postponed() as moment, self._directory.locked(moment=moment):
+                self._directory.clear()
+
+    def close(self) -> None:
+        """Let go of it: a named lab stays up, another one is gone."""
+        self._site.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- changing it ------------------------------------------------------------------------------------------------
+
+    @property
+    def objects(self) -> Objects:
+        """The objects as API server and meta-plugin would show them."""
+        return self.plan.objects
+
+    def apply(self, documents: Iterable[Document]) -> Applied:
+        """Create or replace objects, and leave the others as they are.
+
+        Raises:
+            InputError: It does not fit together; nothing has changed then.
+            SandboxError: The kernel refused; the lab is as it was before.
+        """
+        changed = index(documents)
+        return self._change(lambda given: {**given, **changed})
+
+    def replace(self, documents: Iterable[Document]) -> Applied:
+        """Have exactly these objects from now on; raises as `apply` does."""
+        exactly = index(documents)
+        return self._change(lambda _: exactly)
+
+    def delete(self, refs: Iterable[ObjectRef]) -> Applied:
+        """Delete objects.
+
+        Raises:
+            InputError: One is not there, or is needed by another one; nothing has changed then.
+        """
+        unwanted = set(refs)
+
+        def without(given: Objects) -> Objects:
+            for ref in sorted(unwanted - given.keys()):
+                raise InputError(f"{ref} is not in the lab, nothing was deleted")
+            return {ref: document for ref, document in given.items() if ref not in unwanted}
+
+        return self._change(without)
+
+    def watch(self, paths: Sequence[Path], stop: threading.Event) -> Iterator[Applied | MnpError]:
+        """Follow the manifests until told to stop: what leaves them is deleted, objects from elsewhere stay.
+
+        Yields:
+            What each change came to; or what is wrong with it, and then the lab is as it was before.
+        """
+        watched = set(index(load_documents(paths)))
+        for documents in watch_documents(paths, stop):
+            try:
+                if isinstance(documents, MnpError):
+                    raise documents  # noqa: TRY301 # dealt with as every other problem of the manifests
+                now = index(documents)
+                applied = self._change(partial(_exchange, watched - now.keys(), now))
+            except MnpError as error:
+                yield error
+            else:
+                watched = set(now)
+                yield applied
+
+    # --- using it ---------------------------------------------------------------------------------------------------
+
+    def exec(self, pod: ObjectName, argv: Sequence[str]) -> int:
+        """Run a program of this machine in a pod's network namespace, with this process' terminal and streams.
+
+        Returns:
+            Its exit status; 128 and the signal's number if one ended it.
+
+        Raises:
+            InputError: There is no such pod or program.
+        """
+        with self._held():
+            sandbox = self._find(pod)
+            process = run_inside(sandbox, lambda: _start(argv))
+        return _wait(process)
+
+    def plan_probes(
+        self,
+        specs: Sequence[ProbeSpec] = (),
+        *,
+        sources: frozenset[ObjectName] | None = None,
+        destinations: frozenset[ObjectName] | None = None,
+        network: ObjectName | None = None,
+    ) -> tuple[Probe, ...]:
+        """See `mnp_core.lab.probe.plan_probes`."""
+        return plan_probes(self.plan, specs, sources=sources, destinations=destinations, network=network)
+
+    def probe(
+        self, probes: Iterable[Probe], timeout: float = DEFAULT_TIMEOUT, progress: Progress | None = None
+    ) -> tuple[ProbeResult, ...]:
+        """Send real packets; see `Prober.run`. To probe often, keep a `prober`."""
+        with self._held(), self.prober() as prober:
+            return prober.run(probes, timeout, progress or self._progress)
+
+    def prober(self) -> Prober:
+        """A prober that keeps its listeners open until it is closed."""
+        return Prober(self._site.find)
+
+    def test(
+        self,
+        expectations: Iterable[Expectation],
+        timeout: float = DEFAULT_TIMEOUT,
+        progress: Progress | None = None,
+    ) -> tuple[Check, ...]:
+        """Compare what is expected with what packets do. A packet that got lost is sent once more.
+
+        Raises:
+            InputError: An expectation is about nothing in this lab.
+        """
+        with self._held(), self.prober() as prober:
+            asked = [(expectation, probe) for expectation in expectations for probe in expectation.probes(self.plan)]
+            results = prober.run([probe for _, probe in asked], timeout, progress or self._progress)
+            checks = [Check(expectation=e, result=r) for (e, _), r in zip(asked, results, strict=True)]
+            doubtful = [number for number, check in enumerate(checks) if check.may_be_chance]
+            again = prober.run([checks[number].result.probe for number in doubtful], _SECOND_CHANCE * timeout)
+            for number, result in zip(doubtful, again, strict=True):
+                checks[number] = evolve(checks[number], result=result)
+            return tuple(checks)
+
+    # --- what all of it rests on ------------------------------------------------------------------------------------
+
+    def _change(self, edit: Callable[[Objects], Objects]) -> Applied:
+        with self._held():
+            before = self.plan.objects
+            given = edit(self._given)
+            plan = plan_lab(given.values(), leases=self.plan.leases)
+            with postponed() as moment:
+                disconnected = self._realise(given, plan, moment)
+        return Applied(
+            created=tuple(sorted(plan.objects.keys() - before.keys())),
+            changed=tuple(
+                ref for ref in sorted(before) if ref in plan.objects and plan.objects[ref].raw != before[ref].raw
+            ),
+            deleted=tuple(sorted(before.keys() - plan.objects.keys())),
+            disconnected=disconnected,
+            sync=self.last_sync,
+        )
+
+    def _realise(self, given: Objects, plan: LabPlan, moment: Callable[[], None]) -> frozenset[ObjectName]:
+        """Bring what is there to the plan; if that fails, back to what was."""
+        self._site.check(plan)
+        steps = moves(self.plan, plan)
+        self._note_unfinished(steps.pods)
+        try:
+            sync, disconnected = self._site.change(self.plan, plan, steps, progress=self._progress, moment=moment)
+        except BaseException:
+            if self.plan is not NOTHING:
+                self._mend(steps.pods)
+            raise
+        self._given, self.plan, self.last_sync = given, plan, sync
+        self._note_state(disconnected)
+        return disconnected
+
+    def _mend(self, unfinished: frozenset[ObjectName]) -> None:
+        """Make pods anew that are in no known state."""
+        self._site.forget_agent()
+        steps = moves(self.plan, self.plan, unfinished=unfinished)
+        steps = evolve(steps, new_switches=tuple(self.plan.switches.values()))
+        _, disconnected = self._site.change(self.plan, self.plan, steps, progress=self._progress, moment=lambda: None)
+        self._note_state(disconnected)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Have the lab alone, as it is now."""
+        if self._directory is None:
+            yield
+            return
+        with self._directory.locked():
+            self._catch_up(self._directory)
+            yield
+
+    def _catch_up(self, directory: LabDirectory) -> None:
+        state = directory.read()
+        if state is None:
+            raise InputError(f"lab {directory.name!r} is not there (any more): mnp lab up makes one")
+        if state.serial != self._serial:
+            self._site.forget_agent()
+            self._given = index(state.documents)
+            self.plan = plan_lab(self._given.values(), leases=state.leases)
+            self._serial = state.serial
+        if state.unfinished and self._enforced:
+            with postponed():
+                self._mend(state.unfinished)
+
+    def _note_unfinished(self, pods: frozenset[ObjectName]) -> None:
+        if self._directory is not None and self.plan is not NOTHING:
+            self._write(self._directory, pods)
+
+    def _note_state(self, disconnected: frozenset[ObjectName]) -> None:
+        """Pods that are not connected are made anew by the next command: it may be able to police them."""
+        if self._directory is not None:
+            self._write(self._directory, disconnected)
+
+    def _write(self, directory: LabDirectory, unfinished: frozenset[ObjectName]) -> None:
+        self._serial += 1
+        documents = tuple(self._given.values())
+        directory.write(
+            LabState(documents=documents, leases=self.plan.leases, unfinished=unfinished, serial=self._serial)
+        )
+
+    def _find(self, pod: ObjectName) -> Sandbox:
+        if pod not in self.plan.pods:
+            known = ", ".join(map(str, sorted(self.plan.pods))) or "none"
+            raise InputError(f"there is no pod {pod} in the lab: its pods are {known:.500}")
+        return self._site.find(pod)
+
+
+def _exchange(gone: set[ObjectRef], now: Objects, given: Objects) -> Objects:
+    return {ref: document for ref, document in given.items() if ref not in gone} | dict(now)
+
+
+def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A child is in the namespace of the thread that forks it."""
+    try:
+        return subprocess.Popen(argv)  # noqa: S603 # it is what whoever calls wants to run
+    except FileNotFoundError as error:
+        raise InputError(f"there is no program {argv[0]!r} on this machine") from error
+    except PermissionError as error:
+        raise InputError(f"{argv[0]!r} is not a program that may be run") from error
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the child. Ctrl-C is the child's: it has the terminal, and this process waits what it makes of it."""
+    while True:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            continue
+        except BaseException:
+            process.terminate()
+            raise
+        return status if status >= 0 else _KILLED - status

@@ -1,0 +1,36 @@
+"""Finds the network namespaces of a lab's pods."""
+
+from collections.abc import Callable, Mapping
+
+from mnp_core.api import Sandbox, SandboxLocator, SandboxLocatorSpec
+from mnp_core.errors import InputError
+from mnp_core.lab.spaces import PinnedSpaces, pod_key
+from mnp_core.lab.state import LabDirectory
+from mnp_core.model import ObjectName, Pod
+
+
+class LabLocator:
+    """A `SandboxLocator` over whatever a lab keeps its namespaces in."""
+
+    def __init__(self, find: Callable[[ObjectName], Sandbox]) -> None:
+        """Start.
+
+        Args:
+            find: From a pod's name to its namespace; raises SandboxNotFoundError.
+        """
+        self._find = find
+
+    def locate(self, pod: Pod) -> Sandbox:
+        """Find it; raises SandboxNotFoundError."""
+        return self._find(pod.name)
+
+
+def _from_settings(settings: Mapping[str, str]) -> SandboxLocator:
+    """The locator of a lab that `mnp lab up` has made, for an agent that runs beside it: setting ``lab``."""
+    if not settings.get("lab"):
+        raise InputError("the sandbox locator 'lab' needs the setting 'lab': the name of a lab that is up")
+    spaces = PinnedSpaces(LabDirectory(settings["lab"]).path)
+    return LabLocator(lambda pod: spaces.find(pod_key(pod)))
+
+
+LAB_LOCATOR = SandboxLocatorSpec(name="lab", factory=_from_settings)

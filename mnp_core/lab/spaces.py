@@ -1,0 +1,88 @@
+"""Where a lab's network namespaces are kept: by this process alone, or by name in the file system."""
+
+from pathlib import Path
+from typing import Protocol
+
+from mnp_core.api import Sandbox
+from mnp_core.errors import SandboxNotFoundError
+from mnp_core.model import ObjectName
+from mnp_core.sandbox.namespace import Namespace, new_namespace, pin, unpin
+from mnp_core.sandbox.netns import identify
+
+SWITCHES = Path("switches")
+"""The key of the one namespace in which the networks' bridges are."""
+
+
+def pod_key(pod: ObjectName) -> Path:
+    """The key of a pod's namespace; the parts of its name are checked when manifests are read."""
+    return Path("pods", pod.namespace, pod.name)
+
+
+class Spaces(Protocol):
+    """Network namespaces by key, a relative path."""
+
+    def make(self, key: Path) -> Sandbox:
+        """Make one; the key is not in use."""
+
+    def find(self, key: Path) -> Sandbox:
+        """Find one; raises SandboxNotFoundError."""
+
+    def drop(self, key: Path) -> None:
+        """Let go of one; not there is no error."""
+
+    def close(self) -> None:
+        """Let go of what this process holds; what is pinned stays."""
+
+
+class AnonymousSpaces:
+    """Held by open files of this process: they go with it, whatever ends it."""
+
+    def __init__(self) -> None:
+        self._held: dict[Path, Namespace] = {}
+
+    def make(self, key: Path) -> Sandbox:
+        """Make one."""
+        self._held[key] = new_namespace()
+        return self._held[key].sandbox
+
+    def find(self, key: Path) -> Sandbox:
+        """Find one."""
+        if key not in self._held:
+            raise SandboxNotFoundError(f"{key}: no such network namespace in this lab")
+        return self._held[key].sandbox
+
+    def drop(self, key: Path) -> None:
+        """Let go of one."""
+        if key in self._held:
+            self._held.pop(key).close()
+
+    def close(self) -> None:
+        """Let go of all."""
+        while self._held:
+            self._held.popitem()[1].close()
+
+
+class PinnedSpaces:
+    """Pinned to files below a directory: they stay until they are dropped, or the machine restarts."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def make(self, key: Path) -> Sandbox:
+        """Make one; whatever a process that was killed left there is taken away before."""
+        path = self._directory / key
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        unpin(path)
+        with new_namespace() as namespace:
+            return pin(namespace.sandbox, path)
+
+    def find(self, key: Path) -> Sandbox:
+        """Find one."""
+        return identify(str(self._directory / key))
+
+    def drop(self, key: Path) -> None:
+        """Let go of one."""
+        unpin(self._directory / key)
+
+    def close(self) -> None:
+        """Nothing is held."""
