@@ -1,0 +1,160 @@
+"""A value in a decoded object together with where it stands, so that every complaint about it can say so.
+
+Values come from whoever may write an object: any type may stand anywhere, of any size and depth. A field is never
+walked as a whole and never shown at length.
+"""
+
+import re
+from collections.abc import Callable, Container, Mapping
+from typing import TypeVar
+
+from attrs import define, field, frozen
+
+from mnp_core.model.names import ObjectRef
+from mnp_core.model.report import Reason, Report
+
+MOST_REPORTS = 50
+"""As many problems are listed for one object; the others are counted. Ten thousand Events would help nobody."""
+
+_Parsed = TypeVar("_Parsed")
+
+_SHOWN = 56
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_./-]{1,120}")
+
+
+def shown(value: object) -> str:
+    """A value for a message: at most about 60 characters, printable, whatever it is."""
+    if isinstance(value, str):
+        return _shown_text(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return "a huge number" if isinstance(value, int) and value.bit_length() > 64 else repr(value)
+    if value is None:
+        return "null"
+    kinds = (Mapping, "a mapping"), (list, "a list")
+    return next((name for kind, name in kinds if isinstance(value, kind)), "a value of another type")
+
+
+def _shown_text(value: str) -> str:
+    text = repr(value[:_SHOWN])  # escapes what cannot be printed
+    return text if len(text) <= _SHOWN + 2 and len(value) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+@define
+class Findings:
+    """The problems that were found in one object so far."""
+
+    about: ObjectRef
+    _listed: list[Report] = field(factory=list, init=False)
+    _further: int = field(default=0, init=False)
+
+    def add(self, path: str, reason: Reason, message: str, remedy: str) -> None:
+        """Take down a problem."""
+        if len(self._listed) >= MOST_REPORTS:
+            self._further += 1
+            return
+        self._listed.append(Report(about=self.about, field=path, reason=reason, message=message, remedy=remedy))
+
+    def reports(self) -> tuple[Report, ...]:
+        """All of them, in the order in which they were found."""
+        if not self._further:
+            return tuple(self._listed)
+        further = Report(
+            about=self.about,
+            field="",
+            reason=Reason.MALFORMED,
+            message=f"{self._further} more problems are not listed",
+            remedy="Mend those that are listed first",
+        )
+        return (*self._listed, further)
+
+
+@frozen
+class Field:
+    """One value, whatever it is.
+
+    Attributes:
+        value: As it was decoded; None if it is null, or not there.
+        path: As in ``spec.ingress[0].from``; empty for the whole object.
+        findings: Where problems are taken down.
+    """
+
+    value: object
+    path: str
+    findings: Findings
+
+    def __str__(self) -> str:
+        return shown(self.value)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is not there; to the API null means the same."""
+        return self.value is None
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it has fields."""
+        return isinstance(self.value, Mapping)
+
+    def child(self, key: str) -> "Field":
+        """The value of a field of this mapping; of anything else all fields are missing."""
+        value = self.value.get(key) if isinstance(self.value, Mapping) else None
+        return Field(value, f"{self.path}.{key}" if self.path else key, self.findings)
+
+    def entry(self, key: object) -> "Field":
+        """The value under a key that is data, such as a label."""
+        value = self.value.get(key) if isinstance(self.value, Mapping) else None
+        plain = isinstance(key, str) and _PLAIN_KEY.fullmatch(key)
+        return Field(value, f"{self.path}[{key if plain else shown(key)}]", self.findings)
+
+    def elements(self) -> "list[Field] | None":
+        """The elements of this list, none if it is missing; None if it is no list."""
+        if self.value is None:
+            return []
+        if not isinstance(self.value, list):
+            return None
+        return [Field(value, f"{self.path}[{index}]", self.findings) for index, value in enumerate(self.value)]
+
+    def unknown_keys(self, known: Container[str]) -> str:
+        """Names of fields that do not belong into this mapping, for a message; empty if there are none."""
+        if not isinstance(self.value, Mapping):
+            return ""
+        unknown = [key for key in self.value if not (isinstance(key, str) and key in known)]
+        return ", ".join(map(shown, unknown[:3])) + (" …" if len(unknown) > 3 else "")
+
+    def refusal(self, reason: Reason, problem: str, remedy: str) -> "Refusal":
+        """Make the exception that says that this value cannot be used, and so what it is a part of."""
+        return Refusal(self, reason, problem, remedy)
+
+    def report(self, reason: Reason, message: str, remedy: str) -> None:
+        """Say what is wrong with this value; see `Report`."""
+        self.findings.add(self.path, reason, message, remedy)
+
+    def text(self, *, wanted: str) -> str:
+        """A string; empty, and reported, if it is something else. Missing is empty."""
+        if self.value is None or isinstance(self.value, str):
+            return self.value or ""
+        self.report(Reason.MALFORMED, f"{self} is not {wanted}: it is left out", "Write a string, in quotes")
+        return ""
+
+
+class Refusal(Exception):  # noqa: N818 # no error: it never leaves the parsers, see `accepted`
+    """A part of an object cannot be used. Raised where that is found, reported where it is known what follows."""
+
+    def __init__(self, field: Field, reason: Reason, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self._field, self._reason, self._problem, self._remedy = field, reason, problem, remedy
+
+    def report(self, effect: str) -> None:
+        """Say what is wrong, and what it means for enforcement."""
+        self._field.report(self._reason, f"{self._problem}: {effect}", self._remedy)
+
+
+def accepted(parse: Callable[[Field], _Parsed], field: Field, effect: str) -> _Parsed | None:
+    """What a parser makes of a field; None, and reported with this effect, if it refuses it."""
+    try:
+        return parse(field)
+    except Refusal as refusal:
+        refusal.report(effect)
+        return None

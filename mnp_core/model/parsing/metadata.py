@@ -1,0 +1,77 @@
+"""What all objects have in common: ``metadata`` (meta/v1 ObjectMeta)."""
+
+from collections.abc import Callable, Mapping
+
+from mnp_core.errors import InputError
+from mnp_core.model.names import ObjectName, ObjectRef
+from mnp_core.model.parsing.field import Field, Findings, shown
+from mnp_core.model.parsing.names import is_namespace_name, is_object_name
+from mnp_core.model.report import Reason
+
+DEFAULT_NAMESPACE = "default"
+"""Where an object is that names no namespace, as kubectl has it."""
+
+
+def parse_ref(raw: object, kind: str, *, namespaced: bool = True) -> ObjectRef:
+    """Read how an object is called.
+
+    Args:
+        raw: The decoded object.
+        kind: Its kind.
+        namespaced: Whether objects of this kind are in namespaces.
+
+    Raises:
+        InputError: It has no usable name, or is in a namespace that cannot be.
+    """
+    metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
+    named = metadata if isinstance(metadata, Mapping) else {}
+    is_name = is_object_name if namespaced or kind != "Namespace" else is_namespace_name
+    name = _name(named.get("name"), is_name, kind, "metadata.name")
+    if not namespaced:
+        return ObjectRef(kind, ObjectName("", name))
+    namespace = named.get("namespace") or DEFAULT_NAMESPACE
+    return ObjectRef(kind, ObjectName(_name(namespace, is_namespace_name, kind, "metadata.namespace"), name))
+
+
+def _name(value: object, is_name: Callable[[object], bool], kind: str, path: str) -> str:
+    if isinstance(value, str) and is_name(value):
+        return value
+    wrong = "is missing" if value is None else f"{shown(value)} is not a name"
+    remedy = "give the object a name of lower case letters, digits, '-' and '.', such as web-1"
+    raise InputError(f"{wrong}: {remedy}", where=kind, field=path)
+
+
+def open_object(raw: object, ref: ObjectRef) -> Field:
+    """The object as a field to read further from."""
+    return Field(raw, "", Findings(ref))
+
+
+def read_labels(root: Field) -> Mapping[str, str]:
+    """Read ``metadata.labels``; labels that are not text are reported and left out."""
+    field = root.child("metadata").child("labels")
+    if not isinstance(field.value, Mapping):
+        if not field.is_missing:
+            field.report(Reason.MALFORMED, f"{field} is not a mapping: there are no labels", "Write keys and values")
+        return {}
+    labels = {key: value for key, value in field.value.items() if isinstance(key, str) and isinstance(value, str)}
+    if len(labels) != len(field.value):
+        _report_labels(field, field.value)
+    return labels
+
+
+def _report_labels(field: Field, labels: Mapping[object, object]) -> None:
+    for key, value in labels.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            field.entry(key).report(
+                Reason.MALFORMED,
+                f"the label {shown(key)}: {shown(value)} does not count, both must be text",
+                "Write numbers and words such as true or yes in quotes",
+            )
+
+
+def annotation(root: Field, key: str) -> Field:
+    """One of ``metadata.annotations``."""
+    annotations = root.child("metadata").child("annotations")
+    if not annotations.is_missing and not annotations.is_mapping:
+        annotations.report(Reason.MALFORMED, f"{annotations} is not a mapping: it is left out", "Write keys and values")
+    return annotations.entry(key)

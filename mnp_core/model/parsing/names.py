@@ -1,0 +1,60 @@
+"""What may be a name: everything that leaves the parsers as a name has passed one of these.
+
+Names end up in rulesets, file names, terminals and Events; a name that Kubernetes, or the kernel, would not accept is
+refused here once, so that nobody downstream has to think of it again.
+"""
+
+import re
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+_SERVICE = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
+_CNI_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}(:[0-9a-f]{2}){0,14}")
+_PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+
+_RESERVED_INTERFACES = frozenset({"lo", "all", "default"})  # the last two name settings of all interfaces, in /proc/sys
+
+
+def is_namespace_name(text: object) -> bool:
+    """Whether a namespace can be called so (RFC 1123 label)."""
+    return _fits(_LABEL, text, 63)
+
+
+def is_object_name(text: object) -> bool:
+    """Whether an object can be called so (RFC 1123 subdomain)."""
+    return _fits(_SUBDOMAIN, text, 253)
+
+
+def is_port_name(text: object) -> bool:
+    """Whether a container's port can be called so (IANA_SVC_NAME, RFC 6335)."""
+    return _fits(_SERVICE, text, 15)
+
+
+def is_cni_type(text: object) -> bool:
+    """Whether a CNI plugin can be called so; it is the name of a file."""
+    return _fits(_CNI_TYPE, text, 63)
+
+
+def is_interface_name(text: object) -> bool:
+    """Whether an attachment's interface can be called so.
+
+    Narrower than the kernel (net/core/dev.c, dev_valid_name): no character that is a wildcard, a separator or an
+    option somewhere, and never the loopback interface.
+    """
+    return _fits(_INTERFACE, text, 15) and text not in _RESERVED_INTERFACES
+
+
+def is_mac(text: object) -> bool:
+    """Whether it is a hardware address, lower case: 6 bytes, or up to 20 (InfiniBand)."""
+    return _fits(_MAC, text, 59)
+
+
+def is_pci_address(text: object) -> bool:
+    """Whether it is the address of a PCI function, such as ``0000:18:02.5``."""
+    return _fits(_PCI, text, 16)
+
+
+def _fits(pattern: re.Pattern[str], text: object, longest: int) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= longest and pattern.fullmatch(text) is not None

@@ -1,0 +1,150 @@
+"""The annotation network-status: what the meta-plugin says that it did for a pod (S3).
+
+Format: NPWG multi-network de-facto standard, "Network Attachment Status Annotation". Who may edit the pod may write
+anything here, so nothing is believed that could not be true.
+"""
+
+from collections.abc import Callable, Iterator
+
+from attrs import frozen
+
+from mnp_core.model.address import Address, parse_address
+from mnp_core.model.names import ObjectName
+from mnp_core.model.parsing.field import Field
+from mnp_core.model.parsing.jsontext import decode_json
+from mnp_core.model.parsing.names import is_interface_name, is_mac, is_pci_address
+from mnp_core.model.parsing.scope import parse_network_name
+from mnp_core.model.pod import NetworkStatus
+from mnp_core.model.report import Reason
+
+NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
+
+MOST = 256
+"""As many attachments of a pod count, and as many addresses of each; no CNI plugin makes more."""
+
+_REMEDY = "Let the meta-plugin write this annotation"
+_DEVICE_TYPES = frozenset({"pci", "vdpa", "memif", "vhost-user"})  # device-info-spec 1.1
+
+
+@frozen(kw_only=True)
+class StatusAnnotation:
+    """What it says of the secondary networks, and the interfaces of the default network."""
+
+    statuses: tuple[NetworkStatus, ...] = ()
+    default_interfaces: frozenset[str] = frozenset()
+
+
+def parse_status(annotation: Field, namespace: str) -> StatusAnnotation:
+    """Read the annotation of a pod in `namespace`; entries that are malformed are reported and left out."""
+    entries = list(_bounded(_entries(annotation), annotation))
+    secondary = [entry for entry in entries if not _is_default(entry)]
+    defaults = frozenset(
+        interface
+        for entry in entries
+        if _is_default(entry) and isinstance(interface := entry.child("interface").value, str)
+    )
+    statuses = (_status(entry, namespace, defaults) for entry in secondary)
+    return StatusAnnotation(
+        statuses=tuple(status for status in statuses if status is not None), default_interfaces=defaults
+    )
+
+
+def _entries(annotation: Field) -> list[Field]:
+    """The entries that are objects, each with its place inside the annotation."""
+    decoded = Field(_decoded(annotation), annotation.path, annotation.findings)
+    elements = decoded.elements()
+    if elements is None:
+        _wrong(decoded, f"{decoded} is not a list: no attachment is known")
+    for element in elements or ():
+        if not element.is_mapping:
+            _wrong(element, f"{element} is not an attachment: it is left out")
+    return [element for element in elements or () if element.is_mapping]
+
+
+def _decoded(annotation: Field) -> object:
+    text = annotation.value
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return None
+    try:
+        if isinstance(text, str):
+            return decode_json(text)
+        problem = f"{annotation} is not text"
+    except ValueError as error:
+        problem = str(error)
+    _wrong(annotation, f"it is not JSON, no attachment is known ({problem})")
+    return None
+
+
+def _bounded(fields: list[Field], whole: Field) -> list[Field]:
+    if len(fields) > MOST:
+        _wrong(whole, f"there are {len(fields)} of them, only the first {MOST} count")
+    return fields[:MOST]
+
+
+def _is_default(entry: Field) -> bool:
+    return entry.child("default").value is True or entry.child("name").value in (None, "")
+
+
+def _status(entry: Field, namespace: str, defaults: frozenset[str]) -> NetworkStatus | None:
+    name = entry.child("name")
+    network = parse_network_name(name.value, namespace) if isinstance(name.value, str) else None
+    if network is None:
+        _wrong(name, f"{name} names no network: the attachment is left out")
+        return None
+    device = entry.child("device-info")
+    return NetworkStatus(
+        network=network,
+        interface=_interface(entry.child("interface"), network, defaults),
+        addresses=tuple(dict.fromkeys(_addresses(entry.child("ips")))),
+        mac=_word(entry.child("mac"), is_mac, "a MAC address"),
+        device_type=_word(device.child("type"), _DEVICE_TYPES.__contains__, "a known type of device"),
+        device_pci=_word(device.child("pci").child("pci-address"), is_pci_address, "a PCI address"),
+    )
+
+
+def _interface(field: Field, network: ObjectName, defaults: frozenset[str]) -> str:
+    """The interface, or empty: it is not policed then, but its addresses still stand for the pod."""
+    if not is_interface_name(field.value):
+        _wrong(field, f"{field} cannot be the interface of {network}, which is not policed")
+        return ""
+    name = str(field.value)
+    if name in defaults:
+        _wrong(field, f"{field} is the interface of the default network, it is not policed for {network}")
+        return ""
+    return name
+
+
+def _addresses(field: Field) -> Iterator[Address]:
+    elements = field.elements()
+    if elements is None:
+        _wrong(field, f"{field} is not a list of addresses: the attachment has none")
+    for element in _bounded(elements or [], field):
+        address = _address(element.value)
+        if address is None:
+            _wrong(element, f"{element} is not an address that a pod can have: it is left out")
+        else:
+            yield address
+
+
+def _address(value: object) -> Address | None:
+    """An address of a pod; a prefix length behind it says nothing here."""
+    try:
+        address = parse_address(value.partition("/")[0] if isinstance(value, str) else value)
+    except ValueError:
+        return None
+    everybody = address.version == 4 and int(address) == 0xFFFFFFFF
+    return None if address.is_multicast or address.is_loopback or address.is_unspecified or everybody else address
+
+
+def _word(field: Field, is_valid: Callable[[str], bool], wanted: str) -> str:
+    if field.value in (None, ""):
+        return ""
+    word = field.value.lower() if isinstance(field.value, str) else ""
+    if is_valid(word):
+        return word
+    _wrong(field, f"{field} is not {wanted}: it is left out")
+    return ""
+
+
+def _wrong(field: Field, problem: str) -> None:
+    field.report(Reason.INVALID_STATUS, problem, _REMEDY)
