@@ -1,0 +1,203 @@
+"""YAML as Kubernetes reads it: documents that hold what JSON can hold, and nothing that costs more than its size.
+
+PyYAML's events come from a parser that does not recurse; values are built from them here, for three reasons.
+Timestamps, sexagesimal numbers and the like, which YAML 1.1 has and Kubernetes does not, stay text. A key that
+stands twice in a mapping is an error: of two ``ingress`` one would silently be lost. And aliases are weighed before
+they are followed, so that a few lines that stand for gigabytes are refused.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+
+import yaml
+from attrs import define, field, frozen
+
+from mnp_core.errors import InputError
+
+Value = dict[str, "Value"] | list["Value"] | str | int | float | bool | None
+"""What JSON can hold."""
+
+DEEPEST = 200
+"""Levels of nesting; the deepest object of Kubernetes, a CRD's schema, has about 30."""
+
+MOST_ALIASED = 100_000
+"""Values in one document that aliases may stand for, counted with all that they contain."""
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: ten times as fast
+
+_TAG = "tag:yaml.org,2002:"
+_STANDARD_TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq"))
+_TRUE = ("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON")
+_FALSE = ("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF")
+_NULL = ("", "~", "null", "Null", "NULL")
+_WORDS: dict[str, bool | None] = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False) | dict.fromkeys(_NULL)
+_BASES = (
+    (10, re.compile(r"[-+]?(0|[1-9][0-9_]{0,18})")),
+    (16, re.compile(r"[-+]?0x[0-9a-fA-F_]{1,16}")),
+    (8, re.compile(r"[-+]?0o?[0-7_]{1,22}")),
+    (2, re.compile(r"[-+]?0b[01_]{1,64}")),
+)
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+@frozen(kw_only=True)
+class YamlDocument:
+    """One document of a stream.
+
+    Attributes:
+        number: Its position, from 1; empty documents count.
+        value: What it holds.
+    """
+
+    number: int
+    value: Value
+
+
+def decode_yaml(text: str, where: str) -> Iterator[YamlDocument]:
+    """Decode all documents of a stream.
+
+    Args:
+        text: The stream.
+        where: The name of the file, for errors.
+
+    Raises:
+        InputError: It is not YAML, or holds what Kubernetes objects cannot; it names document and line.
+    """
+    number, builder = 0, _Builder()
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            if isinstance(event, yaml.DocumentStartEvent):
+                number, builder = number + 1, _Builder()
+            elif isinstance(event, yaml.DocumentEndEvent):
+                yield YamlDocument(number=number, value=builder.result)
+            else:
+                builder.take(event)
+    except _UnfitError as error:
+        raise InputError(str(error), where=f"{where}, document {max(number, 1)}, line {error.line}") from None
+    except yaml.YAMLError as error:
+        line = _line(error)
+        place = f"{where}, document {max(number, 1)}" + (f", line {line}" if line else "")
+        raise InputError(f"not YAML: {_problem(error)}. Correct the line, or the one before it", where=place) from None
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
+
+
+def _line(error: yaml.YAMLError) -> int:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return mark.line + 1 if mark is not None else 0
+
+
+class _UnfitError(Exception):
+    """Good YAML that no Kubernetes object holds."""
+
+    def __init__(self, message: str, event: yaml.Event) -> None:
+        super().__init__(message)
+        self.line = event.start_mark.line + 1
+
+
+@define
+class _Open:
+    """A mapping or list whose end has not been seen yet.
+
+    `weight` counts the values in it, those behind aliases as often as they are meant. `key` is the key whose value
+    comes next; `merged` are the mappings of its merge keys (https://yaml.org/type/merge.html).
+    """
+
+    value: dict[str, Value] | list[Value]
+    anchor: str | None
+    weight: int = 1
+    key: str | None = None
+    merged: list[Value] = field(factory=list)
+
+
+@define
+class _Anchored:
+    """A value that aliases may refer to; until its end has been seen it cannot be meant."""
+
+    value: Value
+    weight: int
+    closed: bool
+
+
+@define
+class _Builder:
+    """Builds the value of one document from its events; a stack of its own stands in for recursion."""
+
+    result: Value = None
+    _open: list[_Open] = field(factory=list)
+    _anchored: dict[str, _Anchored] = field(factory=dict)
+    _aliased: int = 0
+
+    def take(self, event: yaml.Event) -> None:
+        """Go on with the next event."""
+        if isinstance(event, yaml.ScalarEvent):
+            self._scalar(event)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self._start(event)
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            self._end(event)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> None:
+        top = self._open[-1] if self._open else None
+        if top is not None and top.key is None and isinstance(top.value, dict):
+            top.key = _key(event, top.value)
+            return
+        value = _resolved(event)
+        if event.anchor:
+            self._anchored[event.anchor] = _Anchored(value, 1, closed=True)
+        self._put(value, 1, event)
+
+    def _start(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
+        if len(self._open) >= DEEPEST:
+            raise _UnfitError(f"nested more than {DEEPEST} levels deep: no Kubernetes object is", event)
+        _check_tag(event)
+        self._check_key(event)
+        opened = _Open({} if isinstance(event, yaml.MappingStartEvent) else [], event.anchor)
+        if event.anchor:
+            self._anchored[event.anchor] = _Anchored(opened.value, 0, closed=False)
+        self._open.append(opened)
+
+    def _end(self, event: yaml.Event) -> None:
+        ended = self._open.pop()
+        if isinstance(ended.value, dict):
+            _merge(ended.value, ended.merged, event)
+        if ended.anchor:
+            self._anchored[ended.anchor] = _Anchored(ended.value, ended.weight, closed=True)
+        self._put(ended.value, ended.weight, event)
+
+    def _alias(self, event: yaml.AliasEvent) -> None:
+        self._check_key(event)
+        target = self._anchored.get(event.anchor)
+        if target is None or not target.closed:
+            wrong = "there is no anchor" if target is None else "it lies inside of what is called"
+            raise _UnfitError(f"the alias *{event.anchor:.40} means nothing: {wrong} &{event.anchor:.40}", event)
+        self._aliased += target.weight
+        if self._aliased > MOST_ALIASED:
+            raise _UnfitError(f"aliases stand for more than {MOST_ALIASED:,} values: write fewer, or none", event)
+        self._put(target.value, target.weight, event)
+
+    def _put(self, value: Value, weight: int, event: yaml.Event) -> None:
+        """Hand a finished value to what contains it."""
+        if not self._open:
+            self.result = value
+            return
+        top = self._open[-1]
+        top.weight += weight
+        if isinstance(top.value, list):
+            top.value.append(value)
+        elif top.key is not None:
+            if top.key == _MERGE:
+                top.merged.append(value)
+            else:
+                top.value[top.key] = value
+            top.key = None
+
+    def _check_key(self, event: yaml.Event) -> None:
+        top = self._open[-1] if self._open else None
+        if top is not None and top.key is None and isinstance(top.value, dict):
+            raise _UnfitError("a key must be text", event)
