@@ -250,7 +250,7 @@ class Lab:
         for documents in watch_documents(paths, stop):
             try:
                 if isinstance(documents, MnpError):
-                    raise documents  # noqa: TRY301 # dealt with as every other problem of the manifests
+                    raise documents  # dealt with as every other problem of the manifests
                 now = index(documents)
                 applied = self._change(partial(_exchange, watched - now.keys(), now))
             except MnpError as error:

@@ -171,12 +171,12 @@ class Prober:
             flight.launch()
         start = time.monotonic()
         resends = [start + timeout * part for part in _RESEND_AT]
-        airborne = {flight for flight in flights if flight.result is None}
+        airborne = set(flights)
         while airborne:
-            wake = resends[0] if resends else start + timeout
-            busy = self._loop.turn(wake - time.monotonic())
-            airborne = {flight for flight in airborne if flight.result is None}
+            airborne = _still_airborne(airborne)
             landed(len(flights) - len(airborne))
+            wake = resends[0] if resends else start + timeout
+            busy = bool(airborne) and self._loop.turn(wake - time.monotonic())
             now = time.monotonic()
             if resends and now >= resends[0]:
                 resends.pop(0)
@@ -185,8 +185,6 @@ class Prober:
             elif now >= start + timeout and (not busy or now >= start + 3 * timeout):
                 # Only when nothing is left to be read: this thread may have been kept from running meanwhile.
                 self._expire(airborne)
-                airborne = set()
-        landed(len(flights))
 
     def _expire(self, flights: Iterable[Flight]) -> None:
         for flight in flights:
@@ -208,6 +206,14 @@ def _batches(probes: Sequence[Probe], size: int) -> Iterator[tuple[Probe, ...]]:
         seen |= ends
     if batch:
         yield tuple(batch)
+
+
+def _still_airborne(flights: Iterable[Flight]) -> set[Flight]:
+    """Those that have not landed; the others let go of their sockets, which would keep the loop busy."""
+    for flight in flights:
+        if flight.result is not None:
+            flight.close()
+    return {flight for flight in flights if flight.result is None}
 
 
 def _report(progress: Progress, before: int, total: int, landed: int) -> None:

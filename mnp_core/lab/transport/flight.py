@@ -24,8 +24,8 @@ class Loop:
         self._selector.register(sock, events, callback)
 
     def forget(self, sock: SocketType) -> None:
-        """Stop calling back. A socket that is not watched is no error."""
-        if sock.fileno() in self._selector.get_map():
+        """Stop calling back. A socket that is not watched, or already closed, is no error."""
+        if sock.fileno() >= 0 and sock in self._selector.get_map():
             self._selector.unregister(sock)
 
     def turn(self, seconds: float) -> bool:
