@@ -18,7 +18,7 @@ from typing import Self
 from attrs import field, frozen
 
 from mnp_core.api import Sandbox
-from mnp_core.errors import InputError, SandboxError, UnsupportedError
+from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError, UnsupportedError
 from mnp_core.sandbox._syscalls import CLONE_NEWNET, bind_mount, unmount, unshare
 from mnp_core.sandbox.netns import PRIVILEGES, identify
 
@@ -75,6 +75,7 @@ def pin(sandbox: Sandbox, path: Path) -> Sandbox:
 
     Raises:
         InputError: The path is in use, or its directory is not there.
+        SandboxNotFoundError: The namespace has gone.
         UnsupportedError: This process may not mount.
     """
     try:
@@ -88,6 +89,8 @@ def pin(sandbox: Sandbox, path: Path) -> Sandbox:
         unpin(path)
         if isinstance(error, PermissionError):
             raise UnsupportedError(f"{path}: this process may not mount: {PRIVILEGES}") from error
+        if isinstance(error, FileNotFoundError):
+            raise SandboxNotFoundError(f"{sandbox.path}: the network namespace to be pinned has gone") from error
         raise
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mnp_core.errors import InputError
+from mnp_core.errors import InputError, SandboxNotFoundError
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.namespace import new_namespace, pin, unpin
 from mnp_core.sandbox.netns import identify, run_inside
@@ -121,7 +121,7 @@ def test_pin_refuses_a_path_in_use_and_a_directory_that_is_not_there(sandbox, tm
 def test_pin_that_fails_leaves_nothing(tmp_path):
     with private_namespace() as gone:
         pass
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(SandboxNotFoundError, match="has gone"):
         pin(gone, tmp_path / "pod")
     assert not list(tmp_path.iterdir())
 
