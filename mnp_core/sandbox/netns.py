@@ -73,9 +73,9 @@ def fulfil(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool:
     """
     if not future.set_running_or_notify_cancel():
         return True
-    home = _home()
     back = True
     try:
+        home = _home()
         with _opened(sandbox.path) as (fd, found):
             _check_target(sandbox, found, home)
             back = False
