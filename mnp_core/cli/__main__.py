@@ -1,0 +1,5 @@
+"""`python -m mnp_core.cli` is `mnp`."""
+
+from mnp_core.cli import main
+
+main()

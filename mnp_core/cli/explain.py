@@ -1,0 +1,78 @@
+"""`mnp explain`: why one pod reaches another, or does not. Offline."""
+
+from itertools import product
+from pathlib import Path
+
+import click
+
+from mnp_core.cli.names import parse_object_name
+from mnp_core.cli.objects import Objects, read_objects
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.terminal import print_json, remark_reports, report_json
+from mnp_core.lab.probe import DEFAULT_SPEC, ProbeSpec, parse_probe
+from mnp_core.model import Address, parse_address
+from mnp_core.policy.explain import Explanation, Flow, Host, describe, explain
+from mnp_core.settings import Settings
+
+
+@click.command("explain")
+@paths_argument()
+@click.option("--from", "source", required=True, help="NAMESPACE/POD, or an address.")
+@click.option("--to", "destination", required=True, help="NAMESPACE/POD, or an address.")
+@click.option(
+    "--port",
+    "ports",
+    multiple=True,
+    help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: what the destination declares, else tcp:80]",
+)
+@output_option
+@settings_options
+@click.pass_context
+def explain_command(
+    context: click.Context,
+    paths: tuple[Path, ...],
+    source: str,
+    destination: str,
+    ports: tuple[str, ...],
+    output: Output,
+    settings: Settings,
+) -> None:
+    """Say why a pod reaches another over its secondary networks, or why it does not.
+
+    For each network that both are attached to: which policies stand on either side, and which rule decides. Pods
+    without network-status have the addresses that `mnp lab` would give them.
+    """
+    flows = [parse_probe(port) for port in ports]
+    objects = read_objects(paths, registry_of(context), settings)
+    found = [
+        explanation
+        for sender, receiver in product(_ends(objects, source), _ends(objects, destination))
+        for spec in flows or _declared(objects, receiver)
+        for explanation in explain(sender, receiver, Flow(protocol=spec.protocol, port=spec.port))
+    ]
+    if output is Output.JSON:
+        print_json({"explanations": [e.as_json() for e in found], "reports": [*map(report_json, objects.reports())]})
+    else:
+        remark_reports(objects.reports())
+        click.echo(_words(found, source, destination))
+
+
+def _ends(objects: Objects, text: str) -> tuple[Host | Address, ...]:
+    """A pod, by its name or by its address, or an address that is no pod's."""
+    try:
+        address = parse_address(text)
+    except ValueError:
+        return (objects.host(parse_object_name(text)),)
+    return objects.owners(address) or (address,)
+
+
+def _declared(objects: Objects, receiver: Host | Address) -> list[ProbeSpec]:
+    pod = objects.pods[receiver.pod] if isinstance(receiver, Host) else None
+    ports = pod.ports if pod is not None else ()
+    return sorted({ProbeSpec(protocol=port.protocol, port=port.port) for port in ports}) or [DEFAULT_SPEC]
+
+
+def _words(found: list[Explanation], source: str, destination: str) -> str:
+    if not found:
+        return f"{source} and {destination} share no network and address family: there is no way between them."
+    return "\n\n".join(map(describe, found))

@@ -1,0 +1,82 @@
+"""How a command ends: every failure becomes one clear message and an exit status, never a bare traceback."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from mnp_core.errors import MnpError
+
+ANSWER_IS_BAD = 1
+NOT_DONE = 2
+DEFECT = 70  # EX_SOFTWARE of sysexits.h
+_SIGNALLED = 128  # plus the number of the signal, as shells count
+
+DEBUG_VARIABLE = "MNP_DEBUG"
+
+
+def guarded(make: Callable[[], click.Command], arguments: Sequence[str] | None) -> int:
+    """Make a command, run it and give its exit status.
+
+    A command's own status is what it returns, if that is a number.
+    """
+    try:
+        with _signals_raise():
+            status = make().main(args=arguments, prog_name="mnp", standalone_mode=False)
+            _flush()
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", _SIGNALLED + signal.SIGINT)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        _discard_output()
+        return _SIGNALLED + signal.SIGPIPE
+    except MnpError as error:
+        return _fail(f"Error: {error}", NOT_DONE)
+    except Exception as error:  # noqa: BLE001 - the last resort of the program: whatever it is, say it shortly
+        return _fail(_defect(error), DEFECT)
+    return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """A request to end is an exception, as Ctrl-C is, so that what was begun is cleaned up."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(_SIGNALLED + number)
+
+    ours = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]  # nohup
+    before = {number: signal.signal(number, leave) for number in ours}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _defect(error: Exception) -> str:
+    if os.environ.get(DEBUG_VARIABLE):
+        return "".join(traceback.format_exception(error)).rstrip()
+    kind, text = type(error).__name__, str(error)
+    said = f"{kind}: {text}" if text else kind
+    return f"Error: this should not have happened: {said}\nSet {DEBUG_VARIABLE}=1 for the traceback, and report it."
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo(message, err=True)
+    return status
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+
+
+def _discard_output() -> None:
+    """Keep the interpreter from failing once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,79 @@
+"""What became of expectations: a line for each, the reasons for those that failed, and a summary at the end."""
+
+from collections.abc import Sequence
+from textwrap import indent
+
+from rich.console import Console
+from rich.text import Text
+
+from mnp_core.cli.objects import Objects
+from mnp_core.cli.options import Output
+from mnp_core.cli.terminal import print_json, report_json, results
+from mnp_core.lab.expectations import Check
+from mnp_core.lab.probe import Probe
+from mnp_core.model import Report
+from mnp_core.policy.explain import Explanation, Flow, describe, explain
+
+
+def print_checks(
+    checks: Sequence[Check], objects: Objects, reports: Sequence[Report], *, seconds: float, output: Output
+) -> None:
+    """Put out what became of all expectations.
+
+    Args:
+        checks: One for each probe.
+        objects: What was tested, to explain failures from.
+        reports: Problems that were found in objects.
+        seconds: How long it took.
+        output: For whom.
+    """
+    passed = sum(check.passed for check in checks)
+    failed = len(checks) - passed
+    if output is Output.JSON:
+        probes = [check.result.as_json() | _expected_json(check) for check in checks]
+        print_json({"passed": passed, "failed": failed, "probes": probes, "reports": [*map(report_json, reports)]})
+        return
+    console = results()
+    for check in checks:
+        _print_check(console, check, objects)
+    summary = Text(f"{passed} passed, {failed} failed in {seconds:.1f} s", style="bold red" if failed else "bold green")
+    console.print(summary, soft_wrap=True)
+
+
+def _expected_json(check: Check) -> dict[str, object]:
+    return {
+        "expected": check.expectation.verdict.value,
+        "passed": check.passed,
+        "expectation": check.expectation.entry.where,
+    }
+
+
+def _print_check(console: Console, check: Check, objects: Objects) -> None:
+    result = check.result
+    if check.passed:
+        line = Text("PASS  ", style="green")
+        console.print(line.append(f"{result.probe}: {result.verdict}", style="default"), soft_wrap=True)
+        return
+    expected = f"{result.probe}: {result.verdict}, but {check.expectation.verdict} is expected"
+    line = Text("FAIL  ", style="bold red")
+    console.print(line.append(expected, style="default"), soft_wrap=True)
+    for text in (f"expected by {check.expectation.entry.where}", result.detail, *_reasons(result.probe, objects)):
+        if text:
+            console.print(Text(indent(text, " " * 6), style="dim"), soft_wrap=True)
+
+
+def _reasons(probe: Probe, objects: Objects) -> list[str]:
+    """Why it should be as the policies say, which may be not what packets do, and not what is expected either."""
+    flow = Flow(protocol=probe.protocol, port=probe.port)
+    explanations = explain(objects.host(probe.source), objects.host(probe.destination), flow)
+    return [f"by the policies: {describe(each)}" for each in explanations if _is_about(each, probe)]
+
+
+def _is_about(explanation: Explanation, probe: Probe) -> bool:
+    source, destination = explanation.source, explanation.destination
+    return (
+        explanation.network == probe.network
+        and destination.address == probe.address
+        and source.attachment is not None
+        and source.attachment.interface == probe.source_interface
+    )

@@ -1,0 +1,52 @@
+"""What every command of `mnp lab` begins with: an agent made of the installed plugins, and a lab to put it in."""
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from mnp_core.agent.agent import Agent
+from mnp_core.agent.world import World
+from mnp_core.api import SandboxLocator
+from mnp_core.backend import Backends
+from mnp_core.errors import UnsupportedError
+from mnp_core.lab.lab import Enforcement
+from mnp_core.plugins import Registry
+from mnp_core.sandbox.pool import SandboxPool
+from mnp_core.settings import Settings
+from mnp_core.sources.decode import Decoder
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_NAME = "lab"
+_WORKERS = 16  # most of a commit is waiting for the kernel, so more of them than cores
+
+name_option = click.option(
+    "--name", default=DEFAULT_NAME, show_default=True, envvar="MNP_LAB", help="Which lab; also MNP_LAB."
+)
+
+
+def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
+    """Choose what enforces in a lab, exactly as the agent on a node does.
+
+    Raises:
+        UnsupportedError: Not root, or this kernel lacks something.
+        PluginError: A plugin that is needed is missing or broken.
+        InputError: The settings do not fit the plugins.
+    """
+    if os.geteuid() != 0:
+        raise UnsupportedError("a lab needs root, to make network namespaces: run it with sudo, or in a container")
+    claimed, backends = settings.police(registry.claimed_types), Backends(registry, settings.backends)
+
+    def make_agent(locator: SandboxLocator) -> Agent:
+        return Agent(
+            world=World(common=settings.common, claimed=claimed),
+            backends=backends,
+            locator=locator,
+            discoverers=registry.make_discoverers(),
+            pool=SandboxPool(_WORKERS),
+            observe=registry.observe_outcome,
+        )
+
+    return Enforcement(decoder=Decoder(tuple(registry.policy_kinds.values())), make_agent=make_agent)

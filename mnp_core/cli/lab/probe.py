@@ -1,0 +1,56 @@
+"""`mnp lab probe`: ask a lab that is up."""
+
+import click
+
+from mnp_core.cli.lab.answers import print_answers, probe_options
+from mnp_core.cli.lab.opening import make_enforcement, name_option
+from mnp_core.cli.names import parse_object_name
+from mnp_core.cli.options import Output, output_option, registry_of
+from mnp_core.cli.terminal import progress
+from mnp_core.errors import InputError
+from mnp_core.lab.lab import Lab
+from mnp_core.lab.probe import parse_probe
+from mnp_core.model import ObjectName
+from mnp_core.settings import Settings
+
+
+@click.command("probe")
+@name_option
+@click.option("--from", "sources", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]")
+@click.option("--to", "destinations", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]")
+@click.option("--network", help="NAMESPACE/NETWORK. [default: all that two pods share]")
+@probe_options
+@output_option
+@click.pass_context
+def probe_command(
+    context: click.Context,
+    name: str,
+    sources: tuple[str, ...],
+    destinations: tuple[str, ...],
+    network: str | None,
+    probes: tuple[str, ...],
+    timeout: float,
+    output: Output,
+) -> None:
+    """Send packets between the pods of a lab that is up, and print the matrix."""
+    specs = [parse_probe(probe) for probe in probes]
+    enforcement = make_enforcement(registry_of(context), Settings())
+    with progress() as step, Lab.open(name, enforcement=enforcement) as lab:
+        questions = lab.plan_probes(
+            specs,
+            sources=_pods(sources, lab),
+            destinations=_pods(destinations, lab),
+            network=parse_object_name(network) if network else None,
+        )
+        answers = lab.probe(questions, timeout=timeout, progress=step)
+    print_answers(answers, (), output)
+
+
+def _pods(names: tuple[str, ...], lab: Lab) -> frozenset[ObjectName] | None:
+    pods = frozenset(parse_object_name(name) for name in names)
+    if missing := pods - lab.plan.pods.keys():
+        known = ", ".join(map(str, sorted(lab.plan.pods))) or "none"
+        raise InputError(
+            f"there is no pod {', '.join(map(str, sorted(missing)))} in the lab: its pods are {known:.500}"
+        )
+    return pods or None

@@ -1,0 +1,101 @@
+"""`mnp lab up`, `apply`, `delete` and `down`: a lab that stands between commands, changed step by step."""
+
+import threading
+from pathlib import Path
+
+import click
+
+from mnp_core.cli.lab.opening import DEFAULT_NAME, make_enforcement, name_option
+from mnp_core.cli.names import parse_ref
+from mnp_core.cli.options import paths_argument, registry_of, settings_options
+from mnp_core.cli.terminal import progress, remark, remark_reports
+from mnp_core.errors import InputError, MnpError
+from mnp_core.lab.admission import ref_of
+from mnp_core.lab.lab import Applied, Lab
+from mnp_core.settings import Settings
+from mnp_core.sources.manifests import load_documents
+
+
+@click.command("up")
+@paths_argument()
+@name_option
+@click.option("--watch", is_flag=True, help="Follow changes of the manifests until Ctrl-C; the lab stays up.")
+@settings_options
+@click.pass_context
+def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch: bool, settings: Settings) -> None:  # noqa: FBT001 - click hands flags over by name
+    """Build a lab that stays up, and enforce its policies."""
+    documents = load_documents(paths)
+    enforcement = make_enforcement(registry_of(context), settings)
+    with progress() as step:
+        lab = Lab.up(name, documents, enforcement=enforcement, progress=step)
+    with lab:
+        for notice in lab.plan.notices:
+            remark(f"Notice: {notice}")
+        remark_reports(lab.last_sync.reports if lab.last_sync else ())
+        click.echo(f"Lab {name} is up: {_pods(len(lab.plan.pods))}. Take it down with: {_again('down', name)}")
+        if watch:
+            _follow(lab, paths)
+
+
+@click.command("apply")
+@paths_argument()
+@name_option
+@settings_options
+@click.pass_context
+def apply_command(context: click.Context, paths: tuple[Path, ...], name: str, settings: Settings) -> None:
+    """Create or change the objects of manifests in a lab that is up, as `kubectl apply` would."""
+    documents = load_documents(paths)
+    with Lab.open(name, enforcement=make_enforcement(registry_of(context), settings)) as lab:
+        _tell(lab.apply(documents))
+
+
+@click.command("delete")
+@click.argument("objects", nargs=-1, metavar="[KIND/NAMESPACE/NAME]...")
+@click.option("--file", "-f", "paths", multiple=True, type=click.Path(path_type=Path), help="All objects of manifests.")
+@name_option
+@settings_options
+@click.pass_context
+def delete_command(
+    context: click.Context, objects: tuple[str, ...], paths: tuple[Path, ...], name: str, settings: Settings
+) -> None:
+    """Delete objects from a lab that is up: pods, policies, networks, namespaces."""
+    refs = [parse_ref(text) for text in objects] + [ref_of(document) for document in load_documents(paths)]
+    if not refs:
+        raise InputError("nothing to delete: name objects, such as pod/shop/web, or a file with --file")
+    with Lab.open(name, enforcement=make_enforcement(registry_of(context), settings)) as lab:
+        _tell(lab.delete(refs))
+
+
+@click.command("down")
+@click.option("--name", envvar="MNP_LAB", default=DEFAULT_NAME, show_default=True, help="Which lab; also MNP_LAB.")
+@click.option("--all", "everything", is_flag=True, help="All labs, and what crashed ones left behind.")
+def down_command(name: str, everything: bool) -> None:  # noqa: FBT001 - click hands flags over by name
+    """Take a lab down and remove everything that it made, also what a crashed one left behind."""
+    for gone in Lab.down_all() if everything else Lab.down_named(name):
+        click.echo(f"{gone} is down")
+
+
+def _follow(lab: Lab, paths: tuple[Path, ...]) -> None:
+    """Print what each change of the manifests did; a broken manifest leaves the lab as it is."""
+    remark("Watching the manifests; Ctrl-C ends that, and leaves the lab up.")
+    stop = threading.Event()
+    try:
+        for change in lab.watch(paths, stop):
+            if isinstance(change, MnpError):
+                remark(f"Error: {change}")
+            else:
+                _tell(change)
+    except KeyboardInterrupt:
+        stop.set()
+
+
+def _tell(applied: Applied) -> None:
+    click.echo(str(applied))
+
+
+def _pods(count: int) -> str:
+    return "1 pod" if count == 1 else f"{count} pods"
+
+
+def _again(command: str, name: str) -> str:
+    return f"mnp lab {command}" + ("" if name == DEFAULT_NAME else f" --name {name}")

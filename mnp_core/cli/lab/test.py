@@ -1,0 +1,88 @@
+"""`mnp lab test`: compare what packets do with what somebody expects, and end like a test runner."""
+
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+
+from mnp_core.cli.failure import ANSWER_IS_BAD
+from mnp_core.cli.lab.answers import timeout_option
+from mnp_core.cli.lab.checks import print_checks
+from mnp_core.cli.lab.opening import make_enforcement, name_option
+from mnp_core.cli.objects import decode_objects
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.terminal import progress, remark_reports
+from mnp_core.errors import InputError
+from mnp_core.lab.expectations import Expectation, load_expectations, parse_expectations
+from mnp_core.lab.lab import Lab
+from mnp_core.settings import Settings
+from mnp_core.sources.manifests import Document, load_documents
+
+_KIND = "Expectations"  # of the objects that stand for expectations among manifests
+_FIELD = "expectations"
+
+
+@click.command("test")
+@paths_argument(required=False)
+@click.option(
+    "--expect",
+    "files",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file of expectations; may be repeated. [default: the objects of kind Expectations among the manifests]",
+)
+@name_option
+@timeout_option
+@output_option
+@settings_options
+@click.pass_context
+def test_command(
+    context: click.Context,
+    paths: tuple[Path, ...],
+    files: tuple[Path, ...],
+    name: str,
+    timeout: float,
+    output: Output,
+    settings: Settings,
+) -> int:
+    """Check who reaches whom: in a lab that lasts as long as the test, or, without PATH, in one that is up.
+
+    Ends with 0 if everything is as expected and with 1 if not, so that it can stand in a CI pipeline.
+    """
+    started = time.monotonic()
+    documents = load_documents(paths)
+    named = [expectation for file in files for expectation in load_expectations(file)]
+    if paths:
+        _some([*named, *_among(documents)])  # before anything is built
+    registry = registry_of(context)
+    enforcement = make_enforcement(registry, settings)
+    with (
+        progress() as step,
+        (
+            Lab.run(documents, enforcement=enforcement, progress=step)
+            if paths
+            else Lab.open(name, enforcement=enforcement)
+        ) as lab,
+    ):
+        expectations = _some([*named, *_among(lab.plan.documents)])
+        checks = lab.test(expectations, timeout=timeout, progress=step)
+        objects = decode_objects(lab.plan.documents, registry, settings)
+        reports = lab.last_sync.reports if lab.last_sync else ()
+    if output is Output.TABLE:
+        remark_reports(reports)
+    print_checks(checks, objects, reports, seconds=time.monotonic() - started, output=output)
+    return 0 if all(check.passed for check in checks) else ANSWER_IS_BAD
+
+
+def _among(documents: Iterable[Document]) -> Iterator[Expectation]:
+    for document in documents:
+        if document.raw.get("kind") == _KIND:
+            yield from parse_expectations(document.raw.get(_FIELD), where=document.where)
+
+
+def _some(expectations: list[Expectation]) -> list[Expectation]:
+    """A test that tests nothing must not pass."""
+    if not expectations:
+        raise InputError(f"nothing is expected: name a file with --expect, or add an object of kind {_KIND}")
+    return expectations

@@ -1,0 +1,141 @@
+"""Answers as matrices: sources down, destinations across, one for each network, address family and port.
+
+Words and names as long as they fit; else one letter a cell under numbers, so that twenty pods fit into 80 columns.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+
+from attrs import frozen
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
+from mnp_core.model import Address, ObjectName
+
+_STYLES = {
+    ProbeVerdict.ALLOWED: "green",
+    ProbeVerdict.DENIED: "red",
+    ProbeVerdict.REFUSED: "yellow",
+    ProbeVerdict.ERROR: "bold red",
+}
+_LETTERS = {
+    ProbeVerdict.ALLOWED: ".",
+    ProbeVerdict.DENIED: "X",
+    ProbeVerdict.REFUSED: "r",
+    ProbeVerdict.ERROR: "!",
+}
+_NOT_PROBED = "-"
+_LONGEST_WORD = max(len(verdict.value) for verdict in ProbeVerdict)
+_GAP = 2  # columns between two cells
+_CORNER = "from \\ to"
+
+
+@frozen(order=True)
+class _Subject:
+    """What one matrix is about."""
+
+    network: ObjectName
+    family: int
+    spec: ProbeSpec
+
+    @classmethod
+    def of(cls, result: ProbeResult) -> "_Subject":
+        return cls(result.probe.network, result.probe.address.version, result.probe.spec)
+
+
+@frozen
+class _End:
+    """One side of a probe: a pod may have several addresses on a network."""
+
+    pod: ObjectName
+    address: Address
+
+
+Verdicts = Mapping[tuple[str, str], ProbeVerdict]
+
+
+def print_matrices(console: Console, results: Iterable[ProbeResult]) -> None:
+    """Print all answers."""
+    ordered = sorted(results, key=_Subject.of)
+    dual = {result.probe.network for result in ordered if result.probe.address.version == 6}
+    for subject, group in groupby(ordered, key=_Subject.of):
+        family = f", IPv{subject.family}" if subject.network in dual else ""
+        console.print(Text(f"{subject.spec} on {subject.network}{family}", style="bold"))
+        for part in _matrix(list(group), console.width):
+            console.print(part)
+        console.print()
+
+
+def _matrix(results: Sequence[ProbeResult], width: int) -> Iterator[RenderableType]:
+    labels = _labels([end for result in results for end in _ends(result.probe)])
+    verdicts = {
+        (labels[source], labels[destination]): result.verdict
+        for result in results
+        for source, destination in [_ends(result.probe)]
+    }
+    sources, destinations = (sorted({pair[side] for pair in verdicts}) for side in (0, 1))
+    names = max(map(len, [_CORNER, *sources]))
+    if names + sum(_GAP + max(len(name), _LONGEST_WORD) for name in destinations) <= width:
+        yield _words(sources, destinations, verdicts)
+    else:
+        yield from _letters(sources, destinations, verdicts, width - names)
+
+
+def _ends(probe: Probe) -> tuple[_End, _End]:
+    return _End(probe.source, probe.source_address), _End(probe.destination, probe.address)
+
+
+def _labels(ends: Iterable[_End]) -> dict[_End, str]:
+    """The pod's name, with the address where that alone would be ambiguous."""
+    distinct = set(ends)
+    count = Counter(end.pod for end in distinct)
+    return {end: str(end.pod) if count[end.pod] == 1 else f"{end.pod} {end.address}" for end in distinct}
+
+
+def _words(sources: Sequence[str], destinations: Sequence[str], verdicts: Verdicts) -> Table:
+    table = _table()
+    for destination in destinations:
+        table.add_column(destination, no_wrap=True)
+    for source in sources:
+        row = (verdicts.get((source, destination)) for destination in destinations)
+        table.add_row(source, *(_cell(verdict, verdict.value if verdict else "") for verdict in row))
+    return table
+
+
+def _letters(
+    sources: Sequence[str], destinations: Sequence[str], verdicts: Verdicts, width: int
+) -> Iterator[RenderableType]:
+    everybody = [*sources, *(name for name in destinations if name not in sources)]
+    numbers = {name: str(number) for number, name in enumerate(everybody, start=1)}
+    column = _GAP + len(str(len(everybody)))
+    room = max(width // column - 1, 5)
+    for start in range(0, len(destinations), room):
+        chunk = destinations[start : start + room]
+        table = _table()
+        for heading in ("", *(numbers[name] for name in chunk)):
+            table.add_column(heading, no_wrap=True, justify="right")
+        for name in everybody:  # those that are no sources are listed for their numbers
+            row = (verdicts.get((name, destination)) for destination in chunk)
+            table.add_row(
+                name, numbers[name], *(_cell(verdict, _LETTERS[verdict] if verdict else "") for verdict in row)
+            )
+        yield table
+    yield Text(_legend(set(verdicts.values())), style="dim")
+
+
+def _table() -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    table.add_column(_CORNER, no_wrap=True)
+    return table
+
+
+def _cell(verdict: ProbeVerdict | None, text: str) -> Text:
+    return Text(text, style=_STYLES[verdict]) if verdict else Text(_NOT_PROBED, style="dim")
+
+
+def _legend(verdicts: Iterable[ProbeVerdict]) -> str:
+    seen = [f"{_LETTERS[verdict]} {verdict.value}" for verdict in ProbeVerdict if verdict in verdicts]
+    return "   ".join([*seen, f"{_NOT_PROBED} not probed"])

@@ -1,0 +1,61 @@
+"""`mnp render`: exactly what would be applied in each pod. Offline."""
+
+from pathlib import Path
+
+import click
+from attrs import frozen
+
+from mnp_core.backend import choose_renderer
+from mnp_core.cli.names import parse_object_name
+from mnp_core.cli.objects import Objects, read_objects
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
+from mnp_core.model import ObjectName, Ruleset
+from mnp_core.settings import Settings
+
+
+@frozen
+class _Rendered:
+    pod: ObjectName
+    ruleset: Ruleset
+
+    def as_json(self) -> dict[str, object]:
+        ruleset = self.ruleset
+        return {"pod": str(self.pod), "dialect": ruleset.dialect, "digest": ruleset.digest, "text": ruleset.text}
+
+
+@click.command("render")
+@paths_argument()
+@click.option("--pod", "pods", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all that have rules]")
+@output_option
+@settings_options
+@click.pass_context
+def render_command(
+    context: click.Context, paths: tuple[Path, ...], pods: tuple[str, ...], output: Output, settings: Settings
+) -> None:
+    """Print what would be applied in the network namespace of each pod, to the letter."""
+    registry = registry_of(context)
+    renderer = choose_renderer(registry, settings.backends.node)
+    objects = read_objects(paths, registry, settings)
+    chosen = [objects.host(parse_object_name(pod)).pod for pod in pods] or sorted(objects.world.local_pods())
+    policies = {pod: objects.world.sandbox_policy(pod) for pod in chosen}
+    rendered = [_Rendered(pod, renderer.render(policy)) for pod, policy in policies.items() if policy is not None]
+    if output is Output.JSON:
+        print_json({"rulesets": [r.as_json() for r in rendered], "reports": [*map(report_json, objects.reports())]})
+        return
+    remark_reports(objects.reports())
+    _print(rendered)
+    _remark_missing(objects, [pod for pod, policy in policies.items() if policy is None])
+
+
+def _print(rendered: list[_Rendered]) -> None:
+    for one in rendered:
+        click.echo(f"# pod {one.pod}, {one.ruleset.dialect}")
+        click.echo(one.ruleset.text.rstrip("\n") + "\n")
+
+
+def _remark_missing(objects: Objects, without: list[ObjectName]) -> None:
+    for pod in without:
+        remark(f"Pod {pod} has no attachment that is policed: nothing is applied in it.")
+    if not objects.pods:
+        remark("The manifests hold no pods: there is nothing to apply anything in.")

@@ -1,0 +1,79 @@
+"""The two ends of a command's output: results on standard output, everything else on standard error.
+
+With ``--output json`` standard output carries one JSON value and nothing else, so whatever is said meanwhile, a
+progress bar included, goes to the other end, and bars are drawn for eyes only.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from mnp_core.model import Report
+
+Step = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+def results() -> Console:
+    """Standard output; colours only on a terminal, and not with NO_COLOR."""
+    return Console(highlight=False, soft_wrap=False)
+
+
+def remarks() -> Console:
+    """Standard error."""
+    return Console(highlight=False, stderr=True)
+
+
+def print_json(value: object) -> None:
+    """Put out one JSON value."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def remark(text: str) -> None:
+    """Say something beside the result."""
+    remarks().print(Text(text), soft_wrap=True)
+
+
+def remark_reports(reports: Iterable[Report]) -> None:
+    """Say what is wrong with objects, beside a result that stands nevertheless."""
+    for report in reports:
+        remark(f"Warning: {report}")
+
+
+def report_json(report: Report) -> dict[str, str]:
+    """One element of ``reports``."""
+    return {
+        "kind": report.about.kind,
+        "name": str(report.about.name),
+        "field": report.field,
+        "reason": report.reason.value,
+        "message": report.message,
+        "remedy": report.remedy,
+    }
+
+
+@contextmanager
+def progress() -> Iterator[Step]:
+    """Bars on standard error for the length of a block; nothing at all if that is not a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = remarks()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        yield _Bars(bars)
+
+
+class _Bars:
+    """One bar for each thing that is done, made when it is first heard of."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total)

@@ -1,0 +1,49 @@
+"""`mnp validate`: everything that is wrong with manifests. Offline."""
+
+from collections import Counter
+from pathlib import Path
+
+import click
+from rich.text import Text
+
+from mnp_core.cli.failure import ANSWER_IS_BAD
+from mnp_core.cli.objects import Objects, read_flawed_objects
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.terminal import print_json, report_json, results
+from mnp_core.model import Report
+from mnp_core.settings import Settings
+
+
+@click.command("validate")
+@paths_argument()
+@output_option
+@settings_options
+@click.pass_context
+def validate_command(context: click.Context, paths: tuple[Path, ...], output: Output, settings: Settings) -> int:
+    """Say what is wrong with manifests, each for itself and all together.
+
+    Ends with 1 if anything is, so that it can stand in a CI pipeline or a commit hook.
+    """
+    objects = read_flawed_objects(paths, registry_of(context), settings)
+    reports = objects.reports()
+    if output is Output.JSON:
+        print_json({"reports": [report_json(report) for report in reports]})
+    else:
+        _print(objects, reports)
+    return ANSWER_IS_BAD if reports else 0
+
+
+def _print(objects: Objects, reports: tuple[Report, ...]) -> None:
+    console = results()
+    for report in reports:
+        place = f"{report.about}: {report.field}" if report.field else str(report.about)
+        console.print(Text(place, style="bold"), soft_wrap=True)
+        console.print(Text(f"  {report.reason.value}: {report.message}.", style="red"), soft_wrap=True)
+        console.print(Text(f"  {report.remedy}."), soft_wrap=True)
+    problems = "no problems" if not reports else "1 problem" if len(reports) == 1 else f"{len(reports)} problems"
+    console.print(Text(f"{problems} in {_counted(objects)}", style="red" if reports else "green"), soft_wrap=True)
+
+
+def _counted(objects: Objects) -> str:
+    kinds = Counter(change.ref.kind for change in objects.changes)
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "0 objects that are read here"
