@@ -11,7 +11,10 @@ Everything happens in the network namespace of the calling thread. An applier ha
 
 import errno
 import os
+import random
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, UnsupportedError
@@ -25,13 +28,18 @@ RANK = 100
 """Before the backends that need kernel modules or programs of their own."""
 
 _FINGERPRINT_STAMP = "fingerprint "
-_ATTEMPTS = 3
+_ATTEMPTS = 10
+_PAUSE = 0.05  # seconds, about what a replacement takes
 _GENERATIONS = 2**32
 _DELETE = f"table inet {TABLE} {{\n}}\ndelete table inet {TABLE}\n"
 _WHY_NOT = {
     errno.EPERM: "no permission: run as root with CAP_NET_ADMIN",
     errno.EACCES: "no permission: run as root with CAP_NET_ADMIN",
 }
+
+
+class _DisturbedError(Exception):
+    """Somebody else committed meanwhile."""
 
 
 class NftablesApplier:
@@ -51,15 +59,14 @@ class NftablesApplier:
 
     def apply(self, ruleset: Ruleset) -> None:
         """Replace everything of ours in one commit, then clear away what it left over and stamp it."""
-        for _ in range(_ATTEMPTS):
-            before = _generation()
-            _replace(ruleset.text)
-            found = table.read_table(TABLE, members=False)
-            if found is not None and found.generation == _next(before):
-                _finish(ruleset, found)
+        for attempt in range(_ATTEMPTS):
+            with suppress(_DisturbedError):
+                before = _generation()
+                _replace(ruleset.text, before)
+                _finish(ruleset, before)
                 return
-        # Somebody else committed each time between ours and the look at it, which may therefore show more than ours.
-        # The ruleset is in force; without a stamp it counts as changed, and whoever looks next applies it again.
+            time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 # so that two that disturb each other do not go on
+        raise ApplyError("somebody else changes the packet filter all the time")
 
     def update(self, delta: Delta) -> None:
         """Add and remove set elements in one commit."""
@@ -103,7 +110,7 @@ def _next(generation: int) -> int:
     return (generation + 1) % _GENERATIONS or 1
 
 
-def _replace(text: str) -> None:
+def _replace(text: str, before: int) -> None:
     """Run the transaction on what is there; if that is in its way, instead of it.
 
     Something that has one of our names but another type or hook (somebody put it there, or another version of this
@@ -111,25 +118,39 @@ def _replace(text: str) -> None:
     avoids otherwise.
     """
     try:
-        libnftables.run(text)
+        _run(text, before)
     except ApplyError as refused:
         try:
-            libnftables.run(_DELETE + text)
+            _run(_DELETE + text, before)
         except ApplyError:
             raise refused from None
 
 
-def _finish(ruleset: Ruleset, found: Table) -> None:
-    """Delete by handle what the ruleset does not know, stamp the rest; all or nothing, and no packet notices."""
+def _finish(ruleset: Ruleset, before: int) -> None:
+    """Delete by handle what the ruleset does not know, and stamp the rest, if it is what one commit of ours made."""
+    found = table.read_table(TABLE, members=False)
+    if found is None or found.generation != _next(before):
+        raise _DisturbedError
     filled = {rule.chain for rule in found.rules}
     chains = [chain for chain in found.chains if not chain.is_base and chain.name not in filled]
     sets = [each for each in found.sets if each.name not in ruleset.sets]
     stamp = _stamp(found.fingerprint(without=[*chains, *sets]))
-    libnftables.run(
+    _run(
         "".join(f"delete chain inet {TABLE} handle {chain.handle}\n" for chain in chains)
         + "".join(f"delete set inet {TABLE} handle {each.handle}\n" for each in sets)
-        + f'add rule inet {TABLE} {STATE_CHAIN} {STATE_RULE} comment "{stamp}"\n'
+        + f'add rule inet {TABLE} {STATE_CHAIN} {STATE_RULE} comment "{stamp}"\n',
+        found.generation,
     )
+
+
+def _run(text: str, before: int) -> None:
+    """Run a transaction that was made for one generation; a refusal in another one says nothing."""
+    try:
+        libnftables.run(text)
+    except ApplyError:
+        if _generation() != before:
+            raise _DisturbedError from None
+        raise
 
 
 def _stamp(fingerprint: str) -> str:

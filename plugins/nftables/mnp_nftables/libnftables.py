@@ -12,7 +12,7 @@ from functools import cache
 
 from mnp_core.errors import ApplyError, UnsupportedError
 
-_LIBRARY = "libnftables.so.1"
+LIBRARY = "libnftables.so.1"
 _REMEDY = "install it with: apt-get install libnftables1 (Debian, Ubuntu) or dnf install nftables-libs (Fedora)"
 _LINES_OF_ERROR = 9  # three problems: where and what, the line, the place in it
 
@@ -27,19 +27,19 @@ _FUNCTIONS = {  # name: result and arguments, as in <nftables/libnftables.h>, li
 
 
 @cache
-def load() -> ctypes.CDLL:
+def load(name: str = LIBRARY) -> ctypes.CDLL:
     """Load the library, once.
 
     Raises:
         UnsupportedError: It is not installed, or not the one that is meant.
     """
     try:
-        library = ctypes.CDLL(_LIBRARY)
-        for name, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, name)
+        library = ctypes.CDLL(name)
+        for symbol, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(library, symbol)
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
-        raise UnsupportedError(f"{_LIBRARY} cannot be loaded ({error}): {_REMEDY}") from error
+        raise UnsupportedError(f"{name} cannot be loaded ({error}): {_REMEDY}") from error
     return library
 
 

@@ -49,7 +49,7 @@ def port(text):
 def allow(peers=ANY_PEER, ports=ANY_PORT, *, source=None):
     """Peers and ports are any, or texts: ``10.0.0.0/8``, the identity of a group, ``TCP/80``."""
     if peers is not ANY_PEER:
-        blocks = tuple(Block(cidr=ip_network(peer)) for peer in peers if "/" in peer)
+        blocks = tuple(Block(cidr=ip_network(peer, strict=False)) for peer in peers if "/" in peer)
         peers = Peers(blocks=blocks, groups=tuple(peer for peer in peers if "/" not in peer))
     if ports is not ANY_PORT:
         ports = Ports(ranges=tuple(map(port, ports)))

@@ -8,6 +8,7 @@ from functools import partial
 
 from pyroute2 import IPRoute
 
+from mnp_core.model import GroupDelta
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import End, private_namespace, veth_pair
 from mnp_nftables import NftablesApplier, NftablesRenderer
@@ -91,6 +92,10 @@ class PolicedHost(Host):
         ruleset = NftablesRenderer().render(policy)
         self.run(lambda: NftablesApplier().apply(ruleset))
         return ruleset
+
+    def regroup(self, before, after):
+        delta = NftablesRenderer().render_delta(GroupDelta(before=before, after=after))
+        self.run(lambda: NftablesApplier().update(delta))
 
     def counters(self):
         """Packets by label, over all rules."""

@@ -1,0 +1,315 @@
+"""What is put into the kernel and what is read back (S60, S62, S63)."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from mnp_core.errors import ApplyError, UnsupportedError
+from mnp_core.model import Delta, GroupDelta, Ruleset
+from mnp_nftables import NftablesApplier, NftablesRenderer, libnftables
+from plugins.nftables.tests.policies import (
+    DENY,
+    GROUP,
+    OTHER_GROUP,
+    addresses,
+    allow,
+    allow_endpoints,
+    endpoints,
+    interface,
+    isolated,
+    only,
+    origin,
+    sandbox,
+)
+
+MEMBERS = addresses(GROUP, "10.0.0.2", "10.0.0.30", "fd00::2", "::1.2.3.4")
+ENDPOINTS = endpoints(OTHER_GROUP, ("10.0.0.2", "SCTP", 80), ("fd00::2", "TCP", 65535))
+EVERYTHING = sandbox(
+    interface("net1", ingress=isolated(allow([GROUP, "10.0.0.0/8"], ["TCP/80", "UDP/5000-6000"])), egress=DENY),
+    interface("net2", egress=isolated(allow_endpoints(OTHER_GROUP))),
+    groups=[MEMBERS, ENDPOINTS],
+)
+applier, renderer = NftablesApplier(), NftablesRenderer()
+RULESET = renderer.render(EVERYTHING)
+
+
+def installed(pod):
+    return pod.run(applier.installed)
+
+
+# --- apply and installed ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_what_was_applied_is_found_again(pod):
+    """S62."""
+    assert installed(pod) is None
+    pod.enforce(EVERYTHING)
+    assert installed(pod).matches(RULESET)
+
+
+@pytest.mark.root
+def test_another_process_finds_it_and_counters_stay(pod):
+    """S62."""
+    pod.enforce(EVERYTHING)
+    generation = pod.run(applier.generation)
+    ask = "from mnp_nftables import NftablesApplier; print(NftablesApplier().installed().digest)"
+    found = pod.run(lambda: subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True))
+    assert found.stdout.strip() == RULESET.digest
+    assert pod.run(applier.generation) == generation  # looking changes nothing
+
+
+@pytest.mark.root
+def test_nothing_of_an_older_ruleset_is_left(pod):
+    """S60."""
+    old = sandbox(interface("net7", ingress=isolated(allow(["c" * 20]))), groups=[addresses("c" * 20, "10.9.9.9")])
+    pod.enforce(old)
+    pod.enforce(EVERYTHING)
+    fresh = pod.nft("list table inet mnp\n")
+    assert "net7" not in fresh
+    assert "10.9.9.9" not in fresh
+    assert "c" * 20 not in fresh
+    assert installed(pod).matches(RULESET)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("broken", ["syntax error here\n", "add rule inet mnp ingress jump nowhere\n"])
+def test_a_ruleset_that_is_refused_leaves_the_old_one(pod, broken):
+    """S60: refused by the library, and by the kernel at the very end of the transaction."""
+    pod.enforce(EVERYTHING)
+    before = pod.nft("list ruleset\n")
+    other = renderer.render(only(ingress=DENY))
+    bad = Ruleset(dialect=other.dialect, text=other.text + broken, sets=other.sets, digest=other.digest)
+    with pytest.raises(ApplyError, match=r"line \d+:.*") as caught:
+        pod.run(lambda: applier.apply(bad))
+    assert broken.strip() in str(caught.value)
+    assert pod.nft("list ruleset\n") == before
+    assert installed(pod).matches(RULESET)
+
+
+@pytest.mark.root
+def test_two_that_apply_at_once_end_in_one_of_both_states(pod):
+    """S60."""
+    rulesets = [RULESET, renderer.render(only(ingress=DENY))]
+
+    def work(ruleset):
+        for _ in range(20):
+            pod.run(lambda: applier.apply(ruleset))
+
+    threads = [threading.Thread(target=work, args=(ruleset,)) for ruleset in rulesets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = installed(pod)
+    assert found.digest in {"", *(ruleset.digest for ruleset in rulesets)}
+    for ruleset in rulesets:
+        pod.run(lambda ruleset=ruleset: applier.apply(ruleset))
+        assert installed(pod).matches(ruleset)
+
+
+@pytest.mark.root
+def test_remove_takes_ours_and_nothing_else(pod):
+    """S62."""
+    pod.nft("table inet theirs {\n chain c {\n counter\n }\n}\ntable ip mnp {\n}\n")
+    before = pod.nft("list ruleset\n")
+    pod.enforce(EVERYTHING)
+    for _ in range(2):
+        pod.run(applier.remove)
+        assert installed(pod) is None
+        assert pod.nft("list ruleset\n") == before
+
+
+# --- S63: drift -------------------------------------------------------------------------------------------------
+
+TAMPERED = {
+    "rule added": "insert rule inet mnp ingress-net1 accept\n",
+    "rules flushed": "flush chain inet mnp ingress-net1\n",
+    "dispatch flushed": "flush chain inet mnp ingress\n",
+    "rule made anew": "flush chain inet mnp forward\nadd rule inet mnp forward oifname net1 goto egress-net1\n",
+    "policy of a hook": "add chain inet mnp ingress { policy drop; }\n",
+    "table put to sleep": "add table inet mnp { flags dormant; }\n",
+    "chain added": "add chain inet mnp more\n",
+    "hook added": "add chain inet mnp more { type filter hook input priority 0; policy accept; }\n",
+    "set added": "add set inet mnp more { type ipv4_addr; }\n",
+    "member added": f"add element inet mnp g4-{GROUP} {{ 10.6.6.6 }}\n",
+    "member removed": f"delete element inet mnp g4-{GROUP} {{ 10.0.0.2 }}\n",
+    "everything gone": "delete table inet mnp\n",
+    "stamps gone": "flush chain inet mnp state\n",
+    "a stamp too many": f'add rule inet mnp state ct state new comment "digest {"0" * 64}"\n',
+    "another type of set": f"flush table inet mnp\ndelete set inet mnp g4-{GROUP}\n"
+    f"add set inet mnp g4-{GROUP} {{ type ether_addr; }}\n",
+    "another hook": "flush table inet mnp\ndelete chain inet mnp ingress\n"
+    "add chain inet mnp ingress { type filter hook postrouting priority 7; policy accept; }\n",
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("change", TAMPERED)
+def test_any_change_of_ours_is_seen_and_mended(pod, change):
+    """S63."""
+    pod.enforce(EVERYTHING)
+    generation = pod.run(applier.generation)
+    pristine = without_handles(pod.nft("list table inet mnp\n"))
+    pod.nft(TAMPERED[change])
+    assert pod.run(applier.generation) != generation
+    found = installed(pod)
+    assert found is None or not found.matches(RULESET)
+    pod.enforce(EVERYTHING)
+    assert installed(pod).matches(RULESET)
+    if change != "hook added":  # a base chain that is not ours is not ours to delete: it stays, and is known
+        assert without_handles(pod.nft("list table inet mnp\n")) == pristine
+
+
+def without_handles(listing):
+    """Handles are new each time, and so is the fingerprint, which is made from them."""
+    return [line.partition(" # handle")[0] for line in listing.splitlines() if "fingerprint" not in line]
+
+
+@pytest.mark.root
+def test_changes_elsewhere_are_none_of_ours(pod):
+    """S63, S49."""
+    pod.enforce(EVERYTHING)
+    generation = pod.run(applier.generation)
+    pod.nft("table inet theirs {\n chain c {\n counter\n }\n}\n")
+    assert pod.run(applier.generation) != generation
+    assert installed(pod).matches(RULESET)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", [b"\xff\xfe", b'g" } ; flush ruleset', b"ingress_zz", b"\n", b"x" * 100])
+@pytest.mark.parametrize("kind", ["chain", "set"])
+def test_hostile_names_in_our_table_hurt_nobody(pod, name, kind):
+    """S63: made over netlink, where names are bytes; libnftables' own JSON listing ends the process on some."""
+    pod.enforce(EVERYTHING)
+    pod.run(lambda: make_object(kind, name))
+    assert not installed(pod).matches(RULESET)
+    assert pod.run(applier.counters)
+    pod.enforce(EVERYTHING)
+    assert installed(pod).matches(RULESET)
+
+
+def make_object(kind, name):
+    """Let the kernel have a chain or set in our table by a name that nft would not write."""
+    import socket  # noqa: PLC0415 # used here only
+    import struct  # noqa: PLC0415
+
+    from mnp_nftables.netlink import attribute, text_attribute  # noqa: PLC0415
+
+    def message(kind, flags, sequence, body, *, family=1, resource=0):
+        head = struct.pack("=IHHII", 20 + len(body), kind, flags, sequence, 0)
+        return head + struct.pack("=BBH", family, 0, socket.htons(resource)) + body
+
+    number = {name: struct.pack(">I", value) for name, value in {"id": 1, "type": 7, "size": 4}.items()}
+    create = {
+        "chain": (0xA03, text_attribute(1, "mnp") + attribute(3, name + b"\0")),
+        "set": (
+            0xA09,
+            text_attribute(1, "mnp")
+            + attribute(2, name + b"\0")
+            + attribute(4, number["type"])
+            + attribute(5, number["size"])
+            + attribute(10, number["id"]),
+        ),
+    }
+    code, body = create[kind]
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as kernel:
+        begin, end = (message(end, 1, end, b"", family=0, resource=10) for end in (16, 17))
+        kernel.send(begin + message(code, 0x405, 20, body) + end)
+        assert struct.unpack_from("=i", kernel.recv(4096), 16) == (0,)
+
+
+# --- membership -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_membership_changes_alone(pod):
+    """S60: no rule changes, and what is installed is what a fresh rendering would be."""
+    pod.enforce(EVERYTHING)
+    rules = [line for line in pod.nft("list table inet mnp\n").splitlines() if "counter" in line]
+    more = addresses(GROUP, "10.0.0.2", "10.7.7.7", "fd00::7")
+    pod.regroup(MEMBERS, more)
+    assert installed(pod).matches(
+        renderer.render(sandbox(*EVERYTHING.interfaces, groups=[more, ENDPOINTS])),
+    )
+    assert [line for line in pod.nft("list table inet mnp\n").splitlines() if "counter" in line] == rules
+    pod.regroup(more, MEMBERS)
+    pod.regroup(ENDPOINTS, endpoints(OTHER_GROUP))
+    pod.regroup(endpoints(OTHER_GROUP), ENDPOINTS)
+    assert installed(pod).matches(RULESET)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (addresses(GROUP), addresses(GROUP, "10.0.0.2")),
+        (addresses(GROUP, "10.9.9.9"), addresses(GROUP)),
+        (addresses("c" * 20), addresses("c" * 20, "10.0.0.2")),
+    ],
+    ids=["comes but is there", "goes but is not there", "no such group"],
+)
+def test_a_change_that_does_not_fit_is_refused_as_a_whole(pod, before, after):
+    """S60."""
+    pod.enforce(EVERYTHING)
+    text = renderer.render_delta(GroupDelta(before=addresses(GROUP), after=addresses(GROUP, "10.1.1.1"))).text
+    wrong = renderer.render_delta(GroupDelta(before=before, after=after)).text
+    with pytest.raises(ApplyError):
+        pod.run(lambda: applier.update(Delta(dialect="nftables", text=text + wrong)))
+    assert installed(pod).matches(RULESET)
+
+
+@pytest.mark.root
+def test_a_change_of_nothing_does_nothing(pod):
+    """S61."""
+    delta = renderer.render_delta(GroupDelta(before=MEMBERS, after=MEMBERS))
+    assert not delta.text
+    generation = pod.run(applier.generation)
+    pod.run(lambda: applier.update(delta))
+    assert pod.run(applier.generation) == generation
+
+
+# --- counters ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_counters_say_where_and_what(wire):
+    rules = isolated(allow(ports=["UDP/80"], source=origin(3, name="web")))
+    wire.pod.enforce(sandbox(interface("net1", ingress=rules), interface("other", egress=DENY)))
+    wire.into_pod(port=80)
+    wire.into_pod(port=81)
+    found = {(c.interface, c.direction, c.label): (c.packets, c.bytes) for c in wire.pod.run(applier.counters)}
+    assert found["net1", "Ingress", "MultiNetworkPolicy default/web ingress[3]"] == (1, 48)
+    assert found["net1", "Ingress", "denied"] >= (1, 48)  # hosts look for routers now and then
+    assert found["other", "Egress", "denied"] == (0, 0)
+
+
+@pytest.mark.root
+def test_without_rules_there_are_no_counters(pod):
+    assert pod.run(applier.counters) == []
+
+
+# --- what this machine can do -----------------------------------------------------------------------------------
+
+
+@pytest.mark.root
+def test_a_probe_changes_nothing(pod):
+    generation = pod.run(applier.generation)
+    assert pod.run(applier.probe).usable
+    assert pod.run(applier.generation) == generation
+    assert not pod.nft("list ruleset\n")
+
+
+def test_a_probe_without_privileges_says_what_is_missing():
+    ask = "from mnp_nftables import NftablesApplier; print(NftablesApplier().probe())"
+    command = ["unshare", "--user", sys.executable, "-c", ask]  # in a user namespace nobody may touch the host's
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "usable=False" in found.stdout
+    assert "CAP_NET_ADMIN" in found.stdout
+
+
+def test_without_the_library_the_error_says_how_to_get_it():
+    with pytest.raises(UnsupportedError, match="apt-get install libnftables1"):
+        libnftables.load("libnot-there.so.1")
