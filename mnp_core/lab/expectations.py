@@ -169,9 +169,10 @@ def _spec(field: Field) -> ProbeSpec:
 
 
 def _verdict(field: Field) -> ProbeVerdict:
-    if field.value not in _VERDICTS:
+    verdict = _VERDICTS.get(str(field.value))
+    if verdict is None:
         raise field.wrong(f"must be one of {', '.join(_VERDICTS)}")
-    return _VERDICTS[str(field.value)]
+    return verdict
 
 
 def _network(field: Field) -> ObjectName:

@@ -271,7 +271,7 @@ class Lab:
             InputError: There is no such pod or program.
         """
         with self._held():
-            sandbox = self._find(pod)
+            sandbox = self.sandbox(pod)
             process = run_inside(sandbox, lambda: _start(argv))
         return _wait(process)
 
@@ -399,7 +399,8 @@ class Lab:
             LabState(documents=documents, leases=self.plan.leases, unfinished=unfinished, serial=self._serial)
         )
 
-    def _find(self, pod: ObjectName) -> Sandbox:
+    def sandbox(self, pod: ObjectName) -> Sandbox:
+        """The network namespace of a pod; raises InputError if there is no such pod."""
         if pod not in self.plan.pods:
             known = ", ".join(map(str, sorted(self.plan.pods))) or "none"
             raise InputError(f"there is no pod {pod} in the lab: its pods are {known:.500}")
