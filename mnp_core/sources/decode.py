@@ -1,29 +1,69 @@
-"""From decoded objects of any kind to changes of the model; where a kind is looked up, and where its parser is held.
+"""From decoded objects of any kind to changes of the model.
 
 Nothing that a parser does, a plugin's included, harms more than the object that it was given (S6).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from attrs import evolve, frozen
 
 from mnp_core.api import PolicyKindSpec
 from mnp_core.errors import InputError
-from mnp_core.model import Change, KubernetesObject, ObjectRef, Reason, Report
+from mnp_core.model import (
+    Change,
+    KubernetesObject,
+    Namespace,
+    Network,
+    ObjectName,
+    ObjectRef,
+    Pod,
+    Policy,
+    Reason,
+    Report,
+)
 from mnp_core.model.parsing import parse_namespace, parse_network, parse_pod, parse_policy, parse_ref
 from mnp_core.model.parsing.field import shown
 
-Parser = Callable[[Mapping[str, object]], tuple[KubernetesObject, tuple[Report, ...]]]
+UNNAMED = "(unnamed)"
+"""Stands in reports for the name of an object that has none."""
 
-_CORE: Final = ""
-_NPWG: Final = "k8s.cni.cncf.io"
-_BUILT_IN: Final[dict[tuple[str, str], tuple[tuple[str, ...], Parser]]] = {
-    (_CORE, "Pod"): (("v1",), parse_pod),
-    (_CORE, "Namespace"): (("v1",), parse_namespace),
-    (_NPWG, "NetworkAttachmentDefinition"): (("v1",), parse_network),
-    (_NPWG, "MultiNetworkPolicy"): (("v1beta2", "v1beta1"), parse_policy),
+_GROUP = "k8s.cni.cncf.io"
+
+
+@frozen(kw_only=True)
+class _Kind:
+    """A kind of object that is read."""
+
+    group: str
+    versions: tuple[str, ...]
+    kind: str
+    gives: type[KubernetesObject]
+    parse: Callable[[Mapping[str, object]], tuple[KubernetesObject, tuple[Report, ...]]]
+
+    @property
+    def api_versions(self) -> str:
+        """What an object of this kind has as its apiVersion, for a message."""
+        return " or ".join(f"{self.group}/{version}".lstrip("/") for version in self.versions)
+
+
+_BUILT_IN = (
+    _Kind(group="", versions=("v1",), kind="Pod", gives=Pod, parse=parse_pod),
+    _Kind(group="", versions=("v1",), kind="Namespace", gives=Namespace, parse=parse_namespace),
+    _Kind(group=_GROUP, versions=("v1",), kind="NetworkAttachmentDefinition", gives=Network, parse=parse_network),
+    _Kind(group=_GROUP, versions=("v1beta2", "v1beta1"), kind="MultiNetworkPolicy", gives=Policy, parse=parse_policy),
+)
+
+_WORKLOAD = "its pods are made by a controller, there is none here", "Write the pods themselves, as kind Pod"
+_IGNORED = {
+    **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"), _WORKLOAD),
+    **dict.fromkeys(("Job", "CronJob", "ReplicationController"), _WORKLOAD),
+    "NetworkPolicy": (
+        "it is about the default network, which is not policed here",
+        "Write a MultiNetworkPolicy for secondary networks",
+    ),
 }
-_MISSED = frozenset({"Deployment", "DaemonSet", "StatefulSet", "ReplicaSet", "Job", "CronJob", "ReplicationController"})
-"""Kinds whose pods somebody might expect to be looked at; they exist only where controllers run."""
+"""Kinds of which somebody may expect that they have a meaning here: why they have none, and what to write."""
 
 
 class Decoder:
@@ -31,68 +71,100 @@ class Decoder:
 
     def __init__(self, policy_kinds: Sequence[PolicyKindSpec] = ()) -> None:
         """Add the kinds that plugins register to the built-in ones."""
-        self._kinds = dict(_BUILT_IN)
-        for spec in policy_kinds:
-            self._kinds[spec.group, spec.kind] = (spec.versions, spec.parse)
+        added = (
+            _Kind(group=spec.group, versions=spec.versions, kind=spec.kind, gives=Policy, parse=spec.parse)
+            for spec in policy_kinds
+        )
+        self._kinds = {(kind.group, kind.kind): kind for kind in (*_BUILT_IN, *added)}
 
-    def decode(self, raw: object) -> Change | None:
-        """Read an object; None if it is of a kind that has no meaning here.
+    def decode(self, raw: Mapping[str, object]) -> Change | None:
+        """Read an object, as it is now; None if it is of a kind that has no meaning here.
 
-        Raises:
-            InputError: It is no object, says no kind, or has no usable name.
+        Never raises: what cannot be read at all is a change without an object, and its reports say why.
         """
-        group, version, kind = _type_of(raw)
-        if (group, kind) not in self._kinds:
-            return _missed(raw, kind)
-        ref = self.ref(raw)
-        versions, parse = self._kinds[group, kind]
-        if version not in versions:
-            return _dropped(ref, "apiVersion", f"version {shown(version)} is not known", f"Use {' or '.join(versions)}")
-        return _parsed(ref, parse, raw if isinstance(raw, Mapping) else {})
+        group, version, name = _type_of(raw)
+        kind = self._kinds.get((group, name))
+        try:
+            ref = self.ref(raw)
+        except InputError as error:
+            ref = ObjectRef(name, ObjectName("", UNNAMED))
+            return None if kind is None else _dropped(ref, error)
+        if kind is None:
+            return self._ignored(ref)
+        if version not in kind.versions:
+            wrong = f"{shown(version)} is not a version that is known, the object does not count"
+            return Change(
+                ref=ref, object=None, reports=(_report(ref, "apiVersion", wrong, f"Use {kind.api_versions}"),)
+            )
+        return _parsed(ref, kind, raw)
 
-    def ref(self, raw: object) -> ObjectRef:
-        """Kind and name of an object, whatever its kind.
+    def decode_all(self, raws: Iterable[Mapping[str, object]]) -> tuple[Change, ...]:
+        """Read objects, each once: of those with the same name the last counts, and says so."""
+        changes: dict[ObjectRef, Change] = {}
+        for change in map(self.decode, raws):
+            if change is None:
+                continue
+            again = change.ref in changes and change.ref.name.name != UNNAMED
+            changes[change.ref] = _with_duplicate(change) if again else change
+        return tuple(changes.values())
+
+    def ref(self, raw: Mapping[str, object]) -> ObjectRef:
+        """Kind and name of an object.
 
         Raises:
-            InputError: It is no object, says no kind, or has no usable name.
+            InputError: It has no usable name.
         """
         _, _, kind = _type_of(raw)
         return parse_ref(raw, kind, namespaced=kind != "Namespace")
 
+    def _ignored(self, ref: ObjectRef) -> Change | None:
+        """What to say of an object that is not read: nothing, unless somebody may wait for it to have an effect."""
+        elsewhere = next((kind for kind in self._kinds.values() if kind.kind == ref.kind), None)
+        if elsewhere is not None:
+            wrong = "this kind is not read in this API group, the object does not count"
+            remedy = f"Use {elsewhere.api_versions}"
+        elif ref.kind in _IGNORED:
+            wrong, remedy = _IGNORED[ref.kind]
+        else:
+            return None
+        field = "apiVersion" if elsewhere else ""
+        return Change(ref=ref, object=None, reports=(_report(ref, field, wrong, remedy, Reason.IGNORED),))
 
-def _type_of(raw: object) -> tuple[str, str, str]:
-    """API group, version and kind."""
-    if not isinstance(raw, Mapping):
-        raise InputError(f"{shown(raw)} is not an object: a manifest has apiVersion, kind and metadata")
+
+def _type_of(raw: Mapping[str, object]) -> tuple[str, str, str]:
+    """API group, version and kind; empty where they are not text."""
     api_version, kind = raw.get("apiVersion"), raw.get("kind")
-    for field, value in (("apiVersion", api_version), ("kind", kind)):
-        if not isinstance(value, str) or not value:
-            raise InputError(f"{shown(value)} is not a string: every object says its {field}", field=field)
-    group, _, version = str(api_version).rpartition("/")
-    return group, version, str(kind)
+    group, _, version = api_version.rpartition("/") if isinstance(api_version, str) else ("", "", "")
+    return group, version, kind if isinstance(kind, str) else ""
 
 
-def _parsed(ref: ObjectRef, parse: Parser, raw: Mapping[str, object]) -> Change:
+def _parsed(ref: ObjectRef, kind: _Kind, raw: Mapping[str, object]) -> Change:
     try:
-        value, reports = parse(raw)
+        value, reports = kind.parse(raw)
+        if not isinstance(value, kind.gives) or (isinstance(value, Policy) and value.ref != ref):
+            raise TypeError(f"it gave {type(value).__name__} for {ref}")  # noqa: TRY301 # treated as all its faults
+        return Change(ref=ref, object=value, reports=tuple(reports))
     except InputError as error:
-        return _dropped(ref, error.field, str(error), "Correct it")
-    except Exception as error:  # noqa: BLE001 - a plugin's parser; what it raises concerns this object alone (S6)
-        problem = f"the parser of its kind failed, so it is not enforced ({type(error).__name__}: {error})"
-        return _dropped(ref, "", problem, "Tell the authors of the plugin that reads this kind")
-    return Change(ref=ref, object=value, reports=reports)
+        return _dropped(ref, error)
+    except Exception as error:  # noqa: BLE001 # a plugin may raise anything; it concerns this object alone (S6)
+        raised = traceback.format_exception_only(error)[-1].strip()  # safe even if its text cannot be had
+        wrong = f"the plugin that reads this kind failed, the object does not count ({raised:.200})"
+        return Change(ref=ref, object=None, reports=(_report(ref, "", wrong, "Tell the authors of the plugin"),))
 
 
-def _dropped(ref: ObjectRef, field: str, message: str, remedy: str) -> Change:
-    report = Report(about=ref, field=field, reason=Reason.MALFORMED, message=message, remedy=remedy)
-    return Change(ref=ref, object=None, reports=(report,))
+def _dropped(ref: ObjectRef, error: InputError) -> Change:
+    wrong, _, remedy = error.message.partition(": ")
+    told = _report(ref, error.field, f"{wrong}, the object does not count", (remedy or "Correct it").capitalize())
+    return Change(ref=ref, object=None, reports=(told,))
 
 
-def _missed(raw: object, kind: str) -> Change | None:
-    """Tell whoever expects pods of a workload that there are none."""
-    if kind not in _MISSED:
-        return None
-    ref = parse_ref(raw, kind)
-    problem = "it makes no pods here: only where its controller runs does it, and then these pods are read"
-    report = Report(about=ref, field="kind", reason=Reason.IGNORED, message=problem, remedy="Write the pods")
-    return Change(ref=ref, object=None, reports=(report,))
+def _with_duplicate(change: Change) -> Change:
+    wrong = "it is there more than once, the last one counts"
+    return evolve(
+        change,
+        reports=(*change.reports, _report(change.ref, "metadata.name", wrong, "Remove the others", Reason.DUPLICATE)),
+    )
+
+
+def _report(ref: ObjectRef, field: str, message: str, remedy: str, reason: Reason = Reason.MALFORMED) -> Report:
+    return Report(about=ref, field=field, reason=reason, message=message, remedy=remedy)

@@ -5,24 +5,22 @@ with file, document and line, and leaves what is in force alone.
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import yaml
+import msgspec
 from attrs import frozen
 
 from mnp_core.errors import InputError
 from mnp_core.model.parsing.field import shown
+from mnp_core.sources.yamltext import DEEPEST, YamlDocument, decode_yaml
 
 MAX_BYTES = 64 * 1024 * 1024
 """Of one file. A cluster's worth of manifests is smaller; what is larger is a mistake."""
-MAX_ALIASES = 1000
-"""Of one document. More are a bomb, not a manifest."""
+
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 STDIN = "-"
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is ten times faster, where it is there
 
 
 @frozen(kw_only=True)
@@ -31,7 +29,7 @@ class Document:
 
     Attributes:
         where: For messages, for example ``pods.yaml, document 3``.
-        raw: The decoded object.
+        raw: The decoded object: what JSON can hold, with kind and apiVersion that are text.
     """
 
     where: str
@@ -46,106 +44,112 @@ def load_documents(paths: Iterable[str | Path]) -> tuple[Document, ...]:
     Raises:
         InputError: A path is not there, or a document cannot be read; it names file, document and line.
     """
-    return tuple(document for path in paths for source in _files(path) for document in _load(source))
+    return tuple(document for file in manifest_files(paths) for document in _load(file))
 
 
-def _files(path: str | Path) -> Iterator[Path]:
-    path = Path(path)
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
-        if not found:
-            raise InputError("no manifests in this folder: they end in .yaml, .yml or .json", where=str(path))
-        yield from found
-    else:
+def manifest_files(paths: Iterable[str | Path]) -> tuple[Path, ...]:
+    """The files that paths name: those in folders that have a manifest's suffix and are not hidden; each once.
+
+    Raises:
+        InputError: A folder holds none, or cannot be looked into.
+    """
+    return tuple(dict.fromkeys(file for path in paths for file in _files(Path(path))))
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
         yield path
-
-
-def _load(path: Path) -> Iterator[Document]:
-    name = "standard input" if str(path) == STDIN else str(path)
-    for number, value in enumerate(_decode(name, _read(path, name)), start=1):
-        where = f"{name}, document {number}"
-        if value is not None:
-            yield from _flatten(value, where)
-
-
-def _read(path: Path, name: str) -> str:
-    try:
-        content = sys.stdin.buffer.read(MAX_BYTES + 1) if str(path) == STDIN else _head(path)
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=name) from error
-    if len(content) > MAX_BYTES:
-        raise InputError(f"larger than {MAX_BYTES // 1024 // 1024} MiB: is this a manifest?", where=name)
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"is not UTF-8 text (byte {error.start})", where=name) from error
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
-
-
-def _decode(name: str, text: str) -> Iterator[object]:
-    """The documents of a YAML stream, one after the other."""
-    loader, number = _Loader(text), 1
-    try:
-        while True:
-            where = f"{name}, document {number}"
-            try:
-                if not loader.check_node():
-                    return
-                yield _construct(loader, where)
-            except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
-                raise InputError(_yaml_problem(error), where=where) from error
-            except RecursionError as error:
-                raise InputError("is nested too deeply to be a manifest", where=where) from error
-            number += 1
-    finally:
-        loader.dispose()
-
-
-def _construct(loader: Any, where: str) -> object:
-    node = loader.get_node()
-    if _count(node, MAX_ALIASES) > MAX_ALIASES:
-        raise InputError(f"repeats itself by more than {MAX_ALIASES} aliases: write it out", where=where)
-    return loader.construct_document(node)
-
-
-def _count(root: object, limit: int) -> int:
-    """How often nodes of a document are met again, counted up to a limit: what aliases cost when they are followed."""
-    seen: set[int] = set()
-    again, waiting = 0, [root]
-    while waiting and again <= limit:
-        node = waiting.pop()
-        if isinstance(node, yaml.CollectionNode):
-            if id(node) in seen:
-                again += 1
-                continue
-            seen.add(id(node))
-            for child in node.value:
-                waiting.extend(child if isinstance(child, tuple) else (child,))
-    return again
-
-
-def _yaml_problem(error: Exception) -> str:
-    mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error)
-    place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-    return f"{place}{problem}; it must be YAML or JSON"
-
-
-def _flatten(value: object, where: str) -> Iterator[Document]:
-    """A document, or the items of a list."""
-    if not isinstance(value, dict):
-        raise InputError(f"{shown(value)} is not an object: a manifest has apiVersion, kind and metadata", where=where)
-    if value.get("kind") != "List" and not (str(value.get("kind", "")).endswith("List") and "items" in value):
-        yield Document(where=where, raw=value)
         return
-    items = value.get("items")
-    if not isinstance(items, Sequence) or isinstance(items, str):
-        raise InputError(f"{shown(items)} is not a list", where=where, field="items")
-    for index, item in enumerate(items):
-        if not isinstance(item, dict):
-            raise InputError(f"{shown(item)} is not an object", where=where, field=f"items[{index}]")
-        yield Document(where=f"{where}, item {index + 1}", raw=item)
+    try:
+        found = [file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file()]
+    except OSError as error:
+        raise InputError(f"cannot be looked into ({error.strerror}): name files instead", where=str(path)) from None
+    visible = [file for file in found if not any(part.startswith(".") for part in file.relative_to(path).parts)]
+    if not visible:
+        raise InputError("no manifests in this folder: they end in .yaml, .yml or .json", where=str(path))
+    yield from sorted(visible)
+
+
+def _load(file: Path) -> Iterator[Document]:
+    name = "standard input" if str(file) == STDIN else str(file)
+    for document in _decode(_read(file, name), name):
+        if document.value is not None:
+            yield from _objects(document.value, f"{name}, document {document.number}")
+
+
+def _read(file: Path, name: str) -> str:
+    try:
+        if str(file) == STDIN:
+            content = _head(sys.stdin.buffer)
+        else:
+            with file.open("rb") as stream:
+                content = _head(stream)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror}): name a file or folder of manifests", where=name) from None
+    if len(content) > MAX_BYTES:
+        raise InputError(f"larger than {MAX_BYTES // 2**20} MiB: split it, if it really holds manifests", where=name)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text, at byte {error.start}: save it as UTF-8", where=name) from None
+
+
+def _head(stream: BinaryIO) -> bytes:
+    return stream.read(MAX_BYTES + 1)
+
+
+def _decode(text: str, name: str) -> Iterator[YamlDocument]:
+    """The documents of a file. JSON is tried first where it may be: it is decoded a hundred times as fast."""
+    if text.lstrip()[:1] in {"{", "["}:
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            pass  # YAML may begin like this too; if it is neither, the YAML parser says in which line
+        else:
+            _check_depth(value, name)
+            yield YamlDocument(number=1, value=value)
+            return
+    yield from decode_yaml(text, name)
+
+
+def _check_depth(value: object, name: str) -> None:
+    """Refuse what is nested so deeply that code which recurses could not handle it."""
+    level = [value]
+    for _ in range(DEEPEST):
+        inside = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [child for children in inside for child in children]
+        if not level:
+            return
+    raise InputError(f"nested more than {DEEPEST} levels deep: no Kubernetes object is", where=f"{name}, document 1")
+
+
+def _objects(value: object, where: str) -> Iterator[Document]:
+    """The object in a document, or the items of a list."""
+    parent = _object(value, where).raw
+    if not _is_list(parent):
+        yield Document(where=where, raw=parent)
+        return
+    for position, item in enumerate(parent["items"], start=1):
+        document = _object(_typed(item, parent), f"{where}, item {position}")
+        if _is_list(document.raw):
+            raise InputError("a list inside of a list: put its items into the outer one", where=document.where)
+        yield document
+
+
+def _object(value: object, where: str) -> Document:
+    if not isinstance(value, dict):
+        raise InputError(f"{shown(value)} is not an object: write apiVersion, kind and metadata", where=where)
+    for field in ("apiVersion", "kind"):
+        if not isinstance(value.get(field), str) or not value[field]:
+            raise InputError(f"{shown(value.get(field))} is not text: say what the object is", where=where, field=field)
+    return Document(where=where, raw=value)
+
+
+def _is_list(value: dict[str, Any]) -> bool:
+    return value["kind"].endswith("List") and isinstance(value.get("items"), list)
+
+
+def _typed(item: object, parent: dict[str, Any]) -> object:
+    """An item, with the type that items of an API server's PodList and the like leave to the list."""
+    kind = parent["kind"].removesuffix("List")
+    return {"apiVersion": parent["apiVersion"], "kind": kind, **item} if kind and isinstance(item, dict) else item

@@ -26,6 +26,7 @@ MOST_ALIASED = 100_000
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: ten times as fast
 
+_MERGE = "<<"  # the merge key, https://yaml.org/type/merge.html
 _TAG = "tag:yaml.org,2002:"
 _STANDARD_TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 _TRUE = ("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON")
@@ -34,9 +35,9 @@ _NULL = ("", "~", "null", "Null", "NULL")
 _WORDS: dict[str, bool | None] = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False) | dict.fromkeys(_NULL)
 _BASES = (
     (10, re.compile(r"[-+]?(0|[1-9][0-9_]{0,18})")),
-    (16, re.compile(r"[-+]?0x[0-9a-fA-F_]{1,16}")),
-    (8, re.compile(r"[-+]?0o?[0-7_]{1,22}")),
-    (2, re.compile(r"[-+]?0b[01_]{1,64}")),
+    (16, re.compile(r"[-+]?0x[0-9a-fA-F][0-9a-fA-F_]{0,15}")),
+    (8, re.compile(r"[-+]?0o?[0-7][0-7_]{0,21}")),
+    (2, re.compile(r"[-+]?0b[01][01_]{0,63}")),
 )
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
@@ -95,7 +96,7 @@ class _UnfitError(Exception):
 
     def __init__(self, message: str, event: yaml.Event) -> None:
         super().__init__(message)
-        self.line = event.start_mark.line + 1
+        self.line = event.start_mark.line + 1 if event.start_mark else 1
 
 
 @define
@@ -103,7 +104,7 @@ class _Open:
     """A mapping or list whose end has not been seen yet.
 
     `weight` counts the values in it, those behind aliases as often as they are meant. `key` is the key whose value
-    comes next; `merged` are the mappings of its merge keys (https://yaml.org/type/merge.html).
+    comes next; `merged` are the mappings of its merge keys.
     """
 
     value: dict[str, Value] | list[Value]
@@ -150,7 +151,7 @@ class _Builder:
         value = _resolved(event)
         if event.anchor:
             self._anchored[event.anchor] = _Anchored(value, 1, closed=True)
-        self._put(value, 1, event)
+        self._put(value, 1)
 
     def _start(self, event: yaml.MappingStartEvent | yaml.SequenceStartEvent) -> None:
         if len(self._open) >= DEEPEST:
@@ -168,20 +169,21 @@ class _Builder:
             _merge(ended.value, ended.merged, event)
         if ended.anchor:
             self._anchored[ended.anchor] = _Anchored(ended.value, ended.weight, closed=True)
-        self._put(ended.value, ended.weight, event)
+        self._put(ended.value, ended.weight)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
         self._check_key(event)
-        target = self._anchored.get(event.anchor)
+        name = event.anchor or ""
+        target = self._anchored.get(name)
         if target is None or not target.closed:
             wrong = "there is no anchor" if target is None else "it lies inside of what is called"
-            raise _UnfitError(f"the alias *{event.anchor:.40} means nothing: {wrong} &{event.anchor:.40}", event)
+            raise _UnfitError(f"the alias *{name:.40} means nothing: {wrong} &{name:.40}", event)
         self._aliased += target.weight
         if self._aliased > MOST_ALIASED:
             raise _UnfitError(f"aliases stand for more than {MOST_ALIASED:,} values: write fewer, or none", event)
-        self._put(target.value, target.weight, event)
+        self._put(target.value, target.weight)
 
-    def _put(self, value: Value, weight: int, event: yaml.Event) -> None:
+    def _put(self, value: Value, weight: int) -> None:
         """Hand a finished value to what contains it."""
         if not self._open:
             self.result = value
@@ -201,3 +203,45 @@ class _Builder:
         top = self._open[-1] if self._open else None
         if top is not None and top.key is None and isinstance(top.value, dict):
             raise _UnfitError("a key must be text", event)
+
+
+def _key(event: yaml.ScalarEvent, siblings: dict[str, Value]) -> str:
+    key: str = event.value
+    if key in siblings and key != _MERGE:
+        raise _UnfitError(f"the key {key:.60} stands twice in one mapping: leave one of them out", event)
+    return key
+
+
+def _check_tag(event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+    if event.tag not in (None, "!") and event.tag not in _STANDARD_TAGS:
+        raise _UnfitError(f"the tag {event.tag:.60} means nothing here: leave it out", event)
+
+
+def _resolved(event: yaml.ScalarEvent) -> Value:
+    """The value of a scalar: text if it is quoted or tagged so, else what it looks like."""
+    _check_tag(event)
+    plain: str = event.value
+    if not event.implicit[0] and event.tag in (None, "!", _TAG + "str"):
+        return plain
+    if plain in _WORDS:
+        return _WORDS[plain]
+    return _number(plain) if plain[0] in "-+.0123456789" else plain
+
+
+def _number(plain: str) -> Value:
+    for base, pattern in _BASES:
+        if pattern.fullmatch(plain):
+            return int(plain.replace("_", "").replace("0o", "0"), base)
+    if _FLOAT.fullmatch(plain) and math.isfinite(value := float(plain)):
+        return value
+    return plain
+
+
+def _merge(mapping: dict[str, Value], merged: list[Value], event: yaml.Event) -> None:
+    """Add what merge keys bring and the mapping does not have itself; of several the first counts."""
+    sources = [source for value in merged for source in (value if isinstance(value, list) else [value])]
+    for source in sources:
+        if not isinstance(source, dict):
+            raise _UnfitError("only a mapping, or a list of mappings, can be merged with <<", event)
+        for key, value in source.items():
+            mapping.setdefault(key, value)
