@@ -1,6 +1,5 @@
 """A lab: pods from manifests, for the length of a block or until it is taken down."""
 
-import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -9,56 +8,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from mnp_core.api import Sandbox, Sync
 from mnp_core.errors import InputError, MnpError
 from mnp_core.lab.admission import index
+from mnp_core.lab.applied import Applied, applied
 from mnp_core.lab.expectations import Check, Expectation
 from mnp_core.lab.interruption import postponed
 from mnp_core.lab.plan import plan_lab
 from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, plan_probes
 from mnp_core.lab.prober import DEFAULT_TIMEOUT, Prober, Progress
+from mnp_core.lab.program import start, wait
 from mnp_core.lab.site import NOTHING, Enforcement, Site, moves
 from mnp_core.lab.spaces import AnonymousSpaces
 from mnp_core.lab.state import LabDirectory, LabState, lab_names
 from mnp_core.lab.topology import LabPlan
 from mnp_core.lab.watch import watch_documents
 from mnp_core.model import ObjectName, ObjectRef
-from mnp_core.sandbox.netns import run_inside
 from mnp_core.sources.manifests import Document, load_documents
 
 __all__ = ["Applied", "Enforcement", "Lab"]
 
-_COMMAND_NOT_FOUND = 127  # what a shell says
-_KILLED = 128
 _SECOND_CHANCE = 2  # times the timeout
-
-
-@frozen(kw_only=True)
-class Applied:
-    """What a change of the manifests came to.
-
-    Attributes:
-        created: Objects that are new.
-        changed: Objects that differ from before.
-        deleted: Objects that are gone.
-        disconnected: Pods that could not be policed, and so were left without a link that is up.
-        sync: What the agent says; None in a lab without one.
-    """
-
-    created: tuple[ObjectRef, ...]
-    changed: tuple[ObjectRef, ...]
-    deleted: tuple[ObjectRef, ...]
-    disconnected: frozenset[ObjectName]
-    sync: Sync | None
-
-    def __str__(self) -> str:
-        lines = [f"{ref} {word}" for word in ("created", "changed", "deleted") for ref in getattr(self, word)]
-        lines += [
-            f"Pod {pod} left disconnected: its policies could not be enforced" for pod in sorted(self.disconnected)
-        ]
-        return "\n".join(lines) or "nothing has changed"
 
 
 Objects = Mapping[ObjectRef, Document]
@@ -81,6 +53,7 @@ class Lab:
         self._progress = progress
         self._given: Objects = {}
         self._serial = -1
+        self._unfinished: frozenset[ObjectName] = frozenset()
         self.plan: LabPlan = NOTHING
         self.last_sync: Sync | None = None
 
@@ -252,12 +225,12 @@ class Lab:
                 if isinstance(documents, MnpError):
                     raise documents  # dealt with as every other problem of the manifests
                 now = index(documents)
-                applied = self._change(partial(_exchange, watched - now.keys(), now))
+                done = self._change(partial(_exchange, watched - now.keys(), now))
             except MnpError as error:
                 yield error
             else:
                 watched = set(now)
-                yield applied
+                yield done
 
     # --- using it ---------------------------------------------------------------------------------------------------
 
@@ -271,9 +244,8 @@ class Lab:
             InputError: There is no such pod or program.
         """
         with self._held():
-            sandbox = self.sandbox(pod)
-            process = run_inside(sandbox, lambda: _start(argv))
-        return _wait(process)
+            process = start(self.sandbox(pod), argv)
+        return wait(process)
 
     def plan_probes(
         self,
@@ -322,26 +294,19 @@ class Lab:
 
     def _change(self, edit: Callable[[Objects], Objects]) -> Applied:
         with self._held():
-            before = self.plan.objects
+            before = self.plan
             given = edit(self._given)
             plan = plan_lab(given.values(), leases=self.plan.leases)
             with postponed() as moment:
                 disconnected = self._realise(given, plan, moment)
-        return Applied(
-            created=tuple(sorted(plan.objects.keys() - before.keys())),
-            changed=tuple(
-                ref for ref in sorted(before) if ref in plan.objects and plan.objects[ref].raw != before[ref].raw
-            ),
-            deleted=tuple(sorted(before.keys() - plan.objects.keys())),
-            disconnected=disconnected,
-            sync=self.last_sync,
-        )
+        return applied(before, self.plan, disconnected, self.last_sync)
 
     def _realise(self, given: Objects, plan: LabPlan, moment: Callable[[], None]) -> frozenset[ObjectName]:
         """Bring what is there to the plan; if that fails, back to what was."""
         self._site.check(plan)
-        steps = moves(self.plan, plan)
-        self._note_unfinished(steps.pods)
+        steps = moves(self.plan, plan, unfinished=self._unfinished)
+        if self.plan is not NOTHING:  # else there is no lab yet, and nothing to go back to
+            self._note(steps.pods)
         try:
             sync, disconnected = self._site.change(self.plan, plan, steps, progress=self._progress, moment=moment)
         except BaseException:
@@ -349,7 +314,7 @@ class Lab:
                 self._mend(steps.pods)
             raise
         self._given, self.plan, self.last_sync = given, plan, sync
-        self._note_state(disconnected)
+        self._note(disconnected)
         return disconnected
 
     def _mend(self, unfinished: frozenset[ObjectName]) -> None:
@@ -358,7 +323,7 @@ class Lab:
         steps = moves(self.plan, self.plan, unfinished=unfinished)
         steps = evolve(steps, new_switches=tuple(self.plan.switches.values()))
         _, disconnected = self._site.change(self.plan, self.plan, steps, progress=self._progress, moment=lambda: None)
-        self._note_state(disconnected)
+        self._note(disconnected)
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -379,25 +344,19 @@ class Lab:
             self._given = index(state.documents)
             self.plan = plan_lab(self._given.values(), leases=state.leases)
             self._serial = state.serial
+            self._unfinished = state.unfinished
         if state.unfinished and self._enforced:
             with postponed():
                 self._mend(state.unfinished)
 
-    def _note_unfinished(self, pods: frozenset[ObjectName]) -> None:
-        if self._directory is not None and self.plan is not NOTHING:
-            self._write(self._directory, pods)
-
-    def _note_state(self, disconnected: frozenset[ObjectName]) -> None:
-        """Pods that are not connected are made anew by the next command: it may be able to police them."""
-        if self._directory is not None:
-            self._write(self._directory, disconnected)
-
-    def _write(self, directory: LabDirectory, unfinished: frozenset[ObjectName]) -> None:
+    def _note(self, unfinished: frozenset[ObjectName]) -> None:
+        """Remember what is not in order; whoever changes the lab next makes these pods anew."""
+        self._unfinished = unfinished
+        if self._directory is None:
+            return
         self._serial += 1
-        documents = tuple(self._given.values())
-        directory.write(
-            LabState(documents=documents, leases=self.plan.leases, unfinished=unfinished, serial=self._serial)
-        )
+        documents, leases = tuple(self._given.values()), self.plan.leases
+        self._directory.write(LabState(documents=documents, leases=leases, unfinished=unfinished, serial=self._serial))
 
     def sandbox(self, pod: ObjectName) -> Sandbox:
         """The network namespace of a pod; raises InputError if there is no such pod."""
@@ -409,26 +368,3 @@ class Lab:
 
 def _exchange(gone: set[ObjectRef], now: Objects, given: Objects) -> Objects:
     return {ref: document for ref, document in given.items() if ref not in gone} | dict(now)
-
-
-def _start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
-    """A child is in the namespace of the thread that forks it."""
-    try:
-        return subprocess.Popen(argv)  # noqa: S603 # it is what whoever calls wants to run
-    except FileNotFoundError as error:
-        raise InputError(f"there is no program {argv[0]!r} on this machine") from error
-    except PermissionError as error:
-        raise InputError(f"{argv[0]!r} is not a program that may be run") from error
-
-
-def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for the child. Ctrl-C is the child's: it has the terminal, and this process waits what it makes of it."""
-    while True:
-        try:
-            status = process.wait()
-        except KeyboardInterrupt:
-            continue
-        except BaseException:
-            process.terminate()
-            raise
-        return status if status >= 0 else _KILLED - status

@@ -53,7 +53,7 @@ class Wiring:
         return self._spaces.find(pod_key(pod))
 
     def add_switches(self, switches: Sequence[Switch]) -> None:
-        """Make networks, each with nothing attached.
+        """Make networks, each with nothing attached; what is there already stays.
 
         Raises:
             UnsupportedError: No root, or the kernel lacks a kind of interface.
@@ -81,13 +81,14 @@ class Wiring:
     def remove_pod(self, pod: PodPlan) -> None:
         """Take a pod away. Its links go at once, even if some program still runs in it."""
         with suppress(SandboxNotFoundError):
-            run_inside(self.sandbox(pod.name), lambda: _inside(_remove_links, [link.interface for link in pod.links]))
+            run_inside(self.sandbox(pod.name), lambda: _inside(_remove_all_links))
         self._spaces.drop(pod_key(pod.name))
 
     def remove_switches(self, switches: Sequence[Switch]) -> None:
         """Take networks away that nothing is attached to any more."""
         names = [name for switch in switches for name in (_bridge(switch.network), _uplink(switch.network))]
-        run_inside(self._switches(), lambda: _inside(_remove_links, names))
+        if names:
+            run_inside(self._switches(), lambda: _inside(_remove_links, names))
 
     def _switches(self) -> Sandbox:
         try:
@@ -106,13 +107,13 @@ def _inside(work: Callable[..., None], *args: object) -> None:
 
 def _add_switches(kernel: IPRoute, switches: Sequence[Switch]) -> None:
     for switch in switches:
-        bridge = _add(kernel, _bridge(switch.network), "bridge", br_mcast_snooping=0)  # nobody would ask for groups
-        kernel.link("set", index=bridge, state="up")
+        bridge, uplink, port = _bridge(switch.network), _uplink(switch.network), _port(switch.network)
+        _ensure(kernel, bridge, "bridge", br_mcast_snooping=0)  # nobody would ask for groups
+        kernel.link("set", index=_index(kernel, bridge), state="up")
         if switch.kind is not LinkKind.VETH:
-            port = _port(switch.network)
-            uplink = _add(kernel, _uplink(switch.network), "veth", peer=port)
-            kernel.link("set", index=_index(kernel, port), master=bridge, state="up")
-            kernel.link("set", index=uplink, state="up")
+            _ensure(kernel, uplink, "veth", peer=port)
+            kernel.link("set", index=_index(kernel, port), master=_index(kernel, bridge), state="up")
+            kernel.link("set", index=_index(kernel, uplink), state="up")
 
 
 def _attach(kernel: IPRoute, pod: PodPlan, fd: int) -> None:
@@ -120,8 +121,9 @@ def _attach(kernel: IPRoute, pod: PodPlan, fd: int) -> None:
         if link.kind is LinkKind.VETH:
             port = _hashed("v", f"{pod.name} {link.interface}")
             peer = {"ifname": link.interface, "net_ns_fd": fd, "address": link.mac}
-            index = _add(kernel, port, "veth", peer=peer)
-            kernel.link("set", index=index, master=_index(kernel, _bridge(link.network)), state="up")
+            with _supported("veth"):
+                kernel.link("add", ifname=port, kind="veth", peer=peer)
+            kernel.link("set", index=_index(kernel, port), master=_index(kernel, _bridge(link.network)), state="up")
         else:
             _add_child(kernel, link, fd)
 
@@ -159,10 +161,10 @@ def _bring_up(kernel: IPRoute, pod: PodPlan) -> None:
 # --- anywhere -------------------------------------------------------------------------------------------------------
 
 
-def _add(kernel: IPRoute, name: str, kind: str, **options: object) -> int:
-    with _supported(kind):
-        kernel.link("add", ifname=name, kind=kind, **options)
-    return _index(kernel, name)
+def _ensure(kernel: IPRoute, name: str, kind: str, **options: object) -> None:
+    if not kernel.link_lookup(ifname=name):
+        with _supported(kind):
+            kernel.link("add", ifname=name, kind=kind, **options)
 
 
 def _index(kernel: IPRoute, name: str) -> int:
@@ -175,8 +177,18 @@ def _index(kernel: IPRoute, name: str) -> int:
 def _remove_links(kernel: IPRoute, names: Iterable[str]) -> None:
     for name in names:
         for index in kernel.link_lookup(ifname=name):
-            with suppress(NetlinkError):  # it went by itself in the meantime
-                kernel.link("del", index=index)
+            _remove(kernel, index)
+
+
+def _remove_all_links(kernel: IPRoute) -> None:
+    for link in list(kernel.get_links()):
+        if link.get("IFLA_IFNAME") != "lo":
+            _remove(kernel, link["index"])
+
+
+def _remove(kernel: IPRoute, index: int) -> None:
+    with suppress(NetlinkError):  # it went by itself, or is none that can go (what a kernel puts into every namespace)
+        kernel.link("del", index=index)
 
 
 @contextmanager
