@@ -121,41 +121,33 @@ def read_objects(paths: Iterable[Path], registry: Registry, settings: Settings) 
 
 
 def decode_objects(documents: Iterable[Document], registry: Registry, settings: Settings) -> Objects:
-    """Understand manifests whose pods have their addresses.
-
-    Raises:
-        InputError: One is no object, or has no name.
-    """
+    """Understand manifests whose pods have their addresses."""
     decoder = Decoder(tuple(registry.policy_kinds.values()))
-    changes = (decoder.decode(document.raw) for document in documents)
     return Objects(
-        changes=tuple(change for change in changes if change is not None),
+        changes=decoder.decode_all(document.raw for document in documents),
         settings=settings,
         claimed=settings.police(registry.claimed_types),
     )
 
 
 def read_flawed_objects(paths: Iterable[Path], registry: Registry, settings: Settings) -> Objects:
-    """Read manifests of which anything may be wrong: that is a flaw to report, and the rest is looked at all the same.
+    """Read manifests that may not fit together: that is a flaw to report, and each is looked at all the same.
 
     Raises:
-        InputError: A file cannot be read at all.
+        InputError: One cannot be read at all.
     """
     documents = load_documents(paths)
     try:
         return decode_objects(plan_lab(documents).documents, registry, settings)
     except InputError as error:
-        flaws = [_flaw(error, "Correct it: until then pods get no addresses, and what depends on those is not checked")]
-    readable = []
-    for document in documents:
-        try:
-            decode_objects([document], registry, settings)
-            readable.append(document)
-        except InputError as error:
-            flaws.append(_flaw(InputError(error.message, where=document.where, field=error.field), "Correct it"))
-    return evolve(decode_objects(readable, registry, settings), flaws=tuple(flaws))
+        return evolve(decode_objects(documents, registry, settings), flaws=(_flaw(error),))
 
 
-def _flaw(error: InputError, remedy: str) -> Report:
-    about = ObjectRef("Manifest", ObjectName("", error.where))
-    return Report(about=about, field=error.field, reason=Reason.MALFORMED, message=error.message, remedy=remedy)
+def _flaw(error: InputError) -> Report:
+    return Report(
+        about=ObjectRef("Manifest", ObjectName("", error.where)),
+        field=error.field,
+        reason=Reason.MALFORMED,
+        message=error.message,
+        remedy="Correct it: until then pods get no addresses, and what depends on those is not checked",
+    )

@@ -57,16 +57,18 @@ def _print_check(console: Console, check: Check, objects: Objects) -> None:
     expected = f"{result.probe}: {result.verdict}, but {check.expectation.verdict} is expected"
     line = Text("FAIL  ", style="bold red")
     console.print(line.append(expected, style="default"), soft_wrap=True)
-    for text in (f"expected by {check.expectation.entry.where}", result.detail, *_reasons(result.probe, objects)):
+    explanation = explanation_of(result.probe, objects)  # it may be neither what packets do nor what is expected
+    policies = f"by the policies: {describe(explanation)}" if explanation else ""
+    for text in (f"expected by {check.expectation.entry.where}", result.detail, policies):
         if text:
             console.print(Text(indent(text, " " * 6), style="dim"), soft_wrap=True)
 
 
-def _reasons(probe: Probe, objects: Objects) -> list[str]:
-    """Why it should be as the policies say, which may be not what packets do, and not what is expected either."""
+def explanation_of(probe: Probe, objects: Objects) -> Explanation | None:
+    """What the policies say of a probe; None if the objects know nothing of such a way."""
     flow = Flow(protocol=probe.protocol, port=probe.port)
-    explanations = explain(objects.host(probe.source), objects.host(probe.destination), flow)
-    return [f"by the policies: {describe(each)}" for each in explanations if _is_about(each, probe)]
+    ways = explain(objects.host(probe.source), objects.host(probe.destination), flow)
+    return next((way for way in ways if _is_about(way, probe)), None)
 
 
 def _is_about(explanation: Explanation, probe: Probe) -> bool:

@@ -33,7 +33,7 @@ def get_command(context: click.Context, name: str | None, output: Output) -> Non
         remark("No lab is up: `mnp lab up PATH...` builds one.")
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.command("exec", context_settings={"allow_interspersed_args": False})
 @name_option
 @click.argument("pod")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)

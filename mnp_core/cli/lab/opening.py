@@ -19,7 +19,7 @@ from mnp_core.sources.decode import Decoder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT_NAME = "lab"
+DEFAULT_NAME = "default"
 _WORKERS = 16  # most of a commit is waiting for the kernel, so more of them than cores
 
 name_option = click.option(

@@ -71,8 +71,11 @@ def delete_command(
 @click.option("--all", "everything", is_flag=True, help="All labs, and what crashed ones left behind.")
 def down_command(name: str, everything: bool) -> None:  # noqa: FBT001 - click hands flags over by name
     """Take a lab down and remove everything that it made, also what a crashed one left behind."""
-    for gone in Lab.down_all() if everything else Lab.down_named(name):
-        click.echo(f"{gone} is down")
+    gone = Lab.down_all() if everything else Lab.down_named(name)
+    for each in gone:
+        click.echo(f"Lab {each} is down.")
+    if not gone:
+        click.echo("No lab was up.")
 
 
 def _follow(lab: Lab, paths: tuple[Path, ...]) -> None:
@@ -91,6 +94,7 @@ def _follow(lab: Lab, paths: tuple[Path, ...]) -> None:
 
 def _tell(applied: Applied) -> None:
     click.echo(str(applied))
+    remark_reports(applied.sync.reports if applied.sync else ())
 
 
 def _pods(count: int) -> str:

@@ -1,0 +1,57 @@
+"""Runs `mnp` in this process, as `main` does, and as a program of its own where that matters."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from attrs import frozen
+
+from mnp_core.cli.app import make_app
+from mnp_core.cli.failure import guarded
+from mnp_core.plugins import load_plugins
+
+
+@frozen
+class Ended:
+    """What became of a command."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def registry():
+    return load_plugins()
+
+
+@pytest.fixture
+def mnp(registry, capfd, monkeypatch):
+    """`mnp("validate", path)`: output is caught where programs write it, also that of children."""
+    monkeypatch.delenv("MNP_DEBUG", raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*arguments):
+        capfd.readouterr()
+        status = guarded(lambda: make_app(registry), [str(argument) for argument in arguments])
+        return Ended(status, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file into a folder of the test's own."""
+
+    def write_file(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text))
+        return path
+
+    return write_file
+
+
+@pytest.fixture(scope="session")
+def examples():
+    return Path(__file__).parents[2] / "examples"

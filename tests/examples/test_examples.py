@@ -1,0 +1,56 @@
+"""Every example does what it says: to real packets, and in the words of `explain`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mnp_core.cli.lab.checks import explanation_of
+from mnp_core.cli.objects import decode_objects
+from mnp_core.lab.expectations import parse_expectations
+from mnp_core.lab.plan import plan_lab
+from mnp_core.settings import Settings
+from mnp_core.sources.manifests import load_documents
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/policy.yaml"))
+
+each_example = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+
+
+@pytest.mark.root
+@each_example
+def test_packets_do_what_is_expected(mnp, folder):
+    ended = mnp("lab", "test", folder, "--output", "json")
+    found = json.loads(ended.out)
+    assert [probe for probe in found["probes"] if not probe["passed"]] == []
+    assert (ended.status, found["reports"], ended.err) == (0, [], "")
+
+
+@each_example
+def test_explain_says_what_is_expected(registry, folder):
+    documents = load_documents([folder])
+    plan = plan_lab(documents)
+    objects = decode_objects(plan.documents, registry, Settings())
+    for expectation in expectations_among(documents):
+        for probe in expectation.probes(plan):
+            assert explanation_of(probe, objects).allowed == (expectation.verdict == "allowed"), probe
+
+
+@each_example
+def test_the_expectations_can_tell_the_policies_from_none(folder):
+    """Without its policies, an example must fail: something is expected to be denied."""
+    documents = load_documents([folder])
+    assert {expectation.verdict for expectation in expectations_among(documents)} == {"allowed", "denied"}
+
+
+@each_example
+def test_the_index_says_what_the_example_shows(folder):
+    text = (folder / "policy.yaml").read_text()
+    comment = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("#")]
+    assert f"| [{folder.name}]({folder.name}) | {' '.join(comment)} |" in (EXAMPLES / "README.md").read_text()
+
+
+def expectations_among(documents):
+    found = [document for document in documents if document.raw["kind"] == "Expectations"]
+    return [each for one in found for each in parse_expectations(one.raw["expectations"], where=one.where)]
