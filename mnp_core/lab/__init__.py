@@ -16,6 +16,7 @@ A lab for the length of a block, or one that stays (`mnp_core.lab.lab`):
     enforcement = Enforcement(decoder=decoder, make_agent=lambda locator: Agent(..., locator=locator, ...))
     with Lab.run(documents, enforcement=enforcement, progress=progress) as lab: ...
     lab = Lab.up("demo", documents, enforcement=enforcement, run_dir=None, progress=progress)
+    Lab.options_of("demo") -> Mapping[str, str]           # what `up(..., options=...)` was told to remember
     lab = Lab.open("demo", enforcement=enforcement)       # InputError if there is none
     Lab.names(run_dir=None) -> tuple[str, ...]            # labs that are up, and leftovers
     Lab.down_named("demo") / Lab.down_all() -> tuple[str, ...]   # also leftovers of a lab that never came up

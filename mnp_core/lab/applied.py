@@ -25,6 +25,11 @@ class Applied:
     disconnected: frozenset[ObjectName]
     sync: Sync | None
 
+    @property
+    def anything(self) -> bool:
+        """Whether any object differs from before."""
+        return bool(self.created or self.changed or self.deleted)
+
     def __str__(self) -> str:
         lines = [f"{ref} {word}" for word in ("created", "changed", "deleted") for ref in getattr(self, word)]
         lines += [

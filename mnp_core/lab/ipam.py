@@ -115,12 +115,14 @@ class Ipam:
         return with_prefix(address, subnet or parse_cidr(f"{address}/{_GUESSED_PREFIX[address.version]}"))
 
     def routes_for(self, addresses: tuple[AddressInterface, ...]) -> tuple[Route, ...]:
-        """The routes of an attachment with these addresses.
+        """The routes of an attachment with these addresses; whoever is the gateway itself needs none.
 
         Raises:
             InputError: A gateway is not on a subnet of the attachment.
         """
-        return tuple(self._route(*route, addresses) for route in self.routes if _same_family(route[0], addresses))
+        written = (self._route(*route, addresses) for route in self.routes if _same_family(route[0], addresses))
+        own = {address.ip for address in addresses}
+        return tuple(route for route in written if route.gateway not in own)
 
     def _route(self, destination: Cidr, gateway: Address | None, addresses: tuple[AddressInterface, ...]) -> Route:
         gateways = (range_.gateway for ranges in self.ranges for range_ in ranges)

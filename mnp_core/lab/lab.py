@@ -24,9 +24,9 @@ from mnp_core.lab.site import NOTHING, Enforcement, Site, moves
 from mnp_core.lab.spaces import AnonymousSpaces
 from mnp_core.lab.state import LabDirectory, LabState, lab_names
 from mnp_core.lab.topology import LabPlan
-from mnp_core.lab.watch import watch_documents
 from mnp_core.model import ObjectName, ObjectRef
-from mnp_core.sources.manifests import Document, load_documents
+from mnp_core.sources.manifests import Document
+from mnp_core.sources.watch import watch_documents
 
 __all__ = ["Applied", "Enforcement", "Lab"]
 
@@ -53,6 +53,7 @@ class Lab:
         self._progress = progress
         self._given: Objects = {}
         self._serial = -1
+        self._options: Mapping[str, str] = {}
         self._unfinished: frozenset[ObjectName] = frozenset()
         self.plan: LabPlan = NOTHING
         self.last_sync: Sync | None = None
@@ -96,6 +97,7 @@ class Lab:
         documents: Iterable[Document],
         *,
         enforcement: Enforcement | None = None,
+        options: Mapping[str, str] | None = None,
         run_dir: Path | None = None,
         progress: Progress = lambda *_: None,
     ) -> "Lab":
@@ -105,6 +107,7 @@ class Lab:
             name: Of the lab.
             documents: Manifests.
             enforcement: Who enforces; None leaves all pods open.
+            options: What the enforcement was chosen by; see `options_of`.
             run_dir: See `LabDirectory`.
             progress: Told what is being done.
 
@@ -117,6 +120,7 @@ class Lab:
         plan = plan_lab(given.values())
         directory = LabDirectory(name, run_dir)
         lab = cls(enforcement, directory, progress)
+        lab._options = options or {}
         with postponed() as moment, directory.locked(create=True, moment=moment):
             if directory.exists():
                 raise InputError(f"lab {name!r} is up already: change it with mnp lab apply, or take it down first")
@@ -125,15 +129,40 @@ class Lab:
         return lab
 
     @classmethod
-    def open(cls, name: str, *, enforcement: Enforcement | None = None, run_dir: Path | None = None) -> "Lab":
+    def open(
+        cls,
+        name: str,
+        *,
+        enforcement: Enforcement | None = None,
+        run_dir: Path | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> "Lab":
         """Go on with a lab that is up.
+
+        Args:
+            name: Of the lab.
+            enforcement: Who enforces; None leaves everything as it is.
+            run_dir: See `LabDirectory`.
+            progress: Told what is being done.
 
         Raises:
             InputError: There is none of that name.
         """
-        lab = cls(enforcement, LabDirectory(name, run_dir))
+        lab = cls(enforcement, LabDirectory(name, run_dir), progress)
         with lab._held():
             return lab
+
+    @staticmethod
+    def options_of(name: str, run_dir: Path | None = None) -> Mapping[str, str]:
+        """What `up` was told to remember, so that whoever opens the lab again enforces as before.
+
+        Raises:
+            InputError: There is no lab of that name.
+        """
+        directory = LabDirectory(name, run_dir)
+        with directory.locked():
+            state = directory.read()
+        return state.options if state else {}
 
     @staticmethod
     def names(run_dir: Path | None = None) -> tuple[str, ...]:
@@ -214,23 +243,26 @@ class Lab:
         return self._change(without)
 
     def watch(self, paths: Sequence[Path], stop: threading.Event) -> Iterator[Applied | MnpError]:
-        """Follow the manifests until told to stop: what leaves them is deleted, objects from elsewhere stay.
+        """Follow the manifests that the lab was made from, until told to stop.
+
+        What leaves them is deleted; objects that are applied meanwhile from elsewhere stay.
 
         Yields:
             What each change came to; or what is wrong with it, and then the lab is as it was before.
         """
-        watched = set(index(load_documents(paths)))
+        watched = set(self._given)
         for documents in watch_documents(paths, stop):
             try:
                 if isinstance(documents, MnpError):
-                    raise documents  # dealt with as every other problem of the manifests
+                    raise documents
                 now = index(documents)
                 done = self._change(partial(_exchange, watched - now.keys(), now))
             except MnpError as error:
                 yield error
             else:
                 watched = set(now)
-                yield done
+                if done.anything:
+                    yield done
 
     # --- using it ---------------------------------------------------------------------------------------------------
 
@@ -344,6 +376,7 @@ class Lab:
             self._given = index(state.documents)
             self.plan = plan_lab(self._given.values(), leases=state.leases)
             self._serial = state.serial
+            self._options = state.options
             self._unfinished = state.unfinished
         if state.unfinished and self._enforced:
             with postponed():
@@ -355,8 +388,15 @@ class Lab:
         if self._directory is None:
             return
         self._serial += 1
-        documents, leases = tuple(self._given.values()), self.plan.leases
-        self._directory.write(LabState(documents=documents, leases=leases, unfinished=unfinished, serial=self._serial))
+        self._directory.write(
+            LabState(
+                documents=tuple(self._given.values()),
+                leases=self.plan.leases,
+                options=self._options,
+                unfinished=unfinished,
+                serial=self._serial,
+            )
+        )
 
     def sandbox(self, pod: ObjectName) -> Sandbox:
         """The network namespace of a pod; raises InputError if there is no such pod."""

@@ -112,7 +112,7 @@ class _Wiring:
             network=request.network,
             kind=definition.link_kind,
             interface=request.interface,
-            mac=request.mac or _mac(_key(pod, request)),
+            mac=request.mac or _mac(_key(pod, request), addresses),
             addresses=addresses,
             routes=definition.ipam.routes_for(addresses),
         )
@@ -122,7 +122,11 @@ def _key(pod: ObjectName, request: NetworkRequest) -> LeaseKey:
     return LeaseKey(pod, request.interface, request.network)
 
 
-def _mac(key: LeaseKey) -> str:
-    """A locally administered MAC address of the attachment's own, the same on every run."""
-    digest = hashlib.sha256(f"{key.pod} {key.interface} {key.network}".encode()).digest()
+def _mac(key: LeaseKey, addresses: tuple[AddressInterface, ...]) -> str:
+    """A locally administered MAC address that goes with the IP address, as the bridge plugin used to make them.
+
+    So whoever gets an address that another pod had before is not looked for where that one was.
+    """
+    owner = f"{addresses[0].ip}" if addresses else f"{key.pod} {key.interface}"
+    digest = hashlib.sha256(f"{owner} {key.network}".encode()).digest()
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))

@@ -111,9 +111,7 @@ class Site:
             UnsupportedError: No root, or the kernel lacks something.
             SandboxError: The kernel refused.
         """
-        if self._agent is None and old is not NOTHING:
-            self._sync(self._decode(old.documents))
-        self._sync(_gone(self._decode(old.objects[ref] for ref in _refs(steps.leaving) if ref in old.objects)))
+        self._part_with(_refs(steps.leaving), old)
         for pod in steps.leaving:
             moment()
             self._wiring.remove_pod(pod)
@@ -136,6 +134,13 @@ class Site:
     def close(self) -> None:
         """Let go of what this process holds."""
         self._spaces.close()
+
+    def _part_with(self, leaving: Iterable[ObjectRef], old: LabPlan) -> None:
+        """Have an agent that knows what is there, but for the pods that leave."""
+        if self._agent is None and old is not NOTHING:
+            self._sync(self._decode(document for ref, document in old.objects.items() if ref not in set(leaving)))
+        elif gone := _gone(self._decode(old.objects[ref] for ref in leaving if ref in old.objects)):
+            self._sync(gone)
 
     def _connect(self, pods: Sequence[PodPlan], sync: Sync | None, progress: Progress) -> frozenset[ObjectName]:
         failed = {outcome.pod for outcome in sync.outcomes if outcome.result is Result.FAILED} if sync else set()

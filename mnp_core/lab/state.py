@@ -9,13 +9,13 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.lab.spaces import PinnedSpaces
@@ -37,12 +37,14 @@ class LabState:
     Attributes:
         documents: As they were declared.
         leases: Addresses that were given out.
+        options: What enforcement was chosen by, for whoever opens the lab again; it means nothing here.
         unfinished: Pods that somebody set out to change and did not report done: they are in no known state.
         serial: Grows with every change.
     """
 
     documents: tuple[Document, ...]
     leases: Leases
+    options: Mapping[str, str] = field(factory=dict)
     unfinished: frozenset[ObjectName] = frozenset()
     serial: int = 0
 
@@ -198,6 +200,7 @@ def _encode(state: LabState) -> dict[str, object]:
             ]
             for key, given in state.leases.items()
         ],
+        "options": dict(state.options),
         "unfinished": [[pod.namespace, pod.name] for pod in sorted(state.unfinished)],
     }
 
@@ -214,5 +217,6 @@ def _decode(raw: Any) -> LabState:
             )
             for namespace, name, interface, owner, network, given in raw["leases"]
         },
+        options=raw["options"],
         unfinished=frozenset(ObjectName(*name) for name in raw["unfinished"]),
     )

@@ -11,6 +11,7 @@ object here is made and used within one function that runs inside.
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from mnp_core.lab.topology import PodLink, PodPlan, Switch
 from mnp_core.model import ObjectName
 from mnp_core.sandbox.netns import run_inside
 
+_PATIENCE = 3.0  # seconds
 _IFA_F_NODAD = 0x02  # <linux/if_addr.h>: no one else can have the address, so it need not be announced first
 _MODES: dict[LinkKind, dict[str, Any]] = {
     LinkKind.MACVLAN: {"macvlan_mode": "bridge"},
@@ -36,6 +38,9 @@ _POD_SYSCTLS = {
     # An address is answered for by the interface that has it, not by another one of the pod on the same network.
     "ipv4/conf/all/arp_ignore": "1",
     "ipv4/conf/all/arp_announce": "2",
+    # Pods that knew another interface by the address learn of the new one at once, as CNI plugins take care of.
+    "ipv4/conf/all/arp_notify": "1",
+    "ipv6/conf/all/ndisc_notify": "1",
     "ipv6/conf/all/accept_dad": "0",
     "ipv6/conf/default/accept_dad": "0",
     "ipv6/conf/default/router_solicitations": "0",  # there is no router
@@ -122,7 +127,7 @@ def _attach(kernel: IPRoute, pod: PodPlan, fd: int) -> None:
             port = _hashed("v", f"{pod.name} {link.interface}")
             peer = {"ifname": link.interface, "net_ns_fd": fd, "address": link.mac}
             with _supported("veth"):
-                kernel.link("add", ifname=port, kind="veth", peer=peer)
+                _insist(kernel.link, "add", ifname=port, kind="veth", peer=peer)
             kernel.link("set", index=_index(kernel, port), master=_index(kernel, _bridge(link.network)), state="up")
         else:
             _add_child(kernel, link, fd)
@@ -153,7 +158,7 @@ def _configure(kernel: IPRoute, pod: PodPlan) -> None:
 def _bring_up(kernel: IPRoute, pod: PodPlan) -> None:
     for link in pod.links:
         index = _index(kernel, link.interface)
-        kernel.link("set", index=index, state="up")
+        _insist(kernel.link, "set", index=index, state="up")
         for route in link.routes:
             kernel.route("replace", dst=str(route.destination), gateway=str(route.gateway), oif=index)
 
@@ -172,6 +177,23 @@ def _index(kernel: IPRoute, name: str) -> int:
     if not found:
         raise SandboxError(f"interface {name} has gone while the lab was built")
     return found[0]
+
+
+def _insist(work: Callable[..., object], *args: object, **options: object) -> None:
+    """Wait for a name or MAC address that is still taken.
+
+    A namespace that nothing refers to any more is taken apart by a worker of the kernel, some time later.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            work(*args, **options)
+        except NetlinkError as error:
+            if error.code not in {errno.EEXIST, errno.EADDRINUSE} or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _remove_links(kernel: IPRoute, names: Iterable[str]) -> None:
