@@ -1,13 +1,14 @@
 """Options and arguments that several commands share, each said once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
 import yaml
-from attrs import evolve
+from attrs import evolve, frozen
 
 from mnp_core.errors import InputError
 from mnp_core.plugins import Registry
@@ -45,30 +46,61 @@ output_option = click.option(
 )
 
 
+@frozen
+class Choice:
+    """Which settings were asked for, in a form that can be remembered.
+
+    Attributes:
+        file: A file of settings, or None.
+        backend: The backend for whatever the file does not say it of, or None.
+    """
+
+    file: Path | None = None
+    backend: str | None = None
+
+    def settings(self) -> Settings:
+        """The settings, read now; raises InputError."""
+        settings = read_settings(self.file) if self.file is not None else Settings()
+        if self.backend is None:
+            return settings
+        return evolve(settings, backends=evolve(settings.backends, node=self.backend))
+
+    def as_texts(self) -> dict[str, str]:
+        """To be remembered: valid in every directory."""
+        file = {} if self.file is None else {"settings": str(self.file.absolute())}
+        return file if self.backend is None else {**file, "backend": self.backend}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> "Choice":
+        """What was remembered."""
+        file = texts.get("settings")
+        return cls(Path(file) if file is not None else None, texts.get("backend"))
+
+
+def choice_options(command: F) -> F:
+    """``--settings`` and ``--backend``, together one parameter ``choice``."""
+
+    @wraps(command)
+    def with_choice(*args: Any, settings_file: Path | None, backend: str | None, **others: Any) -> Any:
+        return command(*args, choice=Choice(settings_file, backend), **others)
+
+    path = click.Path(path_type=Path, dir_okay=False)
+    wrapped = click.option("--backend", help=_BACKEND_HELP)(with_choice)
+    return cast("F", click.option("--settings", "settings_file", type=path, help=_SETTINGS_HELP)(wrapped))
+
+
 def settings_options(command: F) -> F:
     """``--settings`` and ``--backend``, together one parameter ``settings``."""
-    # click hands options over in the order of the command line: the settings are there before the backend is looked at
-    command = click.option("--backend", expose_value=False, callback=_choose_backend, help=_BACKEND_HELP)(command)
-    return click.option(
-        "--settings",
-        type=click.Path(path_type=Path, dir_okay=False),
-        is_eager=True,
-        callback=_load_settings,
-        help="A YAML file with the node's settings, such as `accept-icmp: true`.",
-    )(command)
+
+    @wraps(command)
+    def with_settings(*args: Any, choice: Choice, **others: Any) -> Any:
+        return command(*args, settings=choice.settings(), **others)
+
+    return cast("F", choice_options(with_settings))
 
 
 _BACKEND_HELP = "An applier or a dialect, as `mnp plugins` lists them. [default: the best that this kernel supports]"
-
-
-def _load_settings(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Settings:
-    return read_settings(path) if path is not None else Settings()
-
-
-def _choose_backend(context: click.Context, _parameter: click.Parameter, backend: str | None) -> None:
-    if backend is not None:
-        settings: Settings = context.params["settings"]
-        context.params["settings"] = evolve(settings, backends=evolve(settings.backends, node=backend))
+_SETTINGS_HELP = "A YAML file with the node's settings, such as `accept-icmp: true`."
 
 
 def read_settings(path: Path) -> Settings:

@@ -4,25 +4,22 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from mnp_core.cli.lab.opening import make_enforcement, name_option
+from mnp_core.cli.lab.opening import name_option, open_lab
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import Output, output_option, registry_of
 from mnp_core.cli.terminal import print_json, remark, results
 from mnp_core.lab.lab import Lab
 from mnp_core.lab.topology import LabPlan, PodLink
-from mnp_core.settings import Settings
 
 
 @click.command("get")
 @click.option("--name", envvar="MNP_LAB", help="Which lab; also MNP_LAB. [default: all]")
 @output_option
-@click.pass_context
-def get_command(context: click.Context, name: str | None, output: Output) -> None:
+def get_command(name: str | None, output: Output) -> None:
     """Show the labs that are up: their pods with interfaces and addresses, and their other objects."""
-    enforcement = make_enforcement(registry_of(context), Settings())
     plans = {}
     for each in [name] if name else Lab.names():
-        with Lab.open(each, enforcement=enforcement) as lab:
+        with Lab.open(each) as lab:
             plans[each] = lab.plan
     if output is Output.JSON:
         print_json({"labs": [_as_json(each, plan) for each, plan in plans.items()]})
@@ -43,8 +40,7 @@ def exec_command(context: click.Context, name: str, pod: str, command: tuple[str
 
     Ends with the program's own status.
     """
-    enforcement = make_enforcement(registry_of(context), Settings())
-    with Lab.open(name, enforcement=enforcement) as lab:
+    with open_lab(name, registry_of(context)) as lab:
         return lab.exec(parse_object_name(pod), command)
 
 

@@ -1,8 +1,6 @@
 """What every command of `mnp lab` begins with: an agent made of the installed plugins, and a lab to put it in."""
 
 import os
-from collections.abc import Callable
-from typing import Any, TypeVar
 
 import click
 
@@ -10,14 +8,14 @@ from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
 from mnp_core.api import SandboxLocator
 from mnp_core.backend import Backends
+from mnp_core.cli.options import Choice
+from mnp_core.cli.terminal import Step
 from mnp_core.errors import UnsupportedError
-from mnp_core.lab.lab import Enforcement
+from mnp_core.lab.lab import Enforcement, Lab
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.settings import Settings
 from mnp_core.sources.decode import Decoder
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_NAME = "default"
 _WORKERS = 16  # most of a commit is waiting for the kernel, so more of them than cores
@@ -25,6 +23,25 @@ _WORKERS = 16  # most of a commit is waiting for the kernel, so more of them tha
 name_option = click.option(
     "--name", default=DEFAULT_NAME, show_default=True, envvar="MNP_LAB", help="Which lab; also MNP_LAB."
 )
+
+
+def open_lab(name: str, registry: Registry, progress: Step = lambda *_: None) -> Lab:
+    """Go on with a lab that is up, and enforce as was chosen when it was built.
+
+    Raises:
+        InputError: There is none of that name.
+        UnsupportedError: As below; so is PluginError.
+    """
+    return Lab.open(name, enforcement=make_enforcement(registry, remembered_settings(name)), progress=progress)
+
+
+def remembered_settings(name: str) -> Settings:
+    """What was chosen when a lab was built.
+
+    Raises:
+        InputError: There is none of that name, or its file of settings cannot be read any more.
+    """
+    return Choice.from_texts(Lab.options_of(name)).settings()
 
 
 def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:

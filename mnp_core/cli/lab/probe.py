@@ -3,7 +3,7 @@
 import click
 
 from mnp_core.cli.lab.answers import print_answers, probe_options
-from mnp_core.cli.lab.opening import make_enforcement, name_option
+from mnp_core.cli.lab.opening import name_option, open_lab
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import Output, output_option, registry_of
 from mnp_core.cli.terminal import progress
@@ -11,7 +11,6 @@ from mnp_core.errors import InputError
 from mnp_core.lab.lab import Lab
 from mnp_core.lab.probe import parse_probe
 from mnp_core.model import ObjectName
-from mnp_core.settings import Settings
 
 
 @click.command("probe")
@@ -34,8 +33,7 @@ def probe_command(
 ) -> None:
     """Send packets between the pods of a lab that is up, and print the matrix."""
     specs = [parse_probe(probe) for probe in probes]
-    enforcement = make_enforcement(registry_of(context), Settings())
-    with progress() as step, Lab.open(name, enforcement=enforcement) as lab:
+    with progress() as step, open_lab(name, registry_of(context), step) as lab:
         questions = lab.plan_probes(
             specs,
             sources=_pods(sources, lab),

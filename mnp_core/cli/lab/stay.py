@@ -5,14 +5,13 @@ from pathlib import Path
 
 import click
 
-from mnp_core.cli.lab.opening import DEFAULT_NAME, make_enforcement, name_option
+from mnp_core.cli.lab.opening import DEFAULT_NAME, make_enforcement, name_option, open_lab
 from mnp_core.cli.names import parse_ref
-from mnp_core.cli.options import paths_argument, registry_of, settings_options
+from mnp_core.cli.options import Choice, choice_options, paths_argument, registry_of
 from mnp_core.cli.terminal import progress, remark, remark_reports
 from mnp_core.errors import InputError, MnpError
 from mnp_core.lab.admission import ref_of
 from mnp_core.lab.lab import Applied, Lab
-from mnp_core.settings import Settings
 from mnp_core.sources.manifests import load_documents
 
 
@@ -20,14 +19,14 @@ from mnp_core.sources.manifests import load_documents
 @paths_argument()
 @name_option
 @click.option("--watch", is_flag=True, help="Follow changes of the manifests until Ctrl-C; the lab stays up.")
-@settings_options
+@choice_options
 @click.pass_context
-def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch: bool, settings: Settings) -> None:  # noqa: FBT001 - click hands flags over by name
+def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch: bool, choice: Choice) -> None:  # noqa: FBT001 - click hands flags over by name
     """Build a lab that stays up, and enforce its policies."""
     documents = load_documents(paths)
-    enforcement = make_enforcement(registry_of(context), settings)
+    enforcement = make_enforcement(registry_of(context), choice.settings())
     with progress() as step:
-        lab = Lab.up(name, documents, enforcement=enforcement, progress=step)
+        lab = Lab.up(name, documents, enforcement=enforcement, options=choice.as_texts(), progress=step)
     with lab:
         for notice in lab.plan.notices:
             remark(f"Notice: {notice}")
@@ -40,30 +39,28 @@ def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch
 @click.command("apply")
 @paths_argument()
 @name_option
-@settings_options
 @click.pass_context
-def apply_command(context: click.Context, paths: tuple[Path, ...], name: str, settings: Settings) -> None:
+def apply_command(context: click.Context, paths: tuple[Path, ...], name: str) -> None:
     """Create or change the objects of manifests in a lab that is up, as `kubectl apply` would."""
     documents = load_documents(paths)
-    with Lab.open(name, enforcement=make_enforcement(registry_of(context), settings)) as lab:
-        _tell(lab.apply(documents))
+    with progress() as step, open_lab(name, registry_of(context), step) as lab:
+        applied = lab.apply(documents)
+    _tell(applied)
 
 
 @click.command("delete")
 @click.argument("objects", nargs=-1, metavar="[KIND/NAMESPACE/NAME]...")
 @click.option("--file", "-f", "paths", multiple=True, type=click.Path(path_type=Path), help="All objects of manifests.")
 @name_option
-@settings_options
 @click.pass_context
-def delete_command(
-    context: click.Context, objects: tuple[str, ...], paths: tuple[Path, ...], name: str, settings: Settings
-) -> None:
+def delete_command(context: click.Context, objects: tuple[str, ...], paths: tuple[Path, ...], name: str) -> None:
     """Delete objects from a lab that is up: pods, policies, networks, namespaces."""
     refs = [parse_ref(text) for text in objects] + [ref_of(document) for document in load_documents(paths)]
     if not refs:
         raise InputError("nothing to delete: name objects, such as pod/shop/web, or a file with --file")
-    with Lab.open(name, enforcement=make_enforcement(registry_of(context), settings)) as lab:
-        _tell(lab.delete(refs))
+    with progress() as step, open_lab(name, registry_of(context), step) as lab:
+        applied = lab.delete(refs)
+    _tell(applied)
 
 
 @click.command("down")

@@ -9,14 +9,13 @@ import click
 from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.lab.answers import timeout_option
 from mnp_core.cli.lab.checks import print_checks
-from mnp_core.cli.lab.opening import make_enforcement, name_option
+from mnp_core.cli.lab.opening import make_enforcement, name_option, remembered_settings
 from mnp_core.cli.objects import decode_objects
-from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.options import Choice, Output, choice_options, output_option, paths_argument, registry_of
 from mnp_core.cli.terminal import progress, remark_reports
 from mnp_core.errors import InputError
 from mnp_core.lab.expectations import Expectation, load_expectations, parse_expectations
 from mnp_core.lab.lab import Lab
-from mnp_core.settings import Settings
 from mnp_core.sources.manifests import Document, load_documents
 
 _KIND = "Expectations"  # of the objects that stand for expectations among manifests
@@ -35,7 +34,7 @@ _FIELD = "expectations"
 @name_option
 @timeout_option
 @output_option
-@settings_options
+@choice_options
 @click.pass_context
 def test_command(
     context: click.Context,
@@ -44,7 +43,7 @@ def test_command(
     name: str,
     timeout: float,
     output: Output,
-    settings: Settings,
+    choice: Choice,
 ) -> int:
     """Check who reaches whom: in a lab that lasts as long as the test, or, without PATH, in one that is up.
 
@@ -55,20 +54,23 @@ def test_command(
     named = [expectation for file in files for expectation in load_expectations(file)]
     if paths:
         _some([*named, *_among(documents)])  # before anything is built
+    elif choice != Choice():
+        raise InputError(
+            "a lab that is up enforces as was chosen when it was built: leave --settings and --backend out"
+        )
     registry = registry_of(context)
+    settings = choice.settings() if paths else remembered_settings(name)
     enforcement = make_enforcement(registry, settings)
     with (
         progress() as step,
-        (
-            Lab.run(documents, enforcement=enforcement, progress=step)
-            if paths
-            else Lab.open(name, enforcement=enforcement)
-        ) as lab,
+        Lab.run(documents, enforcement=enforcement, progress=step)
+        if paths
+        else Lab.open(name, enforcement=enforcement) as lab,
     ):
         expectations = _some([*named, *_among(lab.plan.documents)])
         checks = lab.test(expectations, timeout=timeout, progress=step)
         objects = decode_objects(lab.plan.documents, registry, settings)
-        reports = lab.last_sync.reports if lab.last_sync else ()
+        reports = lab.last_sync.reports if lab.last_sync else objects.reports()
     if output is Output.TABLE:
         remark_reports(reports)
     print_checks(checks, objects, reports, seconds=time.monotonic() - started, output=output)

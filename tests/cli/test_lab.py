@@ -1,0 +1,291 @@
+"""`mnp lab`: real namespaces, real packets."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.root
+
+MNP = [sys.executable, "-m", "mnp_core.cli"]
+
+
+@pytest.fixture(autouse=True)
+def own_run_dir(tmp_path, monkeypatch, mnp):
+    """Labs of a test are its own, and are gone after it."""
+    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
+    yield
+    assert mnp("lab", "down", "--all").status == 0
+
+
+@pytest.fixture
+def quickstart(examples):
+    return examples / "quickstart"
+
+
+def verdicts(ended):
+    return {
+        (probe["from"].split("/")[1], probe["to"].split("/")[1], probe["protocol"], probe["port"]): probe["verdict"]
+        for probe in json.loads(ended.out)["probes"]
+    }
+
+
+def start(*arguments, **options):
+    return subprocess.Popen(
+        [*MNP, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+# --- run ------------------------------------------------------------------------------------------------------------
+
+
+def test_run_prints_the_matrix(mnp, quickstart):
+    ended = mnp("lab", "run", quickstart)
+    assert (ended.status, ended.err) == (0, "")
+    assert [line.split() for line in ended.out.splitlines()] == [
+        ["tcp:80", "on", "demo/data"],
+        ["from", "\\", "to", "demo/client", "demo/stranger", "demo/web"],
+        ["demo/client", "-", "allowed", "allowed"],
+        ["demo/stranger", "allowed", "-", "denied"],
+        ["demo/web", "allowed", "allowed", "-"],
+        [],
+        ["6", "probes:", "5", "allowed,", "1", "denied"],
+    ]
+
+
+def test_run_for_programs(mnp, quickstart):
+    ended = mnp("lab", "run", quickstart, "--output", "json")
+    found = json.loads(ended.out)
+    assert found.keys() == {"probes", "reports"}
+    assert found["reports"] == []
+    assert {
+        "from": "demo/stranger",
+        "to": "demo/web",
+        "network": "demo/data",
+        "interface": "net1",
+        "address": "10.10.0.4",
+        "protocol": "TCP",
+        "port": 80,
+        "verdict": "denied",
+    } in found["probes"]
+
+
+def test_run_probes_declared_ports_and_else_tcp_80(mnp, examples):
+    asked = {key[1:] for key in verdicts(mnp("lab", "run", examples / "egress", "--output", "json"))}
+    assert asked == {("client", "TCP", 80), ("db", "TCP", 5432), ("web", "TCP", 80)}
+
+
+def test_run_probes_what_it_is_told_to(mnp, quickstart):
+    probes = ("--probe", "icmp", "--probe", "udp:53", "--probe", "sctp:99")
+    found = verdicts(mnp("lab", "run", quickstart, *probes, "--output", "json"))
+    assert {key[2:] for key in found} == {("ICMP", None), ("UDP", 53), ("SCTP", 99)}
+    assert found["client", "web", "ICMP", None] == "denied"
+    assert found["web", "client", "ICMP", None] == "allowed"
+
+
+def test_problems_in_objects_are_told_beside_the_result(mnp, quickstart, write):
+    broken = write(
+        "broken.yaml",
+        """
+        apiVersion: k8s.cni.cncf.io/v1beta1
+        kind: MultiNetworkPolicy
+        metadata: {name: broken, namespace: demo, annotations: {k8s.v1.cni.cncf.io/policy-for: data}}
+        spec:
+          podSelector: {matchLabels: {app: stranger}}
+          ingress: [{from: [{ipBlock: {cidr: nonsense}}]}]
+        """,
+    )
+    eyes = mnp("lab", "run", quickstart, broken)
+    assert eyes.status == 0
+    assert "Warning: MultiNetworkPolicy demo/broken: spec.ingress[0].from[0].ipBlock.cidr" in eyes.err
+    programs = mnp("lab", "run", quickstart, broken, "--output", "json")
+    assert [report["name"] for report in json.loads(programs.out)["reports"]] == ["demo/broken"]
+    assert programs.err == ""
+
+
+# --- a lab that stays -----------------------------------------------------------------------------------------------
+
+
+def test_a_lab_step_by_step(mnp, quickstart):
+    assert "Lab default is up: 3 pods" in mnp("lab", "up", quickstart).out
+    assert "10.10.0.4/24" in mnp("lab", "get").out
+    assert "10.10.0.4/24" in mnp("lab", "exec", "demo/web", "ip", "address", "show", "net1").out
+    probe = ("lab", "probe", "--from", "demo/stranger", "--to", "demo/web", "--output", "json")
+    assert [*verdicts(mnp(*probe)).values()] == ["denied"]
+    assert mnp("lab", "test").out.splitlines()[-1].startswith("5 passed, 0 failed in ")
+
+    deleted = mnp("lab", "delete", "mnp/demo/web-deny", "--file", quickstart / "policy.yaml")
+    assert deleted.out.splitlines() == [
+        "MultiNetworkPolicy demo/web-allow-client deleted",
+        "MultiNetworkPolicy demo/web-deny deleted",
+    ]
+    assert [*verdicts(mnp(*probe)).values()] == ["allowed"]
+    assert "demo/web-deny created" in mnp("lab", "apply", quickstart / "policy.yaml").out
+    assert [*verdicts(mnp(*probe)).values()] == ["denied"]
+
+    assert mnp("lab", "down").out == "Lab default is down.\n"
+    assert "No lab is up" in mnp("lab", "get").err
+
+
+def test_labs_stand_side_by_side(mnp, examples):
+    assert mnp("lab", "up", examples / "quickstart", "--name", "one").status == 0
+    assert mnp("lab", "up", examples / "deny-all", "--name", "two").status == 0
+    assert [lab["name"] for lab in json.loads(mnp("lab", "get", "--output", "json").out)["labs"]] == ["one", "two"]
+    assert mnp("lab", "test", "--name", "one").status == 0
+    assert mnp("lab", "test", "--name", "two").status == 0
+    assert mnp("lab", "down", "--all").out == "Lab one is down.\nLab two is down.\n"
+
+
+def test_a_lab_remembers_its_settings(mnp, examples, write, monkeypatch):
+    """Also when it is gone on with from another folder."""
+    settings = write("settings.yaml", "accept-icmp: true\n")
+    monkeypatch.chdir(settings.parent)
+    assert mnp("lab", "up", examples / "deny-all", "--settings", settings.name).status == 0
+    monkeypatch.chdir("/")
+    assert "deleted" in mnp("lab", "delete", "mnp/shop/web-deny-all").out
+    assert "created" in mnp("lab", "apply", examples / "deny-all" / "policy.yaml").out
+    found = verdicts(
+        mnp("lab", "probe", "--to", "shop/web", "--probe", "icmp", "--probe", "tcp:80", "--output", "json")
+    )
+    assert found == {
+        ("cache", "web", "ICMP", None): "allowed",
+        ("cache", "web", "TCP", 80): "denied",
+        ("guest", "web", "ICMP", None): "allowed",
+        ("guest", "web", "TCP", 80): "denied",
+    }
+
+
+def test_exec_hands_over_everything_after_the_pod_and_ends_as_the_program_does(mnp, quickstart):
+    mnp("lab", "up", quickstart)
+    assert mnp("lab", "exec", "demo/web", "sh", "-c", 'echo "$@"; exit 7', "--", "--name", "x").out == "--name x\n"
+    assert mnp("lab", "exec", "demo/web", "sh", "-c", "exit 7").status == 7
+
+
+def test_watch_follows_the_manifests_and_leaves_the_lab_up(mnp, quickstart, write):
+    policy = quickstart / "policy.yaml"
+    watched = write("policy.yaml", policy.read_text())
+    process = start("lab", "up", quickstart / "cluster.yaml", watched, "--watch")
+    try:
+        assert "is up" in process.stdout.readline()
+        assert "Watching" in process.stderr.readline()
+        time.sleep(0.5)  # until the watcher has begun to watch
+        watched.write_text("# nothing\n")
+        said = {process.stdout.readline(), process.stdout.readline()}
+        assert said == {
+            "MultiNetworkPolicy demo/web-allow-client deleted\n",
+            "MultiNetworkPolicy demo/web-deny deleted\n",
+        }
+        watched.write_text("a: [\n")
+        assert "policy.yaml, document 1" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0
+    finally:
+        process.kill()
+        process.communicate()
+    assert "3 pods" in mnp("lab", "up", quickstart, "--name", "other").out
+    assert "lab default" in mnp("lab", "get").out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_leaves_nothing(examples, number, tmp_path):
+    process = start("lab", "run", examples / "deny-all", "--timeout", "30")
+    time.sleep(2)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert out == ""
+    assert "Traceback" not in err
+    assert [*tmp_path.joinpath("run").rglob("*")] == []
+
+
+# --- test -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_expectation_is_explained_and_ends_with_1(mnp, quickstart, write):
+    expectations = write(
+        "expectations.yaml",
+        """
+        - {from: demo/stranger, to: demo/web, port: tcp:80, expect: allowed}
+        - {from: demo/client, to: demo/web, port: tcp:80, expect: allowed}
+        """,
+    )
+    ended = mnp("lab", "test", quickstart / "cluster.yaml", quickstart / "policy.yaml", "--expect", expectations)
+    assert ended.status == 1
+    assert "FAIL  demo/stranger -> demo/web (10.10.0.4) tcp:80: denied, but allowed is expected" in ended.out
+    assert "expectations.yaml, entry 1" in ended.out
+    assert "ingress of demo/web on net1: denied, no rule allows it" in ended.out
+    assert ended.out.splitlines()[-1].startswith("1 passed, 1 failed in ")
+
+
+def test_a_test_that_expects_nothing_does_not_pass(mnp, quickstart):
+    ended = mnp("lab", "test", quickstart / "cluster.yaml")
+    assert ended.status == 2
+    assert "nothing is expected" in ended.err
+
+
+def test_test_results_for_programs(mnp, quickstart, write):
+    expectations = write("e.yaml", "[{from: demo/stranger, to: demo/web, port: tcp:80, expect: allowed}]")
+    ended = mnp("lab", "test", quickstart / "cluster.yaml", "--expect", expectations, "--output", "json")
+    found = json.loads(ended.out)
+    assert (found["passed"], found["failed"]) == (1, 0)
+    assert (found["probes"][0]["expected"], found["probes"][0]["passed"]) == ("allowed", True)
+
+
+# --- wrong input ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "missing.yaml"], ["missing.yaml", "cannot be read"]),
+        (["run", "{quickstart}", "--probe", "tcp"], ["'tcp' is not a probe", "tcp:80"]),
+        (["run", "{quickstart}", "--probe", "tcp:99999"], ["ports are 1 to 65535"]),
+        (["run", "{quickstart}", "--backend", "pf"], ["'pf'", "nftables"]),
+        (["run", "{quickstart}", "--timeout", "0"], ["--timeout"]),
+        (["up", "{quickstart}", "--name", "../x"], ["'../x' is not a name for a lab"]),
+        (["probe"], ["no lab 'default'", "mnp lab up"]),
+        (["test"], ["no lab 'default'"]),
+        (["test", "--backend", "nftables"], ["leave --settings and --backend out"]),
+        (["down"], ["no lab 'default'"]),
+        (["delete"], ["nothing to delete", "pod/shop/web"]),
+        (["delete", "web"], ["'web' is no object"]),
+        (["exec", "demo/web"], ["Missing argument 'COMMAND"]),
+    ],
+)
+def test_wrong_input_is_one_clear_message(mnp, quickstart, arguments, words):
+    ended = mnp("lab", *(argument.format(quickstart=quickstart) for argument in arguments))
+    assert (ended.status, ended.out) == (2, "")
+    assert all(word in ended.err for word in words), ended.err
+
+
+def test_wrong_pods_in_a_lab_are_named(mnp, quickstart):
+    mnp("lab", "up", quickstart)
+    for arguments in (["probe", "--from", "demo/x"], ["exec", "demo/x", "true"], ["delete", "pod/demo/x"]):
+        ended = mnp("lab", *arguments)
+        assert ended.status == 2
+        assert "demo/x" in ended.err
+    assert "there is no program" in mnp("lab", "exec", "demo/web", "no-such-program").err
+    assert "is up already" in mnp("lab", "up", quickstart).err
+
+
+def test_without_root_it_says_so(mnp, quickstart, monkeypatch):
+    manifest = (quickstart / "cluster.yaml").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(manifest)))
+    os.seteuid(65534)
+    try:
+        ended = mnp("lab", "run", "-")
+    finally:
+        os.seteuid(0)
+    assert ended.status == 2
+    assert "needs root" in ended.err
+
+
+def test_the_reader_of_a_pipe_may_have_seen_enough(quickstart):
+    command = f"{sys.executable} -m mnp_core.cli render {quickstart} | head -n 1"
+    process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (process.stdout, process.stderr) == ("# pod demo/client, nftables\n", "")
