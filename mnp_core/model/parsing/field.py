@@ -63,7 +63,7 @@ class Findings:
         further = Report(
             about=self.about,
             field="",
-            reason=Reason.MALFORMED,
+            reason=self._listed[-1].reason,
             message=f"{self._further} more problems are not listed",
             remedy="Mend those that are listed first",
         )

@@ -59,7 +59,8 @@ def _spec(root: Field) -> Field:
         problem = f"{spec} is not the spec of a policy: every pod of the namespace is isolated"
         spec.report(Reason.MALFORMED, problem, "Write podSelector, policyTypes, ingress and egress")
     if unknown := spec.unknown_keys(_SPEC_FIELDS):
-        spec.report(Reason.MALFORMED, f"a policy has no field {unknown}: it is ignored", f"There are {_SPEC_FIELDS}")
+        problem = f"a policy has no field {unknown}: it is ignored"
+        spec.report(Reason.MALFORMED, problem, f"There are {', '.join(_SPEC_FIELDS)}")
     return spec
 
 
