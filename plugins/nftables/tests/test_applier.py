@@ -75,6 +75,23 @@ def test_nothing_of_an_older_ruleset_is_left(pod):
 
 
 @pytest.mark.root
+def test_base_chains_stay_and_dispatch_without_sets(pod):
+    """S60: a hook that is made anew, or elements that go with the old rules, are gaps (see `mnp_nftables.renderer`)."""
+
+    def hooks():
+        chains = [each["chain"] for each in pod.objects() if "hook" in each.get("chain", {})]
+        return {chain["name"]: chain["handle"] for chain in chains}
+
+    pod.enforce(only(ingress=DENY))
+    before = hooks()
+    assert set(before) == {"ingress", "output", "forward"}
+    pod.enforce(EVERYTHING)
+    assert hooks() == before
+    rules = [each["rule"] for each in pod.objects() if "rule" in each]
+    assert not [rule for rule in rules if rule["chain"] in before and "vmap" in str(rule["expr"])]
+
+
+@pytest.mark.root
 @pytest.mark.parametrize("broken", ["syntax error here\n", "add rule inet mnp ingress jump nowhere\n"])
 def test_a_ruleset_that_is_refused_leaves_the_old_one(pod, broken):
     """S60: refused by the library, and by the kernel at the very end of the transaction."""

@@ -1,5 +1,6 @@
 """A pod, its neighbours, and packets between them."""
 
+import json
 import socket
 import subprocess
 import time
@@ -62,8 +63,14 @@ class Host:
 
     def nft(self, commands):
         """Run the nft program, as a user or another program in the pod would."""
-        command = partial(subprocess.run, ["nft", "-a", "-f", "-"], input=commands, text=True, capture_output=True)
-        done = self.run(command)
+        return self._program("nft", "-a", "-f", "-", commands=commands)
+
+    def objects(self):
+        """Everything that is in the packet filter, as nft lists it in JSON."""
+        return json.loads(self._program("nft", "-j", "list", "ruleset"))["nftables"]
+
+    def _program(self, *command, commands=""):
+        done = self.run(partial(subprocess.run, command, input=commands, text=True, capture_output=True))
         assert not done.returncode, done.stderr
         return done.stdout
 

@@ -1,0 +1,272 @@
+"""The text: canonical, the same in every process, membership apart."""
+
+import random
+import subprocess
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnp_core.errors import InputError
+from mnp_core.model import (
+    Block,
+    CustomRules,
+    DenyAction,
+    Direction,
+    EstablishedFlows,
+    GroupDelta,
+    Peers,
+    PortRange,
+    Protocol,
+    address_ranges,
+)
+from mnp_nftables import NftablesRenderer
+from mnp_nftables.matches import OPENING, allow_matches
+from mnp_nftables.names import ChainName, comment, comment_text, interface_name
+from plugins.nftables.tests.policies import (
+    DENY,
+    GROUP,
+    OTHER_GROUP,
+    POD,
+    addresses,
+    allow,
+    allow_endpoints,
+    endpoints,
+    interface,
+    isolated,
+    only,
+    origin,
+    sandbox,
+)
+
+render = NftablesRenderer().render
+render_delta = NftablesRenderer().render_delta
+GOLDEN = Path(__file__).parent / "golden"
+
+POLICY = sandbox(
+    interface(
+        "net1",
+        ingress=isolated(
+            allow([GROUP, "10.0.0.0/8", "fd00::/8", "192.0.2.7/32"], ["TCP/80", "TCP/443", "UDP/5000-6000"]),
+            allow(ports=["SCTP"], source=origin(1)),
+        ),
+        egress=isolated(allow(["0.0.0.0/0"], source=origin(direction=Direction.EGRESS)), allow_endpoints(OTHER_GROUP)),
+    ),
+    interface("net2", ingress=DENY),
+    interface("net3"),
+    groups=[
+        addresses(GROUP, "10.0.0.3", "10.0.0.2", "fd00::2"),
+        endpoints(OTHER_GROUP, ("10.0.0.2", "TCP", 8080), ("fd00::2", "SCTP", 80)),
+    ],
+)
+SETTINGS = {
+    "accept_icmp": True,
+    "accept_icmpv6": True,
+    "accept_multicast_management": True,
+    "allow_src_prefixes": (ip_network("fe80::/10"),),
+    "allow_dst_prefixes": (ip_network("fe80::/10"), ip_network("ff00::/8")),
+    "custom": (CustomRules(direction=Direction.INGRESS, family=4, lines=("# web", "tcp dport 9999 accept")),),
+    "deny_action": DenyAction.REJECT,
+    "established_flows": EstablishedFlows.RECHECK,
+}
+
+
+@pytest.mark.parametrize("name", ["defaults", "settings"])
+def test_what_a_policy_looks_like(name):
+    """Read it: a change of these files is a change of what every pod's packets meet."""
+    common = evolve(POLICY.common, **SETTINGS) if name == "settings" else POLICY.common
+    assert render(evolve(POLICY, common=common)).text == (GOLDEN / f"{name}.nft").read_text()
+
+
+def test_order_never_matters():
+    """S11."""
+    shuffle = random.Random(1)  # noqa: S311 # any order does
+    for _ in range(20):
+        assert render(shuffled(POLICY, shuffle)) == render(POLICY)
+
+
+def shuffled(policy, source):
+    def mixed(values):
+        return tuple(source.sample(values, len(values)))
+
+    def direction(rules):
+        return evolve(rules, allows=mixed(tuple(map(rule, rules.allows)))) if hasattr(rules, "allows") else rules
+
+    def rule(allowed):
+        if isinstance(getattr(allowed, "peers", None), Peers):
+            peers = evolve(allowed.peers, blocks=mixed(allowed.peers.blocks), groups=mixed(allowed.peers.groups))
+            return evolve(allowed, peers=peers, ports=evolve(allowed.ports, ranges=mixed(allowed.ports.ranges)))
+        return allowed
+
+    found = (evolve(each, ingress=direction(each.ingress)) for each in mixed(policy.interfaces))
+    return evolve(policy, interfaces=tuple(found), groups=dict(mixed(tuple(policy.groups.items()))))
+
+
+def test_every_process_writes_the_same():
+    """S62: sets have no order of their own, and another one in each process."""
+    ask = "from plugins.nftables.tests.test_renderer import *; print(render(POLICY).text, end='')"
+    root = Path(__file__).parents[3]
+    for seed in "123":
+        done = subprocess.run(
+            [sys.executable, "-c", ask],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=root,
+            env={"PYTHONHASHSEED": seed},
+        )
+        assert done.stdout == render(POLICY).text
+
+
+def test_the_digest_is_about_rules_and_not_about_membership():
+    """S62."""
+    digest = render(POLICY).digest
+    grown = evolve(POLICY, groups={**POLICY.groups, GROUP: addresses(GROUP, "10.0.0.9")})
+    assert render(grown).digest == digest
+    assert render(grown).sets != render(POLICY).sets
+    assert digest in render(POLICY).text
+    for other in (
+        evolve(POLICY, interfaces=POLICY.interfaces[:1]),
+        evolve(POLICY, common=evolve(POLICY.common, accept_icmp=True)),
+        evolve(POLICY, groups={**POLICY.groups, "c" * 20: addresses("c" * 20)}),
+    ):
+        assert render(other).digest != digest
+
+
+def test_isolated_without_rules_and_open_are_opposites():
+    """S11, S12."""
+    assert "goto" not in render(only()).text
+    assert 'iifname "net1" goto ingress-net1' in render(only(ingress=DENY)).text
+
+
+def test_a_delta_is_the_same_wherever_the_group_is_used():
+    """S61."""
+    before, after = addresses(GROUP, "10.0.0.2", "fd00::2"), addresses(GROUP, "10.0.0.3", "fd00::2")
+    delta = render_delta(GroupDelta(before=before, after=after))
+    assert delta.added == {f"g4-{GROUP}": frozenset({"10.0.0.3"})}
+    assert delta.removed == {f"g4-{GROUP}": frozenset({"10.0.0.2"})}
+    lines = f"create element inet mnp g4-{GROUP} {{", "\t10.0.0.3", "}"
+    assert delta.text.splitlines()[:3] == [*lines]
+    assert delta.text.splitlines()[3:] == [line.replace("create", "delete").replace(".3", ".2") for line in lines]
+
+
+# --- matches ----------------------------------------------------------------------------------------------------
+
+
+def matches(*arguments):
+    return list(allow_matches(allow(*arguments), OPENING[Direction.INGRESS]))
+
+
+@pytest.mark.parametrize(
+    ("peers", "ports", "expected"),
+    [
+        (["10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8"], ["TCP/80"], ["ip saddr 10.0.0.0/7 tcp dport 80"]),
+        (["10.0.0.0/31", "10.0.0.2/32"], ["TCP"], ["ip saddr 10.0.0.0-10.0.0.2 meta l4proto tcp"]),
+        (["0.0.0.0/0", GROUP], ["UDP/1"], ["meta nfproto ipv4 udp dport 1", f"ip6 saddr @g6-{GROUP} udp dport 1"]),
+        (["::/0"], ["TCP", "TCP/80"], ["meta nfproto ipv6 meta l4proto tcp"]),
+        (["::1/128"], ["TCP/0-100", "TCP/101-65535"], ["ip6 saddr ::1 meta l4proto tcp"]),
+        (["::1/128"], ["TCP/1-65535"], ["ip6 saddr ::1 tcp dport 1-65535"]),
+        (
+            ["::1/128"],
+            ["TCP/1", "TCP/2-3", "TCP/5", "TCP/7"],
+            ["ip6 saddr ::1 tcp dport { 5, 7 }", "ip6 saddr ::1 tcp dport 1-3"],
+        ),
+        ([], ["TCP/80"], []),
+        (["10.0.0.1/32"], [], []),
+    ],
+)
+def test_matches(peers, ports, expected):
+    """S22, S23, S25, S30."""
+    assert matches(peers, ports) == expected
+
+
+def test_an_except_is_a_hole():
+    """S23."""
+    block = Block(cidr=ip_network("10.0.0.0/8"), excepts=(ip_network("10.0.0.0/9"),))
+    rule = evolve(allow([]), peers=Peers(blocks=(block,)))
+    assert list(allow_matches(rule, OPENING[Direction.EGRESS])) == ["ip daddr 10.128.0.0/9"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 400)), max_size=60))
+def test_ports_are_written_as_what_they_amount_to(spans):
+    """S30."""
+    ranges = [PortRange(protocol=Protocol.TCP, first=first, last=min(first + size, 65535)) for first, size in spans]
+    texts = matches(["10.0.0.1/32"], [f"TCP/{each.first}-{each.last}" for each in ranges])
+    found = set()
+    for text in texts:
+        numbers = text.rpartition("dport ")[2].strip("{ }") if "dport" in text else "0-65535"
+        for part in numbers.split(", "):
+            first, _, last = part.partition("-")
+            found.update(range(int(first), int(last or first) + 1))
+    assert found == {number for each in ranges for number in range(each.first, each.last + 1)}
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(20, 32)), max_size=40))
+def test_blocks_are_written_as_what_they_amount_to(spans):
+    """S23."""
+    blocks = [str(ip_network((start, length), strict=False)) for start, length in spans]
+    expected = {(str(r.first), str(r.last)) for r in address_ranges([Block(cidr=ip_network(b)) for b in blocks], 4)}
+    found = set()
+    for text in matches(blocks):
+        for part in text.removeprefix("ip saddr ").strip("{ }").split(", "):
+            first, dash, last = part.partition("-")
+            cidr = ip_network(first if not dash else "0.0.0.0/0")
+            found.add((first, last) if dash else (str(cidr[0]), str(cidr[-1])))
+    assert found == expected
+
+
+# --- names ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["", "lo", ".", "..", "a b", "a*", 'a"b', "a\\b", "a/b", "a:b", "a\nb", "é", "x" * 16])
+def test_interface_names_that_could_mean_something_else_are_refused(name):
+    """S44, and the rules of the kernel for names."""
+    with pytest.raises(InputError, match="Pod default/pod: interface: "):
+        interface_name(name, pod=POD)
+    with pytest.raises(InputError):
+        render(sandbox(interface(name, ingress=DENY)))
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=15))
+def test_chain_names_lead_back_to_the_interface(name):
+    for chain in (
+        ChainName(direction=Direction.EGRESS, interface=name),
+        ChainName(direction=Direction.INGRESS, interface=name, replies=True),
+    ):
+        assert ChainName.parse(str(chain)) == chain
+
+
+@given(st.text(max_size=600))
+def test_comments_stay_in_their_place(text):
+    """128 bytes that end no string, whatever is written."""
+    encoded = comment(text)
+    assert len(encoded.encode()) <= 128
+    assert encoded.isascii()
+    assert encoded.isprintable() or not encoded
+    assert not set('"\\*') & set(encoded)
+    if "~" not in encoded[-17:-15]:
+        assert comment_text(encoded) == text
+
+
+def test_long_comments_stay_different():
+    assert comment("x" * 500 + "a") != comment("x" * 500 + "b")
+    assert comment_text(comment("x" * 500)).startswith("x" * 100)
+
+
+@pytest.mark.parametrize(
+    "line", ["accept; flush ruleset", "tcp dport 1 \\", 'counter comment "open', "accept\naccept", "a\0b"]
+)
+def test_a_custom_rule_is_one_rule(line):
+    """Section 7: a slip in a file on the node must not become another command."""
+    custom = CustomRules(direction=Direction.INGRESS, family=4, lines=(line,))
+    with pytest.raises(InputError, match="custom rules for IPv4 ingress"):
+        render(only(ingress=DENY, custom=(custom,)))
+
+
+def test_a_group_that_has_no_proper_identity_is_refused():
+    with pytest.raises(InputError, match="group"):
+        render(only(ingress=DENY, groups=[addresses("a; flush ruleset")]))
