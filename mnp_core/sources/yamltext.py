@@ -221,7 +221,8 @@ def _resolved(event: yaml.ScalarEvent) -> Value:
     """The value of a scalar: text if it is quoted or tagged so, else what it looks like."""
     _check_tag(event)
     plain: str = event.value
-    if not event.implicit[0] and event.tag in (None, "!", _TAG + "str"):
+    _, quoted = event.implicit
+    if quoted or event.tag in ("!", _TAG + "str"):
         return plain
     if plain in _WORDS:
         return _WORDS[plain]
