@@ -139,30 +139,12 @@ class Lab:
     ) -> "Lab":
         """Go on with a lab that is up.
 
-        Args:
-            name: Of the lab.
-            enforcement: Who enforces; None leaves everything as it is.
-            run_dir: See `LabDirectory`.
-            progress: Told what is being done.
-
         Raises:
             InputError: There is none of that name.
         """
         lab = cls(enforcement, LabDirectory(name, run_dir), progress)
         with lab._held():
             return lab
-
-    @staticmethod
-    def options_of(name: str, run_dir: Path | None = None) -> Mapping[str, str]:
-        """What `up` was told to remember, so that whoever opens the lab again enforces as before.
-
-        Raises:
-            InputError: There is no lab of that name.
-        """
-        directory = LabDirectory(name, run_dir)
-        with directory.locked():
-            state = directory.read()
-        return state.options if state else {}
 
     @staticmethod
     def names(run_dir: Path | None = None) -> tuple[str, ...]:

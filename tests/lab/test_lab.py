@@ -1,7 +1,6 @@
 """A lab's life: built, changed step by step, used, gone. Without an agent, or with one that only looks."""
 
 import json
-import socket
 import subprocess
 import sys
 import threading
@@ -15,41 +14,21 @@ import yaml
 from mnp_core.api import Outcome, Result, Sync
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError
 from mnp_core.lab.lab import Enforcement, Lab
-from mnp_core.lab.probe import Probe, ProbeVerdict, parse_probe
+from mnp_core.lab.probe import Probe, ProbeVerdict
 from mnp_core.lab.state import LabDirectory
 from mnp_core.model import ObjectName, ObjectRef, Protocol
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sources.decode import Decoder
+from tests.lab.looks import pairs
 from tests.lab.manifests import deny_ingress, pod, subnet
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("run_dir")]
 
 NET, OTHER = subnet("10.0.0.0/24"), subnet("10.1.0.0/24", "other")
 A, B, C = (ObjectName("default", name) for name in "abc")
 REFUSED_BY_THE_KERNEL = pod("c", [{"name": "net", "mac": "01:00:00:00:00:01"}])  # a multicast address
 ALLOWED = ProbeVerdict.ALLOWED
-
-
-@pytest.fixture(autouse=True)
-def run_dir(tmp_path, monkeypatch):
-    """Labs of a test's own; nothing of them may be left, nor anything on the host."""
-    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
-    before = socket.if_nameindex()
-    yield tmp_path / "run"
-    Lab.down_all()
-    assert socket.if_nameindex() == before
-    assert mounts_below(tmp_path) == []
-
-
-def mounts_below(path):
-    return [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if f" {path}/" in line]
-
-
-def pairs(lab, timeout=0.3):
-    """Who reaches whom over TCP."""
-    results = lab.probe(lab.plan_probes([parse_probe("tcp:80")]), timeout)
-    return {(r.probe.source.name, r.probe.destination.name) for r in results if r.verdict is ALLOWED}
 
 
 def crosses(lab, source, source_address, destination, address):
