@@ -147,6 +147,18 @@ class Lab:
             return lab
 
     @staticmethod
+    def options_of(name: str, run_dir: Path | None = None) -> Mapping[str, str]:
+        """What `up` was told to remember, so that whoever opens the lab again enforces as before.
+
+        Raises:
+            InputError: There is no lab of that name.
+        """
+        directory = LabDirectory(name, run_dir)
+        with directory.locked():
+            state = directory.read()
+        return state.options if state else {}
+
+    @staticmethod
     def names(run_dir: Path | None = None) -> tuple[str, ...]:
         """Labs that are up."""
         return tuple(name for name in lab_names(run_dir) if LabDirectory(name, run_dir).exists())
