@@ -4,3 +4,20 @@ Here the core registers what sites may replace or add to: ways to find a pod's n
 (`mnp_register_sandbox_locators`) and observers. It sits above everything that it registers, and so do its imports: a
 hook imports what it offers inside its factory, because `mnp --help` loads this module too.
 """
+
+from collections.abc import Iterator, Mapping
+
+from mnp_core._markers import hookimpl
+from mnp_core.api import SandboxLocator, SandboxLocatorSpec
+
+
+@hookimpl
+def mnp_register_sandbox_locators() -> Iterator[SandboxLocatorSpec]:
+    """Offer the way to pods that `mnp lab up` has made, for an agent that runs beside a lab."""
+    yield SandboxLocatorSpec(name="lab", factory=_make_lab_locator)
+
+
+def _make_lab_locator(settings: Mapping[str, str]) -> SandboxLocator:
+    from mnp_core.lab.locator import make_lab_locator  # noqa: PLC0415 # see above
+
+    return make_lab_locator(settings)

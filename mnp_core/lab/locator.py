@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from mnp_core.api import Sandbox, SandboxLocator, SandboxLocatorSpec
+from mnp_core.api import Sandbox, SandboxLocator
 from mnp_core.errors import InputError
-from mnp_core.lab.spaces import PinnedSpaces, pod_key
+from mnp_core.lab.spaces import pod_key
 from mnp_core.lab.state import LabDirectory
 from mnp_core.model import ObjectName, Pod
 
@@ -25,12 +25,16 @@ class LabLocator:
         return self._find(pod.name)
 
 
-def _from_settings(settings: Mapping[str, str]) -> SandboxLocator:
-    """The locator of a lab that `mnp lab up` has made, for an agent that runs beside it: setting ``lab``."""
+def make_lab_locator(settings: Mapping[str, str]) -> SandboxLocator:
+    """The locator of a lab that is up, for an agent that runs beside it.
+
+    Args:
+        settings: ``lab``, the name of the lab.
+
+    Raises:
+        InputError: It is not given, or cannot be one.
+    """
     if not settings.get("lab"):
         raise InputError("the sandbox locator 'lab' needs the setting 'lab': the name of a lab that is up")
-    spaces = PinnedSpaces(LabDirectory(settings["lab"]).path)
+    spaces = LabDirectory(settings["lab"]).spaces
     return LabLocator(lambda pod: spaces.find(pod_key(pod)))
-
-
-LAB_LOCATOR = SandboxLocatorSpec(name="lab", factory=_from_settings)

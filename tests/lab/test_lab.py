@@ -17,6 +17,8 @@ from mnp_core.lab.lab import Enforcement, Lab
 from mnp_core.lab.probe import Probe, ProbeVerdict
 from mnp_core.lab.state import LabDirectory
 from mnp_core.model import ObjectName, ObjectRef, Protocol
+from mnp_core.model.parsing import parse_pod
+from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sources.decode import Decoder
@@ -299,6 +301,15 @@ def test_commands_on_one_lab_take_turns():
     with Lab.open("demo") as lab:
         assert len(lab.plan.pods) == 8
         assert len(pairs(lab)) == 56
+
+
+def test_an_agent_beside_the_lab_finds_its_pods_by_the_registered_locator():
+    registry = load_plugins()
+    with Lab.up("demo", [NET, pod("a")]) as lab:
+        locator = registry.locator("lab", {"lab": "demo"})
+        assert locator.locate(parse_pod(pod("a").raw)[0]) == lab.sandbox(A)
+        with pytest.raises(SandboxNotFoundError):
+            locator.locate(parse_pod(pod("b").raw)[0])
 
 
 def test_a_change_by_another_command_is_seen():

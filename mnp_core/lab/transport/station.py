@@ -4,7 +4,7 @@ import errno
 import socket
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from attrs import frozen
@@ -208,6 +208,7 @@ def _interfaces() -> dict[str, int]:
     return {name: index for index, name in socket.if_nameindex()}
 
 
+@cache
 def _kernel_speaks_sctp() -> bool:
     """Looked up, not tried: trying would load the module, which is not the lab's to decide."""
     protocols = Path("/proc/net/protocols").read_text().splitlines()
