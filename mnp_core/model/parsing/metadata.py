@@ -25,7 +25,7 @@ def parse_ref(raw: object, kind: str, *, namespaced: bool = True) -> ObjectRef:
     """
     metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
     named = metadata if isinstance(metadata, Mapping) else {}
-    is_name = is_object_name if namespaced or kind != "Namespace" else is_namespace_name
+    is_name = is_namespace_name if kind == "Namespace" else is_object_name
     name = _name(named.get("name"), is_name, kind, "metadata.name")
     if not namespaced:
         return ObjectRef(kind, ObjectName("", name))
