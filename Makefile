@@ -13,7 +13,11 @@ setup: ## Install what is missing: system packages, and .venv with core, plugins
 	@scripts/setup
 
 demo: setup ## Three pods and two policies, without a cluster: real packets tell who reaches whom
+	@echo 'Three pods on one network. One policy closes web, another lets client in on TCP port 80.'
+	@echo
 	@$(BIN)/mnp lab run examples/quickstart
+	@echo
+	@echo 'Why? $(BIN)/mnp explain examples/quickstart --from demo/stranger --to demo/web'
 
 test: setup ## Run the tests that CI runs (as root: with real packets)
 	@$(BIN)/pytest -m "not long" $(PYTEST_ARGS)

@@ -286,6 +286,6 @@ def test_without_root_it_says_so(mnp, quickstart, monkeypatch):
 
 
 def test_the_reader_of_a_pipe_may_have_seen_enough(quickstart):
-    command = f"{sys.executable} -m mnp_core.cli render {quickstart} | head -n 1"
+    command = f"{sys.executable} -m mnp_core.cli render {quickstart} --backend nftables | head -n 1"
     process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (process.stdout, process.stderr) == ("# pod demo/client, nftables\n", "")

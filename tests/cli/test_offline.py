@@ -74,7 +74,7 @@ def test_explain_without_a_common_network(mnp, write):
 
 
 def test_render_prints_what_would_be_applied_in_each_pod(mnp, examples):
-    ended = mnp("render", examples / "quickstart")
+    ended = mnp("render", examples / "quickstart", "--backend", "nftables")
     assert ended.status == 0
     assert [line for line in ended.out.splitlines() if line.startswith("# pod")] == [
         "# pod demo/client, nftables",
@@ -85,7 +85,7 @@ def test_render_prints_what_would_be_applied_in_each_pod(mnp, examples):
 
 
 def test_render_of_one_pod_for_programs(mnp, examples):
-    ended = mnp("render", examples / "quickstart", "--pod", "demo/web", "--output", "json")
+    ended = mnp("render", examples / "quickstart", "--pod", "demo/web", "--backend", "nftables", "-o", "json")
     (ruleset,) = json.loads(ended.out)["rulesets"]
     assert (ruleset["pod"], ruleset["dialect"]) == ("demo/web", "nftables")
     assert ruleset["digest"] in ruleset["text"]
@@ -93,7 +93,8 @@ def test_render_of_one_pod_for_programs(mnp, examples):
 
 def test_settings_reach_the_rules(mnp, examples, write):
     settings = write("settings.yaml", "deny-action: reject\n")
-    plain, rejecting = (mnp("render", examples / "deny-all", *more).out for more in ((), ("--settings", settings)))
+    render = ("render", examples / "deny-all", "--backend", "nftables")
+    plain, rejecting = mnp(*render).out, mnp(*render, "--settings", settings).out
     assert "reject" in rejecting
     assert "reject" not in plain
 
@@ -194,10 +195,21 @@ def test_wrong_input_is_one_clear_message(mnp, examples, write, arguments, words
     assert "Traceback" not in ended.err
 
 
+OFFLINE = (
+    ["render", "--backend", "nftables"],
+    ["validate"],
+    ["explain", "--from", "demo/client", "--to", "demo/web"],
+)
+
+
 def test_offline_commands_need_no_privileges(examples):
     """A program without any capability: a root in name only."""
     powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    for command in (["render"], ["validate"], ["explain", "--from", "demo/client", "--to", "demo/web"]):
+    for command in (
+        ["render", "--backend", "nftables"],
+        ["validate"],
+        ["explain", "--from", "demo/client", "--to", "demo/web"],
+    ):
         process = subprocess.run(
             [*powerless, sys.executable, "-m", "mnp_core.cli", command[0], examples / "quickstart", *command[1:]],
             capture_output=True,
