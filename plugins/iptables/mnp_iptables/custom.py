@@ -1,0 +1,76 @@
+"""Rules of whoever runs the node, in the language of iptables, one a line (semantics section 7).
+
+The files are those of multi-networkpolicy-iptables: blank lines and lines that begin with ``#`` are skipped, the rest
+is what follows ``iptables -A CHAIN``. ``ACCEPT`` and ``DROP`` decide, ``RETURN`` leaves the decision to the policies.
+
+The lines stand in the chain of each interface, where leaving the chain means that we have nothing against the packet:
+``ACCEPT`` is written as ``RETURN``, because a real one would keep the packet from the rules of others (S49), and
+``RETURN`` as a goto to what follows.
+"""
+
+import re
+from collections.abc import Iterable
+
+from mnp_core.errors import InputError
+from mnp_core.model import CommonRules, CustomRules, Direction, Family
+from mnp_iptables.places import Place
+
+_LINE = re.compile(r'(?:"[^"\\\x00-\x1f]*"|[^"\'\\\x00-\x1f])*')
+"""A rule that stays one: each string is closed, and nothing is escaped."""
+
+_QUOTED = re.compile(r'("[^"]*")')
+_TARGET = re.compile(r"(?<!\S)(?:-j|--jump)[ =]?(ACCEPT|RETURN|REJECT)(?!\S)")
+_REJECT_WITH = re.compile(r"(?<!\S)--reject-with[ =]\S+")
+
+
+def has_reject(common: CommonRules) -> bool:
+    """Whether some rule rejects, which not every table can."""
+    return any("REJECT" in _targets(line) for custom in common.custom for line in _lines(custom))
+
+
+def custom_lines(
+    common: CommonRules, direction: Direction, family: Family, place: Place, *, follows: str
+) -> tuple[str, ...]:
+    """The rules of one direction and family, in the order of their file.
+
+    Args:
+        common: Holds them.
+        direction: Of them.
+        family: Of them.
+        place: Where they are to work; where REJECT does not, it is DROP.
+        follows: The chain that judges what they do not.
+
+    Raises:
+        InputError: A line is more or less than one rule.
+    """
+    wanted = (custom for custom in common.custom if (custom.direction, custom.family) == (direction, family))
+    return tuple(_translated(line, place, follows) for custom in wanted for line in _lines(custom))
+
+
+def _lines(custom: CustomRules) -> Iterable[str]:
+    lines = (line.strip().replace("\t", " ") for line in custom.lines)
+    return (_checked(custom, line) for line in lines if line and not line.startswith("#"))
+
+
+def _checked(custom: CustomRules, line: str) -> str:
+    if not _LINE.fullmatch(line):
+        raise InputError(
+            f"{line!r} is not one iptables rule: write one a line, strings in double quotes and each of them closed, "
+            "without single quotes and backslashes",
+            field=f"custom rules for IPv{custom.family} {custom.direction.value.lower()}",
+        )
+    return line
+
+
+def _targets(line: str) -> set[str]:
+    return {target for part in _QUOTED.split(line)[::2] for target in _TARGET.findall(part)}
+
+
+def _translated(line: str, place: Place, follows: str) -> str:
+    written = {"ACCEPT": "-j RETURN", "RETURN": f"-g {follows}", "REJECT": "-j REJECT" if place.rejects else "-j DROP"}
+    parts = _QUOTED.split(line)
+    for index in range(0, len(parts), 2):  # the others are strings
+        parts[index] = _TARGET.sub(lambda target: written[target[1]], parts[index])
+        if not place.rejects:
+            parts[index] = _REJECT_WITH.sub("", parts[index])
+    return "".join(parts).strip()

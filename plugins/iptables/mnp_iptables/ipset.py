@@ -1,0 +1,263 @@
+"""Ipsets of the calling thread's network namespace, over netlink: no fork, and many elements in one message.
+
+Protocol and numbers: <linux/netfilter/ipset/ip_set.h>, protocol 7 (Linux 4.20). Whatever is read may have been made by
+somebody inside the pod: a set of another kind than ours has elements that no set of ours has.
+"""
+
+import errno
+import socket
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import IPv6Address
+from types import TracebackType
+from typing import Self
+
+from attrs import frozen
+
+from mnp_core.errors import ApplyError
+from mnp_core.model import Protocol
+from mnp_iptables.netlink import (
+    ACK,
+    DUMP,
+    EXCLUSIVE,
+    NESTED,
+    NET_BYTE_ORDER,
+    Connection,
+    KernelError,
+    Message,
+    attribute,
+    attributes,
+    text_attribute,
+)
+from mnp_iptables.sets import MAXELEM, SetType
+
+_SUBSYSTEM = 6 << 8
+_PROTOCOL_COMMAND, _CREATE, _DESTROY, _LIST, _ADD, _DELETE, _TEST, _GET_BY_NAME = 1, 2, 3, 7, 9, 10, 11, 14
+_PROTOCOL, _NAME, _TYPE, _REVISION, _FAMILY, _FLAGS, _DATA, _ELEMENTS, _LINE, _INDEX = 1, 2, 3, 4, 5, 6, 7, 8, 9, 11
+_IP, _CIDR, _PORT, _PROTO = 1, 3, 4, 7
+_HASHSIZE, _MAXELEM, _REFERENCES = 18, 19, 25
+_IPV4, _IPV6 = 1, 2
+_LIST_HEADER = 4
+
+_VERSION = attribute(_PROTOCOL, b"\x07")
+_GENERIC = struct.Struct("=BBH")  # struct nfgenmsg: family, version, resource
+_SOCKET_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+_SMALLEST = 6  # of a hash table, as a power of two: there are many sets and most of them are small
+_BATCH = 1000  # elements in a message, which holds 64 KiB
+
+_PRIVATE_ERRORS = {  # enum ipset_errno and those of hash types, which mean nothing to strerror
+    4098: "this kernel does not know the type of set",
+    4099: "there are too many sets",
+    4100: "the set is in use",
+    4103: "the element is, or is not, in the set already",
+    4352: "the set is full",
+    4353: "out of memory",
+}
+_IN_USE = 4100
+_NOT_IN_SET = 4103
+_HOST = {4: 32, 6: 128}
+_PROTOCOL_NUMBER = {protocol.name.lower(): int(protocol) for protocol in Protocol}
+_PROTOCOL_NAME = {number: name for name, number in _PROTOCOL_NUMBER.items()}
+
+
+@frozen(kw_only=True)
+class Header:
+    """A set without its elements; `type` is None if it is of a kind that we never make."""
+
+    name: str
+    type: SetType | None
+    references: int
+
+
+class Ipset:
+    """The sets of the calling thread's network namespace; use it in a ``with``."""
+
+    def __init__(self) -> None:
+        """Open a socket.
+
+        Raises:
+            OSError: This kernel has no netfilter netlink.
+        """
+        self._kernel = Connection()
+
+    def __enter__(self) -> Self:
+        self._kernel.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kernel.__exit__(kind, error, trace)
+
+    def version(self) -> int:
+        """The newest protocol that the kernel speaks.
+
+        Raises:
+            KernelError: It has no ipset.
+        """
+        (answer,) = self._kernel.ask(_message(_PROTOCOL_COMMAND, _VERSION))
+        return _body(answer)[_PROTOCOL][0]
+
+    def headers(self) -> tuple[Header, ...]:
+        """Every set, whosever it is."""
+        request = _VERSION + _number(_FLAGS, _LIST_HEADER)
+        return tuple(_header(_body(answer)) for answer in self._dump(request))
+
+    def content(self, name: str) -> bytes:
+        """The elements of a set as the kernel sends them: equal as long as nobody changes the set."""
+        answers = self._dump(_VERSION + text_attribute(_NAME, name))
+        return b"".join(_body(answer).get(_ELEMENTS, b"") for answer in answers)
+
+    def members(self, name: str) -> frozenset[str]:
+        """The elements of a set, as they are written."""
+        return frozenset(_element_text(dict(attributes(data))) for _, data in attributes(self.content(name)))
+
+    def index(self, name: str) -> int:
+        """The number by which rules know a set; it stays with the name until somebody swaps it."""
+        answers = self._ask(_message(_GET_BY_NAME, _VERSION + text_attribute(_NAME, name)), f"look up set {name}")
+        return int.from_bytes(_body(answers[0])[_INDEX], "big")
+
+    def create(self, name: str, kind: SetType, *, size: int = 0) -> None:
+        """Make an empty set; refused if there is one of that name.
+
+        Args:
+            name: Its name.
+            kind: Its type.
+            size: How many elements to expect; it grows when there are more.
+        """
+        options = _number(_HASHSIZE, 1 << max(_SMALLEST, size.bit_length())) + _number(_MAXELEM, MAXELEM)
+        body = (
+            _VERSION
+            + text_attribute(_NAME, name)
+            + text_attribute(_TYPE, kind.kind)
+            + attribute(_REVISION, b"\0")
+            + attribute(_FAMILY, bytes([_SOCKET_FAMILY[kind.family]]))
+            + attribute(_DATA | NESTED, options)
+        )
+        self._ask(
+            _message(_CREATE, body, family=_SOCKET_FAMILY[kind.family]), f"make set {name}", flags=ACK | EXCLUSIVE
+        )
+
+    def add(self, name: str, elements: Iterable[str]) -> None:
+        """Put elements in; refused at the first that is there already, with those before it in."""
+        self._change(_ADD, name, elements, f"add to set {name}")
+
+    def delete(self, name: str, elements: Iterable[str]) -> None:
+        """Take elements out; refused at the first that is not there, with those before it out."""
+        self._change(_DELETE, name, elements, f"take out of set {name}")
+
+    def test(self, name: str, element: str) -> bool:
+        """Whether an element is in a set; for networks, exactly this one."""
+        body = _VERSION + text_attribute(_NAME, name) + attribute(_DATA | NESTED, _element(element))
+        try:
+            self._kernel.ask(_message(_TEST, body), flags=ACK)
+        except KernelError as error:
+            if error.code == _NOT_IN_SET:
+                return False
+            raise _refused(f"look into set {name}", error) from error
+        return True
+
+    def destroy(self, name: str) -> bool:
+        """Take a set away; False if rules still use it. A set that is not there is no error."""
+        try:
+            self._kernel.ask(_message(_DESTROY, _VERSION + text_attribute(_NAME, name)), flags=ACK)
+        except KernelError as error:
+            if error.code == _IN_USE:
+                return False
+            if error.code != errno.ENOENT:
+                raise _refused(f"destroy set {name}", error) from error
+        return True
+
+    def _change(self, command: int, name: str, elements: Iterable[str], what: str) -> None:
+        head = _VERSION + text_attribute(_NAME, name) + _number(_LINE, 0)
+        for batch in _batches(sorted(elements)):
+            data = b"".join(attribute(_DATA | NESTED, _element(element)) for element in batch)
+            self._ask(_message(command, head + attribute(_ELEMENTS | NESTED, data)), what, flags=ACK | EXCLUSIVE)
+
+    def _dump(self, request: bytes) -> list[Message]:
+        try:
+            return self._kernel.ask(_message(_LIST, request), flags=DUMP)
+        except KernelError as error:
+            if error.code == errno.ENOENT:
+                return []
+            raise _refused("list sets", error) from error
+
+    def _ask(self, message: Message, what: str, *, flags: int = 0) -> list[Message]:
+        try:
+            return self._kernel.ask(message, flags=flags)
+        except KernelError as error:
+            raise _refused(what, error) from error
+
+
+def _refused(what: str, error: KernelError) -> ApplyError:
+    return ApplyError(f"ipset: the kernel refused to {what}: {_PRIVATE_ERRORS.get(error.code, str(error))}")
+
+
+def _number(kind: int, value: int) -> bytes:
+    return attribute(kind | NET_BYTE_ORDER, struct.pack("!I", value))
+
+
+def _message(command: int, body: bytes, *, family: int = socket.AF_INET) -> Message:
+    return Message(kind=_SUBSYSTEM | command, body=_GENERIC.pack(family, 0, 0) + body)
+
+
+def _body(message: Message) -> dict[int, bytes]:
+    return dict(attributes(message.body[_GENERIC.size :]))
+
+
+def _header(found: dict[int, bytes]) -> Header:
+    data = dict(attributes(found.get(_DATA, b"")))
+    family = found.get(_FAMILY, b"\0")[0]
+    return Header(
+        name=_text(found.get(_NAME, b"")),
+        type=SetType(kind=_text(found.get(_TYPE, b"")), family=6 if family == socket.AF_INET6 else 4),
+        references=int.from_bytes(data.get(_REFERENCES, b""), "big"),
+    )
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode(errors="backslashreplace")
+
+
+def _batches(elements: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (elements[start : start + _BATCH] for start in range(0, len(elements), _BATCH))
+
+
+def _element(text: str) -> bytes:
+    """The attributes of ``10.0.0.1``, ``10.0.0.0/8`` or ``10.0.0.1,tcp:80``."""
+    address, _, endpoint = text.partition(",")
+    address, _, length = address.partition("/")
+    parts = _address(address)
+    if length:
+        parts += attribute(_CIDR, bytes([int(length)]))
+    if endpoint:
+        protocol, _, port = endpoint.partition(":")
+        parts += attribute(_PORT | NET_BYTE_ORDER, struct.pack("!H", int(port)))
+        parts += attribute(_PROTO, bytes([_PROTOCOL_NUMBER[protocol]]))
+    return parts
+
+
+def _address(text: str) -> bytes:
+    if ":" in text:
+        packed = attribute(_IPV6 | NET_BYTE_ORDER, socket.inet_pton(socket.AF_INET6, text))
+    else:
+        packed = attribute(_IPV4 | NET_BYTE_ORDER, socket.inet_aton(text))
+    return attribute(_IP | NESTED, packed)
+
+
+def _element_text(found: dict[int, bytes]) -> str:
+    """What `_element` was made from. A network that is one address is written as a network all the same."""
+    text = _address_text(dict(attributes(found.get(_IP, b""))))
+    if _CIDR in found:
+        text += f"/{found[_CIDR][0]}"
+    if _PORT in found and _PROTO in found:
+        number = found[_PROTO][0]
+        text += f",{_PROTOCOL_NAME.get(number, str(number))}:{int.from_bytes(found[_PORT], 'big')}"
+    return text
+
+
+def _address_text(found: dict[int, bytes]) -> str:
+    if _IPV4 in found:
+        return socket.inet_ntoa(found[_IPV4])
+    text = socket.inet_ntop(socket.AF_INET6, found.get(_IPV6, bytes(16)))
+    return str(IPv6Address(text)) if "." in text else text  # ::1.2.3.4 is not how Python writes it

@@ -1,0 +1,143 @@
+"""Sets as the rules of one applier use them: a name of the ruleset is a set with a slot behind its name.
+
+Rules and sets cannot change in one step. So the members of a set that rules look into change only by themselves (a
+delta of membership). Where they are to change together with the rules, a fresh set is made in the next slot and
+filled while no rule knows it, the new rules take it up as they come into force, and the old one goes when no rule
+uses it any more. A set that has the right members already is left as it is.
+
+The two appliers have slots of their own, so that each finds, and removes, exactly what is its own.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+
+from mnp_core.errors import ApplyError
+from mnp_core.model import Delta
+from mnp_iptables.ipset import Header, Ipset
+from mnp_iptables.sets import Elements, SetType
+
+_SLOTS = 9
+_PATIENCE = 2.0  # seconds; nf_tables lets go of sets a little (an RCU grace period, some 10 ms) after its commit
+_PAUSE = 0.002
+
+
+class Slots:
+    """The sets of one applier, in the network namespace of the calling thread."""
+
+    def __init__(self, letter: str) -> None:
+        """Use names that end in a hyphen, this letter and a digit."""
+        self._letter = letter
+        self._ours = re.compile(rf"(mnp[be]?[46]-[a-z2-7]+)-{letter}[1-{_SLOTS}]")
+        self._seal = f"mnp-seal-{letter}-"
+
+    def names(self) -> list[str]:
+        """Every set of ours that is there, as the kernel knows it."""
+        with Ipset() as kernel:
+            return self._all(kernel)
+
+    def prepare(self, types: Mapping[str, SetType], members: Elements) -> dict[str, str]:
+        """Make sure that there is a set with exactly these members for each name, and touch none that is in use.
+
+        Returns:
+            For each name of the ruleset, the set that the rules are to use.
+
+        Raises:
+            ApplyError: The kernel refused; sets that were made are left for `keep`.
+        """
+        with Ipset() as kernel:
+            found = kernel.headers()
+            return {name: self._ready(kernel, found, name, kind, members[name]) for name, kind in types.items()}
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Take away every set of ours but these, if no rule uses it."""
+        kept = set(names)
+        with Ipset() as kernel:
+            gone = [name for name in self._all(kernel) if name not in kept]
+            until = time.monotonic() + _PATIENCE
+            while gone := [name for name in gone if not kernel.destroy(name)]:
+                if time.monotonic() > until:
+                    return  # somebody else uses it; the next ruleset tries again
+                time.sleep(_PAUSE)
+
+    def change(self, delta: Delta) -> None:
+        """Change members, all of them or none.
+
+        Raises:
+            ApplyError: A set is not there, or its members are not what the delta expects.
+        """
+        with Ipset() as kernel:
+            live = self._live(kernel.headers())
+            self._expect(kernel, live, delta)
+            for name, elements in delta.removed.items():
+                kernel.delete(live[name], elements)
+            for name, elements in delta.added.items():
+                kernel.add(live[name], elements)
+
+    def members(self) -> dict[str, frozenset[str]]:
+        """The members of each set in force, by its name in the ruleset."""
+        with Ipset() as kernel:
+            return {name: kernel.members(found) for name, found in self._live(kernel.headers()).items()}
+
+    def state(self) -> bytes:
+        """A digest that changes whenever the members of some set do, without looking at them one by one."""
+        with Ipset() as kernel:
+            parts = (name.encode() + b"\0" + kernel.content(name) for name in self._all(kernel))
+            return hashlib.sha256(b"\0".join(parts)).digest()
+
+    def seal(self, fingerprint: str) -> None:
+        """Leave a fingerprint (24 characters at most) in the kernel, and no other: a set of which the name is all."""
+        with Ipset() as kernel:
+            for name in self._seals(kernel):
+                kernel.destroy(name)
+            if fingerprint:
+                kernel.create(self._seal + fingerprint[: 31 - len(self._seal)], SetType(kind="hash:ip", family=4))
+
+    def is_sealed(self, fingerprint: str) -> bool:
+        """Whether exactly this fingerprint is there."""
+        with Ipset() as kernel:
+            return list(self._seals(kernel)) == [self._seal + fingerprint[: 31 - len(self._seal)]]
+
+    # --- one set --------------------------------------------------------------------------------------------------
+
+    def _ready(
+        self, kernel: Ipset, found: tuple[Header, ...], name: str, kind: SetType, members: frozenset[str]
+    ) -> str:
+        """The set in force if it is right, else a fresh one."""
+        taken = {header.name for header in found}
+        live = self._live(header for header in found if header.type == kind).get(name)
+        if live is not None and kernel.members(live) == members:
+            return live
+        free = (slot for digit in range(1, _SLOTS + 1) if (slot := f"{name}-{self._letter}{digit}") not in taken)
+        fresh = next(free, None)
+        if fresh is None:
+            raise ApplyError(f"ipset: every slot of set {name} is taken: remove the sets of that name by hand")
+        kernel.create(fresh, kind, size=len(members))
+        kernel.add(fresh, members)
+        return fresh
+
+    def _live(self, headers: Iterable[Header]) -> dict[str, str]:
+        """By name in the ruleset, the set that rules use; one that none uses if there is no other."""
+        live: dict[str, str] = {}
+        for header in sorted(headers, key=lambda header: (header.references > 0, header.name)):
+            if match := self._ours.fullmatch(header.name):
+                live[match[1]] = header.name
+        return live
+
+    def _expect(self, kernel: Ipset, live: Mapping[str, str], delta: Delta) -> None:
+        for name in {*delta.added, *delta.removed}:
+            if name not in live:
+                raise ApplyError(f"ipset: there is no set {name}")
+            for element in delta.removed.get(name, ()):
+                if not kernel.test(live[name], element):
+                    raise ApplyError(f"ipset: set {name} lacks {element}, which is to be removed")
+            for element in delta.added.get(name, ()):
+                if kernel.test(live[name], element):
+                    raise ApplyError(f"ipset: set {name} has {element} already, which is to be added")
+
+    def _all(self, kernel: Ipset) -> list[str]:
+        return [header.name for header in kernel.headers() if self._ours.fullmatch(header.name)]
+
+    def _seals(self, kernel: Ipset) -> Iterator[str]:
+        return (header.name for header in kernel.headers() if header.name.startswith(self._seal))
