@@ -21,7 +21,7 @@ from mnp_core.errors import ApplyError, UnsupportedError
 from mnp_core.model import Delta, Installed, RuleCounter, Ruleset
 from mnp_nftables import libnftables, table
 from mnp_nftables.names import ChainName, comment_text
-from mnp_nftables.renderer import DIGEST_STAMP, STATE_CHAIN, STATE_RULE, TABLE
+from mnp_nftables.renderer import BASE_CHAINS, DIGEST_STAMP, STATE_CHAIN, STATE_RULE, TABLE
 from mnp_nftables.table import Rule, Table
 
 RANK = 100
@@ -132,7 +132,7 @@ def _finish(ruleset: Ruleset, before: int) -> None:
     if found is None or found.generation != _next(before):
         raise _DisturbedError
     filled = {rule.chain for rule in found.rules}
-    chains = [chain for chain in found.chains if not chain.is_base and chain.name not in filled]
+    chains = [chain for chain in found.chains if chain.name not in filled and chain.name not in BASE_CHAINS]
     sets = [each for each in found.sets if each.name not in ruleset.sets]
     stamp = _stamp(found.fingerprint(without=[*chains, *sets]))
     _run(

@@ -41,11 +41,13 @@ STATE_CHAIN = "state"
 STATE_RULE = "ct state new"
 DIGEST_STAMP = "digest "
 
-_BASE_CHAINS = {
+BASE_CHAINS = {
     "ingress": ("prerouting", -150, Direction.INGRESS),
     "output": ("output", 0, Direction.EGRESS),
     "forward": ("forward", 0, Direction.EGRESS),
 }
+"""Always there, with or without rules: name to hook, priority and the direction that it judges."""
+
 _INTERFACE = {Direction.INGRESS: "iifname", Direction.EGRESS: "oifname"}
 _NO_DIGEST_YET = "?" * hashlib.sha256().digest_size * 2
 
@@ -106,14 +108,14 @@ def _declarations(sets: list[SetName]) -> Iterator[str]:
     yield f"table inet {TABLE} {{\n"
     for name in sets:
         yield from _block(f"set {name}", [f"type {name.type}"])
-    for chain, (hook, priority, _) in _BASE_CHAINS.items():
+    for chain, (hook, priority, _) in BASE_CHAINS.items():
         yield from _block(f"chain {chain}", [f"type filter hook {hook} priority {priority}; policy accept;"])
     yield "}\n"
 
 
 def _chains(policy: SandboxPolicy) -> Iterator[Chain]:
     yield Chain(name=STATE_CHAIN, lines=(f'{STATE_RULE} comment "{DIGEST_STAMP}{_NO_DIGEST_YET}"',))
-    for name, (_, _, direction) in _BASE_CHAINS.items():
+    for name, (_, _, direction) in BASE_CHAINS.items():
         yield Chain(name=name, lines=tuple(_dispatch(policy, direction)))
     for direction in Direction:
         for custom in custom_rules(policy.common, direction):

@@ -47,7 +47,6 @@ class Chain:
 
     name: str
     handle: int
-    is_base: bool
     content: bytes
 
 
@@ -142,7 +141,6 @@ def _chain(found: Mapping[int, bytes]) -> Chain:
     return Chain(
         name=_text(found.get(_CHAIN_NAME, b"")),
         handle=_number(found, _CHAIN_HANDLE),
-        is_base=_CHAIN_HOOK in found,
         content=_joined(*(found.get(attribute, b"") for attribute in kept)),
     )
 
