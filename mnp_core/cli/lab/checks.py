@@ -65,7 +65,9 @@ def _print_check(console: Console, check: Check, objects: Objects) -> None:
 
 
 def explanation_of(probe: Probe, objects: Objects) -> Explanation | None:
-    """What the policies say of a probe; None if the objects know nothing of such a way."""
+    """What the policies say of a probe; None if the objects know nothing of such pods, or of such a way."""
+    if not {probe.source, probe.destination} <= objects.pods.keys():  # one that could not be understood
+        return None
     flow = Flow(protocol=probe.protocol, port=probe.port)
     ways = explain(objects.host(probe.source), objects.host(probe.destination), flow)
     return next((way for way in ways if _is_about(way, probe)), None)
