@@ -18,7 +18,7 @@ A lab for the length of a block, or one that stays (`mnp_core.lab.lab`):
     lab = Lab.up("demo", documents, enforcement=enforcement, run_dir=None, progress=progress)
     Lab.options_of("demo") -> Mapping[str, str]           # what `up(..., options=...)` was told to remember
     lab = Lab.open("demo", enforcement=enforcement)       # InputError if there is none
-    Lab.names(run_dir=None) -> tuple[str, ...]            # labs that are up, and leftovers
+    Lab.names(run_dir=None) -> tuple[str, ...]            # labs that are up
     Lab.down_named("demo") / Lab.down_all() -> tuple[str, ...]   # also leftovers of a lab that never came up
 
     lab.apply(documents) -> Applied                       # like kubectl apply: upsert
@@ -27,6 +27,7 @@ A lab for the length of a block, or one that stays (`mnp_core.lab.lab`):
     lab.watch(paths, stop: threading.Event) -> Iterator[Applied | MnpError]   # replaces on each change of the files
     lab.exec(ObjectName, argv) -> int                     # exit status; terminal and standard streams inherited
     lab.plan, lab.objects (Mapping[ObjectRef, Document]), lab.last_sync (Sync | None)
+    lab.sandbox(ObjectName) -> Sandbox                    # to do something else inside a pod: run_inside
     lab.close() / lab.down()                              # let go of it / take it down
 
 Probes (`mnp_core.lab.probe`, `mnp_core.lab.prober`):
@@ -34,6 +35,7 @@ Probes (`mnp_core.lab.probe`, `mnp_core.lab.prober`):
     parse_probe("tcp:80") -> ProbeSpec                    # also udp:53, sctp:99, icmp
     lab.plan_probes(specs=(), sources=None, destinations=None, network=None) -> tuple[Probe, ...]
     lab.probe(probes, timeout=1.0, progress=None) -> tuple[ProbeResult, ...]
+    with lab.prober() as prober: prober.run(probes, timeout, progress)   # to ask often: listeners stay open
     result.as_json() -> dict                              # one element of "probes"
 
 Expectations (`mnp_core.lab.expectations`):

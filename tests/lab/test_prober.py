@@ -15,7 +15,7 @@ from mnp_core.lab.transport.flight import Loop
 from mnp_core.lab.transport.station import Station
 from mnp_core.model import ObjectName
 from mnp_core.sandbox.netns import run_inside
-from tests.lab.manifests import nad, pod
+from tests.lab.manifests import nad, pod, subnet
 
 pytestmark = pytest.mark.root
 
@@ -232,3 +232,10 @@ def test_hundreds_of_probes_at_once_and_their_progress():
     assert Counter(r.verdict for r in results) == {DENIED: 72, ALLOWED: 360}
     assert all((r.verdict is DENIED) == (str(r.probe.spec) == "tcp:81") for r in results)
     assert told[-1] == ("probing", 432, 432)
+
+
+def test_more_pairs_than_the_neighbour_table_holds_are_not_taken_for_denied():
+    """1,260 pairs; the kernel's table, which all namespaces share, takes 1,024 and drops the rest without a word."""
+    with Lab.run([subnet("10.0.0.0/24"), *(pod(f"p{number}") for number in range(36))]) as lab:
+        results = lab.probe(lab.plan_probes([parse_probe("tcp:80"), parse_probe("udp:53")]))
+    assert Counter(r.verdict for r in results) == {ALLOWED: 2 * 36 * 35}
