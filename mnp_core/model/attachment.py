@@ -33,6 +33,9 @@ class Attachment:
         mac: Lower case, colon separated; may be empty.
         traits: See Trait.
         device: PCI address of the device behind it; may be empty.
+        rdma: Name of the RDMA device that the pod was given with it, whose packets pass the kernel by; may be empty.
+        host_port: Interface on the node's side of it, if that is known (a switchdev representor), with the trait
+            HOST_PORT; may be empty.
     """
 
     pod: ObjectName
@@ -43,3 +46,5 @@ class Attachment:
     mac: str = ""
     traits: frozenset[Trait] = frozenset()
     device: str = ""
+    rdma: str = ""
+    host_port: str = ""

@@ -17,6 +17,9 @@ class Link:
         addresses: All addresses of the interface, link-local ones included.
         up: Administratively up.
         master: Index of the VRF, bond or bridge that it belongs to, or None.
+        mode: For kinds that have one which policy must know (IFLA_IPVLAN_MODE): ``l2``, ``l3`` or ``l3s``.
+        device: The device of hardware that it belongs to (IFLA_PARENT_DEV_NAME, since Linux 5.14), such as the PCI
+            address ``0000:18:02.5``.
     """
 
     name: str
@@ -26,3 +29,5 @@ class Link:
     addresses: tuple[Address, ...] = ()
     up: bool = True
     master: int | None = None
+    mode: str = ""
+    device: str = ""

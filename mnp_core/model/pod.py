@@ -22,7 +22,8 @@ class NetworkStatus:
     addresses: tuple[Address, ...] = ()
     mac: str = ""
     device_type: str = ""  # device-info.type, e.g. "pci"
-    device_pci: str = ""  # device-info.pci.pci-address
+    device_pci: str = ""  # device-info.pci.pci-address, or that of the device behind a vdpa
+    device_rdma: str = ""  # device-info.pci.rdma-device
 
 
 @frozen(kw_only=True)

@@ -77,6 +77,7 @@ def _attachment(pod: Pod, status: NetworkStatus, kind: str) -> Attachment:
         kind=kind,
         mac=status.mac,
         device=status.device_pci,
+        rdma=status.device_rdma,
     )
 
 

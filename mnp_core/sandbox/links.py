@@ -17,6 +17,7 @@ from mnp_core.model import Address, Link, parse_address
 
 _Message = Mapping[str, Any]  # what pyroute2 returns: fields by name, attributes by `get`
 _IFF_UP = 1  # <linux/if.h>
+_IPVLAN_MODES = {0: "l2", 1: "l3", 2: "l3s"}  # <linux/if_link.h>, enum ipvlan_mode
 _ATTEMPTS = 5
 
 
@@ -67,7 +68,14 @@ def _link(message: _Message, addresses: tuple[Address, ...]) -> Link:
         addresses=addresses,
         up=bool(message["flags"] & _IFF_UP),
         master=message.get("IFLA_MASTER"),
+        mode=_mode(information.get("IFLA_INFO_DATA") or {}),
+        device=_text(message.get("IFLA_PARENT_DEV_NAME")),
     )
+
+
+def _mode(data: _Message | str | bytes) -> str:
+    """pyroute2 leaves the data of kinds that it does not know as they came."""
+    return "" if isinstance(data, str | bytes) else _IPVLAN_MODES.get(data.get("IFLA_IPVLAN_MODE", -1), "")
 
 
 def _text(value: str | bytes | None) -> str:

@@ -43,7 +43,7 @@ def test_page_says_what_the_spec_says():
 
 def test_plugin_of_the_page_can_be_installed_and_works(tmp_path, monkeypatch):
     files = re.findall(r"^`(\S+)`:\n+```\w*\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    assert [path for path, _ in files] == ["pyproject.toml", "mnp_tap/__init__.py"]
+    assert [path for path, _ in files] == ["pyproject.toml", "mnp_cable/__init__.py"]
     for path, text in files:
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(text)
@@ -51,13 +51,13 @@ def test_plugin_of_the_page_can_be_installed_and_works(tmp_path, monkeypatch):
     with ZipFile(Path("dist", build_wheel("dist"))) as wheel:
         wheel.extractall("site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry = load_plugins(["mnp-nftables", "mnp-macvlan"])
-    [status] = [status for status in registry.statuses if status.name == "tap"]
+    registry = load_plugins()
+    [status] = [status for status in registry.statuses if status.name == "cable"]
     assert (status.state, status.detail) == (State.LOADED, "")
-    assert status.provides == ("discoverer tap (tap)",)
-    claim = Attachment(pod=ObjectName("a", "pod"), network=ObjectName("a", "net"), interface="net1", kind="tap")
-    discoverer = registry.discoverer("tap")
-    assert "net1" in discoverer.discover(claim, ()).unenforceable
-    found = discoverer.discover(claim, (Link(name="net1", index=2, kind="tun"),))
+    assert status.provides == ("discoverer cable (cable)",)
+    claim = Attachment(pod=ObjectName("a", "pod"), network=ObjectName("a", "net"), interface="net1", kind="cable")
+    discoverer = registry.discoverer("cable")
+    assert "none by that name" in discoverer.discover(claim, ()).unenforceable
+    found = discoverer.discover(claim, (Link(name="net1", index=2, kind="veth"),))
     assert (found.unenforceable, found.attachment.traits) == ("", {Trait.KERNEL_DEVICE})
-    monkeypatch.delitem(sys.modules, "mnp_tap")
+    monkeypatch.delitem(sys.modules, "mnp_cable")

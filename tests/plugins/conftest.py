@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -57,7 +58,8 @@ def mnp_observe_outcome(outcome):
     OUTCOMES.append(outcome)
 """
 
-ENVIRONMENT = ("mnp-nftables", "mnp-macvlan")  # installed where the tests run; not their subject
+ENVIRONMENT = sorted({entry.dist.name for entry in entry_points(group="mnp") if entry.dist} - {"mnp-core"})
+"""Installed where the tests run; not their subject."""
 
 
 def write_distribution(

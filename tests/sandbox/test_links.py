@@ -98,6 +98,21 @@ def test_missing_attributes_leave_their_fields_empty():
     assert _joined([message()], []) == ()
 
 
+@pytest.mark.parametrize(("number", "mode"), [(0, "l2"), (1, "l3"), (2, "l3s"), (9, "")])
+def test_mode_of_an_ipvlan_interface_is_read(number, mode):
+    information = {"IFLA_INFO_KIND": "ipvlan", "IFLA_INFO_DATA": {"IFLA_IPVLAN_MODE": number}}
+    assert _joined([message(IFLA_IFNAME="net1", IFLA_LINKINFO=information)], [])[0].mode == mode
+
+
+def test_data_of_a_kind_that_nobody_knows_has_no_mode():
+    information = {"IFLA_INFO_KIND": "odd", "IFLA_INFO_DATA": "00:01:02"}
+    assert _joined([message(IFLA_IFNAME="net1", IFLA_LINKINFO=information)], [])[0].mode == ""
+
+
+def test_device_of_hardware_is_read():
+    assert _joined([message(IFLA_IFNAME="net1", IFLA_PARENT_DEV_NAME="0000:18:02.5")], [])[0].device == "0000:18:02.5"
+
+
 def test_interrupted_dump_is_recognised():
     whole, torn = message(), message()
     torn["header"]["flags"] = 0x12  # NLM_F_MULTI | NLM_F_DUMP_INTR

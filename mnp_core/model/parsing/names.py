@@ -13,6 +13,7 @@ _CNI_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}(:[0-9a-f]{2}){0,14}")
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
+_DEVICE = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 _RESERVED_INTERFACES = frozenset({"lo", "all", "default"})  # the last two name settings of all interfaces, in /proc/sys
 
@@ -54,6 +55,11 @@ def is_mac(text: object) -> bool:
 def is_pci_address(text: object) -> bool:
     """Whether it is the address of a PCI function, such as ``0000:18:02.5``."""
     return _fits(_PCI, text, 16)
+
+
+def is_device_name(text: object) -> bool:
+    """Whether a device can be called so, lower case, such as ``mlx5_2`` (IB_DEVICE_NAME_MAX)."""
+    return _fits(_DEVICE, text, 63)
 
 
 def _fits(pattern: re.Pattern[str], text: object, longest: int) -> bool:

@@ -12,7 +12,7 @@ from mnp_core.model.address import Address, parse_address
 from mnp_core.model.names import ObjectName
 from mnp_core.model.parsing.field import Field
 from mnp_core.model.parsing.jsontext import decode_json
-from mnp_core.model.parsing.names import is_interface_name, is_mac, is_pci_address
+from mnp_core.model.parsing.names import is_device_name, is_interface_name, is_mac, is_pci_address
 from mnp_core.model.parsing.scope import parse_network_name
 from mnp_core.model.pod import NetworkStatus
 from mnp_core.model.report import Reason
@@ -92,13 +92,15 @@ def _status(entry: Field, namespace: str, defaults: frozenset[str]) -> NetworkSt
         _wrong(name, f"{name} names no network: the attachment is left out")
         return None
     device = entry.child("device-info")
+    behind = device.child("vdpa" if device.child("type").value == "vdpa" else "pci")
     return NetworkStatus(
         network=network,
         interface=_interface(entry.child("interface"), network, defaults),
         addresses=tuple(dict.fromkeys(_addresses(entry.child("ips")))),
         mac=_word(entry.child("mac"), is_mac, "a MAC address"),
         device_type=_word(device.child("type"), _DEVICE_TYPES.__contains__, "a known type of device"),
-        device_pci=_word(device.child("pci").child("pci-address"), is_pci_address, "a PCI address"),
+        device_pci=_word(behind.child("pci-address"), is_pci_address, "a PCI address"),
+        device_rdma=_word(behind.child("rdma-device"), is_device_name, "the name of a device"),
     )
 
 

@@ -7,8 +7,8 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mnp_core.discovery import compare
 from mnp_core.model import Attachment, Link, ObjectName, Trait
-from mnp_macvlan import MacvlanDiscoverer
 
 ONE, TWO, SIX = ip_address("10.0.0.1"), ip_address("10.0.0.2"), ip_address("fd00::1")
 LINK_LOCAL = (ip_address("169.254.3.4"), ip_address("fe80::1"))
@@ -25,8 +25,8 @@ LINK = Link(name="net1", index=2, kind="macvlan", mac=MAC, addresses=(ONE, SIX))
 LOOPBACK = Link(name="lo", index=1, addresses=(ip_address("127.0.0.1"),))
 
 
-def discover(claim=CLAIM, *links):
-    return MacvlanDiscoverer().discover(claim, (LOOPBACK, *links))
+def discover(claim=CLAIM, *links, **options):
+    return compare(claim, (LOOPBACK, *links), **{"kinds": {"macvlan"}} | options)
 
 
 def test_interface_as_claimed_is_a_kernel_device_without_differences():
@@ -50,7 +50,7 @@ def test_renamed_interface_is_unenforceable_and_named():
     assert Trait.KERNEL_DEVICE not in found.attachment.traits
 
 
-@pytest.mark.parametrize(("kind", "said"), [("veth", "'veth'"), ("macvtap", "'macvtap'"), ("", "hardware")])
+@pytest.mark.parametrize(("kind", "said"), [("veth", "'veth'"), ("ipvlan", "'ipvlan'"), ("", "hardware")])
 def test_other_kind_is_a_difference_and_still_a_kernel_device(kind, said):
     found = discover(CLAIM, evolve(LINK, kind=kind))
     assert found.unenforceable == ""
@@ -58,6 +58,61 @@ def test_other_kind_is_a_difference_and_still_a_kernel_device(kind, said):
     (mismatch,) = found.mismatches
     assert said in mismatch
     assert "macvlan" in mismatch
+
+
+def test_any_kind_is_as_claimed_where_none_is_expected():
+    assert discover(CLAIM, evolve(LINK, kind="surprise"), kinds=None).mismatches == ()
+
+
+@pytest.mark.parametrize("kind", ["macvtap", "ipvtap"])
+def test_interface_whose_packets_go_to_a_character_device_is_unenforceable(kind):
+    """S64."""
+    found = discover(CLAIM, evolve(LINK, kind=kind), kinds=None)
+    assert f"it is a {kind}" in found.unenforceable
+    assert found.attachment is CLAIM
+
+
+@pytest.mark.parametrize("kind", ["bond", "bridge", "team", "openvswitch", "", "anything"])
+def test_port_of_another_interface_is_unenforceable(kind):
+    """S64: its receive handler hands packets on as the master's, so rules that name the port never meet them."""
+    found = discover(CLAIM, evolve(LINK, master=7), Link(name="all0", index=7, kind=kind))
+    assert "it is a port of 'all0'" in found.unenforceable
+    assert Trait.KERNEL_DEVICE not in found.attachment.traits
+    assert "port of an interface that has just gone" in discover(CLAIM, evolve(LINK, master=7)).unenforceable
+
+
+def test_member_of_a_vrf_is_policed_by_its_own_name():
+    """S47."""
+    found = discover(CLAIM, evolve(LINK, master=7), Link(name="red", index=7, kind="vrf"))
+    assert (found.unenforceable, found.mismatches) == ("", ())
+
+
+def test_renamed_interface_is_known_by_its_device_too():
+    """S64."""
+    claim = evolve(CLAIM, mac="", device="0000:18:02.5")
+    found = discover(claim, evolve(LINK, name="mine", device="0000:18:02.5"))
+    assert "'mine' has its device" in found.unenforceable
+    assert (
+        "none by that name in the pod's network namespace, which has"
+        in discover(evolve(claim, device=""), evolve(LINK, name="mine")).unenforceable
+    )
+
+
+def test_device_of_the_kernel_counts_and_the_claimed_one_where_it_says_nothing():
+    claim = evolve(CLAIM, device="0000:18:02.5")
+    assert discover(claim, LINK).attachment.device == "0000:18:02.5"
+    assert discover(claim, evolve(LINK, device="0000:18:02.6")).attachment.device == "0000:18:02.6"
+
+
+def test_interfaces_that_share_a_mac_are_told_apart_by_their_addresses():
+    """Of two on one parent, the one that is there is not taken for the one that is not."""
+    other = evolve(LINK, name="net2", addresses=(TWO,))
+    assert "which has 'lo', 'net2'" in discover(CLAIM, other, own_mac=False).unenforceable
+    renamed = discover(CLAIM, other, evolve(LINK, name="mine"), own_mac=False)
+    assert "'mine' has its MAC and IP addresses" in renamed.unenforceable
+    without = evolve(CLAIM, addresses=())
+    assert "which has" in discover(without, evolve(LINK, name="mine"), own_mac=False).unenforceable
+    assert discover(CLAIM, LINK, own_mac=False).attachment.traits == {Trait.KERNEL_DEVICE, Trait.NO_OWN_MAC}
 
 
 def test_claimed_address_that_is_not_there_is_a_difference_and_not_an_address():
@@ -113,7 +168,16 @@ def test_all_differences_are_said_at_once():
 
 addresses = st.lists(st.ip_addresses(), max_size=20).map(tuple)
 names = st.text(max_size=40)
-links = st.builds(Link, name=names, index=st.integers(), kind=names, mac=names, addresses=addresses)
+links = st.builds(
+    Link,
+    name=names,
+    index=st.integers(0, 5),
+    kind=names,
+    mac=names,
+    addresses=addresses,
+    master=st.none() | st.integers(0, 5),
+    device=names,
+)
 
 
 @given(
@@ -128,11 +192,15 @@ links = st.builds(Link, name=names, index=st.integers(), kind=names, mac=names, 
     ),
     found=st.lists(links, max_size=20),
     same_name=st.booleans(),
+    own_mac=st.booleans(),
 )
-def test_hostile_claims_and_links_give_short_printable_sentences(claim, found, same_name):
+def test_hostile_claims_and_links_give_short_printable_sentences(claim, found, same_name, own_mac):
     if same_name and found:
         claim = evolve(claim, interface=found[0].name)
-    discovery = MacvlanDiscoverer().discover(claim, found)
+    discovery = compare(claim, found, kinds={"macvlan"}, own_mac=own_mac)
     texts = (discovery.unenforceable, *discovery.mismatches)
     assert all(text.isprintable() and len(text) < 700 for text in texts)
-    assert bool(discovery.unenforceable) == all(link.name != claim.interface for link in found)
+    policed = Trait.KERNEL_DEVICE in discovery.attachment.traits
+    assert policed is not bool(discovery.unenforceable)
+    if policed:
+        assert claim.interface in {link.name for link in found}

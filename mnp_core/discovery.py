@@ -1,0 +1,135 @@
+"""Compares an attachment, as network-status claims it, with the interfaces in the pod's network namespace.
+
+This is what discoverers of every kind have in common; plugins may use it, and add what only their kind knows. An
+interface of the kernel is policed by its name, whatever else it may turn out to be: packets enter and leave the pod's
+kernel by it. What does not do so although it is an interface is named here too, because any kind may meet it.
+
+Claims are what a user can write and links are what a process in the pod can make, so both are taken as hostile: texts
+about them are short whatever they hold.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+
+from attrs import evolve
+
+from mnp_core.api import Discovery
+from mnp_core.model import Address, Attachment, Link, Trait
+
+_CHARACTER_DEVICES = frozenset({"macvtap", "ipvtap"})
+"""Kinds that hand every packet to the process that has opened their character device (drivers/net/tap.c)."""
+
+_VRF = "vrf"
+"""The only kind of master whose members keep receiving under their own name (S47)."""
+
+_SHOWN = 4  # of a list in a text
+_LENGTH = 32  # of a name in a text: more than IFNAMSIZ, and than a MAC address
+
+
+def find_link(claim: Attachment, links: Iterable[Link]) -> Link | None:
+    """The interface by the claimed name, or None."""
+    return next((link for link in links if link.name == claim.interface), None)
+
+
+def compare(
+    claim: Attachment, links: Sequence[Link], *, kinds: Collection[str] | None = None, own_mac: bool = True
+) -> Discovery:
+    """Find the interface by the claimed name and say in what it differs.
+
+    Args:
+        claim: What network-status says.
+        links: Every interface in the pod's network namespace.
+        kinds: Kinds of link (IFLA_INFO_KIND, empty for hardware) that the CNI plugin may make; None for any.
+        own_mac: Whether interfaces of this kind have a MAC address of their own.
+
+    Returns:
+        With `Trait.KERNEL_DEVICE` and the kernel's addresses and MAC if rules in the pod police it; otherwise with
+        the claim as it came, and why not.
+    """
+    link = find_link(claim, links)
+    if link is None:
+        return Discovery(attachment=claim, unenforceable=_absence(claim, links, own_mac=own_mac))
+    if bypass := _bypass(link, links):
+        return Discovery(attachment=claim, unenforceable=bypass)
+    attachment = evolve(
+        claim,
+        addresses=tuple(address for address in link.addresses if not address.is_link_local),
+        mac=link.mac,
+        device=link.device or claim.device,
+        traits=claim.traits | {Trait.KERNEL_DEVICE, *(() if own_mac else (Trait.NO_OWN_MAC,))},
+    )
+    return Discovery(attachment=attachment, mismatches=tuple(_differences(claim, link, kinds)))
+
+
+def quoted(text: str) -> str:
+    """A name that may hold anything, short and printable."""
+    return ascii(text[:_LENGTH])
+
+
+def _absence(claim: Attachment, links: Sequence[Link], *, own_mac: bool) -> str:
+    for link in links:
+        if mark := _mark_of(claim, link, own_mac=own_mac):
+            return (
+                f"there is none by that name in the pod's network namespace, but {quoted(link.name)} has {mark}:"
+                " it was renamed and nothing polices it; rename it back, or delete the pod and deny it CAP_NET_ADMIN"
+            )
+    present = _listed(quoted(link.name) for link in links) or "nothing"
+    return (
+        f"there is none by that name in the pod's network namespace, which has {present};"
+        " its rules are in place and hold as soon as it appears"
+    )
+
+
+def _mark_of(claim: Attachment, link: Link, *, own_mac: bool) -> str:
+    """By what an interface of another name is known to be the claimed one; empty if it is not."""
+    if claim.device and link.device == claim.device:
+        return "its device"
+    if not claim.mac or link.mac != claim.mac.lower():
+        return ""
+    if own_mac:
+        return "its MAC address"
+    return "its MAC and IP addresses" if claim.addresses and {*claim.addresses} <= {*link.addresses} else ""
+
+
+def _bypass(link: Link, links: Iterable[Link]) -> str:
+    """Why the packets of an interface do not meet rules that name it; empty if they do."""
+    if link.kind in _CHARACTER_DEVICES:
+        return (
+            f"it is a {link.kind}: the process that has opened its character device exchanges packets with the network"
+            " past the pod's kernel; police what runs behind it"
+        )
+    master = next((other for other in links if other.index == link.master), None)
+    if link.master is None or (master is not None and master.kind == _VRF):
+        return ""
+    name = f"{quoted(master.name)} of kind {quoted(master.kind)}" if master else "an interface that has just gone"
+    return (
+        f"it is a port of {name}, and its packets are received and sent as that interface's;"
+        " police the network of that interface, or take it out of there"
+    )
+
+
+def _differences(claim: Attachment, link: Link, kinds: Collection[str] | None) -> Iterator[str]:
+    if kinds is not None and link.kind not in kinds:
+        found = f"a link of kind {quoted(link.kind)}" if link.kind else "a device of hardware"
+        yield f"its network is of CNI type {quoted(claim.kind)}, but the kernel has {found}; it is policed all the same"
+    if claim.mac and link.mac != claim.mac.lower():
+        yield f"network-status gives it the MAC address {quoted(claim.mac)}, the kernel has {quoted(link.mac)}"
+    if missing := set(claim.addresses) - set(link.addresses):
+        yield (
+            f"network-status gives it {_addresses(missing)}, the kernel has {_addresses(link.addresses) or 'none'};"
+            " a policy that selects this pod as a peer means what network-status says"
+        )
+    if further := {address for address in link.addresses if not address.is_link_local} - set(claim.addresses):
+        yield (
+            f"the kernel has {_addresses(further)} on it, which network-status does not list:"
+            " a policy that selects this pod as a peer does not mean that address"
+        )
+
+
+def _addresses(addresses: Iterable[Address]) -> str:
+    return _listed(str(address) for address in sorted(addresses, key=lambda address: (address.version, int(address))))
+
+
+def _listed(texts: Iterable[str]) -> str:
+    found = list(texts)
+    shown = ", ".join(found[:_SHOWN])
+    return f"{shown} and {len(found) - _SHOWN} more" if len(found) > _SHOWN else shown
