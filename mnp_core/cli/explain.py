@@ -7,26 +7,27 @@ import click
 
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
-from mnp_core.cli.terminal import print_json, remark_reports, report_json
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
+from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
 from mnp_core.lab.probe import DEFAULT_SPEC, ProbeSpec, parse_probe
 from mnp_core.model import Address, parse_address
 from mnp_core.policy.explain import Explanation, Flow, Host, describe, explain
 from mnp_core.settings import Settings
 
 
-@click.command("explain")
+@click.command("explain", short_help="Say why a pod reaches another, or does not.")
 @paths_argument()
-@click.option("--from", "source", required=True, help="NAMESPACE/POD, or an address.")
-@click.option("--to", "destination", required=True, help="NAMESPACE/POD, or an address.")
+@click.option("--from", "source", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
+@click.option("--to", "destination", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
 @click.option(
     "--port",
     "ports",
+    metavar="PORT",
     multiple=True,
     help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: what the destination declares, else tcp:80]",
 )
 @output_option
-@settings_options
+@settings_file_option
 @click.pass_context
 def explain_command(
     context: click.Context,
@@ -54,6 +55,8 @@ def explain_command(
         print_json({"explanations": [e.as_json() for e in found], "reports": [*map(report_json, objects.reports())]})
     else:
         remark_reports(objects.reports())
+        if settings.common.custom:
+            remark("Warning: custom rules are not looked at: with them, more may pass, or less, than this says.")
         click.echo(_words(found, source, destination))
 
 

@@ -3,6 +3,7 @@
 Words and names as long as they fit; else one letter a cell under numbers, so that twenty pods fit into 80 columns.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -29,7 +30,8 @@ _LETTERS = {
 }
 _NOT_PROBED = "-"
 _LONGEST_WORD = max(len(verdict.value) for verdict in ProbeVerdict)
-_GAP = 2  # columns between two cells
+_GAP = 2  # columns between two words
+_LETTER_GAP = 1  # between two letters
 _CORNER = "from \\ to"
 
 
@@ -76,12 +78,17 @@ def _matrix(results: Sequence[ProbeResult], width: int) -> Iterator[RenderableTy
         for result in results
         for source, destination in [_ends(result.probe)]
     }
-    sources, destinations = (sorted({pair[side] for pair in verdicts}) for side in (0, 1))
+    sources, destinations = (sorted({pair[side] for pair in verdicts}, key=_natural) for side in (0, 1))
     names = max(map(len, [_CORNER, *sources]))
     if names + sum(_GAP + max(len(name), _LONGEST_WORD) for name in destinations) <= width:
         yield _words(sources, destinations, verdicts)
     else:
         yield from _letters(sources, destinations, verdicts, width - names)
+
+
+def _natural(label: str) -> list[tuple[str, int]]:
+    """An order in which pod-2 comes before pod-10."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", label)]
 
 
 def _ends(probe: Probe) -> tuple[_End, _End]:
@@ -110,11 +117,11 @@ def _letters(
 ) -> Iterator[RenderableType]:
     everybody = [*sources, *(name for name in destinations if name not in sources)]
     numbers = {name: str(number) for number, name in enumerate(everybody, start=1)}
-    column = _GAP + len(str(len(everybody)))
-    room = max(width // column - 1, 5)
+    column = _LETTER_GAP + len(str(len(everybody)))
+    room = max((width - _GAP) // column - 1, 5)
     for start in range(0, len(destinations), room):
         chunk = destinations[start : start + room]
-        table = _table()
+        table = _table(_LETTER_GAP)
         for heading in ("", *(numbers[name] for name in chunk)):
             table.add_column(heading, no_wrap=True, justify="right")
         for name in everybody:  # those that are no sources are listed for their numbers
@@ -126,8 +133,8 @@ def _letters(
     yield Text(_legend(set(verdicts.values())), style="dim")
 
 
-def _table() -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+def _table(gap: int = _GAP) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
     table.add_column(_CORNER, no_wrap=True)
     return table
 

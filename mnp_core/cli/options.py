@@ -28,7 +28,9 @@ class Output(StrEnum):
 def paths_argument(*, required: bool = True) -> Decorator[Any]:
     """Manifests: files and folders, ``-`` for standard input."""
     path = click.Path(path_type=Path, allow_dash=True)
-    return click.argument("paths", nargs=-1, required=required, type=path, metavar="PATH...")
+    return click.argument(
+        "paths", nargs=-1, required=required, type=path, metavar="PATH..." if required else "[PATH...]"
+    )
 
 
 def _as_output(_context: click.Context, _parameter: click.Parameter, value: str) -> Output:
@@ -85,8 +87,10 @@ def choice_options(command: F) -> F:
         return command(*args, choice=Choice(settings_file, backend), **others)
 
     path = click.Path(path_type=Path, dir_okay=False)
-    wrapped = click.option("--backend", help=_BACKEND_HELP)(with_choice)
-    return cast("F", click.option("--settings", "settings_file", type=path, help=_SETTINGS_HELP)(wrapped))
+    wrapped = click.option("--backend", metavar="NAME", help=_BACKEND_HELP)(with_choice)
+    return cast(
+        "F", click.option("--settings", "settings_file", type=path, metavar="FILE", help=_SETTINGS_HELP)(wrapped)
+    )
 
 
 def settings_options(command: F) -> F:
@@ -97,6 +101,21 @@ def settings_options(command: F) -> F:
         return command(*args, settings=choice.settings(), **others)
 
     return cast("F", choice_options(with_settings))
+
+
+def settings_file_option(command: F) -> F:
+    """``--settings`` alone, as the parameter ``settings``: for commands that no backend has a part in."""
+
+    @wraps(command)
+    def with_settings(*args: Any, settings_file: Path | None, **others: Any) -> Any:
+        return command(*args, settings=Choice(settings_file).settings(), **others)
+
+    return cast("F", _file_option(with_settings))
+
+
+def _file_option(command: F) -> F:
+    path = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--settings", "settings_file", type=path, metavar="FILE", help=_SETTINGS_HELP)(command)
 
 
 _BACKEND_HELP = "An applier or a dialect, as `mnp plugins` lists them. [default: the best that this kernel supports]"

@@ -28,7 +28,7 @@ class _Rendered:
         return {"pod": str(self.pod), "dialect": ruleset.dialect, "digest": ruleset.digest, "text": ruleset.text}
 
 
-@click.command("render")
+@click.command("render", short_help="Print what would be applied in each pod.")
 @paths_argument()
 @click.option("--pod", "pods", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all that have rules]")
 @output_option

@@ -8,16 +8,16 @@ from rich.text import Text
 
 from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.objects import Objects, read_flawed_objects
-from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
 from mnp_core.cli.terminal import print_json, report_json, results
 from mnp_core.model import Report
 from mnp_core.settings import Settings
 
 
-@click.command("validate")
+@click.command("validate", short_help="Say what is wrong with manifests.")
 @paths_argument()
 @output_option
-@settings_options
+@settings_file_option
 @click.pass_context
 def validate_command(context: click.Context, paths: tuple[Path, ...], output: Output, settings: Settings) -> int:
     """Say what is wrong with manifests, each for itself and all together.

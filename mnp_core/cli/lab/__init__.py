@@ -28,7 +28,7 @@ class _InOrder(click.Group):
         return list(self.commands)
 
 
-@click.group("lab", cls=_InOrder)
+@click.group("lab", cls=_InOrder, short_help="Try policies with real packets, without a cluster.")
 def lab_group() -> None:
     """Build pods from manifests on this machine and see whom they reach; as root.
 

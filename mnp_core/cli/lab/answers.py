@@ -19,9 +19,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 timeout_option = click.option(
     "--timeout",
     type=click.FloatRange(min=0.05, max=60),
+    metavar="SECONDS",
     default=DEFAULT_TIMEOUT,
     show_default=True,
-    help="Seconds after which silence is taken for a denial.",
+    help="After so long, silence is taken for a denial.",
 )
 
 
@@ -31,6 +32,7 @@ def probe_options(command: F) -> F:
     return click.option(
         "--probe",
         "probes",
+        metavar="PROBE",
         multiple=True,
         help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. "
         "[default: every container port that a destination declares, else tcp:80]",

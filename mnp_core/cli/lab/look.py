@@ -12,7 +12,7 @@ from mnp_core.lab.lab import Lab
 from mnp_core.lab.topology import LabPlan, PodLink
 
 
-@click.command("get")
+@click.command("get", short_help="Show labs, their pods and addresses.")
 @click.option("--name", envvar="MNP_LAB", help="Which lab; also MNP_LAB. [default: all]")
 @output_option
 def get_command(name: str | None, output: Output) -> None:
@@ -30,7 +30,7 @@ def get_command(name: str | None, output: Output) -> None:
         remark("No lab is up: `mnp lab up PATH...` builds one.")
 
 
-@click.command("exec", context_settings={"allow_interspersed_args": False})
+@click.command("exec", short_help="Run a program in a pod.", context_settings={"allow_interspersed_args": False})
 @name_option
 @click.argument("pod")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)

@@ -21,7 +21,7 @@ DEFAULT_NAME = "default"
 _WORKERS = 16  # most of a commit is waiting for the kernel, so more of them than cores
 
 name_option = click.option(
-    "--name", default=DEFAULT_NAME, show_default=True, envvar="MNP_LAB", help="Which lab; also MNP_LAB."
+    "--name", metavar="LAB", default=DEFAULT_NAME, show_default=True, envvar="MNP_LAB", help="Which lab; also MNP_LAB."
 )
 
 

@@ -13,7 +13,7 @@ from mnp_core.lab.probe import parse_probe
 from mnp_core.model import ObjectName
 
 
-@click.command("probe")
+@click.command("probe", short_help="Probe a lab that is up.")
 @name_option
 @click.option("--from", "sources", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]")
 @click.option("--to", "destinations", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]")

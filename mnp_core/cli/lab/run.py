@@ -14,7 +14,7 @@ from mnp_core.settings import Settings
 from mnp_core.sources.manifests import load_documents
 
 
-@click.command("run")
+@click.command("run", short_help="Build, enforce, probe every pair, take down.")
 @paths_argument()
 @probe_options
 @output_option

@@ -15,7 +15,7 @@ from mnp_core.lab.lab import Applied, Lab
 from mnp_core.sources.manifests import load_documents
 
 
-@click.command("up")
+@click.command("up", short_help="Build a lab that stays.")
 @paths_argument()
 @name_option
 @click.option("--watch", is_flag=True, help="Follow changes of the manifests until Ctrl-C; the lab stays up.")
@@ -36,7 +36,7 @@ def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch
             _follow(lab, paths)
 
 
-@click.command("apply")
+@click.command("apply", short_help="Create or change objects.")
 @paths_argument()
 @name_option
 @click.pass_context
@@ -48,7 +48,7 @@ def apply_command(context: click.Context, paths: tuple[Path, ...], name: str) ->
     _tell(applied)
 
 
-@click.command("delete")
+@click.command("delete", short_help="Delete objects.")
 @click.argument("objects", nargs=-1, metavar="[KIND/NAMESPACE/NAME]...")
 @click.option("--file", "-f", "paths", multiple=True, type=click.Path(path_type=Path), help="All objects of manifests.")
 @name_option
@@ -63,7 +63,7 @@ def delete_command(context: click.Context, objects: tuple[str, ...], paths: tupl
     _tell(applied)
 
 
-@click.command("down")
+@click.command("down", short_help="Take a lab down.")
 @click.option("--name", envvar="MNP_LAB", default=DEFAULT_NAME, show_default=True, help="Which lab; also MNP_LAB.")
 @click.option("--all", "everything", is_flag=True, help="All labs, and what crashed ones left behind.")
 def down_command(name: str, everything: bool) -> None:  # noqa: FBT001 - click hands flags over by name
