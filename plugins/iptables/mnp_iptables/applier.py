@@ -79,7 +79,7 @@ class IptablesApplier:
             _check_ipset()
             detail = self._rules.probe()
         except UnsupportedError as error:
-            return Support(usable=False, detail=str(error))
+            return Support(usable=False, rank=self._rules.rank, detail=str(error))
         return Support(usable=True, rank=self._rules.rank, detail=f"{detail}, Linux {os.uname().release}")
 
     def apply(self, ruleset: Ruleset) -> None:

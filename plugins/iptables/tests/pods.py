@@ -1,0 +1,78 @@
+"""Pods that this plugin's appliers police, on the wires of the nftables plugin's tests.
+
+What packets do must be the same whatever the backend, so the tests about packets are the nftables plugin's own.
+"""
+
+import subprocess
+from functools import partial
+
+from mnp_core.model import GroupDelta
+from mnp_iptables import sockopt
+from mnp_iptables.applier import IptablesApplier
+from mnp_iptables.legacy import LegacyRules
+from mnp_iptables.nft import NftRules
+from mnp_iptables.renderer import IptablesRenderer
+from plugins.nftables.tests.wire import Host
+
+WAYS = {"nft": NftRules, "legacy": LegacyRules}
+renderer = IptablesRenderer()
+
+
+class Pod(Host):
+    """A pod, on which policy is enforced in one of both ways."""
+
+    def __init__(self, sandbox, cleanup, way):
+        super().__init__(sandbox, cleanup)
+        self.way = way
+        self.applier = IptablesApplier(WAYS[way]())
+
+    def enforce(self, policy):
+        ruleset = renderer.render(policy)
+        self.run(lambda: self.applier.apply(ruleset))
+        return ruleset
+
+    def regroup(self, before, after):
+        delta = renderer.render_delta(GroupDelta(before=before, after=after))
+        self.run(lambda: self.applier.update(delta))
+
+    def counters(self):
+        """Packets by label, over all rules."""
+        found = {}
+        for counter in self.run(self.applier.counters):
+            found[counter.label] = found.get(counter.label, 0) + counter.packets
+        return found
+
+    def installed(self):
+        return self.run(self.applier.installed)
+
+    def generation(self):
+        return self.run(self.applier.generation)
+
+    def iptables(self, *arguments, family=4):
+        """Run the iptables program of this way, as a user or another program in the pod would."""
+        tool = {4: "iptables", 6: "ip6tables"}[family]
+        return self.program(f"{tool}-{self.way}", *arguments)
+
+    def ipset(self, *arguments):
+        return self.program("ipset", *arguments)
+
+    def program(self, *command, text=""):
+        done = self.run(partial(subprocess.run, command, input=text, text=True, capture_output=True))
+        assert not done.returncode, done.stderr
+        return done.stdout
+
+    def listing(self):
+        """All chains and rules of both families, and all sets; an empty table is as good as none."""
+        lines = sorted(self.program("ipset", "save").splitlines())
+        for tool, family in (("iptables", 4), ("ip6tables", 6)):
+            for table in self._tables(family):
+                saved = self.program(f"{tool}-{self.way}-save", "-t", table).splitlines()
+                kept = (line.partition(" [")[0] for line in saved if line.startswith((":", "-A")))
+                lines += [f"{tool} -t {table} {line}" for line in kept if not line.endswith(" ACCEPT") or line[0] == "-"]
+        return lines
+
+    def _tables(self, family):
+        """Tables whose listing does not make them."""
+        if self.way == "nft":
+            return ["mangle", "filter", "nat"]
+        return sorted(self.run(lambda: sockopt.tables(family)))

@@ -1,0 +1,90 @@
+"""Not one packet of a denied flow gets through while rules change, and an allowed flow loses none (S60).
+
+As in the nftables plugin's test of that name, with the counters behind the hooks that these rules are in.
+"""
+
+import pytest
+from attrs import evolve
+
+from mnp_core.model import DenyAction
+from plugins.iptables.tests.pods import renderer
+from plugins.nftables.tests import test_no_open_moment as nftables
+from plugins.nftables.tests.policies import GROUP, OTHER_GROUP, addresses, allow, interface, isolated, sandbox
+from plugins.nftables.tests.wire import PEER, POD
+
+pytestmark = pytest.mark.root
+CHANGES = 60
+DENIED, ALLOWED = nftables.DENIED, nftables.ALLOWED
+
+
+def chain(name, hook, priority, when):
+    rules = "\n".join(
+        f'udp dport {port} counter comment "{what} {when}"' for port, what in ((DENIED, "denied"), (ALLOWED, "allowed"))
+    )
+    return f"chain {name} {{\n type filter hook {hook} priority {priority}; policy accept;\n{rules}\n}}\n"
+
+
+def counters(direction):
+    """Before and after all chains that judge a direction: of mangle (-150), and of filter (0)."""
+    ends = ("prerouting", "input") if direction == "ingress" else ("output", "postrouting")
+    return f"table inet seen {{\n{chain('b', ends[0], -300, 'before')}{chain('a', ends[1], 10, 'after')}}}\n"
+
+
+def change_rules(pod):
+    """Replace everything, time and again; names of sets stay, what is in them does not."""
+    for policy, _ in zip(nftables.policies(), range(CHANGES), strict=False):
+        pod.enforce(policy)
+
+
+def change_members(pod):
+    """Members of a group that a rule uses come and go, while others stay."""
+    states = [addresses(GROUP, PEER[4], *(f"10.2.{n}.{k}" for k in range(1, n))) for n in (1, 20, 3, 40)]
+    rules = isolated(allow([GROUP], [f"UDP/{ALLOWED}"]))
+    pod.enforce(sandbox(interface("net1", ingress=rules, egress=rules), groups=[states[0]]))
+    for number in range(CHANGES * 10):
+        pod.regroup(states[number % 4], states[(number + 1) % 4])
+
+
+def change_nothing(pod):
+    """The same ruleset, applied whole, as after drift."""
+    ruleset = renderer.render(next(nftables.policies()))
+    for _ in range(CHANGES):
+        pod.run(lambda: pod.applier.apply(ruleset))
+
+
+def change_groups_with_rules(pod):
+    """Whoever is allowed moves from one group to another while the rules move the same way; the wrong one never fits."""
+    friend, foe = PEER[4], "10.0.0.77"
+    for number in range(CHANGES):
+        first, second = (GROUP, OTHER_GROUP) if number % 2 else (OTHER_GROUP, GROUP)
+        rules = isolated(allow([first], [f"UDP/{ALLOWED}"]), allow([second], [f"UDP/{DENIED}"]))
+        groups = [addresses(first, friend), addresses(second, foe)]
+        pod.enforce(sandbox(interface("net1", ingress=rules, egress=rules), groups=groups))
+
+
+def change_tables(pod):
+    """From the table that drops to the one that rejects, and back."""
+    for number, policy in zip(range(CHANGES), nftables.policies(), strict=False):
+        action = DenyAction.REJECT if number % 2 else DenyAction.DROP
+        pod.enforce(evolve(policy, common=evolve(policy.common, deny_action=action)))
+
+
+@pytest.mark.parametrize(
+    "change", [change_rules, change_members, change_nothing, change_groups_with_rules, change_tables]
+)
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_no_packet_meets_anything_between_two_states(wire, change, direction):
+    """S60."""
+    pod = wire.pod
+    pod.enforce(next(nftables.policies()))
+    sender, receiver = (wire.peer, pod) if direction == "ingress" else (pod, wire.peer)
+    source, target = (PEER[4], POD[4]) if direction == "ingress" else (POD[4], PEER[4])
+    for port in (DENIED, ALLOWED):
+        receiver.udp(target, port)  # nobody answers, not even with an error
+    pod.nft(counters(direction))
+    with nftables.flood(sender, source, target):
+        change(pod)
+    found = nftables.counted(pod)
+    assert min(found["denied before"], found["allowed before"]) > 100 * CHANGES
+    assert found["denied after"] == 0
+    assert found["allowed after"] == found["allowed before"]
