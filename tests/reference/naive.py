@@ -1,8 +1,9 @@
 """A second opinion on what policies mean, written from the text of the API and from nothing of this project.
 
-It reads manifests as they are (decoded JSON, nothing parsed beforehand), looks at every object for every question,
-keeps nothing and is slow: so that each function can be held against one paragraph of the documentation by eye. It
-imports nothing but the standard library; if it shared a line with the code that it judges, it would share its mistakes.
+It reads manifests as they are (decoded JSON, nothing parsed beforehand) and looks at every object for every question,
+so that each function can be held against one paragraph of the documentation by eye. All that it remembers is how texts
+are read. It imports nothing but the standard library: if it shared a line with the code that it judges, it would share
+its mistakes.
 
 Sources, quoted where they decide:
 * API: the field documentation of ``networking.k8s.io/v1`` NetworkPolicySpec, NetworkPolicyPeer, NetworkPolicyPort,
@@ -13,7 +14,8 @@ Sources, quoted where they decide:
 """
 
 import json
-from ipaddress import ip_address, ip_network
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 
 POLICY_FOR = "k8s.v1.cni.cncf.io/policy-for"
@@ -115,14 +117,20 @@ def counts(pod: Manifest) -> bool:
 
 def interfaces(pod: Manifest) -> list[Manifest]:
     """The pod's secondary interfaces: ``{"network", "interface", "addresses"}`` (S3), from network-status."""
+    return read_status(annotations_of(pod).get(NETWORK_STATUS, "[]"), namespace_of(pod))
+
+
+@cache
+def read_status(text: str, namespace: str) -> list[Manifest]:
+    """What the annotation says, for a pod in this namespace."""
     found = []
-    for status in json.loads(annotations_of(pod).get(NETWORK_STATUS, "[]")):
+    for status in json.loads(text):
         if status.get("default") or not status.get("interface"):
             continue
         name = status["name"]
         found.append(
             {
-                "network": name if "/" in name else f"{namespace_of(pod)}/{name}",
+                "network": name if "/" in name else f"{namespace}/{name}",
                 "interface": status["interface"],
                 "addresses": [plain(ip) for ip in status.get("ips") or []],
             }
@@ -292,14 +300,21 @@ def requirement_matches(requirement: Manifest, labels: dict[str, str], *, doubt:
 def inside(cidr: Any, address: str) -> bool:
     """Say whether an address lies in a CIDR of its own family (S25); in one that cannot be read, none does."""
     try:
-        network = ip_network(cidr, strict=False)
+        return ip_address(plain(address)) in plain_network(cidr)
     except ValueError:
         return False
+
+
+@cache
+def plain_network(cidr: str) -> IPv4Network | IPv6Network:
+    """A CIDR, host bits cut off; one that holds IPv4-mapped IPv6 addresses alone as the IPv4 one (S25)."""
+    network = ip_network(cidr, strict=False)
     if network.version == 6 and network.prefixlen >= 96 and network.network_address.ipv4_mapped is not None:
-        network = ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96))
-    return ip_address(plain(address)) in network
+        return ip_network((network.network_address.ipv4_mapped, network.prefixlen - 96))
+    return network
 
 
+@cache
 def plain(address: str) -> str:
     """One spelling per address, IPv4-mapped IPv6 as IPv4 (S25)."""
     parsed = ip_address(address)

@@ -1,6 +1,7 @@
 """A cluster that lives through states: from one list of manifests to the next, as changes of objects."""
 
 from collections.abc import Iterable
+from functools import cache
 
 from mnp_core.model import Change
 from mnp_core.plugins import load_plugins
@@ -9,6 +10,7 @@ from mnp_core.sources.decode import Decoder
 Manifest = dict
 
 
+@cache
 def make_decoder() -> Decoder:
     """Reads what an installation with all plugins of this repository reads."""
     return Decoder([*load_plugins().policy_kinds.values()])

@@ -1,0 +1,55 @@
+"""Which packets to ask about: those near the borders that a cluster's policies draw."""
+
+from collections.abc import Iterator
+from itertools import product
+from random import Random
+
+from tests.differential.strategies import PORTS, PROTOCOLS, Cluster, Manifest
+from tests.reference.naive import End, full_name, interfaces, of_kind, plain
+from tests.wire.stations import Probe
+
+Port = tuple[str, int]
+ANY = [*product(PROTOCOLS, PORTS)]
+
+
+def questions(cluster: Cluster, chance: Random, count: int, hosts: tuple[End, ...] = ()) -> list[Probe]:
+    """About so many different probes between ends of one family, at least one of them a pod."""
+    pods = of_kind(cluster.objects, "Pod")
+    ends = [end for pod in pods for end in _ends(pod)]
+    pairs = [(s, d) for s, d in product([*ends, *hosts], repeat=2) if _same_family(s, d) and (s.pod or d.pod)]
+    declared = {full_name(pod): [*_declared(pod)] for pod in pods}
+    mentioned = [*_mentioned(cluster)]
+
+    def ask() -> Probe:
+        source, destination = chance.choice(pairs)
+        ports = [ports for ports in (declared.get(destination.pod), mentioned, ANY) if ports]
+        return Probe(source, destination, *chance.choice(chance.choice(ports)))
+
+    return [*{ask(): None for _ in range(count)}] if pairs else []
+
+
+def _ends(pod: Manifest) -> Iterator[End]:
+    for nic in interfaces(pod):
+        yield from (End(address, full_name(pod), nic["interface"]) for address in nic["addresses"])
+
+
+def _declared(pod: Manifest) -> Iterator[Port]:
+    """What its containers call by a name, and the same numbers of other protocols, now and then."""
+    for port in (port for container in pod["spec"]["containers"] for port in container["ports"]):
+        yield from [(port.get("protocol", "TCP"), port["containerPort"])] * 3
+        yield from ((protocol, port["containerPort"]) for protocol in PROTOCOLS)
+
+
+def _mentioned(cluster: Cluster) -> Iterator[Port]:
+    """The edges of what rules mention; a number may be out of bounds and is brought back."""
+    for policy in of_kind(cluster.objects, "MultiNetworkPolicy"):
+        rules = [*(policy["spec"].get("ingress") or []), *(policy["spec"].get("egress") or [])]
+        for entry in (entry for rule in rules for entry in rule.get("ports") or []):
+            protocol = entry.get("protocol") if entry.get("protocol") in PROTOCOLS else "TCP"
+            for edge in (entry.get("port"), entry.get("endPort")):
+                if isinstance(edge, int):
+                    yield from ((protocol, min(max(edge + step, 1), 65535)) for step in (-1, 0, 0, 1))
+
+
+def _same_family(source: End, destination: End) -> bool:
+    return (":" in plain(source.address)) == (":" in plain(destination.address))

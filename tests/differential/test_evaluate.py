@@ -1,0 +1,58 @@
+"""Two opinions on random clusters: `evaluate`, through parser, World and compiler, and the naive reference."""
+
+import json
+from random import Random
+
+import pytest
+from hypothesis import given, note, seed, settings
+from hypothesis import strategies as st
+
+from tests.differential.conftest import SEED
+from tests.differential.evaluated import Evaluated
+from tests.differential.questions import questions
+from tests.differential.strategies import OUTSIDE, Cluster, clusters
+from tests.reference import naive
+from tests.reference.naive import End
+from tests.wire.stations import Probe
+
+PROFILE = settings.get_profile("differential")
+STRANGERS = tuple(End(address) for address in OUTSIDE)
+PROBES = 100
+
+
+def agree(states: list[Cluster], chance: Random) -> None:
+    """Go through the states one after the other; at each, both must answer all questions alike.
+
+    Each direction is asked by itself, so that a mistake in ingress cannot hide behind a denial in egress.
+    """
+    evaluated = Evaluated()
+    for cluster in states:
+        evaluated.become(cluster.objects)
+        for probe in questions(cluster, chance, PROBES, STRANGERS):
+            for direction, here, peer in (("Egress", *probe[:2]), ("Ingress", probe[1], probe[0])):
+                if here.pod is not None:
+                    compare(evaluated, cluster, direction, here, peer.address, probe)
+
+
+def compare(evaluated: Evaluated, cluster: Cluster, direction: str, here: End, peer: str, probe: Probe) -> None:
+    question = direction, here, peer, probe.protocol, probe.port
+    ours, theirs = evaluated.passes(*question), naive.passes(cluster.objects, *question)
+    if ours is not theirs:
+        note(json.dumps(cluster.objects, indent=1))
+        pytest.fail(f"{direction} of {probe}: evaluate says {ours}, the reference {theirs}")
+
+
+@seed(int(SEED or 0))
+@settings(PROFILE, max_examples=1500)
+@given(clusters(), st.integers(min_value=0, max_value=1 << 32))
+def test_evaluate_agrees_with_the_reference(cluster, dice):
+    """S1 to S32"""
+    agree([cluster], Random(dice))  # noqa: S311 - which packets to ask about is no secret
+
+
+@seed(int(SEED or 0))
+@settings(PROFILE, max_examples=300)
+@given(st.lists(clusters(), min_size=2, max_size=4), st.integers(min_value=0, max_value=1 << 32))
+def test_what_changes_put_in_force_agrees_with_the_reference(states, dice):
+    """S61: on the way from one cluster to another, nothing that matters is overlooked."""
+    agree(states, Random(dice))  # noqa: S311 - as above

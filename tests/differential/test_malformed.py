@@ -1,0 +1,65 @@
+"""What is wrong in a rule never makes it allow more (S6, S13, S24, S32): a wrong type may stand in any place of it."""
+
+import copy
+import json
+from collections.abc import Iterator
+from random import Random
+
+from hypothesis import given, note, seed, settings
+from hypothesis import strategies as st
+
+from tests.differential.conftest import SEED
+from tests.differential.evaluated import Evaluated
+from tests.differential.questions import questions
+from tests.differential.strategies import OUTSIDE, clusters
+from tests.reference.naive import End, of_kind
+
+PROFILE = settings.get_profile("differential")
+STRANGERS = tuple(End(address) for address in OUTSIDE)
+WRONG = {
+    dict: ("junk", 7, ["junk"], True),
+    list: ("junk", 7, {"junk": 1}, True),
+    str: (7, ["junk"], {"junk": 1}, True),
+    int: (["junk"], {"junk": 1}, True, 8.5, "8 5"),
+}
+
+
+@seed(int(SEED or 0))
+@settings(PROFILE, max_examples=300)
+@given(clusters(), st.integers(min_value=0, max_value=1 << 32))
+def test_a_wrong_type_in_a_rule_allows_nothing_that_was_denied(cluster, dice):
+    """S6"""
+    chance = Random(dice)  # noqa: S311 - where to put junk is no secret
+    before, after = Evaluated(), Evaluated()
+    before.become(cluster.objects)
+    for _ in range(3):
+        objects = copy.deepcopy(cluster.objects)
+        broken = _break(objects, chance)
+        after.become(objects)
+        for probe in questions(cluster, chance, 60, STRANGERS):
+            if after.allowed(*probe) and not before.allowed(*probe):
+                note(json.dumps(cluster.objects, indent=1))
+                raise AssertionError(f"{broken} lets {probe} through")
+
+
+def _break(objects: list, chance: Random) -> str:
+    """Put something of a wrong type somewhere into a rule; says what."""
+    specs = [policy["spec"] for policy in of_kind(objects, "MultiNetworkPolicy")]
+    places = [place for spec in specs for field in ("ingress", "egress") for place in _places(spec, field, field)]
+    if not places:
+        return "nothing"
+    holder, key, path = chance.choice(places)
+    junk = chance.choice(WRONG[type(holder[key])])
+    told = f"{junk!r} for {holder[key]!r} in {path}"
+    holder[key] = junk
+    return told
+
+
+def _places(holder, key, path) -> Iterator[tuple]:
+    value = holder[key] if not isinstance(holder, dict) else holder.get(key)
+    if value is None:
+        return
+    yield holder, key, path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for child, _ in inside:
+        yield from _places(value, child, f"{path}.{child}")
