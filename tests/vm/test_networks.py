@@ -1,0 +1,26 @@
+"""One pod, five networks of different kinds, the same addresses on all of them, other policies on each."""
+
+import pytest
+
+from tests.vm.corpus import policies, verdict
+from tests.vm.devices import KINDS
+from tests.vm.site import Site
+
+pytestmark = pytest.mark.vm
+BY_NAME = {kind.name: kind for kind in KINDS}
+CHOSEN = ("macvlan", "ipvlan-l2", "vlan", "bond", "sriov")
+STATES = {"lan1": "mixed", "lan2": "closed", "lan4": "mixed"}  # lan3 and lan5 are open
+
+
+@pytest.fixture(scope="module")
+def site():
+    with Site([BY_NAME[name] for name in CHOSEN]) as site:
+        yield site
+
+
+def test_five_networks(site, backend, check):
+    """S10, S21. Not ICMP: the kernel answers it by the pod's routes, which cannot tell the networks apart."""
+    questions = [question for question in site.questions if question.protocol != "ICMP"]
+    everything = [policy for network, state in STATES.items() for policy in policies(network)[state]]
+    with site.enforced(backend, everything) as rules:
+        assert check("five networks", site.talk, {question: verdict(rules, question) for question in questions}) == {}
