@@ -1,10 +1,10 @@
 """Which packets to ask about: those near the borders that a cluster's policies draw."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from random import Random
 
-from tests.differential.strategies import PORTS, PROTOCOLS, Cluster, Manifest
+from tests.differential.strategies import OUTSIDE, PORTS, PROTOCOLS, Cluster, Manifest
 from tests.reference.naive import End, full_name, interfaces, of_kind, plain
 from tests.wire.stations import Probe
 
@@ -12,12 +12,12 @@ Port = tuple[str, int]
 ANY = [*product(PROTOCOLS, PORTS)]
 
 
-def questions(cluster: Cluster, chance: Random, count: int, hosts: tuple[End, ...] = ()) -> list[Probe]:
-    """About so many different probes between ends of one family, at least one of them a pod."""
-    pods = of_kind(cluster.objects, "Pod")
-    ends = [end for pod in pods for end in _ends(pod)]
-    pairs = [(s, d) for s, d in product([*ends, *hosts], repeat=2) if _same_family(s, d) and (s.pod or d.pod)]
-    declared = {full_name(pod): [*_declared(pod)] for pod in pods}
+def questions(
+    cluster: Cluster, chance: Random, count: int, pairs: Sequence[tuple[End, End]] | None = None
+) -> list[Probe]:
+    """About so many different probes; between these pairs, or else any two of the cluster's pods and strangers."""
+    pairs = any_pairs(cluster) if pairs is None else pairs
+    declared = {full_name(pod): [*_declared(pod)] for pod in of_kind(cluster.objects, "Pod")}
     mentioned = [*_mentioned(cluster)]
 
     def ask() -> Probe:
@@ -26,6 +26,13 @@ def questions(cluster: Cluster, chance: Random, count: int, hosts: tuple[End, ..
         return Probe(source, destination, *chance.choice(chance.choice(ports)))
 
     return [*{ask(): None for _ in range(count)}] if pairs else []
+
+
+def any_pairs(cluster: Cluster) -> list[tuple[End, End]]:
+    """All ends of one family, at least one of them a pod's."""
+    pods = [end for pod in of_kind(cluster.objects, "Pod") for end in _ends(pod)]
+    ends = [*pods, *(End(address) for address in OUTSIDE)]
+    return [(s, d) for s, d in product(ends, repeat=2) if _same_family(s, d) and (s.pod or d.pod)]
 
 
 def _ends(pod: Manifest) -> Iterator[End]:

@@ -47,10 +47,9 @@ class Shape(NamedTuple):
 
 
 class Cluster(NamedTuple):
-    """Manifests, and the addresses outside of the cluster that packets may come from or go to."""
+    """One state, as manifests."""
 
-    objects: list[dict]
-    outside: tuple[str, ...] = OUTSIDE
+    objects: list[Manifest]
 
 
 # --- pods, namespaces, networks ---------------------------------------------------------------------------------

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from tests.differential.conftest import SEED
 from tests.differential.evaluated import Evaluated
 from tests.differential.questions import questions
-from tests.differential.strategies import OUTSIDE, Cluster, clusters
+from tests.differential.strategies import Cluster, clusters
 from tests.reference import naive
 from tests.reference.naive import End
 from tests.wire.stations import Probe
 
 PROFILE = settings.get_profile("differential")
-STRANGERS = tuple(End(address) for address in OUTSIDE)
 PROBES = 100
 
 
@@ -28,7 +27,7 @@ def agree(states: list[Cluster], chance: Random) -> None:
     evaluated = Evaluated()
     for cluster in states:
         evaluated.become(cluster.objects)
-        for probe in questions(cluster, chance, PROBES, STRANGERS):
+        for probe in questions(cluster, chance, PROBES):
             for direction, here, peer in (("Egress", *probe[:2]), ("Ingress", probe[1], probe[0])):
                 if here.pod is not None:
                     compare(evaluated, cluster, direction, here, peer.address, probe)

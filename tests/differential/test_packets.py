@@ -1,0 +1,65 @@
+"""Three opinions on random policies: the naive reference, `evaluate`, and real packets between real namespaces.
+
+The pods stand (`standing`), everything else is drawn: their labels and ports, those of namespaces, and policies. From
+one case to the next the agent is told of the changes alone, as in a living cluster.
+"""
+
+import json
+from random import Random
+
+import pytest
+from hypothesis import given, note, seed, settings
+from hypothesis import strategies as st
+
+from tests.differential.conftest import SEED
+from tests.differential.evaluated import Evaluated
+from tests.differential.questions import questions
+from tests.differential.standing import OUTSIDE, SHAPES, pairs
+from tests.differential.strategies import SUBNETS, policy_sets
+from tests.reference import naive
+from tests.wire.rig import Rig
+
+pytestmark = pytest.mark.root
+
+PROFILE = settings.get_profile("differential")
+PAIRS = pairs()
+PROBES = 120
+
+
+@pytest.fixture(scope="module")
+def opinions():
+    """The node, and the project's word for it."""
+    with Rig(SUBNETS, OUTSIDE) as rig:
+        yield rig, Evaluated()
+
+
+def all_agree(opinions, cluster, dice) -> None:
+    rig, evaluated = opinions
+    rig.become(cluster.objects)
+    evaluated.become(cluster.objects)
+    chance = Random(dice)  # noqa: S311 - which packets to send is no secret
+    expected = {probe: naive.allowed(cluster.objects, *probe) for probe in questions(cluster, chance, PROBES, PAIRS)}
+    wrong = [f"evaluate is wrong about {p}" for p, reaches in expected.items() if evaluated.allowed(*p) is not reaches]
+    wrong += [f"{p} {'got through' if reached else 'was lost'}" for p, reached in rig.wrong(expected).items()]
+    if wrong:
+        note(json.dumps(cluster.objects, indent=1))
+        pytest.fail("\n".join(wrong))
+
+
+@seed(int(SEED or 0))
+@settings(PROFILE, max_examples=300)
+@given(policy_sets(SHAPES), st.integers(min_value=0, max_value=1 << 32))
+@pytest.mark.timeout(900)
+def test_packets_do_what_both_evaluations_say(opinions, cluster, dice):
+    """S1 to S32, S40, S44"""
+    all_agree(opinions, cluster, dice)
+
+
+@pytest.mark.long
+@seed(int(SEED or 1))
+@settings(PROFILE, max_examples=5000)
+@given(policy_sets(SHAPES), st.integers(min_value=0, max_value=1 << 32))
+@pytest.mark.timeout(3600)
+def test_packets_do_what_both_evaluations_say_in_thousands_of_cases(opinions, cluster, dice):
+    """S1 to S32, S40, S44"""
+    all_agree(opinions, cluster, dice)
