@@ -110,6 +110,7 @@ class Support:
     Attributes:
         usable: Whether the applier works on this kernel.
         rank: Among several that are usable the highest is taken; equal ranks are an error that asks for a setting.
+            Given also if it is not usable, for those who only want to see what would be applied.
         detail: Why not, and what would help; or what was found.
     """
 

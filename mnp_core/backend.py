@@ -96,23 +96,38 @@ def choose_backend(registry: Registry, name: str = "") -> Backend:
 
 
 def choose_renderer(registry: Registry, name: str = "") -> PolicyRenderer:
-    """Choose a renderer without asking the kernel, for those who only want to see what would be applied.
+    """Choose a renderer, for those who only want to see what would be applied: what does not work here is fine too.
 
     Args:
         registry: What is installed.
-        name: Of a dialect, or of an applier; empty if there is only one.
+        name: Of a dialect, or of an applier; empty for the dialect of the highest rank.
 
     Raises:
-        PluginError: It is not installed, broken, or one of several.
+        PluginError: It is not installed, broken, or one of several that rank equally.
     """
     if name in registry.appliers:
         return registry.renderer(registry.appliers[name].dialect)
-    dialects = sorted(spec.dialect for spec in registry.renderers.values())
-    if name or len(dialects) == 1:
-        return registry.renderer(name or dialects[0])
-    if dialects:
-        raise PluginError(f"several dialects are installed, choose one as backend: {', '.join(dialects)}")
-    raise PluginError(_none_installed(registry))
+    if name:
+        return registry.renderer(name)
+    ranks = {spec.dialect: 0 for spec in registry.renderers.values()}
+    if len(ranks) > 1:
+        for applier, spec in registry.appliers.items():
+            if spec.dialect in ranks:
+                ranks[spec.dialect] = max(ranks[spec.dialect], _rank(registry, applier))
+    best = sorted(dialect for dialect, rank in ranks.items() if rank == max(ranks.values()))
+    if not best:
+        raise PluginError(_none_installed(registry))
+    if len(best) > 1:
+        raise PluginError(f"several dialects would do equally well, choose one as backend: {', '.join(best)}")
+    return registry.renderer(best[0])
+
+
+def _rank(registry: Registry, name: str) -> int:
+    """What an applier ranks at, whether it is usable here or not; a broken one comes last."""
+    try:
+        return registry.probe(name, registry.applier(name)).rank
+    except PluginError:
+        return 0
 
 
 def _none_installed(registry: Registry) -> str:

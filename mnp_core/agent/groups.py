@@ -5,6 +5,7 @@ Only groups that somebody here uses are maintained: a cluster's other policies c
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 from attrs import define, field
 
@@ -42,25 +43,31 @@ class _LiveGroup:
         if now:
             self.contributions[pod] = now
         if now != before:
-            self.counts.update(now)
-            self.counts.subtract(before)
+            self._count(now - before, before - now)
             self.dirty = True
+
+    def _count(self, came: Iterable[Address | Endpoint], went: Iterable[Address | Endpoint]) -> None:
+        """Keep exactly what somebody contributes."""
+        self.counts.update(came)
+        for member in went:
+            self.counts[member] -= 1
+            if not self.counts[member]:
+                del self.counts[member]
 
     def settle(self) -> GroupDelta | None:
         """Take over what was contributed; the difference, if there is one."""
         if not self.dirty:
             return None
         self.dirty = False
-        self.counts = +self.counts
         before, self.group = self.group, _group(self.spec, self.group.id, self.counts)
         return GroupDelta(before=before, after=self.group) if before != self.group else None
 
 
 def _group(spec: GroupSpec, identity: str, content: Iterable[Address | Endpoint]) -> Group:
-    """A group's value, of the type that its spec asks for."""
+    """A group's value, of the type that its spec asks for: what `members` gives for a spec is of this type too."""
     if spec.port is None:
-        return AddressGroup(id=identity, members=frozenset(m for m in content if not isinstance(m, Endpoint)))
-    return EndpointGroup(id=identity, members=frozenset(m for m in content if isinstance(m, Endpoint)))
+        return AddressGroup(id=identity, members=frozenset(cast("Iterable[Address]", content)))
+    return EndpointGroup(id=identity, members=frozenset(cast("Iterable[Endpoint]", content)))
 
 
 def _filed_under(spec: GroupSpec) -> tuple[str | None, Selector]:

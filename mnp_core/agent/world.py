@@ -12,6 +12,7 @@ from attrs import frozen
 from mnp_core.agent.groups import GroupTable
 from mnp_core.agent.policies import PolicyTable
 from mnp_core.agent.roster import Member, Roster
+from mnp_core.agent.scopes import ScopeReports
 from mnp_core.model import (
     Attachment,
     Change,
@@ -62,6 +63,7 @@ class World:
         self._node = node
         self._pods: dict[ObjectName, Pod] = {}
         self._networks: dict[ObjectName, Network] = {}
+        self._scopes = ScopeReports(self._networks, claimed)
         self._attached: dict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._roster = Roster()
         self._policies = PolicyTable()
@@ -101,7 +103,7 @@ class World:
         """Every problem that stands: of all policies and networks, and of the pods of this node."""
         told = (report for reports in self._reports.values() for report in reports)
         claims = (report for name in self.local_pods() for report in self._roster_reports(name))
-        return tuple(sorted({*told, *claims}))
+        return tuple(sorted({*told, *claims, *self._scopes}))
 
     # --- taking in changes --------------------------------------------------------------------------------------
 
@@ -119,6 +121,7 @@ class World:
                 self._put_network(name, change.object if isinstance(change.object, Network) else None, touched)
             case _:
                 policy = change.object if isinstance(change.object, Policy) else None
+                self._scopes.put_policy(change.ref, policy)
                 for state in self._policies.put(change.ref, policy):
                     touched.sandboxes.update(self._roster.selected(state.namespace, state.pod_selector))
 
@@ -145,6 +148,7 @@ class World:
             del self._networks[name]
         else:
             self._networks[name] = network
+        self._scopes.network_changed(name)
         for pod in tuple(self._attached.get(name, ())):
             self._enrol(pod, touched)
 

@@ -119,14 +119,18 @@ def test_applier_without_renderer_names_the_dialect(site):
     assert choose_backend(site.load()).name == "healthy"
 
 
-def test_renderer_is_chosen_without_asking_the_kernel(site, backends):
+def test_renderer_of_the_highest_rank_is_chosen_even_if_it_is_not_usable_here(site, backends):
+    backends("tables", tables="Support(usable=False, rank=7)")
+    assert choose_renderer(site.load()).dialect == "tables"
+
+
+def test_renderer_can_be_chosen_where_nothing_is_usable(site, backends):
     assert choose_renderer(site.load()).render_delta(None).dialect == "healthy"
     backends("tables", tables_new="1 / 0")
     registry = site.load()
     assert choose_renderer(registry, "tables").dialect == "tables"
     assert choose_renderer(registry, "tables-new").dialect == "tables"
-    with pytest.raises(PluginError, match="choose one as backend: healthy, tables"):
-        choose_renderer(registry)
+    assert choose_renderer(registry).render_delta(None).dialect == "healthy"
     with pytest.raises(PluginError, match="no dialect 'queues'"):
         choose_renderer(registry, "queues")
 

@@ -51,10 +51,10 @@ class NftablesApplier:
             libnftables.load()
             table.generation()
         except UnsupportedError as error:
-            return Support(usable=False, detail=str(error))
+            return Support(usable=False, rank=RANK, detail=str(error))
         except OSError as error:
             without = f"this kernel has no nf_tables ({error.strerror}): load the module nf_tables"
-            return Support(usable=False, detail=_WHY_NOT.get(error.errno or 0, without))
+            return Support(usable=False, rank=RANK, detail=_WHY_NOT.get(error.errno or 0, without))
         return Support(usable=True, rank=RANK, detail=f"libnftables, Linux {os.uname().release}")
 
     def apply(self, ruleset: Ruleset) -> None:
