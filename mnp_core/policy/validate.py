@@ -72,33 +72,56 @@ def validate(
     ]
     reports = {report for candidate in candidates for report in candidate.claims.reports}
     for policy in policies:
-        reports.update(_network_reports(policy, definitions, claimed))
+        reports.update(network_reports(policy, definitions, claimed))
         reports.update(_port_reports(policy, candidates))
     return tuple(sorted(reports))
 
 
-def _network_reports(
-    policy: Policy, definitions: Mapping[ObjectName, Network], claimed: Container[str]
+def network_reports(
+    policy: Policy, networks: Mapping[ObjectName, Network], claimed: Container[str]
 ) -> Iterator[Report]:
-    for name in policy.scope.networks or ():
-        network = definitions.get(name)
+    """Report the networks of policy-for on which the policy enforces nothing.
+
+    Args:
+        policy: One policy.
+        networks: All network attachment definitions.
+        claimed: The CNI types that are policed (S4).
+    """
+    for name in sorted(policy.scope.networks or ()):
+        network = networks.get(name)
         if network is None:
-            yield Report(
-                about=policy.ref,
-                field=_POLICY_FOR,
-                reason=Reason.UNKNOWN_NETWORK,
-                message=f"there is no network {name}",
-                remedy="Name an existing NetworkAttachmentDefinition, as namespace/name if it is in another namespace",
+            yield _about_scope(
+                policy,
+                Reason.UNKNOWN_NETWORK,
+                f"there is no network {name}",
+                "Name an existing NetworkAttachmentDefinition, as namespace/name if it is in another namespace",
             )
-        elif network.cni_types and network.kind(claimed) is None:
-            yield Report(
-                about=policy.ref,
-                field=_POLICY_FOR,
-                reason=Reason.UNCLAIMED_TYPE,
-                message=f"nothing is enforced on {name}: no loaded plugin claims its CNI type "
-                f"({', '.join(network.cni_types)})",
-                remedy="Install the plugin for this type of attachment",
-            )
+        elif network.cni_types:
+            yield from _kind_reports(policy, network, network.kind(claimed))
+
+
+def _kind_reports(policy: Policy, network: Network, kind: str | None) -> Iterator[Report]:
+    if kind is None:
+        types = ", ".join(network.cni_types)
+        yield _about_scope(
+            policy,
+            Reason.UNCLAIMED_TYPE,
+            f"nothing is enforced on {network.name}: no loaded plugin claims its CNI type ({types})",
+            "Install the plugin for this type of attachment",
+        )
+    elif policy.scope.kinds is not None and kind not in policy.scope.kinds:
+        kinds = ", ".join(sorted(policy.scope.kinds))
+        yield _about_scope(
+            policy,
+            Reason.INVALID_POLICY_FOR,
+            f"nothing is enforced on {network.name} by this policy: a {policy.ref.kind} is about attachments of kind"
+            f" {kinds}, and these are of kind {kind}",
+            "Write a MultiNetworkPolicy for this network",
+        )
+
+
+def _about_scope(policy: Policy, reason: Reason, message: str, remedy: str) -> Report:
+    return Report(about=policy.ref, field=_POLICY_FOR, reason=reason, message=message, remedy=remedy)
 
 
 def _port_reports(policy: Policy, candidates: list[_Candidate]) -> Iterator[Report]:

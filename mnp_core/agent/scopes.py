@@ -1,0 +1,56 @@
+"""What is wrong with the networks that policies name, kept up to date as policies and networks come and go."""
+
+from collections import defaultdict
+from collections.abc import Container, Iterator, Mapping
+
+from mnp_core.model import Network, ObjectName, ObjectRef, Policy, Report
+from mnp_core.policy.validate import network_reports
+
+
+class ScopeReports:
+    """Reports about policies that name networks on which nothing is enforced. The cost follows the change."""
+
+    def __init__(self, networks: Mapping[ObjectName, Network], claimed: Container[str]) -> None:
+        """Start without policies.
+
+        Args:
+            networks: All network attachment definitions; the caller changes it and says so.
+            claimed: The CNI types that are policed.
+        """
+        self._networks = networks
+        self._claimed = claimed
+        self._policies: dict[ObjectRef, Policy] = {}
+        self._naming: dict[ObjectName, set[ObjectRef]] = defaultdict(set)
+        self._reports: dict[ObjectRef, tuple[Report, ...]] = {}
+
+    def put_policy(self, ref: ObjectRef, policy: Policy | None) -> None:
+        """Take in the present state of a policy, None if it is gone."""
+        before = self._policies.pop(ref, None)
+        for name in _named(before):
+            self._naming[name].discard(ref)
+        if policy is not None:
+            self._policies[ref] = policy
+        for name in _named(policy):
+            self._naming[name].add(ref)
+        self._look_at(ref)
+
+    def network_changed(self, name: ObjectName) -> None:
+        """Look again at the policies that name a network."""
+        for ref in self._naming.get(name, ()):
+            self._look_at(ref)
+
+    def __iter__(self) -> Iterator[Report]:
+        """Every problem that stands."""
+        return (report for reports in self._reports.values() for report in reports)
+
+    def _look_at(self, ref: ObjectRef) -> None:
+        policy = self._policies.get(ref)
+        reports = tuple(network_reports(policy, self._networks, self._claimed)) if policy is not None else ()
+        if reports:
+            self._reports[ref] = reports
+        else:
+            self._reports.pop(ref, None)
+
+
+def _named(policy: Policy | None) -> frozenset[ObjectName]:
+    return (policy.scope.networks if policy is not None else None) or frozenset()
