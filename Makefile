@@ -37,7 +37,7 @@ types: setup ## Check types, the core and each plugin by itself
 	@set -e; for plugin in $(PLUGINS); do $(BIN)/mypy $$plugin; done
 
 layers: setup ## Check that no layer imports one above it
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 bench: setup ## Measure; figures depend on the machine
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -1,20 +1,16 @@
 """`mnp render`: exactly what would be applied in each pod. Offline."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import click
 from attrs import frozen
 
-from mnp_core.api import PolicyRenderer
-from mnp_core.backend import choose_backend, choose_renderer
+from mnp_core.backend import choose_renderer
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects, read_objects
 from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
-from mnp_core.errors import PluginError, UnsupportedError
 from mnp_core.model import ObjectName, Ruleset
-from mnp_core.plugins import Registry
 from mnp_core.settings import Settings
 
 
@@ -39,7 +35,7 @@ def render_command(
 ) -> None:
     """Print what would be applied in the network namespace of each pod, to the letter."""
     registry = registry_of(context)
-    renderer = _choose(registry, settings.backends.node)
+    renderer = choose_renderer(registry, settings.backends.node)
     objects = read_objects(paths, registry, settings)
     chosen = [objects.host(parse_object_name(pod)).pod for pod in pods] or sorted(objects.world.local_pods())
     policies = {pod: objects.world.sandbox_policy(pod) for pod in chosen}
@@ -50,18 +46,6 @@ def render_command(
     remark_reports(objects.reports())
     _print(rendered)
     _remark_missing(objects, [pod for pod, policy in policies.items() if policy is None])
-
-
-def _choose(registry: Registry, name: str) -> PolicyRenderer:
-    """What a setting names; else, if several are installed, what would be used on this machine."""
-    try:
-        return choose_renderer(registry, name)
-    except PluginError:
-        if name or len(registry.renderers) < 2:
-            raise
-        with suppress(PluginError, UnsupportedError):
-            return choose_backend(registry).renderer
-        raise
 
 
 def _print(rendered: list[_Rendered]) -> None:

@@ -75,5 +75,11 @@ class _Bars:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         if what not in self._tasks:
+            self._finish_all()
             self._tasks[what] = self._bars.add_task(what, total=total)
         self._bars.update(self._tasks[what], completed=done, total=total)
+
+    def _finish_all(self) -> None:
+        """What comes next begins when the last thing is done, whether that was said or not."""
+        for task in self._bars.tasks:
+            self._bars.update(task.id, completed=task.total)
