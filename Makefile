@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: help setup demo test test-long test-vm lint types layers bench clean
+.PHONY: help setup demo test test-long test-vm lint types layers docs dist bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,17 @@ types: setup ## Check types, the core and each plugin by itself
 
 layers: setup ## Check that no layer imports one above it
 	@$(BIN)/lint-imports --no-logo
+
+docs: setup ## Build the documentation into build/site; what is wrong with it is an error
+	@$(BIN)/python -m pip install --quiet --group docs
+	@$(BIN)/mkdocs build --strict --quiet
+
+dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+dist: setup ## Build and check the distributions of the core and of each plugin, into dist
+	@$(BIN)/python -m pip install --quiet --group dist
+	@rm -rf dist
+	@$(BIN)/python scripts/dist
+	@$(BIN)/twine --no-color check --strict dist/*
 
 bench: setup ## Measure; figures depend on the machine
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

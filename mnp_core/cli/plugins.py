@@ -11,6 +11,16 @@ from mnp_core.plugins import PluginStatus, Registry, State
 
 _STYLES = {State.LOADED: "green", State.DISABLED: "dim"}
 
+_OURS = {
+    "mnp-nftables": "nftables backend",
+    "mnp-iptables": "iptables backend",
+    "mnp-macvlan": "macvlan attachments",
+    "mnp-ipvlan": "ipvlan attachments",
+    "mnp-sriov": "SR-IOV attachments",
+    "mnp-netdev": "attachments that are ordinary kernel devices",
+}
+"""The project's own plugins, for whoever has installed the core and wonders what to do with it."""
+
 
 @click.command("plugins")
 @output_option
@@ -22,9 +32,16 @@ def plugins_command(context: click.Context, output: Output) -> None:
     """
     registry = registry_of(context)
     if output is Output.JSON:
-        print_json({"plugins": [_as_json(status) for status in registry.statuses]})
+        available = [{"distribution": name, "description": text} for name, text in _available(registry)]
+        print_json({"plugins": [_as_json(status) for status in registry.statuses], "available": available})
     else:
         _print(registry)
+
+
+def _available(registry: Registry) -> list[tuple[str, str]]:
+    """Those of ours that are not installed."""
+    installed = {status.distribution for status in registry.statuses}
+    return [(name, text) for name, text in _OURS.items() if name not in installed]
 
 
 def _as_json(status: PluginStatus) -> dict[str, object]:
@@ -40,3 +57,7 @@ def _print(registry: Registry) -> None:
     console.print(table)
     for status in registry.problems:
         console.print(Text(f"\n{status}"), soft_wrap=True)
+    if available := _available(registry):
+        console.print("\nNot installed; `pip install` adds them:")
+        for name, text in available:
+            console.print(Text(f"{name:<14}{text}"))

@@ -1,0 +1,103 @@
+"""The project's distributions, built, and environments that hold nothing but what is put into them."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import venv
+from email import message_from_bytes
+from email.message import Message
+from importlib.metadata import distribution
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from attrs import frozen
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[2]
+TIME = "1700000000"  # SOURCE_DATE_EPOCH
+
+
+def build(target: Path) -> Path:
+    """What `make dist` builds."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": TIME}
+    subprocess.run([sys.executable, ROOT / "scripts" / "dist", target], check=True, env=environment, timeout=120)
+    return target
+
+
+@pytest.fixture(scope="session")
+def dist(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("dist"))
+
+
+@frozen
+class Wheel:
+    """One wheel: names of its files, and its metadata."""
+
+    path: Path
+    files: frozenset[str]
+    metadata: Message
+
+    @classmethod
+    def read(cls, path: Path) -> "Wheel":
+        with ZipFile(path) as archive:
+            files = frozenset(archive.namelist())
+            [metadata] = [name for name in files if name.endswith(".dist-info/METADATA")]
+            return cls(path, files, message_from_bytes(archive.read(metadata)))
+
+
+@pytest.fixture(scope="session")
+def wheels(dist):
+    """By name of the distribution."""
+    found = map(Wheel.read, sorted(dist.glob("*.whl")))
+    return {wheel.metadata["Name"]: wheel for wheel in found}
+
+
+@frozen
+class Environment:
+    """A virtual environment of its own."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    def install(self, *what: object, links: Path) -> None:
+        """From files alone: nothing is downloaded."""
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", self.python, "install"]
+        if not importlib.util.find_spec("pip"):  # environments made by uv have none
+            pip = ["uv", "pip", "install", "--python", self.python]
+        subprocess.run([*pip, "--quiet", "--no-index", "--find-links", links, *what], check=True, timeout=120)
+
+    def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment, which sees no other Python path."""
+        environment = {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "MNP_"))}
+        command = [self.folder / "bin" / program, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """What the core depends on is there, as links to where these tests have it; nothing of ours is."""
+    venv.create(tmp_path / "venv", symlinks=True)
+    environment = Environment(tmp_path / "venv")
+    [site] = environment.folder.glob("lib/python*/site-packages")
+    for name in dependencies("mnp-core") - {"mnp-core"}:
+        for top in {file.parts[0] for file in distribution(name).files or () if file.parts[0] != ".."}:
+            if not (site / top).exists():
+                (site / top).symlink_to(distribution(name).locate_file(top))
+    return environment
+
+
+def dependencies(name: str) -> set[str]:
+    """A distribution with all that it needs."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found.add(name)
+            requirements = map(Requirement, distribution(name).requires or ())
+            waiting += [each.name for each in requirements if not each.marker or each.marker.evaluate({"extra": ""})]
+    return found
