@@ -14,6 +14,7 @@ from attrs import field, frozen
 from mnp_core.backend import BackendSettings
 from mnp_core.errors import InputError
 from mnp_core.model import (
+    AddressSource,
     Cidr,
     CommonRules,
     CustomRules,
@@ -39,11 +40,15 @@ class Settings:
         common: What holds in every isolated direction.
         backends: Which backend enforces.
         network_plugins: CNI types that are policed; None for all that loaded plugins claim.
+        own_addresses: Who is believed about the addresses of a pod's own interfaces.
+        peer_addresses: Who is believed about the addresses of this node's pods where they are peers.
     """
 
     common: CommonRules = field(factory=CommonRules)
     backends: BackendSettings = field(factory=BackendSettings)
     network_plugins: frozenset[str] | None = None
+    own_addresses: AddressSource = AddressSource.KERNEL
+    peer_addresses: AddressSource = AddressSource.NETWORK_STATUS
 
     def police(self, claimed: Collection[str]) -> frozenset[str]:
         """Choose the CNI types to police.
@@ -88,6 +93,8 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
             },
         ),
         network_plugins=frozenset(values.texts("network-plugins")) if values.has("network-plugins") else None,
+        own_addresses=values.choice("own-addresses", AddressSource, AddressSource.KERNEL),
+        peer_addresses=values.choice("peer-addresses", AddressSource, AddressSource.NETWORK_STATUS),
     )
     values.reject_unknown()
     return settings

@@ -11,12 +11,15 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Protocol
 
-from mnp_core.agent.enforcement import InForce, enforce, inspect, remove, update
+from attrs import evolve
+
+from mnp_core.agent.enforcement import Findings, InForce, enforce, inspect, remove, update
 from mnp_core.agent.world import Effect, World
 from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxLocator, Sync
 from mnp_core.backend import Backend
 from mnp_core.errors import MnpError, SandboxNotFoundError
 from mnp_core.model import (
+    AddressSource,
     Attachment,
     Change,
     Delta,
@@ -60,6 +63,7 @@ class Agent:
         pool: Pool,
         read_links: Callable[[], Sequence[Link]] = read_links,
         observe: Observer = lambda _: None,
+        own_addresses: AddressSource = AddressSource.KERNEL,
     ) -> None:
         """Put together what was chosen.
 
@@ -71,6 +75,7 @@ class Agent:
             pool: Runs work inside sandboxes.
             read_links: Reads the interfaces of the sandbox that it is called in.
             observe: Told of each outcome.
+            own_addresses: Who is believed about the addresses of a pod's own interfaces.
         """
         self.world = world
         self._backends = backends
@@ -79,9 +84,10 @@ class Agent:
         self._pool = pool
         self._read_links = read_links
         self._observe = observe
+        self._own_addresses = own_addresses
         self._chosen: dict[ObjectName, Backend] = {}
         self._generations: dict[ObjectName, int] = {}
-        self._findings: dict[ObjectName, tuple[Report, ...]] = {}
+        self._findings: dict[ObjectName, Findings] = {}
         self._failed: dict[ObjectName, str] = {}
 
     def sync(self, changes: Iterable[Change]) -> Sync:
@@ -97,7 +103,17 @@ class Agent:
         jobs += self._start_deltas(effect, whole)
         outcomes = [job() for job in jobs]
         outcomes += self._repair(outcomes, whole)
+        outcomes += self._follow(whole)
         return self._finish(outcomes, started)
+
+    def look_again(self, pods: Iterable[ObjectName]) -> Sync:
+        """Read the links of some pods again, because they have changed (`mnp_core.sandbox.monitor`)."""
+        started = time.monotonic()
+        here = sorted(pod for pod in pods if self.world.claims(pod))
+        jobs = [self._start(pod, partial(self._look, pod)) for pod in here]
+        outcomes = [job() for job in jobs]
+        outcomes += self._follow(here)
+        return self._finish((o for o in outcomes if o.result is not Result.UNCHANGED), started)
 
     def check_drift(self) -> Sync:
         """Look whether somebody changed our rules, and put them back (S63).
@@ -110,6 +126,12 @@ class Agent:
         outcomes = [job() for job in jobs]
         return self._finish((o for o in outcomes if o.result is not Result.UNCHANGED), started)
 
+    def attachments(self, pod: ObjectName) -> tuple[Attachment, ...]:
+        """The attachments of a local pod: as the kernel has them, or as claimed, by the setting ``own-addresses``."""
+        findings = self._findings.get(pod)
+        believed = findings is not None and self._own_addresses is AddressSource.KERNEL
+        return findings.attachments if findings is not None and believed else self.world.claims(pod)
+
     def ruleset(self, pod: ObjectName) -> Ruleset | None:
         """What is to be in force in a local pod, as it would be applied; None if nothing is."""
         policy = self.world.sandbox_policy(pod)
@@ -117,7 +139,7 @@ class Agent:
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands."""
-        findings = (report for reports in self._findings.values() for report in reports)
+        findings = (report for found in self._findings.values() for report in found.reports)
         failures = (_unenforced(pod, error) for pod, error in self._failed.items())
         return tuple(sorted({*self.world.reports(), *findings, *failures}))
 
@@ -131,37 +153,42 @@ class Agent:
             if policy is None:
                 return remove(backend.applier)
             done = enforce(backend.applier, backend.renderer.render(policy))
-            reports = inspect(claims, self._read_links, self._discoverers)
-            return InForce(result=done.result, generation=done.generation, reports=reports)
+            return self._inspected(done, claims)
 
         return work
 
     def _update(self, pod: ObjectName, change: GroupDelta, rendered: dict[str, Delta]) -> Callable[[], InForce]:
         """Membership alone; `rendered` keeps what other sandboxes of the same backend need too."""
-        backend, findings = self._backend(pod), self._findings.get(pod, ())
+        backend = self._backend(pod)
         if backend.name not in rendered:
             rendered[backend.name] = backend.renderer.render_delta(change)
         delta = rendered[backend.name]
 
         def work() -> InForce:
-            done = update(backend.applier, delta)
-            return InForce(result=done.result, generation=done.generation, reports=findings)
+            return update(backend.applier, delta)
 
         return work
 
     def _mend(self, pod: ObjectName, generation: int) -> Callable[[], InForce]:
         """Whatever somebody else changed. The agent's thread waits meanwhile, so the World holds still."""
-        applier, findings = self._backend(pod).applier, self._findings.get(pod, ())
+        applier = self._backend(pod).applier
 
         def work() -> InForce:
             if applier.generation() == generation:
-                return InForce(result=Result.UNCHANGED, generation=generation, reports=findings)
+                return InForce(result=Result.UNCHANGED, generation=generation)
             ruleset = self.ruleset(pod)
             done = enforce(applier, ruleset) if ruleset is not None else remove(applier)
-            drifted = done.result is not Result.UNCHANGED
-            return InForce(result=done.result, generation=done.generation, reports=findings, drifted=drifted)
+            return evolve(done, drifted=done.result is not Result.UNCHANGED)
 
         return work
+
+    def _look(self, pod: ObjectName) -> Callable[[], InForce]:
+        """Read its links again, and write nothing."""
+        claims, generation = self.world.claims(pod), self._generations.get(pod, 0)
+        return lambda: self._inspected(InForce(result=Result.UNCHANGED, generation=generation), claims)
+
+    def _inspected(self, done: InForce, claims: Sequence[Attachment]) -> InForce:
+        return evolve(done, findings=inspect(claims, self._read_links, self._discoverers))
 
     # --- starting, waiting, remembering ---------------------------------------------------------------------------
 
@@ -191,6 +218,13 @@ class Agent:
         jobs = [self._start(pod, partial(self._replace, pod)) for pod in sorted(refused)]
         return [job() for job in jobs]
 
+    def _follow(self, pods: Iterable[ObjectName]) -> list[Outcome]:
+        """Let peers know by which addresses pods were found, if the settings believe the kernel."""
+        found = [(pod, self._findings[pod].attachments) for pod in pods if pod in self._findings]
+        effects = [self.world.found(pod, attachments) for pod, attachments in found]
+        outcomes = [job() for effect in effects for job in self._start_deltas(effect, frozenset())]
+        return outcomes + self._repair(outcomes, frozenset())
+
     def _backend(self, pod: ObjectName) -> Backend:
         """By its attachments; a pod that has lost them keeps the backend that it had."""
         claims = self.world.claims(pod)
@@ -211,7 +245,8 @@ class Agent:
             return self._failure(pod, error, started)
         self._failed.pop(pod, None)
         self._generations[pod] = done.generation
-        self._findings[pod] = done.reports
+        if done.findings is not None:
+            self._findings[pod] = done.findings
         seconds = time.monotonic() - started
         return self._tell(Outcome(pod=pod, result=done.result, seconds=seconds, drifted=done.drifted))
 

@@ -10,19 +10,32 @@ from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, R
 
 
 @frozen(kw_only=True)
+class Findings:
+    """What was found of a pod's attachments.
+
+    Attributes:
+        attachments: As the kernel has them, in the order of the claims.
+        reports: What is not as claimed (S64).
+    """
+
+    attachments: tuple[Attachment, ...]
+    reports: tuple[Report, ...]
+
+
+@frozen(kw_only=True)
 class InForce:
     """What became of one sandbox.
 
     Attributes:
         result: What had to be done.
         generation: Of the packet filter, right after; a later difference means that somebody changed something.
-        reports: What network-status claims and the kernel does not confirm (S64).
+        findings: What was found of its attachments; None if nobody looked.
         drifted: Whether somebody else had changed our rules (S63).
     """
 
     result: Result
     generation: int
-    reports: tuple[Report, ...] = ()
+    findings: Findings | None = None
     drifted: bool = False
 
 
@@ -51,7 +64,7 @@ def inspect(
     claims: Sequence[Attachment],
     read_links: Callable[[], Sequence[Link]],
     discoverers: Mapping[str, InterfaceDiscoverer],
-) -> tuple[Report, ...]:
+) -> Findings:
     """Compare what network-status claims with what is really there.
 
     The rules do not wait for this: they go by interface name, so an interface that appears late, or is not what it
@@ -60,25 +73,29 @@ def inspect(
     try:
         links = read_links()
     except MnpError as error:
-        return tuple(_report(claim, Reason.MISMATCH, f"could not be looked at: {error}") for claim in claims)
-    return tuple(report for claim in claims for report in _findings(claim, links, discoverers))
+        problems = [_report(claim, Reason.MISMATCH, f"could not be looked at: {error}") for claim in claims]
+        return Findings(attachments=tuple(claims), reports=tuple(problems))
+    reports: list[Report] = []
+    found = tuple(_find(claim, links, discoverers, reports) for claim in claims)
+    return Findings(attachments=found, reports=tuple(reports))
 
 
-def _findings(
-    claim: Attachment, links: Sequence[Link], discoverers: Mapping[str, InterfaceDiscoverer]
-) -> Sequence[Report]:
+def _find(
+    claim: Attachment, links: Sequence[Link], discoverers: Mapping[str, InterfaceDiscoverer], reports: list[Report]
+) -> Attachment:
     discoverer = discoverers.get(claim.kind)
     if discoverer is None:  # its definition is not there: reported with the claim, policed by name
-        return ()
+        return claim
     try:
         discovery = discoverer.discover(claim, links)
     except Exception as error:  # noqa: BLE001 - a plugin that fails here must not look like rules that failed
         problem = f"could not be looked at: {type(error).__name__} in the plugin for {claim.kind}: {error}"
-        return (_report(claim, Reason.MISMATCH, problem),)
-    reports = [_report(claim, Reason.MISMATCH, text) for text in discovery.mismatches]
+        reports.append(_report(claim, Reason.MISMATCH, problem))
+        return claim
+    reports += [_report(claim, Reason.MISMATCH, text) for text in discovery.mismatches]
     if discovery.unenforceable:
         reports.append(_report(claim, Reason.UNENFORCEABLE, discovery.unenforceable))
-    return reports
+    return discovery.attachment
 
 
 def _report(claim: Attachment, reason: Reason, message: str) -> Report:

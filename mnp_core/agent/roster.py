@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mnp_core.agent.index import anchors
 from mnp_core.model import Attachment, GroupSpec, ObjectName, Pod, PodPeer, Selector
@@ -21,6 +21,16 @@ class Member:
     def peers(self) -> tuple[Attachment, ...]:
         """Attachments whose addresses count as a peer's."""
         return self.claims.peers
+
+    def is_another_target(self, before: "Member") -> bool:
+        """Whether what holds in its sandbox may differ: more than the addresses by which others know it has changed."""
+        return self.pod != before.pod or self.claims.policed != before.claims.policed
+
+    def with_addresses(self, found: Iterable[Attachment]) -> "Member":
+        """The same pod, as a peer known by the addresses that were found on its interfaces."""
+        addresses = {(attachment.network, attachment.interface): attachment.addresses for attachment in found}
+        peers = (evolve(p, addresses=addresses.get((p.network, p.interface), p.addresses)) for p in self.claims.peers)
+        return evolve(self, claims=evolve(self.claims, peers=tuple(peers))) if addresses else self
 
 
 class Roster:

@@ -14,6 +14,7 @@ from mnp_core.agent.policies import PolicyTable
 from mnp_core.agent.roster import Member, Roster
 from mnp_core.agent.scopes import ScopeReports
 from mnp_core.model import (
+    AddressSource,
     Attachment,
     Change,
     CommonRules,
@@ -50,14 +51,25 @@ class Effect:
 class World:
     """The state of the cluster as one node needs it. Not thread-safe: one thread owns it."""
 
-    def __init__(self, *, common: CommonRules, claimed: frozenset[str], node: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        common: CommonRules,
+        claimed: frozenset[str],
+        node: str | None = None,
+        peer_addresses: AddressSource = AddressSource.NETWORK_STATUS,
+    ) -> None:
         """Start empty.
 
         Args:
             common: The node's settings.
             claimed: CNI types that loaded plugins claim (S4).
             node: Whose pods are policed here; None for all of them (the lab).
+            peer_addresses: Who is believed about the addresses of this node's pods where they are peers; of pods
+                elsewhere only network-status tells.
         """
+        self._believe_kernel = peer_addresses is AddressSource.KERNEL
+        self._found: dict[ObjectName, tuple[Attachment, ...]] = {}
         self._common = common
         self._claimed = claimed
         self._node = node
@@ -76,6 +88,14 @@ class World:
         touched = _Touched()
         for change in changes:
             self._take_in(change, touched)
+        return self._effect(touched)
+
+    def found(self, pod: ObjectName, attachments: tuple[Attachment, ...]) -> Effect:
+        """Take in what the kernel of a local pod's sandbox says of its attachments, and say what follows."""
+        touched = _Touched()
+        if self._believe_kernel and self._found.get(pod) != attachments and self._local(pod) is not None:
+            self._found[pod] = attachments
+            self._enrol(pod, touched)
         return self._effect(touched)
 
     def sandbox_policy(self, pod: ObjectName) -> SandboxPolicy | None:
@@ -137,6 +157,8 @@ class World:
             del self._pods[name]
         else:
             self._pods[name] = pod
+            if before is None or (before.uid, before.statuses) != (pod.uid, pod.statuses):
+                self._found.pop(name, None)  # what was found was found of another sandbox, or before this was claimed
             for status in pod.statuses:
                 self._attached[status.network].add(name)
         self._enrol(name, touched)
@@ -154,13 +176,22 @@ class World:
 
     def _enrol(self, name: ObjectName, touched: "_Touched") -> None:
         """Work out a pod's attachments anew."""
-        pod, before = self._pods.get(name), self._roster.get(name)
-        claims = claim_attachments(pod, self._networks, self._claimed) if pod is not None else None
-        now = Member(pod=pod, claims=claims) if pod is not None and claims is not None and claims.peers else None
+        before, now = self._roster.get(name), self._member(name)
         if now != before:
             self._roster.put(name, now)
             touched.members.add(name)
-            touched.sandboxes.add(name)
+            if now is None or before is None or now.is_another_target(before):
+                touched.sandboxes.add(name)
+
+    def _member(self, name: ObjectName) -> Member | None:
+        """A pod with its attachments, None if it has none."""
+        pod = self._pods.get(name)
+        if pod is None or not pod.counts:
+            self._found.pop(name, None)  # whatever comes by that name is another pod
+            return None
+        claims = claim_attachments(pod, self._networks, self._claimed)
+        member = Member(pod=pod, claims=claims)
+        return member.with_addresses(self._found.get(name, ())) if claims.peers else None
 
     def _note_reports(self, change: Change) -> None:
         if change.reports:

@@ -13,7 +13,7 @@ from mnp_core.model.address import (
     parse_address,
     parse_cidr,
 )
-from mnp_core.model.attachment import UNKNOWN_KIND, Attachment, Trait
+from mnp_core.model.attachment import UNKNOWN_KIND, AddressSource, Attachment, Trait
 from mnp_core.model.change import Change, KubernetesObject
 from mnp_core.model.group import (
     AddressGroup,
@@ -76,6 +76,7 @@ __all__ = [
     "Address",
     "AddressGroup",
     "AddressRange",
+    "AddressSource",
     "Allow",
     "AllowEndpoints",
     "AllowRule",

@@ -20,6 +20,13 @@ class Trait(StrEnum):
     NO_OWN_MAC = "no-own-mac"  # shares the MAC of its parent (ipvlan)
 
 
+class AddressSource(StrEnum):
+    """Who is believed about the addresses of an attachment (settings ``own-addresses`` and ``peer-addresses``)."""
+
+    KERNEL = "kernel"  # what the interface really has; only the pod's own node can look
+    NETWORK_STATUS = "network-status"  # what the meta-plugin says that it gave
+
+
 @frozen(kw_only=True)
 class Attachment:
     """One interface of one pod on one network.

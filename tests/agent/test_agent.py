@@ -1,12 +1,13 @@
 """What the agent writes, and above all what it does not write, with a kernel in memory."""
 
 import pytest
+from attrs import evolve
 
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
 from mnp_core.api import Discovery, Result
 from mnp_core.backend import Backend
-from mnp_core.model import CommonRules, Direction, Link, Reason
+from mnp_core.model import AddressSource, CommonRules, Direction, Link, Reason, parse_address
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.testing.builders import (
     absent,
@@ -43,17 +44,23 @@ class Agreeing:
 class Node:
     """An agent on a kernel in memory, and the outcomes that it told of."""
 
-    def __init__(self, kernel=None, renderer=None, discoverer=None, links=None):
+    def __init__(self, kernel=None, renderer=None, discoverer=None, links=None, **addresses):
+        own, peers = (addresses.get(name) for name in ("own_addresses", "peer_addresses"))
         self.kernel = kernel or FakeKernel()
         self.told = []
         self.agent = Agent(
-            world=World(common=CommonRules(), claimed=frozenset({"macvlan"})),
+            world=World(
+                common=CommonRules(),
+                claimed=frozenset({"macvlan"}),
+                peer_addresses=peers or AddressSource.NETWORK_STATUS,
+            ),
             backends=OneBackend(self.kernel, renderer or FakeRenderer()),
             locator=self.kernel,
             discoverers={"macvlan": discoverer or Agreeing()},
             pool=self.kernel,
             read_links=links or (lambda: ()),
             observe=self.told.append,
+            own_addresses=own or AddressSource.KERNEL,
         )
 
     def sync(self, *objects, gone=()):
@@ -196,6 +203,19 @@ def test_what_a_discoverer_finds_is_reported_and_the_rules_hold_all_the_same(dis
     assert {str(report.about) for report in sync.reports} == {"Pod default/a", "Pod default/b"}
 
 
+def test_a_policy_on_a_network_that_nobody_polices_is_reported_until_it_is_mended():
+    """S64."""
+    node = Node()
+    sync = start(node, network("odd", "ovs"), policy("q", networks=["odd", "gone"], ingress=[]))
+    assert [(str(report.about), report.reason) for report in sync.reports] == [
+        ("MultiNetworkPolicy default/q", Reason.UNCLAIMED_TYPE),
+        ("MultiNetworkPolicy default/q", Reason.UNKNOWN_NETWORK),
+    ]
+    sync = node.sync(network("odd", "macvlan"))
+    assert [report.reason for report in sync.reports] == [Reason.UNKNOWN_NETWORK]
+    assert node.sync(policy("q", networks=["odd"], ingress=[])).reports == ()
+
+
 def test_rules_that_somebody_took_away_come_back_and_it_is_told():
     """S63."""
     node = Node()
@@ -239,3 +259,59 @@ def test_what_is_in_force_is_what_evaluate_judges_by():
     sandbox = node.agent.world.sandbox_policy(named("a"))
     assert evaluate(sandbox, "net1", Direction.INGRESS, packet("10.0.0.2", "10.0.0.1")).allowed
     assert not evaluate(sandbox, "net1", Direction.INGRESS, packet("10.0.0.9", "10.0.0.1")).allowed
+
+
+class Kernel:
+    """A discoverer that finds these addresses on everything."""
+
+    def __init__(self, *addresses):
+        self.addresses = addresses
+
+    def discover(self, claim, links):  # noqa: ARG002 - the Protocol's signature
+        return Discovery(attachment=evolve(claim, addresses=tuple(map(parse_address, self.addresses))))
+
+
+def allowed(node, name):
+    sets = node.kernel.namespaces[named(name)].ruleset.sets
+    return {element for elements in sets.values() for element in elements}
+
+
+def test_a_peer_is_known_by_what_network_status_says_unless_the_settings_believe_the_kernel():
+    doubtful = Node(discoverer=Kernel("10.0.0.77"))
+    start(doubtful, FROM_ALL)
+    assert allowed(doubtful, "a") == {"10.0.0.1", "10.0.0.2"}
+    assert doubtful.agent.attachments(B.name)[0].addresses == (parse_address("10.0.0.77"),)
+    believing = Node(discoverer=Kernel("10.0.0.77"), peer_addresses=AddressSource.KERNEL)
+    start(believing, FROM_ALL)
+    assert allowed(believing, "a") == {"10.0.0.77"}
+
+
+def test_a_change_of_addresses_is_a_difference_for_others_and_writes_nothing_else():
+    discoverer = Kernel()
+    node = Node(discoverer=discoverer, peer_addresses=AddressSource.KERNEL)
+    start(node, FROM_ALL)
+    assert allowed(node, "a") == set()
+    discoverer.addresses = ("10.0.0.5",)  # DHCP gave it one
+    sync = node.agent.look_again([B.name])
+    assert results(sync) == {"default/a": Result.UPDATED}
+    assert allowed(node, "a") == {"10.0.0.5"}
+    assert node.writes("b") == ["apply"]
+    assert node.agent.look_again([A.name, B.name, named("unknown")]).outcomes == ()
+
+
+def test_addresses_that_were_found_are_forgotten_with_the_pod():
+    node = Node(discoverer=Kernel("10.0.0.5"), peer_addresses=AddressSource.KERNEL)
+    start(node, FROM_ALL)
+    node.sync(gone=[B])
+    elsewhere = evolve(B, node="other")
+    node.agent.world.apply([present(elsewhere)])
+    assert {str(m) for g in node.agent.world.sandbox_policy(A.name).groups.values() for m in g.members} == {
+        "10.0.0.2",
+        "10.0.0.5",
+    }
+
+
+def test_own_addresses_are_as_claimed_if_the_settings_say_so():
+    node = Node(discoverer=Kernel("10.0.0.77"), own_addresses=AddressSource.NETWORK_STATUS)
+    start(node)
+    assert node.agent.attachments(B.name)[0].addresses == (parse_address("10.0.0.2"),)

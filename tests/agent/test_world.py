@@ -11,6 +11,7 @@ from mnp_core.testing import builders
 from mnp_core.testing.builders import absent, named, namespace, network, pods_across, present, requirement, selector
 
 NET = network("x/net", "macvlan")
+CLAIMED = frozenset({"macvlan", "bridge"})
 
 
 def pod(name, address, *, node="n1", labels=None, net="x/net", **fields):
@@ -33,7 +34,7 @@ def from_(*peers, ports=None):
 
 
 def world(*objects, node=None):
-    new = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node=node)
+    new = World(common=CommonRules(), claimed=CLAIMED, node=node)
     new.apply(map(present, objects))
     return new
 
@@ -169,13 +170,14 @@ policy_objects = st.builds(
     selector=selectors,
     ingress=rule_lists,
     egress=rule_lists,
-    networks=st.frozensets(nets, max_size=2),
+    networks=st.none() | st.frozensets(nets, max_size=2),
+    kinds=st.sampled_from([None, {"macvlan"}, {"bridge"}]),
 )
 objects = st.one_of(
     pod_objects,
     policy_objects,
     st.builds(namespace, st.sampled_from("xy"), team=st.sampled_from(["red", "blue"])),
-    st.builds(network, nets, st.sampled_from(["macvlan", "odd"])),
+    st.builds(network, nets, st.sampled_from(["macvlan", "bridge", "odd"])),
 )
 
 
@@ -184,7 +186,7 @@ class Ways(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.world = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node="n1")
+        self.world = World(common=CommonRules(), claimed=CLAIMED, node="n1")
         self.objects = {}
         self.written: dict[ObjectName, SandboxPolicy] = {}
 
@@ -220,7 +222,7 @@ class Ways(RuleBasedStateMachine):
 
     @invariant()
     def every_way_leads_to_the_same_state(self):
-        fresh = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node="n1")
+        fresh = World(common=CommonRules(), claimed=CLAIMED, node="n1")
         fresh.apply(map(present, self.objects.values()))
         wanted = {name: fresh.sandbox_policy(name) for name in fresh.local_pods()}
         assert self.written == {name: sandbox for name, sandbox in wanted.items() if sandbox is not None}

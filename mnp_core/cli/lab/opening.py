@@ -58,12 +58,13 @@ def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
 
     def make_agent(locator: SandboxLocator) -> Agent:
         return Agent(
-            world=World(common=settings.common, claimed=claimed),
+            world=World(common=settings.common, claimed=claimed, peer_addresses=settings.peer_addresses),
             backends=backends,
             locator=locator,
             discoverers=registry.make_discoverers(),
             pool=SandboxPool(_WORKERS),
             observe=registry.observe_outcome,
+            own_addresses=settings.own_addresses,
         )
 
     return Enforcement(decoder=Decoder(tuple(registry.policy_kinds.values())), make_agent=make_agent)
