@@ -46,7 +46,8 @@ _GROUP = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _VERSION = re.compile(r"v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
-_OURS = frozenset({("k8s.cni.cncf.io", "MultiNetworkPolicy"), ("k8s.cni.cncf.io", "NetworkAttachmentDefinition")})
+_OURS = frozenset({"MultiNetworkPolicy", "Namespace", "NetworkAttachmentDefinition", "Pod"})
+"""Kinds that the core reads. A kind is taken whatever its group: objects are told apart by kind and name alone."""
 
 
 @frozen
@@ -76,7 +77,7 @@ def claims(descriptor: Named) -> tuple[Claim, ...]:
         case PolicyKindSpec(group=group):
             return (
                 own,
-                Claim(API_KIND, f"{descriptor.kind}.{group}"),
+                Claim(API_KIND, descriptor.kind),  # `ObjectRef` has no group
                 Claim(API_RESOURCE, f"{descriptor.plural}.{group}"),
             )
         case _:
@@ -135,6 +136,6 @@ def check_descriptor(descriptor: object, expected: type[D]) -> D:
         accepts, requirement = _FIELDS[field]
         if not accepts(value := getattr(descriptor, field)):
             raise RefusalError(f"{noun} {descriptor.name!r}: {field} is {value!r:.80}, but must be {requirement}")
-    if isinstance(descriptor, PolicyKindSpec) and (descriptor.group, descriptor.kind) in _OURS:
+    if isinstance(descriptor, PolicyKindSpec) and descriptor.kind in _OURS:
         raise RefusalError(f"{noun} {descriptor.name!r}: {descriptor.kind} is read by the core itself")
     return descriptor

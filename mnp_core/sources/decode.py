@@ -90,7 +90,7 @@ class Decoder:
             ref = ObjectRef(name, ObjectName("", UNNAMED))
             return None if kind is None else _dropped(ref, error)
         if kind is None:
-            return self._ignored(ref)
+            return self._ignored(ref, group)
         if version not in kind.versions:
             wrong = f"{shown(version)} is not a version that is known, the object does not count"
             return Change(
@@ -117,17 +117,18 @@ class Decoder:
         _, _, kind = _type_of(raw)
         return parse_ref(raw, kind, namespaced=kind != "Namespace")
 
-    def _ignored(self, ref: ObjectRef) -> Change | None:
+    def _ignored(self, ref: ObjectRef, group: str) -> Change | None:
         """What to say of an object that is not read: nothing, unless somebody may wait for it to have an effect."""
         elsewhere = next((kind for kind in self._kinds.values() if kind.kind == ref.kind), None)
+        field = "apiVersion" if elsewhere else ""
         if elsewhere is not None:
             wrong = "this kind is not read in this API group, the object does not count"
             remedy = f"Use {elsewhere.api_versions}"
+            ref = ObjectRef(f"{ref.kind}.{group or 'core'}", ref.name)  # another than the one of this kind that is read
         elif ref.kind in _IGNORED:
             wrong, remedy = _IGNORED[ref.kind]
         else:
             return None
-        field = "apiVersion" if elsewhere else ""
         return Change(ref=ref, object=None, reports=(_report(ref, field, wrong, remedy, Reason.IGNORED),))
 
 

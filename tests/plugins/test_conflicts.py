@@ -39,9 +39,10 @@ def renderer(name: str, dialect: str) -> str:
     return spec(text, "mnp_register_policy_renderers")
 
 
-def policy_kind(name: str, kind: str, plural: str) -> str:
+def policy_kind(name: str, kind: str, plural: str, group: str = "a.b") -> str:
     text = (
-        f"PolicyKindSpec(name={name!r}, group='a.b', versions=('v1',), kind={kind!r}, plural={plural!r}, parse=Thing)"
+        f"PolicyKindSpec(name={name!r}, group={group!r}, versions=('v1',), kind={kind!r}, plural={plural!r},"
+        " parse=Thing)"
     )
     return spec(text, "mnp_register_policy_kinds")
 
@@ -56,8 +57,8 @@ def policy_kind(name: str, kind: str, plural: str) -> str:
         (renderer("one", "z"), renderer("two", "z"), "dialect 'z'", lambda r: r.renderer("z")),
         (
             policy_kind("one", "Z", "x"),
-            policy_kind("two", "Z", "y"),
-            "API kind 'Z.a.b'",
+            policy_kind("two", "Z", "y", group="c.d"),
+            "API kind 'Z'",
             lambda r: r.policy_kinds.require("one"),
         ),
         (

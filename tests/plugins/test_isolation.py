@@ -121,6 +121,10 @@ BROKEN = {
         policy_kind(group="'k8s.cni.cncf.io'", kind="'MultiNetworkPolicy'"),
         "MultiNetworkPolicy is read by the core itself",
     ),
+    "a kind of the core in another API group": (
+        policy_kind(group="'other.example'", kind="'Pod'"),
+        "Pod is read by the core itself",
+    ),
     "one name twice": (
         "@hookimpl\ndef mnp_register_policy_renderers():\n    yield GOOD\n    yield GOOD",
         "it registers renderer 'sick' twice",

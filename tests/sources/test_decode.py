@@ -81,6 +81,13 @@ def test_what_somebody_may_take_for_effective_is_reported(api_version, kind, rem
     assert report.remedy.startswith(remedy)
 
 
+def test_an_object_of_another_api_group_is_not_the_one_of_its_kind_that_is_read():
+    """S6: the report says which, and the pod of that name stays."""
+    read, ignored = Decoder().decode_all([manifest(), manifest("other.example/v1")])
+    assert isinstance(read.object, Pod)
+    assert (str(ignored.ref), ignored.object) == ("Pod.other.example ns/x", None)
+
+
 @pytest.mark.parametrize("api_version", ["k8s.cni.cncf.io/v1", "k8s.cni.cncf.io/"])
 def test_unknown_versions_are_reported(api_version):
     """S1."""
