@@ -50,6 +50,15 @@ def test_a_network_whose_types_nobody_claims_is_reported_with_the_policy():
     assert "tuning, ovs" in report.message
 
 
+def test_a_network_of_a_kind_that_the_policy_is_not_about_is_reported_with_the_policy():
+    """S64: policies of kinds that plugins add may be about some kinds of attachment alone."""
+    (report,) = validated(policy("p", networks=["net-a"], kinds=["bridge"], ingress=[]))
+    assert report.reason is Reason.INVALID_POLICY_FOR
+    assert "kind bridge, and these are of kind macvlan" in report.message
+    assert validated(policy("p", networks=["net-a"], kinds=["macvlan"], ingress=[])) == ()
+    assert validated(policy("p", networks=None, kinds=["bridge"], ingress=[])) == ()
+
+
 def test_what_is_wrong_with_attachments_is_reported_with_the_pod():
     """S4, S64."""
     reports = validated(pods=(pod("x", status("odd", "net1"), status("gone", "net2")),))
