@@ -15,7 +15,7 @@ from attrs import evolve
 from mnp_core.api import Discovery
 from mnp_core.discovery import compare, find_link, quoted
 from mnp_core.model import Attachment, Link, Trait
-from mnp_sriov.function import Function, is_pci_address, read_function
+from mnp_sriov.function import Function, read_function
 
 CNI_TYPES = ("sriov", "ib-sriov", "accelerated-bridge")
 """CNI plugins that move a virtual function into the pod (github.com/k8snetworkplumbingwg).
@@ -81,5 +81,5 @@ def _bypasses(claim: Attachment, function: Function | None, link: Link | None) -
 def _differences(claim: Attachment, function: Function | None, link: Link | None) -> Iterator[str]:
     if claim.device and function is None:
         yield f"network-status gives it the PCI device {quoted(claim.device)}, the node has none by that address"
-    elif link and function and is_pci_address(link.device) and link.device != function.address:
-        yield f"network-status gives it the PCI device {function.address}, the kernel has it on {link.device}"
+    elif link and function and link.device not in {"", function.address}:
+        yield f"network-status gives it the PCI device {function.address}, the kernel has it on {quoted(link.device)}"

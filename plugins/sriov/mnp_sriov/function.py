@@ -53,11 +53,6 @@ class Function:
     vdpa_drivers: tuple[str, ...] = ()
 
 
-def is_pci_address(text: str) -> bool:
-    """Whether it is the address of a PCI function: and so the name of a file, and no path."""
-    return _ADDRESS.fullmatch(text) is not None
-
-
 def read_function(sysfs: Path, address: str) -> Function | None:
     """Look a PCI function up.
 
@@ -69,7 +64,7 @@ def read_function(sysfs: Path, address: str) -> Function | None:
         None if the node has no such function.
     """
     folder = sysfs / "bus/pci/devices" / address
-    if not is_pci_address(address) or not folder.is_dir():
+    if not _ADDRESS.fullmatch(address) or not folder.is_dir():  # what is no address may be a path to elsewhere
         return None
     physical = _target(folder / "physfn")
     index = _index(folder / "physfn", address) if physical else None
