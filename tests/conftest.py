@@ -8,7 +8,7 @@ import pytest
 FIGURES = pytest.StashKey[list[str]]()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def figures(request):
     """Lines for the end of the run: what a suite has measured or counted."""
     return request.config.stash.setdefault(FIGURES, [])

@@ -16,6 +16,7 @@ from mnp_core.agent.world import World
 from mnp_core.api import Result, Sandbox, Sync
 from mnp_core.backend import Backends, BackendSettings
 from mnp_core.errors import SandboxNotFoundError
+from mnp_core.lab.transport.neighbours import forget_neighbours
 from mnp_core.model import CommonRules, Pod
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.namespace import new_namespace
@@ -107,7 +108,11 @@ class Rig:
             del self._sandboxes[name]
             self._standing.pop(name)[1].close()
             self.stations.remove(name)
-        for name in wanted.keys() - self._standing.keys():
+        new = wanted.keys() - self._standing.keys()
+        if new:  # whose addresses may have been others' before, with other MAC addresses: a CNI plugin announces them
+            for sandbox in [*self._sandboxes.values(), self._outside]:
+                run_inside(sandbox, forget_neighbours)
+        for name in new:
             self._stand(name, wanted[name])
 
     def _stand(self, name: str, nics: list[Manifest]) -> None:
@@ -119,7 +124,7 @@ class Rig:
         self.stations.add(name, sandbox)
 
     def _stand_outside(self, outside: Mapping[str, tuple[str, ...]]) -> None:
-        sandbox = self._cleanup.enter_context(new_namespace()).sandbox
+        sandbox = self._outside = self._cleanup.enter_context(new_namespace()).sandbox
         for network, addresses in outside.items():
             self._plug(sandbox, network.partition("/")[2], network, addresses)
         self.stations.add(None, sandbox)
