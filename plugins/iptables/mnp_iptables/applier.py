@@ -25,8 +25,9 @@ Everything happens in the network namespace of the calling thread. An applier ha
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import ParamSpec, Protocol, TypeVar
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, UnsupportedError
@@ -34,10 +35,13 @@ from mnp_core.model import Delta, Family, Installed, RuleCounter, Ruleset
 from mnp_iptables.found import FoundTable, counters, digest, fingerprint
 from mnp_iptables.ipset import Ipset
 from mnp_iptables.links import has_vrf
-from mnp_iptables.netlink import KernelError
+from mnp_iptables.modules import require
 from mnp_iptables.places import MANGLE
 from mnp_iptables.script import Script, TableScript, parse
 from mnp_iptables.slots import Slots
+
+Parameters = ParamSpec("Parameters")
+T = TypeVar("T")
 
 _ATTEMPTS = 3
 _OLDEST_IPSET = 7
@@ -65,6 +69,19 @@ class Rules(Protocol):
         """Something that differs after every change."""
 
 
+def _telling(work: Callable[Parameters, T]) -> Callable[Parameters, T]:
+    """Whatever the kernel refuses is told in one way."""
+
+    @wraps(work)
+    def told(*args: Parameters.args, **kwargs: Parameters.kwargs) -> T:
+        try:
+            return work(*args, **kwargs)
+        except OSError as error:
+            raise ApplyError(f"the kernel refused: {error.strerror}") from error
+
+    return told
+
+
 class IptablesApplier:
     """Applies rulesets of the dialect ``iptables``; see `mnp_core.api.RuleApplier`."""
 
@@ -82,6 +99,7 @@ class IptablesApplier:
             return Support(usable=False, rank=self._rules.rank, detail=str(error))
         return Support(usable=True, rank=self._rules.rank, detail=f"{detail}, Linux {os.uname().release}")
 
+    @_telling
     def apply(self, ruleset: Ruleset) -> None:
         """Replace everything of ours, in the order that the module's text explains."""
         script = parse(ruleset.text)
@@ -94,10 +112,12 @@ class IptablesApplier:
         # Somebody else changed rules each time between ours and the look at them, which may therefore show more than
         # ours. The ruleset is in force; without a stamp it counts as changed, and whoever looks next applies it again.
 
+    @_telling
     def update(self, delta: Delta) -> None:
         """Add and remove members."""
         self._slots.change(delta)
 
+    @_telling
     def installed(self) -> Installed | None:
         """Read stamps and membership."""
         tables = self._rules.read()
@@ -106,15 +126,18 @@ class IptablesApplier:
         untouched = self._slots.is_sealed(fingerprint(tables))
         return Installed(digest=digest(tables, vrf=has_vrf()) if untouched else "", sets=self._slots.members())
 
+    @_telling
     def generation(self) -> int:
         """A digest of the state of tables, sets and VRFs, 64 bits."""
         parts = self._rules.state(), self._slots.state(), bytes([has_vrf()])
         return int.from_bytes(hashlib.sha256(b"".join(parts)).digest()[:8], "big")
 
+    @_telling
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
         return counters(self._rules.read())
 
+    @_telling
     def remove(self) -> None:
         """Take rules away, then sets."""
         self._rules.remove()
@@ -128,7 +151,7 @@ class IptablesApplier:
         try:
             names = self._slots.prepare(script.sets, ruleset.sets)
             found = self._rules.replace(wanted, names)
-        except (ApplyError, UnsupportedError):
+        except (ApplyError, UnsupportedError, OSError):
             self._slots.keep(before)
             raise
         self._slots.keep(names.values())
@@ -145,10 +168,11 @@ def _choose(script: Script) -> dict[Family, TableScript]:
 
 
 def _check_ipset() -> None:
+    require("ip_set")
     try:
         with Ipset() as kernel:
             version = kernel.version()
-    except (KernelError, OSError) as error:
-        raise UnsupportedError(f"this kernel has no ipset for us ({error}): load the module ip_set, as root") from error
+    except OSError as error:
+        raise UnsupportedError(f"this kernel has no ipset for us ({error}): modprobe ip_set, as root") from error
     if version < _OLDEST_IPSET:
         raise UnsupportedError(f"this kernel's ipset speaks protocol {version}, needed is 7: Linux 4.20 or newer")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from attrs import define, evolve, field, frozen
 
+from mnp_core.errors import ApplyError
 from mnp_core.model import Family
 
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
@@ -129,7 +130,11 @@ class _Raw:
 
 
 def decode(layout: Layout, hooks: Hooks, data: bytes) -> Table:
-    """Take a table apart."""
+    """Take a table apart.
+
+    Raises:
+        ApplyError: No program of iptables has made it.
+    """
     chains: dict[str, Chain] = {}
     starts: dict[int, str] = {}
     policies = set(hooks.underflows.values())
@@ -175,6 +180,8 @@ def _named(entry: Entry, starts: Mapping[int, str]) -> Entry:
     """Jumps by name, not by offset."""
     if entry.verdict is None or entry.verdict < 0:
         return entry
+    if entry.verdict not in starts:
+        raise ApplyError("the kernel has a legacy table with a jump into the middle of a chain: iptables makes none")
     return evolve(entry, verdict=None, jump=starts[entry.verdict])
 
 

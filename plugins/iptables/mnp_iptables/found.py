@@ -143,5 +143,5 @@ def _targets(rules: Iterable[FoundRule], chain: str) -> list[str]:
 def _parts(table: FoundTable) -> Iterable[bytes]:
     yield from (str(table.family).encode(), table.name.encode())
     yield from (chain.encode(errors="replace") for chain in sorted(table.chains))
-    for rule in (*table.rules, *table.jumps):
+    for rule in sorted((*table.rules, *table.jumps), key=lambda rule: rule.chain):  # programs put chains in order
         yield from (rule.chain.encode(errors="replace"), rule.content)

@@ -18,7 +18,6 @@ from mnp_core.errors import ApplyError
 from mnp_core.model import Protocol
 from mnp_iptables.netlink import (
     ACK,
-    DUMP,
     EXCLUSIVE,
     NESTED,
     NET_BYTE_ORDER,
@@ -38,8 +37,10 @@ _IP, _CIDR, _PORT, _PROTO = 1, 3, 4, 7
 _HASHSIZE, _MAXELEM, _REFERENCES = 18, 19, 25
 _IPV4, _IPV6 = 1, 2
 _LIST_HEADER = 4
+_DATA_HEAD = 4  # bytes of an attribute before its value
 
 _VERSION = attribute(_PROTOCOL, b"\x07")
+_REVISION_1 = b"\x01"  # the oldest that kernel and ipset program know of each of our types
 _GENERIC = struct.Struct("=BBH")  # struct nfgenmsg: family, version, resource
 _SOCKET_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _SMALLEST = 6  # of a hash table, as a power of two: there are many sets and most of them are small
@@ -51,7 +52,7 @@ _PRIVATE_ERRORS = {  # enum ipset_errno and those of hash types, which mean noth
     4100: "the set is in use",
     4103: "the element is, or is not, in the set already",
     4352: "the set is full",
-    4353: "out of memory",
+    4353: "it takes no element that is all zeros",
 }
 _IN_USE = 4100
 _NOT_IN_SET = 4103
@@ -110,7 +111,10 @@ class Ipset:
 
     def members(self, name: str) -> frozenset[str]:
         """The elements of a set, as they are written."""
-        return frozenset(_element_text(dict(attributes(data))) for _, data in attributes(self.content(name)))
+        content = self.content(name)
+        return _plain_addresses(content) or frozenset(
+            _element_text(dict(attributes(data))) for _, data in attributes(content)
+        )
 
     def index(self, name: str) -> int:
         """The number by which rules know a set; it stays with the name until somebody swaps it."""
@@ -130,7 +134,7 @@ class Ipset:
             _VERSION
             + text_attribute(_NAME, name)
             + text_attribute(_TYPE, kind.kind)
-            + attribute(_REVISION, b"\0")
+            + attribute(_REVISION, _REVISION_1)
             + attribute(_FAMILY, bytes([_SOCKET_FAMILY[kind.family]]))
             + attribute(_DATA | NESTED, options)
         )
@@ -152,7 +156,7 @@ class Ipset:
         try:
             self._kernel.ask(_message(_TEST, body), flags=ACK)
         except KernelError as error:
-            if error.code == _NOT_IN_SET:
+            if error.errno == _NOT_IN_SET:
                 return False
             raise _refused(f"look into set {name}", error) from error
         return True
@@ -162,9 +166,9 @@ class Ipset:
         try:
             self._kernel.ask(_message(_DESTROY, _VERSION + text_attribute(_NAME, name)), flags=ACK)
         except KernelError as error:
-            if error.code == _IN_USE:
+            if error.errno == _IN_USE:
                 return False
-            if error.code != errno.ENOENT:
+            if error.errno != errno.ENOENT:
                 raise _refused(f"destroy set {name}", error) from error
         return True
 
@@ -176,9 +180,9 @@ class Ipset:
 
     def _dump(self, request: bytes) -> list[Message]:
         try:
-            return self._kernel.ask(_message(_LIST, request), flags=DUMP)
+            return self._kernel.dump(_message(_LIST, request))
         except KernelError as error:
-            if error.code == errno.ENOENT:
+            if error.errno == errno.ENOENT:
                 return []
             raise _refused("list sets", error) from error
 
@@ -190,7 +194,7 @@ class Ipset:
 
 
 def _refused(what: str, error: KernelError) -> ApplyError:
-    return ApplyError(f"ipset: the kernel refused to {what}: {_PRIVATE_ERRORS.get(error.code, str(error))}")
+    return ApplyError(f"ipset: the kernel refused to {what}: {_PRIVATE_ERRORS.get(error.errno or 0, error.strerror)}")
 
 
 def _number(kind: int, value: int) -> bytes:
@@ -238,11 +242,15 @@ def _element(text: str) -> bytes:
 
 
 def _address(text: str) -> bytes:
-    if ":" in text:
-        packed = attribute(_IPV6 | NET_BYTE_ORDER, socket.inet_pton(socket.AF_INET6, text))
-    else:
-        packed = attribute(_IPV4 | NET_BYTE_ORDER, socket.inet_aton(text))
-    return attribute(_IP | NESTED, packed)
+    return _IPV6_HEAD + socket.inet_pton(socket.AF_INET6, text) if ":" in text else _IPV4_HEAD + socket.inet_aton(text)
+
+
+def _head(kind: int, size: int) -> bytes:
+    """An address up to its bytes."""
+    return attribute(_IP | NESTED, attribute(kind | NET_BYTE_ORDER, bytes(size)))[:-size]
+
+
+_IPV4_HEAD, _IPV6_HEAD = _head(_IPV4, 4), _head(_IPV6, 16)
 
 
 def _element_text(found: dict[int, bytes]) -> str:
@@ -256,8 +264,23 @@ def _element_text(found: dict[int, bytes]) -> str:
     return text
 
 
+def _plain_addresses(content: bytes) -> frozenset[str]:
+    """The elements of a set of addresses, which may be many, without taking each apart; none if it is another set."""
+    head = content[: len(_IPV4_HEAD) + _DATA_HEAD]
+    for size, text in ((4, socket.inet_ntoa), (16, _ipv6_text)):
+        step = len(head) + size
+        starts = range(0, len(content), step)
+        sizes = struct.pack("=H", step), struct.pack("=H", step - _DATA_HEAD)
+        fits = (head[:2], head[_DATA_HEAD : _DATA_HEAD + 2]) == sizes and len(content) % step == 0
+        if fits and all(content.startswith(head, start) for start in starts):
+            return frozenset(text(content[start + len(head) : start + step]) for start in starts)
+    return frozenset()
+
+
 def _address_text(found: dict[int, bytes]) -> str:
-    if _IPV4 in found:
-        return socket.inet_ntoa(found[_IPV4])
-    text = socket.inet_ntop(socket.AF_INET6, found.get(_IPV6, bytes(16)))
-    return str(IPv6Address(text)) if "." in text else text  # ::1.2.3.4 is not how Python writes it
+    return socket.inet_ntoa(found[_IPV4]) if _IPV4 in found else _ipv6_text(found.get(_IPV6, bytes(16)))
+
+
+def _ipv6_text(packed: bytes) -> str:
+    text = socket.inet_ntop(socket.AF_INET6, packed)
+    return str(IPv6Address(packed)) if "." in text else text  # ::1.2.3.4 is not how Python writes it

@@ -2,8 +2,7 @@
 
 import struct
 
-from mnp_core.errors import ApplyError
-from mnp_iptables.netlink import DUMP, ROUTE, Connection, KernelError, Message, attributes
+from mnp_iptables.netlink import ROUTE, Connection, Message, attributes
 
 _GET_LINK = 18
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg
@@ -14,16 +13,14 @@ def has_vrf() -> bool:
     """Look at all interfaces.
 
     Raises:
-        ApplyError: The kernel does not say.
+        OSError: The kernel does not list them.
     """
-    try:
-        with Connection(ROUTE) as kernel:
-            answers = kernel.ask(Message(kind=_GET_LINK, body=_LINK.pack(0, 0, 0, 0, 0)), flags=DUMP)
-    except (KernelError, OSError) as error:
-        raise ApplyError(f"the kernel does not list interfaces: {error}") from error
-    return any(_is_in_vrf(answer.body) for answer in answers)
+    with Connection(ROUTE) as kernel:
+        answers = kernel.dump(Message(kind=_GET_LINK, body=_LINK.pack(0, 0, 0, 0, 0)))
+    return any(is_in_vrf(answer.body) for answer in answers)
 
 
-def _is_in_vrf(link: bytes) -> bool:
+def is_in_vrf(link: bytes) -> bool:
+    """Whether an answer is about an interface that a VRF enslaves."""
     found = dict(attributes(link[_LINK.size :]))
     return dict(attributes(found.get(_LINK_INFO, b""))).get(_SLAVE_KIND) == b"vrf\0"

@@ -25,19 +25,12 @@ _ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, type
 _TYPE_MASK = 0x3FFF  # without NESTED and NET_BYTE_ORDER
 _ERROR, _DONE = 2, 3
 _INTERRUPTED = 0x10
+_ATTEMPTS = 10
 _BUFFER = 1 << 20  # the kernel fills at most 32 KiB, but cuts a message that does not fit
 
 
-class KernelError(Exception):
-    """The kernel said no.
-
-    Attributes:
-        code: errno, or a number of the subsystem's own.
-    """
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        super().__init__(os.strerror(code))
+class KernelError(OSError):
+    """The kernel said no; errno may be a number of the subsystem's own."""
 
 
 @frozen(kw_only=True)
@@ -95,9 +88,23 @@ class Connection:
         """Send a request and wait for all of the answer.
 
         Raises:
-            KernelError: Refused; EINTR if what is dumped changed meanwhile.
+            KernelError: Refused.
         """
         return self.ask_all([message], flags=flags)
+
+    def dump(self, message: Message) -> list[Message]:
+        """Ask for all objects of a kind; from the start again if they change meanwhile.
+
+        Raises:
+            KernelError: Refused; EINTR if they change all the time.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                return self.ask(message, flags=DUMP)
+            except KernelError as error:
+                if error.errno != errno.EINTR:
+                    raise
+        raise KernelError(errno.EINTR, "somebody changes it all the time")
 
     def ask_all(self, messages: list[Message], *, flags: int = 0) -> list[Message]:
         """Send requests together, as nf_tables wants its transactions, and wait for the answer to the last."""
@@ -122,7 +129,7 @@ class Connection:
                 if not first <= sequence <= self._sequence:
                     continue
                 if flags & _INTERRUPTED:
-                    raise KernelError(errno.EINTR)
+                    raise KernelError(errno.EINTR, os.strerror(errno.EINTR))
                 if kind in {_ERROR, _DONE}:
                     _raise_error(body)
                     return
@@ -134,4 +141,4 @@ class Connection:
 def _raise_error(body: bytes) -> None:
     code = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
     if code:
-        raise KernelError(code)
+        raise KernelError(code, os.strerror(code))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from mnp_core.errors import ApplyError, UnsupportedError
 from mnp_core.model import Family
 from mnp_iptables.found import FoundTable, find_table, is_ours
-from mnp_iptables.netlink import KernelError
+from mnp_iptables.modules import require
 from mnp_iptables.nft_tables import NftKernel
 from mnp_iptables.places import TABLES
 from mnp_iptables.script import TableScript, with_set_names
@@ -35,11 +35,14 @@ class NftRules:
             UnsupportedError: A tool is missing, or the kernel has no nf_tables.
         """
         tools = [find(f"{tool}-restore") for tool in _TOOL.values()]
+        require("nf_tables")
         try:
             with NftKernel() as kernel:
                 kernel.generation()
-        except (KernelError, OSError) as error:
-            raise UnsupportedError(f"this kernel has no nf_tables for us ({error})") from error
+        except OSError as error:
+            raise UnsupportedError(
+                f"this kernel has no nf_tables for us ({error}): modprobe nf_tables, as root"
+            ) from error
         return tools[0]
 
     def replace(self, wanted: Mapping[Family, TableScript], names: Mapping[str, str]) -> tuple[FoundTable, ...] | None:

@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from attrs import frozen
 
-from mnp_core.errors import ApplyError
 from mnp_core.model import Family
 from mnp_iptables.found import FoundRule
-from mnp_iptables.netlink import ACK, DUMP, Connection, KernelError, Message, attribute, attributes, text_attribute
+from mnp_iptables.netlink import ACK, Connection, KernelError, Message, attribute, attributes, text_attribute
 
 _SUBSYSTEM = 10 << 8
 _DELETE_TABLE, _GET_CHAIN, _GET_RULE, _GET_GENERATION = 2, 4, 7, 16
@@ -32,7 +31,6 @@ _IMMEDIATE_DATA, _VERDICT, _VERDICT_CHAIN = 2, 2, 2
 _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, a convention of user space
 _GENERATION = 1
 _ACCEPT = b"\0\0\0\1"
-_ATTEMPTS = 10
 
 
 @frozen(kw_only=True)
@@ -71,8 +69,8 @@ class NftKernel(Connection):
 
     def read(self, family: Family, name: str) -> NftTable:
         """Read a table; one that is not there is empty."""
-        chains = self._dump(_GET_CHAIN, family, name)
-        rules = self._dump(_GET_RULE, family, name)
+        chains = self._read_all(_GET_CHAIN, family, name)
+        rules = self._read_all(_GET_RULE, family, name)
         return NftTable(
             chains=tuple(_chain(found) for found in chains if _text(found.get(_TABLE, b"")) == name),
             rules=tuple(map(_rule, rules)),
@@ -94,22 +92,19 @@ class NftKernel(Connection):
         try:
             self.ask_all(batch, flags=ACK)
         except KernelError as error:
-            if error.code in {errno.ERESTART, errno.ENOENT, errno.EBUSY}:
+            if error.errno in {errno.ERESTART, errno.ENOENT, errno.EBUSY}:
                 return False
-            raise ApplyError(f"nf_tables refused to delete the empty table {name}: {error}") from error
+            raise
         return True
 
-    def _dump(self, kind: int, family: Family, table: str) -> list[dict[int, bytes]]:
-        for _ in range(_ATTEMPTS):
-            try:
-                answers = self.ask(_message(kind, _FAMILY[family], text_attribute(_TABLE, table)), flags=DUMP)
-                return [_body(answer) for answer in answers]
-            except KernelError as error:
-                if error.code == errno.ENOENT:
-                    return []
-                if error.code != errno.EINTR:
-                    raise ApplyError(f"nf_tables cannot be read: {error}") from error
-        raise ApplyError("nf_tables cannot be read: somebody changes it all the time")
+    def _read_all(self, kind: int, family: Family, table: str) -> list[dict[int, bytes]]:
+        try:
+            answers = self.dump(_message(kind, _FAMILY[family], text_attribute(_TABLE, table)))
+        except KernelError as error:
+            if error.errno == errno.ENOENT:
+                return []
+            raise
+        return [_body(answer) for answer in answers]
 
 
 def _message(kind: int, family: int, body: bytes = b"") -> Message:

@@ -61,11 +61,17 @@ def set_types(group: Group) -> dict[str, SetType]:
 
 
 def elements(group: Group) -> dict[str, frozenset[str]]:
-    """The elements of each of a group's sets."""
+    """The elements of each of a group's sets.
+
+    The unspecified address (0.0.0.0, ::), which a status may claim, is left out: it is nobody's, ipset refuses it, and
+    one such claim must not keep a whole ruleset from coming into force (S6).
+    """
     match group:
         case AddressGroup(id=identity, members=addresses):
             return {
-                group_set(identity, family): frozenset(str(each) for each in addresses if each.version == family)
+                group_set(identity, family): frozenset(
+                    str(each) for each in addresses if each.version == family and not each.is_unspecified
+                )
                 for family in FAMILIES
             }
         case EndpointGroup(id=identity, members=endpoints):
@@ -73,7 +79,7 @@ def elements(group: Group) -> dict[str, frozenset[str]]:
                 endpoint_set(identity, family): frozenset(
                     f"{each.address},{each.protocol.name.lower()}:{each.port}"
                     for each in endpoints
-                    if each.address.version == family
+                    if each.address.version == family and not each.address.is_unspecified
                 )
                 for family in FAMILIES
             }

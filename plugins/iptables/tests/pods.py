@@ -63,13 +63,20 @@ class Pod(Host):
 
     def listing(self):
         """All chains and rules of both families, and all sets; an empty table is as good as none."""
-        lines = sorted(self.program("ipset", "save").splitlines())
+        lines = self.sets()
         for tool, family in (("iptables", 4), ("ip6tables", 6)):
             for table in self._tables(family):
                 saved = self.program(f"{tool}-{self.way}-save", "-t", table).splitlines()
                 kept = (line.partition(" [")[0] for line in saved if line.startswith((":", "-A")))
-                lines += [f"{tool} -t {table} {line}" for line in kept if not line.endswith(" ACCEPT") or line[0] == "-"]
+                lines += [
+                    f"{tool} -t {table} {line}" for line in kept if not line.endswith(" ACCEPT") or line[0] == "-"
+                ]
         return lines
+
+    def sets(self):
+        """All sets with their elements, without the random numbers that the kernel gives them."""
+        lines = self.ipset("save").splitlines()
+        return sorted(line.partition(" hashsize")[0] for line in lines)
 
     def _tables(self, family):
         """Tables whose listing does not make them."""

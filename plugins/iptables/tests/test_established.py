@@ -1,8 +1,8 @@
 """Flows that are older than the policy (S42): the nftables plugin's tests, for these ways into the kernel."""
 
 import pytest
-from mnp_core.model import CustomRules, Direction, EstablishedFlows
 
+from mnp_core.model import CustomRules, Direction, EstablishedFlows
 from plugins.nftables.tests.policies import DENY, only
 from plugins.nftables.tests.test_established import (  # noqa: F401 # pytest finds them here
     test_flows_survive_a_policy_that_would_not_allow_them,

@@ -53,7 +53,7 @@ def change_nothing(pod):
 
 
 def change_groups_with_rules(pod):
-    """Whoever is allowed moves from one group to another while the rules move the same way; the wrong one never fits."""
+    """Whoever is allowed moves to another group as the rules do: old rules with new groups would be wrong."""
     friend, foe = PEER[4], "10.0.0.77"
     for number in range(CHANGES):
         first, second = (GROUP, OTHER_GROUP) if number % 2 else (OTHER_GROUP, GROUP)

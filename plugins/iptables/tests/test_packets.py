@@ -4,7 +4,6 @@ import pytest
 from attrs import evolve
 
 from mnp_core.model import CustomRules, DenyAction, Direction
-
 from plugins.nftables.tests.policies import DENY, allow, isolated, only
 from plugins.nftables.tests.test_packets import (  # noqa: F401 # pytest finds them here
     test_a_group_without_members_and_ports_without_entries_match_nothing,
