@@ -14,6 +14,8 @@ Where rules reject (`mnp_iptables.places`) there are two tables of each family, 
 
 from collections.abc import Iterable, Iterator
 
+from attrs import evolve
+
 from mnp_core.model import (
     AddressGroup,
     Allow,
@@ -58,6 +60,7 @@ class IptablesRenderer:
         Raises:
             InputError: An interface name, a group or a custom rule that could break out of its place.
         """
+        policy = evolve(policy, interfaces=tuple(sorted(policy.interfaces, key=lambda each: each.interface)))
         groups = [policy.groups[identity] for identity in sorted(policy.groups)]
         blocks = {each.set_name: each for each in _blocks(policy) if each.set_name}
         types = {name: kind for group in groups for name, kind in set_types(group).items()}

@@ -1,0 +1,210 @@
+"""The text: canonical, the same in every process, membership apart, and what iptables takes."""
+
+import random
+import re
+import subprocess
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnp_core.errors import InputError
+from mnp_core.model import Block, CustomRules, DenyAction, Direction, EstablishedFlows, GroupDelta
+from mnp_iptables.entries import UnknownRuleError, encode_rule
+from mnp_iptables.matches import OPENING, allow_matches
+from mnp_iptables.names import ChainName, comment, comment_text
+from mnp_iptables.script import parse, with_set_names
+from mnp_iptables.sets import combine
+from plugins.iptables.tests.pods import renderer
+from plugins.nftables.tests.policies import (
+    DENY,
+    GROUP,
+    OTHER_GROUP,
+    addresses,
+    allow,
+    allow_endpoints,
+    endpoints,
+    interface,
+    isolated,
+    only,
+    origin,
+    sandbox,
+)
+from plugins.nftables.tests.test_renderer import shuffled
+
+render, render_delta = renderer.render, renderer.render_delta
+GOLDEN = Path(__file__).parent / "golden"
+
+POLICY = sandbox(
+    interface(
+        "net1",
+        ingress=isolated(
+            allow([GROUP, "10.0.0.0/8", "fd00::/8", "192.0.2.7/32"], ["TCP/80", "TCP/443", "UDP/5000-6000"]),
+            allow(ports=["SCTP"], source=origin(1)),
+        ),
+        egress=isolated(allow(["0.0.0.0/0"], source=origin(direction=Direction.EGRESS)), allow_endpoints(OTHER_GROUP)),
+    ),
+    interface("net2", ingress=DENY),
+    interface("net3"),
+    groups=[
+        addresses(GROUP, "10.0.0.3", "10.0.0.2", "fd00::2"),
+        endpoints(OTHER_GROUP, ("10.0.0.2", "TCP", 8080), ("fd00::2", "SCTP", 80)),
+    ],
+)
+SETTINGS = {
+    "accept_icmp": True,
+    "accept_icmpv6": True,
+    "accept_multicast_management": True,
+    "allow_src_prefixes": (ip_network("fe80::/10"),),
+    "allow_dst_prefixes": (ip_network("fe80::/10"), ip_network("ff00::/8")),
+    "custom": (CustomRules(direction=Direction.INGRESS, family=4, lines=("# web", "-p tcp --dport 9999 -j ACCEPT")),),
+    "deny_action": DenyAction.REJECT,
+    "established_flows": EstablishedFlows.RECHECK,
+}
+POLICIES = {"defaults": POLICY, "settings": evolve(POLICY, common=evolve(POLICY.common, **SETTINGS))}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_a_policy_looks_like(name):
+    """Read it: a change of these files is a change of what every pod's packets meet."""
+    assert render(POLICIES[name]).text == (GOLDEN / f"{name}.txt").read_text()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_encoder_of_legacy_tables_knows_every_rule_of_ours(name):
+    """A program is started for the rules of others alone."""
+    for family, tables in parse(render(POLICIES[name]).text).tables.items():
+        for rule in (rule for table in tables for rules in table.chains.values() for rule in rules):
+            if "--dport 9999" in rule:
+                with pytest.raises(UnknownRuleError):
+                    encode_rule(rule, family, len)
+            else:
+                assert encode_rule(rule, family, len)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-p tcp --dport 80",
+        "-m tcp -p tcp --syn",
+        "! -s 10.0.0.1/32 -j DROP",
+        "-m conntrack --ctstate NEW -m conntrack --ctorigsrc 10.0.0.1",
+        "-m multiport --dports " + ",".join(map(str, range(16))),
+        "-j LOG",
+        "-s fd00::1",
+        "-i net+ -j DROP",
+        "-j DROP -j RETURN",
+        "-m comment --comment",
+        "-f -j DROP",
+        "-m set ! --match-set x src",
+    ],
+)
+def test_what_the_encoder_does_not_know_it_does_not_guess(rule):
+    with pytest.raises(UnknownRuleError):
+        encode_rule(rule, 4, len)
+
+
+def test_order_never_matters():
+    """S11."""
+    shuffle = random.Random(1)  # noqa: S311 # any order does
+    for _ in range(20):
+        assert render(shuffled(POLICY, shuffle)) == render(POLICY)
+
+
+def test_every_process_writes_the_same():
+    """S62: sets have no order of their own, and another one in each process."""
+    ask = "from plugins.iptables.tests.test_renderer import *; print(render(POLICY).text, end='')"
+    for seed in "12":
+        done = subprocess.run(
+            [sys.executable, "-c", ask],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[3],
+            env={"PYTHONHASHSEED": seed},
+        )
+        assert done.stdout == render(POLICY).text
+
+
+def test_the_digest_is_about_rules_and_not_about_members():
+    """S62."""
+    other_members = sandbox(
+        *POLICY.interfaces, groups=[addresses(GROUP, "10.9.9.9"), endpoints(OTHER_GROUP, ("10.9.9.9", "TCP", 1))]
+    )
+    assert render(other_members).digest == render(POLICY).digest
+    assert render(other_members).sets != render(POLICY).sets
+    assert render(only(ingress=DENY)).digest != render(only(egress=DENY)).digest
+    assert f":MNP-{render(POLICY).digest} - [0:0]" in render(POLICY).text
+
+
+def test_a_delta_names_what_comes_and_what_goes():
+    before, after = addresses(GROUP, "10.0.0.1", "fd00::1"), addresses(GROUP, "10.0.0.2", "fd00::1", "::")
+    delta = render_delta(GroupDelta(before=before, after=after))
+    assert delta.text == f"del mnp4-{GROUP} 10.0.0.1\nadd mnp4-{GROUP} 10.0.0.2\n"
+    assert delta.added == {f"mnp4-{GROUP}": {"10.0.0.2"}}
+    assert delta.removed == {f"mnp4-{GROUP}": {"10.0.0.1"}}
+
+
+def test_both_sets_of_a_group_are_always_there():
+    """Membership is the same transaction in every sandbox."""
+    found = render(only(ingress=isolated(allow([GROUP])), groups=[addresses(GROUP, "10.0.0.1")]))
+    assert found.sets == {f"mnp4-{GROUP}": {"10.0.0.1"}, f"mnp6-{GROUP}": set()}
+
+
+def test_many_ports_are_cut_into_matches_that_are_short_enough():
+    """S32: fifteen places, of which a range takes two."""
+    ports = [f"TCP/{100 * n}-{100 * n + 9}" for n in range(1, 9)] + [f"TCP/{10_000 + 2 * n}" for n in range(30)]
+    found = list(allow_matches(allow(ports=ports), 4, OPENING[Direction.INGRESS]))
+    lists = [match.removeprefix("-p tcp -m multiport --dports ") for match in found]
+    assert all(len(re.split("[:,]", each)) <= 15 for each in lists)
+    assert sorted(",".join(lists).split(",")) == sorted(p.removeprefix("TCP/").replace("-", ":") for p in ports)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 32)), max_size=6), st.data())
+def test_blocks_become_disjoint_networks_that_mean_the_same(spans, data):
+    """S23."""
+    cidrs = [ip_network(span, strict=False) for span in spans]
+    excepts = tuple(ip_network((data.draw(st.sampled_from(cidrs))[0], 30), strict=False) for _ in cidrs[:1])
+    blocks = [Block(cidr=cidr, excepts=tuple(e for e in excepts if e.subnet_of(cidr))) for cidr in cidrs]
+    found = combine(blocks, 4)
+    for probe in {edge for cidr in (*cidrs, *excepts) for edge in (cidr[0], cidr[-1])}:
+        hits = sum(probe in cidr for cidr in found.cidrs)
+        assert hits <= 1
+        assert (found.everything or hits == 1) is any(block.contains(probe) for block in blocks)
+
+
+@given(st.text())
+def test_comments_can_be_read_again(text):
+    encoded = comment(text)
+    assert encoded.isascii()
+    assert len(encoded) <= 200
+    assert not set(encoded) & set('"\\\n')
+    if "~" not in encoded[-17:] and text.isprintable():
+        assert comment_text(encoded) == text
+
+
+@given(
+    st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=15), st.sampled_from(["", *"RNP"])
+)
+def test_chains_tell_their_interface(name, part):
+    chain = ChainName(direction=Direction.EGRESS, interface=name, part=part)
+    assert len(str(chain)) <= 28  # what iptables takes
+    assert ChainName.parse(str(chain)) == chain
+
+
+def test_only_matches_get_other_names_of_sets():
+    rule = '-m set --match-set mnp4-x src -m comment --comment "--match-set mnp4-x" -j RETURN'
+    assert with_set_names(rule, {"mnp4-x": "y"}) == rule.replace("mnp4-x src", "y src")
+
+
+@pytest.mark.parametrize(
+    "line", ["-j ACCEPT\n-F", '-m comment --comment "open', "-m comment --comment 'x'", "-j ACCEPT \\", "a\0b"]
+)
+def test_a_custom_line_that_is_not_one_rule_is_refused(line):
+    custom = CustomRules(direction=Direction.INGRESS, family=6, lines=(line,))
+    with pytest.raises(InputError, match="custom rules for IPv6 ingress"):
+        render(only(ingress=DENY, custom=(custom,)))
