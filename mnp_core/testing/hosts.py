@@ -1,0 +1,252 @@
+"""A pod, its neighbours, and what they say to each other: real sockets, for what single packets do not show.
+
+For connections, errors, fragments and forwarding. Many first packets at once are the business of
+`mnp_core.testing.wired`.
+"""
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyroute2 import IPRoute
+
+from mnp_core.api import PolicyRenderer, RuleApplier, Sandbox
+from mnp_core.model import Group, GroupDelta, Ruleset, SandboxPolicy
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing.netns import End, private_namespace, veth_pair
+
+T = TypeVar("T")
+Socket = socket.socket  # a method of `Host` has the name of the module
+
+SOON = 3.0
+"""Seconds for a connection, on however slow a machine."""
+QUIET = 0.25
+"""Seconds after which what has not arrived will not: a veth takes microseconds."""
+
+POD = {4: "10.0.0.1", 6: "fd00::1"}
+PEER = {4: "10.0.0.2", 6: "fd00::2"}
+OTHER = {4: "10.0.0.3", 6: "fd00::3"}
+FAMILIES = (4, 6)
+
+_ANY_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+def af(address: str) -> socket.AddressFamily:
+    """The family of an address, as sockets call it."""
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+class Host:
+    """A network namespace, with sockets that are closed when the test ends."""
+
+    def __init__(self, sandbox: Sandbox, cleanup: ExitStack) -> None:
+        """Take over a namespace; its sockets go with `cleanup`."""
+        self.sandbox = sandbox
+        self._cleanup = cleanup
+        self._bound: dict[tuple[str, int], socket.socket] = {}
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do something inside."""
+        return run_inside(self.sandbox, work)
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> Socket:
+        """A socket inside."""
+        made = self.run(lambda: socket.socket(family, kind, protocol))
+        made.settimeout(SOON)
+        return self._cleanup.enter_context(made)
+
+    def udp(self, address: str, port: int = 0) -> Socket:
+        """A datagram socket; a new one, unless the port is asked for again."""
+        if port and (address, port) in self._bound:
+            return self._bound[address, port]
+        made = self._bound[address, port] = self.socket(af(address), socket.SOCK_DGRAM)
+        made.bind((address, port))
+        return made
+
+    def listener(self, address: str, port: int) -> Socket:
+        """A TCP socket that listens."""
+        made = self.socket(af(address), socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((address, port))
+        made.listen()
+        return made
+
+    def raw(self, family: int, protocol: int) -> Socket:
+        """A raw socket of one protocol; family 4 or 6."""
+        return self.socket(_ANY_FAMILY[family], socket.SOCK_RAW, protocol)
+
+    def nft(self, commands: str) -> str:
+        """Run the nft program, as a user or another program in the pod would."""
+        return self._program("nft", "-a", "-f", "-", commands=commands)
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Everything that is in the packet filter, as nft lists it in JSON."""
+        found: list[dict[str, Any]] = json.loads(self._program("nft", "-j", "list", "ruleset"))["nftables"]
+        return found
+
+    def _program(self, *command: str, commands: str = "") -> str:
+        done = self.run(partial(subprocess.run, command, input=commands, text=True, capture_output=True, check=False))
+        if done.returncode:
+            raise AssertionError(done.stderr)
+        return done.stdout
+
+    def route(self, *gateways: str) -> None:
+        """Default routes."""
+
+        def add() -> None:
+            with IPRoute() as kernel:
+                for gateway in gateways:
+                    kernel.route("add", dst="::/0" if ":" in gateway else "0.0.0.0/0", gateway=gateway)
+
+        self.run(add)
+
+    def sysctl(self, name: str, value: str) -> None:
+        """Set a file below ``/proc/sys/net``, of which each namespace has its own."""
+        self.run(lambda: Path("/proc/sys/net", name).write_text(value, encoding="ascii"))
+
+
+class PolicedHost(Host):
+    """A pod, on which a backend enforces policy."""
+
+    def __init__(self, sandbox: Sandbox, cleanup: ExitStack, renderer: PolicyRenderer, applier: RuleApplier) -> None:
+        """Police a namespace with this backend."""
+        super().__init__(sandbox, cleanup)
+        self.renderer = renderer
+        self.applier = applier
+
+    def enforce(self, policy: SandboxPolicy) -> Ruleset:
+        """Bring a policy into force."""
+        ruleset = self.renderer.render(policy)
+        self.run(lambda: self.applier.apply(ruleset))
+        return ruleset
+
+    def regroup(self, before: Group, after: Group) -> None:
+        """Change the membership of a group that the policy in force uses."""
+        delta = self.renderer.render_delta(GroupDelta(before=before, after=after))
+        self.run(lambda: self.applier.update(delta))
+
+    def counters(self) -> dict[str, int]:
+        """Packets by label, over all rules."""
+        found: dict[str, int] = {}
+        for counter in self.run(self.applier.counters):
+            found[counter.label] = found.get(counter.label, 0) + counter.packets
+        return found
+
+
+class Wire:
+    """``pod`` has ``net1``, on the other side of which ``peer`` has two addresses of each family."""
+
+    def __init__(self, cleanup: ExitStack, make_pod: Callable[[Sandbox, ExitStack], PolicedHost]) -> None:
+        """Build it.
+
+        Args:
+            cleanup: Ends its life.
+            make_pod: From a namespace to the pod that is policed.
+        """
+        self._cleanup = cleanup
+        self.pod = make_pod(cleanup.enter_context(private_namespace()), cleanup)
+        self.peer = Host(cleanup.enter_context(private_namespace()), cleanup)
+        inside = tuple(f"{address}/24" if family == 4 else f"{address}/64" for family, address in POD.items())
+        outside = tuple(f"{own[f]}/{24 if f == 4 else 64}" for own in (PEER, OTHER) for f in FAMILIES)
+        veth_pair(End(self.pod.sandbox, "net1", inside), End(self.peer.sandbox, "out", outside))
+
+    def datagram(self, source: Socket, target: Socket) -> bool:
+        """Whether a datagram gets from one socket to the other."""
+        return passes(source, target, target.getsockname()[:2])
+
+    def into_pod(self, family: int = 4, port: int = 80, *, source: Mapping[int, str] = PEER) -> bool:
+        """Whether the first datagram of a flow gets into the pod."""
+        return self.datagram(self.peer.udp(source[family]), self.pod.udp(POD[family], port))
+
+    def out_of_pod(self, family: int = 4, port: int = 80, *, target: Mapping[int, str] = PEER) -> bool:
+        """Whether the first datagram of a flow gets out of the pod."""
+        return self.datagram(self.pod.udp(POD[family]), self.peer.udp(target[family], port))
+
+    def connection(
+        self, client: Host, server: Host, port: int, family: int = 4, *, source: str = "", target: str = ""
+    ) -> tuple[Socket, Socket]:
+        """An established TCP connection: the client's socket and the server's."""
+        pair: dict[Host, Mapping[int, str]] = {self.pod: POD, self.peer: PEER}
+        listener = server.listener(target or pair[server][family], port)
+        near = client.socket(af(listener.getsockname()[0]), socket.SOCK_STREAM)
+        near.bind((source or pair[client][family], 0))
+        near.connect(listener.getsockname()[:2])
+        far = self._cleanup.enter_context(listener.accept()[0])
+        far.settimeout(SOON)
+        listener.close()
+        return near, far
+
+
+class Router:
+    """``pod`` forwards between ``net1``, where `left` is, and ``net2``, where `right` is (S47)."""
+
+    def __init__(self, cleanup: ExitStack, make_pod: Callable[[Sandbox, ExitStack], PolicedHost]) -> None:
+        """Build it; arguments as for `Wire`."""
+        self.pod = make_pod(cleanup.enter_context(private_namespace()), cleanup)
+        self.left, self.right = (Host(cleanup.enter_context(private_namespace()), cleanup) for _ in range(2))
+        for host in (self.pod, self.left, self.right):
+            host.sysctl("ipv6/conf/default/accept_dad", "0")  # a router does not look for neighbours before
+        for side, host in enumerate((self.left, self.right), start=1):
+            inside, outside = ((f"10.{side}.0.{end}/24", f"fd0{side}::{end}/64") for end in (1, 2))
+            veth_pair(End(host.sandbox, "far", outside), End(self.pod.sandbox, f"net{side}", inside))
+            host.route(f"10.{side}.0.1", f"fd0{side}::1")
+        self.pod.sysctl("ipv4/ip_forward", "1")
+        self.pod.sysctl("ipv6/conf/all/forwarding", "1")
+
+    def address(self, side: int, family: int) -> str:
+        """The address of `left` (1) or `right` (2)."""
+        return {4: f"10.{side}.0.2", 6: f"fd0{side}::2"}[family]
+
+    def forwarded(self, family: int, port: int, *, back: bool = False) -> bool:
+        """Whether a datagram from left to right, or back, passes the pod."""
+        source, target = (2, 1) if back else (1, 2)
+        hosts = {1: self.left, 2: self.right}
+        address = self.address(target, family)
+        return passes(
+            hosts[source].udp(self.address(source, family)), hosts[target].udp(address, port), (address, port)
+        )
+
+
+_number = iter(range(1, 1 << 62))
+
+
+def passes(source: Socket, target: Socket, address: tuple[str, int], *, payload: bytes = b"") -> bool:
+    """Whether a packet from one socket gets to the other."""
+    token = b"%020d" % next(_number) + payload
+    try:
+        source.sendto(token, address)
+    except PermissionError:
+        return False  # dropped in the output hook: the sender is told
+    return arrives(target, token)
+
+
+def arrives(target: Socket, token: bytes) -> bool:
+    """Whether something with this token in it gets to a socket."""
+    until = time.monotonic() + QUIET
+    while (left := until - time.monotonic()) > 0:
+        target.settimeout(left)
+        with suppress(TimeoutError):
+            if token in target.recv(1 << 16):
+                return True
+    return False
+
+
+def works(near: Socket, far: Socket) -> bool:
+    """Whether a connection still carries data both ways."""
+    return all(_carries(*ends) for ends in ((near, far), (far, near)))
+
+
+def _carries(source: Socket, target: Socket) -> bool:
+    token = b"%020d" % next(_number)
+    source.sendall(token)
+    target.settimeout(QUIET)
+    try:
+        return target.recv(1 << 16).endswith(token)
+    except TimeoutError:
+        return False
