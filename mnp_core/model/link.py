@@ -18,8 +18,8 @@ class Link:
         up: Administratively up.
         master: Index of the VRF, bond or bridge that it belongs to, or None.
         mode: For kinds that have one which policy must know (IFLA_IPVLAN_MODE): ``l2``, ``l3`` or ``l3s``.
-        device: The device of hardware that it belongs to (IFLA_PARENT_DEV_NAME, since Linux 5.14), such as the PCI
-            address ``0000:18:02.5``.
+        device: PCI address of the device that it belongs to, such as ``0000:18:02.5`` (IFLA_PARENT_DEV_NAME, since
+            Linux 5.14); empty for what is no PCI device.
     """
 
     name: str

@@ -69,13 +69,19 @@ def _link(message: _Message, addresses: tuple[Address, ...]) -> Link:
         up=bool(message["flags"] & _IFF_UP),
         master=message.get("IFLA_MASTER"),
         mode=_mode(information.get("IFLA_INFO_DATA") or {}),
-        device=_text(message.get("IFLA_PARENT_DEV_NAME")),
+        device=_pci_address(message),
     )
 
 
 def _mode(data: _Message | str | bytes) -> str:
     """pyroute2 leaves the data of kinds that it does not know as they came."""
     return "" if isinstance(data, str | bytes) else _IPVLAN_MODES.get(data.get("IFLA_IPVLAN_MODE", -1), "")
+
+
+def _pci_address(message: _Message) -> str:
+    """Of a card on another bus (virtio, say) the parent is a device that the card's driver has made on its own."""
+    on_pci = message.get("IFLA_PARENT_DEV_BUS_NAME") == "pci"
+    return _text(message.get("IFLA_PARENT_DEV_NAME")) if on_pci else ""
 
 
 def _text(value: str | bytes | None) -> str:

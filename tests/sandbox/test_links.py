@@ -109,8 +109,12 @@ def test_data_of_a_kind_that_nobody_knows_has_no_mode():
     assert _joined([message(IFLA_IFNAME="net1", IFLA_LINKINFO=information)], [])[0].mode == ""
 
 
-def test_device_of_hardware_is_read():
-    assert _joined([message(IFLA_IFNAME="net1", IFLA_PARENT_DEV_NAME="0000:18:02.5")], [])[0].device == "0000:18:02.5"
+@pytest.mark.parametrize(
+    ("bus", "name", "device"), [("pci", "0000:18:02.5", "0000:18:02.5"), ("virtio", "virtio2", ""), (None, "odd", "")]
+)
+def test_device_is_the_pci_device_that_an_interface_belongs_to(bus, name, device):
+    parent = {"IFLA_PARENT_DEV_NAME": name} | ({"IFLA_PARENT_DEV_BUS_NAME": bus} if bus else {})
+    assert _joined([message(IFLA_IFNAME="net1", **parent)], [])[0].device == device
 
 
 def test_interrupted_dump_is_recognised():

@@ -1,6 +1,7 @@
 """Tests that run in the virtual machine, started there by `make test-vm`; elsewhere they are skipped."""
 
 import os
+import subprocess
 from collections import Counter, defaultdict
 
 import pytest
@@ -9,6 +10,7 @@ from mnp_core.backend import choose_backend
 from mnp_core.errors import MnpError
 from mnp_core.plugins import load_plugins
 
+MODULES = ("nf_tables", "ip_set", "ip_tables", "ip6_tables")
 TABLE = pytest.StashKey[defaultdict[tuple[str, str], Counter]]()
 
 
@@ -28,6 +30,8 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture(scope="session")
 def registry():
+    """Backends do not load modules of the kernel themselves; who installs a node does."""
+    subprocess.run(["modprobe", "--all", *MODULES], check=True)
     return load_plugins()
 
 

@@ -9,8 +9,8 @@ import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -56,6 +56,26 @@ def interface_of(device: str) -> str:
     """The name of a device's interface in the machine's own namespace; waits until it is there."""
     places = (f"{device}/net/*", f"{device}/virtio*/net/*")
     return _until(lambda: next((path.name for place in places for path in _DEVICES.glob(place)), ""))
+
+
+@contextmanager
+def given_away(function: str) -> Iterator[str]:
+    """A function bound to vfio-pci, as a device plugin does for a process that drives it itself."""
+    subprocess.run(["modprobe", "vfio-pci"], check=True)
+    _bind(function, "vfio-pci")
+    try:
+        yield function
+    finally:
+        _bind(function, "")
+        interface_of(function)
+
+
+def _bind(function: str, driver: str) -> None:
+    """Bind to that driver, or to the one that knows the card (Documentation/ABI/testing/sysfs-bus-pci)."""
+    device = _DEVICES / function
+    (device / "driver_override").write_text(f"{driver}\n")
+    (device / "driver/unbind").write_text(function)
+    Path("/sys/bus/pci/drivers_probe").write_text(function)
 
 
 def attach_functions(cleanup: ExitStack, pods: Sequence[End], outside: End) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mnp_core.model import Trait
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from tests.vm.corpus import OUTSIDE, PODS, policies, verdict
@@ -59,6 +60,8 @@ def test_discoverer_finds_the_device_as_claimed(site, kind, registry, pod):
         pytest.skip(f"no installed plugin claims the CNI type {kind.cni_type!r}")
     (claim,) = site.claims(pod)
     found = registry.discoverer(kind.cni_type).discover(claim, run_inside(site.pods[pod], read_links))
-    assert bool(found.unenforceable) is not kind.sees_outside
+    assert bool(found.unenforceable) is not kind.sees_outside, found
     assert found.mismatches == ()
     assert {*found.attachment.addresses} == {*claim.addresses}
+    assert found.attachment.device == claim.device
+    assert (Trait.KERNEL_DEVICE in found.attachment.traits) is kind.sees_outside
