@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from attrs import frozen
 
 from mnp_core.model import Attachment, ObjectName
 from mnp_core.plugins import PluginStatus, Registry, load_plugins
+from tests.plugins.distributions import write_distribution
 
 HEALTHY = """
 from mnp_core import hookimpl
@@ -60,34 +60,6 @@ def mnp_observe_outcome(outcome):
 
 ENVIRONMENT = sorted({entry.dist.name for entry in entry_points(group="mnp") if entry.dist} - {"mnp-core"})
 """Installed where the tests run; not their subject."""
-
-
-def write_distribution(
-    folder: Path,
-    name: str,
-    source: str,
-    *,
-    version: str = "1.0",
-    requires: tuple[str, ...] = ("mnp-core>=0.1,<0.2",),
-    entry_points: str | None = None,
-) -> None:
-    """Put a distribution and its one package into a folder; the entry point is called as the package is."""
-    package = name.replace("-", "_")
-    (folder / package).mkdir(parents=True, exist_ok=True)
-    (folder / package / "__init__.py").write_text(dedent(source))
-    info = folder / f"{package}-{version}.dist-info"
-    info.mkdir()
-    lines = [
-        "Metadata-Version: 2.1",
-        f"Name: {name}",
-        f"Version: {version}",
-        *(f"Requires-Dist: {r}" for r in requires),
-    ]
-    (info / "METADATA").write_text("\n".join(lines) + "\n")
-    short = name.removeprefix("mnp-")
-    (info / "entry_points.txt").write_text(f"[mnp]\n{short} = {package}\n" if entry_points is None else entry_points)
-    files = [f"{package}/__init__.py,,", *(f"{info.name}/{file.name},," for file in info.iterdir())]
-    (info / "RECORD").write_text("\n".join([*files, f"{info.name}/RECORD,,"]) + "\n")
 
 
 @frozen

@@ -5,7 +5,7 @@ with the interfaces of its network-status, and loses it when it goes. Then the a
 of pods that stay are kept, so a change of labels or policies costs what it costs the agent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -14,10 +14,10 @@ from typing import Self
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
 from mnp_core.api import Result, Sandbox, Sync
-from mnp_core.backend import Backends, BackendSettings
+from mnp_core.backend import Backend, Backends, BackendSettings
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.lab.transport.neighbours import forget_neighbours
-from mnp_core.model import CommonRules, Pod
+from mnp_core.model import Attachment, CommonRules, Pod
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.namespace import new_namespace
 from mnp_core.sandbox.netns import run_inside
@@ -35,15 +35,31 @@ SYSCTLS = {  # every address answers on its own interface, also where a pod has 
 }
 
 
+class _Chosen:
+    """Backends, each of them as somebody wants it."""
+
+    def __init__(self, backends: Backends, choose: Callable[[Backend], Backend]) -> None:
+        self._backends, self._choose = backends, choose
+
+    def of(self, attachments: Iterable[Attachment]) -> Backend:
+        return self._choose(self._backends.of(attachments))
+
+
 class Rig:
     """A node: networks as macvlan parents, pods on them, hosts that are no pods, and the agent."""
 
-    def __init__(self, subnets: Mapping[str, Iterable[str]], outside: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        subnets: Mapping[str, Iterable[str]],
+        outside: Mapping[str, tuple[str, ...]],
+        choose: Callable[[Backend], Backend] = lambda backend: backend,
+    ) -> None:
         """Build the networks.
 
         Args:
             subnets: By network, the CIDRs that are on the link.
             outside: By network, addresses that belong to no pod; their interface is called like the network.
+            choose: What to take instead of the backend that is installed.
         """
         self._cleanup = ExitStack()
         self._subnets = {network: [*map(ip_network, cidrs)] for network, cidrs in subnets.items()}
@@ -54,18 +70,21 @@ class Rig:
         for parent in self._parents.values():
             veth_pair(Link(self._switch, parent), Link(self._switch, f"{parent}-far"))
         self._living = Living(make_decoder())
-        self.agent = self._make_agent()
+        self.agent = self._make_agent(choose)
         self.stations = self._cleanup.enter_context(Stations({}))
         self._stand_outside(outside)
 
-    def become(self, objects: list[Manifest]) -> Sync:
+    def become(self, objects: list[Manifest]) -> None:
         """Go on to another state of the cluster; returns when it is in force."""
-        self._fall_and_stand(objects)
-        sync = self.agent.sync(self._living.become(objects))
+        sync = self.sync(objects)
         failed = [outcome for outcome in sync.outcomes if outcome.result is Result.FAILED]
         if failed:
             raise AssertionError(f"not enforced: {failed}")
-        return sync
+
+    def sync(self, objects: list[Manifest]) -> Sync:
+        """Tell the agent of another state of the cluster; returns when it has tried to enforce it."""
+        self._fall_and_stand(objects)
+        return self.agent.sync(self._living.become(objects))
 
     def wrong(self, expected: Mapping[Probe, bool]) -> dict[Probe, bool]:
         """What packets say that is not as expected."""
@@ -92,11 +111,12 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _make_agent(self) -> Agent:
+    def _make_agent(self, choose: Callable[[Backend], Backend]) -> Agent:
         registry = load_plugins()
+        backends = Backends(registry, BackendSettings())
         return Agent(
             world=World(common=CommonRules(), claimed=registry.claimed_types),
-            backends=Backends(registry, BackendSettings()),
+            backends=_Chosen(backends, choose),
             locator=self,
             discoverers=registry.make_discoverers(),
             pool=self._cleanup.enter_context(SandboxPool(workers=4)),
@@ -130,12 +150,16 @@ class Rig:
         self.stations.add(None, sandbox)
 
     def _plug(self, sandbox: Sandbox, interface: str, network: str, addresses: Iterable[str]) -> None:
-        lengths = {subnet.version: subnet.prefixlen for subnet in self._subnets[network]}
-        with_length = tuple(f"{address}/{lengths[ip_address(address).version]}" for address in addresses)
+        with_length = self._with_length(network, addresses)
         macvlan(Link(self._switch, self._parents[network]), Link(sandbox, interface, with_length))
-        run_inside(sandbox, lambda: _set(interface))
+        run_inside(sandbox, lambda: prepare(interface))
+
+    def _with_length(self, network: str, addresses: Iterable[str]) -> tuple[str, ...]:
+        lengths = {subnet.version: subnet.prefixlen for subnet in self._subnets[network]}
+        return tuple(f"{address}/{lengths[ip_address(address).version]}" for address in addresses)
 
 
-def _set(interface: str) -> None:
+def prepare(interface: str) -> None:
+    """Make an interface of the namespace that the caller is in answer for its own addresses alone."""
     for name, value in SYSCTLS.items():
         Path(f"/proc/sys/net/ipv4/conf/{interface}/{name}").write_text(value)
