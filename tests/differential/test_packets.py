@@ -17,6 +17,7 @@ from tests.differential.questions import questions
 from tests.differential.standing import OUTSIDE, SHAPES, pairs
 from tests.differential.strategies import SUBNETS, policy_sets
 from tests.reference import naive
+from tests.wire.connections import wrong_connections
 from tests.wire.rig import Rig
 
 pytestmark = pytest.mark.root
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.root
 PROFILE = settings.get_profile("differential")
 PAIRS = pairs()
 PROBES = 120
+CONNECTIONS_EVERY = 10  # cases
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,9 @@ def all_agree(opinions, cluster, dice) -> None:
     expected = {probe: naive.allowed(cluster.objects, *probe) for probe in questions(cluster, chance, PROBES, PAIRS)}
     wrong = [f"evaluate is wrong about {p}" for p, reaches in expected.items() if evaluated.allowed(*p) is not reaches]
     wrong += [f"{p} {'got through' if reached else 'was lost'}" for p, reached in rig.wrong(expected).items()]
+    if dice % CONNECTIONS_EVERY == 0:
+        between_pods = {p: reaches for p, reaches in expected.items() if p.source.pod and p.destination.pod}
+        wrong += [f"the connection {p} was {verdict}" for p, verdict in wrong_connections(rig, between_pods).items()]
     if wrong:
         note(json.dumps(cluster.objects, indent=1))
         pytest.fail("\n".join(wrong))

@@ -227,7 +227,7 @@ def actions() -> Iterator[Step]:
             yield Step("actions", f"{what} [{number}]", state, follows=number > 0)
 
 
-def _changed(*replacements: Manifest, without: tuple[str, ...] = (), policies: tuple[Manifest, ...] = ()) -> list:
+def changed(*replacements: Manifest, without: tuple[str, ...] = (), policies: tuple[Manifest, ...] = ()) -> list:
     """The base with some objects replaced, added or left out (``namespace/name`` of pods)."""
     state = {_key(manifest): manifest for manifest in (*base(), *replacements, *policies)}
     return [manifest for key, manifest in state.items() if key not in {f"Pod {name}" for name in without}]
@@ -260,40 +260,40 @@ SERVER, CLIENT = pod("x", "a", role="server"), pod("y", "b", role="client")
 
 SEQUENCES: dict[str, tuple[list[Manifest], ...]] = {
     "create and delete policies": (
-        _changed(),
-        _changed(policies=(DENY_X,)),
-        _changed(policies=(DENY_X, OTHER)),
-        _changed(policies=(OTHER,)),
-        _changed(),
+        changed(),
+        changed(policies=(DENY_X,)),
+        changed(policies=(DENY_X, OTHER)),
+        changed(policies=(OTHER,)),
+        changed(),
     ),
     "update a policy": (
-        _changed(policies=(DENY_X,)),
-        _changed(policies=(ALLOW_80,)),
-        _changed(policies=(ALLOW_81,)),
-        _changed(policies=(FROM_LABELLED_NAMESPACE,)),
-        _changed(policies=(DENY_X,)),
+        changed(policies=(DENY_X,)),
+        changed(policies=(ALLOW_80,)),
+        changed(policies=(ALLOW_81,)),
+        changed(policies=(FROM_LABELLED_NAMESPACE,)),
+        changed(policies=(DENY_X,)),
     ),
     "relabel a namespace": (
-        _changed(policies=(FROM_LABELLED_NAMESPACE,)),
-        _changed(namespace("y", team="red"), policies=(FROM_LABELLED_NAMESPACE,)),
-        _changed(namespace("y", team="red"), namespace("x", team="red"), policies=(FROM_LABELLED_NAMESPACE,)),
-        _changed(namespace("y", team="blue"), namespace("x", team="red"), policies=(FROM_LABELLED_NAMESPACE,)),
-        _changed(policies=(FROM_LABELLED_NAMESPACE,)),
+        changed(policies=(FROM_LABELLED_NAMESPACE,)),
+        changed(namespace("y", team="red"), policies=(FROM_LABELLED_NAMESPACE,)),
+        changed(namespace("y", team="red"), namespace("x", team="red"), policies=(FROM_LABELLED_NAMESPACE,)),
+        changed(namespace("y", team="blue"), namespace("x", team="red"), policies=(FROM_LABELLED_NAMESPACE,)),
+        changed(policies=(FROM_LABELLED_NAMESPACE,)),
     ),
     "relabel a pod": (
-        _changed(policies=(FROM_LABELLED_POD,)),
-        _changed(SERVER, policies=(FROM_LABELLED_POD,)),
-        _changed(SERVER, CLIENT, policies=(FROM_LABELLED_POD,)),
-        _changed(SERVER, CLIENT, pod("x", "b", role="client"), policies=(FROM_LABELLED_POD,)),
-        _changed(CLIENT, pod("x", "b", role="client"), policies=(FROM_LABELLED_POD,)),
-        _changed(policies=(FROM_LABELLED_POD,)),
+        changed(policies=(FROM_LABELLED_POD,)),
+        changed(SERVER, policies=(FROM_LABELLED_POD,)),
+        changed(SERVER, CLIENT, policies=(FROM_LABELLED_POD,)),
+        changed(SERVER, CLIENT, pod("x", "b", role="client"), policies=(FROM_LABELLED_POD,)),
+        changed(CLIENT, pod("x", "b", role="client"), policies=(FROM_LABELLED_POD,)),
+        changed(policies=(FROM_LABELLED_POD,)),
     ),
     "delete and create a pod": (
-        _changed(SERVER, CLIENT, policies=(FROM_LABELLED_POD,)),
-        _changed(SERVER, policies=(FROM_LABELLED_POD,), without=("y/b",)),
-        _changed(SERVER, CLIENT, policies=(FROM_LABELLED_POD,)),
-        _changed(CLIENT, policies=(FROM_LABELLED_POD,), without=("x/a",)),
-        _changed(SERVER, CLIENT, policies=(FROM_LABELLED_POD,)),
+        changed(SERVER, CLIENT, policies=(FROM_LABELLED_POD,)),
+        changed(SERVER, policies=(FROM_LABELLED_POD,), without=("y/b",)),
+        changed(SERVER, CLIENT, policies=(FROM_LABELLED_POD,)),
+        changed(CLIENT, policies=(FROM_LABELLED_POD,), without=("x/a",)),
+        changed(SERVER, CLIENT, policies=(FROM_LABELLED_POD,)),
     ),
 }
 

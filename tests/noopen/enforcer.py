@@ -1,0 +1,220 @@
+"""A node agent that changes its mind all the time, in a process that is killed again and again.
+
+All that it ever puts in force allows the one flow and denies the others; everything else about policies and groups
+changes. Before and after each change it writes down the time, so that what it was doing when it was killed is known.
+"""
+
+import os
+import random
+import struct
+import time
+from collections.abc import Iterator
+from enum import IntEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from attrs import evolve
+
+from mnp_core.agent.agent import Agent
+from mnp_core.agent.world import World
+from mnp_core.api import Result, Sandbox, Sync
+from mnp_core.backend import Backends, BackendSettings
+from mnp_core.model import Change, CommonRules, ObjectName, ObjectRef, Pod, Policy
+from mnp_core.plugins import load_plugins
+from mnp_core.sandbox.pool import SandboxPool
+from mnp_core.testing.builders import block, network, pod, pods, policy, requirement, rule, selector, serves, status
+
+VICTIM, FRIEND, ATTACKER = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+VICTIM6, ATTACKER6 = "fd00::1", "fd00::3"
+OPEN_PORT, CLOSED_PORT = 80, 81
+GUESTS = 40
+HERE = "here"
+
+
+class Kind(IntEnum):
+    START = 0  # a new process takes over
+    RULES = 1
+    MEMBERSHIP = 2
+    WHOLE = 3
+
+
+class Record(NamedTuple):
+    """A change; `end` is 0 if the process was killed while it was under way."""
+
+    kind: Kind
+    start: int
+    end: int
+
+
+_ENTRY = struct.Struct("@QQ")  # time and kind; an end has the kind plus 16
+ENTRY_SIZE = _ENTRY.size
+
+
+def main(sandbox: Sandbox, log: str, seed: int) -> None:
+    """Enforce, and change what is enforced, until killed."""
+    _enforce(Enforcer(sandbox, _chance(seed)), log, seed)
+
+
+def careless_main(sandbox: Sandbox, log: str, seed: int) -> None:
+    """The same with an agent that clears what is in force before it writes."""
+    _enforce(CarelessEnforcer(sandbox, _chance(seed)), log, seed)
+
+
+def _enforce(enforcer: "Enforcer", log: str, seed: int) -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    chance = _chance(seed)
+    with Path(log).open("ab", buffering=0) as file:
+        change = enforcer.take_over
+        kind = Kind.START
+        while True:
+            file.write(_ENTRY.pack(time.monotonic_ns(), kind))
+            change()
+            file.write(_ENTRY.pack(time.monotonic_ns(), kind + 16))
+            kind = chance.choice((Kind.RULES, Kind.MEMBERSHIP, Kind.MEMBERSHIP, Kind.WHOLE))
+            change = {
+                Kind.RULES: enforcer.change_rules,
+                Kind.MEMBERSHIP: enforcer.change_membership,
+                Kind.WHOLE: enforcer.apply_again,
+            }[kind]
+
+
+def _chance(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - a game of chance, no secret
+
+
+def read_log(log: Path) -> Iterator[Record]:
+    """The changes that were begun."""
+    entries = [*_ENTRY.iter_unpack(_whole_entries(log.read_bytes()))]
+    for index, (start, kind) in enumerate(entries):
+        if kind < 16:
+            ended = index + 1 < len(entries) and entries[index + 1][1] == kind + 16
+            yield Record(Kind(kind), start, entries[index + 1][0] if ended else 0)
+
+
+def _whole_entries(data: bytes) -> bytes:
+    """The kernel may let a killed process write half of an entry."""
+    return data[: len(data) // _ENTRY.size * _ENTRY.size]
+
+
+class Enforcer:
+    """One life of the agent."""
+
+    def __init__(self, sandbox: Sandbox, chance: random.Random) -> None:
+        registry = load_plugins()
+        self._sandbox, self._chance = sandbox, chance
+        self._pool = SandboxPool(workers=2)
+        self._backends = Backends(registry, BackendSettings())
+        self._agent = Agent(
+            world=World(common=CommonRules(), claimed=registry.claimed_types, node=HERE),
+            backends=self._backends,
+            locator=self,
+            discoverers=registry.make_discoverers(),
+            pool=self._pool,
+        )
+        self._policies: list[Policy] = []
+
+    def locate(self, _: Pod) -> Sandbox:
+        return self._sandbox
+
+    def take_over(self) -> None:
+        """Begin with whatever an earlier life left in force."""
+        guests = [_change(self._guest(number)) for number in range(GUESTS)]
+        net = network("x/net", "macvlan")
+        fixed = [Change(ref=ObjectRef("NetworkAttachmentDefinition", net.name), object=net), *map(_change, people())]
+        self._sync([*fixed, *guests, *self._turn_to(self._draw())])
+
+    def change_rules(self) -> None:
+        self._sync(self._turn_to(self._draw()))
+
+    def change_membership(self) -> None:
+        numbers = self._chance.sample(range(GUESTS), k=self._chance.randint(1, 5))
+        self._sync([_change(self._guest(number)) for number in numbers])
+
+    def apply_again(self) -> None:
+        """Not what an agent does with a sandbox that is right, but what it does with one that is not."""
+        name = ObjectName("x", "victim")
+        ruleset = self._agent.ruleset(name)
+        applier = self._backends.of(self._agent.world.claims(name)).applier
+        self._pool.run(self._sandbox, lambda: applier.apply(ruleset))
+
+    def _draw(self) -> list[Policy]:
+        """Some form of the one policy that matters, and perhaps others beside it."""
+        return [self._chance.choice(MAIN), *self._chance.sample(BESIDE, k=self._chance.randint(0, len(BESIDE)))]
+
+    def _turn_to(self, policies: list[Policy]) -> list[Change]:
+        names = {policy.ref for policy in policies}
+        gone = [Change(ref=policy.ref, object=None) for policy in self._policies if policy.ref not in names]
+        self._policies = policies
+        return [*gone, *(Change(ref=policy.ref, object=policy) for policy in policies)]
+
+    def _guest(self, number: int) -> Pod:
+        labels = {"app": self._chance.choice(("friend", "guest", "nobody"))}
+        addresses = status("x/net", "net1", f"10.0.1.{number + 1}", f"fd00::1:{number + 1:x}")
+        web = serves(f"UDP/{OPEN_PORT}", self._chance.choice(("web", "other")))
+        return pod(f"x/guest-{number}", addresses, labels=labels, ports=[web])
+
+    def _sync(self, changes: list[Change]) -> Sync:
+        sync = self._agent.sync(changes)
+        if any(outcome.result is Result.FAILED for outcome in sync.outcomes):
+            raise SystemExit(f"not enforced: {sync.outcomes}")
+        return sync
+
+
+class CarelessEnforcer(Enforcer):
+    """What must be noticed."""
+
+    def apply_again(self) -> None:
+        applier = self._backends.of(self._agent.world.claims(ObjectName("x", "victim"))).applier
+        self._pool.run(self._sandbox, applier.remove)
+        super().apply_again()
+
+
+def _change(thing: Pod) -> Change:
+    return Change(ref=ObjectRef("Pod", thing.name), object=thing)
+
+
+def people() -> list[Pod]:
+    """The pods that traffic goes between; the victim alone is of this node."""
+    victim = pod(
+        "x/victim",
+        status("x/net", "net1", VICTIM, VICTIM6),
+        labels={"app": "victim"},
+        ports=[serves(f"UDP/{OPEN_PORT}", "web")],
+    )
+    friend = pod(
+        "x/friend",
+        status("x/net", "net1", FRIEND),
+        labels={"app": "friend"},
+        ports=[serves(f"UDP/{OPEN_PORT}", "web")],
+    )
+    attacker = pod("x/attacker", status("x/net", "net1", ATTACKER, ATTACKER6), labels={"app": "attacker"})
+    return [evolve(victim, node=HERE), friend, attacker]
+
+
+# --- what is put in force: each form of MAIN allows the friend both ways, none lets the attacker in, or be reached ---
+
+_VICTIM = selector(app="victim")
+_FRIENDS = pods(namespace="x", app="friend")
+_INVITED = pods(requirement("app", "In", "friend", "guest"), namespace="x")
+_ATTACKER = pods(namespace="x", app="attacker")
+_NEIGHBOURS = block("10.0.0.0/24", f"{ATTACKER}/32")
+
+
+def _both_ways(name: str, *rules: object, selecting: object = _VICTIM) -> Policy:
+    return policy(f"x/{name}", networks=["x/net"], selector=selecting, ingress=rules, egress=rules)
+
+
+MAIN = (
+    _both_ways("main", rule([_FRIENDS], [f"UDP/{OPEN_PORT}"])),
+    _both_ways("main", rule([_INVITED], ["UDP/web"])),
+    _both_ways("main", rule([_NEIGHBOURS], ["UDP"]), rule([_INVITED], ["TCP/1-1000"])),
+    _both_ways("main", rule(None, [f"UDP/{OPEN_PORT}"])),
+    _both_ways("main", rule([_ATTACKER, _NEIGHBOURS], ["UDP/79-80"]), rule([_FRIENDS])),
+)
+BESIDE = (
+    _both_ways("deny"),
+    _both_ways("invited", rule([_INVITED])),
+    _both_ways("attacker", rule([_ATTACKER], ["TCP", f"UDP/{CLOSED_PORT + 1}-65535"])),
+    _both_ways("everybody", rule([_FRIENDS], ["SCTP/web"]), selecting=selector()),
+    _both_ways("block", rule([block("10.0.0.0/23", "10.0.0.0/24")])),
+)

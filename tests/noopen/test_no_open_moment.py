@@ -1,0 +1,218 @@
+"""S60: there is no moment, not a packet wide, in which a denied flow gets through or an allowed one is cut.
+
+A thousand changes, of rules, of membership, of nothing at all (everything written again), are made by an agent that is
+killed with SIGKILL at random moments and started again, while another processor asks the packet filter without a pause.
+A change counts only if it was watched from beginning to end: with a packet of every flow at least every 100 µs.
+"""
+
+import multiprocessing
+import time
+from bisect import bisect_left
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from mnp_core.api import Sandbox
+from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
+from tests.noopen import enforcer, traffic
+from tests.noopen.enforcer import ATTACKER, ATTACKER6, CLOSED_PORT, FRIEND, OPEN_PORT, VICTIM, VICTIM6, Record
+from tests.noopen.traffic import Flow, Traffic
+
+pytestmark = pytest.mark.root
+
+CHANGES = 1000
+KILLS = 50
+ROUND = 400  # changes
+LIMIT = 240  # seconds, on a machine that has much else to do
+
+
+@pytest.fixture(scope="module")
+def context():
+    """Processes that start quickly: forked from one that has imported everything and has no threads."""
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload([enforcer.__name__, traffic.__name__, "mnp_nftables", "mnp_macvlan"])
+    return made
+
+
+@pytest.fixture
+def people():
+    """Three namespaces on one network: the victim, a friend, an attacker."""
+    with (
+        private_namespace() as switch,
+        private_namespace() as victim,
+        private_namespace() as friend,
+        private_namespace() as attacker,
+    ):
+        parent = End(switch, "parent")
+        veth_pair(parent, End(switch, "far"))
+        macvlan(parent, End(victim, "net1", (f"{VICTIM}/16", f"{VICTIM6}/64")))
+        macvlan(parent, End(friend, "net1", (f"{FRIEND}/16",)))
+        macvlan(parent, End(attacker, "net1", (f"{ATTACKER}/16", f"{ATTACKER6}/64")))
+        yield victim, friend, attacker
+
+
+@pytest.fixture
+def flows(people):
+    victim, friend, attacker = people
+    return [
+        Flow("in", attacker, ATTACKER, victim, VICTIM, CLOSED_PORT, allowed=False),
+        Flow("in, IPv6", attacker, ATTACKER6, victim, VICTIM6, CLOSED_PORT, allowed=False),
+        Flow("out", victim, VICTIM, attacker, ATTACKER, CLOSED_PORT, allowed=False),
+        Flow("allowed in", friend, FRIEND, victim, VICTIM, OPEN_PORT, allowed=True),
+        Flow("allowed out", victim, VICTIM, friend, FRIEND, OPEN_PORT, allowed=True),
+    ]
+
+
+@pytest.mark.timeout(LIMIT + 60)
+def test_a_thousand_changes_let_no_denied_packet_through_and_cost_no_allowed_one(
+    context, people, flows, tmp_path, chance, figures
+):
+    """S60"""
+    watch = Watch(flows)
+    until = time.monotonic() + LIMIT
+    with Enforcing(context, people[0], tmp_path / "log", chance) as enforcing:
+        while watch.watched.total() < CHANGES or enforcing.kills < KILLS:
+            assert time.monotonic() < until, f"this machine has no time for the test: {watch.summary(enforcing.kills)}"
+            with Sending(context, flows) as sending:
+                enforcing.change_until(len(watch.begun) + ROUND)
+            watch.add(sending.seen, enforcing.records())
+            assert watch.wrong == {}
+    figures += watch.summary(enforcing.kills)
+
+
+def test_without_policies_every_packet_arrives(context, flows):
+    """What makes the other tests of this file mean anything."""
+    with Sending(context, flows) as sending:
+        time.sleep(0.3)
+    assert set(sending.seen.received.values()) == {sending.seen.rounds}
+
+
+def test_an_agent_that_clears_before_it_writes_is_found_out(context, people, flows, tmp_path, chance):
+    """The moment that S60 forbids is seen if it is there, by the same eyes."""
+    careless = Enforcing(context, people[0], tmp_path / "log", chance, main=enforcer.careless_main)
+    with careless as enforcing, Sending(context, flows) as sending:
+        enforcing.wait(40)
+    received = sending.seen.received
+    assert all(received[flow.name] > 0 for flow in flows if not flow.allowed)
+
+
+class Sending:
+    """Traffic for the length of a block; `seen` is what became of it."""
+
+    seen: Traffic
+
+    def __init__(self, context, flows: list[Flow]) -> None:
+        self._running, self._stop, self._results = context.Event(), context.Event(), context.Queue()
+        arguments = (flows, self._running, self._stop, self._results)
+        self._process = context.Process(target=traffic.run, args=arguments, daemon=True)
+
+    def __enter__(self):
+        self._process.start()
+        assert self._running.wait(timeout=30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.seen = self._results.get(timeout=30)
+        self._process.join()
+
+
+class Enforcing:
+    """The agent's process, always one, killed and started again on demand."""
+
+    def __init__(self, context, victim: Sandbox, log: Path, chance: Random, main=enforcer.main) -> None:
+        self._context, self._victim, self._log, self._main, self._chance = context, victim, log, main, chance
+        self._log.touch()
+        self.kills = 0
+
+    def __enter__(self):
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kill()
+
+    def change_until(self, changes: int) -> None:
+        """Have the policies changed, by one process after the other, until so many changes were begun."""
+        while self._begun() < changes:
+            time.sleep(self._chance.uniform(0.05, 0.8))
+            self._kill()
+            self.kills += 1
+            self._start()
+
+    def wait(self, changes: int) -> None:
+        """Have the policies changed by one process."""
+        while self._begun() < changes:
+            self._assert_alive()
+            time.sleep(0.01)
+
+    def records(self) -> list[Record]:
+        return [*enforcer.read_log(self._log)]
+
+    def _start(self) -> None:
+        """Returns when it enforces."""
+        begun = self._begun()
+        arguments = (self._victim, str(self._log), self._chance.getrandbits(32))
+        self._process = self._context.Process(target=self._main, args=arguments, daemon=True)
+        self._process.start()
+        while self._begun() <= begun:
+            self._assert_alive()
+            time.sleep(0.002)
+
+    def _begun(self) -> int:
+        """About how many changes: two entries each, one of those that were cut short."""
+        return self._log.stat().st_size // enforcer.ENTRY_SIZE // 2
+
+    def _kill(self) -> None:
+        self._assert_alive()
+        self._process.kill()
+        self._process.join()
+
+    def _assert_alive(self) -> None:
+        assert self._process.is_alive(), "the agent has ended by itself"
+
+
+class Watch:
+    """Holds what traffic has seen against what was changed meanwhile."""
+
+    def __init__(self, flows: list[Flow]) -> None:
+        self._flows = flows
+        self._traffic: list[Traffic] = []
+        self.begun: list[Record] = []
+        self.watched: Counter[str] = Counter()
+        self.wrong: dict[str, int] = {}
+
+    def add(self, seen: Traffic, records: list[Record]) -> None:
+        """Take in one round: the traffic of it, and the log so far."""
+        new = records[len(self.begun) :]
+        self.begun = records
+        self._traffic.append(seen)
+        self.watched.update(record.kind.name for record in new if _is_watched(record, seen))
+        for flow in self._flows:
+            wrong = seen.received[flow.name] - (seen.rounds if flow.allowed else 0)
+            if wrong:
+                self.wrong[flow.name] = self.wrong.get(flow.name, 0) + wrong
+
+    def summary(self, kills: int) -> list[str]:
+        rounds, seconds = sum(seen.rounds for seen in self._traffic), sum(seen.seconds for seen in self._traffic)
+        gaps = [end - start for seen in self._traffic for start, end in seen.gaps]
+        median = sorted(seen.median for seen in self._traffic)[len(self._traffic) // 2]
+        begun = Counter(record.kind.name for record in self.begun)
+        kinds = ", ".join(f"{kind.lower()} {self.watched[kind]} of {count}" for kind, count in begun.items())
+        pauses = f"{sum(gaps) / 1e9 / seconds:.1%} of the time, the longest {max(gaps) / 1e6:.1f} ms"
+        packets = f"{rounds} packets of each of {len(self._flows)} flows in {seconds:.0f} s, median every {median} µs"
+        changes = f"{self.watched.total()} changes watched without a pause, of {begun.total()} ({kinds})"
+        return [
+            f"no open moment: {packets}, {1 - len(gaps) / rounds:.2%} within 100 µs; pauses beyond: {pauses}",
+            f"no open moment: {changes}; {kills} kills; packets wrong: {self.wrong or 0}",
+        ]
+
+
+def _is_watched(record: Record, seen: Traffic) -> bool:
+    """Whether the traffic ran all through the change, without a pause that reaches into it."""
+    index = bisect_left(seen.gaps, (record.start, 0))
+    undisturbed_since = seen.gaps[index - 1][1] if index else seen.started
+    undisturbed_until = seen.gaps[index][0] if index < len(seen.gaps) else seen.ended
+    return undisturbed_since <= record.start < record.end <= undisturbed_until

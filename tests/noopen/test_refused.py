@@ -1,0 +1,116 @@
+"""S60: what the kernel refuses leaves in force what was there, and is tried again."""
+
+from itertools import product
+
+import pytest
+from attrs import evolve
+
+from mnp_core.api import Result
+from mnp_core.backend import Backend
+from mnp_core.model import Delta, GroupDelta, ObjectName, Reason, Ruleset, SandboxPolicy
+from tests.reference import naive
+from tests.truthtable.cluster import SUBNETS, base, pod, policy, probes
+from tests.truthtable.generators import changed
+from tests.wire.rig import Rig
+
+pytestmark = pytest.mark.root
+
+ANY_CLIENT = {"podSelector": {"matchLabels": {"role": "client"}}, "namespaceSelector": {}}
+CLIENT, MOVED_CLIENT = pod("y", "b", role="client"), pod("z", "c", role="client")
+FROM_CLIENTS = policy({"podSelector": {}, "ingress": [{"from": [ANY_CLIENT]}]})
+ON_81 = policy({"podSelector": {}, "ingress": [{"ports": [{"port": 81}]}]})
+OLD = changed(CLIENT, policies=(FROM_CLIENTS,))
+NEW = changed(CLIENT, policies=(ON_81,))
+MOVED = changed(MOVED_CLIENT, policies=(FROM_CLIENTS,))
+IN_X = {ObjectName("x", name) for name in "abc"}
+
+
+class Saboteur:
+    """The installed renderer, until it is told to spoil what it writes."""
+
+    def __init__(self) -> None:
+        self.spoil_rules = self.spoil_membership = None
+
+    def choose(self, backend: Backend) -> Backend:
+        self._renderer = backend.renderer
+        return evolve(backend, renderer=self)
+
+    def render(self, sandbox: SandboxPolicy) -> Ruleset:
+        ruleset = self._renderer.render(sandbox)
+        return self.spoil_rules(ruleset) if self.spoil_rules else ruleset
+
+    def render_delta(self, delta: GroupDelta) -> Delta:
+        rendered = self._renderer.render_delta(delta)
+        return self.spoil_membership(rendered) if self.spoil_membership else rendered
+
+
+def refused_by_the_kernel(rendered):
+    """Everything else in it is right, and is there already when the kernel finds out."""
+    return evolve(rendered, text=rendered.text + "create table inet mnp\n")
+
+
+def no_nftables(rendered):
+    return evolve(rendered, text=rendered.text + "let them through\n")
+
+
+def no_rendering(_):
+    raise ZeroDivisionError("a bug in a plugin")
+
+
+SABOTAGE = pytest.mark.parametrize("sabotage", [refused_by_the_kernel, no_nftables, no_rendering])
+
+
+@pytest.fixture
+def node():
+    """An agent, and the renderer that it uses."""
+    saboteur = Saboteur()
+    with Rig(SUBNETS, {}, saboteur.choose) as rig:
+        yield rig, saboteur
+
+
+def what_holds(rig, objects):
+    """Nothing, if packets do what these objects say."""
+    return rig.wrong({p: naive.allowed(objects, *p) for family in (4, 6) for p in probes(objects, family)})
+
+
+def test_the_states_differ():
+    truth = [[naive.allowed(state, *p) for p in probes(base(), 4)] for state in (OLD, NEW, MOVED)]
+    assert all(a != b for a, b in product(truth, truth) if a is not b)
+
+
+@SABOTAGE
+def test_what_is_refused_leaves_the_old_rules_in_force(node, sabotage):
+    """S60"""
+    rig, saboteur = node
+    rig.become(OLD)
+    saboteur.spoil_rules = sabotage
+    sync = rig.sync(NEW)
+    failed = [outcome for outcome in sync.outcomes if outcome.result is Result.FAILED]
+    assert {outcome.pod for outcome in failed} == IN_X
+    assert all(outcome.error for outcome in failed)
+    assert {report.about.name for report in sync.reports if report.reason is Reason.UNENFORCEABLE} == IN_X
+    assert what_holds(rig, OLD) == {}
+
+    saboteur.spoil_rules = None
+    rig.become(NEW)  # no object has changed since: what failed is tried again
+    assert what_holds(rig, NEW) == {}
+
+
+@SABOTAGE
+def test_a_refused_change_of_membership_costs_a_replacement(node, sabotage):
+    """S60: the rules as a whole are still written, so nobody is left in a group, or out of it."""
+    rig, saboteur = node
+    rig.become(OLD)
+    saboteur.spoil_membership = sabotage
+    rig.sync(MOVED)
+    assert what_holds(rig, MOVED) == {}
+
+
+@SABOTAGE
+def test_a_pod_whose_every_change_is_refused_keeps_its_rules_and_its_members(node, sabotage):
+    """S60"""
+    rig, saboteur = node
+    rig.become(OLD)
+    saboteur.spoil_membership = saboteur.spoil_rules = sabotage
+    rig.sync(MOVED)
+    assert what_holds(rig, OLD) == {}
