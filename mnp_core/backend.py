@@ -5,7 +5,8 @@ kernel decides: every applier is asked whether it works here, and the one with t
 """
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from contextlib import suppress
+from functools import cache, cached_property
 
 from attrs import field, frozen
 
@@ -53,6 +54,7 @@ class Backends:
             PluginError: It is not installed, broken, or one of several that claim the same.
             UnsupportedError: This kernel lacks something for it.
         """
+        self._registry = registry
         self._settings = settings
         self._get = cache(lambda name: choose_backend(registry, name))
         for name in {settings.node, *settings.kinds.values(), *settings.networks.values()} - {""}:
@@ -74,6 +76,18 @@ class Backends:
         )
         pod = next(iter(users.values())).pod
         raise PluginError(f"pod {pod} cannot have several backends: {wishes}. Give its networks the same one")
+
+    def others(self, chosen: Backend) -> tuple[Backend, ...]:
+        """Backends that work here too, and so may have been in force before the settings were changed."""
+        return tuple(backend for backend in self._usable if backend.name != chosen.name)
+
+    @cached_property
+    def _usable(self) -> tuple[Backend, ...]:
+        found = []
+        for name in self._registry.appliers:
+            with suppress(PluginError, UnsupportedError):
+                found.append(_supported(self._registry, name)[1])
+        return tuple(found)
 
 
 def choose_backend(registry: Registry, name: str = "") -> Backend:

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from attrs import evolve
 
-from mnp_core.agent.enforcement import Findings, InForce, enforce, inspect, remove, update
+from mnp_core.agent.enforcement import Findings, InForce, enforce, inspect, remove, retire, update
 from mnp_core.agent.world import Effect, World
 from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxLocator, Sync
 from mnp_core.backend import Backend
@@ -41,6 +41,9 @@ class BackendChoice(Protocol):
 
     def of(self, attachments: Iterable[Attachment], /) -> Backend:
         """The backend of one sandbox."""
+
+    def others(self, chosen: Backend, /) -> Iterable[Backend]:
+        """Backends that may have been in force in a sandbox before."""
 
 
 class Pool(Protocol):
@@ -148,11 +151,14 @@ class Agent:
     def _replace(self, pod: ObjectName) -> Callable[[], InForce]:
         """Everything of ours, as a whole."""
         backend, policy, claims = self._backend(pod), self.world.sandbox_policy(pod), self.world.claims(pod)
+        others = () if pod in self._generations else self._backends.others(backend)
 
         def work() -> InForce:
             if policy is None:
                 return remove(backend.applier)
             done = enforce(backend.applier, backend.renderer.render(policy))
+            for other in others:
+                retire(other.applier)
             return self._inspected(done, claims)
 
         return work

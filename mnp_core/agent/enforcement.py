@@ -48,6 +48,12 @@ def enforce(applier: RuleApplier, ruleset: Ruleset) -> InForce:
     return InForce(result=Result.APPLIED, generation=applier.generation())
 
 
+def retire(applier: RuleApplier) -> None:
+    """Take away what another backend left, after the one that is chosen now is in force: between the two both hold."""
+    if applier.installed() is not None:
+        applier.remove()
+
+
 def update(applier: RuleApplier, delta: Delta) -> InForce:
     """Change membership alone."""
     applier.update(delta)

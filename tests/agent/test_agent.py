@@ -33,6 +33,9 @@ class OneBackend:
     def of(self, _attachments):
         return self.backend
 
+    def others(self, _chosen):
+        return ()
+
 
 class Agreeing:
     """A discoverer that finds everything as claimed."""
