@@ -40,6 +40,7 @@ STRANGERS = tuple(map(parse_address, ("198.51.100.77", "2001:db8:77::77")))
 GRE, ESP, IGMP = 47, 50, 2  # IANA protocol numbers
 _ECHO, _ECHO6, _SOLICITATION, _MLD_REPORT = 8, 128, 135, 143  # ICMP and ICMPv6 types
 _MOST_PEERS, _MOST_SERVICES, _ALL_PAIRS = 200, 60, 700
+_MOST_PEERS_OF_OTHERS = 24
 _NOT_HOSTS = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "::ffff:0:0/96", "fe80::/10", "ff00::/8")
 _LAST = {4: 2**32 - 1, 6: 2**128 - 1}
 
@@ -124,7 +125,8 @@ def _packets(policy: SandboxPolicy, interface: str, direction: Direction, own: A
     elsewhere = [
         rule for each in policy.interfaces for other in Direction for rule in _rules(policy, each.interface, other)
     ]
-    peers = _thinned(_peers(policy, [*rules, *elsewhere], direction, own), _MOST_PEERS)
+    most = _MOST_PEERS if rules else _MOST_PEERS_OF_OTHERS
+    peers = _thinned(_peers(policy, [*rules, *elsewhere], direction, own), most)
     services = _thinned(_services(policy, [*rules, *elsewhere], own.version), _MOST_SERVICES)
     for peer, service in _pairs(peers, services, _keys(policy, rules, direction, own)):
         yield service.packet(peer, own) if direction is Direction.INGRESS else service.packet(own, peer)

@@ -1,0 +1,35 @@
+"""What every plugin of one sort must do, as test classes to inherit from.
+
+    # tests/test_conformance.py
+    from mnp_core.testing.conformance import BackendConformance
+    from mnp_mine import MyApplier, MyRenderer
+
+    class TestMine(BackendConformance):
+        def make_renderer(self): return MyRenderer()
+        def make_applier(self): return MyApplier()
+
+Run it with ``pytest -p mnp_core.testing.plugin``, or with ``pytest_plugins = ["mnp_core.testing.plugin"]`` in
+conftest.py. What needs root is skipped without it, with the reason.
+
+A standard test is neither overridden nor dropped in silence: a class that does so is refused, unless it names the test
+and the reason in `exceptions`, which the end of the report prints. Methods without ``test_`` in front are hooks: they
+say what the kit cannot know of your plugin, and are there to be overridden.
+"""
+
+from mnp_core.testing.conformance.applier import ApplierConformance
+from mnp_core.testing.conformance.backend import BackendConformance
+from mnp_core.testing.conformance.base import Conformance
+from mnp_core.testing.conformance.discoverer import InterfaceDiscovererConformance
+from mnp_core.testing.conformance.locator import SandboxLocatorConformance
+from mnp_core.testing.conformance.policykind import PolicyKindConformance
+from mnp_core.testing.conformance.renderer import RendererConformance
+
+__all__ = [
+    "ApplierConformance",
+    "BackendConformance",
+    "Conformance",
+    "InterfaceDiscovererConformance",
+    "PolicyKindConformance",
+    "RendererConformance",
+    "SandboxLocatorConformance",
+]

@@ -1,0 +1,305 @@
+"""What every renderer must do: write policy so that it depends on the policy alone. Needs no root."""
+
+import hashlib
+import inspect
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import ClassVar
+
+import pytest
+from attrs import evolve
+
+from mnp_core.api import PolicyRenderer
+from mnp_core.errors import InputError, UnsupportedError
+from mnp_core.model import (
+    Allow,
+    DirectionPolicy,
+    Group,
+    GroupDelta,
+    Isolated,
+    Peers,
+    Ports,
+    Ruleset,
+    SandboxPolicy,
+)
+from mnp_core.testing.conformance.base import Conformance, missing_hook
+from mnp_core.testing.corpus import CORPUS, HOSTILE_INTERFACES, HOSTILE_TEXTS, named_by
+from mnp_core.testing.policies import (
+    DENY,
+    GROUP,
+    OTHER_GROUP,
+    addresses,
+    allow,
+    allow_endpoints,
+    endpoints,
+    interface,
+    isolated,
+    only,
+    sandbox,
+)
+
+every_case = pytest.mark.parametrize("case", CORPUS)
+
+_MEMBERSHIPS: Sequence[Group] = (
+    addresses(GROUP),
+    addresses(GROUP, "10.0.0.2"),
+    addresses(GROUP, "fd00::2"),
+    addresses(GROUP, "10.0.0.2", "10.0.0.3", "fd00::2", "fd00::3"),
+    addresses(GROUP, "10.0.0.3", "fd00::2", "::1.2.3.4"),
+)
+_ENDPOINTS: Sequence[Group] = (
+    endpoints(GROUP),
+    endpoints(GROUP, ("10.0.0.2", "TCP", 80)),
+    endpoints(GROUP, ("10.0.0.2", "UDP", 80), ("fd00::2", "SCTP", 80)),
+    endpoints(GROUP, ("10.0.0.2", "TCP", 80), ("10.0.0.2", "TCP", 81), ("fd00::2", "SCTP", 80)),
+)
+_CHANGES = [
+    (before, after)
+    for some in (_MEMBERSHIPS, _ENDPOINTS)
+    for pair in combinations(some, 2)
+    for before, after in (pair, pair[::-1])
+]
+
+
+class RendererConformance(Conformance, standard=True):
+    """For an `mnp_core.api.PolicyRenderer`.
+
+    Attributes:
+        refused: Cases of `mnp_core.testing.corpus.CORPUS` that the renderer cannot write, each with the reason. It must
+            refuse them with InputError or UnsupportedError: whoever ignores what it cannot do is not honest.
+    """
+
+    refused: ClassVar[Mapping[str, str]] = {}
+
+    def make_renderer(self) -> PolicyRenderer:
+        """Make the renderer: define this. It is also called in other processes."""
+        raise missing_hook(self, "make_renderer")
+
+    def shape(self, ruleset: Ruleset) -> object:
+        """What of a ruleset must not depend on names of objects; by default the number of lines of its text."""
+        return len(ruleset.text.splitlines())
+
+    def render(self, case: str) -> Ruleset:
+        """Render a case of the corpus; the test is skipped if the renderer refuses it."""
+        if case in self.refused:
+            pytest.skip(f"refused: {self.refused[case]}")
+        return self.make_renderer().render(CORPUS[case].policy)
+
+    # --- canonical ------------------------------------------------------------------------------------------------
+
+    @every_case
+    def test_order_does_not_matter(self, case: str) -> None:
+        """S11: rules, peers, ports, interfaces and groups in another order are the same ruleset."""
+        expected, chance = self.render(case), random.Random(case)  # noqa: S311 # any order does
+        for _ in range(3):
+            assert self.make_renderer().render(_shuffled(CORPUS[case].policy, chance)) == expected
+
+    def test_every_process_writes_the_same(self) -> None:
+        """S62: a set has another order in each process (PYTHONHASHSEED)."""
+        expected = digests(self)
+        for seed in "12":
+            found = _digests_in_a_fresh_process(type(self), seed)
+            assert [case for case in expected if found[case] != expected[case]] == [], f"PYTHONHASHSEED={seed}"
+
+    def test_dialect_is_that_of_the_ruleset_in_deltas_too(self) -> None:
+        """A delta goes to the applier that the ruleset went to."""
+        delta = self.make_renderer().render_delta(GroupDelta(before=_MEMBERSHIPS[0], after=_MEMBERSHIPS[1]))
+        assert delta.dialect == self.render("deny all").dialect != ""
+
+    # --- digests --------------------------------------------------------------------------------------------------
+
+    @every_case
+    def test_the_digest_stands_in_the_text(self, case: str) -> None:
+        """S62: so that a fresh process finds it in the kernel."""
+        ruleset = self.render(case)
+        assert ruleset.digest
+        assert ruleset.digest in ruleset.text
+
+    def test_policies_that_mean_something_else_have_other_digests(self) -> None:
+        """S62: else a change of policy would not be applied."""
+        renderer, seen = self.make_renderer(), dict[str, str]()
+        for name, policy in self._other_meanings():
+            digest = renderer.render(policy).digest
+            assert digest not in seen, f"{name!r} has the digest of {seen[digest]!r}"
+            seen[digest] = name
+
+    def _other_meanings(self) -> Iterator[tuple[str, SandboxPolicy]]:
+        for name, policy in _MEANINGS.items():
+            if name not in self.refused:
+                yield name, policy
+
+    @pytest.mark.parametrize("groups", [_MEMBERSHIPS, _ENDPOINTS], ids=["addresses", "endpoints"])
+    def test_the_digest_does_not_depend_on_membership(self, groups: Sequence[Group]) -> None:
+        """S61, S62: a pod that comes or goes changes no rule."""
+        rendered = [self.make_renderer().render(_using(group)) for group in groups]
+        assert len({ruleset.digest for ruleset in rendered}) == 1
+        assert len({str(sorted(map(sorted, ruleset.sets.values()))) for ruleset in rendered}) > 1, "`sets` lacks them"
+
+    # --- deltas ---------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize(("before", "after"), _CHANGES, ids=lambda group: f"{len(group.members)}")
+    def test_a_delta_leads_from_one_membership_to_the_other(self, before: Group, after: Group) -> None:
+        """S61: what is in the sets before, without what goes and with what comes, is what is in them after."""
+        renderer = self.make_renderer()
+        delta = renderer.render_delta(GroupDelta(before=before, after=after))
+        old, new = renderer.render(_using(before)).sets, renderer.render(_using(after)).sets
+        nothing: frozenset[str] = frozenset()
+        got = {name: old[name] - delta.removed.get(name, nothing) | delta.added.get(name, nothing) for name in old}
+        assert got == dict(new)
+        for name in old:
+            assert delta.removed.get(name, nothing) <= old[name], "something goes that is not there"
+            assert not delta.added.get(name, nothing) & old[name], "something comes that is there"
+
+    @pytest.mark.parametrize(("before", "after"), _CHANGES, ids=lambda group: f"{len(group.members)}")
+    def test_a_delta_names_only_sets_that_every_user_of_the_group_has(self, before: Group, after: Group) -> None:
+        """S61: it is rendered once, for all sandboxes."""
+        renderer = self.make_renderer()
+        delta = renderer.render_delta(GroupDelta(before=before, after=after))
+        for policy in (_using(after), _using_among_others(after)):
+            assert {*delta.added, *delta.removed} <= {*renderer.render(policy).sets}
+
+    def test_a_delta_of_nothing_is_empty(self) -> None:
+        """S61: nothing is done where nothing changes."""
+        for group in (*_MEMBERSHIPS, *_ENDPOINTS):
+            delta = self.make_renderer().render_delta(GroupDelta(before=group, after=group))
+            assert (delta.text, any(delta.added.values()), any(delta.removed.values())) == ("", False, False)
+
+    # --- hostile --------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=range(len(HOSTILE_TEXTS)))
+    def test_hostile_names_of_objects_change_nothing_but_words(self, text: str) -> None:
+        """S6: one policy with one rule is that, whatever it is called; and nobody is left unpoliced for a name."""
+        renderer = self.make_renderer()
+        assert self.shape(renderer.render(named_by(text))) == self.shape(renderer.render(named_by("benign")))
+
+    @pytest.mark.parametrize("name", HOSTILE_INTERFACES, ids=ascii)
+    def test_hostile_names_of_interfaces_are_refused_or_change_nothing_but_words(self, name: str) -> None:
+        """S6, S44."""
+        renderer = self.make_renderer()
+        try:
+            found = renderer.render(named_by("benign", interface_name=name))
+        except InputError:
+            return
+        assert self.shape(found) == self.shape(renderer.render(named_by("benign")))
+
+    # --- honest ---------------------------------------------------------------------------------------------------
+
+    def test_what_cannot_be_written_is_refused(self) -> None:
+        """S6: never something else instead."""
+        for case in self.refused:
+            with pytest.raises((InputError, UnsupportedError)):
+                self.make_renderer().render(CORPUS[case].policy)
+
+
+_EGRESS = isolated(allow_endpoints(GROUP))
+_MEANINGS: Mapping[str, SandboxPolicy] = {
+    "open": only(),
+    "ingress denied": only(ingress=DENY),
+    "egress denied": only(egress=DENY),
+    "both denied": only(ingress=DENY, egress=DENY),
+    "another interface": sandbox(interface("net2", ingress=DENY)),
+    "two interfaces": sandbox(interface("net1", ingress=DENY), interface("net2", ingress=DENY)),
+    "anybody": only(ingress=isolated(allow())),
+    "port 80": only(ingress=isolated(allow(ports=["TCP/80"]))),
+    "port 81": only(ingress=isolated(allow(ports=["TCP/81"]))),
+    "ports 80 and 81": only(ingress=isolated(allow(ports=["TCP/80-81"]))),
+    "port 80 of UDP": only(ingress=isolated(allow(ports=["UDP/80"]))),
+    "port 80 in egress": only(egress=isolated(allow(ports=["TCP/80"]))),
+    "all of TCP": only(ingress=isolated(allow(ports=["TCP"]))),
+    "IPv4": only(ingress=isolated(allow(["0.0.0.0/0"]))),
+    "IPv6": only(ingress=isolated(allow(["::/0"]))),
+    "a block": only(ingress=isolated(allow(["10.0.0.0/24"]))),
+    "half of it": only(ingress=isolated(allow(["10.0.0.0/25"]))),
+    "a group": only(ingress=isolated(allow([GROUP])), groups=[addresses(GROUP)]),
+    "another group": only(ingress=isolated(allow([OTHER_GROUP])), groups=[addresses(OTHER_GROUP)]),
+    "endpoints": only(egress=_EGRESS, groups=[endpoints(GROUP)]),
+    "accept icmp": only(ingress=DENY, egress=DENY, accept_icmp=True),
+    "accept icmpv6": only(ingress=DENY, egress=DENY, accept_icmpv6=True),
+    "accept multicast management": only(ingress=DENY, egress=DENY, accept_multicast_management=True),
+    "prefixes": CORPUS["prefixes"].policy,
+    "reject": CORPUS["reject"].policy,
+    "recheck": CORPUS["recheck"].policy,
+}
+"""Each means something else to some packet. Those named as in the corpus may be among what a renderer refuses."""
+
+
+def _using(group: Group) -> SandboxPolicy:
+    """A policy that uses the group, in the one way that its type has."""
+    if group in _ENDPOINTS:
+        return only(egress=_EGRESS, groups=[group])
+    return only(ingress=isolated(allow([GROUP], ["TCP/80"])), groups=[group])
+
+
+def _using_among_others(group: Group) -> SandboxPolicy:
+    policy = _using(group)
+    more = interface("net2", ingress=isolated(allow([OTHER_GROUP])))
+    others = {OTHER_GROUP: addresses(OTHER_GROUP, "10.3.0.1")}
+    return evolve(policy, interfaces=(*policy.interfaces, more), groups={**policy.groups, **others})
+
+
+# --- the same policy in another order -----------------------------------------------------------------------------
+
+
+def _shuffled(policy: SandboxPolicy, chance: random.Random) -> SandboxPolicy:
+    def direction(rules: DirectionPolicy) -> DirectionPolicy:
+        if not isinstance(rules, Isolated):
+            return rules
+        allows = [_shuffled_allow(rule, chance) if isinstance(rule, Allow) else rule for rule in rules.allows]
+        return evolve(rules, allows=tuple(chance.sample(allows, len(allows))))
+
+    found = [evolve(each, ingress=direction(each.ingress), egress=direction(each.egress)) for each in policy.interfaces]
+    groups = list(policy.groups.items())
+    return evolve(
+        policy,
+        interfaces=tuple(chance.sample(found, len(found))),
+        groups=dict(chance.sample(groups, len(groups))),
+    )
+
+
+def _shuffled_allow(rule: Allow, chance: random.Random) -> Allow:
+    peers, ports = rule.peers, rule.ports
+    if isinstance(peers, Peers):
+        blocks, groups = (tuple(chance.sample(values, len(values))) for values in (peers.blocks, peers.groups))
+        peers = evolve(peers, blocks=blocks, groups=groups)  # type: ignore[arg-type] # of both types in one line
+    if isinstance(ports, Ports):
+        ports = evolve(ports, ranges=tuple(chance.sample(ports.ranges, len(ports.ranges))))
+    return evolve(rule, peers=peers, ports=ports)
+
+
+# --- the same policy in another process ---------------------------------------------------------------------------
+
+
+def digests(tests: RendererConformance) -> Mapping[str, str]:
+    """A digest of everything that the renderer writes, by case."""
+    renderer = tests.make_renderer()
+    found = {}
+    for name, case in CORPUS.items():
+        if name not in tests.refused:
+            ruleset = renderer.render(case.policy)
+            sets = sorted((key, sorted(elements)) for key, elements in ruleset.sets.items())
+            found[name] = hashlib.sha256(repr((ruleset.text, sets, ruleset.digest)).encode()).hexdigest()
+    return found
+
+
+def _digests_in_a_fresh_process(kind: type[RendererConformance], seed: str) -> Mapping[str, str]:
+    where = {
+        "path": sys.path,
+        "module": kind.__module__,
+        "file": inspect.getsourcefile(kind),
+        "name": kind.__qualname__,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "mnp_core.testing.conformance._fresh"],
+        input=json.dumps(where),
+        text=True,
+        capture_output=True,
+        env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(filter(None, sys.path))},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: Mapping[str, str] = json.loads(done.stdout)
+    return found
