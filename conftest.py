@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Machines that run tests have much else to do, so time says nothing about a case. CI asks the same questions every time:
+# Machines that run tests have much else to do, so time says nothing about a case. CI asks the same questions each time:
 # what is found by chance is found by developers, whose runs differ.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True, print_blob=True)
