@@ -2,7 +2,6 @@
 
 import os
 
-import pytest
 from hypothesis import HealthCheck, settings
 
 # Machines that run tests have much else to do, so time says nothing about a case. CI asks the same questions each time:
@@ -11,10 +10,4 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-
-def pytest_collection_modifyitems(items):
-    """Without root there are no network namespaces: say so instead of failing."""
-    if os.geteuid() != 0:
-        for item in items:
-            if item.get_closest_marker("root"):
-                item.add_marker(pytest.mark.skip(reason="needs root: network namespaces"))
+pytest_plugins = ["mnp_core.testing.plugin"]  # fixtures, and what needs root is skipped without it
