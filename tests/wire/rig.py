@@ -44,6 +44,10 @@ class _Chosen:
     def of(self, attachments: Iterable[Attachment]) -> Backend:
         return self._choose(self._backends.of(attachments))
 
+    def others(self, chosen: Backend) -> tuple[Backend, ...]:
+        """Whatever else may be in force in a sandbox."""
+        return self._backends.others(chosen)
+
 
 class Rig:
     """A node: networks as macvlan parents, pods on them, hosts that are no pods, and the agent."""
