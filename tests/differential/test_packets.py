@@ -29,9 +29,9 @@ CONNECTIONS_EVERY = 10  # cases
 
 
 @pytest.fixture(scope="module")
-def opinions():
+def opinions(backend):
     """The node, and the project's word for it."""
-    with Rig(SUBNETS, OUTSIDE) as rig:
+    with Rig(SUBNETS, OUTSIDE, backend=backend) as rig:
         yield rig, Evaluated()
 
 

@@ -48,15 +48,15 @@ class Table:
 
 
 @pytest.fixture(scope="module")
-def table(figures):
+def table(figures, backend):
     made = Table()
     yield made
-    figures += made.lines()
+    figures += (backend, *made.lines())
 
 
 @pytest.fixture(scope="module")
-def judges():
-    with Rig(SUBNETS, {}) as rig:
+def judges(backend):
+    with Rig(SUBNETS, {}, backend=backend) as rig:
         yield rig, Evaluated()
 
 

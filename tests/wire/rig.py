@@ -57,6 +57,7 @@ class Rig:
         subnets: Mapping[str, Iterable[str]],
         outside: Mapping[str, tuple[str, ...]],
         choose: Callable[[Backend], Backend] = lambda backend: backend,
+        backend: str = "",
     ) -> None:
         """Build the networks.
 
@@ -64,6 +65,7 @@ class Rig:
             subnets: By network, the CIDRs that are on the link.
             outside: By network, addresses that belong to no pod; their interface is called like the network.
             choose: What to take instead of the backend that is installed.
+            backend: Which one; empty for the one that an agent would choose.
         """
         self._cleanup = ExitStack()
         self._subnets = {network: [*map(ip_network, cidrs)] for network, cidrs in subnets.items()}
@@ -74,7 +76,7 @@ class Rig:
         for parent in self._parents.values():
             veth_pair(Link(self._switch, parent), Link(self._switch, f"{parent}-far"))
         self._living = Living(make_decoder())
-        self.agent = self._make_agent(choose)
+        self.agent = self._make_agent(choose, backend)
         self.stations = self._cleanup.enter_context(Stations({}))
         self._stand_outside(outside)
 
@@ -115,9 +117,9 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _make_agent(self, choose: Callable[[Backend], Backend]) -> Agent:
+    def _make_agent(self, choose: Callable[[Backend], Backend], backend: str) -> Agent:
         registry = load_plugins()
-        backends = Backends(registry, BackendSettings())
+        backends = Backends(registry, BackendSettings(node=backend))
         return Agent(
             world=World(common=CommonRules(), claimed=registry.claimed_types),
             backends=_Chosen(backends, choose),
