@@ -1,0 +1,74 @@
+"""S60: a node goes over from one backend to another while packets flow: nothing opens, nothing is left behind."""
+
+from functools import partial
+
+import pytest
+
+from mnp_core.agent.agent import Agent
+from mnp_core.agent.world import World
+from mnp_core.api import Result
+from mnp_core.backend import Backends, BackendSettings
+from mnp_core.model import CommonRules
+from mnp_core.plugins import load_plugins
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.sandbox.pool import SandboxPool
+from mnp_core.testing.builders import network, present
+from tests.noopen import enforcer
+from tests.noopen.enforcer import HERE, MAIN
+from tests.noopen.test_no_open_moment import Sending, context, flows, people  # noqa: F401 - fixtures are used by their names
+
+pytestmark = pytest.mark.root
+
+REGISTRY = load_plugins()
+ROUNDS = 3
+
+
+@pytest.mark.timeout(240)
+def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows):  # noqa: F811 - fixtures
+    usable = names_of_usable()
+    if len(usable) < 2:
+        pytest.skip(f"needs two backends that work here, there is {usable}")
+    victim = people[0]
+    settle(victim, usable[0])
+    with Sending(context, flows) as sending:
+        for name in [*usable[1:], *usable] * ROUNDS:
+            settle(victim, name)
+            assert in_force(victim, usable) == {name}
+    wrong = {flow.name: sending.seen.received[flow.name] for flow in flows if not flow.allowed}
+    assert set(wrong.values()) == {0}, wrong
+    lost = {flow.name: sending.seen.rounds - sending.seen.received[flow.name] for flow in flows if flow.allowed}
+    assert set(lost.values()) == {0}, lost
+
+
+def names_of_usable():
+    choice = Backends(REGISTRY, BackendSettings())
+    best = choice.of(())
+    return [best.name, *sorted(other.name for other in choice.others(best))]
+
+
+def settle(sandbox, name):
+    """A new agent, as after a restart with another setting."""
+
+    class Locator:
+        def locate(self, _pod):
+            return sandbox
+
+    with SandboxPool(workers=2) as pool:
+        agent = Agent(
+            world=World(common=CommonRules(), claimed=REGISTRY.claimed_types, node=HERE),
+            backends=Backends(REGISTRY, BackendSettings(node=name)),
+            locator=Locator(),
+            discoverers=REGISTRY.make_discoverers(),
+            pool=pool,
+        )
+        [outcome] = agent.sync(map(present, [network("x/net", "macvlan"), *enforcer.people(), MAIN[0]])).outcomes
+    assert outcome.result is Result.APPLIED, outcome
+
+
+def in_force(sandbox, names):
+    """Which backends have something of ours there."""
+    return {name for name in names if run_inside(sandbox, partial(_installed, name)) is not None}
+
+
+def _installed(name):
+    return Backends(REGISTRY, BackendSettings(node=name)).of(()).applier.installed()
