@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -191,10 +193,24 @@ def test_watch_follows_the_manifests_and_leaves_the_lab_up(mnp, quickstart, writ
     assert "lab default" in mnp("lab", "get").out
 
 
+def wait_for_namespaces(pid, seconds=60):
+    """Until a process holds network namespaces open: it has begun to build."""
+    until = time.monotonic() + seconds
+    while not any(target.startswith("net:") for target in open_files(pid)):
+        assert time.monotonic() < until, "no namespace was made"
+        time.sleep(0.05)
+
+
+def open_files(pid):
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            yield os.readlink(fd)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_so_and_leaves_nothing(examples, number, tmp_path):
     process = start("lab", "run", examples / "deny-all", "--timeout", "30")
-    time.sleep(2)
+    wait_for_namespaces(process.pid)
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 128 + number
