@@ -204,7 +204,7 @@ def wait_for_namespaces(pid, seconds=60):
 def open_files(pid):
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
-            yield os.readlink(fd)
+            yield str(fd.readlink())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
