@@ -1,28 +1,26 @@
 """A node agent that changes its mind all the time, in a process that is killed again and again.
 
 All that it ever puts in force allows the one flow and denies the others; everything else about policies and groups
-changes. Before and after each change it writes down the time, so that what it was doing when it was killed is known.
+changes. Before and after each write into the kernel it notes the time.
 """
 
-import os
 import random
-import struct
-import time
-from collections.abc import Iterator
-from enum import IntEnum
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
 
 from attrs import evolve
 
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
-from mnp_core.api import Result, Sandbox, Sync
-from mnp_core.backend import Backends, BackendSettings
-from mnp_core.model import Change, CommonRules, ObjectName, ObjectRef, Pod, Policy
+from mnp_core.api import Result, RuleApplier, Sandbox, Sync
+from mnp_core.backend import Backend, Backends, BackendSettings
+from mnp_core.model import Attachment, Change, CommonRules, Delta, ObjectName, ObjectRef, Pod, Policy, Ruleset
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.builders import block, network, pod, pods, policy, requirement, rule, selector, serves, status
+from tests.noopen.journal import Journal, Kind
+from tests.noopen.processor import have_processor
 
 VICTIM, FRIEND, ATTACKER = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 VICTIM6, ATTACKER6 = "fd00::1", "fd00::3"
@@ -31,87 +29,53 @@ GUESTS = 40
 HERE = "here"
 
 
-class Kind(IntEnum):
-    START = 0  # a new process takes over
-    RULES = 1
-    MEMBERSHIP = 2
-    WHOLE = 3
-
-
-class Record(NamedTuple):
-    """A change; `end` is 0 if the process was killed while it was under way."""
-
-    kind: Kind
-    start: int
-    end: int
-
-
-_ENTRY = struct.Struct("@QQ")  # time and kind; an end has the kind plus 16
-ENTRY_SIZE = _ENTRY.size
-
-
-def main(sandbox: Sandbox, log: str, seed: int) -> None:
+def main(sandbox: Sandbox, journal: Path, seed: int) -> None:
     """Enforce, and change what is enforced, until killed."""
-    _enforce(Enforcer(sandbox, _chance(seed)), log, seed)
+    have_processor(min)
+    Enforcer(sandbox, Journal(journal), seed).run()
 
 
-def careless_main(sandbox: Sandbox, log: str, seed: int) -> None:
+def careless_main(sandbox: Sandbox, journal: Path, seed: int) -> None:
     """The same with an agent that clears what is in force before it writes."""
-    _enforce(CarelessEnforcer(sandbox, _chance(seed)), log, seed)
-
-
-def _enforce(enforcer: "Enforcer", log: str, seed: int) -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    chance = _chance(seed)
-    with Path(log).open("ab", buffering=0) as file:
-        change = enforcer.take_over
-        kind = Kind.START
-        while True:
-            file.write(_ENTRY.pack(time.monotonic_ns(), kind))
-            change()
-            file.write(_ENTRY.pack(time.monotonic_ns(), kind + 16))
-            kind = chance.choice((Kind.RULES, Kind.MEMBERSHIP, Kind.MEMBERSHIP, Kind.WHOLE))
-            change = {
-                Kind.RULES: enforcer.change_rules,
-                Kind.MEMBERSHIP: enforcer.change_membership,
-                Kind.WHOLE: enforcer.apply_again,
-            }[kind]
-
-
-def _chance(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311 - a game of chance, no secret
-
-
-def read_log(log: Path) -> Iterator[Record]:
-    """The changes that were begun."""
-    entries = [*_ENTRY.iter_unpack(_whole_entries(log.read_bytes()))]
-    for index, (start, kind) in enumerate(entries):
-        if kind < 16:
-            ended = index + 1 < len(entries) and entries[index + 1][1] == kind + 16
-            yield Record(Kind(kind), start, entries[index + 1][0] if ended else 0)
-
-
-def _whole_entries(data: bytes) -> bytes:
-    """The kernel may let a killed process write half of an entry."""
-    return data[: len(data) // _ENTRY.size * _ENTRY.size]
+    have_processor(min)
+    CarelessEnforcer(sandbox, Journal(journal), seed).run()
 
 
 class Enforcer:
     """One life of the agent."""
 
-    def __init__(self, sandbox: Sandbox, chance: random.Random) -> None:
+    def __init__(self, sandbox: Sandbox, journal: Journal, seed: int) -> None:
         registry = load_plugins()
-        self._sandbox, self._chance = sandbox, chance
+        self._sandbox, self._journal = sandbox, journal
+        self._chance = random.Random(seed)  # noqa: S311 - a game of chance, no secret
         self._pool = SandboxPool(workers=2)
-        self._backends = Backends(registry, BackendSettings())
+        self._installed = Backends(registry, BackendSettings())
         self._agent = Agent(
             world=World(common=CommonRules(), claimed=registry.claimed_types, node=HERE),
-            backends=self._backends,
+            backends=self,
             locator=self,
             discoverers=registry.make_discoverers(),
             pool=self._pool,
         )
         self._policies: list[Policy] = []
+        self.kind = Kind.START
+
+    def run(self) -> None:
+        """Until killed."""
+        self.take_over()
+        changes = {Kind.RULES: self.change_rules, Kind.MEMBERSHIP: self.change_membership, Kind.WHOLE: self.apply_again}
+        while True:
+            self.kind = self._chance.choice((Kind.RULES, Kind.MEMBERSHIP, Kind.MEMBERSHIP, Kind.WHOLE))
+            changes[self.kind]()
+
+    def of(self, attachments: Iterable[Attachment]) -> Backend:
+        """What the agent asks of backends: the installed one, every write of which is noted."""
+        backend = self._installed.of(attachments)
+        return evolve(backend, applier=Noted(backend.applier, lambda: self._journal.entry(self.kind)))
+
+    def others(self, _: Backend) -> tuple[Backend, ...]:
+        """None: whatever else is installed has never been in force."""
+        return ()
 
     def locate(self, _: Pod) -> Sandbox:
         return self._sandbox
@@ -134,7 +98,7 @@ class Enforcer:
         """Not what an agent does with a sandbox that is right, but what it does with one that is not."""
         name = ObjectName("x", "victim")
         ruleset = self._agent.ruleset(name)
-        applier = self._backends.of(self._agent.world.claims(name)).applier
+        applier = self.of(self._agent.world.claims(name)).applier
         self._pool.run(self._sandbox, lambda: applier.apply(ruleset))
 
     def _draw(self) -> list[Policy]:
@@ -164,9 +128,25 @@ class CarelessEnforcer(Enforcer):
     """What must be noticed."""
 
     def apply_again(self) -> None:
-        applier = self._backends.of(self._agent.world.claims(ObjectName("x", "victim"))).applier
-        self._pool.run(self._sandbox, applier.remove)
+        self._pool.run(self._sandbox, self.of(self._agent.world.claims(ObjectName("x", "victim"))).applier.remove)
         super().apply_again()
+
+
+class Noted:
+    """An applier whose writes are noted; see `mnp_core.api.RuleApplier`."""
+
+    def __init__(self, applier: RuleApplier, note: Callable[[], AbstractContextManager[None]]) -> None:
+        self._applier, self._note = applier, note
+        self.probe, self.installed, self.generation = applier.probe, applier.installed, applier.generation
+        self.counters, self.remove = applier.counters, applier.remove
+
+    def apply(self, ruleset: Ruleset) -> None:
+        with self._note():
+            self._applier.apply(ruleset)
+
+    def update(self, delta: Delta) -> None:
+        with self._note():
+            self._applier.update(delta)
 
 
 def _change(thing: Pod) -> Change:

@@ -2,7 +2,8 @@
 
 A thousand changes, of rules, of membership, of nothing at all (everything written again), are made by an agent that is
 killed with SIGKILL at random moments and started again, while another processor asks the packet filter without a pause.
-A change counts only if it was watched from beginning to end: with a packet of every flow at least every 100 µs.
+A change counts only if its writing into the kernel was watched from beginning to end: with a packet of every flow at
+least every 100 µs.
 """
 
 import multiprocessing
@@ -16,8 +17,9 @@ import pytest
 
 from mnp_core.api import Sandbox
 from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
-from tests.noopen import enforcer, traffic
-from tests.noopen.enforcer import ATTACKER, ATTACKER6, CLOSED_PORT, FRIEND, OPEN_PORT, VICTIM, VICTIM6, Record
+from tests.noopen import enforcer, journal, traffic
+from tests.noopen.enforcer import ATTACKER, ATTACKER6, CLOSED_PORT, FRIEND, OPEN_PORT, VICTIM, VICTIM6
+from tests.noopen.journal import Record
 from tests.noopen.traffic import Flow, Traffic
 
 pytestmark = pytest.mark.root
@@ -136,7 +138,7 @@ class Enforcing:
 
     def change_until(self, changes: int) -> None:
         """Have the policies changed, by one process after the other, until so many changes were begun."""
-        while self._begun() < changes:
+        while journal.count(self._log) < changes:
             time.sleep(self._chance.uniform(0.05, 0.8))
             self._kill()
             self.kills += 1
@@ -144,26 +146,22 @@ class Enforcing:
 
     def wait(self, changes: int) -> None:
         """Have the policies changed by one process."""
-        while self._begun() < changes:
+        while journal.count(self._log) < changes:
             self._assert_alive()
             time.sleep(0.01)
 
     def records(self) -> list[Record]:
-        return [*enforcer.read_log(self._log)]
+        return journal.read(self._log)
 
     def _start(self) -> None:
-        """Returns when it enforces."""
-        begun = self._begun()
-        arguments = (self._victim, str(self._log), self._chance.getrandbits(32))
+        """Returns when it has written something."""
+        arguments = (self._victim, self._log, self._chance.getrandbits(32))
         self._process = self._context.Process(target=self._main, args=arguments, daemon=True)
+        begun = journal.count(self._log)
         self._process.start()
-        while self._begun() <= begun:
+        while journal.count(self._log) <= begun:
             self._assert_alive()
             time.sleep(0.002)
-
-    def _begun(self) -> int:
-        """About how many changes: two entries each, one of those that were cut short."""
-        return self._log.stat().st_size // enforcer.ENTRY_SIZE // 2
 
     def _kill(self) -> None:
         self._assert_alive()

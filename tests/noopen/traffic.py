@@ -7,7 +7,6 @@ their time, so that whoever changes policy meanwhile can tell which of the chang
 """
 
 import gc
-import os
 import socket
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import NamedTuple
 
 from mnp_core.api import Sandbox
 from mnp_core.sandbox.netns import run_inside
+from tests.noopen.processor import have_processor
 
 GAP = 100_000  # nanoseconds
 BUFFER = 64 << 20
@@ -61,7 +61,7 @@ class Traffic(NamedTuple):
 
 def run(flows: list[Flow], running: Event, stop: Event, results: Queue) -> None:
     """Send until told to stop; puts a `Traffic` into the queue."""
-    _have_the_processor()
+    gc.disable()
     senders = [_sender(flow) for flow in flows]
     receivers = {flow.name: _receiver(flow) for flow in flows}
     awaiting = [(flow.name, receivers[flow.name]) for flow in flows if flow.allowed]
@@ -70,6 +70,7 @@ def run(flows: list[Flow], running: Event, stop: Event, results: Queue) -> None:
     histogram = [0] * 2000  # of 1 µs
     rounds = 0
     running.set()
+    have_processor(max)
     started = last = time.monotonic_ns()
     while not stop.is_set():
         for _ in range(64):  # between two looks at the event, which costs more than a packet
@@ -94,14 +95,6 @@ def run(flows: list[Flow], running: Event, stop: Event, results: Queue) -> None:
     time.sleep(0.2)
     received = {name: received[name] + _count(receiver) for name, receiver in receivers.items()}
     results.put(Traffic(rounds, started, last, received, gaps, _median(histogram)))
-
-
-def _have_the_processor() -> None:
-    """The last one, before everybody else that is not the kernel."""
-    gc.disable()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    with suppress(PermissionError):
-        os.nice(-20)
 
 
 def _sender(flow: Flow) -> socket.socket:

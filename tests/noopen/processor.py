@@ -1,0 +1,16 @@
+"""Processors for those who must not wait: there may be others on the machine."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+
+def have_processor(choose: Callable[[set[int]], int]) -> None:
+    """Stay on one processor, and go before all that has no real-time priority.
+
+    The kernel leaves a twentieth of the time to these (sched(7)). Niceness would not do: where each session is a
+    scheduling group of its own, it decides between siblings alone.
+    """
+    os.sched_setaffinity(0, {choose(os.sched_getaffinity(0))})
+    with suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
