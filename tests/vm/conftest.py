@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 import pytest
 
 from mnp_core.backend import choose_backend
-from mnp_core.errors import MnpError
 from mnp_core.plugins import load_plugins
 
 MODULES = ("nf_tables", "ip_set", "ip_tables", "ip6_tables")
@@ -22,44 +21,44 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason="needs the devices of the virtual machine: make test-vm"))
 
 
-def pytest_generate_tests(metafunc):
-    """Every applier that is installed."""
-    if "backend_name" in metafunc.fixturenames:
-        metafunc.parametrize("backend_name", sorted(load_plugins().appliers))
-
-
 @pytest.fixture(scope="session")
 def registry():
-    """Backends do not load modules of the kernel themselves; who installs a node does."""
-    subprocess.run(["modprobe", "--all", *MODULES], check=True)
     return load_plugins()
 
 
-@pytest.fixture
-def backend(backend_name, registry):
-    """An applier with its renderer; one that cannot work on this kernel says why."""
-    try:
-        return choose_backend(registry, backend_name)
-    except MnpError as error:
-        pytest.skip(str(error))
+def pytest_generate_tests(metafunc):
+    """Every backend that is installed has to work here, unless --backend names some; devices are made once for all."""
+    if "engine" in metafunc.fixturenames:
+        asked = {*(metafunc.config.getoption("--backend", default=None) or ["all"])}
+        names = sorted(load_plugins().appliers if "all" in asked else asked)
+        metafunc.parametrize("engine", names, indirect=True)
 
 
 @pytest.fixture
-def check(request):
+def engine(request, registry, record_property):
+    """The renderer and the applier of one backend."""
+    record_property("backend", request.param)
+    return choose_backend(registry, request.param)
+
+
+@pytest.fixture
+def check(request, engine):
     """Ask everything, hold the answers against what is expected, and count for the table."""
     stash = request.config.stash
-    backend = request.node.callspec.params["backend_name"]
 
     def check(row, talk, expected):
         wrong = talk.wrong(expected)
         counts = Counter(states=1, cases=len(expected), allowed=sum(expected.values()), wrong=len(wrong))
-        stash[TABLE][str(row), backend] += counts
+        stash[TABLE][str(row), engine.name] += counts
         return {str(question): "allowed" if answered else "denied" for question, answered in wrong.items()}
 
     return check
 
 
 def pytest_configure(config):
+    """Backends do not load modules of the kernel themselves; who installs a node does."""
+    if "MNP_VM" in os.environ:
+        subprocess.run(["modprobe", "--all", *MODULES], check=True)
     config.stash[TABLE] = defaultdict(Counter)
 
 

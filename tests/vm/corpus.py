@@ -4,6 +4,7 @@ Each state is a set of policies; what is to be in force in each pod follows from
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from mnp_core.model import Direction, Packet, Policy, Protocol, SandboxPolicy, parse_address
@@ -29,7 +30,7 @@ def attached(number: int, cni_type: str) -> Attached:
     return Attached(f"lan{number}", cni_type, f"net{number}")
 
 
-def policies(network: str) -> dict[str, tuple[Policy, ...]]:
+def states(network: str) -> dict[str, tuple[Policy, ...]]:
     """By name of the state; what they select is on this network."""
     on = {"networks": [network]}
     app = {name: make.selector(app=name) for name in PODS}
@@ -65,7 +66,7 @@ def policies(network: str) -> dict[str, tuple[Policy, ...]]:
     }
 
 
-def cluster(networks: Sequence[Attached], state: Iterable[Policy]) -> Cluster:
+def cluster(networks: Sequence[Attached], policies: Iterable[Policy]) -> Cluster:
     """A cluster whose pods are all attached to these networks."""
     http = {"web": "TCP/80", "api": "TCP/80", "job": "TCP/81"}
     return Cluster(
@@ -80,7 +81,7 @@ def cluster(networks: Sequence[Attached], state: Iterable[Policy]) -> Cluster:
         ),
         networks=tuple(make.network(network, cni_type) for network, cni_type, _ in networks),
         claimed=frozenset(network.cni_type for network in networks),
-        policies=tuple(state),
+        policies=tuple(policies),
     )
 
 
@@ -95,6 +96,7 @@ def passes(rules: SandboxPolicy, interface: str, direction: Direction, question:
     return evaluate(rules, interface, direction, packet(question)).allowed
 
 
+@cache
 def packet(question: Question) -> Packet:
     """The first packet of the conversation."""
     source, destination = question.source, question.destination

@@ -1,6 +1,6 @@
 """Three pods on networks of real devices, and what is in force in them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Self
@@ -15,6 +15,9 @@ from mnp_core.testing.netns import End, private_namespace
 from tests.vm.corpus import ADDRESSES, OUTSIDE, PODS, attached, cluster
 from tests.vm.devices import Kind
 from tests.vm.talk import Place, Question, Talk, questions
+
+Enforce = Callable[[Iterable[Policy]], Mapping[str, SandboxPolicy]]
+"""Compiles policies and puts them into force; returns what is in force in each pod."""
 
 
 class Site:
@@ -63,15 +66,19 @@ class Site:
         return cluster(self.networks, policies)
 
     @contextmanager
-    def enforced(self, backend: Backend, policies: Iterable[Policy]) -> Iterator[Mapping[str, SandboxPolicy]]:
-        """In all pods what follows from the policies is in force, and nothing afterwards."""
-        state = self.cluster(policies)
-        rules = {name: state.sandbox(name) for name in self.pods}
-        try:
+    def policed(self, backend: Backend) -> Iterator[Enforce]:
+        """Policies can be put into force in all pods, each set in place of the last; at the end nothing is in force."""
+
+        def enforce(policies: Iterable[Policy]) -> Mapping[str, SandboxPolicy]:
+            state = self.cluster(policies)
+            rules = {name: state.sandbox(name) for name in self.pods}
             for name, sandbox in self.pods.items():
                 ruleset = backend.renderer.render(rules[name])
                 run_inside(sandbox, lambda ruleset=ruleset: backend.applier.apply(ruleset))
-            yield rules
+            return rules
+
+        try:
+            yield enforce
         finally:
             for sandbox in self.pods.values():
                 run_inside(sandbox, backend.applier.remove)

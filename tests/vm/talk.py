@@ -93,38 +93,34 @@ class Talk:
 
     def _ask(self, expected: Mapping[Question, bool], patience: float) -> set[Question]:
         wanted, answered = {question for question, wanted in expected.items() if wanted}, set()
-        by_sandbox = defaultdict(list)
-        for question in expected:
-            by_sandbox[question.source.sandbox].append(question)
-        with ExitStack() as cleanup:
-            for sandbox, asked in by_sandbox.items():
-                for client, question, heard in run_inside(sandbox, lambda asked=asked: [*map(_begin, asked)]):
-                    cleanup.enter_context(client)
-                    if heard is not None:
-                        events = selectors.EVENT_READ if question.protocol in ("UDP", "ICMP") else selectors.EVENT_WRITE
-                        self._selector.register(client, events, (question, heard))
-                        cleanup.callback(self._forget, client)
+        asked = _begin(expected)
+        try:
+            for client, (question, _) in asked.items():
+                self._selector.register(client, _EVENTS[question.protocol])
             until = time.monotonic() + patience
             while wanted - answered and (left := until - time.monotonic()) > 0:
-                self._turn(left, answered)
+                answered |= self._turn(left, asked)
             until = time.monotonic() + SETTLE
             while (left := until - time.monotonic()) > 0:
-                self._turn(left, answered)
+                answered |= self._turn(left, asked)
+        finally:
+            for client in asked:
+                self._selector.unregister(client)
+                client.close()
         return answered
 
-    def _turn(self, timeout: float, answered: set[Question]) -> None:
+    def _turn(self, timeout: float, asked: "Asked") -> set[Question]:
+        """Serve whoever asks; what was answered meanwhile."""
+        answered = set()
         for key, _ in self._selector.select(timeout):
-            if callable(key.data):
+            if key.data is not None:
                 key.data(key.fileobj)
                 continue
-            question, heard = key.data
-            if heard(key.fileobj):
+            question, hears = asked[key.fileobj]
+            if hears(key.fileobj):
                 answered.add(question)
-                self._selector.unregister(key.fileobj)
-
-    def _forget(self, client: socket.socket) -> None:
-        if client in self._selector.get_map():
-            self._selector.unregister(client)
+                self._selector.modify(key.fileobj, 0)
+        return answered
 
     def close(self) -> None:
         self._cleanup.close()
@@ -162,27 +158,50 @@ def _echo(server: socket.socket) -> None:
 
 # --- asking -----------------------------------------------------------------------------------------------------
 
-_Heard = Callable[[socket.socket], bool]
+Hears = Callable[[socket.socket], bool]
+Asked = dict[socket.socket, tuple[Question, Hears]]
+"""Sockets that have asked something, with what tells whether there is an answer."""
+
+_EVENTS = {
+    "TCP": selectors.EVENT_WRITE,
+    "SCTP": selectors.EVENT_WRITE,
+    "UDP": selectors.EVENT_READ,
+    "ICMP": selectors.EVENT_READ,
+}
 _idents = count(1)
 
 
-def _begin(question: Question) -> tuple[socket.socket, Question, _Heard | None]:
-    """A socket that has asked, and what tells whether there is an answer; nothing if the kernel refused to send."""
-    source, destination = question.source, question.destination
-    client = _open(source, question.protocol, 0)
+def _begin(questions: Iterable[Question]) -> Asked:
+    """Ask everything; what the kernel refuses to send, as it is dropped in output, is not among what was asked."""
+    by_sandbox = defaultdict(list)
+    for question in questions:
+        by_sandbox[question.source.sandbox].append(question)
+    asked: Asked = {}
+    for sandbox, theirs in by_sandbox.items():
+        run_inside(sandbox, lambda theirs=theirs: [_begin_one(question, asked) for question in theirs])
+    return asked
+
+
+def _begin_one(question: Question, asked: Asked) -> None:
+    client = _open(question.source, question.protocol, 0)
     try:
-        if question.protocol == "ICMP":
-            return client, question, _ping(client, destination, next(_idents) & 0xFFFF)
-        client.settimeout(0)
-        error = client.connect_ex((destination.address, question.port))
-        if question.protocol == "UDP" and not error:
-            client.send(b"?" * (2000 if question.port == LARGE else 10))
-    except PermissionError:  # dropped in output
-        return client, question, None
-    return client, question, _heard_datagram if question.protocol == "UDP" else _is_connected
+        asked[client] = question, _say(client, question)
+    except PermissionError:
+        client.close()
 
 
-def _ping(client: socket.socket, destination: Place, ident: int) -> _Heard:
+def _say(client: socket.socket, question: Question) -> Hears:
+    if question.protocol == "ICMP":
+        return _ping(client, question.destination, next(_idents) & 0xFFFF)
+    client.settimeout(0)
+    client.connect_ex((question.destination.address, question.port))
+    if question.protocol != "UDP":
+        return _is_connected
+    client.send(b"?" * (2000 if question.port == LARGE else 10))
+    return _heard_datagram
+
+
+def _ping(client: socket.socket, destination: Place, ident: int) -> Hears:
     _, request, reply = _ECHO[destination.version]
     header = struct.pack("!BBHHH", request, 0, 0, ident, 1)
     checksum = 0xFFFF - (request * 256 + ident + 1) % 0xFFFF  # RFC 1071; IPv6's is the kernel's affair

@@ -5,12 +5,12 @@ import pytest
 from mnp_core.model import Trait
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
-from tests.vm.corpus import OUTSIDE, PODS, policies, verdict
+from tests.vm.corpus import OUTSIDE, PODS, states, verdict
 from tests.vm.devices import KINDS
 from tests.vm.site import Site
 
 pytestmark = pytest.mark.vm
-POLICIES = policies("lan1")
+STATES = states("lan1")
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
@@ -26,19 +26,23 @@ def site(kind):
         yield site
 
 
-@pytest.mark.parametrize("state", POLICIES)
-def test_verdicts(site, kind, backend, check, state):
+def test_verdicts(site, kind, engine, check):
     """S10, S11, S20, S23, S30, S31, S40, S45, S46 on real devices."""
     questions = [question for question in site.questions if kind.sees_outside or question.source.name != OUTSIDE]
-    with site.enforced(backend, POLICIES[state]) as rules:
-        assert check(kind, site.talk, {question: verdict(rules, question) for question in questions}) == {}
+    wrong = {}
+    with site.policed(engine) as enforce:
+        for state, policies in STATES.items():
+            rules = enforce(policies)
+            wrong[state] = check(kind, site.talk, {question: verdict(rules, question) for question in questions})
+    assert wrong == {state: {} for state in STATES}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.sees_outside], ids=str, indirect=True)
-def test_what_comes_from_outside_is_beyond_what_the_pod_can_filter(site, backend):
+def test_what_comes_from_outside_is_beyond_what_the_pod_can_filter(site, engine):
     """S64: why `Kind.sees_outside` is false; if this fails, a newer kernel has made it true."""
     asked = [question for question in site.questions if question.source.name == OUTSIDE and question.protocol == "UDP"]
-    with site.enforced(backend, POLICIES["mixed"]) as rules:
+    with site.policed(engine) as enforce:
+        rules = enforce(STATES["mixed"])
         denied = [question for question in asked if not verdict(rules, question)]
         assert denied
         assert site.talk.wrong(dict.fromkeys(denied, False)) == dict.fromkeys(denied, True)

@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.vm.corpus import policies, verdict
+from tests.vm.corpus import states, verdict
 from tests.vm.devices import KINDS
 from tests.vm.site import Site
 
 pytestmark = pytest.mark.vm
 BY_NAME = {kind.name: kind for kind in KINDS}
 CHOSEN = ("macvlan", "ipvlan-l2", "vlan", "bond", "sriov")
-STATES = {"lan1": "mixed", "lan2": "closed", "lan4": "mixed"}  # lan3 and lan5 are open
+STATE_OF = {"lan1": "mixed", "lan2": "closed", "lan4": "mixed"}  # lan3 and lan5 are open
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,9 @@ def site():
         yield site
 
 
-def test_five_networks(site, backend, check):
+def test_five_networks(site, engine, check):
     """S10, S21. Not ICMP: the kernel answers it by the pod's routes, which cannot tell the networks apart."""
     questions = [question for question in site.questions if question.protocol != "ICMP"]
-    everything = [policy for network, state in STATES.items() for policy in policies(network)[state]]
-    with site.enforced(backend, everything) as rules:
+    with site.policed(engine) as enforce:
+        rules = enforce(policy for network, state in STATE_OF.items() for policy in states(network)[state])
         assert check("five networks", site.talk, {question: verdict(rules, question) for question in questions}) == {}
