@@ -166,6 +166,7 @@ def test_exec_hands_over_everything_after_the_pod_and_ends_as_the_program_does(m
     mnp("lab", "up", quickstart)
     assert mnp("lab", "exec", "demo/web", "sh", "-c", 'echo "$@"; exit 7', "--", "--name", "x").out == "--name x\n"
     assert mnp("lab", "exec", "demo/web", "sh", "-c", "exit 7").status == 7
+    assert mnp("lab", "exec", "demo/web", "--", "sh", "-c", "exit 7").status == 7
 
 
 def test_watch_follows_the_manifests_and_leaves_the_lab_up(mnp, quickstart, write):
@@ -271,6 +272,7 @@ def test_test_results_for_programs(mnp, quickstart, write):
         (["delete"], ["nothing to delete", "pod/shop/web"]),
         (["delete", "web"], ["'web' is no object"]),
         (["exec", "demo/web"], ["Missing argument 'COMMAND"]),
+        (["exec", "demo/web", "--"], ["nothing to run"]),
     ],
 )
 def test_wrong_input_is_one_clear_message(mnp, quickstart, arguments, words):

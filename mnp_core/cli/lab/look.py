@@ -8,6 +8,7 @@ from mnp_core.cli.lab.opening import name_option, open_lab
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import Output, output_option, registry_of
 from mnp_core.cli.terminal import print_json, remark, results
+from mnp_core.errors import InputError
 from mnp_core.lab.lab import Lab
 from mnp_core.lab.topology import LabPlan, PodLink
 
@@ -40,8 +41,11 @@ def exec_command(context: click.Context, name: str, pod: str, command: tuple[str
 
     Ends with the program's own status.
     """
+    program = command[1:] if command[0] == "--" else command  # as kubectl exec has it; what follows is the program's
+    if not program:
+        raise InputError("nothing to run: name a program, such as ip address")
     with open_lab(name, registry_of(context)) as lab:
-        return lab.exec(parse_object_name(pod), command)
+        return lab.exec(parse_object_name(pod), program)
 
 
 def _print(name: str, plan: LabPlan) -> None:
