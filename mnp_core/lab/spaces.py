@@ -77,7 +77,9 @@ class PinnedSpaces:
             return pin(namespace.sandbox, path)
 
     def find(self, key: Path) -> Sandbox:
-        """Find one."""
+        """Find one; a key that leads out of the directory is nobody's."""
+        if key.is_absolute() or ".." in key.parts:
+            raise SandboxNotFoundError(f"{key}: no such network namespace in this lab")
         return identify(str(self._directory / key))
 
     def drop(self, key: Path) -> None:

@@ -310,6 +310,7 @@ class ApplierConformance(Conformance, standard=True):
         """S6: what users write is neither a command to the kernel nor to anything on the way to it."""
         run_inside(mnp_namespace, self.put_foreign_rules)
         before, renderer = run_inside(mnp_namespace, self.everything), self.make_renderer()
+        theirs = run_inside(mnp_namespace, self.foreign_rules)
         policies = [named_by(text) for text in HOSTILE_TEXTS]
         policies += [named_by("benign", interface_name=name) for name in HOSTILE_INTERFACES]
         for policy in policies:
@@ -318,6 +319,7 @@ class ApplierConformance(Conformance, standard=True):
             except InputError:
                 continue
             run_inside(mnp_namespace, lambda ruleset=ruleset: self.make_applier().apply(ruleset))  # type: ignore[misc] # binds it now
+            assert run_inside(mnp_namespace, self.foreign_rules) == theirs
             assert self.matches(mnp_namespace, ruleset)
         run_inside(mnp_namespace, self.make_applier().remove)
         assert run_inside(mnp_namespace, self.everything) == before

@@ -21,6 +21,7 @@ from mnp_core.model import DenyAction, Direction, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from mnp_core.testing.conformance.applier import ApplierConformance
+from mnp_core.testing.conformance.base import shown
 from mnp_core.testing.conformance.renderer import RendererConformance
 from mnp_core.testing.corpus import CORPUS
 from mnp_core.testing.hosts import (
@@ -105,7 +106,7 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
             before = policy
 
     @pytest.mark.root
-    @pytest.mark.parametrize("name", ["net+", "net*", "!net1", "-j", "a;b", "a{b}", "$x"], ids=ascii)
+    @pytest.mark.parametrize("name", ["net+", "net*", "!net1", "-j", "a;b", "a{b}", "$x"], ids=shown)
     def test_an_odd_interface_name_means_that_interface_or_is_refused(self, mnp_wired_pods: Pods, name: str) -> None:
         """S6, S10: the kernel takes these names; in some languages they are patterns."""
         policy = sandbox(interface(name, ingress=DENY, egress=DENY))
@@ -243,6 +244,7 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
     def test_marks_are_no_way_out(self, mnp_cleanup: ExitStack) -> None:
         """S49: whatever a process in the pod can set."""
         wire = self.make_wire(mnp_cleanup)
+        target = wire.peer.udp(PEER[4], 80)
         wire.pod.enforce(only(egress=DENY))
         for mark in (1, *(1 << bit for bit in range(1, 32)), 0x30000, 0xFFFFFFFF):
             sender = wire.pod.udp(POD[4])
@@ -250,10 +252,7 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
             with suppress(PermissionError):
                 sender.sendto(b"marked", (PEER[4], 80))
         assert not wire.out_of_pod()
-        target = wire.peer.udp(PEER[4], 80)
-        target.setblocking(False)  # noqa: FBT003 # the socket's own signature
-        with pytest.raises(BlockingIOError):
-            target.recv(1)
+        assert _drained(target) == 0
 
     # --- counters -------------------------------------------------------------------------------------------------
 
@@ -266,7 +265,7 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
         wire.into_pod(port=80)
         wire.into_pod(port=81)
         found = {(c.interface, c.direction, c.label): c.packets for c in wire.pod.run(wire.pod.applier.counters)}
-        assert found["net1", "Ingress", str(source)] == 1
+        assert found.get(("net1", "Ingress", str(source))) == 1, found
 
     # --- in time --------------------------------------------------------------------------------------------------
 

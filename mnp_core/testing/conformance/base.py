@@ -68,3 +68,8 @@ def _tests_of(base: type) -> Mapping[str, Callable[..., None]]:
 def missing_hook(owner: object, name: str) -> NotImplementedError:
     """What to raise where a class has not said what only it can know."""
     return NotImplementedError(f"{type(owner).__name__} does not define {name}: see the docstring of the base class")
+
+
+def shown(text: str) -> str:
+    """A hostile text as the name of a case, without what pytest or a shell would take for something else."""
+    return ascii(text[:20]).replace("\\", "/")

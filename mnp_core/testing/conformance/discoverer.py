@@ -11,7 +11,7 @@ from mnp_core.api import Discovery, InterfaceDiscoverer, Sandbox
 from mnp_core.model import Attachment, Link, ObjectName, Trait
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
-from mnp_core.testing.conformance.base import Conformance, missing_hook
+from mnp_core.testing.conformance.base import Conformance, missing_hook, shown
 from mnp_core.testing.corpus import HOSTILE_INTERFACES, HOSTILE_TEXTS
 
 _LOOPBACK = Link(name="lo", index=1, addresses=(ip_address("127.0.0.1"), ip_address("::1")))
@@ -129,9 +129,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
         found = [discoverer.discover(self.claim(), order) for order in (*permutations(links), links)]
         assert [each for each in found if each != found[0]] == []
 
-    @pytest.mark.parametrize(
-        "text", [*HOSTILE_TEXTS, *HOSTILE_INTERFACES], ids=range(len(HOSTILE_TEXTS + HOSTILE_INTERFACES))
-    )
+    @pytest.mark.parametrize("text", [*HOSTILE_TEXTS, *HOSTILE_INTERFACES], ids=shown)
     def test_nothing_that_a_pod_or_a_user_writes_makes_it_fall(self, text: str) -> None:
         """S6, S64: claims are what a user can write, links what a process in the pod can make. Sentences stay short."""
         claim, link = self.claim(), self.real()

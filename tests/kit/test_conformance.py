@@ -1,0 +1,129 @@
+"""Standard tests are neither overridden nor dropped in silence, and the report says what ran."""
+
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+from mnp_core.testing.conformance import InterfaceDiscovererConformance
+from tests.kit.sound import DiscovererTests, PolicyKindTests
+
+NAME = "test_another_mac_is_said"
+REASON = "the device has none"
+
+
+@pytest.mark.parametrize("value", [lambda _: None, None, property(lambda _: None)], ids=["own", "none", "other"])
+def test_a_standard_test_cannot_be_overridden_or_dropped_in_silence(value):
+    with pytest.raises(TypeError, match=rf"(overrides|drops) the standard test {NAME}: name it in `exceptions`"):
+        type("TestMine", (DiscovererTests,), {NAME: value})
+
+
+def test_nor_by_a_class_in_between_or_beside():
+    class Beside:
+        def test_another_mac_is_said(self):
+            pass
+
+    with pytest.raises(TypeError, match=NAME):
+        type("TestMine", (Beside, DiscovererTests), {})
+    between = type("Between", (DiscovererTests,), {NAME: None, "exceptions": {NAME: REASON}})
+    with pytest.raises(TypeError, match=NAME):
+        type("TestMine", (between,), {"exceptions": {}})
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "said"),
+    [({NAME: " "}, f"no reason for {NAME}"), ({"test_anoter_mac": REASON}, "'test_anoter_mac', which is no standard")],
+)
+def test_exceptions_have_a_reason_and_are_spelt_rightly(exceptions, said):
+    with pytest.raises(TypeError, match=said):
+        type("TestMine", (DiscovererTests,), {"exceptions": exceptions})
+
+
+def test_what_is_left_to_define_is_said():
+    with pytest.raises(NotImplementedError, match="TestMine does not define make_discoverer"):
+        type("TestMine", (InterfaceDiscovererConformance,), {})().make_discoverer()
+
+
+def run(folder, source, *arguments, before=()):
+    """Run pytest as a plugin's author would, in a folder of theirs."""
+    (folder / "test_mine.py").write_text(dedent(source))
+    command = [*before, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+MINE = """
+    from mnp_core.discovery import compare
+    from mnp_core.model import Link
+    from mnp_core.testing.conformance import InterfaceDiscovererConformance
+
+    class Discoverer:
+        def discover(self, claim, links):
+            return compare(claim, links)
+
+    class TestMine(InterfaceDiscovererConformance):
+        exceptions = {
+            "test_a_real_interface_is_as_claimed": "the machine has no such device",
+            "test_another_mac_is_said": "said in other words",
+        }
+
+        def make_discoverer(self):
+            return Discoverer()
+
+        def cni_type(self):
+            return "mine"
+
+        def link(self):
+            return Link(name="net1", index=2)
+
+        def test_another_mac_is_said(self):
+            pass
+"""
+
+
+def test_the_report_says_what_ran_and_prints_exceptions_with_their_reasons(tmp_path):
+    done = run(tmp_path, MINE, "-p", "mnp_core.testing.plugin", "-W", "error")
+    assert done.returncode == 0, done.stdout
+    assert "TestMine: 11 standard tests: 10 passed, 1 skipped" in done.stdout
+    assert "  exception: test_a_real_interface_is_as_claimed: the machine has no such device" in done.stdout
+    assert "  exception: test_another_mac_is_said: said in other words" in done.stdout
+
+
+def test_what_was_left_out_by_hand_is_counted(tmp_path):
+    done = run(tmp_path, MINE, "-p", "mnp_core.testing.plugin", "-k", "mac")
+    assert "11 standard tests: 2 passed, 9 left out" in done.stdout
+
+
+def test_the_plugin_is_asked_for(tmp_path):
+    """Without it, exceptions would not be printed."""
+    done = run(tmp_path, MINE)
+    assert done.returncode == 1
+    assert "run pytest with -p mnp_core.testing.plugin" in done.stdout
+
+
+def test_without_root_the_other_tiers_run_and_the_reason_is_printed(tmp_path):
+    source = dedent(MINE).replace('    "test_a_real_interface_is_as_claimed": "the machine has no such device",', "")
+    done = run(tmp_path, source, "-p", "mnp_core.testing.plugin", "-rs", before=["unshare", "--user"])
+    assert "11 standard tests: 10 passed, 1 skipped" in done.stdout
+    assert "needs root: network namespaces" in done.stdout
+
+
+def test_a_test_that_is_taken_away_later_is_missed(tmp_path):
+    done = run(tmp_path, dedent(MINE) + "\nTestMine.test_a_kernel_device_is_called_one = lambda self: None\n",
+               "-p", "mnp_core.testing.plugin", "-W", "error")  # fmt: skip
+    assert done.returncode != 0
+    assert "overrides the standard test test_a_kernel_device_is_called_one" in done.stdout + done.stderr
+
+
+def test_standard_tests_say_which_rule_they_are_about():
+    for kind in (DiscovererTests, PolicyKindTests):
+        assert all(test.__doc__ for test in kind.standard_tests.values())
+
+
+def test_the_kit_does_not_need_pytest_where_no_test_is_run():
+    """It is an extra of mnp-core: lab and agent work without it, and so do fakes and builders."""
+    modules = ["builders", "cluster", "corpus", "fakes", "frames", "hosts", "lifecycle", "netns", "nft", "oracle",
+               "policies", "wired"]  # fmt: skip
+    ask = f"import sys, importlib; [importlib.import_module('mnp_core.testing.' + m) for m in {modules}]"
+    ask += "; import mnp_core.cli; sys.exit('pytest' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", ask], check=False).returncode == 0

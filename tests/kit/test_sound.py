@@ -1,0 +1,41 @@
+"""What is right passes the kit: the core's own locator and kind of policy, and the models of the broken plugins."""
+
+from contextlib import contextmanager
+
+import pytest
+
+from mnp_core.lab.locator import make_lab_locator
+from mnp_core.lab.spaces import pod_key
+from mnp_core.lab.state import LabDirectory
+from mnp_core.testing.builders import pod
+from mnp_core.testing.conformance import SandboxLocatorConformance
+from mnp_core.testing.conformance.locator import Located
+from tests.kit.sound import DiscovererTests, LocatorTests, PolicyKindTests
+
+
+class TestDiscoverer(DiscovererTests):
+    pass
+
+
+class TestLocator(LocatorTests):
+    pass
+
+
+class TestMultiNetworkPolicy(PolicyKindTests):
+    pass
+
+
+class TestLocatorOfLabsThatStay(SandboxLocatorConformance):
+    @pytest.fixture(autouse=True)
+    def _run_dir(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path))
+
+    @contextmanager
+    def located(self):
+        lab, there = LabDirectory("kit"), pod("there")
+        with lab.locked(create=True):
+            sandbox = lab.spaces.make(pod_key(there.name))
+            try:
+                yield Located(locator=make_lab_locator({"lab": "kit"}), pod=there, sandbox=sandbox)
+            finally:
+                lab.spaces.drop(pod_key(there.name))
