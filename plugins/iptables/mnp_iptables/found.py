@@ -121,18 +121,24 @@ def fingerprint(tables: Sequence[FoundTable]) -> str:
 
 
 def counters(tables: Iterable[FoundTable]) -> list[RuleCounter]:
-    """The counters of the rules of interfaces, in the order in which packets meet them."""
-    found = ((ChainName.parse(rule.chain), rule) for table in tables for rule in table.rules if rule.comment)
+    """What the rules of interfaces have counted, in the order in which packets meet them.
+
+    Rules that come from the same rule of a policy, in both families, are counted together.
+    """
+    found: dict[tuple[str, str, str], list[FoundRule]] = {}
+    for rule in (rule for table in tables for rule in table.rules if rule.comment):
+        if chain := ChainName.parse(rule.chain):
+            key = chain.interface, chain.direction.value, comment_text(rule.comment)
+            found.setdefault(key, []).append(rule)
     return [
         RuleCounter(
-            interface=chain.interface,
-            direction=chain.direction.value,
-            label=comment_text(rule.comment),
-            packets=rule.packets,
-            bytes=rule.bytes,
+            interface=interface,
+            direction=direction,
+            label=label,
+            packets=sum(rule.packets for rule in rules),
+            bytes=sum(rule.bytes for rule in rules),
         )
-        for chain, rule in found
-        if chain
+        for (interface, direction, label), rules in found.items()
     ]
 
 

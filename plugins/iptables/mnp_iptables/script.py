@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define, field, frozen
 
+from mnp_core.errors import ApplyError
 from mnp_core.model import Family
 from mnp_iptables.renderer import MEMBERS, SETS, TOOLS
 from mnp_iptables.sets import SetType
@@ -27,15 +28,21 @@ class TableScript:
     jumps: dict[str, list[str]] = field(factory=dict)
 
     def take(self, line: str) -> None:
-        """Take in one line of the text."""
+        """Take in one line of the text.
+
+        Raises:
+            ApplyError: It is none that the renderer writes.
+        """
         kind, _, rest = line.partition(" ")
         chain, _, rule = rest.partition(" ")
-        if kind == "-A":
+        if kind == "-A" and chain in self.chains:
             self.chains[chain].append(rule)
         elif kind == "-I":
             self.jumps.setdefault(chain, []).insert(0, rule.removeprefix("-j "))
         elif kind.startswith(":"):
             self.chains[kind[1:]] = []
+        elif line != "COMMIT":
+            raise _refused(line)
 
 
 @frozen(kw_only=True)
@@ -47,18 +54,24 @@ class Script:
 
 
 def parse(text: str) -> Script:
-    """Read what `mnp_iptables.renderer` wrote."""
+    """Read what `mnp_iptables.renderer` wrote.
+
+    Raises:
+        ApplyError: Somebody else wrote it.
+    """
     sections = _sections(text)
-    creations = (line.split(" ", 2) for line in sections[SETS])
+    for line in sections[MEMBERS]:
+        if not line.startswith("add "):
+            raise _refused(line)
     return Script(
-        sets={name: SetType.parse(kind.partition(" maxelem")[0]) for _, name, kind in creations},
+        sets=dict(map(_creation, sections[SETS])),
         tables={family: tuple(_tables(sections[header])) for family, header in TOOLS.items()},
     )
 
 
 def _sections(text: str) -> dict[str, list[str]]:
     sections: dict[str, list[str]] = {header: [] for header in (SETS, *TOOLS.values(), MEMBERS)}
-    current: list[str] = []
+    current = sections[SETS]
     for line in text.splitlines():
         if line in sections:
             current = sections[line]
@@ -67,13 +80,26 @@ def _sections(text: str) -> dict[str, list[str]]:
     return sections
 
 
+def _refused(line: str) -> ApplyError:
+    return ApplyError(f"not a line of this plugin's rulesets: {line}")
+
+
+def _creation(line: str) -> tuple[str, SetType]:
+    words = line.split(" ")
+    if len(words) != 7 or words[0] != "create":
+        raise _refused(line)
+    return words[1], SetType.parse(" ".join(words[2:5]))
+
+
 def _tables(lines: Iterable[str]) -> list[TableScript]:
     tables: list[TableScript] = []
     for line in lines:
         if line.startswith("*"):
             tables.append(TableScript(name=line[1:]))
-        else:
+        elif tables:
             tables[-1].take(line)
+        else:
+            raise _refused(line)
     return tables
 
 
