@@ -28,8 +28,10 @@ test-long: setup ## Run the tests that take minutes
 test-backends: setup ## Truth table, random cases and examples with every backend that works here
 	@$(BIN)/pytest tests/truthtable tests/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)
 
+# Python is some fifteen times slower in the machine, and plugins of pytest that nobody needs there cost half a minute.
 test-vm: setup ## Run the tests of devices that few kernels have, in a virtual machine
-	@scripts/vm/run $(CURDIR)/$(BIN)/pytest tests/vm -p no:cacheprovider $(PYTEST_ARGS)
+	@scripts/vm/run env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(CURDIR)/$(BIN)/pytest -p pytest_timeout \
+		-p no:cacheprovider tests/vm $(PYTEST_ARGS)
 
 lint: setup ## Check style and formatting
 	@$(BIN)/ruff check .
