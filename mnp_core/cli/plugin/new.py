@@ -1,0 +1,96 @@
+"""`mnp plugin new`: a distribution of one's own to begin with, complete and tested.
+
+The template is package data beside this module. In its files ``$name`` and the like are replaced (`string.Template`);
+they end in ``.tmpl`` because they are no Python yet.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePosixPath
+from string import Template
+
+import click
+from packaging.version import Version
+
+import mnp_core
+from mnp_core.cli.terminal import remark
+from mnp_core.errors import InputError
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_LONGEST = 40
+_SUFFIX = ".tmpl"
+_PREFIX = "mnp-"
+
+
+@click.command("new", short_help="Begin a plugin: a distribution with tests that pass.")
+@click.argument("name")
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default="this one",
+    help="Where the plugin's folder, mnp-NAME, is made.",
+)
+def new_command(name: str, directory: Path) -> None:
+    """Make the folder mnp-NAME with a distribution that can be built, installed and tested at once.
+
+    It makes interfaces known that a CNI plugin of type NAME creates; change it to what your plugin is to do. NAME is
+    lower case letters, digits and single hyphens.
+    """
+    words = _words(name)
+    folder = directory / words["distribution"]
+    _make(folder, words)
+    remark(f"Made {folder}. Next: cd {folder} && pip install -e '.[test]' && pytest && mnp plugins")
+
+
+def _words(name: str) -> Mapping[str, str]:
+    """What is put into the template."""
+    short = name.removeprefix(_PREFIX)
+    if not _NAME.fullmatch(short) or len(short) > _LONGEST or short == "core":
+        raise InputError(
+            f"{name[:80]!r} is not a name for a plugin: up to {_LONGEST} lower case letters, digits and single hyphens,"
+            " beginning with a letter; 'core' is taken"
+        )
+    return {
+        "name": short,
+        "distribution": _PREFIX + short,
+        "package": f"{_PREFIX}{short}".replace("-", "_"),
+        "core": _compatible(Version(mnp_core.__version__)),
+    }
+
+
+def _compatible(core: Version) -> str:
+    """The versions that keep the API of this one: before 1.0 a minor version may change it."""
+    if core.major:
+        return f">={core.major}.{core.minor},<{core.major + 1}"
+    return f">=0.{core.minor},<0.{core.minor + 1}"
+
+
+def _make(folder: Path, words: Mapping[str, str]) -> None:
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError("is there already, and not empty: choose another name or directory", where=str(folder))
+        for path, text in _rendered(words):
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", where=str(folder)) from error
+
+
+def _rendered(words: Mapping[str, str]) -> Iterator[tuple[PurePosixPath, str]]:
+    """The files of the plugin: path and text."""
+    for path, source in _sources(files(__package__) / "template", PurePosixPath()):
+        parts = (words["package"] if part == "package" else part for part in path.parts)
+        text = Template(source.read_text(encoding="utf-8")).substitute(words)
+        yield PurePosixPath(*parts).with_suffix(""), text
+
+
+def _sources(folder: Traversable, path: PurePosixPath) -> Iterator[tuple[PurePosixPath, Traversable]]:
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir():
+            yield from _sources(entry, path / entry.name)
+        elif entry.name.endswith(_SUFFIX):
+            yield path / entry.name, entry
