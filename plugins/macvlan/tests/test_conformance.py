@@ -1,9 +1,9 @@
 """The kit's standard tests: what this plugin must do as every discoverer must."""
 
 from mnp_core.model import Link
-from mnp_core.testing.conformance import InterfaceDiscovererConformance
+from mnp_core.testing.conformance import InterfaceDiscovererConformance, PolicyKindConformance
 from mnp_core.testing.netns import End, macvlan, veth_pair
-from mnp_macvlan import MacvlanDiscoverer
+from mnp_macvlan import MacvlanDiscoverer, mnp_register_policy_kinds
 
 
 class TestMacvlan(InterfaceDiscovererConformance):
@@ -19,3 +19,26 @@ class TestMacvlan(InterfaceDiscovererConformance):
     def attach(self, node, pod, interface, addresses):
         veth_pair(End(node, "parent"), End(node, "switch"))
         macvlan(End(node, "parent"), End(pod, interface, addresses))
+
+
+class TestMacvlanNetworkPolicy(PolicyKindConformance):
+    def make_spec(self):
+        [spec] = mnp_register_policy_kinds()
+        return spec
+
+    def example(self):
+        peers = [{"podSelector": {"matchLabels": {"app": "client"}}}, {"ipBlock": {"cidr": "10.0.0.0/8"}}]
+        return {
+            "apiVersion": "k8s.cni.cncf.io/v1",
+            "kind": "MacvlanNetworkPolicy",
+            "metadata": {
+                "name": "example",
+                "namespace": "demo",
+                "annotations": {"k8s.v1.cni.cncf.io/policy-for": "data"},
+            },
+            "spec": {
+                "podSelector": {"matchLabels": {"app": "web"}},
+                "policyTypes": ["Ingress"],
+                "ingress": [{"from": peers, "ports": [{"protocol": "TCP", "port": 80, "endPort": 90}]}],
+            },
+        }
