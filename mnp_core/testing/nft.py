@@ -31,6 +31,8 @@ table ip theirs {
 
 FOREIGN_PORT = 4242
 
+_PUT = "put here to tamper"
+
 
 def nft(*arguments: str, commands: str = "") -> str:
     """Run nft, and return what it prints.
@@ -68,8 +70,8 @@ def tampering() -> Iterator[tuple[str, str]]:
     objects: list[dict[str, Any]] = json.loads(nft("-j", "-a", "list", "ruleset"))["nftables"]
     for chain in (each["chain"] for each in objects if "chain" in each):
         where = f"{chain['family']} {chain['table']} {chain['name']}"
-        rules = [r["rule"]["handle"] for r in objects if "rule" in r and _in(r["rule"], chain)]
-        yield f"a rule is put in front of chain {where}", f"insert rule {where} counter accept\n"
+        rules = [r["rule"]["handle"] for r in objects if "rule" in r and _in(r["rule"], chain) and not _put(r["rule"])]
+        yield f"a rule is put in front of chain {where}", f'insert rule {where} counter accept comment "{_PUT}"\n'
         if rules:
             yield f"the first rule of chain {where} is gone", f"delete rule {where} handle {rules[0]}\n"
             yield f"the last rule of chain {where} is gone", f"delete rule {where} handle {rules[-1]}\n"
@@ -84,3 +86,8 @@ def tampering() -> Iterator[tuple[str, str]]:
 
 def _in(rule: dict[str, Any], chain: dict[str, Any]) -> bool:
     return (rule["family"], rule["table"], rule["chain"]) == (chain["family"], chain["table"], chain["name"])
+
+
+def _put(rule: dict[str, Any]) -> bool:
+    """Whether tampering has put it there, into a chain that is not the plugin's alone: it may stay."""
+    return bool(rule.get("comment") == _PUT)
