@@ -4,7 +4,7 @@
 |---|---|
 | `conformance` | the standard tests of each sort of plugin, to inherit from (needs the extra ``mnp-core[testing]``) |
 | `plugin` | the pytest plugin that goes with them: fixtures, skips without root, a summary |
-| `corpus`, `oracle` | policies worth trying by name, and the packets worth sending at each, with what must become of them |
+| `corpus`, `oracle` | policies worth trying, by name; the packets worth sending at each, and what must become of them |
 | `lifecycle` | lists of states, and the lists that follow from one |
 | `wired` | a pod whose interfaces lead outside, and bursts of packets through them |
 | `hosts` | pods and neighbours with real sockets, wires and routers between them |
