@@ -28,10 +28,11 @@ test-long: setup ## Run the tests that take minutes
 test-backends: setup ## Truth table, random cases and examples with every backend that works here
 	@$(BIN)/pytest tests/truthtable tests/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)
 
+VM_BACKENDS := nftables iptables-nft iptables-legacy
 # Python is some fifteen times slower in the machine, and plugins of pytest that nobody needs there cost half a minute.
 test-vm: setup ## Run the tests of devices that few kernels have, in a virtual machine
 	@scripts/vm/run env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(CURDIR)/$(BIN)/pytest -p pytest_timeout \
-		-p no:cacheprovider tests/vm $(PYTEST_ARGS)
+		-p no:cacheprovider tests/vm $(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
 
 lint: setup ## Check style and formatting
 	@$(BIN)/ruff check .
