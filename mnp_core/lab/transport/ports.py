@@ -5,7 +5,7 @@ be taken for a part of that flow and pass as established (S40), whatever the pol
 """
 
 import errno
-import random
+import secrets
 import socket
 
 from mnp_core.lab.probe import Probe
@@ -15,10 +15,10 @@ _FIRST, _LAST = 20000, 65535
 
 
 class PortSequence:
-    """Numbers in turn, from a random start, so that the next process begins elsewhere."""
+    """Numbers in turn, from a random start, so that the next sequence begins elsewhere, whoever seeds `random`."""
 
     def __init__(self) -> None:
-        self._next = random.randint(_FIRST, _LAST)  # noqa: S311 # not a secret
+        self._next = _FIRST + secrets.randbelow(_LAST - _FIRST + 1)
 
     def take(self) -> int:
         """The number that was used longest ago."""
