@@ -26,7 +26,7 @@ pytestmark = pytest.mark.root
 PROFILE = settings.get_profile("differential")
 PAIRS = pairs()
 PROBES = 120
-CONNECTIONS_EVERY = 10  # cases
+CONNECTIONS = 0.15  # of the cases
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def all_agree(opinions, cluster, dice) -> None:
     expected = {probe: naive.allowed(cluster.objects, *probe) for probe in questions(cluster, chance, PROBES, PAIRS)}
     wrong = [f"evaluate is wrong about {p}" for p, reaches in expected.items() if evaluated.allowed(*p) is not reaches]
     wrong += [f"{p} {'got through' if reached else 'was lost'}" for p, reached in rig.wrong(expected).items()]
-    if dice % CONNECTIONS_EVERY == 0:
+    if chance.random() < CONNECTIONS:
         between_pods = {p: reaches for p, reaches in expected.items() if _is_between_pods(p)}
         wrong += [f"the connection {p} was {verdict}" for p, verdict in wrong_connections(rig, between_pods).items()]
     if wrong:
@@ -59,7 +59,7 @@ def _is_between_pods(probe: Probe) -> bool:
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=300)
+@settings(PROFILE, max_examples=200)
 @given(policy_sets(SHAPES), st.integers(min_value=0, max_value=1 << 32))
 @pytest.mark.timeout(900)
 def test_packets_do_what_both_evaluations_say(opinions, cluster, dice):
