@@ -42,7 +42,7 @@ def compare(evaluated: Evaluated, cluster: Cluster, direction: str, here: End, p
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=1500)
+@settings(PROFILE, max_examples=1000)
 @given(clusters(), st.integers(min_value=0, max_value=1 << 32))
 def test_evaluate_agrees_with_the_reference(cluster, dice):
     """S1 to S32"""
@@ -50,8 +50,18 @@ def test_evaluate_agrees_with_the_reference(cluster, dice):
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=300)
+@settings(PROFILE, max_examples=200)
 @given(st.lists(clusters(), min_size=2, max_size=4), st.integers(min_value=0, max_value=1 << 32))
 def test_what_changes_put_in_force_agrees_with_the_reference(states, dice):
     """S61: on the way from one cluster to another, nothing that matters is overlooked."""
+    agree(states, Random(dice))  # noqa: S311 - as above
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@seed(int(SEED or 1))
+@settings(PROFILE, max_examples=5000)
+@given(st.lists(clusters(), min_size=1, max_size=4), st.integers(min_value=0, max_value=1 << 32))
+def test_evaluate_agrees_with_the_reference_in_thousands_of_cases(states, dice):
+    """S1 to S32, S61"""
     agree(states, Random(dice))  # noqa: S311 - as above

@@ -24,7 +24,7 @@ WRONG = {
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=300)
+@settings(PROFILE, max_examples=200)
 @given(clusters(), st.integers(min_value=0, max_value=1 << 32))
 def test_a_wrong_type_in_a_rule_allows_nothing_that_was_denied(cluster, dice):
     """S6"""
