@@ -23,6 +23,7 @@ from mnp_core.model import (
     EstablishedFlows,
     InterfacePolicy,
     Isolated,
+    Origin,
     Peers,
 )
 from mnp_nftables.custom import custom_chain, custom_rules
@@ -120,8 +121,14 @@ def _allowed(policy: InterfacePolicy, direction: Direction, fields: Fields) -> I
     if not isinstance(rules, Isolated):
         return
     found = {(allow.origin, match) for allow in rules.allows for match in allow_matches(allow, fields)}
-    for origin, match in sorted(found):
+    for origin, match in sorted(found, key=_order):
         yield _rule(match, str(origin))
+
+
+def _order(entry: tuple[Origin, str]) -> tuple[str, str, str, int, str]:
+    """As the entries themselves order, within one direction, but in a third of the time."""
+    origin, match = entry
+    return origin.policy.kind, origin.policy.name.namespace, origin.policy.name.name, origin.rule, match
 
 
 def _rule(match: str, label: str, *, verdict: str = "accept") -> str:
