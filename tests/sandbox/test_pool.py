@@ -11,6 +11,7 @@ import pytest
 from attrs import evolve
 
 from mnp_core.errors import SandboxError, SandboxNotFoundError, UnsupportedError
+from mnp_core.sandbox.namespace import pin, unpin
 from mnp_core.sandbox.netns import identify
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import private_namespace
@@ -91,9 +92,10 @@ def test_busy_sandbox_does_not_starve_others_of_the_only_thread(sandboxes):
     assert "other" in order[:19]
 
 
-def test_failures_belong_to_their_own_task(sandbox):
-    with private_namespace() as gone:
-        pass
+def test_failures_belong_to_their_own_task(sandbox, tmp_path):
+    with private_namespace() as anonymous:  # known by the number of a file, which the next file that is opened may get
+        gone = pin(anonymous, tmp_path / "gone")
+    unpin(tmp_path / "gone")
     with SandboxPool(1) as pool:
         lost = pool.submit(gone, inode)
         refused = pool.submit(identify("/proc/self/ns/net"), inode)
