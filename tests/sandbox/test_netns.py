@@ -82,9 +82,10 @@ def test_path_that_leads_elsewhere_by_now_is_not_entered(sandbox, tmp_path):
             unpin(path)
 
 
-def test_vanished_namespace_is_not_found():
-    with private_namespace() as gone:
-        pass
+def test_vanished_namespace_is_not_found(tmp_path):
+    with private_namespace() as anonymous:
+        gone = pin(anonymous, tmp_path / "gone")
+    unpin(tmp_path / "gone")
     with pytest.raises(SandboxNotFoundError, match="no network namespace"):
         run_inside(gone, unreachable)
 
