@@ -1,8 +1,11 @@
-"""Be told when links or addresses in sandboxes change, without asking again and again.
+"""Be told when something changes in sandboxes, without asking again and again.
 
-A routing socket is opened inside of each sandbox and keeps belonging to it, so one thread on the host's side can listen
-to all of them (rtnetlink(7), RTNLGRP_LINK and RTNLGRP_*_IFADDR). What the messages say is not looked at: they only mean
-that the links have to be read again, and so a message that got lost in an overflow is one of them.
+A netlink socket is opened inside of each sandbox and keeps belonging to it, so one thread on the host's side can listen
+to all of them. What the messages say is not looked at: they only mean that something has to be read again, and so a
+message that got lost in an overflow is one of them.
+
+A socket keeps its network namespace alive. Whoever listens to a sandbox has to forget it when it goes, or the pod's
+devices stay.
 """
 
 import errno
@@ -10,62 +13,75 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Callable, Hashable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping
+from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from mnp_core.api import Sandbox
-from mnp_core.sandbox.netns import run_inside
-
 Key = TypeVar("Key", bound=Hashable)
+
+
+class Topic(StrEnum):
+    """What has changed in a sandbox."""
+
+    LINKS = "links"  # its interfaces, or their addresses
+    RULES = "rules"  # its packet filter, by whomever
+
+
+Listeners = Mapping[Topic, socket.socket]
 
 _GROUPS: Final = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>
 _BUFFER: Final = 65536
 
 
-class LinkMonitor(Generic[Key]):
+def listen_to_links() -> socket.socket:
+    """Open a socket that hears of links and addresses (rtnetlink(7)) of the namespace that the thread is in."""
+    listener = socket.socket(
+        socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
+    )
+    listener.bind((0, _GROUPS))
+    return listener
+
+
+class Monitor(Generic[Key]):
     """Listens to any number of sandboxes on one thread of its own."""
 
-    def __init__(self, changed: Callable[[Key], None]) -> None:
+    def __init__(self, changed: Callable[[Key, Topic], None]) -> None:
         """Start listening to nothing yet.
 
         Args:
-            changed: Called on the monitor's thread with the key of a sandbox after each change in it; it must return
-                soon and not raise. Changes that come close together come as few calls.
+            changed: Called on the monitor's thread after each change with the key of the sandbox; it must return soon
+                and not raise. Changes that come close together come as few calls.
         """
         self._changed = changed
         self._lock = threading.Lock()
-        self._sockets: dict[Key, tuple[Sandbox, socket.socket]] = {}
-        self._keys: dict[int, Key] = {}
+        self._listeners: defaultdict[Key, list[socket.socket]] = defaultdict(list)
+        self._meaning: dict[int, tuple[Key, Topic, socket.socket]] = {}
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
-        self._thread = threading.Thread(target=self._listen, name="link-monitor", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="monitor", daemon=True)
         self._thread.start()
 
-    def watch(self, key: Key, sandbox: Sandbox) -> None:
-        """Listen to a sandbox from now on; instead of another one, if the key stood for that.
+    def listen(self, key: Key, listeners: Listeners) -> None:
+        """Listen to these sockets of a sandbox from now on, instead of those that the key stood for; they are ours now.
 
-        Raises:
-            SandboxNotFoundError: It has gone.
-            UnsupportedError: This process may not enter it.
+        Args:
+            key: Whom to tell of.
+            listeners: Non-blocking sockets that can be read when something has changed.
         """
-        with self._lock:
-            known = self._sockets.get(key)
-        if known is not None and known[0] == sandbox:
-            return
-        listener = run_inside(sandbox, _open)
         self.forget(key)
         with self._lock:
-            self._sockets[key] = sandbox, listener
-            self._keys[listener.fileno()] = key
-            self._poll.register(listener.fileno(), select.EPOLLIN)
+            for topic, listener in listeners.items():
+                self._listeners[key].append(listener)
+                self._meaning[listener.fileno()] = key, topic, listener
+                self._poll.register(listener.fileno(), select.EPOLLIN)
 
     def forget(self, key: Key) -> None:
         """Listen no longer; a key that is not known is no error."""
         with self._lock:
-            _, listener = self._sockets.pop(key, (None, None))
-            if listener is not None:
-                del self._keys[listener.fileno()]
+            for listener in self._listeners.pop(key, ()):
+                del self._meaning[listener.fileno()]
                 self._poll.unregister(listener.fileno())
                 listener.close()
 
@@ -73,33 +89,26 @@ class LinkMonitor(Generic[Key]):
         """Stop listening to everything."""
         os.eventfd_write(self._wake, 1)
         self._thread.join()
-        for key in tuple(self._sockets):
+        for key in tuple(self._listeners):
             self.forget(key)
         self._poll.close()
         os.close(self._wake)
 
     def _listen(self) -> None:
         while True:
-            ready = {number for number, _ in self._poll.poll()}
+            ready = [number for number, _ in self._poll.poll()]
             if self._wake in ready:
                 return
-            for key in self._drain(ready):
-                self._changed(key)
+            for key, topic in self._drain(ready):
+                self._changed(key, topic)
 
-    def _drain(self, ready: set[int]) -> list[Key]:
+    def _drain(self, ready: list[int]) -> list[tuple[Key, Topic]]:
         """Take in what has come, and say from whom."""
         with self._lock:
-            keys = [key for number, key in self._keys.items() if number in ready]
-            for key in keys:
-                _read_all(self._sockets[key][1])
-        return keys
-
-
-def _open() -> socket.socket:
-    """A routing socket of the namespace that the thread is in."""
-    listener = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
-    listener.bind((0, _GROUPS))
-    return listener
+            heard = [self._meaning[number] for number in ready if number in self._meaning]
+            for _, _, listener in heard:
+                _read_all(listener)
+        return [(key, topic) for key, topic, _ in heard]
 
 
 def _read_all(listener: socket.socket) -> None:

@@ -2,7 +2,11 @@
 
 import ctypes
 import os
+import time
 from pathlib import Path
+
+from mnp_core.sandbox.links import read_links
+from mnp_core.sandbox.netns import run_inside
 
 _CAPABILITY_VERSION_3 = 0x20080522  # <linux/capability.h>
 
@@ -22,3 +26,13 @@ def drop_capabilities():
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
     assert ctypes.CDLL(None).capset(header, nothing) == 0
+
+
+def goes_away(sandbox, name, within=10):
+    """Whether a link vanishes within so many seconds, as one end of a pair does with the namespace of the other."""
+    end = time.monotonic() + within
+    while name in {link.name for link in run_inside(sandbox, read_links)}:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True

@@ -1,15 +1,17 @@
 """Changes of links and addresses in sandboxes are told, each to whom it concerns, and nothing is asked twice."""
 
 import queue
+import socket
 import threading
 
 import pytest
 from pyroute2 import IPRoute
 
-from mnp_core.errors import SandboxNotFoundError
-from mnp_core.sandbox.monitor import LinkMonitor
+from mnp_core.sandbox.monitor import Monitor, Topic, listen_to_links
 from mnp_core.sandbox.namespace import new_namespace
 from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing.netns import End, veth_pair
+from tests.sandbox.looks import goes_away
 
 pytestmark = pytest.mark.root
 SOON = 5
@@ -22,9 +24,13 @@ def told():
 
 @pytest.fixture
 def monitor(told):
-    monitor = LinkMonitor(told.put)
+    monitor = Monitor(lambda key, topic: told.put((key, topic)))
     yield monitor
     monitor.close()
+
+
+def watch(monitor, key, sandbox):
+    monitor.listen(key, {Topic.LINKS: run_inside(sandbox, listen_to_links)})
 
 
 def add_address(address="192.0.2.1", prefix=32):
@@ -42,17 +48,17 @@ def nothing_more(told):
 @pytest.mark.parametrize(("address", "prefix"), [("192.0.2.1", 32), ("2001:db8::1", 128)])
 def test_an_address_that_appears_is_told_for_its_sandbox_alone(monitor, told, address, prefix):
     with new_namespace() as left, new_namespace() as right:
-        monitor.watch("left", left.sandbox)
-        monitor.watch("right", right.sandbox)
+        watch(monitor, "left", left.sandbox)
+        watch(monitor, "right", right.sandbox)
         run_inside(right.sandbox, lambda: add_address(address, prefix))
-        assert told.get(timeout=SOON) == "right"
+        assert told.get(timeout=SOON) == ("right", Topic.LINKS)
         while not told.empty():
-            assert told.get() == "right"
+            assert told.get() == ("right", Topic.LINKS)
 
 
 def test_nothing_is_told_of_a_sandbox_that_was_forgotten(monitor, told):
     with new_namespace() as space:
-        monitor.watch("pod", space.sandbox)
+        watch(monitor, "pod", space.sandbox)
         monitor.forget("pod")
         run_inside(space.sandbox, add_address)
         assert nothing_more(told)
@@ -62,19 +68,19 @@ def test_nothing_is_told_of_a_sandbox_that_was_forgotten(monitor, told):
 def test_a_key_that_comes_to_mean_another_sandbox_is_followed_there(monitor, told):
     """S61: a sandbox that was made anew."""
     with new_namespace() as old, new_namespace() as new:
-        monitor.watch("pod", old.sandbox)
-        monitor.watch("pod", new.sandbox)
+        watch(monitor, "pod", old.sandbox)
+        watch(monitor, "pod", new.sandbox)
         run_inside(old.sandbox, add_address)
         assert nothing_more(told)
         run_inside(new.sandbox, add_address)
-        assert told.get(timeout=SOON) == "pod"
+        assert told.get(timeout=SOON) == ("pod", Topic.LINKS)
 
 
 def test_a_flood_of_changes_is_told_in_few_words_and_none_is_missed():
     said, may_go_on = queue.SimpleQueue(), threading.Event()
 
-    def slow(key):
-        said.put(key)
+    def slow(key, topic):
+        said.put((key, topic))
         may_go_on.wait(SOON)
 
     def flood():
@@ -82,23 +88,34 @@ def test_a_flood_of_changes_is_told_in_few_words_and_none_is_missed():
             for number in range(2000):
                 kernel.addr("add", index=1, address=f"10.0.{number // 250}.{number % 250}", prefixlen=32)
 
-    monitor = LinkMonitor(slow)
+    monitor = Monitor(slow)
     with new_namespace() as space:
-        monitor.watch("pod", space.sandbox)
+        watch(monitor, "pod", space.sandbox)
         run_inside(space.sandbox, flood)
         may_go_on.set()
-        assert said.get(timeout=SOON) == "pod"
-        assert said.get(timeout=SOON) == "pod"  # what came while the first was being told
+        assert said.get(timeout=SOON) == ("pod", Topic.LINKS)
+        assert said.get(timeout=SOON) == ("pod", Topic.LINKS)  # what came while the first was being told
         monitor.close()
         assert said.qsize() < 20
 
 
-def test_a_sandbox_that_has_gone_is_an_error_and_harms_nobody_else(monitor, told):
+def test_what_is_told_of_rules_is_told_apart_from_links(monitor, told):
     with new_namespace() as space:
+        near, far = socket.socketpair(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        with far:
+            monitor.listen("pod", {Topic.LINKS: run_inside(space.sandbox, listen_to_links), Topic.RULES: near})
+            far.send(b"anything")
+            assert told.get(timeout=SOON) == ("pod", Topic.RULES)
+            assert nothing_more(told)
+
+
+def test_a_namespace_that_is_forgotten_can_go(monitor):
+    """A socket keeps a namespace alive, and with it the pod's devices."""
+    with new_namespace() as here:
         gone = new_namespace()
+        veth_pair(End(here.sandbox, "near"), End(gone.sandbox, "far"))
+        watch(monitor, "pod", gone.sandbox)
         gone.close()
-        with pytest.raises(SandboxNotFoundError):
-            monitor.watch("gone", gone.sandbox)
-        monitor.watch("pod", space.sandbox)
-        run_inside(space.sandbox, add_address)
-        assert told.get(timeout=SOON) == "pod"
+        assert not goes_away(here.sandbox, "near", within=0.3)
+        monitor.forget("pod")
+        assert goes_away(here.sandbox, "near")

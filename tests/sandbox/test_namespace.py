@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -16,24 +15,13 @@ from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.namespace import new_namespace, pin, unpin
 from mnp_core.sandbox.netns import identify, run_inside
 from mnp_core.testing.netns import End, private_namespace, veth_pair
-from tests.sandbox.looks import descriptors, inode
+from tests.sandbox.looks import descriptors, goes_away, inode
 
 pytestmark = pytest.mark.root
-SOON = 10  # seconds
 
 
 def mounted(path):
     return f" {path} " in Path("/proc/self/mountinfo").read_text()
-
-
-def goes_away(sandbox, name):
-    """Whether a link vanishes, as one end of a pair does with the namespace of the other (soon)."""
-    end = time.monotonic() + SOON
-    while name in {link.name for link in run_inside(sandbox, read_links)}:
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_namespace_is_new_and_the_caller_stays_where_it_is():
