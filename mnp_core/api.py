@@ -7,6 +7,7 @@ Everything an applier does happens on a thread that the core has put into the po
 device and inode: a plugin never enters a namespace itself, so rules on the host are out of its reach.
 """
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -148,6 +149,22 @@ class RuleApplier(Protocol):
         """Take everything of ours away and nothing else; nothing there is no error."""
 
 
+@runtime_checkable
+class RuleListener(Protocol):
+    """What an applier may be besides: then nobody has to ask again and again whether its rules were changed (S63)."""
+
+    def listen(self) -> socket.socket:
+        """Open a socket that can be read whenever anything in this namespace's packet filter has changed.
+
+        Called inside the sandbox. The socket is non-blocking, and the caller's from then on; what comes on it is not
+        looked at, so it may be lost where it comes too fast. Without this method an applier's `generation` is asked
+        every second.
+
+        Raises:
+            ApplyError: The kernel refuses.
+        """
+
+
 @frozen(kw_only=True)
 class RuleApplierSpec:
     """Registers a `RuleApplier` for one dialect."""
@@ -247,6 +264,8 @@ class Outcome:
         error: For a failure, what and what would help.
         seconds: From the start of the attempt to its end.
         drifted: Whether somebody had changed our rules (S63).
+        latency: Seconds from when the agent heard of the change that asked for this until it was in force; None if no
+            change did, or it failed.
     """
 
     pod: ObjectName
@@ -254,6 +273,7 @@ class Outcome:
     error: str = ""
     seconds: float = 0.0
     drifted: bool = False
+    latency: float | None = None
 
 
 @frozen(kw_only=True)

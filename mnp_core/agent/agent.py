@@ -1,29 +1,33 @@
 """The agent: keeps what is in force in every sandbox of this node equal to what policy says.
 
-One thread calls it; what has to be written is written by a pool, many sandboxes at once. A failure of one sandbox is
-an `Outcome`, never an exception, leaves in force what was there, and is tried again with the next pass.
+One thread owns it. What takes time happens elsewhere: a pool works in many sandboxes at once, and errands find them;
+both post what came of it, and the owner takes that in with `process`. Each pod has its own wishes, its own retries and
+at most one piece of work under way, so none holds up another. A failure is an `Outcome`, never an exception, and
+leaves in force what was there.
 """
 
+import os
+import queue
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import evolve
 
-from mnp_core.agent.enforcement import Findings, InForce, enforce, inspect, remove, retire, update
+from mnp_core.agent.enforcement import InForce, deafen
+from mnp_core.agent.errands import Immediately
+from mnp_core.agent.jobs import BackendChoice, Job, JobMaker
+from mnp_core.agent.localpod import LocalPod, SharedDelta, Task
 from mnp_core.agent.world import Effect, World
 from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxLocator, Sync
-from mnp_core.backend import Backend
 from mnp_core.errors import MnpError, SandboxNotFoundError
 from mnp_core.model import (
     AddressSource,
     Attachment,
     Change,
-    Delta,
-    GroupDelta,
     Link,
     ObjectName,
     ObjectRef,
@@ -32,18 +36,13 @@ from mnp_core.model import (
     Ruleset,
 )
 from mnp_core.sandbox.links import read_links
+from mnp_core.sandbox.monitor import Listeners, Topic
 
 Observer = Callable[[Outcome], None]
 
-
-class BackendChoice(Protocol):
-    """What the agent needs of `mnp_core.backend.Backends`."""
-
-    def of(self, attachments: Iterable[Attachment], /) -> Backend:
-        """The backend of one sandbox."""
-
-    def others(self, chosen: Backend, /) -> Iterable[Backend]:
-        """Backends that may have been in force in a sandbox before."""
+_FIRST_RETRY = 0.1  # seconds, and twice as many each time
+_LAST_RETRY = 30.0
+_REST = 0.2  # seconds in which what somebody changes in a sandbox is gathered before it is looked at
 
 
 class Pool(Protocol):
@@ -53,10 +52,20 @@ class Pool(Protocol):
         """Run work inside a sandbox, in the order of submission for each."""
 
 
+class Monitor(Protocol):
+    """What the agent needs of `mnp_core.sandbox.monitor.Monitor`."""
+
+    def listen(self, key: ObjectName, listeners: Listeners) -> None:
+        """Listen to these sockets, and to no others of this key; they are the monitor's from then on."""
+
+    def forget(self, key: ObjectName) -> None:
+        """Listen no longer."""
+
+
 class Agent:
     """Reconciles the sandboxes of one node with a `World`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it is put together from, each by its name
         self,
         *,
         world: World,
@@ -64,6 +73,8 @@ class Agent:
         locator: SandboxLocator,
         discoverers: Mapping[str, InterfaceDiscoverer],
         pool: Pool,
+        errands: Executor | None = None,
+        monitor: Monitor | None = None,
         read_links: Callable[[], Sequence[Link]] = read_links,
         observe: Observer = lambda _: None,
         own_addresses: AddressSource = AddressSource.KERNEL,
@@ -76,211 +87,376 @@ class Agent:
             locator: Finds a pod's network namespace.
             discoverers: By the CNI type that they claim.
             pool: Runs work inside sandboxes.
+            errands: Runs the locator, which may have to wait for others; None if it never has to.
+            monitor: Listens to sandboxes; it has to tell `noticed`. None if nobody listens.
             read_links: Reads the interfaces of the sandbox that it is called in.
             observe: Told of each outcome.
             own_addresses: Who is believed about the addresses of a pod's own interfaces.
         """
         self.world = world
-        self._backends = backends
+        self._jobs = JobMaker(
+            world=world,
+            backends=backends,
+            discoverers=discoverers,
+            read_links=read_links,
+            listening=monitor is not None,
+        )
         self._locator = locator
-        self._discoverers = discoverers
         self._pool = pool
-        self._read_links = read_links
+        self._errands = errands or Immediately()
+        self._monitor = monitor
         self._observe = observe
         self._own_addresses = own_addresses
-        self._chosen: dict[ObjectName, Backend] = {}
-        self._generations: dict[ObjectName, int] = {}
-        self._findings: dict[ObjectName, Findings] = {}
-        self._failed: dict[ObjectName, str] = {}
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._pods: dict[ObjectName, LocalPod] = {}
+        self._waiting: set[ObjectName] = set()
+        self._busy = 0
+        self._outcomes: list[Outcome] = []
+        self._started = False
+
+    # --- from any thread ------------------------------------------------------------------------------------------
+
+    def post(self, event: Callable[[], None]) -> None:
+        """Have something called on the agent's thread."""
+        self._inbox.put(event)
+
+    def noticed(self, pod: ObjectName, topic: Topic) -> None:
+        """Say that something has changed in a pod's sandbox; meant for a monitor."""
+        self.post(partial(self._notice, pod, topic))
+
+    # --- what the owner does --------------------------------------------------------------------------------------
+
+    def submit(self, changes: Iterable[Change], heard: float | None = None) -> None:
+        """Take in changes and begin to bring what they affect up to date.
+
+        Args:
+            changes: What is new; the first time, everything (S62).
+            heard: When that was heard of (time.monotonic).
+        """
+        effect = self.world.apply(changes)
+        self._take(effect, heard)
+        if not self._started:
+            self._started = True
+            for name in self.world.residents - effect.sandboxes:  # they may have had attachments before we came
+                self._want_replacement(name, heard)
+
+    def process(self, timeout: float) -> None:
+        """Take in what has come, waiting at most so many seconds for something, and start what is due."""
+        soonest = min((due for name in self._waiting if (due := self._pods[name].due()) is not None), default=None)
+        if soonest is not None:
+            timeout = max(0.0, min(timeout, soonest - time.monotonic()))
+        try:
+            event = self._inbox.get(timeout=timeout)
+            while True:
+                event()
+                event = self._inbox.get_nowait()
+        except queue.Empty:
+            pass
+        for name in tuple(self._waiting):
+            self._advance(self._pods[name])
+
+    def watch(self) -> None:
+        """Look after sandboxes whose changes are not told: meant to be called every second or so.
+
+        Costs one stat(2) for each, and a message to the kernel for those whose packet filter nobody listens to.
+        """
+        for local in tuple(self._pods.values()):
+            if local.sandbox is not None and not _is_there(local.sandbox):
+                self._lose_sandbox(local)
+            elif not local.hears_rules and local.stamp is not None:
+                local.wishes.check = True
+            self._advance(local)
+
+    def take_sync(self) -> Sync | None:
+        """What has become of everything since the last time; None if that is nothing."""
+        if not self._outcomes:
+            return None
+        outcomes, self._outcomes = tuple(self._outcomes), []
+        return Sync(outcomes=outcomes, reports=self.reports(), seconds=sum(outcome.seconds for outcome in outcomes))
+
+    @property
+    def busy(self) -> bool:
+        """Whether work is under way."""
+        return self._busy > 0
+
+    @property
+    def attended(self) -> bool:
+        """Whether every pod that is known has been seen to once, successfully or not."""
+        return all(local.attended for local in self._pods.values())
+
+    # --- the same, for who can wait --------------------------------------------------------------------------------
 
     def sync(self, changes: Iterable[Change]) -> Sync:
         """Take in changes and bring everything that they affect up to date.
 
-        Returns when all is done. What failed in an earlier pass is tried again.
+        Returns when all is done. What failed in an earlier pass is tried again, once.
         """
         started = time.monotonic()
-        effect = self.world.apply(changes)
-        self._forget(effect.gone)
-        whole = effect.sandboxes | self._failed.keys()
-        jobs = [self._start(pod, partial(self._replace, pod)) for pod in sorted(whole)]
-        jobs += self._start_deltas(effect, whole)
-        outcomes = [job() for job in jobs]
-        outcomes += self._repair(outcomes, whole)
-        outcomes += self._follow(whole)
-        return self._finish(outcomes, started)
+        for local in self._pods.values():
+            local.retry_at = 0.0
+        self.submit(changes)
+        return self._settle(started)
 
     def look_again(self, pods: Iterable[ObjectName]) -> Sync:
-        """Read the links of some pods again, because they have changed (`mnp_core.sandbox.monitor`)."""
+        """Read the links of some pods again, because they have changed."""
         started = time.monotonic()
-        here = sorted(pod for pod in pods if self.world.claims(pod))
-        jobs = [self._start(pod, partial(self._look, pod)) for pod in here]
-        outcomes = [job() for job in jobs]
-        outcomes += self._follow(here)
-        return self._finish((o for o in outcomes if o.result is not Result.UNCHANGED), started)
+        for name in pods:
+            if name in self._pods:
+                self._pods[name].wishes.look = True
+                self._advance(self._pods[name])
+        return self._settle(started)
 
     def check_drift(self) -> Sync:
-        """Look whether somebody changed our rules, and put them back (S63).
-
-        Costs one netlink message for each sandbox whose packet filter nobody touched.
-        """
+        """Look whether somebody changed our rules, and put them back (S63)."""
         started = time.monotonic()
-        known = sorted(self._generations.items())
-        jobs = [self._start(pod, partial(self._mend, pod, generation)) for pod, generation in known]
-        outcomes = [job() for job in jobs]
-        return self._finish((o for o in outcomes if o.result is not Result.UNCHANGED), started)
+        for local in tuple(self._pods.values()):
+            local.wishes.check = True
+            self._advance(local)
+        return self._settle(started)
+
+    def _settle(self, started: float) -> Sync:
+        self.process(0)
+        while self._busy:
+            self.process(_LAST_RETRY)
+        outcomes, self._outcomes = tuple(self._outcomes), []
+        return Sync(outcomes=outcomes, reports=self.reports(), seconds=time.monotonic() - started)
+
+    # --- what it knows --------------------------------------------------------------------------------------------
 
     def attachments(self, pod: ObjectName) -> tuple[Attachment, ...]:
         """The attachments of a local pod: as the kernel has them, or as claimed, by the setting ``own-addresses``."""
-        findings = self._findings.get(pod)
+        findings = self._pods[pod].findings if pod in self._pods else None
         believed = findings is not None and self._own_addresses is AddressSource.KERNEL
         return findings.attachments if findings is not None and believed else self.world.claims(pod)
 
     def ruleset(self, pod: ObjectName) -> Ruleset | None:
         """What is to be in force in a local pod, as it would be applied; None if nothing is."""
         policy = self.world.sandbox_policy(pod)
-        return self._backend(pod).renderer.render(policy) if policy is not None else None
+        return self._jobs.backend(self._local(pod)).renderer.render(policy) if policy is not None else None
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands."""
-        findings = (report for found in self._findings.values() for report in found.reports)
-        failures = (_unenforced(pod, error) for pod, error in self._failed.items())
+        findings = (r for local in self._pods.values() if local.findings for r in local.findings.reports)
+        failures = (_unenforced(local) for local in self._pods.values() if local.error)
         return tuple(sorted({*self.world.reports(), *findings, *failures}))
 
-    # --- work on one sandbox: made on the agent's thread, run inside the sandbox ---------------------------------
+    # --- from changes to wishes -----------------------------------------------------------------------------------
 
-    def _replace(self, pod: ObjectName) -> Callable[[], InForce]:
-        """Everything of ours, as a whole."""
-        backend, policy, claims = self._backend(pod), self.world.sandbox_policy(pod), self.world.claims(pod)
-        others = () if pod in self._generations else self._backends.others(backend)
+    def _take(self, effect: Effect, heard: float | None) -> None:
+        for name in effect.gone:
+            self._forget(name)
+        for name in sorted(effect.sandboxes):
+            self._want_replacement(name, heard)
+        for change, users in effect.deltas:
+            delta = SharedDelta(change)
+            for name in sorted(users):
+                local = self._local(name)
+                local.wishes.want_update(delta)
+                local.wishes.hear(heard)
+                self._advance(local)
 
-        def work() -> InForce:
-            if policy is None:
-                return remove(backend.applier)
-            done = enforce(backend.applier, backend.renderer.render(policy))
-            for other in others:
-                retire(other.applier)
-            return self._inspected(done, claims)
+    def _want_replacement(self, name: ObjectName, heard: float | None) -> None:
+        local = self._local(name)
+        local.wishes.want_replacement()
+        local.wishes.hear(heard)
+        local.retry_at = 0.0
+        self._advance(local)
 
-        return work
+    def _local(self, name: ObjectName) -> LocalPod:
+        """A pod in our care, from now on if it was not; one that came back is another one."""
+        pod = self.world.pod(name)
+        incarnation = (pod.uid, pod.statuses) if pod is not None else ("", ())
+        local = self._pods.get(name)
+        if local is not None and local.incarnation != incarnation:
+            self._forget(name)
+            backend, local = local.backend, None
+        else:
+            backend = None
+        if local is None:
+            local = self._pods[name] = LocalPod(name=name, incarnation=incarnation, backend=backend)
+        return local
 
-    def _update(self, pod: ObjectName, change: GroupDelta, rendered: dict[str, Delta]) -> Callable[[], InForce]:
-        """Membership alone; `rendered` keeps what other sandboxes of the same backend need too."""
-        backend = self._backend(pod)
-        if backend.name not in rendered:
-            rendered[backend.name] = backend.renderer.render_delta(change)
-        delta = rendered[backend.name]
+    def _notice(self, name: ObjectName, topic: Topic) -> None:
+        local = self._pods.get(name)
+        if local is None:
+            return
+        if topic is Topic.RULES:
+            local.wishes.check = True
+        else:
+            local.wishes.look = True
+        if local.rest_until < (now := time.monotonic()):
+            local.rest_until = now + _REST
+        self._advance(local)
 
-        def work() -> InForce:
-            return update(backend.applier, delta)
+    # --- from wishes to work --------------------------------------------------------------------------------------
 
-        return work
+    def _advance(self, local: LocalPod) -> None:
+        """Start the next thing in a pod's sandbox, if there is one and nothing is under way."""
+        due = local.due()
+        if due is None:
+            self._waiting.discard(local.name)
+            return
+        if due > time.monotonic():
+            self._waiting.add(local.name)
+            return
+        self._waiting.discard(local.name)
+        local.busy = True
+        self._busy += 1
+        if local.sandbox is None:
+            self._find(local)
+        else:
+            self._start(local, local.sandbox)
 
-    def _mend(self, pod: ObjectName, generation: int) -> Callable[[], InForce]:
-        """Whatever somebody else changed. The agent's thread waits meanwhile, so the World holds still."""
-        applier = self._backend(pod).applier
+    def _find(self, local: LocalPod) -> None:
+        pod = self.world.pod(local.name)
+        if pod is None:
+            self._found(local, _failed(SandboxNotFoundError(f"pod {local.name} is not known any more")))
+            return
+        future = self._errands.submit(self._locator.locate, pod)
+        future.add_done_callback(lambda future: self.post(partial(self._found, local, future)))
 
-        def work() -> InForce:
-            if applier.generation() == generation:
-                return InForce(result=Result.UNCHANGED, generation=generation)
-            ruleset = self.ruleset(pod)
-            done = enforce(applier, ruleset) if ruleset is not None else remove(applier)
-            return evolve(done, drifted=done.result is not Result.UNCHANGED)
-
-        return work
-
-    def _look(self, pod: ObjectName) -> Callable[[], InForce]:
-        """Read its links again, and write nothing."""
-        claims, generation = self.world.claims(pod), self._generations.get(pod, 0)
-        return lambda: self._inspected(InForce(result=Result.UNCHANGED, generation=generation), claims)
-
-    def _inspected(self, done: InForce, claims: Sequence[Attachment]) -> InForce:
-        return evolve(done, findings=inspect(claims, self._read_links, self._discoverers))
-
-    # --- starting, waiting, remembering ---------------------------------------------------------------------------
-
-    def _start(self, pod: ObjectName, prepare: Callable[[], Callable[[], InForce]]) -> Callable[[], Outcome]:
-        """Prepare work and hand it to the pool; what comes back waits for the outcome."""
-        started = time.monotonic()
+    def _start(self, local: LocalPod, sandbox: Sandbox) -> None:
+        now, task = time.monotonic(), local.wishes.next()
         try:
-            future: Future[InForce] = self._pool.submit(self._locate(pod), prepare())
+            job = self._jobs.make(local, now)
+            future = self._pool.submit(sandbox, job.run)
         except Exception as error:  # noqa: BLE001 - plugins prepare it: whatever they raise concerns this pod alone
-            failure = error
-            return lambda: self._failure(pod, failure, started)
-        return lambda: self._outcome(pod, future, started)
+            self._release(local)
+            self._fail(local, task, error, now)
+            self._advance(local)
+            return
+        future.add_done_callback(lambda future: self.post(partial(self._done, local, job, future)))
 
-    def _start_deltas(self, effect: Effect, whole: AbstractSet[ObjectName]) -> list[Callable[[], Outcome]]:
-        """One rendering for the node and dialect, one write for each sandbox that uses the group."""
-        jobs = []
-        for group_delta, users in effect.deltas:
-            rendered: dict[str, Delta] = {}
-            jobs += [
-                self._start(pod, partial(self._update, pod, group_delta, rendered)) for pod in sorted(users - whole)
-            ]
-        return jobs
+    # --- from work to outcomes ------------------------------------------------------------------------------------
 
-    def _repair(self, outcomes: list[Outcome], whole: AbstractSet[ObjectName]) -> list[Outcome]:
-        """A refused difference means that the sandbox is not as expected: replace it as a whole."""
-        refused = {outcome.pod for outcome in outcomes if outcome.result is Result.FAILED} - whole
-        jobs = [self._start(pod, partial(self._replace, pod)) for pod in sorted(refused)]
-        return [job() for job in jobs]
+    def _found(self, local: LocalPod, future: "Future[Sandbox]") -> None:
+        self._release(local)
+        if self._pods.get(local.name) is not local:
+            return
+        error = future.exception()
+        if error is None:
+            local.sandbox = future.result()
+        elif isinstance(error, SandboxNotFoundError) and self.world.sandbox_policy(local.name) is None:
+            self._forget(local.name)  # nothing is to be in force there, and where nothing is, nothing is left
+            return
+        else:
+            self._fail(local, None, error, time.monotonic())
+        self._advance(local)
 
-    def _follow(self, pods: Iterable[ObjectName]) -> list[Outcome]:
-        """Let peers know by which addresses pods were found, if the settings believe the kernel."""
-        found = [(pod, self._findings[pod].attachments) for pod in pods if pod in self._findings]
-        effects = [self.world.found(pod, attachments) for pod, attachments in found]
-        outcomes = [job() for effect in effects for job in self._start_deltas(effect, frozenset())]
-        return outcomes + self._repair(outcomes, frozenset())
+    def _done(self, local: LocalPod, job: Job, future: "Future[InForce]") -> None:
+        self._release(local)
+        error = future.exception()
+        if self._pods.get(local.name) is not local:
+            deafen(None if error else future.result().listeners)
+            return
+        if error is None:
+            self._succeed(local, job, future.result())
+        elif isinstance(error, SandboxNotFoundError) and local.proven:  # it was another one by now: look for that
+            self._lose_sandbox(local)
+            local.wishes.hear(job.heard)
+        else:
+            local.wishes.hear(job.heard)
+            self._fail(local, job.task, error, job.started)
+        if self._pods.get(local.name) is local:
+            self._advance(local)
 
-    def _backend(self, pod: ObjectName) -> Backend:
-        """By its attachments; a pod that has lost them keeps the backend that it had."""
-        claims = self.world.claims(pod)
-        if claims or pod not in self._chosen:
-            self._chosen[pod] = self._backends.of(claims)
-        return self._chosen[pod]
+    def _release(self, local: LocalPod) -> None:
+        local.busy = False
+        self._busy -= 1
 
-    def _locate(self, pod: ObjectName) -> Sandbox:
-        known = self.world.pod(pod)
-        if known is None:
-            raise SandboxNotFoundError(f"pod {pod} is not known any more")
-        return self._locator.locate(known)
+    def _succeed(self, local: LocalPod, job: Job, done: InForce) -> None:
+        if job.task is Task.REPLACE and done.stamp is None:  # nothing is to be there, and nothing is
+            self._forget(local.name)
+            if done.result is Result.REMOVED:
+                self._tell(local, job, done)
+            return
+        local.proven, local.attended = True, True
+        if done.listeners is not None and self._monitor is not None:
+            local.hears_rules = Topic.RULES in done.listeners
+            self._monitor.listen(local.name, done.listeners)
+        match job.task:
+            case Task.REPLACE | Task.UPDATE:
+                self._written(local, job, done)
+            case Task.CHECK if done.stamp is None and local.stamp is not None:
+                local.stamp, local.drifting = None, True
+                local.wishes.want_replacement()
+            case Task.LOOK:
+                self._looked(local, done)
 
-    def _outcome(self, pod: ObjectName, future: "Future[InForce]", started: float) -> Outcome:
-        try:
-            done = future.result()
-        except Exception as error:  # noqa: BLE001 - and plugins do it
-            return self._failure(pod, error, started)
-        self._failed.pop(pod, None)
-        self._generations[pod] = done.generation
-        if done.findings is not None:
-            self._findings[pod] = done.findings
-        seconds = time.monotonic() - started
-        return self._tell(Outcome(pod=pod, result=done.result, seconds=seconds, drifted=done.drifted))
+    def _written(self, local: LocalPod, job: Job, done: InForce) -> None:
+        local.error, local.tries, local.retry_at = "", 0, 0.0
+        local.stamp = done.stamp
+        if job.task is Task.REPLACE and (local.findings is None or self._monitor is None):
+            local.wishes.look = True
+            local.rest_until = 0.0
+        drifted, local.drifting = local.drifting, False
+        if drifted and done.result is Result.UNCHANGED:  # somebody changed something that is not ours
+            return
+        self._tell(local, job, evolve(done, drifted=drifted))
 
-    def _failure(self, pod: ObjectName, error: Exception, started: float) -> Outcome:
-        text = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
-        self._failed[pod] = text
-        seconds = time.monotonic() - started
-        return self._tell(Outcome(pod=pod, result=Result.FAILED, error=text, seconds=seconds))
+    def _looked(self, local: LocalPod, done: InForce) -> None:
+        before, local.findings = local.findings, done.findings
+        if done.findings is not None and (before is None or before != done.findings):
+            self._take(self.world.found(local.name, done.findings.attachments), None)
 
-    def _tell(self, outcome: Outcome) -> Outcome:
+    def _fail(self, local: LocalPod, task: Task | None, error: BaseException, started: float) -> None:
+        """Remember why, and try everything again: later, or at once if only a part of it was tried."""
+        if isinstance(error, SandboxNotFoundError):
+            self._lose_sandbox(local)
+        local.error = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
+        local.attended = True
+        local.wishes.want_replacement()
+        if task not in {Task.UPDATE, Task.CHECK}:
+            delay = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(local.tries, 20))
+            local.retry_at = time.monotonic() + delay * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
+            local.tries += 1
+        self._publish(
+            Outcome(pod=local.name, result=Result.FAILED, error=local.error, seconds=time.monotonic() - started)
+        )
+
+    def _tell(self, local: LocalPod, job: Job, done: InForce) -> None:
+        now = time.monotonic()
+        latency = now - job.heard if job.heard is not None else None
+        seconds = now - job.started
+        self._publish(
+            Outcome(pod=local.name, result=done.result, seconds=seconds, drifted=done.drifted, latency=latency)
+        )
+
+    def _publish(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
         self._observe(outcome)
-        return outcome
 
-    def _forget(self, pods: Iterable[ObjectName]) -> None:
-        for pod in pods:
-            for memory in (self._failed, self._chosen, self._generations, self._findings):
-                memory.pop(pod, None)
+    def _lose_sandbox(self, local: LocalPod) -> None:
+        local.lose_sandbox()
+        if self._monitor is not None:
+            self._monitor.forget(local.name)
 
-    def _finish(self, outcomes: Iterable[Outcome], started: float) -> Sync:
-        seconds = time.monotonic() - started
-        return Sync(outcomes=tuple(outcomes), reports=self.reports(), seconds=seconds)
+    def _forget(self, name: ObjectName) -> None:
+        self._pods.pop(name, None)
+        self._waiting.discard(name)
+        if self._monitor is not None:
+            self._monitor.forget(name)
 
 
-def _unenforced(pod: ObjectName, error: str) -> Report:
+def _failed(error: Exception) -> "Future[Any]":
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
+
+
+def _is_there(sandbox: Sandbox) -> bool:
+    try:
+        found = os.stat(sandbox.path)  # noqa: PTH116 - a magic link, not a file system path
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino) == (sandbox.device, sandbox.inode)
+
+
+def _unenforced(local: LocalPod) -> Report:
     return Report(
-        about=ObjectRef("Pod", pod),
+        about=ObjectRef("Pod", local.name),
         field="",
         reason=Reason.UNENFORCEABLE,
-        message=f"its rules could not be brought up to date, what was in force still is: {error.rstrip('.')}",
+        message=f"its rules could not be brought up to date, what was in force still is: {local.error.rstrip('.')}",
         remedy="It is tried again; if it stays, look at the cause named here",
     )

@@ -1,12 +1,13 @@
 """Bringing one sandbox up to date. These functions run on a thread that is inside of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier
+from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier, RuleListener
 from mnp_core.errors import MnpError
 from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
+from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 
 
 @frozen(kw_only=True)
@@ -23,47 +24,101 @@ class Findings:
 
 
 @frozen(kw_only=True)
+class Stamp:
+    """What this process itself has put in force, or found there.
+
+    Attributes:
+        digest: Of the ruleset; empty if nothing of ours is there.
+        generation: Of the packet filter, right after; a later difference means that somebody changed something.
+    """
+
+    digest: str
+    generation: int
+
+
+@frozen(kw_only=True)
 class InForce:
     """What became of one sandbox.
 
     Attributes:
         result: What had to be done.
-        generation: Of the packet filter, right after; a later difference means that somebody changed something.
-        findings: What was found of its attachments; None if nobody looked.
+        stamp: What is in force now; None if nobody looked.
         drifted: Whether somebody else had changed our rules (S63).
+        findings: What was found of its attachments; None if nobody looked.
+        listeners: Sockets that hear of later changes; whoever gets this closes them. None if there are none yet.
     """
 
     result: Result
-    generation: int
-    findings: Findings | None = None
+    stamp: Stamp | None = None
     drifted: bool = False
+    findings: Findings | None = None
+    listeners: Listeners | None = None
 
 
-def enforce(applier: RuleApplier, ruleset: Ruleset) -> InForce:
-    """Make the ruleset be in force; a sandbox that is right already is not written to (S62)."""
-    installed = applier.installed()
-    if installed is not None and installed.matches(ruleset):
-        return InForce(result=Result.UNCHANGED, generation=applier.generation())
+def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> InForce:
+    """Make the ruleset be in force; a sandbox that is right already is not written to (S62).
+
+    What is there is read, unless it is known to be something else.
+
+    Args:
+        applier: Writes it.
+        ruleset: What is to be in force.
+        before: What this process believes to be there; None if it cannot know.
+    """
+    if before is None or before.digest == ruleset.digest or before.generation != applier.generation():
+        installed = applier.installed()
+        if installed is not None and installed.matches(ruleset):
+            return _in_force(applier, Result.UNCHANGED, ruleset.digest)
     applier.apply(ruleset)
-    return InForce(result=Result.APPLIED, generation=applier.generation())
+    return _in_force(applier, Result.APPLIED, ruleset.digest)
 
 
-def retire(applier: RuleApplier) -> None:
-    """Take away what another backend left, after the one that is chosen now is in force: between the two both hold."""
-    if applier.installed() is not None:
-        applier.remove()
-
-
-def update(applier: RuleApplier, delta: Delta) -> InForce:
+def update(applier: RuleApplier, deltas: Iterable[Delta], digest: str) -> InForce:
     """Change membership alone."""
-    applier.update(delta)
-    return InForce(result=Result.UPDATED, generation=applier.generation())
+    for delta in deltas:
+        applier.update(delta)
+    return _in_force(applier, Result.UPDATED, digest)
 
 
-def remove(applier: RuleApplier) -> InForce:
-    """Take everything of ours away."""
-    applier.remove()
-    return InForce(result=Result.REMOVED, generation=applier.generation())
+def check(applier: RuleApplier, before: Stamp) -> InForce:
+    """Ask whether anybody changed anything: then nothing is known of what is there, and `stamp` is None."""
+    touched = applier.generation() != before.generation
+    return InForce(result=Result.UNCHANGED, stamp=None if touched else before)
+
+
+def retire(appliers: Iterable[RuleApplier]) -> InForce:
+    """Take everything of these away.
+
+    If another one has taken over, that is in force by now: between the two both hold.
+    """
+    result = Result.UNCHANGED
+    for applier in appliers:
+        if applier.installed() is not None:
+            applier.remove()
+            result = Result.REMOVED
+    return InForce(result=result)
+
+
+def listen(applier: RuleApplier) -> Listeners:
+    """Open what hears of later changes in the sandbox."""
+    listeners = {Topic.LINKS: listen_to_links()}
+    try:
+        if isinstance(applier, RuleListener):
+            listeners[Topic.RULES] = applier.listen()
+    except BaseException:
+        deafen(listeners)
+        raise
+    return listeners
+
+
+def deafen(listeners: Listeners | None) -> None:
+    """Close what `listen` has opened."""
+    for listener in (listeners or {}).values():
+        listener.close()
+
+
+def _in_force(applier: RuleApplier, result: Result, digest: str) -> InForce:
+    return InForce(result=result, stamp=Stamp(digest=digest, generation=applier.generation()))
 
 
 def inspect(

@@ -5,7 +5,7 @@ to them. What is kept besides the objects are indexes, so that the cost of a cha
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import frozen
 
@@ -74,6 +74,7 @@ class World:
         self._claimed = claimed
         self._node = node
         self._pods: dict[ObjectName, Pod] = {}
+        self._residents: set[ObjectName] = set()
         self._networks: dict[ObjectName, Network] = {}
         self._scopes = ScopeReports(self._networks, claimed)
         self._attached: dict[ObjectName, set[ObjectName]] = defaultdict(set)
@@ -115,9 +116,24 @@ class World:
         member = self._local(name)
         return member.claims.policed if member else ()
 
+    @property
+    def residents(self) -> frozenset[ObjectName]:
+        """Pods of this node that count (S5), with attachments or without."""
+        return frozenset(self._residents)
+
+    @property
+    def policies(self) -> int:
+        """How many policies there are in the cluster."""
+        return len(self._policies)
+
+    @property
+    def group_sizes(self) -> Mapping[str, int]:
+        """How many members the address groups have that sandboxes of this node use."""
+        return self._groups.sizes()
+
     def local_pods(self) -> Iterator[ObjectName]:
         """Local pods that have attachments."""
-        return (name for name in self._pods if self._local(name) is not None)
+        return (name for name in self._residents if self._roster.get(name) is not None)
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands: of all policies and networks, and of the pods of this node."""
@@ -161,6 +177,10 @@ class World:
                 self._found.pop(name, None)  # what was found was found of another sandbox, or before this was claimed
             for status in pod.statuses:
                 self._attached[status.network].add(name)
+        if pod is not None and pod.counts and self._node in {None, pod.node}:
+            self._residents.add(name)
+        else:
+            self._residents.discard(name)
         self._enrol(name, touched)
 
     def _put_network(self, name: ObjectName, network: Network | None, touched: "_Touched") -> None:
@@ -204,7 +224,7 @@ class World:
     def _effect(self, touched: "_Touched") -> Effect:
         for name in touched.members:
             self._groups.refresh(name)
-        gone = {name for name in touched.was_local if not self._resident(name)}
+        gone = touched.was_local - self._residents
         sandboxes = {name for name in touched.sandboxes if self._local(name)} | touched.was_local - gone
         for name in touched.sandboxes:
             self._settle_policies(name)
@@ -230,15 +250,9 @@ class World:
             if any(map(compiled.policy.scope.may_cover, member.claims.policed)):
                 yield compiled
 
-    def _resident(self, name: ObjectName) -> bool:
-        """Whether it is a pod of this node that counts (S5), with attachments or without."""
-        pod = self._pods.get(name)
-        return pod is not None and pod.counts and self._node in {None, pod.node}
-
     def _local(self, name: ObjectName) -> Member | None:
         """A pod of this node that has attachments and counts."""
-        member = self._roster.get(name)
-        return member if member and self._node in {None, member.pod.node} else None
+        return self._roster.get(name) if name in self._residents else None
 
     def _roster_reports(self, name: ObjectName) -> tuple[Report, ...]:
         member = self._roster.get(name)

@@ -1,0 +1,123 @@
+"""Work in one sandbox: made on the agent's thread from what the World says at that moment, run inside the sandbox."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from attrs import evolve, frozen
+
+from mnp_core.agent.enforcement import InForce, check, deafen, enforce, inspect, listen, retire, update
+from mnp_core.agent.localpod import LocalPod, Task
+from mnp_core.agent.world import World
+from mnp_core.api import InterfaceDiscoverer, Result
+from mnp_core.backend import Backend
+from mnp_core.model import Attachment, Link
+
+
+class BackendChoice(Protocol):
+    """What the agent needs of `mnp_core.backend.Backends`."""
+
+    def of(self, attachments: Iterable[Attachment], /) -> Backend:
+        """The backend of one sandbox."""
+
+    def others(self, chosen: Backend, /) -> Iterable[Backend]:
+        """Backends that may have been in force in a sandbox before."""
+
+
+@frozen(kw_only=True)
+class Job:
+    """One piece of work.
+
+    Attributes:
+        task: What it is.
+        heard: When the change was heard of that asked for it (time.monotonic); None if none did.
+        started: When it was made (time.monotonic).
+        run: Does it, inside the sandbox.
+    """
+
+    task: Task
+    heard: float | None
+    started: float
+    run: Callable[[], InForce]
+
+
+@frozen(kw_only=True)
+class JobMaker:
+    """Makes the most urgent piece of work of a pod.
+
+    Attributes:
+        world: Says what is to be in force.
+        backends: Chooses who enforces it.
+        discoverers: By the CNI type that they claim.
+        read_links: Reads the interfaces of the sandbox that it is called in.
+        listening: Whether somebody wants to hear of changes in sandboxes.
+    """
+
+    world: World
+    backends: BackendChoice
+    discoverers: Mapping[str, InterfaceDiscoverer]
+    read_links: Callable[[], Sequence[Link]]
+    listening: bool
+
+    def make(self, local: LocalPod, now: float) -> Job:
+        """Turn the most urgent wish into work; raises whatever plugins raise."""
+        task, wishes = local.wishes.next(), local.wishes
+        heard: float | None = None
+        match task:
+            case Task.REPLACE:
+                run = self._replace(local)
+                heard, wishes.heard, wishes.replace = wishes.heard, None, False
+            case Task.UPDATE:
+                run = self._update(local)
+                heard, wishes.heard, wishes.deltas = wishes.heard, None, []
+            case Task.CHECK:
+                run = self._check(local)
+                wishes.check = False
+            case _:
+                task, run = Task.LOOK, self._look(local)
+                wishes.look = False
+        return Job(task=task, heard=heard, started=now, run=run)
+
+    def backend(self, local: LocalPod) -> Backend:
+        """By its attachments; a pod that has lost them keeps the backend that it had."""
+        claims = self.world.claims(local.name)
+        if claims or local.backend is None:
+            local.backend = self.backends.of(claims)
+        return local.backend
+
+    def _replace(self, local: LocalPod) -> Callable[[], InForce]:
+        """Everything of ours, as a whole."""
+        backend, policy, before = self.backend(local), self.world.sandbox_policy(local.name), local.stamp
+        others = () if before is not None else tuple(other.applier for other in self.backends.others(backend))
+        if policy is None:
+            return lambda: retire((backend.applier, *others))
+        listening = self.listening and before is None
+
+        def run() -> InForce:
+            listeners = listen(backend.applier) if listening else None  # first, so that nothing is missed
+            try:
+                done = enforce(backend.applier, backend.renderer.render(policy), before)
+                retire(others)
+            except BaseException:
+                deafen(listeners)
+                raise
+            return evolve(done, listeners=listeners)
+
+        return run
+
+    def _update(self, local: LocalPod) -> Callable[[], InForce]:
+        """Membership alone."""
+        backend, digest = self.backend(local), local.stamp.digest if local.stamp else ""
+        deltas = [delta.rendered(backend) for delta in local.wishes.deltas]
+        return lambda: update(backend.applier, deltas, digest)
+
+    def _check(self, local: LocalPod) -> Callable[[], InForce]:
+        """Whether somebody else changed something."""
+        applier, before = self.backend(local).applier, local.stamp
+        if before is None:  # there is nothing yet that could have been changed
+            return lambda: InForce(result=Result.UNCHANGED)
+        return lambda: check(applier, before)
+
+    def _look(self, local: LocalPod) -> Callable[[], InForce]:
+        """Read its links, and write nothing."""
+        claims = self.world.claims(local.name)
+        return lambda: InForce(result=Result.UNCHANGED, findings=inspect(claims, self.read_links, self.discoverers))

@@ -1,0 +1,135 @@
+"""What the agent knows of one local pod's sandbox, and what it still has to do there."""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+from attrs import define, field
+
+from mnp_core.agent.enforcement import Findings, Stamp
+from mnp_core.api import Sandbox
+from mnp_core.backend import Backend
+from mnp_core.model import Delta, GroupDelta, NetworkStatus, ObjectName
+
+Incarnation = tuple[str, Sequence[NetworkStatus]]
+"""UID and attachments: another one means another sandbox."""
+
+
+class Task(Enum):
+    """Work in a sandbox, the most urgent first."""
+
+    REPLACE = auto()  # everything of ours, as a whole
+    UPDATE = auto()  # membership alone
+    CHECK = auto()  # whether somebody changed something
+    LOOK = auto()  # at its interfaces
+
+
+class SharedDelta:
+    """A change of membership, rendered once for all sandboxes of a backend."""
+
+    def __init__(self, change: GroupDelta) -> None:
+        self._change = change
+        self._rendered: dict[str, Delta] = {}
+
+    def rendered(self, backend: Backend) -> Delta:
+        """In the dialect of a backend."""
+        if backend.name not in self._rendered:
+            self._rendered[backend.name] = backend.renderer.render_delta(self._change)
+        return self._rendered[backend.name]
+
+
+@define(eq=False)
+class Wishes:
+    """What has to be done in a sandbox, merged: any number of wishes of a kind is one.
+
+    Attributes:
+        replace: Write everything; whatever is compiled when that starts is as new as can be.
+        deltas: Changes of membership since then, in order.
+        check: See whether somebody changed something.
+        look: Read its interfaces.
+        heard: When the oldest change that is waiting was heard of (time.monotonic).
+    """
+
+    replace: bool = False
+    deltas: list[SharedDelta] = field(factory=list)
+    check: bool = False
+    look: bool = False
+    heard: float | None = None
+
+    def hear(self, heard: float | None) -> None:
+        """A change is waiting."""
+        if heard is not None:
+            self.heard = heard if self.heard is None else min(self.heard, heard)
+
+    def want_replacement(self) -> None:
+        """Everything, which takes in what changes of membership were waiting."""
+        self.replace = True
+        self.deltas.clear()
+
+    def want_update(self, delta: SharedDelta) -> None:
+        """A change of membership, unless everything will be written anyway."""
+        if not self.replace:
+            self.deltas.append(delta)
+
+    def next(self) -> Task | None:
+        """The most urgent one."""
+        if self.replace:
+            return Task.REPLACE
+        if self.deltas:
+            return Task.UPDATE
+        if self.check:
+            return Task.CHECK
+        return Task.LOOK if self.look else None
+
+
+@define(eq=False)
+class LocalPod:
+    """A pod of this node in the agent's care.
+
+    Attributes:
+        name: The pod.
+        incarnation: Which of the pods that ever had this name.
+        sandbox: Its network namespace, once it is found.
+        proven: Whether something succeeded in that sandbox.
+        backend: What enforces there.
+        stamp: What is in force there, as far as this process knows.
+        findings: What its interfaces are.
+        hears_rules: Whether changes of its packet filter are told, so that nobody needs to ask.
+        drifting: Whether somebody changed something, and it is not known yet what.
+        wishes: What is to be done.
+        busy: Whether something is being done; one thing at a time.
+        attended: Whether something was tried to the end, successfully or not.
+        error: Why the last try failed; empty if it did not.
+        tries: How many have failed since the last success.
+        retry_at: When to try again, if `error` (time.monotonic).
+        rest_until: Until when checking and looking wait for more to come (time.monotonic).
+    """
+
+    name: ObjectName
+    incarnation: Incarnation
+    sandbox: Sandbox | None = None
+    proven: bool = False
+    backend: Backend | None = None
+    stamp: Stamp | None = None
+    findings: Findings | None = None
+    hears_rules: bool = False
+    drifting: bool = False
+    wishes: Wishes = field(factory=Wishes)
+    busy: bool = False
+    attended: bool = False
+    error: str = ""
+    tries: int = 0
+    retry_at: float = 0.0
+    rest_until: float = 0.0
+
+    def due(self) -> float | None:
+        """When something is to be done (time.monotonic), if anything is."""
+        task = self.wishes.next()
+        if task is None or self.busy:
+            return None
+        return self.retry_at if task in {Task.REPLACE, Task.UPDATE} else max(self.retry_at, self.rest_until)
+
+    def lose_sandbox(self) -> None:
+        """It is not there any more, or not the same: nothing that was known of it holds."""
+        self.sandbox, self.proven, self.stamp, self.hears_rules = None, False, None, False
+        self.findings = None
+        self.wishes.want_replacement()
