@@ -19,6 +19,7 @@ from attrs import evolve
 
 from mnp_core.agent.enforcement import InForce, deafen
 from mnp_core.agent.errands import Immediately
+from mnp_core.agent.failure import failure_of
 from mnp_core.agent.jobs import BackendChoice, Job, JobMaker
 from mnp_core.agent.localpod import LocalPod, SharedDelta, Task
 from mnp_core.agent.world import Effect, World
@@ -410,17 +411,13 @@ class Agent:
             delay = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(local.tries, 20))
             local.retry_at = time.monotonic() + delay * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
             local.tries += 1
-        self._publish(
-            Outcome(pod=local.name, result=Result.FAILED, error=local.error, seconds=time.monotonic() - started)
-        )
+        outcome = _outcome(local, Result.FAILED, started)
+        self._publish(evolve(outcome, error=local.error, failure=failure_of(error)))
 
     def _tell(self, local: LocalPod, job: Job, done: InForce) -> None:
-        now = time.monotonic()
-        latency = now - job.heard if job.heard is not None else None
-        seconds = now - job.started
-        self._publish(
-            Outcome(pod=local.name, result=done.result, seconds=seconds, drifted=done.drifted, latency=latency)
-        )
+        latency = time.monotonic() - job.heard if job.heard is not None else None
+        outcome = _outcome(local, done.result, job.started)
+        self._publish(evolve(outcome, drifted=done.drifted, latency=latency))
 
     def _publish(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
@@ -450,6 +447,11 @@ def _is_there(sandbox: Sandbox) -> bool:
     except OSError:
         return False
     return (found.st_dev, found.st_ino) == (sandbox.device, sandbox.inode)
+
+
+def _outcome(local: LocalPod, result: Result, started: float) -> Outcome:
+    backend = local.backend.name if local.backend is not None else ""
+    return Outcome(pod=local.name, result=result, seconds=time.monotonic() - started, backend=backend)
 
 
 def _unenforced(local: LocalPod) -> Report:
