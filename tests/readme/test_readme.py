@@ -57,7 +57,7 @@ def test_links_lead_somewhere():
 
 def test_the_lab_page_knows_every_command_and_setting():
     page = (ROOT / "docs" / "lab.md").read_text()
-    settings = re.findall(r'values\.\w+\("([a-z-]+)"', (ROOT / "mnp_core" / "settings.py").read_text())
+    settings = re.findall(r'values\.\w+\("([a-z-]+)"', (ROOT / "mnp_core" / "settings" / "_settings.py").read_text())
     assert "deny-action" in settings
     assert [name for name in settings if f"`{name}`" not in page] == []
     assert [name for name in lab_group.commands if f"`mnp lab {name}" not in page] == []

@@ -1,0 +1,10 @@
+"""The node's settings, as a file or the agent's options give them (semantics, section 7).
+
+Parsing is pure: the text of custom rule files is asked for through a function, so that nothing here opens a file.
+A setting that is not understood is an error, never left out: it may have been meant to close something.
+"""
+
+from mnp_core.settings._node import LogFormat, LogLevel, NodeSettings
+from mnp_core.settings._settings import Read, Settings, parse_settings
+
+__all__ = ["LogFormat", "LogLevel", "NodeSettings", "Read", "Settings", "parse_settings"]

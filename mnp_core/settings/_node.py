@@ -1,0 +1,67 @@
+"""Settings that only the node agent needs: where it runs, whom it asks, and how it is watched."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from mnp_core.settings._values import Values
+
+DEFAULT_LISTEN = "127.0.0.1:9469"
+_LOCATOR_SETTINGS = ("container-runtime-endpoint", "host-prefix")
+
+
+class LogFormat(StrEnum):
+    """For whom the log is."""
+
+    TEXT = "text"  # eyes
+    JSON = "json"  # programs
+
+
+class LogLevel(StrEnum):
+    """What is worth a line."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@frozen(kw_only=True)
+class NodeSettings:
+    """How the agent of one node runs.
+
+    Attributes:
+        name: The node's name in the API, `spec.nodeName` of its pods; empty for what the machine says.
+        kubeconfig: A kubeconfig file; empty for the pod's own ServiceAccount.
+        master: URL of the API server, instead of what the kubeconfig says; empty for that.
+        sandbox_locator: Which locator finds pods' network namespaces.
+        locator: What it is told, by setting; ``host-prefix`` is where the host's file system is mounted.
+        listen: Address and port of /healthz, /readyz and /metrics; empty for none.
+        log_format: For whom the log is.
+        log_level: What is worth a line.
+    """
+
+    name: str = ""
+    kubeconfig: str = ""
+    master: str = ""
+    sandbox_locator: str = "cri"
+    locator: Mapping[str, str] = field(factory=dict)
+    listen: str = DEFAULT_LISTEN
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: LogLevel = LogLevel.INFO
+
+
+def parse_node_settings(values: Values) -> NodeSettings:
+    """Understand them; raises InputError."""
+    told = {name: values.text(name) for name in _LOCATOR_SETTINGS}
+    return NodeSettings(
+        name=values.text("hostname-override"),
+        kubeconfig=values.text("kubeconfig"),
+        master=values.text("master"),
+        sandbox_locator=values.text("sandbox-locator") or "cri",
+        locator={name: text for name, text in told.items() if text},
+        listen=values.text("listen") if values.has("listen") else DEFAULT_LISTEN,
+        log_format=values.choice("log-format", LogFormat, LogFormat.TEXT),
+        log_level=values.choice("log-level", LogLevel, LogLevel.INFO),
+    )

@@ -1,0 +1,123 @@
+"""Settings of what is enforced, and by whom."""
+
+from collections.abc import Callable, Collection
+
+from attrs import field, frozen
+
+from mnp_core.backend import BackendSettings
+from mnp_core.errors import InputError
+from mnp_core.model import (
+    AddressSource,
+    CommonRules,
+    CustomRules,
+    DenyAction,
+    Direction,
+    EstablishedFlows,
+    Family,
+)
+from mnp_core.settings._node import NodeSettings, parse_node_settings
+from mnp_core.settings._values import Values
+
+Read = Callable[[str], str]
+"""Gives the text of a file that a setting names, or raises InputError."""
+
+
+@frozen(kw_only=True)
+class Settings:
+    """Everything that holds for a whole node.
+
+    Attributes:
+        common: What holds in every isolated direction.
+        backends: Which backend enforces.
+        network_plugins: CNI types that are policed; None for all that loaded plugins claim.
+        own_addresses: Who is believed about the addresses of a pod's own interfaces.
+        peer_addresses: Who is believed about the addresses of this node's pods where they are peers.
+        node: What only the node agent needs.
+    """
+
+    common: CommonRules = field(factory=CommonRules)
+    backends: BackendSettings = field(factory=BackendSettings)
+    network_plugins: frozenset[str] | None = None
+    own_addresses: AddressSource = AddressSource.KERNEL
+    peer_addresses: AddressSource = AddressSource.NETWORK_STATUS
+    node: NodeSettings = field(factory=NodeSettings)
+
+    def police(self, claimed: Collection[str]) -> frozenset[str]:
+        """Choose the CNI types to police.
+
+        Args:
+            claimed: Those that loaded plugins claim.
+
+        Raises:
+            InputError: The setting names one that nobody claims: its interfaces would be open without a word (S64).
+        """
+        if self.network_plugins is None:
+            return frozenset(claimed)
+        if unclaimed := self.network_plugins - frozenset(claimed):
+            raise InputError(
+                f"no loaded plugin claims {', '.join(sorted(unclaimed))}: install the plugin, or take it out; "
+                f"claimed are {', '.join(sorted(claimed)) or 'none'}",
+                field="network-plugins",
+            )
+        return self.network_plugins
+
+
+def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
+    """Understand settings.
+
+    Args:
+        raw: The decoded file; None if it is empty.
+        where: Its name, for messages.
+        read: Gives the text of custom rule files.
+
+    Raises:
+        InputError: A setting is unknown or has an impossible value; it names the nearest, or what is possible.
+    """
+    values = Values(raw, where)
+    settings = Settings(
+        common=_common_rules(values, read),
+        backends=BackendSettings(
+            node=values.text("backend"),
+            kinds=values.texts_by_name("backend-by-kind"),
+            networks={
+                values.object_name("backend-by-network", name): backend
+                for name, backend in values.texts_by_name("backend-by-network").items()
+            },
+        ),
+        network_plugins=frozenset(values.texts("network-plugins")) if values.has("network-plugins") else None,
+        own_addresses=values.choice("own-addresses", AddressSource, AddressSource.KERNEL),
+        peer_addresses=values.choice("peer-addresses", AddressSource, AddressSource.NETWORK_STATUS),
+        node=parse_node_settings(values),
+    )
+    values.reject_unknown()
+    return settings
+
+
+def _common_rules(values: Values, read: Read) -> CommonRules:
+    return CommonRules(
+        accept_icmp=values.boolean("accept-icmp"),
+        accept_icmpv6=values.boolean("accept-icmpv6"),
+        accept_multicast_management=values.boolean("accept-multicast-management"),
+        allow_src_prefixes=values.cidrs("allow-src-prefix"),
+        allow_dst_prefixes=values.cidrs("allow-dst-prefix"),
+        custom=tuple(_custom_rules(values, read)),
+        deny_action=values.choice("deny-action", DenyAction, DenyAction.DROP),
+        established_flows=values.choice("established-flows", EstablishedFlows, EstablishedFlows.KEEP),
+    )
+
+
+def _custom_rules(values: Values, read: Read) -> list[CustomRules]:
+    """Rules in the backend's own language, in files named as the flags of the engines in use today are."""
+    families: tuple[Family, ...] = (4, 6)
+    found = []
+    for family in families:
+        for direction in Direction:
+            name = values.text(f"custom-v{family}-{direction.value.lower()}-rule-file")
+            if name:
+                found.append(CustomRules(direction=direction, family=family, lines=_rule_lines(read(name))))
+    return found
+
+
+def _rule_lines(text: str) -> tuple[str, ...]:
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(line for line in lines if line and not line.startswith("#"))

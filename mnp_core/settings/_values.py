@@ -1,0 +1,94 @@
+"""The settings by name, each taken as what it has to be, or refused with a sentence that says what would be right."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import TypeVar
+
+from mnp_core.errors import InputError
+from mnp_core.model import Cidr, ObjectName, parse_cidr
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class Values:
+    """The settings by name; it remembers which names were asked for, all others are unknown."""
+
+    def __init__(self, raw: object, where: str) -> None:
+        self._where = where
+        if not isinstance(raw, Mapping | None):
+            raise InputError("must be a mapping of settings to values, such as `accept-icmp: true`", where=where)
+        self._raw: Mapping[object, object] = raw or {}
+        self._known: set[str] = set()
+
+    def _get(self, name: str) -> object:
+        self._known.add(name)
+        return self._raw.get(name)
+
+    def _wrong(self, name: str, message: str) -> InputError:
+        return InputError(message, where=self._where, field=name)
+
+    def reject_unknown(self) -> None:
+        for name in self._raw:
+            if name not in self._known:
+                near = get_close_matches(str(name), self._known, n=1)
+                hint = f"is {near[0]!r} meant?" if near else f"there are: {', '.join(sorted(self._known))}"
+                raise self._wrong(f"{name!s:.80}", f"there is no such setting: {hint}")
+
+    def has(self, name: str) -> bool:
+        return self._get(name) is not None
+
+    def boolean(self, name: str) -> bool:
+        value = self._get(name)
+        if not isinstance(value, bool | None):
+            raise self._wrong(name, f"must be true or false, not {value!r:.80}")
+        return bool(value)
+
+    def text(self, name: str) -> str:
+        value = self._get(name)
+        if not isinstance(value, str | None):
+            raise self._wrong(name, f"must be a string, not {value!r:.80}")
+        return value or ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list, or, as the options of the engines in use today write it, one string with commas."""
+        value = self._get(name)
+        entries = value.split(",") if isinstance(value, str) else value if value is not None else []
+        if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
+            raise self._wrong(name, f"must be a list of strings, not {value!r:.80}")
+        return tuple(entry.strip() for entry in entries if entry.strip())
+
+    def texts_by_name(self, name: str) -> Mapping[str, str]:
+        value = self._get(name)
+        if not isinstance(value, Mapping | None) or not all(isinstance(text, str) for text in _flat(value)):
+            raise self._wrong(name, f"must be a mapping of names to backends, not {value!r:.80}")
+        return value or {}
+
+    def object_name(self, name: str, text: str) -> ObjectName:
+        namespace, slash, own = text.partition("/")
+        if not (namespace and slash and own) or "/" in own:
+            raise self._wrong(name, f"{text!r:.80} is not the name of a network: write namespace/name")
+        return ObjectName(namespace, own)
+
+    def cidrs(self, name: str) -> tuple[Cidr, ...]:
+        return tuple(self._cidr(name, text) for text in self.texts(name))
+
+    def _cidr(self, name: str, text: str) -> Cidr:
+        try:
+            return parse_cidr(text)
+        except ValueError as error:
+            raise self._wrong(name, f"{text!r:.80} is {error}: write it as 10.0.0.0/8 or fd00::/8") from error
+
+    def choice(self, name: str, choices: type[_Choice], default: _Choice) -> _Choice:
+        value = self._get(name)
+        if value is None:
+            return default
+        try:
+            return choices(str(value))
+        except ValueError as error:
+            possible = " or ".join(choice.value for choice in choices)
+            raise self._wrong(name, f"must be {possible}, not {value!r:.80}") from error
+
+
+def _flat(mapping: Mapping[object, object] | None) -> list[object]:
+    return [*(mapping or {}).keys(), *(mapping or {}).values()]
