@@ -3,6 +3,7 @@
 Not collected by itself: `test_broken.py` runs each class at the check that is named for it, where it must fail.
 """
 
+import socket
 import time
 from contextlib import suppress
 
@@ -350,6 +351,11 @@ class NeverChanges(ExampleApplier):
         return 0
 
 
+class Deaf(ExampleApplier):
+    def listen(self):
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
+
+
 class WritesWhenLooking(ExampleApplier):
     def installed(self):
         nft.load("add table inet scratch\n")
@@ -394,6 +400,7 @@ APPLIERS = {
     RemovesNothing: ("test_packets_agree_through_a_life[emptied in between]", "leaves its rules behind"),
     TrustsTheStamp: ("test_tampering_is_seen_and_mended", "looks at its own stamp and at nothing else"),
     NeverChanges: ("test_the_generation_changes_when_something_changes", "has no generation"),
+    Deaf: ("test_a_listener_hears_what_changes_the_generation", "listens to something else"),
     WritesWhenLooking: ("test_looking_changes_nothing", "writes when it is asked what is there"),
     OneForAll: ("test_namespaces_are_apart_and_can_be_written_at_once", "shares state among threads"),
     ForgetsConnections: ("test_established_flows_survive_a_change", "forgets connections when rules change"),

@@ -1,14 +1,17 @@
 """What every applier must do with the kernel: exactly what it is told, and tell what is there. Needs root."""
 
+import select
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from typing import TypeVar
 
 import pytest
 from attrs import evolve
 
-from mnp_core.api import PolicyRenderer, RuleApplier, Sandbox
+from mnp_core.api import PolicyRenderer, RuleApplier, RuleListener, Sandbox
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Delta, Group, GroupDelta, Ruleset, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
@@ -284,6 +287,19 @@ class ApplierConformance(Conformance, standard=True):
             assert self._generation(mnp_namespace) == before
             assert run_inside(mnp_namespace, self.everything) == listed
 
+    @pytest.mark.root
+    def test_a_listener_hears_what_changes_the_generation(self, mnp_namespace: Sandbox) -> None:
+        """S63: without a listener the agent asks every second."""
+        applier = self.make_applier()
+        if not isinstance(applier, RuleListener):
+            pytest.skip("it is no RuleListener: its generation is asked every second")
+        with run_inside(mnp_namespace, applier.listen) as listener:
+            assert not _heard(listener, within=0.1), "it hears something where nothing changes"
+            self.enforce(mnp_namespace, FULL)
+            assert _heard(listener), "it does not hear what is applied"
+            run_inside(mnp_namespace, self.put_foreign_rules)
+            assert _heard(listener), "it does not hear what others change"
+
     def _generation(self, where: Sandbox) -> int:
         return run_inside(where, self.make_applier().generation)
 
@@ -323,3 +339,12 @@ class ApplierConformance(Conformance, standard=True):
             assert self.matches(mnp_namespace, ruleset)
         run_inside(mnp_namespace, self.make_applier().remove)
         assert run_inside(mnp_namespace, self.everything) == before
+
+
+def _heard(listener: socket.socket, within: float = 5.0) -> bool:
+    """Whether something comes within so many seconds; all that has come by then is taken in."""
+    ready, _, _ = select.select([listener], [], [], within)
+    with suppress(OSError):  # nothing more, or too much to keep
+        while ready:
+            listener.recv(1 << 16)
+    return bool(ready)

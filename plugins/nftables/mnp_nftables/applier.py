@@ -12,6 +12,7 @@ Everything happens in the network namespace of the calling thread. An applier ha
 import errno
 import os
 import random
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ from mnp_core.errors import ApplyError, UnsupportedError
 from mnp_core.model import Delta, Installed, RuleCounter, Ruleset
 from mnp_nftables import libnftables, table
 from mnp_nftables.names import ChainName, comment_text
+from mnp_nftables.netlink import listen_to_commits
 from mnp_nftables.renderer import BASE_CHAINS, DIGEST_STAMP, STATE_CHAIN, STATE_RULE, TABLE
 from mnp_nftables.table import Rule, Table
 
@@ -87,6 +89,13 @@ class NftablesApplier:
     def generation(self) -> int:
         """The generation number of nf_tables in this namespace."""
         return _generation()
+
+    def listen(self) -> socket.socket:
+        """Hear of each commit in this namespace; see `mnp_core.api.RuleListener`."""
+        try:
+            return listen_to_commits()
+        except OSError as error:
+            raise ApplyError(f"commits cannot be listened to: {error.strerror}") from error
 
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
