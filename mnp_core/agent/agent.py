@@ -6,7 +6,6 @@ at most one piece of work under way, so none holds up another. A failure is an `
 leaves in force what was there.
 """
 
-import os
 import queue
 import random
 import time
@@ -51,6 +50,9 @@ class Pool(Protocol):
 
     def submit(self, sandbox: Sandbox, work: Callable[[], InForce]) -> "Future[InForce]":
         """Run work inside a sandbox, in the order of submission for each."""
+
+    def is_there(self, sandbox: Sandbox) -> bool:
+        """Whether its path still leads to it."""
 
 
 class Monitor(Protocol):
@@ -114,6 +116,7 @@ class Agent:
         self._busy = 0
         self._outcomes: list[Outcome] = []
         self._started = False
+        self._winding_down = False
 
     # --- from any thread ------------------------------------------------------------------------------------------
 
@@ -162,11 +165,15 @@ class Agent:
         Costs one stat(2) for each, and a message to the kernel for those whose packet filter nobody listens to.
         """
         for local in tuple(self._pods.values()):
-            if local.sandbox is not None and not _is_there(local.sandbox):
+            if local.sandbox is not None and not self._pool.is_there(local.sandbox):
                 self._lose_sandbox(local)
             elif not local.hears_rules and local.stamp is not None:
                 local.wishes.check = True
             self._advance(local)
+
+    def wind_down(self) -> None:
+        """Begin nothing any more; what is under way comes to its end with `process`. Rules stay in force (S62)."""
+        self._winding_down = True
 
     def take_sync(self) -> Sync | None:
         """What has become of everything since the last time; None if that is nothing."""
@@ -293,7 +300,7 @@ class Agent:
 
     def _advance(self, local: LocalPod) -> None:
         """Start the next thing in a pod's sandbox, if there is one and nothing is under way."""
-        due = local.due()
+        due = None if self._winding_down else local.due()
         if due is None:
             self._waiting.discard(local.name)
             return
@@ -439,14 +446,6 @@ def _failed(error: Exception) -> "Future[Any]":
     future: Future[Any] = Future()
     future.set_exception(error)
     return future
-
-
-def _is_there(sandbox: Sandbox) -> bool:
-    try:
-        found = os.stat(sandbox.path)  # noqa: PTH116 - a magic link, not a file system path
-    except OSError:
-        return False
-    return (found.st_dev, found.st_ino) == (sandbox.device, sandbox.inode)
 
 
 def _outcome(local: LocalPod, result: Result, started: float) -> Outcome:

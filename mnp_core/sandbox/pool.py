@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from attrs import frozen
 
 from mnp_core.api import Sandbox
-from mnp_core.sandbox.netns import Identity, fulfil
+from mnp_core.sandbox.netns import Identity, fulfil, is_there
 
 T = TypeVar("T")
 
@@ -66,6 +66,10 @@ class SandboxPool:
                 self._turns.append(task.identity)
             self._tasks.setdefault(task.identity, deque()).append(task)
         return task.future
+
+    def is_there(self, sandbox: Sandbox) -> bool:
+        """Whether its path still leads to it."""
+        return is_there(sandbox)
 
     def run(self, sandbox: Sandbox, work: Callable[[], T]) -> T:
         """Have the work done in the sandbox, wait, and return or raise what comes of it."""

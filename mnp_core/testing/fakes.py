@@ -67,6 +67,9 @@ class FakeKernel:
     def submit(self, sandbox: Sandbox, work: Callable[[], T]) -> "Future[T]":
         """Run work inside a sandbox at once, as a pool with nothing else to do would."""
         future: Future[T] = Future()
+        if not self.is_there(sandbox):
+            future.set_exception(SandboxNotFoundError(f"{sandbox.path}: the sandbox has gone"))
+            return future
         namespace, _, name = sandbox.path.partition("/")
         self._inside = self.namespaces[ObjectName(namespace, name)]
         try:
@@ -76,6 +79,11 @@ class FakeKernel:
         finally:
             self._inside = None
         return future
+
+    def is_there(self, sandbox: Sandbox) -> bool:
+        """Whether that sandbox has not been replaced by another one of its name."""
+        namespace, _, name = sandbox.path.partition("/")
+        return id(self.namespaces.get(ObjectName(namespace, name))) == sandbox.inode
 
     @property
     def inside(self) -> FakeNamespace:

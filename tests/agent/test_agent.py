@@ -1,5 +1,7 @@
 """What the agent writes, and above all what it does not write, with a kernel in memory."""
 
+import time
+
 import pytest
 from attrs import evolve
 
@@ -23,7 +25,7 @@ from mnp_core.testing.builders import (
     selector,
     status,
 )
-from mnp_core.testing.fakes import FakeApplier, FakeKernel, FakeRenderer
+from mnp_core.testing.fakes import FakeApplier, FakeKernel, FakeNamespace, FakeRenderer
 
 
 class OneBackend:
@@ -246,6 +248,75 @@ def test_a_pod_that_loses_its_attachments_is_cleaned():
     node = Node()
     start(node, FROM_ALL)
     assert results(node.sync(pod("a", labels={"app": "a"}))) == {"default/a": Result.REMOVED}
+
+
+def test_a_sandbox_that_was_made_anew_is_noticed_though_no_object_changed():
+    """S61: a runtime does that, and with fixed addresses the pod looks the same."""
+    node = Node()
+    start(node, FROM_ALL)
+    node.kernel.namespaces[named("a")] = FakeNamespace()
+    node.agent.watch()
+    node.agent.process(0)
+    assert node.writes("a") == ["apply"]
+    assert node.kernel.namespaces[named("a")].ruleset == node.agent.ruleset(named("a"))
+
+
+def test_a_sandbox_that_was_made_anew_is_found_when_something_is_to_be_written_there():
+    """S61."""
+    node = Node()
+    start(node)
+    node.kernel.namespaces[named("a")] = FakeNamespace()
+    sync = node.sync(FROM_ALL)
+    assert results(sync) == {"default/a": Result.APPLIED}
+    assert node.kernel.namespaces[named("a")].ruleset == node.agent.ruleset(named("a"))
+
+
+def test_what_an_earlier_agent_left_in_a_pod_without_attachments_is_removed():
+    """S62: its attachments went while nobody looked."""
+    node = Node()
+    start(node, FROM_ALL)
+    heir = Node(kernel=node.kernel)
+    sync = heir.sync(NET, namespace("default"), pod("a", labels={"app": "a"}), B, pod("c"))
+    assert results(sync) == {"default/a": Result.REMOVED, "default/b": Result.UNCHANGED}
+    assert sync.reports == ()
+
+
+def test_a_pod_that_fails_is_tried_again_by_itself_and_less_and_less_often():
+    """S64."""
+    node = Node()
+    start(node)
+    node.kernel.namespaces[named("a")].refuse = True
+    node.agent.submit([present(FROM_ALL)])
+    node.agent.process(0)
+    assert [outcome.result for outcome in node.told[-1:]] == [Result.FAILED]
+    delays = []
+    for _ in range(4):
+        told, began = len(node.told), time.monotonic()
+        while len(node.told) == told:
+            node.agent.process(10)
+        delays.append(time.monotonic() - began)
+    assert delays[0] < delays[3] < 5
+    node.kernel.namespaces[named("a")].refuse = False
+    while node.told[-1].result is Result.FAILED:
+        node.agent.process(10)
+    assert (node.told[-1].result, node.agent.reports()) == (Result.APPLIED, ())
+
+
+def test_a_pod_that_was_made_anew_under_its_old_name_is_another_one():
+    node = Node()
+    start(node, FROM_ALL)
+    node.kernel.namespaces[named("a")] = FakeNamespace()
+    sync = node.sync(evolve(A, uid="another"))
+    assert results(sync) == {"default/a": Result.APPLIED}
+
+
+def test_latency_is_told_from_when_the_oldest_change_was_heard_of():
+    node = Node()
+    start(node)
+    node.agent.submit([present(FROM_ALL)], heard=time.monotonic() - 5)
+    node.agent.process(0)
+    assert 5 <= node.told[-1].latency < 8
+    assert start(Node()).outcomes[0].latency is None
 
 
 def test_a_pod_that_has_gone_is_forgotten():

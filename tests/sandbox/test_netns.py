@@ -12,7 +12,7 @@ from attrs import evolve
 
 from mnp_core.errors import SandboxError, SandboxNotFoundError, UnsupportedError
 from mnp_core.sandbox.namespace import new_namespace, pin, unpin
-from mnp_core.sandbox.netns import fulfil, identify, run_inside
+from mnp_core.sandbox.netns import fulfil, identify, is_there, run_inside
 from mnp_core.testing.netns import private_namespace
 from tests.sandbox.looks import descriptors, drop_capabilities, inode
 
@@ -88,6 +88,17 @@ def test_vanished_namespace_is_not_found(tmp_path):
     unpin(tmp_path / "gone")
     with pytest.raises(SandboxNotFoundError, match="no network namespace"):
         run_inside(gone, unreachable)
+
+
+def test_whether_a_namespace_is_there_is_seen_without_entering_it(tmp_path):
+    with private_namespace() as anonymous, private_namespace() as other:
+        pinned = pin(anonymous, tmp_path / "pod")
+        assert is_there(pinned)
+        unpin(tmp_path / "pod")
+        assert not is_there(pinned)
+        pin(other, tmp_path / "pod")
+        assert not is_there(pinned)
+        unpin(tmp_path / "pod")
 
 
 @pytest.mark.parametrize("field", ["device", "inode"])

@@ -1,0 +1,182 @@
+"""Nothing is written before everything is known; then every change is, and what is written stays (S62)."""
+
+import threading
+import time
+
+import pytest
+
+from mnp_core.agent.agent import Agent
+from mnp_core.agent.world import World
+from mnp_core.model import CommonRules
+from mnp_core.node.loop import Node
+from mnp_core.testing.builders import absent, named, namespace, network, pod, pods, policy, present, rule, status
+from mnp_core.testing.fakes import FakeKernel, FakeRenderer
+from tests.agent.test_agent import Agreeing, OneBackend
+
+SOON = 10
+NET = network("net", "macvlan")
+A = pod("a", status("net", "net1", "10.0.0.1"))
+B = pod("b", status("net", "net1", "10.0.0.2"))
+FROM_ALL = policy("p", networks=["net"], ingress=[rule([pods()])])
+
+
+class Source:
+    """Delivers what the test says, when the test says so."""
+
+    def __init__(self):
+        self.complete = False
+        self.waiting = ("pods were not listed yet",)
+        self.running = False
+
+    def start(self):
+        self.running = True
+
+    def stop(self):
+        self.running = False
+
+
+class Witness:
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.told, self.syncs, self.beats = [], [], 0
+
+    def waiting(self, sentences):
+        self.told.append(("waiting", *sentences))
+
+    def began(self):
+        self.told.append(("began",))
+
+    def ready(self):
+        self.told.append(("ready",))
+
+    def stopping(self):
+        self.told.append(("stopping",))
+
+    def alive(self, _agent):
+        self.beats += 1
+
+    def synced(self, sync):
+        self.syncs.append(sync)
+
+    def results(self):
+        return [(str(outcome.pod), outcome.result.value) for sync in self.syncs for outcome in sync.outcomes]
+
+
+class Running:
+    """A node on a kernel in memory, running on a thread of its own."""
+
+    def __init__(self, kernel=None):
+        self.kernel, self.witness, self.source = kernel or FakeKernel(), Witness(), Source()
+        self.agent = Agent(
+            world=World(common=CommonRules(), claimed=frozenset({"macvlan"})),
+            backends=OneBackend(self.kernel, FakeRenderer()),
+            locator=self.kernel,
+            discoverers={"macvlan": Agreeing()},
+            pool=self.kernel,
+        )
+        self.node = Node(self.agent, self.witness)
+        self.thread = threading.Thread(target=self.node.run, args=(self.source,))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.node.stop()
+        self.thread.join(SOON)
+        assert not self.thread.is_alive()
+
+    def deliver(self, *changes):
+        self.node.deliver(changes, time.monotonic())
+
+    def begin(self, *objects):
+        for name in ("a", "b"):
+            self.kernel.add(named(name))
+        self.deliver(*map(present, (NET, namespace("default"), *objects)))
+        self.source.complete = True
+        eventually(lambda: ("ready",) in self.witness.told)
+
+
+def eventually(true):
+    end = time.monotonic() + SOON
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_nothing_is_written_before_everything_is_known():
+    """S62: the policies that are missing may be those that close a pod."""
+    with Running() as node:
+        node.kernel.add(named("a"))
+        node.deliver(*map(present, (NET, namespace("default"), A)))
+        eventually(lambda: node.witness.told == [("waiting", "pods were not listed yet")])
+        time.sleep(0.2)
+        assert node.kernel.namespaces[named("a")].writes == []
+        node.deliver(present(FROM_ALL))
+        node.source.complete = True
+        eventually(lambda: ("ready",) in node.witness.told)
+        assert node.kernel.namespaces[named("a")].writes == ["apply"]
+        assert node.agent.world.sandbox_policy(named("a")).interfaces
+    assert node.witness.told == [("waiting", "pods were not listed yet"), ("began",), ("ready",), ("stopping",)]
+
+
+def test_a_change_is_in_force_at_once_and_its_latency_is_known():
+    """S61."""
+    with Running() as node:
+        node.begin(A, B)
+        node.deliver(present(FROM_ALL))
+        eventually(lambda: len(node.witness.results()) == 4)
+        changed = node.witness.syncs[-1].outcomes
+        assert {(str(o.pod), o.result.value) for o in changed} == {("default/a", "applied"), ("default/b", "applied")}
+        assert all(0 < outcome.latency < SOON for outcome in changed)
+
+
+def test_the_end_leaves_the_rules_in_force_and_the_next_life_writes_nothing():
+    """S62."""
+    with Running() as first:
+        first.begin(A, B, FROM_ALL)
+    assert not first.source.running
+    with Running(first.kernel) as second:
+        second.begin(A, B, FROM_ALL)
+    assert first.kernel.namespaces[named("a")].writes == ["apply"]
+    assert {result for _, result in second.witness.results()} == {"unchanged"}
+
+
+def test_a_pod_whose_sandbox_is_not_there_yet_holds_up_nobody_and_is_tried_again():
+    """S64."""
+    with Running() as node:
+        node.kernel.add(named("b"))
+        node.deliver(*map(present, (NET, namespace("default"), A, B)))
+        node.source.complete = True
+        eventually(lambda: ("ready",) in node.witness.told)
+        assert ("default/b", "applied") in node.witness.results()
+        node.kernel.add(named("a"))
+        eventually(lambda: ("default/a", "applied") in node.witness.results())
+
+
+def test_rules_that_somebody_took_away_come_back_within_seconds():
+    """S63."""
+    with Running() as node:
+        node.begin(A, B, FROM_ALL)
+        node.kernel.namespaces[named("a")].commit(None, "somebody else")
+        eventually(lambda: node.kernel.namespaces[named("a")].ruleset is not None)
+        assert any(outcome.drifted for sync in node.witness.syncs for outcome in sync.outcomes)
+
+
+def test_a_stop_before_everything_is_known_is_heard():
+    with Running() as node:
+        eventually(lambda: node.witness.beats > 1)
+    assert node.witness.told[-1] == ("stopping",)
+
+
+@pytest.mark.parametrize("count", [1, 200])
+def test_changes_that_come_together_are_one(count):
+    with Running() as node:
+        node.begin(A, B)
+        before = len(node.kernel.namespaces[named("a")].writes)
+        node.deliver(*(change for _ in range(count) for change in (present(FROM_ALL), absent(FROM_ALL))))
+        node.deliver(present(FROM_ALL))
+        eventually(lambda: len(node.kernel.namespaces[named("a")].writes) > before)
+        time.sleep(0.1)
+        assert len(node.kernel.namespaces[named("a")].writes) <= before + 2
