@@ -192,6 +192,11 @@ class Agent:
         """Whether every pod that is known has been seen to once, successfully or not."""
         return all(local.attended for local in self._pods.values())
 
+    @property
+    def enforced(self) -> int:
+        """In how many pods rules are in force, as far as this process knows."""
+        return sum(local.stamp is not None for local in self._pods.values())
+
     # --- the same, for who can wait --------------------------------------------------------------------------------
 
     def sync(self, changes: Iterable[Change]) -> Sync:

@@ -116,6 +116,10 @@ class World:
         member = self._local(name)
         return member.claims.policed if member else ()
 
+    def policies_of(self, name: ObjectName) -> list[ObjectRef]:
+        """The policies that are about interfaces of a local pod."""
+        return sorted(compiled.policy.ref for compiled in self._covering.get(name, ()))
+
     @property
     def residents(self) -> frozenset[ObjectName]:
         """Pods of this node that count (S5), with attachments or without."""

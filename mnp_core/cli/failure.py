@@ -20,14 +20,14 @@ _SIGNALLED = 128  # plus the number of the signal, as shells count
 DEBUG_VARIABLE = "MNP_DEBUG"
 
 
-def guarded(make: Callable[[], click.Command], arguments: Sequence[str] | None) -> int:
+def guarded(make: Callable[[], click.Command], arguments: Sequence[str] | None, program: str = "mnp") -> int:
     """Make a command, run it and give its exit status.
 
     A command's own status is what it returns, if that is a number.
     """
     try:
         with _signals_raise():
-            status = make().main(args=arguments, prog_name="mnp", standalone_mode=False)
+            status = make().main(args=arguments, prog_name=program, standalone_mode=False)
             _flush()
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", _SIGNALLED + signal.SIGINT)

@@ -128,15 +128,19 @@ def read_settings(path: Path) -> Settings:
     Raises:
         InputError: A file cannot be read, or a setting cannot be understood.
     """
-    text = _read(path)
+    return parse_settings(read_yaml(path), where=str(path), read=lambda name: read_text(path.parent / name))
+
+
+def read_yaml(path: Path) -> object:
+    """The decoded content of a YAML file; raises InputError."""
     try:
-        raw = yaml.safe_load(text)
+        return yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise InputError(f"is not YAML: {' '.join(str(error).split())}", where=str(path)) from error
-    return parse_settings(raw, where=str(path), read=lambda name: _read(path.parent / name))
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file; raises InputError."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,0 +1,132 @@
+"""The flags of the node agent: one for each setting, and those that the agents in use today have besides.
+
+A node is moved over from one of those by changing the image, so their flags keep their names, and Go's ways of writing
+a truth value (``--accept-icmp``, ``--accept-icmp=true``). Those that have no meaning here are taken, and said.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from attrs import frozen
+
+SWITCHES: Final = {
+    "accept-icmp": "ICMP passes, whatever the policies say.",
+    "accept-icmpv6": "ICMPv6 passes; neighbour discovery always does.",
+    "accept-multicast-management": "IGMP and MLD pass.",
+}
+TEXTS: Final = {
+    "allow-src-prefix": "CIDRs, comma separated: what comes in from there passes.",
+    "allow-dst-prefix": "CIDRs, comma separated: what goes out there passes.",
+    "backend": "Which backend enforces. [default: the best that this kernel supports]",
+    "container-runtime-endpoint": "Socket of the container runtime. [default: the first usual one that is there]",
+    "custom-v4-egress-rule-file": "IPv4 rules in the backend's own language, put before ours, for what goes out.",
+    "custom-v4-ingress-rule-file": "Likewise for what comes in.",
+    "custom-v6-egress-rule-file": "Likewise IPv6, for what goes out.",
+    "custom-v6-ingress-rule-file": "Likewise IPv6, for what comes in.",
+    "deny-action": "What happens to denied packets: drop or reject. [default: drop]",
+    "established-flows": "Whether flows that a new policy denies go on: keep, or recheck. [default: keep]",
+    "host-prefix": "Where the host's file system is mounted.",
+    "hostname-override": "The node's name in the API. [default: the variable NODE_NAME, else the host's name]",
+    "kubeconfig": "How to reach the API server. [default: the pod's ServiceAccount]",
+    "listen": "Address and port of /healthz, /readyz and /metrics; empty for none. [default: 127.0.0.1:9469]",
+    "log-format": "text or json. [default: text]",
+    "log-level": "debug, info, warning or error. [default: info]",
+    "master": "URL of the API server, instead of the kubeconfig's.",
+    "network-plugins": "CNI types, comma separated: only these are policed. [default: all that plugins claim]",
+    "own-addresses": "Who is believed about a pod's own addresses: kernel or network-status. [default: kernel]",
+    "peer-addresses": "Likewise for this node's pods as peers. [default: network-status]",
+    "sandbox-locator": "How pods' network namespaces are found. [default: cri]",
+}
+OTHER_NAMES: Final = {
+    "allow-ipv6-src-prefix": "allow-src-prefix",
+    "allow-ipv6-dst-prefix": "allow-dst-prefix",
+}
+"""Flags of multi-networkpolicy-iptables that add to a setting."""
+
+MEANINGLESS: Final = {
+    "pod-iptables": "nothing is written to disk; mnp render prints what is applied",
+    "sync-period": "changes are followed at once, there is no period",
+    "container-runtime": "the runtime is known by its socket, container-runtime-endpoint",
+    "v": "use log-level",
+    "logtostderr": "the log always goes to standard error",
+    "alsologtostderr": "the log always goes to standard error",
+    "zap-devel": "use log-format and log-level",
+    "zap-encoder": "use log-format",
+    "zap-log-level": "use log-level",
+}
+"""Flags of the agents in use today that have no meaning here, and why."""
+
+_FILES: Final = frozenset(name for name in TEXTS if name.endswith("-rule-file"))
+_TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})  # Go's strconv.ParseBool
+_FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+@frozen
+class Flags:
+    """What the command line said.
+
+    Attributes:
+        settings: By the names of settings, as a file of settings would have them.
+        remarks: What has to be said about some of them.
+    """
+
+    settings: Mapping[str, object]
+    remarks: tuple[str, ...]
+
+
+def options() -> list[click.Parameter]:
+    """All flags, as click takes them."""
+    hidden = dict.fromkeys((*OTHER_NAMES, *MEANINGLESS), "")
+    return [
+        *(_switch(name, words) for name, words in SWITCHES.items()),
+        *(click.Option([f"--{name}", name], metavar="VALUE", help=words) for name, words in TEXTS.items()),
+        *(_taken(name) for name in hidden),
+    ]
+
+
+def read_flags(given: Mapping[str, Any]) -> Flags:
+    """Understand them.
+
+    Args:
+        given: What click found, by flag; None for what was not given.
+
+    Raises:
+        click.BadParameter: A truth value is none.
+    """
+    told = {name: value for name, value in given.items() if value is not None}
+    settings: dict[str, object] = {name: _value(name, told[name]) for name in (*SWITCHES, *TEXTS) if name in told}
+    remarks = [f"--{name} has no meaning here: {MEANINGLESS[name]}" for name in MEANINGLESS if name in told]
+    for name, setting in OTHER_NAMES.items():
+        if name in told:
+            settings[setting] = ",".join(str(text) for text in (settings.get(setting), told[name]) if text)
+            remarks.append(f"--{name} means {setting} here, which holds in one direction only: see docs/migration.md")
+    return Flags(settings, tuple(remarks))
+
+
+def _switch(name: str, words: str) -> click.Option:
+    return click.Option([f"--{name}", name], is_flag=False, flag_value="true", metavar="[true|false]", help=words)
+
+
+def _taken(name: str) -> click.Option:
+    """A flag that is known but not recommended; a value is optional, as it is for Go's switches."""
+    spelled = [f"-{name}", f"--{name}"] if len(name) == 1 else [f"--{name}"]
+    if name in OTHER_NAMES:
+        return click.Option([*spelled, name], hidden=True)
+    return click.Option([*spelled, name], is_flag=False, flag_value="true", hidden=True)
+
+
+def _value(name: str, text: str) -> object:
+    if name in _FILES:
+        return str(Path(text).absolute())  # names in a file of settings are sought beside that file
+    if name not in SWITCHES:
+        return text
+    if text in _TRUE | _FALSE:
+        return text in _TRUE
+    raise click.BadParameter(f"{text!r} is neither true nor false", param_hint=f"--{name}")
+
+
+def names() -> Iterable[str]:
+    """Every flag that is shown."""
+    return (*SWITCHES, *TEXTS)

@@ -1,0 +1,87 @@
+"""`multi-network-policy-node`, the agent of a node."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+import mnp_core
+from mnp_core.cli.failure import guarded
+from mnp_core.cli.flags import Flags, options, read_flags
+from mnp_core.cli.options import read_text, read_yaml
+from mnp_core.cli.terminal import remark
+from mnp_core.errors import InputError
+from mnp_core.plugins import Registry, load_plugins
+from mnp_core.settings import Settings, parse_settings
+
+_NAME = "multi-network-policy-node"
+_HELP = """Enforce network policy on the secondary interfaces of this node's pods.
+
+Follows the API server and keeps the rules in the pods' network namespaces as the policies say, until it is told to
+stop; the rules stay. Every setting of the settings file is a flag, too, except those that are mappings; a flag counts
+before the file."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit.
+
+    Args:
+        arguments: Without the program's name; those of the process if not given.
+    """
+    sys.exit(guarded(lambda: make_command(load_plugins()), arguments, _NAME))
+
+
+def make_command(registry: Registry) -> click.Command:
+    """Make the program with these plugins."""
+
+    def run(settings_file: Path | None, **given: Any) -> None:
+        flags = read_flags(given)
+        settings = node_settings(settings_file, flags)
+        _run(registry, settings, flags.remarks)
+
+    path = click.Path(path_type=Path, dir_okay=False)
+    file_option = click.Option(
+        ["--settings", "settings_file"], type=path, metavar="FILE", help="A YAML file of settings."
+    )
+    command = click.Command(
+        _NAME,
+        params=[file_option, *options()],
+        callback=run,
+        help=_HELP,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    return click.version_option(mnp_core.__version__, prog_name=_NAME)(command)
+
+
+def node_settings(path: Path | None, flags: Flags) -> Settings:
+    """Settings of a file, and those of flags before them.
+
+    Raises:
+        InputError: One cannot be understood; it says whether it came from the file or from a flag.
+    """
+    raw = read_yaml(path) if path is not None else {}
+    if raw is not None and not isinstance(raw, dict):
+        return parse_settings(raw, where=str(path), read=read_text)  # says what is wrong
+    folder = path.parent if path is not None else Path()
+    try:
+        return parse_settings(
+            {**(raw or {}), **flags.settings}, where=str(path or ""), read=lambda name: read_text(folder / name)
+        )
+    except InputError as error:
+        if error.field in flags.settings:
+            raise InputError(error.message, where=f"--{error.field}") from error
+        raise
+
+
+def _run(registry: Registry, settings: Settings, remarks: Sequence[str]) -> None:
+    from mnp_core.node.assembly import run_node  # noqa: PLC0415 - `--help` needs neither a client nor a kernel
+    from mnp_core.telemetry.logs import configure_logging  # noqa: PLC0415 - likewise
+
+    configure_logging(settings.node.log_format.value, settings.node.log_level.value)
+    for text in remarks:
+        remark(f"Warning: {text}")
+    for status in registry.problems:
+        remark(f"Warning: {status}")
+    run_node(registry, settings)

@@ -1,0 +1,101 @@
+"""Puts a node together from its settings and the installed plugins, runs it, and takes it apart."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Final
+
+import structlog
+
+import mnp_core
+from mnp_core.agent.agent import Agent
+from mnp_core.agent.world import World
+from mnp_core.backend import Backends
+from mnp_core.kubeapi.connection import HttpApiServer, connect
+from mnp_core.model import ObjectName
+from mnp_core.node.loop import Node
+from mnp_core.node.witness import NodeWitness
+from mnp_core.plugins import Registry
+from mnp_core.sandbox.monitor import Monitor
+from mnp_core.sandbox.pool import SandboxPool
+from mnp_core.settings import NodeSettings, Settings
+from mnp_core.sources.kubernetes.source import KubernetesSource
+from mnp_core.telemetry.endpoint import Endpoint, parse_listen_address
+from mnp_core.telemetry.events import EventRecorder
+from mnp_core.telemetry.health import Health
+from mnp_core.telemetry.journal import Journal, PodContext
+from mnp_core.telemetry.metrics import Metrics
+from mnp_core.telemetry.telemetry import Telemetry
+
+_WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
+_LOCATORS: Final = 8  # questions to the runtime at once
+_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger("node")
+
+
+def node_name(settings: NodeSettings) -> str:
+    """The node's name in the API: as set, as the pod's downward API says, or as the machine says."""
+    return settings.name or os.environ.get("NODE_NAME", "") or socket.gethostname()
+
+
+def run_node(registry: Registry, settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        InputError: A setting cannot be used.
+        PluginError: A plugin that is needed is missing or broken.
+        UnsupportedError: This machine lacks something.
+    """
+    claimed, backends = settings.police(registry.claimed_types), Backends(registry, settings.backends)
+    backend, name = backends.of(()).name, node_name(settings.node)
+    health, metrics = Health(), Metrics()
+    with ExitStack() as stack:
+        if settings.node.listen:
+            stack.enter_context(Endpoint(parse_listen_address(settings.node.listen), health=health, metrics=metrics))
+        api = connect(settings.node.kubeconfig or None, master=settings.node.master or None)
+        stack.callback(api.close)
+        events = stack.enter_context(
+            EventRecorder(api=api, identify=lambda ref: source.identity(ref), node=name, counted=metrics.event)
+        )
+        journal = Journal(context=lambda pod: _context(agent, pod))
+        telemetry = Telemetry(metrics=metrics, journal=journal, events=events)
+        witness = NodeWitness(telemetry, health, registry)
+        monitor: Monitor[ObjectName] = Monitor(lambda pod, topic: agent.noticed(pod, topic))
+        stack.callback(monitor.close)
+        agent = Agent(
+            world=World(common=settings.common, claimed=claimed, node=name, peer_addresses=settings.peer_addresses),
+            backends=backends,
+            locator=registry.locator(settings.node.sandbox_locator, settings.node.locator),
+            discoverers=registry.make_discoverers(),
+            pool=stack.enter_context(SandboxPool(_WORKERS)),
+            errands=stack.enter_context(ThreadPoolExecutor(_LOCATORS, "locator")),
+            monitor=monitor,
+            observe=witness.outcome,
+            own_addresses=settings.own_addresses,
+        )
+        node = Node(agent, witness)
+        source = KubernetesSource(api, tuple(registry.policy_kinds.values()), node.deliver, telemetry)
+        _log.info("started", version=mnp_core.__version__, node=name, backend=backend, kinds=sorted(claimed))
+        with _stopped_by_signals(node.stop):
+            node.run(source)
+
+
+def _context(agent: Agent, pod: ObjectName) -> PodContext:
+    interfaces = [attachment.interface for attachment in agent.world.claims(pod)]
+    return PodContext(interfaces=interfaces, policies=[str(policy) for policy in agent.world.policies_of(pod)])
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    def heed(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = {number: signal.signal(number, heed) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

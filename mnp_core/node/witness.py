@@ -1,0 +1,73 @@
+"""Tells telemetry and plugins how the node is doing."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from mnp_core.agent.agent import Agent
+from mnp_core.api import Outcome, Sync
+from mnp_core.plugins import Registry
+from mnp_core.telemetry.health import Health, Unready
+from mnp_core.telemetry.telemetry import Telemetry
+
+_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger("node")
+
+
+class NodeWitness:
+    """A `mnp_core.node.loop.Witness` that has telemetry and plugins told."""
+
+    def __init__(self, telemetry: Telemetry, health: Health, registry: Registry) -> None:
+        """Start.
+
+        Args:
+            telemetry: Metrics, log and Events.
+            health: What probes ask.
+            registry: Its observers are told.
+        """
+        self._telemetry = telemetry
+        self._health = health
+        self._registry = registry
+
+    def outcome(self, outcome: Outcome) -> None:
+        """What became of one pod."""
+        self._telemetry.outcome(outcome)
+        if outcome.latency is not None:
+            self._telemetry.enforced(outcome.latency)
+        self._registry.observe_outcome(outcome)
+
+    def waiting(self, sentences: Sequence[str]) -> None:
+        """The source has not told everything yet."""
+        text = "; ".join(sentences) or "the first lists are being read"
+        self._health.not_ready(Unready.WAITING_FOR_API_SERVER, text)
+        _log.info("waiting for the API server", waiting=text)
+
+    def began(self) -> None:
+        """Everything is known."""
+        self._health.not_ready(Unready.FIRST_SYNC, "what was found in the pods is compared with what policies say")
+
+    def ready(self) -> None:
+        """Every pod has been seen to."""
+        self._health.ready()
+        _log.info("ready")
+
+    def stopping(self) -> None:
+        """The node stops; rules stay in force."""
+        self._health.not_ready(Unready.STOPPING, "rules stay in force")
+        _log.info("stopping, rules stay in force")
+
+    def alive(self, agent: Agent) -> None:
+        """The loop goes round."""
+        self._health.beat()
+        sizes = agent.world.group_sizes
+        self._telemetry.state(
+            pods=agent.enforced,
+            policies=agent.world.policies,
+            groups=len(sizes),
+            members=sum(sizes.values()),
+        )
+
+    def synced(self, sync: Sync) -> None:
+        """A pass is over."""
+        self._telemetry.sync(sync)
+        self._registry.observe_sync(sync)
