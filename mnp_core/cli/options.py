@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
-import yaml
 from attrs import evolve, frozen
 
 from mnp_core.errors import InputError
 from mnp_core.plugins import Registry
 from mnp_core.settings import Settings, parse_settings
+from mnp_core.sources.textfile import read_text
+from mnp_core.sources.yamltext import decode_yaml
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -128,20 +129,10 @@ def read_settings(path: Path) -> Settings:
     Raises:
         InputError: A file cannot be read, or a setting cannot be understood.
     """
-    text = _read(path)
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"is not YAML: {' '.join(str(error).split())}", where=str(path)) from error
-    return parse_settings(raw, where=str(path), read=lambda name: _read(path.parent / name))
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
-        raise InputError(f"cannot be read: {reason}", where=str(path)) from error
+    documents = [document.value for document in decode_yaml(read_text(path), str(path))]
+    if len(documents) > 1:
+        raise InputError("holds several documents: write all settings into one, without ---", where=str(path))
+    return parse_settings(next(iter(documents), None), where=str(path), read=lambda name: read_text(path.parent / name))
 
 
 def registry_of(context: click.Context) -> Registry:
