@@ -10,11 +10,12 @@ import click
 import mnp_core
 from mnp_core.cli.failure import guarded
 from mnp_core.cli.flags import Flags, options, read_flags
-from mnp_core.cli.options import read_text, read_yaml
+from mnp_core.cli.options import read_yaml
 from mnp_core.cli.terminal import remark
 from mnp_core.errors import InputError
 from mnp_core.plugins import Registry, load_plugins
 from mnp_core.settings import Settings, parse_settings
+from mnp_core.sources.textfile import read_text
 
 _NAME = "multi-network-policy-node"
 _HELP = """Enforce network policy on the secondary interfaces of this node's pods.

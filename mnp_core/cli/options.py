@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
-import yaml
 from attrs import evolve, frozen
 
 from mnp_core.errors import InputError
 from mnp_core.plugins import Registry
 from mnp_core.settings import Settings, parse_settings
+from mnp_core.sources.textfile import read_text
+from mnp_core.sources.yamltext import decode_yaml
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
@@ -132,20 +133,15 @@ def read_settings(path: Path) -> Settings:
 
 
 def read_yaml(path: Path) -> object:
-    """The decoded content of a YAML file; raises InputError."""
-    try:
-        return yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"is not YAML: {' '.join(str(error).split())}", where=str(path)) from error
+    """The one document of a YAML file, decoded; None if it is empty.
 
-
-def read_text(path: Path) -> str:
-    """The text of a file; raises InputError."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not text in UTF-8"
-        raise InputError(f"cannot be read: {reason}", where=str(path)) from error
+    Raises:
+        InputError: It cannot be read.
+    """
+    documents = [document.value for document in decode_yaml(read_text(path), str(path))]
+    if len(documents) > 1:
+        raise InputError("holds several documents: write all settings into one, without ---", where=str(path))
+    return next(iter(documents), None)
 
 
 def registry_of(context: click.Context) -> Registry:

@@ -26,7 +26,9 @@ class _Rendered:
 
 @click.command("render", short_help="Print what would be applied in each pod.")
 @paths_argument()
-@click.option("--pod", "pods", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all that have rules]")
+@click.option(
+    "--pod", "pods", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all that have rules]"
+)
 @output_option
 @settings_options
 @click.pass_context

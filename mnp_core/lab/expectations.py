@@ -18,7 +18,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import yaml
 from attrs import frozen
 
 from mnp_core.errors import InputError
@@ -26,6 +25,8 @@ from mnp_core.lab.field import Field
 from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict, parse_probe, plan_probes
 from mnp_core.lab.topology import LabPlan
 from mnp_core.model import ObjectName
+from mnp_core.sources.textfile import read_text
+from mnp_core.sources.yamltext import decode_yaml
 
 KIND = "Expectations"
 _FIELDS = frozenset({"from", "to", "port", "ports", "network", "family", "expect"})
@@ -102,11 +103,8 @@ def load_expectations(path: Path) -> tuple[Expectation, ...]:
     Raises:
         InputError: It cannot be read, or an entry is not understood; it names file, entry and field.
     """
-    try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"cannot be read as YAML: {error}", where=str(path)) from error
-    expectations = tuple(found for raw in documents for found in parse_expectations(raw, where=str(path)))
+    documents = decode_yaml(read_text(path), str(path))
+    expectations = tuple(found for each in documents for found in parse_expectations(each.value, where=str(path)))
     if not expectations:
         raise InputError("expects nothing: write a list of entries with from, to, port and expect", where=str(path))
     return expectations

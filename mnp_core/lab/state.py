@@ -150,7 +150,9 @@ class LabDirectory:
                 self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
             return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise InputError(f"there is no lab {self.name!r}: make one with mnp lab up --name {self.name}") from error
+            raise InputError(
+                f"there is no lab {self.name!r}: make one with mnp lab up PATH --name {self.name}"
+            ) from error
         except PermissionError as error:
             raise UnsupportedError(
                 f"labs are kept in {self.path.parent}, where only root may write: use sudo"

@@ -267,6 +267,7 @@ def test_test_results_for_programs(mnp, quickstart, write):
         (["up", "{quickstart}", "--name", "../x"], ["'../x' is not a name for a lab"]),
         (["probe"], ["no lab 'default'", "mnp lab up"]),
         (["test"], ["no lab 'default'"]),
+        (["test", "{quickstart}", "--expect", "missing.yaml"], ["missing.yaml: cannot be read: No such file"]),
         (["test", "--backend", "nftables"], ["leave --settings and --backend out"]),
         (["down"], ["no lab 'default'"]),
         (["delete"], ["nothing to delete", "pod/shop/web"]),
@@ -281,9 +282,14 @@ def test_wrong_input_is_one_clear_message(mnp, quickstart, arguments, words):
     assert all(word in ended.err for word in words), ended.err
 
 
-def test_wrong_pods_in_a_lab_are_named(mnp, quickstart):
+def test_wrong_pods_and_networks_in_a_lab_are_named(mnp, quickstart):
     mnp("lab", "up", quickstart)
-    for arguments in (["probe", "--from", "demo/x"], ["exec", "demo/x", "true"], ["delete", "pod/demo/x"]):
+    for arguments in (
+        ["probe", "--from", "demo/x"],
+        ["probe", "--network", "demo/x"],
+        ["exec", "demo/x", "true"],
+        ["delete", "pod/demo/x"],
+    ):
         ended = mnp("lab", *arguments)
         assert ended.status == 2
         assert "demo/x" in ended.err

@@ -173,6 +173,9 @@ def test_validate_looks_at_the_rest_when_something_does_not_fit(mnp, write):
             ["render", "{quickstart}", "--settings", "{wrong}"],
             ["accept-icpm: there is no such setting", "'accept-icmp'"],
         ),
+        (["render", "{quickstart}", "--settings", "{torn}"], ["torn.yaml, document 1, line 2", "not YAML"]),
+        (["render", "{quickstart}", "--settings", "{twice}"], ["twice.yaml, document 1, line 2", "stands twice"]),
+        (["render", "{quickstart}", "--settings", "{two}"], ["two.yaml", "several documents"]),
         (["explain", "{quickstart}", "--from", "demo/client"], ["Missing option '--to'"]),
         (
             ["explain", "{quickstart}", "--from", "demo/client", "--to", "demo/web", "--port", "http"],
@@ -187,6 +190,9 @@ def test_wrong_input_is_one_clear_message(mnp, examples, write, arguments, words
         "quickstart": examples / "quickstart",
         "broken": write("broken.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n---\nb: [\n"),
         "wrong": write("wrong.yaml", "accept-icpm: true\n"),
+        "torn": write("torn.yaml", "network-plugins: [\n"),
+        "twice": write("twice.yaml", "deny-action: reject\ndeny-action: drop\n"),
+        "two": write("two.yaml", "accept-icmp: true\n---\naccept-icmpv6: true\n"),
     }
     ended = mnp(*(argument.format(**places) for argument in arguments))
     assert ended.status == 2

@@ -51,7 +51,8 @@ def test_patterns_lists_ports_and_family(loaded):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("- [", ["cannot be read as YAML"]),
+        ("- [", ["document 1, line 2", "not YAML"]),
+        ("- {from: a/b, from: a/c}", ["line 1", "the key from stands twice"]),
         ("kind: Other", ["expects nothing"]),
         ("", ["expects nothing"]),
         ("a text", ["must be a list"]),

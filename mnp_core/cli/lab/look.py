@@ -14,7 +14,7 @@ from mnp_core.lab.topology import LabPlan, PodLink
 
 
 @click.command("get", short_help="Show labs, their pods and addresses.")
-@click.option("--name", envvar="MNP_LAB", help="Which lab; also MNP_LAB. [default: all]")
+@click.option("--name", metavar="LAB", envvar="MNP_LAB", help="Which lab; also MNP_LAB. [default: all]")
 @output_option
 def get_command(name: str | None, output: Output) -> None:
     """Show the labs that are up: their pods with interfaces and addresses, and their other objects."""

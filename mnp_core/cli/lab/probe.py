@@ -15,9 +15,13 @@ from mnp_core.model import ObjectName
 
 @click.command("probe", short_help="Probe a lab that is up.")
 @name_option
-@click.option("--from", "sources", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]")
-@click.option("--to", "destinations", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]")
-@click.option("--network", help="NAMESPACE/NETWORK. [default: all that two pods share]")
+@click.option(
+    "--from", "sources", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]"
+)
+@click.option(
+    "--to", "destinations", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]"
+)
+@click.option("--network", metavar="NETWORK", help="NAMESPACE/NETWORK. [default: all that two pods share]")
 @probe_options
 @output_option
 @click.pass_context
@@ -38,7 +42,7 @@ def probe_command(
             specs,
             sources=_pods(sources, lab),
             destinations=_pods(destinations, lab),
-            network=parse_object_name(network) if network else None,
+            network=_network(network, lab) if network else None,
         )
         answers = lab.probe(questions, timeout=timeout, progress=step)
     print_answers(answers, (), output)
@@ -52,3 +56,12 @@ def _pods(names: tuple[str, ...], lab: Lab) -> frozenset[ObjectName] | None:
             f"there is no pod {', '.join(map(str, sorted(missing)))} in the lab: its pods are {known:.500}"
         )
     return pods or None
+
+
+def _network(text: str, lab: Lab) -> ObjectName:
+    network = parse_object_name(text)
+    networks = {link.network for pod in lab.plan.pods.values() for link in pod.links}
+    if network not in networks:
+        known = ", ".join(map(str, sorted(networks))) or "none"
+        raise InputError(f"no pod of the lab is on a network {network}: they are on {known:.500}")
+    return network

@@ -64,7 +64,7 @@ def delete_command(context: click.Context, objects: tuple[str, ...], paths: tupl
 
 
 @click.command("down", short_help="Take a lab down.")
-@click.option("--name", envvar="MNP_LAB", default=DEFAULT_NAME, show_default=True, help="Which lab; also MNP_LAB.")
+@name_option
 @click.option("--all", "everything", is_flag=True, help="All labs, and what crashed ones left behind.")
 def down_command(name: str, everything: bool) -> None:  # noqa: FBT001 - click hands flags over by name
     """Take a lab down and remove everything that it made, also what a crashed one left behind."""
