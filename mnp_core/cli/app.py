@@ -3,6 +3,7 @@
 import click
 
 import mnp_core
+from mnp_core.cli.cleanup import cleanup_command
 from mnp_core.cli.explain import explain_command
 from mnp_core.cli.lab import lab_group
 from mnp_core.cli.plugin import plugin_group
@@ -13,7 +14,15 @@ from mnp_core.cli.validate import validate_command
 from mnp_core.errors import PluginError
 from mnp_core.plugins import Registry
 
-_BUILT_IN = (explain_command, lab_group, plugin_group, plugins_command, render_command, validate_command)
+_BUILT_IN = (
+    cleanup_command,
+    explain_command,
+    lab_group,
+    plugin_group,
+    plugins_command,
+    render_command,
+    validate_command,
+)
 
 
 def make_app(registry: Registry) -> click.Group:

@@ -81,7 +81,7 @@ def options() -> list[click.Parameter]:
     hidden = dict.fromkeys((*OTHER_NAMES, *MEANINGLESS), "")
     return [
         *(_switch(name, words) for name, words in SWITCHES.items()),
-        *(click.Option([f"--{name}", name], metavar="VALUE", help=words) for name, words in TEXTS.items()),
+        *(click.Option([f"--{name}"], metavar="VALUE", help=words) for name, words in TEXTS.items()),
         *(_taken(name) for name in hidden),
     ]
 
@@ -90,12 +90,12 @@ def read_flags(given: Mapping[str, Any]) -> Flags:
     """Understand them.
 
     Args:
-        given: What click found, by flag; None for what was not given.
+        given: What click found, by flag with underscores; None for what was not given.
 
     Raises:
         click.BadParameter: A truth value is none.
     """
-    told = {name: value for name, value in given.items() if value is not None}
+    told = {name.replace("_", "-"): value for name, value in given.items() if value is not None}
     settings: dict[str, object] = {name: _value(name, told[name]) for name in (*SWITCHES, *TEXTS) if name in told}
     remarks = [f"--{name} has no meaning here: {MEANINGLESS[name]}" for name in MEANINGLESS if name in told]
     for name, setting in OTHER_NAMES.items():
@@ -106,15 +106,15 @@ def read_flags(given: Mapping[str, Any]) -> Flags:
 
 
 def _switch(name: str, words: str) -> click.Option:
-    return click.Option([f"--{name}", name], is_flag=False, flag_value="true", metavar="[true|false]", help=words)
+    return click.Option([f"--{name}"], is_flag=False, flag_value="true", metavar="[true|false]", help=words)
 
 
 def _taken(name: str) -> click.Option:
     """A flag that is known but not recommended; a value is optional, as it is for Go's switches."""
     spelled = [f"-{name}", f"--{name}"] if len(name) == 1 else [f"--{name}"]
     if name in OTHER_NAMES:
-        return click.Option([*spelled, name], hidden=True)
-    return click.Option([*spelled, name], is_flag=False, flag_value="true", hidden=True)
+        return click.Option(spelled, hidden=True)
+    return click.Option(spelled, is_flag=False, flag_value="true", hidden=True)
 
 
 def _value(name: str, text: str) -> object:

@@ -64,7 +64,7 @@ def node_settings(path: Path | None, flags: Flags) -> Settings:
     """
     raw = read_yaml(path) if path is not None else {}
     if raw is not None and not isinstance(raw, dict):
-        return parse_settings(raw, where=str(path), read=read_text)  # says what is wrong
+        return parse_settings(raw, where=str(path), read=str)  # says what is wrong
     folder = path.parent if path is not None else Path()
     try:
         return parse_settings(

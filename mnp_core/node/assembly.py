@@ -15,7 +15,7 @@ import mnp_core
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
 from mnp_core.backend import Backends
-from mnp_core.kubeapi.connection import HttpApiServer, connect
+from mnp_core.kubeapi.connection import connect
 from mnp_core.model import ObjectName
 from mnp_core.node.loop import Node
 from mnp_core.node.witness import NodeWitness
@@ -52,18 +52,19 @@ def run_node(registry: Registry, settings: Settings) -> None:
     claimed, backends = settings.police(registry.claimed_types), Backends(registry, settings.backends)
     backend, name = backends.of(()).name, node_name(settings.node)
     health, metrics = Health(), Metrics()
+    agent: Agent  # whoever tells these two is made before them
+    source: KubernetesSource
     with ExitStack() as stack:
         if settings.node.listen:
             stack.enter_context(Endpoint(parse_listen_address(settings.node.listen), health=health, metrics=metrics))
         api = connect(settings.node.kubeconfig or None, master=settings.node.master or None)
         stack.callback(api.close)
-        events = stack.enter_context(
-            EventRecorder(api=api, identify=lambda ref: source.identity(ref), node=name, counted=metrics.event)
-        )
+        identify = lambda ref: source.identity(ref)  # noqa: E731, PLW0108 - there is no source yet
+        events = stack.enter_context(EventRecorder(api=api, identify=identify, node=name, counted=metrics.event))
         journal = Journal(context=lambda pod: _context(agent, pod))
         telemetry = Telemetry(metrics=metrics, journal=journal, events=events)
         witness = NodeWitness(telemetry, health, registry)
-        monitor: Monitor[ObjectName] = Monitor(lambda pod, topic: agent.noticed(pod, topic))
+        monitor = Monitor[ObjectName](lambda pod, topic: agent.noticed(pod, topic))  # noqa: PLW0108 - nor an agent
         stack.callback(monitor.close)
         agent = Agent(
             world=World(common=settings.common, claimed=claimed, node=name, peer_addresses=settings.peer_addresses),

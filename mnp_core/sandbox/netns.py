@@ -54,6 +54,11 @@ def is_there(sandbox: Sandbox) -> bool:
         return False
 
 
+def is_host(sandbox: Sandbox) -> bool:
+    """Whether it is the host's own, where no work is ever done."""
+    return (sandbox.device, sandbox.inode) in _home().refused
+
+
 def run_inside(sandbox: Sandbox, work: Callable[[], T]) -> T:
     """Do the work in the sandbox, on a thread made for it, and wait for what it returns.
 
