@@ -86,7 +86,10 @@ class PolicyRenderer(Protocol):
     """Writes policy in one dialect. Pure: no I/O, same text for equal input in every process."""
 
     def render(self, policy: SandboxPolicy) -> Ruleset:
-        """Write everything that is to be in force in one sandbox."""
+        """Write everything that is to be in force in one sandbox.
+
+        What is written does not depend on `policy.pod`, which is for messages: copies of a pod share one ruleset.
+        """
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of one group's membership, for every sandbox that uses the group."""

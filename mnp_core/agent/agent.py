@@ -21,6 +21,7 @@ from mnp_core.agent.errands import Immediately
 from mnp_core.agent.failure import failure_of
 from mnp_core.agent.jobs import BackendChoice, Job, JobMaker
 from mnp_core.agent.localpod import LocalPod, SharedDelta, Task
+from mnp_core.agent.rendering import Renderings
 from mnp_core.agent.world import Effect, World
 from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxLocator, Sync
 from mnp_core.errors import MnpError, SandboxNotFoundError
@@ -103,6 +104,7 @@ class Agent:
             discoverers=discoverers,
             read_links=read_links,
             listening=monitor is not None,
+            renderings=Renderings(world),
         )
         self._locator = locator
         self._pool = pool

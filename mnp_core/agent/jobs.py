@@ -7,6 +7,7 @@ from attrs import evolve, frozen
 
 from mnp_core.agent.enforcement import InForce, check, deafen, enforce, inspect, listen, retire, update
 from mnp_core.agent.localpod import LocalPod, Task
+from mnp_core.agent.rendering import Renderings
 from mnp_core.agent.world import World
 from mnp_core.api import InterfaceDiscoverer, Result
 from mnp_core.backend import Backend
@@ -50,6 +51,7 @@ class JobMaker:
         discoverers: By the CNI type that they claim.
         read_links: Reads the interfaces of the sandbox that it is called in.
         listening: Whether somebody wants to hear of changes in sandboxes.
+        renderings: Rulesets that sandboxes have in common.
     """
 
     world: World
@@ -57,6 +59,7 @@ class JobMaker:
     discoverers: Mapping[str, InterfaceDiscoverer]
     read_links: Callable[[], Sequence[Link]]
     listening: bool
+    renderings: Renderings
 
     def make(self, local: LocalPod, now: float) -> Job:
         """Turn the most urgent wish into work; raises whatever plugins raise."""
@@ -90,12 +93,13 @@ class JobMaker:
         others = () if before is not None else tuple(other.applier for other in self.backends.others(backend))
         if policy is None:
             return lambda: retire((backend.applier, *others))
+        ruleset = self.renderings.of(backend, policy)
         listening = self.listening and before is None
 
         def run() -> InForce:
             listeners = listen(backend.applier) if listening else None  # first, so that nothing is missed
             try:
-                done = enforce(backend.applier, backend.renderer.render(policy), before)
+                done = enforce(backend.applier, ruleset.get(), before)
                 retire(others)
             except BaseException:
                 deafen(listeners)

@@ -7,7 +7,7 @@ to them. What is kept besides the objects are indexes, so that the cost of a cha
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mnp_core.agent.groups import GroupTable
 from mnp_core.agent.policies import PolicyTable
@@ -18,6 +18,7 @@ from mnp_core.model import (
     Attachment,
     Change,
     CommonRules,
+    ContainerPort,
     GroupDelta,
     GroupSpec,
     Namespace,
@@ -83,6 +84,8 @@ class World:
         self._covering: dict[ObjectName, tuple[CompiledPolicy, ...]] = {}
         self._groups = GroupTable(self._roster)
         self._reports: dict[ObjectRef, tuple[Report, ...]] = {}
+        self._alike: dict[_Shape, SandboxPolicy] = {}
+        self.version = 0  # another one after everything that is taken in
 
     def apply(self, changes: Iterable[Change]) -> Effect:
         """Take in changes and say what follows from them, all together: what cancels out leaves no trace."""
@@ -104,8 +107,12 @@ class World:
         member = self._local(pod)
         if member is None or not member.claims.policed:
             return None
-        policies, groups = self._covering.get(pod, ()), self._groups.snapshot(pod)
-        return compile_sandbox(member.pod, member.claims.policed, policies, groups, self._common)
+        policies = self._covering.get(pod, ())
+        shape = _shape(member, policies)
+        if shape not in self._alike:
+            groups = self._groups.snapshot(pod)
+            self._alike[shape] = compile_sandbox(member.pod, member.claims.policed, policies, groups, self._common)
+        return evolve(self._alike[shape], pod=pod)
 
     def pod(self, name: ObjectName) -> Pod | None:
         """A pod as its source tells of it."""
@@ -226,6 +233,8 @@ class World:
     # --- what follows -------------------------------------------------------------------------------------------
 
     def _effect(self, touched: "_Touched") -> Effect:
+        self.version += 1
+        self._alike.clear()
         for name in touched.members:
             self._groups.refresh(name)
         gone = touched.was_local - self._residents
@@ -261,6 +270,15 @@ class World:
     def _roster_reports(self, name: ObjectName) -> tuple[Report, ...]:
         member = self._roster.get(name)
         return member.claims.reports if member else ()
+
+
+_Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int]]
+
+
+def _shape(member: Member, policies: Iterable[CompiledPolicy]) -> _Shape:
+    """All that tells apart what holds in two sandboxes at one moment: copies of a pod are alike, and compiled once."""
+    attachments = tuple((a.interface, a.network, a.kind) for a in member.claims.policed)
+    return attachments, member.pod.ports, frozenset(map(id, policies))
 
 
 class _Touched:

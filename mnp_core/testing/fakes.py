@@ -102,7 +102,7 @@ class FakeRenderer:
 
     def render(self, policy: SandboxPolicy) -> Ruleset:
         """Write a policy down."""
-        shape = repr(evolve(policy, groups={}))
+        shape = repr(evolve(policy, pod=ObjectName("", "any"), groups={}))
         sets = {identity: _elements(group) for identity, group in policy.groups.items()}
         text = "\n".join([shape, *(f"{name} {sorted(elements)}" for name, elements in sorted(sets.items()))])
         return Ruleset(dialect="fake", text=text, sets=sets, digest=shape)

@@ -120,6 +120,12 @@ broken(
     ruleset=lambda r, p: evolve(r, text=f"{r.text}# {[str(i).splitlines() for i in p.interfaces]}\n"),
 )
 broken(
+    "NamesThePod",
+    "test_copies_of_a_pod_share_a_ruleset[deny all]",
+    "writes whose sandbox it is for",
+    ruleset=lambda r, p: evolve(r, text=f"{r.text}# {p.pod}\n"),
+)
+broken(
     "OrderOfSets",
     "test_every_process_writes_the_same",
     "writes sets in their own order, which is another one in each process",

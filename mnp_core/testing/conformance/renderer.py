@@ -22,6 +22,7 @@ from mnp_core.model import (
     Group,
     GroupDelta,
     Isolated,
+    ObjectName,
     Peers,
     Ports,
     Ruleset,
@@ -98,6 +99,13 @@ class RendererConformance(Conformance, standard=True):
         expected, chance = self.render(case), random.Random(case)  # noqa: S311 # any order does
         for _ in range(3):
             assert self.make_renderer().render(_shuffled(CORPUS[case].policy, chance)) == expected
+
+    @every_case
+    def test_copies_of_a_pod_share_a_ruleset(self, case: str) -> None:
+        """S61: what is written does not depend on whose sandbox it is for, so a node renders it once."""
+        expected = self.render(case)
+        copy = evolve(CORPUS[case].policy, pod=ObjectName("another", "pod"))
+        assert self.make_renderer().render(copy) == expected
 
     def test_every_process_writes_the_same(self) -> None:
         """S62: a set has another order in each process (PYTHONHASHSEED)."""

@@ -5,6 +5,8 @@ raises anything.
 """
 
 import hashlib
+import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import frozen
@@ -24,6 +26,12 @@ from mnp_nftables.netlink import (
 )
 from mnp_nftables.sets import element_text
 
+
+def _head(kind: int) -> bytes:
+    """The head of an attribute of any size, to be found in bytes."""
+    return rb".." + re.escape(struct.pack("=H", kind))
+
+
 _ATTEMPTS = 10
 _ANONYMOUS = 0x1  # NFT_SET_ANONYMOUS: part of a rule, cannot be changed after it
 
@@ -36,8 +44,22 @@ _SET_NAME, _SET_FLAGS, _SET_KEY_TYPE, _SET_KEY_LENGTH, _SET_DATA_TYPE, _SET_HAND
 _ELEMENTS_TABLE, _ELEMENTS_SET, _ELEMENTS_LIST = 1, 2, 3
 _ELEMENT_KEY = 1
 _DATA_VALUE = 1
-_EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2
-_COUNTER_BYTES, _COUNTER_PACKETS = 1, 2
+_COUNTER = re.compile(
+    _head(1) + rb"counter\0"  # NFTA_EXPR_NAME
+    rb"(?:" + _head(2) + rb"|" + _head(2 | 0x8000) + rb")"  # NFTA_EXPR_DATA, which may say that it is nested
+    rb"(?:"
+    + _head(3)
+    + rb")?"
+    + _head(1)
+    + rb"(?P<bytes>.{8})"  # NFTA_COUNTER_BYTES; NFTA_COUNTER_PAD on some machines
+    rb"(?:" + _head(3) + rb")?" + _head(2) + rb"(?P<packets>.{8})",  # NFTA_COUNTER_PACKETS
+    re.DOTALL,
+)
+"""A counter among the expressions of a rule, as the kernel writes it. Rules are many, and are read after each commit:
+to take all their expressions apart costs several times as much as everything else about them. What looks like a counter
+in something that a user wrote is one to this, too; then those sixteen bytes do not count for the fingerprint.
+"""
+_UNCOUNTED = b"counter"
 _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, a convention of user space
 
 
@@ -146,20 +168,19 @@ def _chain(found: Mapping[int, bytes]) -> Chain:
 
 
 def _rule(found: Mapping[int, bytes]) -> Rule:
-    expressions = [dict(attributes(expression)) for _, expression in attributes(found.get(_RULE_EXPRESSIONS, b""))]
-    counter: dict[int, bytes] | None = None
-    parts = [found.get(attribute, b"") for attribute in (_RULE_CHAIN, _RULE_HANDLE, _RULE_USERDATA)]
-    for expression in expressions:
-        name, data = expression.get(_EXPRESSION_NAME, b""), expression.get(_EXPRESSION_DATA, b"")
-        if name == b"counter\0":
-            counter, data = dict(attributes(data)), b""
-        parts += name, data
+    expressions = found.get(_RULE_EXPRESSIONS, b"")
+    counter = _COUNTER.search(expressions)
     return Rule(
         chain=_text(found.get(_RULE_CHAIN, b"")),
         comment=_text(dict(_user_data(found.get(_RULE_USERDATA, b""))).get(_COMMENT, b"")),
-        content=_joined(*parts),
-        packets=None if counter is None else _number(counter, _COUNTER_PACKETS),
-        bytes=None if counter is None else _number(counter, _COUNTER_BYTES),
+        content=_joined(
+            found.get(_RULE_CHAIN, b""),
+            found.get(_RULE_HANDLE, b""),
+            found.get(_RULE_USERDATA, b""),
+            _COUNTER.sub(_UNCOUNTED, expressions),
+        ),
+        packets=None if counter is None else int.from_bytes(counter["packets"], "big"),
+        bytes=None if counter is None else int.from_bytes(counter["bytes"], "big"),
     )
 
 

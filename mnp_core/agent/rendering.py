@@ -1,0 +1,49 @@
+"""Rulesets that several sandboxes of this node have in common are rendered once."""
+
+import threading
+from collections.abc import Mapping
+
+from mnp_core.agent.world import World
+from mnp_core.backend import Backend
+from mnp_core.model import Group, InterfacePolicy, Ruleset, SandboxPolicy
+
+
+class SharedRuleset:
+    """Renders when it is first asked, on whichever thread that is; the others wait for it, or for its failure."""
+
+    def __init__(self, backend: Backend, policy: SandboxPolicy) -> None:
+        self.policy = policy
+        self._renderer = backend.renderer
+        self._lock = threading.Lock()
+        self._ruleset: Ruleset | None = None
+
+    def get(self) -> Ruleset:
+        """The ruleset; raises whatever the renderer raises."""
+        with self._lock:
+            if self._ruleset is None:
+                self._ruleset = self._renderer.render(self.policy)
+            return self._ruleset
+
+
+class Renderings:
+    """Rulesets as they are at one moment; what they are for tells sandboxes apart, not whose sandbox it is."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._version = world.version
+        self._shared: dict[tuple[str, int, int], SharedRuleset] = {}
+
+    def of(self, backend: Backend, policy: SandboxPolicy) -> SharedRuleset:
+        """The ruleset of a sandbox, not rendered yet."""
+        if self._version != self._world.version:
+            self._version = self._world.version
+            self._shared.clear()
+        key = backend.name, *_identity(policy.interfaces, policy.groups)
+        if key not in self._shared:
+            self._shared[key] = SharedRuleset(backend, policy)  # holds what the key is made of
+        return self._shared[key]
+
+
+def _identity(interfaces: tuple[InterfacePolicy, ...], groups: Mapping[str, Group]) -> tuple[int, int]:
+    """What `World.sandbox_policy` compiled once is one object; comparing it part by part would cost more than that."""
+    return id(interfaces), id(groups)
