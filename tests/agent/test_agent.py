@@ -9,7 +9,7 @@ from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
 from mnp_core.api import Discovery, Result
 from mnp_core.backend import Backend
-from mnp_core.model import AddressSource, CommonRules, Direction, Link, Reason, parse_address
+from mnp_core.model import OPEN, AddressSource, CommonRules, Direction, Link, Reason, parse_address
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.testing.builders import (
     absent,
@@ -183,12 +183,12 @@ def test_a_renderer_that_fails_for_one_pod_fails_for_this_pod_alone():
 
     class Picky(FakeRenderer):
         def render(self, policy):
-            if policy.pod == named("a"):
+            if policy.interfaces[0].ingress != OPEN:
                 raise KeyError("a plugin's own mistake")
             return super().render(policy)
 
     node = Node(renderer=Picky())
-    assert results(start(node)) == {"default/a": Result.FAILED, "default/b": Result.APPLIED}
+    assert results(start(node, FROM_ALL)) == {"default/a": Result.FAILED, "default/b": Result.APPLIED}
 
 
 @pytest.mark.parametrize("discoverer", ["raises", "denies"])
@@ -308,6 +308,28 @@ def test_a_pod_that_was_made_anew_under_its_old_name_is_another_one():
     node.kernel.namespaces[named("a")] = FakeNamespace()
     sync = node.sync(evolve(A, uid="another"))
     assert results(sync) == {"default/a": Result.APPLIED}
+
+
+def test_copies_of_a_pod_are_rendered_once():
+    """S61: the cost of a change follows what it changes, not how many pods have it."""
+
+    class Counting(FakeRenderer):
+        rendered = 0
+
+        def render(self, policy):
+            self.rendered += 1
+            return super().render(policy)
+
+    renderer = Counting()
+    node = Node(renderer=renderer)
+    for name in "abcdefgh":
+        node.kernel.add(named(name))
+    copies = [pod(name, status("net", "net1", f"10.0.0.{number}")) for number, name in enumerate("abcdefgh", 1)]
+    sync = node.sync(NET, namespace("default"), policy("p", networks=["net"], ingress=[rule([pods()])]), *copies)
+    assert len(sync.outcomes) == 8
+    assert renderer.rendered == 1
+    node.sync(evolve(copies[0], labels={"app": "other"}), policy("p", networks=["net"], ingress=[]))
+    assert renderer.rendered == 2
 
 
 def test_latency_is_told_from_when_the_oldest_change_was_heard_of():

@@ -161,7 +161,7 @@ def test_rules_that_somebody_took_away_come_back_within_seconds():
         node.begin(A, B, FROM_ALL)
         node.kernel.namespaces[named("a")].commit(None, "somebody else")
         eventually(lambda: node.kernel.namespaces[named("a")].ruleset is not None)
-        assert any(outcome.drifted for sync in node.witness.syncs for outcome in sync.outcomes)
+        eventually(lambda: any(outcome.drifted for sync in node.witness.syncs for outcome in sync.outcomes))
 
 
 def test_a_stop_before_everything_is_known_is_heard():
