@@ -13,6 +13,14 @@ from mnp_core.plugins._status import PluginStatus, State
 
 T = TypeVar("T")
 
+HOMES = {
+    "nftables": "mnp-nftables",
+    "iptables": "mnp-iptables",
+    "iptables-legacy": "mnp-iptables",
+    "iptables-nft": "mnp-iptables",
+}
+"""Where this project's backends come from, for whoever has configured one that is not installed."""
+
 Contested = Mapping[Claim, tuple[Offer[Any], ...]]
 
 
@@ -90,9 +98,13 @@ class Catalog(Mapping[str, D]):
     def _why_missing(self, claim: Claim) -> str:
         known = sorted(self.values_claimed(claim.what))
         text = f"there is no {claim}, " + (f"installed are {', '.join(known)}." if known else "and no other either.")
+        home = HOMES.get(claim.value)
         broken = [status for status in self._statuses if status.state is not State.LOADED]
-        suspects = [status for status in broken if claim.value in {status.name, *_words(status.distribution)}]
-        if near := get_close_matches(claim.value, known, n=1):
+        names = {claim.value, home}
+        suspects = [status for status in broken if names & {status.name, *_words(status.distribution)}]
+        if home and not suspects:
+            text += f" It comes with {home}: pip install {home}."
+        elif near := get_close_matches(claim.value, known, n=1):
             text += f" Is {near[0]!r} meant?"
         elif not suspects:
             text += f" Plugins of this project are called mnp-<name>: pip install mnp-{claim.value}?"

@@ -66,10 +66,16 @@ class Environment:
 
     def install(self, *what: object, links: Path) -> None:
         """From files alone: nothing is downloaded."""
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", self.python, "install"]
-        if not importlib.util.find_spec("pip"):  # environments made by uv have none
-            pip = ["uv", "pip", "install", "--python", self.python]
-        subprocess.run([*pip, "--quiet", "--no-index", "--find-links", links, *what], check=True, timeout=120)
+        self._pip("install", "--quiet", "--no-index", "--find-links", links, *what)
+
+    def uninstall(self, *what: str) -> None:
+        self._pip("uninstall", *(() if _has_no_pip() else ("--yes",)), "--quiet", *what)
+
+    def _pip(self, command: str, *arguments: object) -> None:
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", self.python, command]
+        if _has_no_pip():
+            pip = ["uv", "pip", command, "--python", self.python]
+        subprocess.run([*pip, *arguments], check=True, timeout=120)
 
     def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment, which sees no other Python path."""
@@ -78,17 +84,27 @@ class Environment:
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
 
 
-@pytest.fixture
-def environment(tmp_path):
+def _has_no_pip() -> bool:
+    """As in environments made by uv."""
+    return not importlib.util.find_spec("pip")
+
+
+def make_environment(folder: Path) -> Environment:
     """What the core depends on is there, as links to where these tests have it; nothing of ours is."""
-    venv.create(tmp_path / "venv", symlinks=True)
-    environment = Environment(tmp_path / "venv")
+    venv.create(folder, symlinks=True)
+    environment = Environment(folder)
     [site] = environment.folder.glob("lib/python*/site-packages")
     for name in dependencies("mnp-core") - {"mnp-core"}:
         for top in {file.parts[0] for file in distribution(name).files or () if file.parts[0] != ".."}:
             if not (site / top).exists():
                 (site / top).symlink_to(distribution(name).locate_file(top))
     return environment
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """An environment that the test may change."""
+    return make_environment(tmp_path / "venv")
 
 
 def dependencies(name: str) -> set[str]:

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 
 import mnp_core
 from mnp_core.cli import plugins as plugins_command
+from mnp_core.plugins._catalog import HOMES
 from tests.packages.conftest import ROOT, build
 
 PROJECTS = {
@@ -148,3 +149,14 @@ def test_a_plugin_for_another_major_version_is_not_imported_and_says_what_to_ins
 def test_the_core_knows_every_plugin_of_this_repository_by_name():
     described = {name: PROJECTS[name][1]["description"].rpartition(": ")[2] for name in OFFERED}
     assert described == plugins_command._OURS
+
+
+def test_the_core_knows_where_every_backend_of_this_repository_comes_from(environment, dist):
+    environment.install(*OFFERED, links=dist)
+    homes = {
+        provided.split()[1]: row["distribution"]
+        for row in found_by(environment).values()
+        for provided in row["provides"]
+        if provided.startswith(("renderer ", "applier "))
+    }
+    assert homes == HOMES

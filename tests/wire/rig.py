@@ -17,7 +17,7 @@ from mnp_core.api import Result, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.lab.transport.neighbours import forget_neighbours
-from mnp_core.model import Attachment, CommonRules, Pod
+from mnp_core.model import AddressSource, Attachment, CommonRules, Pod
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.namespace import new_namespace
 from mnp_core.sandbox.netns import run_inside
@@ -58,6 +58,7 @@ class Rig:
         outside: Mapping[str, tuple[str, ...]],
         choose: Callable[[Backend], Backend] = lambda backend: backend,
         backend: str = "",
+        peer_addresses: AddressSource = AddressSource.NETWORK_STATUS,
     ) -> None:
         """Build the networks.
 
@@ -66,6 +67,7 @@ class Rig:
             outside: By network, addresses that belong to no pod; their interface is called like the network.
             choose: What to take instead of the backend that is installed.
             backend: Which one; empty for the one that an agent would choose.
+            peer_addresses: The setting of that name.
         """
         self._cleanup = ExitStack()
         self._subnets = {network: [*map(ip_network, cidrs)] for network, cidrs in subnets.items()}
@@ -76,7 +78,7 @@ class Rig:
         for parent in self._parents.values():
             veth_pair(Link(self._switch, parent), Link(self._switch, f"{parent}-far"))
         self._living = Living(make_decoder())
-        self.agent = self._make_agent(choose, backend)
+        self.agent = self._make_agent(choose, backend, peer_addresses)
         self.stations = self._cleanup.enter_context(Stations({}))
         self._stand_outside(outside)
 
@@ -117,11 +119,11 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _make_agent(self, choose: Callable[[Backend], Backend], backend: str) -> Agent:
+    def _make_agent(self, choose: Callable[[Backend], Backend], backend: str, peer_addresses: AddressSource) -> Agent:
         registry = load_plugins()
         backends = Backends(registry, BackendSettings(node=backend))
         return Agent(
-            world=World(common=CommonRules(), claimed=registry.claimed_types),
+            world=World(common=CommonRules(), claimed=registry.claimed_types, peer_addresses=peer_addresses),
             backends=_Chosen(backends, choose),
             locator=self,
             discoverers=registry.make_discoverers(),

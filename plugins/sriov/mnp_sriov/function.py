@@ -7,9 +7,10 @@ Read from the kernel's documented files, under a root that is a parameter:
   a sysfs that was mounted there, so a function whose interface is in a pod has none here.
 * ``.../vdpaN/driver`` (Documentation/ABI/testing/sysfs-bus-vdpa)
 * ``class/net/NAME/{phys_switch_id,phys_port_name}`` (Documentation/ABI/testing/sysfs-class-net). In switchdev mode all
-  ports of a card's switch have one switch id; the uplink of physical function P is named ``pP``, the representor of
-  its virtual function V ``pfPvfV``; a prefix ``cC`` means another host's
-  (Documentation/networking/devlink/devlink-port.rst).
+  ports of a card's switch have one switch id; the uplink on the card's port N is named ``pN``, the representor of
+  virtual function V of physical function P ``pfPvfV``; a prefix ``cC`` means another host's
+  (Documentation/networking/devlink/devlink-port.rst). P is the function in the PCI address, and not N: cards, and
+  netdevsim, count ports as they like.
 
 Devices come and go while one looks, and drivers refuse to answer (EOPNOTSUPP): what cannot be read is not there.
 """
@@ -24,7 +25,7 @@ from attrs import frozen
 _ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _VIRTFN = re.compile(r"virtfn(\d+)")
 _UPLINK = re.compile(r"p(\d+)(s\d+)?")
-_REPRESENTOR = re.compile(r"pf(\d+)vf(\d+)")
+_REPRESENTOR = re.compile(r"pf\d+vf\d+")
 _VDPA = re.compile(r"vdpa\d+")
 
 
@@ -75,7 +76,7 @@ def read_function(sysfs: Path, address: str) -> Function | None:
         physical=physical,
         index=index,
         uplink=uplink,
-        representor=_representor(sysfs, uplink, index) if uplink and index is not None else "",
+        representor=_representor(sysfs, uplink, physical, index) if uplink and index is not None else "",
         rdma=tuple(_names(folder / "infiniband")),
         vdpa_drivers=tuple(_target(folder / name / "driver") for name in _names(folder) if _VDPA.fullmatch(name)),
     )
@@ -99,23 +100,12 @@ def _uplink(sysfs: Path, physical: Path) -> str:
     return candidates[0] if candidates else ""
 
 
-def _representor(sysfs: Path, uplink: str, index: int) -> str:
-    switch, number = (
-        _text(sysfs / "class/net" / uplink / "phys_switch_id"),
-        _UPLINK.fullmatch(_port_name(sysfs, uplink)),
-    )
-    if not switch:
-        return ""
-    found = {
-        match[1]: name
-        for name in _names(sysfs / "class/net")
-        if _text(sysfs / "class/net" / name / "phys_switch_id") == switch
-        and (match := _REPRESENTOR.fullmatch(_port_name(sysfs, name)))
-        and int(match[2]) == index
-    }
-    if number:
-        return found.get(number[1], "")
-    return next(iter(found.values())) if len(found) == 1 else ""
+def _representor(sysfs: Path, uplink: str, physical: str, index: int) -> str:
+    switch = _text(sysfs / "class/net" / uplink / "phys_switch_id")
+    wanted = f"pf{physical.rpartition('.')[2]}vf{index}"
+    names = _names(sysfs / "class/net") if switch else ()
+    ports = (name for name in names if _text(sysfs / "class/net" / name / "phys_switch_id") == switch)
+    return next((name for name in ports if _port_name(sysfs, name) == wanted), "")
 
 
 def _port_name(sysfs: Path, interface: str) -> str:

@@ -26,15 +26,16 @@ def test_representor_is_found_by_switch_port_and_function(mlx5, number, index):
     assert function.rdma == ("mlx5_9",)
 
 
-def test_representor_of_a_switch_whose_uplink_has_no_number(sysfs):
-    """One candidate is taken, of two that differ in their physical function none."""
-    pf = sysfs.function("0000:05:00.0", "ice")
+@pytest.mark.parametrize("port", ["", "p0", "p1", "p7"])
+def test_the_number_of_the_uplinks_port_says_nothing_about_functions(sysfs, port):
+    """As on netdevsim, whose first port is p1 and whose representors are pf0vf0 and so on."""
+    pf = sysfs.function("0000:05:00.1", "ice")
     vf = sysfs.function("0000:05:01.0", "iavf", of=pf)
-    sysfs.interface("ens5", pf, switch="01", port="")
+    sysfs.interface("ens5", pf, switch="01", port=port)
     sysfs.interface("rep0", pf, switch="01", port="pf0vf0")
-    assert read_function(sysfs.root, vf).representor == "rep0"
-    sysfs.interface("rep1", pf, switch="01", port="pf1vf0")
     assert read_function(sysfs.root, vf).representor == ""
+    sysfs.interface("rep1", pf, switch="01", port="pf1vf0")
+    assert read_function(sysfs.root, vf).representor == "rep1"
 
 
 def test_uplink_that_has_been_moved_away_leaves_nothing_to_look_for(sysfs):
