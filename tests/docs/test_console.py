@@ -63,10 +63,14 @@ def test_each_is_run_by_somebody_or_has_a_reason(figures):
     figures += [f"  {fence}: {command:.70}: {who.removeprefix('nowhere: ')}" for fence, command, who in nowhere]
 
 
-@pytest.mark.parametrize(("fence", "command", "who"), COMMANDS, ids=str)
-def test_it_is_about_what_there_is(fence, command, who):
+@pytest.mark.parametrize(
+    ("fence", "command"),
+    [(fence, command) for fence, command, who in COMMANDS if who is None or who.startswith(("nowhere", ".ci"))],
+    ids=str,
+)
+def test_what_no_test_runs_is_about_what_there_is(fence, command):
     program, *arguments = shlex.split(command)
-    if who != ".ci/run" and program == "make":
+    if program == "make":
         assert {*arguments} <= TARGETS
     for word in arguments:
         if word.startswith(("deploy/", "examples/", "plugins/", "scripts/", "./plugins/")):
