@@ -7,9 +7,28 @@ from pathlib import Path
 from attrs import frozen
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = (
+    *sorted(ROOT.glob("*.md")),
+    *sorted(DOCS.rglob("*.md")),
+    *(
+        path
+        for folder in ("changelog.d", "deploy", "examples", "plugins")
+        for path in sorted((ROOT / folder).rglob("*.md"))
+    ),
+)
+"""Whatever people read. Blocks of ``sh`` are run in this process by tests/docs, those of ``console`` by others:
+tests/docs/test_console.py says by whom."""
+
+TUTORIAL = DOCS / "tutorial.md"
+"""Followed by tests/packages/test_tutorial.py, word for word, with built distributions."""
+
+ON_A_CLUSTER = (DOCS / "quickstart-cluster.md",)
+"""Followed by tests/cluster, word for word: see `cluster_blocks`."""
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)(?P<rest>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.M | re.S)
 _INCLUDE = re.compile(r'^--8<-- "([^"]+)"$', re.M)  # pymdownx.snippets; from the root of the checkout
+_COMMANDS = ("sh", "console")
 _TITLE = re.compile(r'title="([^"]+)"')
 
 
@@ -23,7 +42,7 @@ class Fence:
         language: ``sh``, ``yaml`` …; empty if it does not say.
         title: The name of the file that it is; empty if it is none.
         text: Its text.
-        shown: Of an ``sh`` block: what the ``text`` block right after it shows as its output; None if there is none.
+        shown: Of a block of commands: what the ``text`` block right after it shows as their output; None if none is.
     """
 
     page: Path
@@ -32,6 +51,11 @@ class Fence:
     title: str
     text: str
     shown: str | None = None
+
+    @property
+    def is_commands(self) -> bool:
+        """Whether it is to be typed."""
+        return self.language in _COMMANDS
 
     @property
     def commands(self) -> list[str]:
@@ -49,9 +73,18 @@ def fences(page: Path) -> list[Fence]:
     return [_fence(page, source, match, follower) for match, follower in zip_longest(matches, matches[1:])]
 
 
+def cluster_blocks(page: Path) -> list[Fence]:
+    """What somebody with a cluster does who follows a page: its blocks of commands, and files to save before the next.
+
+    A block is meant for one ``bash -euo pipefail``, in the checkout with the files beside it; `Fence.shown` is what it
+    prints to standard output then, empty lines and the like left out as `lines` does.
+    """
+    return [fence for fence in fences(page) if fence.is_commands or fence.title]
+
+
 def _fence(page: Path, source: str, match: re.Match[str], follower: re.Match[str] | None) -> Fence:
     title = _TITLE.search(match["rest"])
-    shows = match["language"] == "sh" and follower is not None and follower["language"] == "text"
+    shows = match["language"] in _COMMANDS and follower is not None and follower["language"] == "text"
     return Fence(
         page=page,
         line=source.count("\n", 0, match.start("text")) + 1,

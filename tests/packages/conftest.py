@@ -64,6 +64,14 @@ class Environment:
     def python(self) -> Path:
         return self.folder / "bin" / "python"
 
+    def lend(self, *names: str) -> None:
+        """Put distributions and all that they need there, as links to where these tests have them; nothing of ours."""
+        [site] = self.folder.glob("lib/python*/site-packages")
+        for name in set().union(*map(dependencies, names)) - {"mnp-core"}:
+            for top in {file.parts[0] for file in distribution(name).files or () if file.parts[0] != ".."}:
+                if not (site / top).exists():
+                    (site / top).symlink_to(distribution(name).locate_file(top))
+
     def install(self, *what: object, links: Path) -> None:
         """From files alone: nothing is downloaded."""
         self._pip("install", "--quiet", "--no-index", "--find-links", links, *what)
@@ -79,9 +87,33 @@ class Environment:
 
     def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment, which sees no other Python path."""
-        environment = {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "MNP_"))}
         command = [self.folder / "bin" / program, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, env=_outside(), timeout=60, check=False)
+
+    def shell(self, script: str, *, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run what somebody types who has activated the environment, in a folder."""
+        path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
+        pip = {
+            "PIP_NO_INDEX": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",  # no isolation: as a variable pip takes it the other way round
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            "PIP_ROOT_USER_ACTION": "ignore",
+        }
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env=_outside() | {"PATH": path} | pip | variables,
+            timeout=280,
+            check=False,
+        )
+
+
+def _outside() -> dict[str, str]:
+    """What programs see that know nothing of these tests."""
+    inside = ("PYTHON", "PYTEST", "MNP_", "VIRTUAL_ENV")
+    return {name: text for name, text in os.environ.items() if not name.startswith(inside)}
 
 
 def _has_no_pip() -> bool:
@@ -93,11 +125,17 @@ def make_environment(folder: Path) -> Environment:
     """What the core depends on is there, as links to where these tests have it; nothing of ours is."""
     venv.create(folder, symlinks=True)
     environment = Environment(folder)
-    [site] = environment.folder.glob("lib/python*/site-packages")
-    for name in dependencies("mnp-core") - {"mnp-core"}:
-        for top in {file.parts[0] for file in distribution(name).files or () if file.parts[0] != ".."}:
-            if not (site / top).exists():
-                (site / top).symlink_to(distribution(name).locate_file(top))
+    environment.lend("mnp-core")
+    return environment
+
+
+@pytest.fixture
+def with_pip(environment):
+    """The same for somebody who types `pip`: there is no index, and what builds wheels is there."""
+    subprocess.run(
+        [environment.python, "-m", "ensurepip", "--default-pip"], check=True, capture_output=True, timeout=120
+    )
+    environment.lend("hatchling")
     return environment
 
 

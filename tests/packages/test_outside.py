@@ -1,15 +1,13 @@
 """An afternoon of somebody outside: from an empty folder to a plugin that the lab uses, with built wheels alone."""
 
 import json
-import os
-import subprocess
-from importlib.metadata import distribution
+import shlex
 from pathlib import Path
 
 import pytest
 from attrs import frozen
 
-from tests.packages.conftest import ROOT, Environment, dependencies
+from tests.packages.conftest import ROOT, Environment
 
 ANSWER = Path(__file__).parent / "slate"
 TOOLS = ("pytest", "hatchling")
@@ -24,11 +22,7 @@ class Author:
 
     def run(self, program, *arguments, status=0, **variables):
         """Run a program of the environment in the folder; what it writes to standard output."""
-        clean = {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "MNP_"))}
-        command = [self.environment.folder / "bin" / program, *arguments]
-        done = subprocess.run(
-            command, capture_output=True, text=True, cwd=self.folder, env=clean | variables, timeout=280, check=False
-        )
+        done = self.environment.shell(shlex.join([program, *map(str, arguments)]), folder=self.folder, **variables)
         assert done.returncode == status, done.stdout[-5000:] + done.stderr[-5000:]
         return done.stdout
 
@@ -52,11 +46,7 @@ class Author:
 def author(environment, dist, tmp_path):
     """The core, pytest and a tool to build with are installed; nothing else of ours is."""
     environment.install("mnp-core", links=dist)
-    [site] = environment.folder.glob("lib/python*/site-packages")
-    for name in set().union(*map(dependencies, TOOLS)):
-        for top in {file.parts[0] for file in distribution(name).files or () if file.parts[0] != ".."}:
-            if not (site / top).exists():
-                (site / top).symlink_to(distribution(name).locate_file(top))
+    environment.lend(*TOOLS)
     folder = tmp_path / "empty"
     folder.mkdir()
     return Author(environment, folder)

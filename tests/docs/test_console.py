@@ -1,0 +1,93 @@
+"""Blocks of ``console`` are commands for a whole machine or a cluster: each is run by somebody, or it is said why not.
+
+What is run nowhere is checked for form, and stands in a table at the end of the run.
+"""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+
+from tests.docs.fences import ON_A_CLUSTER, PAGES, ROOT, TUTORIAL, fences, lines
+
+FENCES = [fence for page in PAGES for fence in fences(page) if fence.language == "console"]
+TARGETS = set(re.findall(r"^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+CI = (ROOT / ".ci" / "run").read_text()
+
+IN_CI = {"setup", "test", *re.search(r"^for check in ([a-z ]+);", CI, re.MULTILINE)[1].split()}
+CHEAP = {"demo", "help"}
+
+NOWHERE = {
+    "make bench": "figures, not a test",
+    "make clean": "takes the environment away that tests run in",
+    "make test-long": "takes hours of CI's time, not minutes",
+    "make test-backends": "likewise",
+    "make test-vm": "boots a virtual machine",
+    "make testbed-": "tests/cluster does it in its own way",
+    "make wheels": "downloads what the project depends on",
+    "buildah": "needs an image of a distribution to begin with; tests/cluster builds ours",
+    "kubectl": "for a cluster of one's own: choices, an editor, another page's files",
+    "mnp": "asks about objects that a cluster has",
+    "pre-commit": "changes the checkout's git hooks",
+    "uv": "resolves everything anew from a package index",
+}
+"""Beginnings of commands, the longest that fits counts, and why no test runs them."""
+
+
+def runner(fence, command):
+    """Who runs a command: the name of a file, or the reason why nobody does; None if nothing is known of it."""
+    program, *arguments = shlex.split(command)
+    if fence.page == TUTORIAL:
+        return "tests/packages/test_tutorial.py"
+    if fence.page in ON_A_CLUSTER:
+        return "tests/cluster"
+    if any(other.startswith("pip install") for other in fence.commands):
+        return "tests/packages/test_install.py"
+    if program == "make" and {*arguments} <= IN_CI:
+        return ".ci/run"
+    if program == "make" and {*arguments} <= CHEAP:
+        return "tests/docs/test_console.py"
+    reasons = [beginning for beginning in NOWHERE if command.startswith(beginning)]
+    return f"nowhere: {NOWHERE[max(reasons, key=len)]}" if reasons else None
+
+
+COMMANDS = [(fence, command, runner(fence, command)) for fence in FENCES for command in fence.commands]
+
+
+def test_each_is_run_by_somebody_or_has_a_reason(figures):
+    """The table is printed."""
+    assert [f"{fence}: {command}" for fence, command, who in COMMANDS if who is None] == [], "say why in NOWHERE"
+    nowhere = [(fence, command, who) for fence, command, who in COMMANDS if who.startswith("nowhere: ")]
+    figures += ["", "commands of the documentation that are checked for form only, and why:"]
+    figures += [f"  {fence}: {command:.70}: {who.removeprefix('nowhere: ')}" for fence, command, who in nowhere]
+
+
+@pytest.mark.parametrize(
+    ("fence", "command"),
+    [(fence, command) for fence, command, who in COMMANDS if who is None or who.startswith(("nowhere", ".ci"))],
+    ids=str,
+)
+def test_what_no_test_runs_is_about_what_there_is(fence, command):
+    program, *arguments = shlex.split(command)
+    if program == "make":
+        assert {*arguments} <= TARGETS
+    for word in arguments:
+        if word.startswith(("deploy/", "examples/", "plugins/", "scripts/", "./plugins/")):
+            assert (ROOT / word).exists(), f"{fence}: {word}"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("target", sorted(CHEAP))
+def test_cheap_targets_do_what_the_readme_shows(target):
+    """What `make setup` would do is done: it must not change the environment that the tests run in."""
+    command = ["make", "--no-print-directory", "--old-file=setup", target]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    if target == "demo":
+        [shown] = [fence.text for fence in fences(ROOT / "README.md") if "6 probes" in fence.text]
+        assert "\n".join(lines(shown)) in "\n".join(lines(done.stdout))
+
+
+def test_the_makefile_has_what_ci_runs():
+    assert IN_CI | CHEAP <= TARGETS

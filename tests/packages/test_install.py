@@ -1,0 +1,50 @@
+"""What the pages say to install with pip is typed as it stands, in a checkout and a clean environment."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.docs.fences import PAGES, TUTORIAL, fences
+from tests.packages.conftest import ROOT
+
+BLOCKS = [
+    fence
+    for page in PAGES
+    if page != TUTORIAL
+    for fence in fences(page)
+    if fence.is_commands and any(command.startswith("pip install") for command in fence.commands)
+]
+
+
+@pytest.fixture
+def checkout(dist, tmp_path):
+    """What is needed of it to build from, and what `make dist` leaves."""
+    folder = tmp_path / "checkout"
+    for name in ("mnp_core", "plugins"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(dist, folder / "dist")
+    return folder
+
+
+@pytest.mark.parametrize("fence", BLOCKS, ids=str)
+def test_what_a_page_says_to_install_works(fence, with_pip, checkout):
+    typed = [command for command in fence.commands if command != "make dist"]  # done, see above
+    done = with_pip.shell("\n".join(typed), folder=checkout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(with_pip.run("mnp", "plugins", "--output", "json").stdout)["plugins"]
+    asked = {
+        word.rpartition("/")[2].removeprefix("mnp-")
+        for word in " ".join(typed).split()
+        if "mnp-" in word or "/" in word
+    }
+    assert {"core", *asked} == {plugin["name"] for plugin in found}
+    assert {plugin["state"] for plugin in found} == {"loaded"}
+
+
+def test_the_pages_say_how_to_install_from_a_checkout_and_from_wheels():
+    told = " ".join(command for fence in BLOCKS for command in fence.commands)
+    assert "pip install . ./plugins/nftables" in told
+    assert "--find-links dist" in told

@@ -1,0 +1,31 @@
+"""The tutorial, followed in an empty folder by somebody who has the core's wheel and the page."""
+
+import re
+
+import pytest
+
+from tests.docs.fences import TUTORIAL, fences, lines
+
+QUICKLY = {"PYTEST_ADDOPTS": "-p no:cacheprovider -m 'not root'"}
+"""The same files are tested in plugins/example, with packets: once is enough."""
+
+
+@pytest.mark.root
+def test_whoever_follows_it_word_for_word_comes_to_its_end_and_sees_what_it_shows(with_pip, dist, tmp_path):
+    with_pip.lend("pytest", "editables")
+    with_pip.install("mnp-core[testing]", links=dist)
+    folder = tmp_path
+    reports = []
+    for fence in fences(TUTORIAL):
+        if fence.title:
+            (folder / fence.title).write_text(fence.text)
+        elif fence.is_commands:
+            done = with_pip.shell(fence.text, folder=folder, MNP_RUN_DIR=str(tmp_path / "run"), **QUICKLY)
+            assert done.returncode == 0, f"{fence}\n{done.stdout[-5000:]}{done.stderr[-5000:]}"
+            assert fence.shown is None or lines(done.stdout) == lines(fence.shown), str(fence)
+            reports += re.findall(r"(Test\w+: \d+ standard tests): ", done.stdout)
+            for step in re.findall(r"^cd (\S+)$", fence.text, re.MULTILINE):
+                folder /= step
+    assert len(list(folder.glob("dist/*.whl"))) == 1
+    shown = next(fence.text for fence in fences(TUTORIAL) if "= conformance =" in fence.text)
+    assert reports[-2:] == re.findall(r"(Test\w+: \d+ standard tests): ", shown)
