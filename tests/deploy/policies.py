@@ -1,7 +1,7 @@
 """Specs of policies: such as people write, and such that cannot have a meaning.
 
-The sensible ones are after what the documentation and the end-to-end tests of multi-networkpolicy, and of its iptables and
-nftables engines, show.
+The sensible ones are after what the documentation and the end-to-end tests of multi-networkpolicy, and of its iptables
+and nftables engines, show.
 """
 
 NAMED = {"matchLabels": {"name": "server"}}
@@ -32,7 +32,9 @@ SENSIBLE = {
     },
     "IPv6, with host bits": {
         "podSelector": NAMED,
-        "ingress": [{"from": [{"ipBlock": {"cidr": "2001:DB8::1/64", "except": ["2001:db8::/80", "2001:db8::8/128"]}}]}],
+        "ingress": [
+            {"from": [{"ipBlock": {"cidr": "2001:DB8::1/64", "except": ["2001:db8::/80", "2001:db8::8/128"]}}]}
+        ],
     },
     "IPv4-mapped IPv6": {
         "ingress": [{"from": [{"ipBlock": {"cidr": "::ffff:10.0.0.0/104", "except": ["::ffff:10.1.0.0/112"]}}]}],

@@ -74,11 +74,8 @@ def program(expression: str):
 
 def is_cidr(text):
     """As netip.ParsePrefix, and no IPv4-mapped addresses: Kubernetes, "CEL in Kubernetes", CIDR library."""
-    try:
-        block = ip_network(text, strict=False)
-    except ValueError:
-        return celtypes.BoolType(False)
-    return celtypes.BoolType("/" in text and getattr(block.network_address, "ipv4_mapped", None) is None)
+    mapped = getattr(ip_network(text, strict=False).network_address, "ipv4_mapped", None)  # the format was checked
+    return celtypes.BoolType(mapped is None)
 
 
 def contains(outer, inner):

@@ -31,9 +31,7 @@ each_variant = pytest.mark.parametrize("name", FILES[:2])
 
 
 def schemas(name):
-    return {
-        version["name"]: version["schema"]["openAPIV3Schema"] for version in DEFINITIONS[name]["spec"]["versions"]
-    }
+    return {version["name"]: version["schema"]["openAPIV3Schema"] for version in DEFINITIONS[name]["spec"]["versions"]}
 
 
 def schema_of(name):
@@ -93,10 +91,21 @@ def test_columns_name_the_networks(name):
         assert list(columns) == ["Networks", "Types", "Pods", "Age"]
 
 
-# --- the schema as such -----------------------------------------------------------------------------------------------
+# --- the schema as such ---------------------------------------------------------------------------------------------
 
 INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
-VALUE_KEYWORDS = {"anyOf", "enum", "format", "maxItems", "maxLength", "maximum", "minimum", "oneOf", "pattern", "required"}
+VALUE_KEYWORDS = {
+    "anyOf",
+    "enum",
+    "format",
+    "maxItems",
+    "maxLength",
+    "maximum",
+    "minimum",
+    "oneOf",
+    "pattern",
+    "required",
+}
 KEYWORDS = VALUE_KEYWORDS | {
     "additionalProperties", "default", "description", "items", "properties", "type",
     "x-kubernetes-int-or-string", "x-kubernetes-validations",
@@ -159,13 +168,16 @@ def test_patterns_mean_the_same_to_the_server(name):
 def test_both_variants_publish_the_same_fields():
     """So that one can take the place of the other, with what is stored."""
     plain, cel = (
-        [(place, node.get("type"), node.get("description"), node.get("default")) for place, node in nodes(schema_of(name))]
+        [
+            (place, node.get("type"), node.get("description"), node.get("default"))
+            for place, node in nodes(schema_of(name))
+        ]
         for name in FILES[:2]
     )
     assert plain == cel
 
 
-# --- objects ----------------------------------------------------------------------------------------------------------
+# --- objects --------------------------------------------------------------------------------------------------------
 
 
 @each_file
@@ -216,7 +228,7 @@ def test_cel_says_it_in_words():
             assert any(text.endswith(rule["message"]) for text in said), rule
 
 
-# --- every rule is needed ---------------------------------------------------------------------------------------------
+# --- every rule is needed -------------------------------------------------------------------------------------------
 
 
 def weaker(schema, node, keyword):
@@ -253,7 +265,9 @@ OPERATORS = ["In", "NotIn", "Exists", "DoesNotExist"]  # said again where it sta
 RULES = list(rules_of(schema_of("scheme.yml")))
 
 
-@pytest.mark.parametrize(("node", "keyword"), [rule[1:] for rule in RULES], ids=[f"{rule[0]} {rule[2]}" for rule in RULES])
+@pytest.mark.parametrize(
+    ("node", "keyword"), [rule[1:] for rule in RULES], ids=[f"{rule[0]} {rule[2]}" for rule in RULES]
+)
 def test_every_rule_refuses_something_that_no_other_does(node, keyword):
     schema = weaker(schema_of("scheme.yml"), node, keyword)
     assert any(not refusals(schema, copy.deepcopy(policy(spec))) for spec in (SENSELESS | UNWRITABLE_LABELS).values())
