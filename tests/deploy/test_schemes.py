@@ -221,6 +221,49 @@ def test_object_without_a_spec_is_refused(name):
     assert refused(name, {"metadata": {}})
 
 
+ALL_FIELDS = {
+    "podSelector": {
+        "matchLabels": {"app": "web"},
+        "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a"]}],
+    },
+    "policyTypes": ["Ingress", "Egress"],
+    "ingress": [
+        {
+            "from": [
+                {"podSelector": {"matchLabels": {"app": "web"}}, "namespaceSelector": {"matchExpressions": []}},
+                {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}},
+            ],
+            "ports": [{"protocol": "UDP", "port": 80, "endPort": 90}, {"port": "http"}],
+        }
+    ],
+    "egress": [{"to": [{"podSelector": {}}], "ports": [{"protocol": "SCTP"}]}],
+}
+ODD = (True, 7, 1.5, "word", "", [], [7], ["word"], [[]], [{}], {})
+
+
+def paths(value, path=()):
+    yield path
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, child in entries:
+        yield from paths(child, (*path, key))
+
+
+def replaced(value, path, other):
+    if not path:
+        return other
+    changed = copy.copy(value)
+    changed[path[0]] = replaced(value[path[0]], path[1:], other)
+    return changed
+
+
+@pytest.mark.parametrize("path", list(paths(ALL_FIELDS)), ids=lambda path: ".".join(map(str, path)) or "spec")
+def test_whatever_stands_anywhere_is_refused_if_it_is_reported(path):
+    """With CEL the schema can say all that the agent says of a spec, but for fields that it does not know."""
+    for odd in ODD:
+        spec = replaced(ALL_FIELDS, path, odd)
+        assert bool(refused("scheme-cel.yml", policy(spec))) == bool(reported(spec)), odd
+
+
 def test_cel_says_it_in_words():
     said = {text for spec in (SENSELESS | CEL_NEEDED).values() for text in refused("scheme-cel.yml", policy(spec))}
     for _, node in nodes(schema_of("scheme-cel.yml")):
