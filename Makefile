@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: help setup demo test test-long test-backends test-vm lint types layers docs dist bench clean
+.PHONY: help setup demo test test-long test-backends test-vm lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ dist: setup ## Build and check the distributions of the core and of each plugin,
 	@rm -rf dist
 	@$(BIN)/python scripts/dist
 	@$(BIN)/twine --no-color check --strict dist/*
+
+wheels: setup ## Gather what the node agent's image is built from, into build/image
+	@scripts/wheels
 
 bench: setup ## Measure; figures depend on the machine
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

@@ -85,6 +85,10 @@ def test_yaml_is_settings_expectations_or_objects_that_are_right(fence, folder, 
     documents = list(yaml.safe_load_all(fence.text))
     if fence.title == "wrong.yaml":
         assert mnp("validate", "examples/quickstart/cluster.yaml", write(folder, fence)).status == 1
+    elif "kustomize" in fence.text:
+        assert all(
+            (ROOT / path.removeprefix("mnp/")).is_dir() for path in re.findall(r"mnp/deploy/\S+[^\]\s]", fence.text)
+        )
     elif all(isinstance(document, dict) and "kind" in document for document in documents):
         ended = mnp("validate", "examples/quickstart/cluster.yaml", write(folder, fence))
         assert ended.status == 0, ended.out

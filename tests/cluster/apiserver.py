@@ -1,0 +1,139 @@
+"""An API server of one's own, and its store, on loopback: for tests that need no node.
+
+The programs are those of KUBEBUILDER_ASSETS, as with envtest, or what the test bed has built.
+"""
+
+import http.client
+import json
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+PATIENCE = 120  # seconds, for a busy machine
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnp-testbed"
+
+
+def find_program(name):
+    """Where a program is; None if it is nowhere."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    built = sorted(path for path in CACHE.rglob(name) if path.is_file() and os.access(path, os.X_OK))
+    return shutil.which(name, path=assets) if assets else shutil.which(name) or next(map(str, reversed(built)), None)
+
+
+class ApiServer:
+    """Speaks to the server as its administrator."""
+
+    def __init__(self, port, token, authority):
+        self.port, self._token, self._authority = port, token, authority
+
+    def request(self, method, path, body=None, *, accept="application/json"):
+        """Status and decoded answer."""
+        context = ssl.create_default_context(cafile=self._authority)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
+        try:
+            headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", "Accept": accept}
+            connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    def kubeconfig(self, folder):
+        """A file that leads kubectl here."""
+        cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self._authority)}
+        path = folder / "kubeconfig"
+        path.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "own", "cluster": cluster}],
+                    "users": [{"name": "own", "user": {"token": self._token}}],
+                    "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
+                    "current-context": "own",
+                }
+            )
+        )
+        return path
+
+
+@contextmanager
+def api_server(folder):
+    """A server that is ready, and gone afterwards. The folder keeps its files and logs."""
+    store, peers, port = free_ports(3)
+    token = secrets.token_hex(16)
+    (folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
+    subprocess.run(["openssl", "genrsa", "-out", folder / "accounts.key", "2048"], check=True, capture_output=True)
+    etcd = [
+        f"--data-dir={folder / 'etcd'}",
+        f"--listen-client-urls=http://127.0.0.1:{store}",
+        f"--advertise-client-urls=http://127.0.0.1:{store}",
+        f"--listen-peer-urls=http://127.0.0.1:{peers}",
+        f"--initial-advertise-peer-urls=http://127.0.0.1:{peers}",
+        f"--initial-cluster=default=http://127.0.0.1:{peers}",
+    ]
+    server = [
+        f"--etcd-servers=http://127.0.0.1:{store}",
+        f"--cert-dir={folder / 'certificates'}",
+        f"--secure-port={port}",
+        "--bind-address=127.0.0.1",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        f"--service-account-signing-key-file={folder / 'accounts.key'}",
+        f"--service-account-key-file={folder / 'accounts.key'}",
+        f"--token-auth-file={folder / 'tokens.csv'}",
+        "--authorization-mode=RBAC",
+        "--service-cluster-ip-range=10.0.0.0/24",
+        "--disable-admission-plugins=ServiceAccount",
+        "--allow-privileged=true",
+    ]
+    with ExitStack() as stack:
+        stack.enter_context(running("etcd", etcd, folder))
+        process = stack.enter_context(running("kube-apiserver", server, folder))
+        api = ApiServer(port, token, folder / "certificates/apiserver.crt")
+        wait_for(lambda: is_ready(api), process, folder)
+        yield api
+
+
+def is_ready(api):
+    try:
+        status, _ = api.request("GET", "/api/v1/namespaces/default")
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    return status == 200
+
+
+def wait_for(condition, process, folder):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert process.poll() is None, (folder / "kube-apiserver.log").read_text()[-2000:]
+        assert time.monotonic() < deadline, "the API server is not ready"
+        time.sleep(0.2)
+
+
+@contextmanager
+def running(name, arguments, folder):
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen([find_program(name), *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def free_ports(count):
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]

@@ -1,0 +1,251 @@
+"""The agent's objects: no more rights than it uses, and each of them where it is used."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonpatch
+import pytest
+import yaml
+
+from mnp_core.plugins import load_plugins
+from mnp_core.settings import parse_settings
+from mnp_core.sources.decode import _BUILT_IN
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+COMPONENTS = sorted(path.name for path in (DEPLOY / "kustomize/components").iterdir())
+READ = ["get", "list", "watch"]
+PLURALS = {
+    "Pod": "pods",
+    "Namespace": "namespaces",
+    "NetworkAttachmentDefinition": "network-attachment-definitions",
+    "MultiNetworkPolicy": "multi-networkpolicies",
+}
+
+
+def load(text):
+    objects = list(yaml.safe_load_all(text))
+    by_kind = {item["kind"]: item for item in objects}
+    assert len(by_kind) == len(objects)
+    return by_kind
+
+
+OBJECTS = load((DEPLOY / "deploy.yml").read_text())
+DAEMONSET = OBJECTS["DaemonSet"]
+POD = DAEMONSET["spec"]["template"]["spec"]
+(CONTAINER,) = POD["containers"]
+
+
+def build(*components):
+    """What kustomize makes of the base with these components: each adds resources and patches the DaemonSet."""
+    objects = load((DEPLOY / "deploy.yml").read_text())
+    for component in components:
+        folder = DEPLOY / "kustomize/components" / component
+        wanted = yaml.safe_load((folder / "kustomization.yaml").read_text())
+        for name in wanted.pop("resources", ()):
+            objects |= load((folder / name).read_text())
+        (patch,) = wanted.pop("patches")
+        assert (wanted["kind"], patch["target"]) == ("Component", {"kind": "DaemonSet", "name": "mnp-node"})
+        objects["DaemonSet"] = jsonpatch.apply_patch(objects["DaemonSet"], yaml.safe_load(patch["patch"]))
+    return objects
+
+
+def pod_of(objects):
+    return objects["DaemonSet"]["spec"]["template"]["spec"]
+
+
+# --- one source -----------------------------------------------------------------------------------------------------
+
+
+def test_file_is_what_the_script_writes(tmp_path):
+    target = tmp_path / "deploy.yml"
+    subprocess.run([sys.executable, ROOT / "scripts/flatten", target], check=True, stdout=subprocess.DEVNULL)
+    assert target.read_text() == (DEPLOY / "deploy.yml").read_text(), "run scripts/flatten: deploy/deploy.yml is older"
+
+
+@pytest.mark.parametrize("component", [None, *COMPONENTS])
+def test_kustomize_makes_the_same_of_it(component, tmp_path):
+    program = shutil.which("kustomize")
+    if program is None:
+        pytest.skip("kustomize is not on PATH")
+    shutil.copytree(DEPLOY / "kustomize", tmp_path / "kustomize")
+    components = [component] if component else []
+    parts = {"resources": ["../kustomize/base"], "components": [f"../kustomize/components/{c}" for c in components]}
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/kustomization.yaml").write_text(yaml.dump(parts))
+    built = subprocess.run([program, "build", tmp_path / "own"], check=True, capture_output=True, text=True).stdout
+    assert load(built) == build(*components)
+
+
+def test_every_manifest_can_be_read():
+    for path in sorted(DEPLOY.rglob("*.y*ml")):
+        for item in yaml.safe_load_all(path.read_text()):
+            assert {"apiVersion", "kind"} <= set(item), path
+
+
+def test_image_is_yours_to_name():
+    """No name that a node would complete by a public registry, where anybody may have put something under it."""
+    assert CONTAINER["image"] == f"localhost/mnp-node:{version_of_the_core()}"
+    for path in (path for path in DEPLOY.rglob("*") if path.is_file()):
+        assert not re.search(r"\b(docker|ghcr|quay|gcr)\.io|registry\.", path.read_text()), path
+
+
+def version_of_the_core():
+    return re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
+
+
+def test_containerfile_names_the_version_of_the_core():
+    assert f'ARG VERSION="{version_of_the_core()}"' in (DEPLOY / "image/Containerfile").read_text()
+
+
+# --- rights ---------------------------------------------------------------------------------------------------------
+
+
+def granted(role):
+    """(API group, resource) -> verbs; a resource twice would be a mistake."""
+    pairs = [
+        ((group, resource), rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    ]
+    assert len(dict(pairs)) == len(pairs)
+    return dict(pairs)
+
+
+def test_role_grants_what_is_read_and_nothing_else():
+    read = {(kind.group, PLURALS[kind.kind]) for kind in _BUILT_IN}
+    read |= {(spec.group, spec.plural) for spec in load_plugins().policy_kinds.values()}
+    assert granted(OBJECTS["ClusterRole"]) == dict.fromkeys(read, READ) | {("", "events"): ["create", "patch"]}
+
+
+def test_role_is_bound_to_the_account_that_the_agent_runs_as():
+    account, binding = OBJECTS["ServiceAccount"]["metadata"], OBJECTS["ClusterRoleBinding"]
+    assert binding["roleRef"]["name"] == OBJECTS["ClusterRole"]["metadata"]["name"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}
+    ]
+    assert POD["serviceAccountName"] == account["name"]
+    assert DAEMONSET["metadata"]["namespace"] == account["namespace"]
+
+
+def test_container_is_confined():
+    context = CONTAINER["securityContext"]
+    assert context["privileged"] is False
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["readOnlyRootFilesystem"] is True
+    assert POD["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not {"hostPID", "hostIPC"} & set(POD)
+
+
+def test_capabilities_are_those_it_needs():
+    """An API server refuses allowPrivilegeEscalation: false beside CAP_SYS_ADMIN, so written."""
+    assert CONTAINER["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_ADMIN", "NET_ADMIN"]}
+
+
+def test_every_mount_is_read_only():
+    assert all(mount["readOnly"] for mount in CONTAINER["volumeMounts"])
+    assert {mount["name"] for mount in CONTAINER["volumeMounts"]} == {volume["name"] for volume in POD["volumes"]}
+
+
+def test_namespaces_of_later_pods_appear():
+    mounts = {mount["name"]: mount for mount in CONTAINER["volumeMounts"]}
+    assert mounts["namespaces"]["mountPath"] == "/var/run/netns"
+    assert mounts["namespaces"]["mountPropagation"] == "HostToContainer"
+
+
+# --- life -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_runs_on_every_node_and_is_evicted_last():
+    assert POD["tolerations"] == [{"operator": "Exists"}]
+    assert POD["priorityClassName"] == "system-node-critical"
+    assert POD["nodeSelector"] == {"kubernetes.io/os": "linux"}
+
+
+def test_it_is_in_the_network_namespace_that_it_must_not_write_to():
+    assert POD["hostNetwork"] is True
+
+
+def test_probes_ask_where_it_listens():
+    (port,) = CONTAINER["ports"]
+    assert (port["containerPort"], port["hostPort"]) == (9469, 9469)
+    paths = {}
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        get = CONTAINER[name]["httpGet"]
+        assert (get["host"], get["port"]) == ("127.0.0.1", port["name"])
+        paths[name] = get["path"]
+    assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+
+
+def test_it_knows_its_node():
+    (variable,) = CONTAINER["env"]
+    assert variable == {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+
+
+def test_selector_finds_its_pods():
+    labels = DAEMONSET["spec"]["template"]["metadata"]["labels"]
+    assert DAEMONSET["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_settings_are_understood():
+    ((name, text),) = OBJECTS["ConfigMap"]["data"].items()
+    (folder,) = (mount["mountPath"] for mount in CONTAINER["volumeMounts"] if mount["name"] == "settings")
+    assert CONTAINER["args"] == [f"--settings={folder}/{name}"]
+    parse_settings(yaml.safe_load(text), where=name, read=str)
+
+
+# --- components -----------------------------------------------------------------------------------------------------
+
+
+def test_crio_is_the_same_with_another_socket():
+    changed = yaml.dump_all(build("crio").values())
+    assert "/run/crio" in changed
+    assert list(yaml.safe_load_all(changed.replace("/run/crio", "/run/containerd"))) == list(OBJECTS.values())
+    overlay = yaml.safe_load((DEPLOY / "kustomize/crio/kustomization.yaml").read_text())
+    assert (overlay["resources"], overlay["components"]) == (["../base"], ["../components/crio"])
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_components_go_together_with_crio(component):
+    built = pod_of(build(*dict.fromkeys(["crio", component])))
+    for container in (*built["containers"], *built.get("initContainers", ())):
+        assert "/run/crio" in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
+def test_iptables_adds_raw_sockets_and_the_lock():
+    (container,) = pod_of(build("iptables"))["containers"]
+    assert container["securityContext"]["capabilities"]["add"] == ["SYS_ADMIN", "NET_ADMIN", "NET_RAW"]
+    assert [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")] == [
+        "/run/xtables.lock"
+    ]
+
+
+def test_proc_adds_what_looking_at_processes_needs():
+    pod = pod_of(build("proc"))
+    assert pod["hostPID"] is True
+    assert pod["containers"][0]["securityContext"]["capabilities"]["add"] == ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"]
+
+
+def test_metrics_are_served_where_they_are_scraped():
+    objects = build("metrics")
+    (container,) = pod_of(objects)["containers"]
+    assert container["args"][-1] == "--listen=$(HOST_IP):9469"
+    assert {"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}} in container["env"]
+    assert all("host" not in container[f"{probe}Probe"]["httpGet"] for probe in ("startup", "liveness", "readiness"))
+    (scraped,) = objects["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    assert scraped["port"] == container["ports"][0]["name"]
+    assert "hostIP" not in container["ports"][0]
+
+
+def test_cleanup_is_done_before_the_pod_is_ready():
+    pod = pod_of(build("cleanup"))
+    (cleaner,), (waiting,) = pod["initContainers"], pod["containers"]
+    assert cleaner["command"] == ["mnp", "cleanup"]
+    for field in ("image", "securityContext", "volumeMounts", "args"):
+        assert cleaner[field] == CONTAINER[field]
+    assert waiting["command"] == ["sleep", "infinity"]
+    assert not any(key.endswith("Probe") for key in (*cleaner, *waiting))
