@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
 from scripts.testbed import node, place, programs
 from scripts.testbed.daemon import Daemon
@@ -89,7 +90,8 @@ def _install_stand_in() -> None:
     shutil.rmtree(library, ignore_errors=True)
     shutil.copytree(_STAND_IN, library / "standin", ignore=shutil.ignore_patterns("__pycache__", "test_*"))
     script = place.NODE_FILES / "cni-bin" / _META
-    command = shlex.join((f"PYTHONPATH={library}", sys.executable, "-m", "standin"))
+    python = Path(sys.executable).resolve()  # not that of .venv, which goes with the checkout
+    command = shlex.join((f"PYTHONPATH={library}", str(python), "-m", "standin"))
     script.write_text(f"#!/bin/sh\nexec env {command}\n")
     script.chmod(0o755)
 

@@ -1,4 +1,4 @@
-"""ADD, CHECK and DEL: the default network first, then the secondary ones; what was made is remembered, to be removed."""
+"""ADD, CHECK and DEL: the default network first, then the secondary ones; what was made is remembered, to go again."""
 
 import json
 from contextlib import suppress
