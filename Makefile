@@ -4,10 +4,10 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: help setup demo test test-long test-backends test-vm lint types layers docs dist wheels bench clean
+.PHONY: help setup demo test test-long test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: system packages, and .venv with core, plugins and tools
 	@scripts/setup
@@ -33,6 +33,23 @@ VM_BACKENDS := nftables iptables-nft iptables-legacy
 test-vm: setup ## Run the tests of devices that few kernels have, in a virtual machine
 	@scripts/vm/run env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(CURDIR)/$(BIN)/pytest -p pytest_timeout \
 		-p no:cacheprovider tests/vm $(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
+
+testbed-up: setup ## Bring up a real cluster of one node on this machine (as root)
+	@$(BIN)/python -m scripts.testbed up
+
+testbed-down: setup ## End and remove that cluster
+	@$(BIN)/python -m scripts.testbed down
+
+testbed-status: setup ## Say which of its processes run
+	@$(BIN)/python -m scripts.testbed status
+
+image: setup ## Build the node agent's image without any registry, and give it to the cluster if that is up
+	@scripts/testbed/image
+
+# What takes long when it is done for the first time is done before, as tests have their limits.
+test-cluster: setup ## Run the tests on that cluster, which is brought up for it unless it is
+	@[ -n "$$KUBECONFIG" ] || [ -n "$$KUBEBUILDER_ASSETS" ] || scripts/testbed/build >/dev/null
+	@$(BIN)/pytest tests/cluster $(PYTEST_ARGS)
 
 lint: setup ## Check style and formatting
 	@$(BIN)/ruff check .

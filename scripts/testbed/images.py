@@ -1,0 +1,101 @@
+"""Images without a registry: pause and a workload, made from a static busybox, and those that somebody has built."""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+from scripts.testbed import place
+from scripts.testbed.command import run
+from scripts.testbed.errors import TestBedError
+from scripts.testbed.runtime import ctr
+
+_FOLDERS = ("bin", "etc", "proc", "sys", "dev", "tmp", "root", "var")
+_FILES = {"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n"}
+_ENVIRONMENT = ["PATH=/bin"]
+_COMMAND = [
+    "/bin/sh",
+    "-c",
+    "trap exit TERM INT; sleep 1000000000 & wait",
+]  # the first process of a container is deaf to signals
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+def import_basics() -> None:
+    """Give containerd the images for pause and workload unless it has them."""
+    known = run(*ctr("images", "list", "--quiet")).decode().split()
+    if not {place.PAUSE_IMAGE, place.WORKLOAD_IMAGE} <= set(known):
+        archive = place.ROOT / "basics.tar"
+        _write_archive(archive, (place.PAUSE_IMAGE, place.WORKLOAD_IMAGE))
+        import_archive(archive)
+        archive.unlink()
+
+
+def import_archive(archive: Path, *, name: str | None = None) -> None:
+    """Give containerd the images of an archive, of docker's format or OCI's.
+
+    Args:
+        archive: The file.
+        name: What to call an image whose archive holds no full name.
+    """
+    named = ("--index-name", name) if name else ()
+    run(*ctr("images", "import", *named, archive), patience=600)
+
+
+def _write_archive(target: Path, names: tuple[str, ...]) -> None:
+    """One layer, with a configuration, under several names: what `docker save` would write."""
+    layer = _layer()
+    config = json.dumps(
+        {
+            "architecture": _architecture(),
+            "os": "linux",
+            "config": {"Cmd": _COMMAND, "Env": _ENVIRONMENT},
+            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        }
+    ).encode()
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": names, "Layers": ["layer.tar"]}]).encode()
+    with tarfile.open(target, "w") as archive:
+        for name, content in (("layer.tar", layer), ("config.json", config), ("manifest.json", manifest)):
+            _add(archive, name, content)
+
+
+def _layer() -> bytes:
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        raise TestBedError("busybox is not on PATH: install busybox-static")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as layer:
+        for folder in _FOLDERS:
+            _add_folder(layer, folder)
+        _add(layer, "bin/busybox", Path(busybox).read_bytes(), mode=0o755)
+        for applet in run(busybox, "--list").decode().split():
+            if applet != "busybox":
+                _add_link(layer, f"bin/{applet}", "busybox")
+        for name, text in _FILES.items():
+            _add(layer, name, text.encode())
+    return packed.getvalue()
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    archive.addfile(entry, io.BytesIO(content))
+
+
+def _add_folder(archive: tarfile.TarFile, name: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+    archive.addfile(entry)
+
+
+def _add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.type, entry.linkname = tarfile.SYMTYPE, target
+    archive.addfile(entry)
+
+
+def _architecture() -> str:
+    machine = run("uname", "-m").decode().strip()
+    return _ARCHITECTURES.get(machine, machine)

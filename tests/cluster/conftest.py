@@ -1,0 +1,67 @@
+"""Tests on a real cluster: `make test-cluster`. See docs/testbed.md."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scripts.testbed import bed as testbed
+from scripts.testbed import place
+from tests.cluster.components import command
+from tests.cluster.fixture import Bed, Cluster
+
+HERE = Path(__file__).parent
+_UP_PATIENCE = 3600  # seconds; a cache that is empty is filled first
+
+
+def pytest_collection_modifyitems(items):
+    """What takes the cluster away comes last."""
+    here = [item for item in items if item.path.is_relative_to(HERE)]
+    for item in here:
+        item.add_marker(pytest.mark.cluster)
+    items.sort(key=lambda item: item.path == HERE / "test_down.py")
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """A cluster with an API server: the user's own (KUBECONFIG), else the test bed."""
+    kubeconfig = Path(place.OWN_CLUSTER or place.KUBECONFIG)
+    ours = not place.OWN_CLUSTER and _bring_up()
+    found = Cluster(kubeconfig) if place.OWN_CLUSTER else Bed(kubeconfig, was_up=not ours)
+    try:
+        found.objects.apply(HERE / "data/networkattachmentdefinitions.yml")
+        yield found
+    finally:
+        found.objects.close()
+        if ours:
+            command("down")
+
+
+@pytest.fixture(scope="session")
+def bed(cluster):
+    """The test bed, whose processes can be stopped and whose pods can be looked into."""
+    if not isinstance(cluster, Bed):
+        pytest.skip("KUBECONFIG names a cluster of your own: this test looks into the node of the test bed")
+    return cluster
+
+
+@pytest.fixture
+def namespace(cluster):
+    """A namespace of the test's own, whose pods go with it."""
+    name = f"t-{os.urandom(4).hex()}"
+    objects = cluster.objects
+    objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    objects.wait_for(f"{name} has a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", name))
+    yield name
+    objects.delete("v1/Namespace", name, wait=False)
+    objects.wait_for(f"no pod of {name} is left", lambda: not objects.list("v1/Pod", name), patience=90)
+
+
+def _bring_up():
+    """Bring the bed up unless it is; whether that was needed."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: the test bed makes namespaces, links and control groups")
+    if testbed.is_up():
+        return False
+    command("up", patience=_UP_PATIENCE)
+    return True

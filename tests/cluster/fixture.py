@@ -1,0 +1,47 @@
+"""The test bed, as a test has it in its hands."""
+
+from functools import cached_property
+from pathlib import Path
+
+from scripts.testbed import place
+from tests.cluster.components import Components
+from tests.cluster.crowd import Crowd
+from tests.cluster.objects import Objects
+from tests.cluster.sandboxes import Sandboxes
+from tests.cluster.talk import Talk
+
+
+class Cluster:
+    """Any cluster: what can be done by asking its API server."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self.kubeconfig = kubeconfig
+        self.objects = Objects(kubeconfig)
+        self.crowd = Crowd(self.objects)
+
+
+class Bed(Cluster):
+    """The cluster of this machine: its node's pods can be looked into, its processes stopped."""
+
+    node = place.NODE
+    parent = place.PARENT
+    containerd_socket = place.CONTAINERD_SOCKET
+
+    def __init__(self, kubeconfig: Path, *, was_up: bool) -> None:
+        super().__init__(kubeconfig)
+        self.was_up = was_up  # before the tests began
+
+    @cached_property
+    def sandboxes(self) -> Sandboxes:
+        """Pods' network namespaces."""
+        return Sandboxes(self.objects)
+
+    @cached_property
+    def talk(self) -> Talk:
+        """Packets between pods."""
+        return Talk(self.objects, self.sandboxes)
+
+    @cached_property
+    def components(self) -> Components:
+        """The processes."""
+        return Components()

@@ -1,0 +1,98 @@
+"""Objects that tests need, with as little in them as possible."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scripts.testbed import place
+
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+STATUS = "k8s.v1.cni.cncf.io/network-status"
+
+
+def pod(name: str, networks: object = (), *, labels: Mapping[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    """A pod that runs and does nothing.
+
+    Args:
+        name: Of the pod.
+        networks: Its secondary networks: the short form as text, or a list that becomes JSON.
+        labels: Of the pod.
+        spec: Further fields of its spec.
+    """
+    annotation = networks if isinstance(networks, str) else json.dumps(list(networks))  # type: ignore[call-overload]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "labels": dict(labels or {}),
+            "annotations": {NETWORKS: annotation} if networks else {},
+        },
+        "spec": {"containers": [container()], "terminationGracePeriodSeconds": 1, **spec},
+    }
+
+
+def container(name: str = "idle", command: Sequence[str] = ()) -> dict[str, Any]:
+    """A container of the workload image."""
+    return {"name": name, "image": place.WORKLOAD_IMAGE, **({"command": list(command)} if command else {})}
+
+
+def network(name: str, subnet: str, *, parent: str = place.PARENT, **fields: Any) -> dict[str, Any]:
+    """A macvlan network whose addresses are given out by host-local.
+
+    Args:
+        name: Of the NetworkAttachmentDefinition.
+        subnet: Such as 10.1.0.0/24.
+        parent: The node's link.
+        fields: Further fields of the CNI configuration, or other values for them.
+    """
+    ipam = {"type": "host-local", "ranges": [[{"subnet": subnet}]]}
+    config = {
+        "cniVersion": "0.4.0",
+        "name": name,
+        "type": "macvlan",
+        "master": parent,
+        "mode": "bridge",
+        "ipam": ipam,
+        **fields,
+    }
+    return definition(name, config)
+
+
+def definition(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """A NetworkAttachmentDefinition."""
+    return {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": {"name": name},
+        "spec": {"config": json.dumps(config)},
+    }
+
+
+def daemon_set(name: str, **spec: Any) -> dict[str, Any]:
+    """A DaemonSet whose pods do nothing."""
+    labels = {"app": name}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [container()], "terminationGracePeriodSeconds": 1, **spec},
+            },
+        },
+    }
+
+
+def network_status(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a pod's annotation says about its interfaces; empty until the meta-plugin has written it."""
+    return json.loads(found["metadata"].get("annotations", {}).get(STATUS, "[]"))
+
+
+def running(found: Mapping[str, Any]) -> bool:
+    """Whether a pod's containers run and are ready."""
+    conditions = found.get("status", {}).get("conditions", ())
+    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return found.get("status", {}).get("phase") == "Running" and ready
