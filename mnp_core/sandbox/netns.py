@@ -46,6 +46,11 @@ def identify(path: str) -> Sandbox:
     return Sandbox(path=path, device=device, inode=inode)
 
 
+def is_hosts_own(sandbox: Sandbox) -> bool:
+    """Whether it is the namespace that this process started in, or that of pid 1: never a pod's to be policed."""
+    return (sandbox.device, sandbox.inode) in _home().refused
+
+
 def run_inside(sandbox: Sandbox, work: Callable[[], T]) -> T:
     """Do the work in the sandbox, on a thread made for it, and wait for what it returns.
 
