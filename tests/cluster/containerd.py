@@ -182,6 +182,8 @@ class Containerd:
             if _is_ours(pid, self.socket) or self._is_in_our_cgroup(pid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+        for address in self.home.glob("state/io.containerd.runtime.v2.task/*/*/address"):
+            Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)  # of a shim, outside of our folder
         for mount in reversed([line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]):
             if mount.startswith(f"{self.home}/"):
                 unmount(mount)
