@@ -13,8 +13,22 @@ from mnp_core.api import SandboxLocator, SandboxLocatorSpec
 
 @hookimpl
 def mnp_register_sandbox_locators() -> Iterator[SandboxLocatorSpec]:
-    """Offer the way to pods that `mnp lab up` has made, for an agent that runs beside a lab."""
+    """Offer the ways to pods: the container runtime's, that of their processes, and a lab's for an agent beside it."""
+    yield SandboxLocatorSpec(name="cri", factory=_make_cri_locator)
+    yield SandboxLocatorSpec(name="proc", factory=_make_proc_locator)
     yield SandboxLocatorSpec(name="lab", factory=_make_lab_locator)
+
+
+def _make_cri_locator(settings: Mapping[str, str]) -> SandboxLocator:
+    from mnp_core.sandbox.cri.locator import make_cri_locator  # noqa: PLC0415 # see above
+
+    return make_cri_locator(settings)
+
+
+def _make_proc_locator(settings: Mapping[str, str]) -> SandboxLocator:
+    from mnp_core.sandbox.proc.locator import make_proc_locator  # noqa: PLC0415 # see above
+
+    return make_proc_locator(settings)
 
 
 def _make_lab_locator(settings: Mapping[str, str]) -> SandboxLocator:

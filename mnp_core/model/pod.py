@@ -33,6 +33,8 @@ class Pod:
     Attributes:
         name: Namespace and name.
         uid: ``metadata.uid``; empty in the lab.
+        static_uid: Of a mirror pod: the UID that the kubelet gave to the static pod behind it, which is the one that
+            the node knows (annotation ``kubernetes.io/config.mirror``). Whoever writes the pod can claim it.
         labels: ``metadata.labels``.
         node: ``spec.nodeName``.
         phase: ``status.phase``; empty if it was not given.
@@ -44,6 +46,7 @@ class Pod:
 
     name: ObjectName
     uid: str = ""
+    static_uid: str = ""
     labels: Mapping[str, str]
     node: str = ""
     phase: str = ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnp_core.api import Sandbox
 from mnp_core.errors import SandboxNotFoundError, UnsupportedError
-from mnp_core.sandbox.netns import Identity, identify, is_host
+from mnp_core.sandbox.netns import Identity, identify, is_hosts_own
 
 _NAMED = ("run/netns", "var/run/netns", "run/docker/netns")  # where runtimes and `ip netns` keep them, ip-netns(8)
 
@@ -28,7 +28,7 @@ def all_sandboxes(host_prefix: str, unseen: Callable[[UnsupportedError], None]) 
             unseen(error)
             continue
         identity = sandbox.device, sandbox.inode
-        if identity not in seen and not is_host(sandbox):
+        if identity not in seen and not is_hosts_own(sandbox):
             seen.add(identity)
             yield sandbox
 

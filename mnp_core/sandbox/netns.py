@@ -54,8 +54,8 @@ def is_there(sandbox: Sandbox) -> bool:
         return False
 
 
-def is_host(sandbox: Sandbox) -> bool:
-    """Whether it is the host's own, where no work is ever done."""
+def is_hosts_own(sandbox: Sandbox) -> bool:
+    """Whether it is the namespace that this process started in, or that of pid 1: never a pod's to be policed."""
     return (sandbox.device, sandbox.inode) in _home().refused
 
 

@@ -9,7 +9,6 @@ from mnp_core.api import Discovery, Sandbox
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import ANY_PEER, Link, Trait
 from mnp_core.sandbox.netns import identify
-from mnp_core.testing.conformance.locator import Located
 from tests.kit.sound import Discoverer, DiscovererTests, LocatorTests, PolicyKindTests
 
 MUST_FAIL = {}
@@ -125,7 +124,7 @@ def locator(name, check, wrong, locate, because="assert"):
     def located(self):
         with LocatorTests.located(self) as world:
             kind = type(name, (), {"locate": lambda _, pod: locate(world, pod)})
-            yield Located(locator=kind(), pod=world.pod, sandbox=world.sandbox)
+            yield evolve(world, locator=kind())
 
     broken(LocatorTests, name, check, wrong, because=because, located=located)
 
@@ -146,6 +145,18 @@ def every_other_time(world, pod):
 
 
 locator("EveryOtherTime", "test_it_finds_it_again", "finds something else every other time", every_other_time)
+
+
+def from_memory(world, _pod):
+    return world.sandbox
+
+
+locator(
+    "FromMemory",
+    "test_a_sandbox_that_was_made_anew_is_noticed",
+    "remembers where a pod was",
+    from_memory,
+)
 
 
 def falling(world, pod):

@@ -46,9 +46,14 @@ class LocatorTests(SandboxLocatorConformance):
     @contextmanager
     def located(self):
         spaces, there = AnonymousSpaces(), pod("there")
-        sandbox = spaces.make(pod_key(there.name))
+        key = pod_key(there.name)
+
+        def remake():
+            spaces.drop(key)
+            return spaces.make(key)
+
         try:
-            yield Located(locator=self.make_locator(spaces), pod=there, sandbox=sandbox)
+            yield Located(locator=self.make_locator(spaces), pod=there, sandbox=spaces.make(key), remake=remake)
         finally:
             spaces.close()
 

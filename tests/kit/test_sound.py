@@ -36,6 +36,11 @@ class TestLocatorOfLabsThatStay(SandboxLocatorConformance):
         with lab.locked(create=True):
             sandbox = lab.spaces.make(pod_key(there.name))
             try:
-                yield Located(locator=make_lab_locator({"lab": "kit"}), pod=there, sandbox=sandbox)
+                yield Located(
+                    locator=make_lab_locator({"lab": "kit"}),
+                    pod=there,
+                    sandbox=sandbox,
+                    remake=lambda: lab.spaces.make(pod_key(there.name)),
+                )
             finally:
                 lab.spaces.drop(pod_key(there.name))

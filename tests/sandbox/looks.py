@@ -36,3 +36,13 @@ def goes_away(sandbox, name, within=10):
             return False
         time.sleep(0.02)
     return True
+
+
+def lay_out_process(root, pid, sandbox, *, cgroup="0::/\n", started=0, name="pause"):
+    """Lay out what /proc tells of a process below a directory: its namespace, which is real, and its control group."""
+    home = root / "proc" / str(pid)
+    (home / "ns").mkdir(parents=True)
+    (home / "ns" / "net").symlink_to(sandbox.path)
+    (home / "cgroup").write_text(cgroup)
+    (home / "stat").write_text(f"{pid} ({name}) S 1 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 {started} 0 0\n")
+    return home

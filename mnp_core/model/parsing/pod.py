@@ -10,6 +10,7 @@ from mnp_core.model.pod import Pod
 from mnp_core.model.port import ContainerPort
 from mnp_core.model.report import Reason, Report
 
+_MIRROR = "kubernetes.io/config.mirror"
 _PHASES = frozenset({"Pending", "Running", "Succeeded", "Failed", "Unknown"})
 
 
@@ -26,6 +27,7 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
     pod = Pod(
         name=ref.name,
         uid=root.child("metadata").child("uid").text(wanted="a UID"),
+        static_uid=annotation(root, _MIRROR).text(wanted="the UID of a static pod"),
         labels=read_labels(root),
         node=spec.child("nodeName").text(wanted="the name of a node"),
         phase=phase if phase in _PHASES else "",

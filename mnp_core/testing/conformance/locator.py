@@ -1,7 +1,9 @@
 """What every locator must do: find the pod's network namespace, and nobody else's."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
 from attrs import evolve, frozen
@@ -24,11 +26,13 @@ class Located:
         locator: The locator.
         pod: A pod that is there.
         sandbox: Its namespace, known by other means.
+        remake: Replaces the pod's sandbox, as after a crash of it, and returns the new one; the pod stays the same.
     """
 
     locator: SandboxLocator
     pod: Pod
     sandbox: Sandbox
+    remake: Callable[[], Sandbox]
 
 
 class SandboxLocatorConformance(Conformance, standard=True):
@@ -53,6 +57,16 @@ class SandboxLocatorConformance(Conformance, standard=True):
         """Asked twice, and on many threads at once."""
         with self.located() as world, ThreadPoolExecutor(max_workers=8) as threads:
             assert len({(s.device, s.inode) for s in threads.map(world.locator.locate, [world.pod] * 32)}) == 1
+
+    @pytest.mark.root
+    def test_a_sandbox_that_was_made_anew_is_noticed(self) -> None:
+        """S61: what was true of the pod a moment ago is not believed."""
+        with self.located() as world:
+            old = world.locator.locate(world.pod)
+            with Path(old.path).open("rb"):  # or the kernel might give its inode to the new one
+                new = world.remake()
+                found = world.locator.locate(world.pod)
+            assert (found.device, found.inode) == (new.device, new.inode)
 
     @pytest.mark.root
     def test_a_pod_that_is_not_there_is_not_found(self) -> None:

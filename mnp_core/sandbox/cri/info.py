@@ -1,0 +1,67 @@
+"""Where a runtime says that a sandbox is, in the verbose part of its status.
+
+CRI leaves that part to the runtime: JSON under the key ``info``. containerd gives ``pid``, ``netNamespaceClosed`` and
+``runtimeSpec`` (SandboxInfo in its CRI plugin), CRI-O ``runtimeSpec``, and ``pid`` where the sandbox has a process
+(``server/sandbox_status.go``); ``runtimeSpec`` is the OCI's. cri-dockerd gives nothing.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+from attrs import frozen
+
+from mnp_core.errors import SandboxError
+
+INFO = "info"
+
+
+class _Namespace(msgspec.Struct):
+    type: str = ""
+    path: str = ""
+
+
+class _Linux(msgspec.Struct):
+    namespaces: list[_Namespace] | None = None
+
+
+class _Spec(msgspec.Struct):
+    linux: _Linux | None = None
+
+
+class _Info(msgspec.Struct, rename="camel"):
+    pid: int = 0
+    net_namespace_closed: bool = False
+    runtime_spec: _Spec | None = None
+
+
+@frozen(kw_only=True)
+class Whereabouts:
+    """Where a sandbox is, as the host has it.
+
+    Attributes:
+        path: Of its network namespace; empty if it is not known.
+        pid: Of its first process; 0 if there is none, or it is not known.
+        closed: Whether the runtime has let go of the network namespace.
+    """
+
+    path: str
+    pid: int
+    closed: bool = False
+
+
+def parse_info(info: Mapping[str, str]) -> Whereabouts:
+    """Read what a runtime tells of a sandbox; what it does not tell is left empty.
+
+    Raises:
+        SandboxError: It is not JSON of that form.
+    """
+    try:
+        known = msgspec.json.decode(info.get(INFO) or "{}", type=_Info)
+    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+        raise SandboxError(
+            f"the container runtime tells of the sandbox in a way that is not understood: {error}"
+        ) from error
+    spec = known.runtime_spec or _Spec()
+    namespaces = (spec.linux or _Linux()).namespaces or []
+    path = next((space.path for space in namespaces if space.type == "network"), "")
+    return Whereabouts(path=path, pid=max(known.pid, 0), closed=known.net_namespace_closed)

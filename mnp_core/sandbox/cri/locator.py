@@ -1,0 +1,160 @@
+"""Find a pod's network namespace by asking the container runtime for the pod's sandbox.
+
+Of the sandbox itself, never of a container: containers come and go, and there may be none yet while init containers are
+policed already (S5).
+"""
+
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from mnp_core.api import Sandbox
+from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError
+from mnp_core.model import Pod
+from mnp_core.sandbox.cri.info import Whereabouts
+from mnp_core.sandbox.cri.runtime import Runtime, RuntimeSandbox
+from mnp_core.sandbox.host import Host, host_of
+from mnp_core.sandbox.netns import identify
+
+ENDPOINT: Final = "container-runtime-endpoint"
+"""The setting that names the runtime's socket."""
+
+USUAL_ENDPOINTS: Final = (
+    "/run/containerd/containerd.sock",
+    "/run/crio/crio.sock",
+    "/run/k3s/containerd/containerd.sock",
+    "/run/k0s/containerd.sock",
+    "/var/run/cri-dockerd.sock",
+)
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")  # names and UIDs of Kubernetes are
+
+
+class CriLocator:
+    """A `mnp_core.api.SandboxLocator` over CRI v1. Thread safe; each call to the runtime has a time limit."""
+
+    def __init__(self, endpoints: Sequence[str] = USUAL_ENDPOINTS, host: Host = Host()) -> None:  # noqa: B008 # frozen
+        """Ask nobody yet.
+
+        Args:
+            endpoints: Paths of sockets as the host has them; the first that is there when it is needed is used.
+            host: The host.
+        """
+        self._endpoints = endpoints
+        self._host = host
+        self._lock = threading.Lock()
+        self._runtime: Runtime | None = None
+
+    def locate(self, pod: Pod) -> Sandbox:
+        """Find it.
+
+        Raises:
+            SandboxNotFoundError: The runtime has no running sandbox of the pod.
+            SandboxError: The runtime cannot be asked, or says what cannot be.
+            UnsupportedError: This process may not look at namespaces.
+        """
+        labels = _labels(pod)
+        runtime = self._connected()
+        sandbox = _newest(pod, labels, runtime.sandboxes(labels))
+        return self._identify(pod, runtime.whereabouts(sandbox.id))
+
+    def close(self) -> None:
+        """Disconnect from the runtime."""
+        with self._lock:
+            if self._runtime is not None:
+                self._runtime.close()
+                self._runtime = None
+
+    def _connected(self) -> Runtime:
+        with self._lock:
+            if self._runtime is None:
+                self._runtime = Runtime(self._choose())
+            return self._runtime
+
+    def _choose(self) -> str:
+        paths = [self._host.path(endpoint) for endpoint in self._endpoints]
+        there = [path for path in paths if os.path.exists(path)]  # noqa: PTH110 # a socket's path, a string all along
+        if len(paths) == 1 or there:
+            return (there or paths)[0]  # the only one is waited for: the runtime may be about to start
+        raise SandboxError(
+            f"no container runtime found: there is none of {', '.join(paths)}: mount the directory of its socket, or "
+            f"name the socket by the setting {ENDPOINT}"
+        )
+
+    def _identify(self, pod: Pod, where: Whereabouts) -> Sandbox:
+        """By its path, which the runtime keeps for it, else by its process; neither may be reachable from here."""
+        if where.closed:
+            raise SandboxNotFoundError(f"pod {pod.name}: the runtime has closed its network namespace")
+        paths = self._paths(where)
+        if not paths:
+            raise SandboxError(
+                f"pod {pod.name}: the container runtime tells neither path nor process of its network namespace: "
+                "use the sandbox locator 'proc'"
+            )
+        tried = []
+        for path in paths:
+            try:
+                sandbox = identify(path)
+            except SandboxNotFoundError as error:
+                tried.append(str(error))
+            else:
+                return self._refuse_the_hosts(pod, sandbox)
+        raise SandboxNotFoundError(f"pod {pod.name}: {'; '.join(tried)}")
+
+    def _refuse_the_hosts(self, pod: Pod, sandbox: Sandbox) -> Sandbox:
+        if self._host.owns(sandbox):
+            raise SandboxError(f"pod {pod.name}: {sandbox.path} is the host's own network namespace, which is no pod's")
+        return sandbox
+
+    def _paths(self, where: Whereabouts) -> list[str]:
+        by_name = [self._host.path(where.path)] if where.path.startswith("/") else []
+        return [*by_name, *([self._host.namespace_of(where.pid)] if where.pid else [])]
+
+
+def make_cri_locator(settings: Mapping[str, str]) -> CriLocator:
+    """The locator that the settings ask for.
+
+    Args:
+        settings: ``container-runtime-endpoint``, a path or ``unix://`` and a path, as the host has it;
+            ``host-prefix``. Both may be left out.
+
+    Raises:
+        InputError: One of them cannot be.
+    """
+    endpoint = settings.get(ENDPOINT, "")
+    path = endpoint.removeprefix("unix://")
+    if endpoint and not path.startswith("/"):
+        raise InputError(
+            f"{endpoint!r:.80} is not the path of a unix socket: write it as {USUAL_ENDPOINTS[0]}", field=ENDPOINT
+        )
+    return CriLocator((path,) if path else USUAL_ENDPOINTS, host_of(settings))
+
+
+def _labels(pod: Pod) -> Mapping[str, str]:
+    """The kubelet's own labels of the pod's sandbox, which win over labels of the same names that a user wrote.
+
+    All three have to be right: a mirror pod claims its UID by an annotation that anybody can write, but nobody else has
+    the name of a static pod on its node.
+    """
+    labels = {
+        "io.kubernetes.pod.namespace": pod.name.namespace,
+        "io.kubernetes.pod.name": pod.name.name,
+        "io.kubernetes.pod.uid": pod.static_uid or pod.uid,
+    }
+    for key, value in labels.items():
+        if not _PLAIN.fullmatch(value):
+            raise SandboxNotFoundError(f"pod {pod.name!s:.200}: no sandbox has {value!r:.80} as {key}")
+    return labels
+
+
+def _newest(pod: Pod, labels: Mapping[str, str], sandboxes: Sequence[RuntimeSandbox]) -> RuntimeSandbox:
+    """Older ones are left of a sandbox that was made anew. Who it belongs to is checked, filtered or not."""
+    wanted = tuple(labels.values())
+    own = [sandbox for sandbox in sandboxes if (sandbox.namespace, sandbox.name, sandbox.uid) == wanted]
+    running = [sandbox for sandbox in own if sandbox.ready]
+    if not running:
+        what = "its sandbox has stopped" if own else "there is no sandbox of it (yet)"
+        raise SandboxNotFoundError(f"pod {pod.name} (uid {wanted[-1]}): {what}")
+    return max(running, key=lambda sandbox: sandbox.created)

@@ -1,0 +1,111 @@
+"""The host's files and processes, seen from where this process runs.
+
+In a container the host's file system is often mounted below a directory. What is looked up there has to be looked up as
+the host would: an absolute symbolic link such as ``/var/run -> /run`` leads to the host's ``/run``, never to the
+container's own.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import frozen
+
+from mnp_core.api import Sandbox
+from mnp_core.errors import InputError, MnpError, SandboxNotFoundError
+from mnp_core.sandbox.netns import identify, is_hosts_own
+
+HOST_PREFIX: Final = "host-prefix"
+"""The setting that names the directory."""
+
+_MOST_LINKS: Final = 40  # as many as the kernel follows, see path_resolution(7)
+_MAGIC: Final = re.compile(r"[a-z_]+:\[\d+\]")  # what links in /proc/PID/ns say: no path, see namespaces(7)
+
+
+@frozen
+class Host:
+    """The host.
+
+    Attributes:
+        prefix: The directory where its file system is mounted, without a slash at the end; empty if it is this
+            process's own.
+    """
+
+    prefix: str = ""
+
+    def path(self, path: str) -> str:
+        """Where a file of the host is found by this process.
+
+        Args:
+            path: Absolute, as the host has it. It need not exist.
+
+        Raises:
+            SandboxNotFoundError: Its symbolic links lead round in a circle.
+        """
+        return f"{self.prefix}/{'/'.join(_resolve(self.prefix, path))}" if self.prefix else path
+
+    @property
+    def proc(self) -> str:
+        """Where its procfs is found by this process."""
+        return f"{self.prefix}/proc"
+
+    def namespace_of(self, pid: int) -> str:
+        """Where the network namespace of one of its processes is found by this process."""
+        return f"{self.proc}/{pid}/ns/net"
+
+    def owns(self, sandbox: Sandbox) -> bool:
+        """Whether the namespace is the host's own, or that of this process, which may be in a container."""
+        return is_hosts_own(sandbox) or (sandbox.device, sandbox.inode) == self._namespace_of_init()
+
+    def _namespace_of_init(self) -> tuple[int, int] | None:
+        try:
+            init = identify(self.namespace_of(1))
+        except MnpError:
+            return None  # the prefix has no /proc, or this process may not look
+        return init.device, init.inode
+
+
+def host_of(settings: Mapping[str, str]) -> Host:
+    """The host as the settings have it.
+
+    Raises:
+        InputError: The prefix is not an absolute path.
+    """
+    prefix = settings.get(HOST_PREFIX, "").rstrip("/")
+    if prefix and not prefix.startswith("/"):
+        raise InputError(
+            f"{prefix!r:.80} is not an absolute path: name the directory where the host's / is mounted, such as /host",
+            field=HOST_PREFIX,
+        )
+    return Host(prefix)
+
+
+def _resolve(root: str, path: str) -> list[str]:
+    """Follow symbolic links as if the root were ``/`` (as openat2(2) does with RESOLVE_IN_ROOT, from Linux 5.6)."""
+    ahead, found, links = path.split("/")[::-1], list[str](), 0
+    while ahead:
+        part = ahead.pop()
+        if part == "..":
+            del found[-1:]
+        elif part not in {"", "."}:
+            target = _read_link("/".join((root, *found, part)))
+            if target is None:
+                found.append(part)
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                raise SandboxNotFoundError(f"{path} under {root}: too many symbolic links")
+            if target.startswith("/"):
+                found.clear()
+            ahead += target.split("/")[::-1]
+    return found
+
+
+def _read_link(path: str) -> str | None:
+    """What a symbolic link says; None for whatever else there is, or is not."""
+    try:
+        target = os.readlink(path)  # noqa: PTH115 # a Path would normalise what is a string here
+    except (OSError, ValueError):
+        return None
+    return None if _MAGIC.fullmatch(target) else target
