@@ -137,7 +137,8 @@ class Kubeconfig:
         from kubernetes.client import Configuration  # noqa: PLC0415 # see the head of this file
         from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
 
-        configuration = Configuration(proxy="")
+        configuration = Configuration()
+        configuration.proxy = None  # what the environment says is not for every server
         try:
             load_kube_config(self._path, self._context, configuration, persist_config=False)  # type: ignore[no-untyped-call] # the library has no types here
         except ConfigException as error:
