@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import msgspec
 from attrs import evolve
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout
+from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Timeout, disable_warnings
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, LocationParseError
 from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
 from mnp_core import __version__
@@ -147,6 +147,8 @@ def _pools(access: Access) -> PoolManager:
     arguments: dict[str, Any] = _tls(access) if access.server.startswith("https:") else {}
     arguments["socket_options"] = [*HTTPConnection.default_socket_options, *_KEEP_ALIVE]
     proxy = access.proxy or proxy_for(access.server)
+    if not access.verify:
+        disable_warnings(InsecureRequestWarning)  # who wrote insecure-skip-tls-verify knows
     try:
         pools = ProxyManager(proxy, **arguments) if proxy else PoolManager(**arguments)
     except (LocationParseError, ValueError) as error:

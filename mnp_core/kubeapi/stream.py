@@ -43,6 +43,9 @@ class HttpStream:
         token = _waiting.set(self)
         try:
             self._response = self._send()
+        except ApiUnreachableError:
+            self._check()
+            raise
         finally:
             _waiting.reset(token)
         return self
