@@ -1,0 +1,10 @@
+"""Objects from a cluster: every kind that matters is listed once, and then watched.
+
+The seam to the agent is `KubernetesSource`, with `SourceObserver` for whoever counts and tells.
+"""
+
+from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
+from mnp_core.sources.kubernetes.pace import Pace
+from mnp_core.sources.kubernetes.source import KubernetesSource
+
+__all__ = ["KubernetesSource", "ObjectIdentity", "Pace", "SourceObserver"]
