@@ -237,6 +237,18 @@ class Result(StrEnum):
     FAILED = "failed"  # what was in force still is
 
 
+class Failure(StrEnum):
+    """Why an attempt failed: stable words for metrics, Events and scripts."""
+
+    NOT_FOUND = "NotFound"  # the sandbox is not there, or not yet
+    REFUSED = "Refused"  # by the kernel
+    SANDBOX = "Sandbox"  # it is there, but cannot be worked in
+    UNSUPPORTED = "Unsupported"  # by this machine
+    PLUGIN = "Plugin"  # missing, broken, ambiguous, or raised what it must not raise
+    INPUT = "Input"  # something that a user gave
+    OTHER = "Other"
+
+
 @frozen(kw_only=True)
 class Outcome:
     """What became of one sandbox in one pass.
@@ -245,15 +257,19 @@ class Outcome:
         pod: The pod.
         result: See Result.
         error: For a failure, what and what would help.
+        failure: For a failure, why in one word; None otherwise.
         seconds: From the start of the attempt to its end.
         drifted: Whether somebody had changed our rules (S63).
+        backend: Name of the backend; empty if the attempt did not come to choose one.
     """
 
     pod: ObjectName
     result: Result
     error: str = ""
+    failure: Failure | None = None
     seconds: float = 0.0
     drifted: bool = False
+    backend: str = ""
 
 
 @frozen(kw_only=True)

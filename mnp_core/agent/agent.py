@@ -14,6 +14,7 @@ from typing import Protocol
 from attrs import evolve
 
 from mnp_core.agent.enforcement import Findings, InForce, enforce, inspect, remove, retire, update
+from mnp_core.agent.failure import failure_of
 from mnp_core.agent.world import Effect, World
 from mnp_core.api import InterfaceDiscoverer, Outcome, Result, Sandbox, SandboxLocator, Sync
 from mnp_core.backend import Backend
@@ -253,14 +254,18 @@ class Agent:
         self._generations[pod] = done.generation
         if done.findings is not None:
             self._findings[pod] = done.findings
-        seconds = time.monotonic() - started
-        return self._tell(Outcome(pod=pod, result=done.result, seconds=seconds, drifted=done.drifted))
+        return self._tell(self._made(pod, done.result, started, drifted=done.drifted))
 
     def _failure(self, pod: ObjectName, error: Exception, started: float) -> Outcome:
         text = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
         self._failed[pod] = text
-        seconds = time.monotonic() - started
-        return self._tell(Outcome(pod=pod, result=Result.FAILED, error=text, seconds=seconds))
+        failed = self._made(pod, Result.FAILED, started)
+        return self._tell(evolve(failed, error=text, failure=failure_of(error)))
+
+    def _made(self, pod: ObjectName, result: Result, started: float, *, drifted: bool = False) -> Outcome:
+        chosen = self._chosen.get(pod)
+        backend, seconds = chosen.name if chosen else "", time.monotonic() - started
+        return Outcome(pod=pod, result=result, seconds=seconds, drifted=drifted, backend=backend)
 
     def _tell(self, outcome: Outcome) -> Outcome:
         self._observe(outcome)
