@@ -4,6 +4,8 @@
     ├── InputError           what a user gave is wrong: show it, it says what would be right
     ├── UnsupportedError     this machine lacks something (root, a tool, a kernel feature): show it
     ├── PluginError          a plugin is missing, broken or ambiguous
+    ├── ApiError             the API server refuses: `status` says whether another try can help
+    ├── ApiUnreachableError  no answer of the API server: try again later
     └── SandboxError         one pod's network namespace: the others are not concerned
         ├── SandboxNotFoundError  not there (yet): try again later
         └── ApplyError            the kernel refused; what was in force still is
@@ -39,6 +41,28 @@ class UnsupportedError(MnpError):
 
 class PluginError(MnpError):
     """A plugin that is needed is missing, broken, or one of several that claim the same thing."""
+
+
+class ApiError(MnpError):
+    """The Kubernetes API server refused a request.
+
+    Attributes:
+        status: The HTTP status code.
+        reason: The API's word for it, for example ``NotFound`` or ``Expired``; empty if it gave none.
+        message: The server's own words.
+        retry_after: Seconds that it asks to be left alone for; None if it does not ask.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+        super().__init__(f"the API server answers {status}{reason and f' {reason}'}: {message}")
+
+
+class ApiUnreachableError(MnpError):
+    """The API server gave no answer, or the answer broke off: no connection, a time-out, a failed TLS handshake."""
 
 
 class SandboxError(MnpError):

@@ -1,0 +1,67 @@
+"""What the project asks of an API server, whoever answers."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Protocol, Self
+
+Params = Mapping[str, str]
+"""The query of a request, not yet encoded."""
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"  # RFC 7386
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"  # of built-in kinds only
+
+
+class Stream(Protocol):
+    """An answer that is read line by line while it is written: a watch, or a large list.
+
+    The request is sent when the context is entered, so that `close` on another thread ends it at any time.
+    """
+
+    def __enter__(self) -> Self:
+        """Send the request and wait for the head of the answer.
+
+        Raises:
+            ApiError: The server refuses.
+            ApiUnreachableError: It does not answer, or `close` was called.
+        """
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the connection back."""
+
+    def __iter__(self) -> Self:
+        """The lines, once."""
+
+    def __next__(self) -> bytes:
+        """The next line, without its end. The last may lack its end, and be cut.
+
+        Raises:
+            ApiUnreachableError: The connection broke, nothing came for too long, or `close` was called.
+            StopIteration: The answer is complete.
+        """
+
+    def close(self) -> None:
+        """End it, also while another thread waits in it. May be called on any thread, at any time, repeatedly."""
+
+
+class ApiServer(Protocol):
+    """Requests to one API server. Safe to be used on many threads.
+
+    Paths are absolute (``/api/v1/pods``), bodies are what JSON can hold. Every method raises
+    `mnp_core.errors.ApiError` when the server refuses and `mnp_core.errors.ApiUnreachableError` when there is no
+    answer; nothing is tried twice, that is the caller's decision.
+    """
+
+    def get(self, path: str, params: Params | None = None) -> bytes:
+        """Read."""
+
+    def stream(self, path: str, params: Params | None = None) -> Stream:
+        """Read line by line; see `Stream`. Nothing is sent yet."""
+
+    def post(self, path: str, body: Mapping[str, object]) -> bytes:
+        """Create; gives what the server made of it."""
+
+    def patch(self, path: str, body: Mapping[str, object], content_type: str = MERGE_PATCH) -> bytes:
+        """Change; gives what the server made of it."""
