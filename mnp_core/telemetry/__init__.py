@@ -3,3 +3,5 @@
 It is told what happened and says so; it decides nothing, and whoever tells it does not wait for it. Nothing here knows
 the agent or the sources: `Telemetry` is what the node's loop calls.
 """
+
+from mnp_core.telemetry.telemetry import Telemetry as Telemetry
