@@ -1,7 +1,6 @@
 """What Prometheus reads, parsed by its own parser."""
 
 import re
-from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -12,7 +11,6 @@ from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
 from mnp_core.telemetry.metrics import Metrics
 
-PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 WEB = ObjectName("demo", "web")
 APPLIED = Outcome(pod=WEB, result=Result.APPLIED, seconds=0.02, backend="nftables")
 FAILED = Outcome(pod=WEB, result=Result.FAILED, error="no", failure=Failure.REFUSED, seconds=0.001)
@@ -144,11 +142,3 @@ def test_names_and_units_are_as_prometheus_wants_them(metrics):
         assert family.documentation
         assert (family.type == "histogram") <= family.name.endswith("_seconds")
         assert all(sample.name.endswith("_total") for sample in family.samples if family.type == "counter")
-
-
-def test_every_metric_is_documented_and_no_other(metrics):
-    section = PAGE.read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
-    documented = re.findall(r"^\| `((?:mnp|process)_\w+)", section, re.MULTILINE)
-    exported = re.findall(r"^# TYPE (\w+) ", metrics.text().decode(), re.MULTILINE)
-    assert documented == sorted(documented)
-    assert documented == sorted(exported)
