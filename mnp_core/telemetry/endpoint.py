@@ -1,0 +1,249 @@
+"""The HTTP server for probes and Prometheus: `/healthz`, `/readyz`, `/metrics`.
+
+It listens where every process of the node may come by, so it holds nothing that is worth asking for twice, and a client
+that is slow, or that sends no end of something, costs one of few threads for a few seconds. It never keeps a
+connection, and tells nobody what it runs on.
+"""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from ipaddress import IPv4Address, IPv6Address
+from types import TracebackType
+from typing import Any, Final, Self
+
+from attrs import frozen
+
+from mnp_core.errors import InputError, UnsupportedError
+from mnp_core.telemetry.health import Answer, Health
+from mnp_core.telemetry.metrics import CONTENT_TYPE, Metrics
+
+SETTING: Final = "listen"
+DEADLINE: Final = 5.0  # seconds, for a whole request and for the whole answer to it
+_LONGEST_HEAD: Final = 16384  # bytes of request line and headers
+_MOST_AT_ONCE: Final = 32  # connections
+_LISTEN: Final = re.compile(r"(?:(?P<v4>[0-9.]*)|\[(?P<v6>[^\]]*)\]):(?P<port>[0-9]{1,5})")
+_PLAIN: Final = "text/plain; charset=utf-8"
+
+
+@frozen
+class ListenAddress:
+    """Where to listen; an empty host is every address of the machine."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen_address(text: str) -> ListenAddress:
+    """Read ``ADDRESS:PORT``, ``[IPV6]:PORT`` or ``:PORT``; port 0 is any that is free.
+
+    Raises:
+        InputError: It is none of these.
+    """
+    match = _LISTEN.fullmatch(text)
+    host4, host6, port = match.group("v4", "v6", "port") if match else (None, None, "")
+    try:
+        address = ListenAddress(str(_host(host4, host6)), int(port))
+    except ValueError:
+        address = None
+    if address is None or address.port > 65535:
+        wanted = "write an IP address and a port, as in 127.0.0.1:9469, [::1]:9469, or :9469 for every address"
+        raise InputError(f"{text[:60]!r} is not an address to listen on: {wanted}", field=SETTING)
+    return address
+
+
+def _host(host4: str | None, host6: str | None) -> IPv4Address | IPv6Address | str:
+    if host6 is not None:
+        return IPv6Address(host6)
+    return IPv4Address(host4) if host4 else ""
+
+
+class Endpoint:
+    """Serves until it is closed, on threads of its own that do not keep the process alive."""
+
+    def __init__(self, address: ListenAddress, *, health: Health, metrics: Metrics, deadline: float = DEADLINE) -> None:
+        """Begin to serve.
+
+        Args:
+            address: Where to listen.
+            health: Asked by probes.
+            metrics: Asked by Prometheus.
+            deadline: Seconds that a client has for its request, and again for taking the answer.
+
+        Raises:
+            UnsupportedError: This machine does not let it listen there.
+        """
+        pages: Mapping[str, Callable[[], _Page]] = {
+            "/healthz": lambda: _page(health.alive()),
+            "/readyz": lambda: _page(health.readiness()),
+            "/metrics": lambda: _Page(HTTPStatus.OK, metrics.text(), CONTENT_TYPE),
+        }
+        self._server = _listen(address, pages, deadline)
+        host, port, *_ = self._server.socket.getsockname()
+        self.address = ListenAddress(host, port)  # with the real port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="endpoint", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Serve no more; requests that are being answered are answered."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@frozen
+class _Page:
+    status: HTTPStatus
+    body: bytes
+    content_type: str = _PLAIN
+
+
+def _page(answer: Answer) -> _Page:
+    status = HTTPStatus.OK if answer.good else HTTPStatus.SERVICE_UNAVAILABLE
+    return _Page(status, f"{answer.text}\n".encode(errors="backslashreplace"))
+
+
+def _listen(address: ListenAddress, pages: Mapping[str, Callable[[], _Page]], deadline: float) -> "_Server":
+    try:
+        return _Server(address, pages, deadline)
+    except OSError as error:
+        raise UnsupportedError(
+            f"{SETTING}: cannot listen on {address}: {error.strerror or error}. "
+            "End what listens there, or set another address or port"
+        ) from error
+
+
+class _Server(ThreadingHTTPServer):
+    """Few threads, each with a deadline."""
+
+    daemon_threads = False  # joined at the end, which the deadline keeps short
+    request_queue_size = 64
+
+    def __init__(self, address: ListenAddress, pages: Mapping[str, Callable[[], _Page]], deadline: float) -> None:
+        everywhere = not address.host and socket.has_dualstack_ipv6()
+        self._dual = everywhere
+        self.address_family = socket.AF_INET6 if everywhere or ":" in address.host else socket.AF_INET
+        self.pages = pages
+        self.deadline = deadline
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        super().__init__((address.host, address.port), _Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server for our own name, as the base class does."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not self._dual)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Hang up at once if there are too many already: probes come again."""
+        with self._lock:
+            room = len(self._open) < _MOST_AT_ONCE
+            if room:
+                self._open.add(request)
+        if room:
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Make room for another."""
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """End, without waiting for clients that have not asked yet."""
+        with self._lock:
+            for connection in self._open:
+                with suppress(OSError):  # the client was faster
+                    connection.shutdown(socket.SHUT_RD)
+        super().server_close()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up or was too slow is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request on one connection."""
+
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self.rfile = BytesIO(_read_head(self.connection, self.server.deadline))
+
+    def do_GET(self) -> None:
+        page = self._find()
+        self._answer(page)
+        self.wfile.write(page.body)
+
+    def do_HEAD(self) -> None:
+        self._answer(self._find())
+
+    def _find(self) -> _Page:
+        make = self.server.pages.get(self.path.partition("?")[0])
+        return make() if make else _Page(HTTPStatus.NOT_FOUND, b"there are /healthz, /readyz and /metrics\n")
+
+    def _answer(self, page: _Page) -> None:
+        self.send_response_only(page.status)  # and no banner
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Connection", "close")
+        self.end_headers()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Answer what the base class refuses, without saying its words back."""
+        wrong_method = code == HTTPStatus.NOT_IMPLEMENTED
+        status = HTTPStatus.METHOD_NOT_ALLOWED if wrong_method else HTTPStatus(code)
+        page = _Page(status, f"{status.phrase}\n".encode())
+        self.request_version = self.protocol_version  # where it was not understood, the answer has a head all the same
+        self.send_response_only(status)
+        if wrong_method:
+            self.send_header("Allow", "GET, HEAD")
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(page.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
+        """Probes come every few seconds: they are not worth a line."""
+
+
+def _read_head(connection: socket.socket, deadline: float) -> bytes:
+    """Everything up to the empty line, whatever the pace at which it comes.
+
+    Raises:
+        TimeoutError: It took too long.
+        ConnectionError: It is too long, or the client hung up.
+    """
+    ends, head = time.monotonic() + deadline, b""
+    while b"\r\n\r\n" not in head and b"\n\n" not in head:
+        connection.settimeout(max(ends - time.monotonic(), 0.001))
+        received = connection.recv(4096)
+        head += received
+        if not received or len(head) > _LONGEST_HEAD:
+            raise ConnectionError("no request came")
+    connection.settimeout(deadline)  # sendall takes it for the whole
+    return head

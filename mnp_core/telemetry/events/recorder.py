@@ -1,0 +1,111 @@
+"""The thread that Events are made on, and the little that crosses over to it."""
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from mnp_core.api import Outcome
+from mnp_core.model import Report
+from mnp_core.telemetry.events.herald import EventApi, Herald, Identify
+from mnp_core.telemetry.events.notice import Fate
+from mnp_core.telemetry.events.streaks import Streaks
+
+PACE: Final = 1.0  # seconds for which news are collected
+_LONGEST_QUEUE: Final = 1000  # outcomes
+_PATIENCE: Final = 2.0  # seconds for a request that is on its way when it is closed
+
+
+class EventRecorder:
+    """Told by the node's loop, which never waits for it: all work and all requests are done on a thread of its own.
+
+    Of what stands only the last state is kept, of what happened so much that it fits into a bounded queue.
+    """
+
+    def __init__(
+        self,
+        *,
+        api: EventApi,
+        identify: Identify,
+        node: str,
+        counted: Callable[[Fate], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start.
+
+        Args:
+            api: The API server.
+            identify: Finds an object's ``apiVersion`` and ``uid``; called on the recorder's thread.
+            node: Name of this node.
+            counted: Told what became of each Event, in one word; `Metrics.event`.
+            clock: Seconds, monotonic.
+        """
+        self._herald = Herald(api=api, identify=identify, node=node, counted=counted, clock=clock)
+        self._counted = counted
+        self._lock = threading.Lock()
+        self._standing: Sequence[Report] | None = None  # None: nothing new
+        self._outcomes: deque[Outcome] = deque()
+        self._streaks = Streaks()
+        self._news, self._closed = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._thread.start()
+
+    def standing(self, reports: Sequence[Report]) -> None:
+        """Take in all problems that stand now; the sequence must not be changed afterwards."""
+        with self._lock:
+            self._standing = reports
+        self._news.set()
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Take in what became of an attempt; drift is told, and failures that are not passing ones."""
+        with self._lock:
+            if not (outcome.drifted or self._streaks.long(outcome)):
+                return
+            room = len(self._outcomes) < _LONGEST_QUEUE
+            if room:
+                self._outcomes.append(outcome)
+        if room:
+            self._news.set()
+        else:
+            self._counted(Fate.DROPPED)
+
+    def close(self) -> None:
+        """Tell no more; a request that hangs is left to itself."""
+        self._closed.set()
+        self._news.set()
+        self._thread.join(_PATIENCE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        pause = math.inf
+        while self._rest(pause):
+            self._take_in()
+            pause = self._herald.step()
+
+    def _rest(self, pause: float) -> bool:
+        """Wait for news, or until there is something to do; False if it was closed."""
+        if pause > 0:
+            self._news.wait(None if math.isinf(pause) else pause)
+        if self._news.is_set() and pause > 0:
+            self._closed.wait(min(PACE, pause))
+        return not self._closed.is_set()
+
+    def _take_in(self) -> None:
+        with self._lock:
+            self._news.clear()
+            standing, self._standing = self._standing, None
+            outcomes, self._outcomes = self._outcomes, deque()
+        if standing is not None:
+            self._herald.expect(standing)
+        for outcome in outcomes:
+            self._herald.happened(outcome)

@@ -1,0 +1,159 @@
+"""What is counted, for Prometheus; every name is explained in docs/operations.md.
+
+No metric has the name of a pod, policy or any other object as a label, and a word that comes from elsewhere becomes a
+label only if it looks like one and there are not too many already: the number of series does not grow with a cluster.
+"""
+
+import platform
+import re
+from collections import Counter as Count
+from collections.abc import Sequence
+from typing import Final
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+
+import mnp_core
+from mnp_core.api import Failure, Outcome, Result
+from mnp_core.model import Reason, Report
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+OPEN_REASONS: Final = (Reason.UNENFORCEABLE, Reason.UNCLAIMED_TYPE)
+"""Reasons by which an interface may be open although a policy selects it (docs/reports.md)."""
+
+_APPLY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_FEW: Final = 32  # different words of one sort, more than any node has
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+_OTHER: Final = "Other"
+
+
+class Metrics:
+    """All metrics of one node agent, in a registry of their own. Thread safe."""
+
+    def __init__(self) -> None:
+        """Everything is zero, and whatever is known beforehand to be countable is there with that."""
+        # They are twice the series, and nobody asks when a counter was made.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # the library forgot its "-> None"
+        self._registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._words = _Words()
+        self._make_gauges(registry)
+        self._make_counters(registry)
+        self._apply = Histogram(
+            "mnp_apply_duration_seconds",
+            "Time from the start of an attempt to bring a pod up to date to its end.",
+            ("result", "backend"),
+            buckets=_APPLY_BUCKETS,
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "mnp_event_to_enforced_seconds",
+            "Time from hearing of a change to its being in force in the last pod that it affects.",
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
+
+    def _make_gauges(self, registry: CollectorRegistry) -> None:
+        Info("mnp_build", "What runs.", registry=registry).info(
+            {"version": mnp_core.__version__, "python": platform.python_version()}
+        )
+        self._pods = Gauge("mnp_policed_pods", "Pods of this node with rules in force.", registry=registry)
+        self._policies = Gauge("mnp_policies", "Policies that are known, of every kind.", registry=registry)
+        self._groups = Gauge("mnp_address_groups", "Address groups that rules of this node use.", registry=registry)
+        self._members = Gauge("mnp_address_group_members", "Members of all these groups.", registry=registry)
+        self._listed = Gauge("mnp_listed_objects", "Objects in the last full list.", ("kind",), registry=registry)
+        self._reports = Gauge("mnp_reports", "Problems of objects that stand.", ("reason",), registry=registry)
+        self._open = Gauge(
+            "mnp_unenforceable_attachments",
+            "Problems that stand by which an interface of a pod may be open.",
+            ("reason",),
+            registry=registry,
+        )
+        for reason in Reason:
+            self._reports.labels(reason.value)
+        for reason in OPEN_REASONS:
+            self._open.labels(reason.value)
+
+    def _make_counters(self, registry: CollectorRegistry) -> None:
+        self._failures = Counter("mnp_apply_failures", "Attempts that failed.", ("reason",), registry=registry)
+        self._drift = Counter("mnp_drift_mended", "Pods whose rules were put back.", registry=registry)
+        self._restarts = Counter(
+            "mnp_watch_restarts", "Watches that were begun anew.", ("kind", "cause"), registry=registry
+        )
+        self._refusals = Counter("mnp_api_refusals", "Requests that were refused.", ("kind",), registry=registry)
+        self._events = Counter(
+            "mnp_kubernetes_events", "Events, by what became of them.", ("result",), registry=registry
+        )
+        for failure in Failure:
+            self._failures.labels(failure.value)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Count one attempt."""
+        backend = self._words.of("backend", outcome.backend) if outcome.backend else ""
+        self._apply.labels(outcome.result.value, backend).observe(outcome.seconds)
+        if outcome.result is Result.FAILED:
+            self._failures.labels((outcome.failure or Failure.OTHER).value).inc()
+        if outcome.drifted:
+            self._drift.inc()
+
+    def enforced(self, seconds: float) -> None:
+        """Count a change that is now in force, so long after it was heard of."""
+        self._latency.observe(seconds)
+
+    def standing(self, reports: Sequence[Report]) -> None:
+        """Take in all problems that stand now."""
+        counted = Count(report.reason for report in reports)
+        of_pods = Count(report.reason for report in reports if report.about.kind == "Pod")
+        for reason in Reason:
+            self._reports.labels(reason.value).set(counted[reason])
+        for reason in OPEN_REASONS:
+            self._open.labels(reason.value).set(of_pods[reason])
+
+    def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
+        """Take in how much there is now."""
+        for gauge, value in (
+            (self._pods, pods),
+            (self._policies, policies),
+            (self._groups, groups),
+            (self._members, members),
+        ):
+            gauge.set(value)
+
+    def watch_restarted(self, kind: str, cause: str) -> None:
+        """Count a watch of a kind that had to be begun anew; the cause is one word."""
+        self._restarts.labels(self._words.of("kind", kind), self._words.of("cause", cause)).inc()
+
+    def listed(self, kind: str, count: int) -> None:
+        """Take in how many objects a full list of a kind held."""
+        self._listed.labels(self._words.of("kind", kind)).set(count)
+
+    def refused(self, kind: str, sentence: str) -> None:  # noqa: ARG002 - told to every observer; it is for the log
+        """Count a request about a kind that the API server refused."""
+        self._refusals.labels(self._words.of("kind", kind)).inc()
+
+    def event(self, result: str) -> None:
+        """Count a Kubernetes Event by what became of it."""
+        self._events.labels(self._words.of("event", result)).inc()
+
+    def text(self) -> bytes:
+        """Everything in the text format that Prometheus reads."""
+        return generate_latest(self._registry)
+
+
+class _Words:
+    """Words that come from elsewhere, few of each sort."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, set[str]] = {}
+
+    def of(self, sort: str, word: str) -> str:
+        """The word itself if it can be a label, else ``Other``."""
+        known = self._known.setdefault(sort, set())
+        if word in known:
+            return word
+        if len(known) >= _FEW or not _WORD.fullmatch(word):
+            return _OTHER
+        known.add(word)
+        return word

@@ -1,0 +1,43 @@
+"""What a node says of itself to probes."""
+
+import pytest
+
+from mnp_core.telemetry.health import Answer, Health, Unready
+
+
+@pytest.fixture
+def health(clock):
+    return Health(longest_silence=30, clock=clock)
+
+
+def test_a_loop_is_dead_after_a_long_silence_and_alive_again_with_the_next_sign(health, clock):
+    clock.sleep(29)
+    assert health.alive() == Answer(good=True, text="ok")
+    clock.sleep(2)
+    assert health.alive() == Answer(good=False, text="Hanging: the agent's loop gave no sign of life for 31 s")
+    health.beat()
+    assert health.alive().good
+
+
+def test_a_node_that_starts_is_not_ready(health):
+    assert not health.readiness().good
+    assert health.readiness().text.startswith("Starting: ")
+
+
+def test_readiness_has_a_reason_and_a_sentence(health):
+    health.not_ready(Unready.WAITING_FOR_API_SERVER, "pods have not been listed yet")
+    assert health.readiness() == Answer(good=False, text="WaitingForApiServer: pods have not been listed yet")
+    health.ready()
+    assert health.readiness() == Answer(good=True, text="ok")
+    health.not_ready(Unready.STOPPING, "rules stay in force")
+    assert not health.readiness().good
+
+
+def test_a_reason_that_is_not_documented_cannot_be_given(health):
+    with pytest.raises(ValueError, match="Sleepy"):
+        health.not_ready("Sleepy", "it is late")
+
+
+def test_not_being_ready_is_not_being_dead(health):
+    health.not_ready(Unready.WAITING_FOR_API_SERVER, "it does not answer")
+    assert health.alive().good

@@ -1,0 +1,163 @@
+"""One line for each change, and few for what does not change."""
+
+import pytest
+from attrs import evolve
+
+from mnp_core.api import Failure, Outcome, Result
+from mnp_core.model import ObjectName, ObjectRef, Reason, Report
+from mnp_core.telemetry.journal import Journal, PodContext
+
+WEB = ObjectName("demo", "web")
+APPLIED = Outcome(pod=WEB, result=Result.APPLIED, seconds=0.0123456, backend="nftables")
+UPDATED = evolve(APPLIED, result=Result.UPDATED)
+FAILED = Outcome(pod=WEB, result=Result.FAILED, error="the kernel says no", failure=Failure.REFUSED)
+REPORT = Report(
+    about=ObjectRef("MultiNetworkPolicy", ObjectName("demo", "deny")),
+    field="spec.ingress",
+    reason=Reason.MALFORMED,
+    message="it is no list",
+    remedy="Write a list",
+)
+
+
+@pytest.fixture
+def journal(clock):
+    return Journal(context=lambda _: PodContext(interfaces=["net1"], policies=["demo/a", "demo/b"]), clock=clock)
+
+
+def without_time(line):
+    return {key: value for key, value in line.items() if key != "time"}
+
+
+def test_a_change_has_pod_interfaces_policies_and_seconds(journal, lines):
+    journal.outcome(APPLIED)
+    assert [without_time(line) for line in lines()] == [
+        {
+            "level": "info",
+            "msg": "rules applied",
+            "pod": "demo/web",
+            "interfaces": "net1",
+            "policies": "demo/a,demo/b",
+            "backend": "nftables",
+            "seconds": 0.0123,
+        }
+    ]
+
+
+def test_what_is_not_known_of_a_pod_is_left_out(lines):
+    Journal().outcome(evolve(APPLIED, result=Result.REMOVED, backend=""))
+    [line] = lines()
+    assert set(line) == {"time", "level", "msg", "pod", "seconds"}
+
+
+def test_many_policies_are_not_a_long_line(lines):
+    Journal(context=lambda _: PodContext(policies=[f"demo/{number}" for number in range(1000)])).outcome(APPLIED)
+    [line] = lines()
+    assert line["policies"].endswith("demo/7,and 992 more")
+
+
+def test_nothing_is_said_of_what_was_right_already(journal, lines):
+    journal.outcome(evolve(APPLIED, result=Result.UNCHANGED))
+    journal.flush()
+    assert lines() == []
+
+
+def test_members_of_many_pods_are_one_line(journal, lines):
+    for number in range(100):
+        journal.outcome(evolve(UPDATED, pod=ObjectName("demo", f"pod-{number}"), seconds=number / 1000))
+    assert lines() == []
+    journal.flush()
+    journal.flush()
+    [line] = lines()
+    assert (line["msg"], line["pods"], line["longest_seconds"]) == ("members updated", 100, 0.099)
+
+
+def test_members_of_one_pod_name_it(journal, lines):
+    journal.outcome(UPDATED)
+    journal.outcome(UPDATED)
+    journal.flush()
+    [line] = lines()
+    assert (line["msg"], line["pod"]) == ("members updated", "demo/web")
+
+
+def test_drift_is_a_warning(journal, lines):  # S63
+    journal.outcome(evolve(APPLIED, drifted=True))
+    [line] = lines()
+    assert (line["level"], line["msg"]) == ("warning", "drift mended")
+
+
+def test_the_same_failure_is_said_ever_more_rarely(journal, lines, clock):
+    said = []
+    for second in range(3600):
+        journal.outcome(evolve(FAILED, error=f"the kernel says no, {second}"))
+        clock.sleep(1)
+        said += [second for _ in lines()]
+    assert said == [0, 10, 30, 70, 150, 310, 630, 1270, 2550]
+
+
+def test_a_failure_of_another_sort_is_news(journal, lines):
+    journal.outcome(FAILED)
+    journal.outcome(evolve(FAILED, failure=Failure.NOT_FOUND))
+    assert [line["reason"] for line in lines()] == ["Refused", "NotFound"]
+
+
+def test_a_failure_says_why_and_how_often(journal, lines, clock):
+    journal.outcome(FAILED)
+    clock.sleep(5)
+    journal.outcome(FAILED)
+    clock.sleep(5)
+    journal.outcome(FAILED)
+    first, second = lines()
+    assert (first["level"], first["error"], first["attempts"]) == ("error", "the kernel says no", 1)
+    assert second["attempts"] == 3
+
+
+def test_recovery_is_said_once(journal, lines):
+    journal.outcome(FAILED)
+    journal.outcome(APPLIED)
+    journal.outcome(APPLIED)
+    assert [line["msg"] for line in lines()] == ["failed", "recovered", "rules applied"]
+
+
+def test_problems_are_said_when_they_appear_and_when_they_go(journal, lines):
+    other = evolve(REPORT, field="spec.egress")
+    journal.standing((REPORT,))
+    journal.standing((REPORT,))
+    journal.standing((REPORT, other))
+    journal.standing((other,))
+    first, second, third = lines()
+    assert without_time(first) == {
+        "level": "warning",
+        "msg": "problem",
+        "object": "MultiNetworkPolicy demo/deny",
+        "field": "spec.ingress",
+        "reason": "Malformed",
+        "message": "it is no list",
+        "remedy": "Write a list",
+    }
+    assert second["field"] == "spec.egress"
+    assert (third["msg"], third["field"], third["reason"]) == ("problem gone", "spec.ingress", "Malformed")
+
+
+def test_a_source_that_is_refused_again_and_again_is_not_a_line_each_time(journal, lines, clock):
+    for _ in range(600):
+        journal.refused("Pod", "may not list pods")
+        journal.watch_restarted("Pod", "unreachable")
+        clock.sleep(1)
+    said = [line["msg"] for line in lines()]
+    assert said.count("refused by the API server") == said.count("watch restarted") == 6
+
+
+def test_a_new_outage_after_a_quiet_day_is_said(journal, lines, clock):
+    for _ in range(3):
+        for _ in range(100):
+            journal.watch_restarted("Pod", "unreachable")
+        clock.sleep(86400)
+    assert [line["times"] for line in lines()] == [1, 101, 201]
+
+
+def test_memory_of_failures_is_bounded(journal, lines):
+    for number in range(10_000):
+        journal.outcome(evolve(FAILED, pod=ObjectName("demo", f"pod-{number}")))
+    assert len(lines()) == 10_000
+    assert len(journal._repeats._known) == 4096

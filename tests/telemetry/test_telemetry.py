@@ -1,0 +1,71 @@
+"""What the node's loop tells reaches metrics, log and Events."""
+
+import time
+
+import pytest
+
+from mnp_core.api import Failure, Outcome, Result, Sync
+from mnp_core.model import ObjectName, ObjectRef, Reason, Report
+from mnp_core.telemetry import Telemetry
+from mnp_core.telemetry.events import EventRecorder
+from mnp_core.telemetry.journal import Journal
+from mnp_core.telemetry.metrics import Metrics
+from tests.telemetry.apiserver import EventServer, HttpApi
+from tests.telemetry.test_recorder import Identity
+
+WEB = ObjectName("demo", "web")
+FAILED = Outcome(pod=WEB, result=Result.FAILED, error="no", failure=Failure.REFUSED)
+UPDATED = Outcome(pod=WEB, result=Result.UPDATED)
+REPORT = Report(
+    about=ObjectRef("Pod", WEB), field="", reason=Reason.UNENFORCEABLE, message="no kernel device", remedy="None"
+)
+
+
+@pytest.fixture
+def server():
+    serving = EventServer()
+    yield serving
+    serving.close()
+
+
+def test_a_pass_is_counted_logged_and_told(server, lines):
+    metrics = Metrics()
+    with EventRecorder(
+        api=HttpApi(server.port), identify=lambda _: Identity(), node="node-1", counted=metrics.event
+    ) as events:
+        telemetry = Telemetry(metrics=metrics, journal=Journal(), events=events)
+        for outcome in (FAILED, FAILED, FAILED, UPDATED):
+            telemetry.outcome(outcome)
+        telemetry.outcome(UPDATED)
+        telemetry.sync(Sync(outcomes=(), reports=(REPORT,), seconds=0.1))
+        deadline = time.monotonic() + 20
+        while len(server.events) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    text = metrics.text().decode()
+    assert 'mnp_apply_failures_total{reason="Refused"} 3.0\n' in text
+    assert 'mnp_unenforceable_attachments{reason="Unenforceable"} 1.0\n' in text
+    assert 'mnp_kubernetes_events_total{result="created"} 2.0\n' in text
+    assert [line["msg"] for line in lines()] == ["failed", "recovered", "members updated", "problem"]
+    assert [event["reason"] for event in server.all()] == ["EnforcementFailed", "Unenforceable"]
+
+
+def test_the_source_is_observed_without_events(lines):
+    telemetry = Telemetry(metrics=Metrics(), journal=Journal())
+    telemetry.listed("Pod", 7)
+    telemetry.watch_restarted("Pod", "gone")
+    telemetry.refused("Namespace", "may not list namespaces")
+    telemetry.enforced(0.1)
+    telemetry.state(pods=1, policies=2, groups=3, members=4)
+    telemetry.outcome(FAILED)
+    telemetry.sync(Sync(outcomes=(FAILED,), reports=(), seconds=0.1))
+    text = telemetry.metrics.text().decode()
+    for line in (
+        'mnp_listed_objects{kind="Pod"} 7.0',
+        'mnp_watch_restarts_total{cause="gone",kind="Pod"} 1.0',
+        'mnp_api_refusals_total{kind="Namespace"} 1.0',
+        "mnp_event_to_enforced_seconds_count 1.0",
+        "mnp_address_group_members 4.0",
+    ):
+        assert f"{line}\n" in text
+    assert [line["msg"] for line in lines()] == ["listed", "watch restarted", "refused by the API server", "failed"]
