@@ -7,7 +7,7 @@ from attrs import evolve
 
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
-from mnp_core.api import Discovery, Result
+from mnp_core.api import Discovery, Failure, Result
 from mnp_core.backend import Backend
 from mnp_core.model import OPEN, AddressSource, CommonRules, Direction, Link, Reason, parse_address
 from mnp_core.policy.evaluate import evaluate
@@ -411,3 +411,12 @@ def test_own_addresses_are_as_claimed_if_the_settings_say_so():
     node = Node(discoverer=Kernel("10.0.0.77"), own_addresses=AddressSource.NETWORK_STATUS)
     start(node)
     assert node.agent.attachments(B.name)[0].addresses == (parse_address("10.0.0.2"),)
+
+
+def test_a_failure_says_why_in_one_word_and_with_which_backend():
+    node = Node()
+    web = pod("web", status("net", "net1", "10.0.0.1"))
+    node.kernel.add(web.name).refuse = True
+    node.agent.sync(map(present, (namespace("default"), network("net", "macvlan"), web, policy("p", networks=["net"]))))
+    [outcome] = node.told
+    assert (outcome.result, outcome.failure, outcome.backend) == (Result.FAILED, Failure.REFUSED, "fake")
