@@ -119,9 +119,7 @@ class Containerd:
         command = ["containerd", "--config", self.home / "config.toml", "--log-level", "warn"]
         with (self.home / "log").open("ab") as log:
             self.process = run_inside(self.host, lambda: subprocess.Popen(command, stdout=log, stderr=log))
-        self._channel = grpc.insecure_channel(
-            f"unix:{self.socket}", options=[("grpc.default_authority", "localhost"), ("grpc.enable_retries", 0)]
-        )
+        self._channel = grpc.insecure_channel(f"unix:{self.socket}")
         self.call("Version", wait_for_ready=True)
 
     def stop(self):
@@ -183,7 +181,9 @@ class Containerd:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         for address in self.home.glob("state/io.containerd.runtime.v2.task/*/*/address"):
-            Path(address.read_text().removeprefix("unix://")).unlink(missing_ok=True)  # of a shim, outside of our folder
+            Path(address.read_text().removeprefix("unix://")).unlink(
+                missing_ok=True
+            )  # of a shim, outside of our folder
         for mount in reversed([line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]):
             if mount.startswith(f"{self.home}/"):
                 unmount(mount)

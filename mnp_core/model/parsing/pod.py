@@ -24,10 +24,11 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
     root = open_object(raw, ref)
     spec, phase = root.child("spec"), root.child("status").child("phase").text(wanted="a phase")
     status = parse_status(annotation(root, NETWORK_STATUS), ref.name.namespace)
+    mirror = root.child("metadata").child("annotations").entry(_MIRROR)
     pod = Pod(
         name=ref.name,
         uid=root.child("metadata").child("uid").text(wanted="a UID"),
-        static_uid=annotation(root, _MIRROR).text(wanted="the UID of a static pod"),
+        static_uid=mirror.text(wanted="the UID of a static pod"),
         labels=read_labels(root),
         node=spec.child("nodeName").text(wanted="the name of a node"),
         phase=phase if phase in _PHASES else "",

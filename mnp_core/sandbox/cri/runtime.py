@@ -14,7 +14,6 @@ from mnp_core.sandbox.cri.wire import MESSAGES, READY, SERVICE
 
 _SECONDS: Final = 2.0  # for a call; a runtime answers within milliseconds
 _OPTIONS: Final = (
-    ("grpc.default_authority", "localhost"),  # else the path of the socket, which servers written in Go refuse
     ("grpc.max_receive_message_length", 16 << 20),  # as the kubelet has it
     ("grpc.initial_reconnect_backoff_ms", 100),  # the default grows to two minutes, and a restart takes a second
     ("grpc.max_reconnect_backoff_ms", 1000),

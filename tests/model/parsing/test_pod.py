@@ -239,6 +239,14 @@ def test_container_ports_that_cannot_be_are_left_out(port, name, place):
     assert places == [f"spec.containers[0].ports[0]{place}"]
 
 
+def test_a_mirror_pod_claims_the_uid_of_a_static_pod():
+    metadata = {"name": "p", "uid": "u-1", "annotations": {"kubernetes.io/config.mirror": "9c1c5e1d"}}
+    parsed, reports = parse_pod({"metadata": metadata})
+    assert (parsed.uid, parsed.static_uid, reports) == ("u-1", "9c1c5e1d", ())
+    parsed, reports = parse_pod({"metadata": {**metadata, "annotations": {"kubernetes.io/config.mirror": 7}}})
+    assert (parsed.static_uid, len(reports)) == ("", 1)
+
+
 def test_where_and_how_a_pod_runs():
     """S5."""
     parsed, places = pod({"nodeName": "n1", "hostNetwork": True}, {"phase": "Failed"}, uid="u-1")

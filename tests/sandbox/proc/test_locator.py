@@ -221,6 +221,11 @@ def test_nobody_claims_the_processes_of_another_pod(locator, lay_out, spaces, ot
         locator.locate(other)
 
 
+def test_a_mirror_pod_is_told_that_another_locator_finds_it(locator):
+    with pytest.raises(SandboxNotFoundError, match="use the locator 'cri'"):
+        locator.locate(evolve(WEB, static_uid="9c1c5e1d8a0fb50c1b6f0f3c0f8d4e5a"))
+
+
 def test_no_proc_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(SandboxError, match=f"{tmp_path}/proc: .*mount the host's /proc there"):
         ProcLocator(Host(str(tmp_path))).locate(WEB)
