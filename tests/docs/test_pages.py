@@ -23,7 +23,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 FENCES = [fence for page in PAGES for fence in fences(page)]
 LANGUAGES = {"", "console", "json", "python", "sh", "text", "toml", "yaml"}
-ELSEWHERE = {"buildah", "ctr", "kubectl", "make", "mnp", "pip", "python"}  # programs of `console` blocks, which are not run
+ELSEWHERE = {"buildah", "ctr", "kubectl", "make", "mnp", "pip", "python"}  # what `console` blocks call; not run
 
 
 def of(*languages):
