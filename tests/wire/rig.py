@@ -5,6 +5,7 @@ with the interfaces of its network-status, and loses it when it goes. Then the a
 of pods that stay are kept, so a change of labels or policies costs what it costs the agent.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
@@ -17,8 +18,9 @@ from mnp_core.api import Result, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.lab.transport.neighbours import forget_neighbours
-from mnp_core.model import AddressSource, Attachment, CommonRules, Pod
+from mnp_core.model import AddressSource, Attachment, CommonRules, ObjectName, Pod
 from mnp_core.plugins import load_plugins
+from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.namespace import new_namespace
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
@@ -59,6 +61,8 @@ class Rig:
         choose: Callable[[Backend], Backend] = lambda backend: backend,
         backend: str = "",
         peer_addresses: AddressSource = AddressSource.NETWORK_STATUS,
+        *,
+        listening: bool = False,
     ) -> None:
         """Build the networks.
 
@@ -68,6 +72,7 @@ class Rig:
             choose: What to take instead of the backend that is installed.
             backend: Which one; empty for the one that an agent would choose.
             peer_addresses: The setting of that name.
+            listening: Whether changes in sandboxes are told to the agent, as on a node; `until` takes them in.
         """
         self._cleanup = ExitStack()
         self._subnets = {network: [*map(ip_network, cidrs)] for network, cidrs in subnets.items()}
@@ -78,7 +83,7 @@ class Rig:
         for parent in self._parents.values():
             veth_pair(Link(self._switch, parent), Link(self._switch, f"{parent}-far"))
         self._living = Living(make_decoder())
-        self.agent = self._make_agent(choose, backend, peer_addresses)
+        self.agent = self._make_agent(choose, backend, peer_addresses, self._monitor() if listening else None)
         self.stations = self._cleanup.enter_context(Stations({}))
         self._stand_outside(outside)
 
@@ -119,7 +124,25 @@ class Rig:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _make_agent(self, choose: Callable[[Backend], Backend], backend: str, peer_addresses: AddressSource) -> Agent:
+    def until(self, holds: Callable[[], bool], patience: float = 10.0) -> bool:
+        """Run the agent until something holds and all is done, or patience ends; says which."""
+        end = time.monotonic() + patience
+        while not (held := holds() and not self.agent.busy) and time.monotonic() < end:
+            self.agent.process(0.1)
+        return held
+
+    def _monitor(self) -> Monitor[ObjectName]:
+        monitor = Monitor[ObjectName](lambda pod, topic: self.agent.noticed(pod, topic))  # noqa: PLW0108 - made later
+        self._cleanup.callback(monitor.close)
+        return monitor
+
+    def _make_agent(
+        self,
+        choose: Callable[[Backend], Backend],
+        backend: str,
+        peer_addresses: AddressSource,
+        monitor: Monitor[ObjectName] | None,
+    ) -> Agent:
         registry = load_plugins()
         backends = Backends(registry, BackendSettings(node=backend))
         return Agent(
@@ -128,6 +151,7 @@ class Rig:
             locator=self,
             discoverers=registry.make_discoverers(),
             pool=self._cleanup.enter_context(SandboxPool(workers=4)),
+            monitor=monitor,
         )
 
     def _fall_and_stand(self, objects: list[Manifest]) -> None:
