@@ -65,6 +65,7 @@ layers: setup ## Check that no layer imports one above it
 docs: setup ## Build the documentation into build/site; what is wrong with it is an error
 	@$(BIN)/python -m pip install --quiet --group docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict # not --quiet: that hides warnings from --strict, too
+	@! grep -rE '<(script|link|img|iframe)[^>]* (src|href)="?(https?:)?//' build/site --include='*.html' # nothing from elsewhere
 
 dist: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
 dist: setup ## Build and check the distributions of the core and of each plugin, into dist

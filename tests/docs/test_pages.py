@@ -187,11 +187,14 @@ def test_every_page_is_reached_from_the_menu():
 
 @pytest.mark.root
 @pytest.mark.usefixtures("folder")
-def test_picture_of_a_terminal_shows_what_is_printed_now(mnp):
-    texts = re.findall(r"<text [^>]*>([^<]*)</text>", (DOCS / "images" / "matrix.svg").read_text())
-    words = unescape(" ".join(texts)).split()
-    command = words[words.index("$") + 2 : words.index("tcp:80")]
-    assert words[words.index("tcp:80") :] == mnp(*command).out.split()
+@pytest.mark.parametrize("picture", ["matrix", "recording"])
+def test_picture_of_a_terminal_shows_what_is_printed_now(picture, mnp):
+    drawn = (DOCS / "images" / f"{picture}.svg").read_text()
+    words = unescape(" ".join(re.findall(r"<text [^>]*>([^<]*)</text>", drawn))).split()
+    shown = " ".join(words[words.index("$") :])
+    commands = re.findall(r"\$ mnp ((?:lab run|explain) \S+(?: --\S+ \S+)*)", shown)
+    printed = [f"$ mnp {command} {mnp(*command.split()).out}" for command in commands]
+    assert " ".join(" ".join(printed).split()) == shown
 
 
 def test_nothing_is_fetched_from_elsewhere():

@@ -53,17 +53,18 @@ class Flight:
     def launch(self) -> None:
         """Send the first packet. What goes wrong becomes the result."""
         self._launched = time.monotonic()
-        try:
-            self.start()
-        except OSError as error:
-            self.fail(error)
+        self._try(self.start)
+
+    def resend(self) -> None:
+        """Ask again."""
+        self._try(self.ask)
 
     def start(self) -> None:
         """Send the first packet; may raise OSError."""
-        raise NotImplementedError
+        self.ask()
 
-    def resend(self) -> None:
-        """Ask again, where the kernel does not do that by itself."""
+    def ask(self) -> None:
+        """Send the question, where the kernel does not do that again by itself; may raise OSError."""
 
     def close(self) -> None:
         """Let go of what the flight alone uses."""
@@ -73,6 +74,12 @@ class Flight:
         if self.result is None:
             seconds = time.monotonic() - self._launched if self._launched else 0.0
             self.result = ProbeResult(probe=self.probe, verdict=verdict, seconds=seconds, detail=detail)
+
+    def _try(self, send: Callable[[], None]) -> None:
+        try:
+            send()
+        except OSError as error:
+            self.fail(error)
 
     def fail(self, error: OSError) -> None:
         """Land with what an error of the kernel means."""

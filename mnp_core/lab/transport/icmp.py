@@ -90,16 +90,9 @@ class IcmpFlight(Flight):
         self.nonce = secrets.token_bytes(16)
         self._channel = channel
 
-    def start(self) -> None:
-        """Send the first request."""
+    def ask(self) -> None:
+        """Send the request."""
         self._channel.ask(self)
-
-    def resend(self) -> None:
-        """Ask again."""
-        try:
-            self._channel.ask(self)
-        except OSError as error:
-            self.fail(error)
 
     def replied(self, payload: bytes) -> None:
         """A reply came; it counts if it carries what was sent."""

@@ -157,16 +157,9 @@ class SctpFlight(Flight):
         )
         self._channel = channel
 
-    def start(self) -> None:
-        """Send the first INIT."""
+    def ask(self) -> None:
+        """Send the INIT."""
         self._channel.ask(self)
-
-    def resend(self) -> None:
-        """Ask again."""
-        try:
-            self._channel.ask(self)
-        except OSError as error:
-            self.fail(error)
 
     def answered(self, message: Message, sender: str) -> None:
         """An answer came; it counts if it is from the right one and carries the tag that was asked for."""

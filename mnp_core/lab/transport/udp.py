@@ -27,14 +27,11 @@ class UdpFlight(Flight):
         bind_source(self._sock, self.probe, self._ports)
         self._sock.connect(errorqueue.sockaddr(self.probe.address, self.probe.port or 0))
         self.loop.watch(self._sock, selectors.EVENT_READ, self._answered)
-        self._sock.send(self._nonce)
+        self.ask()
 
-    def resend(self) -> None:
-        """Ask again."""
-        try:
-            self._sock.send(self._nonce)
-        except OSError as error:
-            self.fail(error)
+    def ask(self) -> None:
+        """Send the datagram."""
+        self._sock.send(self._nonce)
 
     def _answered(self) -> None:
         for refusal in errorqueue.drain(self._sock):
