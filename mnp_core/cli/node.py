@@ -80,7 +80,7 @@ def _run(registry: Registry, settings: Settings, remarks: Sequence[str]) -> None
     from mnp_core.node.assembly import run_node  # noqa: PLC0415 - `--help` needs neither a client nor a kernel
     from mnp_core.telemetry.logs import configure_logging  # noqa: PLC0415 - likewise
 
-    configure_logging(settings.node.log_format.value, settings.node.log_level.value)
+    configure_logging(settings.node.log_format, settings.node.log_level)
     for text in remarks:
         remark(f"Warning: {text}")
     for status in registry.problems:

@@ -51,6 +51,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
     """
     claimed, backends = settings.police(registry.claimed_types), Backends(registry, settings.backends)
     backend, name = backends.of(()).name, node_name(settings.node)
+    locator = registry.locator(settings.node.sandbox_locator, settings.node.locator)
     health, metrics = Health(), Metrics()
     agent: Agent  # whoever tells these two is made before them
     source: KubernetesSource
@@ -69,7 +70,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         agent = Agent(
             world=World(common=settings.common, claimed=claimed, node=name, peer_addresses=settings.peer_addresses),
             backends=backends,
-            locator=registry.locator(settings.node.sandbox_locator, settings.node.locator),
+            locator=locator,
             discoverers=registry.make_discoverers(),
             pool=stack.enter_context(SandboxPool(_WORKERS)),
             errands=stack.enter_context(ThreadPoolExecutor(_LOCATORS, "locator")),

@@ -12,14 +12,14 @@ _LOCATOR_SETTINGS = ("container-runtime-endpoint", "host-prefix")
 
 
 class LogFormat(StrEnum):
-    """For whom the log is."""
+    """How a line of the log is written."""
 
     TEXT = "text"  # eyes
     JSON = "json"  # programs
 
 
 class LogLevel(StrEnum):
-    """What is worth a line."""
+    """The least that is worth a line of ours; of libraries it is ``warning``, or this if it is more."""
 
     DEBUG = "debug"
     INFO = "info"

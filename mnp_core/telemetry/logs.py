@@ -9,31 +9,16 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from enum import StrEnum
 from typing import Any, Final
 
 import structlog
 from structlog.typing import Processor
 
+from mnp_core.settings import LogFormat, LogLevel
+
 OURS: Final = "mnp_core"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@,+-]+")
 _FIRST: Final = ("time", "level", "msg")
-
-
-class LogFormat(StrEnum):
-    """How a line is written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """The least that is said of ours; of libraries it is ``warning``, or this if it is more."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 def configure_logging(form: LogFormat = LogFormat.TEXT, level: LogLevel = LogLevel.INFO) -> None:
