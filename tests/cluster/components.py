@@ -33,8 +33,16 @@ class Components:
             self.start(name)
 
     def compact(self) -> int:
-        """Make etcd forget the past: watches from an older resourceVersion get 410. Returns etcd's revision."""
+        """Make etcd forget the past: lists at an older resourceVersion get 410. Returns etcd's revision."""
         return bed.compact()
+
+    def expire(self) -> None:
+        """Make watches that resume from before get 410.
+
+        An API server answers watches from its own memory, so etcd's forgetting is not enough: it has to start anew.
+        """
+        with self.stopped("kube-apiserver"):
+            self.compact()
 
     def add_parent(self, name: str) -> None:
         """Make a link, as a `master` of macvlan networks, that goes with the bed."""

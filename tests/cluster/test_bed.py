@@ -141,6 +141,15 @@ def test_the_past_can_be_forgotten(bed, namespace):
     assert refused.value.code == 410
 
 
+def test_watches_from_before_can_be_made_to_expire(bed, namespace):
+    made = bed.objects.apply(pod("a"), namespace)[0]["metadata"]["resourceVersion"]
+    bed.objects.wait_until("v1/Pod", "a", running, namespace)
+    bed.components.expire()
+    query = {"watch": "true", "timeoutSeconds": "5", "resourceVersion": made}
+    event = bed.objects.request("GET", bed.objects.collection("v1/Pod", namespace), query=query)
+    assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
+
+
 def test_thousands_of_pods_are_made_in_seconds(bed, namespace, figures):
     node = bed.crowd.node("crowd")
     begun = time.monotonic()
