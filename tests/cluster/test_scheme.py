@@ -58,8 +58,8 @@ def definition(api, wanted):
 
 
 def conditions(api):
-    found = api.request("GET", f"{DEFINITIONS}/{NAME}")[1].get("status", {}).get("conditions", [])
-    return {condition["type"]: condition for condition in found if condition["status"] == "True"}
+    found = api.request("GET", f"{DEFINITIONS}/{NAME}")[1].get("status", {}).get("conditions")
+    return {condition["type"]: condition for condition in found or () if condition["status"] == "True"}
 
 
 def until(condition):
