@@ -28,6 +28,8 @@ ANSWER_TIMEOUT = 30.0
 STREAM_TIMEOUT = 90.0
 """Seconds without a byte after which a stream counts as dead; a watch gets a bookmark about every 60."""
 
+_KEPT = 8  # connections that are kept open between requests
+
 _KEEP_ALIVE = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
@@ -145,6 +147,7 @@ def _pools(access: Access) -> PoolManager:
         InputError: The URL of server or proxy is none.
     """
     arguments: dict[str, Any] = _tls(access) if access.server.startswith("https:") else {}
+    arguments["maxsize"] = _KEPT
     arguments["socket_options"] = [*HTTPConnection.default_socket_options, *_KEEP_ALIVE]
     proxy = access.proxy or proxy_for(access.server)
     if not access.verify:

@@ -10,7 +10,7 @@ networks in front of them do (`faults`).
 """
 
 from mnp_core.testing.apiserver.faults import Answer, Cut, Fault, Garbage, Hang, Slow
-from mnp_core.testing.apiserver.http import FakeApiServer
+from mnp_core.testing.apiserver.server import FakeApiServer
 from mnp_core.testing.apiserver.store import ServedResource
 
 __all__ = ["Answer", "Cut", "FakeApiServer", "Fault", "Garbage", "Hang", "ServedResource", "Slow"]
