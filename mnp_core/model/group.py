@@ -85,10 +85,7 @@ Group = AddressGroup | EndpointGroup
 
 @frozen(kw_only=True)
 class GroupDelta:
-    """A change of membership: `before` and `after` are the same group, of the same type.
-
-    Added is what only `after` has, removed what only `before` has.
-    """
+    """A change of membership: `before` and `after` are the same group, of the same type."""
 
     before: Group
     after: Group
@@ -97,3 +94,23 @@ class GroupDelta:
     def id(self) -> str:
         """The group's identity."""
         return self.after.id
+
+    @property
+    def added(self) -> Group:
+        """The same group with the members that only `after` has."""
+        return _without(self.after, self.before)
+
+    @property
+    def removed(self) -> Group:
+        """The same group with the members that only `before` has."""
+        return _without(self.before, self.after)
+
+
+def _without(group: Group, other: Group) -> Group:
+    match group, other:
+        case AddressGroup(), AddressGroup():
+            return AddressGroup(id=group.id, members=group.members - other.members)
+        case EndpointGroup(), EndpointGroup():
+            return EndpointGroup(id=group.id, members=group.members - other.members)
+        case _:
+            raise TypeError(f"a group of {type(other).__name__} cannot become one of {type(group).__name__}")

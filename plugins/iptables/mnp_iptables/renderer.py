@@ -17,12 +17,10 @@ from collections.abc import Iterable, Iterator
 from attrs import evolve
 
 from mnp_core.model import (
-    AddressGroup,
     Allow,
     Delta,
     DenyAction,
     Direction,
-    EndpointGroup,
     Family,
     Group,
     GroupDelta,
@@ -74,21 +72,10 @@ class IptablesRenderer:
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership."""
-        added = _changed(_without(delta.after, delta.before))
-        removed = _changed(_without(delta.before, delta.after))
+        added = _changed(delta.added)
+        removed = _changed(delta.removed)
         text = _lines("del", removed) + _lines("add", added)
         return Delta(dialect=DIALECT, text=text, added=added, removed=removed)
-
-
-def _without(group: Group, other: Group) -> Group:
-    """What only the first has; both are the same group."""
-    match group, other:
-        case AddressGroup(), AddressGroup():
-            return AddressGroup(id=group.id, members=group.members - other.members)
-        case EndpointGroup(), EndpointGroup():
-            return EndpointGroup(id=group.id, members=group.members - other.members)
-        case _:
-            return group
 
 
 def _changed(group: Group) -> dict[str, frozenset[str]]:

@@ -18,10 +18,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from mnp_core.model import (
-    AddressGroup,
     Delta,
     Direction,
-    EndpointGroup,
     Group,
     GroupDelta,
     InterfacePolicy,
@@ -70,21 +68,10 @@ class NftablesRenderer:
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership; refused where a member that comes is there, or one that goes is not."""
-        added = _changed(_without(delta.after, delta.before))
-        removed = _changed(_without(delta.before, delta.after))
+        added = _changed(delta.added)
+        removed = _changed(delta.removed)
         text = command("create", added) + command("delete", removed)
         return Delta(dialect=DIALECT, text=text, added=added, removed=removed)
-
-
-def _without(group: Group, other: Group) -> Group:
-    """What only the first has; both are the same group."""
-    match group, other:
-        case AddressGroup(), AddressGroup():
-            return AddressGroup(id=group.id, members=group.members - other.members)
-        case EndpointGroup(), EndpointGroup():
-            return EndpointGroup(id=group.id, members=group.members - other.members)
-        case _:
-            return group
 
 
 def _changed(group: Group) -> dict[str, frozenset[str]]:
