@@ -6,6 +6,7 @@ exceptions they claim. Nothing is active in a project that does not ask for it.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -29,6 +30,7 @@ class _Summary:
     standard: int
     exceptions: dict[str, str]
     outcomes: dict[str, set[str]] = field(factory=dict)  # by test, over its parameters
+    skipped: Counter[str] = field(factory=Counter)  # by reason, for those that no exception is claimed for
 
     def __str__(self) -> str:
         found = list(self.outcomes.values())
@@ -128,6 +130,8 @@ class _Reporter:
         )
         if found["test"] in found["names"]:
             summary.outcomes.setdefault(found["test"], set()).add(report.outcome)
+            if report.skipped and not _is_claimed(reason := _reason_of(report)):
+                summary.skipped[reason] += 1
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what ran of the standard tests, and what was left out, why."""
@@ -137,3 +141,18 @@ class _Reporter:
             terminalreporter.write_line(f"{name}: {summary}")
             for test, reason in sorted(summary.exceptions.items()):
                 terminalreporter.write_line(f"  exception: {test}: {reason}")
+            for reason, count in sorted(summary.skipped.items()):
+                terminalreporter.write_line(f"  skipped: {count} {'case' if count == 1 else 'cases'}: {reason}")
+
+
+def _reason_of(report: pytest.TestReport) -> str:
+    """Why a test was skipped, or is expected to fail."""
+    reason = getattr(report, "wasxfail", None)
+    if reason is None and isinstance(report.longrepr, tuple):
+        reason = str(report.longrepr[2]).removeprefix("Skipped").removeprefix(":")
+    return (reason or "").strip() or "no reason is given"
+
+
+def _is_claimed(reason: str) -> bool:
+    """Whether it stands among the exceptions already."""
+    return reason.startswith(("exception: ", "refused: "))

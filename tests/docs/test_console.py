@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from tests.docs.fences import ON_A_CLUSTER, PAGES, ROOT, TUTORIAL, fences, lines
+from tests.docs.fences import ON_A_CLUSTER, PAGES, ROOT, TUTORIAL, cluster_blocks, fences, lines
 
 FENCES = [fence for page in PAGES for fence in fences(page) if fence.language == "console"]
 TARGETS = set(re.findall(r"^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -87,6 +87,15 @@ def test_cheap_targets_do_what_the_readme_shows(target):
     if target == "demo":
         [shown] = [fence.text for fence in fences(ROOT / "README.md") if "6 probes" in fence.text]
         assert "\n".join(lines(shown)) in "\n".join(lines(done.stdout))
+
+
+@pytest.mark.parametrize("fence", [fence for page in ON_A_CLUSTER for fence in cluster_blocks(page)], ids=str)
+def test_what_is_followed_on_a_cluster_can_be_run_as_a_script(fence):
+    if fence.is_commands:
+        assert subprocess.run(["bash", "-n"], input=fence.text, text=True, check=False).returncode == 0
+    before = [other for other in cluster_blocks(fence.page) if other.line < fence.line]
+    for name in re.findall(r"-f (\S+)", fence.text):
+        assert name.startswith("deploy/") or (ROOT / name).exists() or name in {other.title for other in before}
 
 
 def test_the_makefile_has_what_ci_runs():

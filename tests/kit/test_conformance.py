@@ -1,12 +1,13 @@
 """Standard tests are neither overridden nor dropped in silence, and the report says what ran."""
 
+import re
 import subprocess
 import sys
 from textwrap import dedent
 
 import pytest
 
-from mnp_core.testing.conformance import InterfaceDiscovererConformance
+from mnp_core.testing.conformance import InterfaceDiscovererConformance, RendererConformance
 from tests.kit.sound import DiscovererTests, PolicyKindTests
 
 NAME = "test_another_mac_is_said"
@@ -38,6 +39,15 @@ def test_nor_by_a_class_in_between_or_beside():
 def test_exceptions_have_a_reason_and_are_spelt_rightly(exceptions, said):
     with pytest.raises(TypeError, match=said):
         type("TestMine", (DiscovererTests,), {"exceptions": exceptions})
+
+
+@pytest.mark.parametrize(
+    ("refused", "said"),
+    [({"recheck": ""}, "no reason for 'recheck'"), ({"rechekc": "no"}, "'rechekc', which is no case of the corpus")],
+)
+def test_cases_that_a_renderer_refuses_have_a_reason_and_are_spelt_rightly(refused, said):
+    with pytest.raises(TypeError, match=said):
+        type("TestMine", (RendererConformance,), {"refused": refused})
 
 
 def test_what_is_left_to_define_is_said():
@@ -92,6 +102,20 @@ def test_the_report_says_what_ran_and_prints_exceptions_with_their_reasons(tmp_p
 def test_what_was_left_out_by_hand_is_counted(tmp_path):
     done = run(tmp_path, MINE, "-p", "mnp_core.testing.plugin", "-k", "mac")
     assert "11 standard tests: 2 passed, 9 left out" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ("skip(reason='not today')", "not today"),
+        ("skip(reason='')", "no reason is given"),
+        ("xfail(reason='some day', run=False)", "some day"),
+    ],
+)
+def test_what_a_mark_leaves_out_is_printed_with_its_reason(tmp_path, mark, said):
+    marked = dedent(MINE).replace("class TestMine", f"import pytest\n\n@pytest.mark.{mark}\nclass TestMine")
+    done = run(tmp_path, marked, "-p", "mnp_core.testing.plugin")
+    assert re.search(rf"  skipped: \d+ cases: (\[NOTRUN\] )?{said}", done.stdout), done.stdout
 
 
 def test_the_plugin_is_asked_for(tmp_path):

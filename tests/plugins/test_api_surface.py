@@ -6,24 +6,33 @@ After such a change write the text anew, and say in the changelog what plugin au
 """
 
 import ast
+import importlib
 import inspect
 import os
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, UnionType
 
-import mnp_core
-from mnp_core import api, discovery, errors, hookspecs, model
+import pytest
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "api.txt"
+import mnp_core
+from mnp_core import api, discovery, errors, hookspecs, model, testing
+from tests.docs.fences import DOCS
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def names_of(module: ModuleType) -> list[str]:
     """What a module offers: what it says, or what is defined in it."""
     if hasattr(module, "__all__"):
         return sorted(module.__all__)
-    return sorted(name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
+    return sorted(
+        name
+        for name, value in vars(module).items()
+        if getattr(value, "__module__", "") == module.__name__ and not name.startswith("_")
+    )
 
 
 def surface(module: ModuleType) -> Iterator[str]:
@@ -55,8 +64,21 @@ def lines_of(node: ast.stmt) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-def test_api_is_as_it_was_agreed():
-    now = "\n".join(line for module in (mnp_core, hookspecs, api, discovery, model, errors) for line in surface(module))
+KIT = [f"{testing.__name__}.{module.name}" for module in pkgutil.iter_modules(testing.__path__)]
+SURFACES = {
+    "api.txt": [mnp_core, hookspecs, api, discovery, model, errors],
+    "kit.txt": [importlib.import_module(name) for name in sorted(KIT)],
+}
+
+
+@pytest.mark.parametrize("golden", SURFACES)
+def test_api_is_as_it_was_agreed(golden):
+    now = "\n".join(line for module in SURFACES[golden] for line in surface(module))
     if os.environ.get("MNP_UPDATE_GOLDEN"):
-        GOLDEN.write_text(now)
-    assert now == GOLDEN.read_text(), "the plugin API has changed: the head of this file says what to do"
+        (GOLDEN / golden).write_text(now)
+    assert now == (GOLDEN / golden).read_text(), "the plugin API has changed: the head of this file says what to do"
+
+
+def test_the_reference_has_every_module_of_the_kit():
+    page = (DOCS / "reference" / "testing.md").read_text()
+    assert sorted(re.findall(r"^::: (\S+)$", page, re.MULTILINE)) == sorted(KIT)

@@ -12,8 +12,9 @@ Run it with ``pytest -p mnp_core.testing.plugin``, or with ``pytest_plugins = ["
 conftest.py. What needs root is skipped without it, with the reason.
 
 A standard test is neither overridden nor dropped in silence: a class that does so is refused, unless it names the test
-and the reason in `exceptions`, which the end of the report prints. Methods without ``test_`` in front are hooks: they
-say what the kit cannot know of your plugin, and are there to be overridden.
+and the reason in `exceptions`, which the end of the report prints, as it does the reason of whatever a mark leaves out.
+Methods without ``test_`` in front are hooks: they say what the kit cannot know of your plugin, and are there to be
+overridden.
 """
 
 from mnp_core.testing.conformance.applier import ApplierConformance

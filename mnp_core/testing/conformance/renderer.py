@@ -77,6 +77,15 @@ class RendererConformance(Conformance, standard=True):
 
     refused: ClassVar[Mapping[str, str]] = {}
 
+    @classmethod
+    def _problems(cls) -> Iterator[str]:
+        yield from super()._problems()
+        for case, reason in cls.refused.items():
+            if case not in CORPUS:
+                yield f"`refused` names {case!r}, which is no case of the corpus"
+            elif not reason.strip():
+                yield f"`refused` gives no reason for {case!r}"
+
     def make_renderer(self) -> PolicyRenderer:
         """Make the renderer: define this. It is also called in other processes."""
         raise missing_hook(self, "make_renderer")
