@@ -75,7 +75,7 @@ def test_custom_rules_are_read_line_by_line_without_comments():
         ({"allow-src-prefix": [10]}, "must be a list of strings"),
         ({"backend": ["nftables"]}, "backend: must be a string"),
         ({"backend-by-network": {"data": "nftables"}}, "write namespace/name"),
-        ({"backend-by-kind": ["nftables"]}, "must be a mapping of names to backends"),
+        ({"backend-by-kind": ["nftables"]}, "must be a mapping of names to strings"),
     ],
 )
 def test_what_is_not_understood_is_named_with_the_remedy(raw, words):

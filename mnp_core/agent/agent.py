@@ -351,12 +351,17 @@ class Agent:
         error = future.exception()
         if error is None:
             local.sandbox = future.result()
-        elif isinstance(error, SandboxNotFoundError) and self.world.sandbox_policy(local.name) is None:
-            self._forget(local.name)  # nothing is to be in force there, and where nothing is, nothing is left
+        elif isinstance(error, SandboxNotFoundError) and self._needs_no_sandbox(local.name):
+            self._forget(local.name)
             return
         else:
             self._fail(local, None, error, time.monotonic())
         self._advance(local)
+
+    def _needs_no_sandbox(self, name: ObjectName) -> bool:
+        """Whether it is no problem if there is none: nothing is to be in force there, or the pod is about to go."""
+        pod = self.world.pod(name)
+        return pod is None or pod.terminating or self.world.sandbox_policy(name) is None
 
     def _done(self, local: LocalPod, job: Job, future: "Future[InForce]") -> None:
         self._release(local)

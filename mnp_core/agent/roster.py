@@ -24,7 +24,8 @@ class Member:
 
     def is_another_target(self, before: "Member") -> bool:
         """Whether what holds in its sandbox may differ: more than the addresses by which others know it has changed."""
-        return self.pod != before.pod or self.claims.policed != before.claims.policed
+        as_before = evolve(self.pod, terminating=before.pod.terminating)
+        return as_before != before.pod or self.claims.policed != before.claims.policed
 
     def with_addresses(self, found: Iterable[Attachment]) -> "Member":
         """The same pod, as a peer known by the addresses that were found on its interfaces."""

@@ -38,6 +38,7 @@ class Pod:
         labels: ``metadata.labels``.
         node: ``spec.nodeName``.
         phase: ``status.phase``; empty if it was not given.
+        terminating: ``metadata.deletionTimestamp`` is set: it counts until it is gone (S5), its sandbox may go first.
         host_network: ``spec.hostNetwork``.
         ports: Ports of its containers, restartable init containers included.
         statuses: Its secondary networks, in the order of the annotation.
@@ -50,6 +51,7 @@ class Pod:
     labels: Mapping[str, str]
     node: str = ""
     phase: str = ""
+    terminating: bool = False
     host_network: bool = False
     ports: tuple[ContainerPort, ...] = ()
     statuses: tuple[NetworkStatus, ...] = ()

@@ -33,7 +33,7 @@ from mnp_core.telemetry.telemetry import Telemetry
 
 _WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
 _LOCATORS: Final = 8  # questions to the runtime at once
-_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger("node")
+_log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
 
 
 def node_name(settings: NodeSettings) -> str:

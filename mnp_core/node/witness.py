@@ -11,7 +11,7 @@ from mnp_core.plugins import Registry
 from mnp_core.telemetry.health import Health, Unready
 from mnp_core.telemetry.telemetry import Telemetry
 
-_log: Final[structlog.stdlib.BoundLogger] = structlog.get_logger("node")
+_log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
 
 
 class NodeWitness:

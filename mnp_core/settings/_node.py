@@ -54,7 +54,10 @@ class NodeSettings:
 
 def parse_node_settings(values: Values) -> NodeSettings:
     """Understand them; raises InputError."""
-    told = {name: values.text(name) for name in _LOCATOR_SETTINGS}
+    told = {
+        **values.texts_by_name("sandbox-locator-settings"),
+        **{name: values.text(name) for name in _LOCATOR_SETTINGS},
+    }
     return NodeSettings(
         name=values.text("hostname-override"),
         kubeconfig=values.text("kubeconfig"),

@@ -61,7 +61,7 @@ class Values:
     def texts_by_name(self, name: str) -> Mapping[str, str]:
         value = self._get(name)
         if not isinstance(value, Mapping | None) or not all(isinstance(text, str) for text in _flat(value)):
-            raise self._wrong(name, f"must be a mapping of names to backends, not {value!r:.80}")
+            raise self._wrong(name, f"must be a mapping of names to strings, not {value!r:.80}")
         return value or {}
 
     def object_name(self, name: str, text: str) -> ObjectName:

@@ -302,6 +302,19 @@ def test_a_pod_that_fails_is_tried_again_by_itself_and_less_and_less_often():
     assert (node.told[-1].result, node.agent.reports()) == (Result.APPLIED, ())
 
 
+def test_a_pod_that_is_about_to_go_may_have_lost_its_sandbox():
+    """S5, S64: it counts until it is gone, but there is nothing to police, and nothing to report."""
+    node = Node()
+    start(node, FROM_ALL)
+    del node.kernel.namespaces[A.name]
+    sync = node.sync(evolve(A, terminating=True))
+    assert (sync.outcomes, sync.reports) == ((), ())
+    node.agent.watch()
+    node.agent.process(0)
+    assert (node.agent.attended, node.agent.reports()) == (True, ())
+    assert node.agent.world.claims(A.name)
+
+
 def test_a_pod_that_was_made_anew_under_its_old_name_is_another_one():
     node = Node()
     start(node, FROM_ALL)

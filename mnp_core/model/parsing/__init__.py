@@ -11,13 +11,14 @@ The argument is what `json`, `msgspec` or `mnp_core.sources` decode to: dict, li
 from mnp_core.model.parsing.metadata import DEFAULT_NAMESPACE, parse_ref
 from mnp_core.model.parsing.namespace import NAME_LABEL, parse_namespace
 from mnp_core.model.parsing.network import parse_network
-from mnp_core.model.parsing.pod import parse_pod
+from mnp_core.model.parsing.pod import MIRROR, parse_pod
 from mnp_core.model.parsing.policy import parse_policy
 from mnp_core.model.parsing.scope import POLICY_FOR
 from mnp_core.model.parsing.status import NETWORK_STATUS
 
 __all__ = [
     "DEFAULT_NAMESPACE",
+    "MIRROR",
     "NAME_LABEL",
     "NETWORK_STATUS",
     "POLICY_FOR",

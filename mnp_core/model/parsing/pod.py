@@ -10,7 +10,7 @@ from mnp_core.model.pod import Pod
 from mnp_core.model.port import ContainerPort
 from mnp_core.model.report import Reason, Report
 
-_MIRROR = "kubernetes.io/config.mirror"
+MIRROR = "kubernetes.io/config.mirror"
 _PHASES = frozenset({"Pending", "Running", "Succeeded", "Failed", "Unknown"})
 
 
@@ -24,7 +24,7 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
     root = open_object(raw, ref)
     spec, phase = root.child("spec"), root.child("status").child("phase").text(wanted="a phase")
     status = parse_status(annotation(root, NETWORK_STATUS), ref.name.namespace)
-    mirror = root.child("metadata").child("annotations").entry(_MIRROR)
+    mirror = root.child("metadata").child("annotations").entry(MIRROR)
     pod = Pod(
         name=ref.name,
         uid=root.child("metadata").child("uid").text(wanted="a UID"),
@@ -32,6 +32,7 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
         labels=read_labels(root),
         node=spec.child("nodeName").text(wanted="the name of a node"),
         phase=phase if phase in _PHASES else "",
+        terminating=root.child("metadata").child("deletionTimestamp").value is not None,
         host_network=_flag(spec.child("hostNetwork")),
         ports=tuple(_ports(spec)),
         statuses=status.statuses,

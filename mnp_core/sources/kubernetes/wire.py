@@ -10,7 +10,7 @@ import msgspec
 from attrs import frozen
 
 from mnp_core.errors import ApiError, ApiUnreachableError
-from mnp_core.model.parsing import NETWORK_STATUS
+from mnp_core.model.parsing import MIRROR, NETWORK_STATUS
 
 Raw = dict[str, Any]
 
@@ -56,13 +56,14 @@ class _Status(TypedDict, total=False):
 
 
 # A name that is no identifier needs this spelling.
-_Annotations = TypedDict("_Annotations", {NETWORK_STATUS: Any}, total=False)  # type: ignore[misc] # not a literal
+_Annotations = TypedDict("_Annotations", {NETWORK_STATUS: Any, MIRROR: Any}, total=False)  # type: ignore[misc] # not a literal
 
 
 class _Metadata(TypedDict, total=False):
     name: Any
     namespace: Any
     uid: Any
+    deletionTimestamp: Any
     labels: Any
     annotations: _Annotations | None
 
