@@ -12,4 +12,5 @@
 | `builders`, `policies` | objects, and what holds in a sandbox, in one line each |
 | `apiserver` | an API server over real HTTP, with the faults of servers and networks |
 | `cluster`, `fakes` | a cluster as one value; kernels in memory that refuse and forget |
+| `apiserver` | an API server in this process, which fails in the ways in which servers do |
 """

@@ -11,11 +11,8 @@ DOCS = ROOT / "docs"
 PAGES = (
     *sorted(ROOT.glob("*.md")),
     *sorted(DOCS.rglob("*.md")),
-    *(
-        path
-        for folder in ("changelog.d", "deploy", "examples", "plugins")
-        for path in sorted((ROOT / folder).rglob("*.md"))
-    ),
+    ROOT / "changelog.d" / "README.md",  # fragments are parts of a page to come
+    *(path for folder in ("deploy", "examples", "plugins") for path in sorted((ROOT / folder).rglob("*.md"))),
 )
 """Whatever people read. Blocks of ``sh`` are run in this process by tests/docs, those of ``console`` by others:
 tests/docs/test_console.py says by whom."""
