@@ -1,6 +1,7 @@
 """An afternoon of somebody outside: from an empty folder to a plugin that the lab uses, with built wheels alone."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -74,7 +75,9 @@ def test_a_backend_for_an_invented_dialect_is_written_tested_installed_and_used_
         target.write_text((ANSWER / source).read_text())
     mine.install()
     report = mine.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error")
-    assert "TestSlate: 29 standard tests: 29 passed" in report
+    assert re.search(
+        r"TestSlate: \d+ standard tests: \d+ passed, 1 skipped\n  skipped: 1 case: it is no RuleListener", report
+    )
     assert mine.plugins()["slate"] == ("loaded", "")
 
     mine.environment.install("mnp-macvlan", links=dist)
