@@ -62,7 +62,15 @@ class ApiError(MnpError):
 
 
 class ApiUnreachableError(MnpError):
-    """The API server gave no answer, or the answer broke off: no connection, a time-out, a failed TLS handshake."""
+    """The API server gave no answer, or the answer broke off: no connection, a time-out, a failed TLS handshake.
+
+    Attributes:
+        timed_out: Whether it is silence that lasted too long.
+    """
+
+    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+        self.timed_out = timed_out
+        super().__init__(message)
 
 
 class SandboxError(MnpError):

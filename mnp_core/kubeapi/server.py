@@ -16,7 +16,12 @@ class Stream(Protocol):
     """An answer that is read line by line while it is written: a watch, or a large list.
 
     The request is sent when the context is entered, so that `close` on another thread ends it at any time.
+
     """
+
+    @property
+    def heard(self) -> float:
+        """`time.monotonic()` when the first byte of the line that was given last had come."""
 
     def __enter__(self) -> Self:
         """Send the request and wait for the head of the answer.

@@ -10,5 +10,6 @@
 | `hosts` | pods and neighbours with real sockets, wires and routers between them |
 | `netns`, `nft`, `frames` | network namespaces and links, the nft program of somebody else, packets made by hand |
 | `builders`, `policies` | objects, and what holds in a sandbox, in one line each |
+| `apiserver` | an API server over real HTTP, with the faults of servers and networks |
 | `cluster`, `fakes` | a cluster as one value; kernels in memory that refuse and forget |
 """

@@ -1,0 +1,16 @@
+"""An API server in this process, over real HTTP on loopback: for what reads clusters.
+
+    with FakeApiServer() as server:
+        server.put("pods", {"metadata": {"namespace": "default", "name": "web"}})
+        source = KubernetesSource(connect(master=server.url), (), deliver, observer)
+
+It lists in chunks, watches with resourceVersions, bookmarks and a history that can be compacted, serves custom
+resources in the versions that it is told to, refuses who may not read, and fails in the ways in which servers and the
+networks in front of them do (`faults`).
+"""
+
+from mnp_core.testing.apiserver.faults import Answer, Cut, Fault, Garbage, Hang, Slow
+from mnp_core.testing.apiserver.server import FakeApiServer
+from mnp_core.testing.apiserver.store import ServedResource
+
+__all__ = ["Answer", "Cut", "FakeApiServer", "Fault", "Garbage", "Hang", "ServedResource", "Slow"]

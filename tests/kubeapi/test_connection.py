@@ -1,0 +1,195 @@
+"""Requests and answers over real HTTP."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from mnp_core.errors import ApiError, ApiUnreachableError
+from mnp_core.kubeapi import MERGE_PATCH
+from mnp_core.kubeapi.connection import HttpApiServer, connect
+from mnp_core.kubeapi.credentials import Access, Anonymous
+from mnp_core.testing.apiserver import Answer, Cut, Fault, Garbage, Hang, Slow
+
+
+@pytest.fixture
+def api(server):
+    with closing(connect(master=server.url, stream_timeout=1.0)) as made:
+        yield made
+
+
+def test_get_gives_bytes_and_encodes_the_query(server, api):
+    server.put("pods", {"metadata": {"name": "a", "namespace": "b"}})
+    found = json.loads(api.get("/api/v1/pods", {"fieldSelector": "status.phase!=Failed,status.phase!=X"}))
+    assert [item["metadata"]["name"] for item in found["items"]] == ["a"]
+    assert server.requests == ["GET /api/v1/pods?fieldSelector=status.phase%21%3DFailed%2Cstatus.phase%21%3DX"]
+
+
+def test_post_and_patch_send_json(server, api):
+    assert json.loads(api.post("/api/v1/namespaces/a/events", {"reason": "Möglich"})) == {"reason": "Möglich"}
+    api.patch("/api/v1/namespaces/a/events/e", {"count": 2}, MERGE_PATCH)
+    assert server.bodies == [{"reason": "Möglich"}, {"count": 2}]
+    assert [request.split()[0] for request in server.requests] == ["POST", "PATCH"]
+
+
+def test_a_refusal_carries_what_the_server_says(server, api):
+    server.forbid("pods", "list")
+    with pytest.raises(ApiError) as raised:
+        api.get("/api/v1/pods")
+    assert (raised.value.status, raised.value.reason, raised.value.retry_after) == (403, "Forbidden", None)
+    assert "cannot list" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        ({"Retry-After": "7"}, b"busy", 7),
+        ({"Retry-After": "1000000"}, b"busy", 300),
+        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}, b"busy", None),
+        ({"Retry-After": "-3"}, b"busy", None),
+        ({"Retry-After": "nan"}, b"busy", None),
+        ({}, b'{"details": {"retryAfterSeconds": 2}}', 2),
+        ({}, b'{"details": 5}', None),
+        ({}, b"\xff" * 5000, None),
+        ({}, b"[" * 100_000, None),
+    ],
+)
+def test_retry_after_is_read_from_header_and_body(server, api, headers, body, expected):
+    server.fail(Answer(status=429, headers=headers, body=body))
+    with pytest.raises(ApiError) as raised:
+        api.get("/api/v1/pods")
+    assert raised.value.retry_after == expected
+    assert len(str(raised.value)) < 1000
+
+
+def test_redirects_are_not_followed_with_our_credentials(server, api):
+    server.fail(Answer(status=307, headers={"Location": f"{server.url}/readyz"}))
+    with pytest.raises(ApiError, match="307"):
+        api.get("/api/v1/pods")
+    assert len(server.requests) == 1
+
+
+def test_nothing_is_tried_twice(server, api):
+    server.fail(Fault(times=2))
+    for _ in range(2):
+        with pytest.raises(ApiUnreachableError):
+            api.get("/api/v1/pods")
+    assert len(server.requests) == 2
+
+
+def test_nobody_there_is_said_with_the_address():
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with closing(connect(master=url)) as api, pytest.raises(ApiUnreachableError, match=url):
+            api.get("/readyz")
+
+
+def test_many_threads_share_it(api):
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(api.get("/readyz"))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [b"ok"] * 20
+
+
+# --- streams ----------------------------------------------------------------------------------------------------
+
+
+def lines(api):
+    with api.stream("/apis") as stream:
+        return list(stream)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b"", []),
+        (b"\n", [b""]),
+        (b"a", [b"a"]),
+        (b"a\n", [b"a"]),
+        (b"a\n\nb\nc", [b"a", b"", b"b", b"c"]),
+        (b"x" * 200_000 + b"\n" + b"y", [b"x" * 200_000, b"y"]),
+    ],
+    ids=["empty", "line end", "no line end", "one", "several", "long"],
+)
+def test_a_stream_gives_lines(server, api, body, expected):
+    server.fail(Garbage(body=body))
+    assert lines(api) == expected
+
+
+def test_lines_are_put_together_from_the_smallest_pieces(server, api):
+    body = api.get("/apis")
+    server.fail(Slow(size=1, pause=0))
+    assert lines(api) == [body]
+
+
+def test_a_line_is_heard_when_its_first_byte_comes(server, api):
+    server.put("pods", {"metadata": {"name": "a"}})
+    server.fail(Slow(size=40, pause=0.02))
+    before = time.monotonic()
+    with api.stream("/api/v1/pods", {"watch": "true", "resourceVersion": "1"}) as stream:
+        assert b"ADDED" in next(stream)
+        assert before < stream.heard < time.monotonic() - 0.04
+
+
+def test_a_stream_that_breaks_off_raises(server, api):
+    server.fail(Cut(after=3))
+    with pytest.raises(ApiUnreachableError):
+        lines(api)
+
+
+def test_a_stream_without_bytes_times_out(api):
+    with api.stream("/api/v1/pods", {"watch": "true"}) as stream, pytest.raises(ApiUnreachableError) as raised:
+        next(stream)
+    assert raised.value.timed_out
+
+
+@pytest.mark.parametrize("fault", [None, Hang(seconds=30)], ids=["reading", "waiting for the head"])
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_close_ends_a_stream_that_waits(request, fault, tls):
+    server = request.getfixturevalue("tls_server" if tls else "server")
+    access = Access(server=server.url, verify=False)
+    if fault:
+        server.fail(fault)
+    with closing(HttpApiServer(_Login(access), stream_timeout=30)) as api:
+        stream = api.stream("/api/v1/pods", {"watch": "true"})
+        threading.Timer(0.3, stream.close).start()
+        started = time.monotonic()
+        with pytest.raises(ApiUnreachableError, match="given up"), stream:
+            next(stream)
+        assert time.monotonic() - started < 1
+        stream.close()
+        assert api.get("/readyz") == b"ok"
+
+
+def test_a_stream_that_was_closed_before_sends_no_answer_to_anybody(api):
+    stream = api.stream("/api/v1/pods", {"watch": "true"})
+    stream.close()
+    with pytest.raises(ApiUnreachableError), stream:
+        next(stream)
+
+
+def test_close_after_the_end_harms_no_request_that_got_the_connection(server, api):
+    stream = api.stream("/readyz")
+    with stream:
+        assert list(stream) == [b"ok"]
+    server.fail(Slow(size=1, pause=0.1))
+    threading.Timer(0.05, stream.close).start()
+    assert api.get("/readyz") == b"ok"
+
+
+class _Login(Anonymous):
+    """Credentials as they are given."""
+
+    def __init__(self, access):
+        super().__init__(access.server)
+        object.__setattr__(self, "_access", access)
+
+    def access(self):
+        return self._access
