@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Container, Mapping
 from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from mnp_core.model.names import ObjectRef
 from mnp_core.model.report import Reason, Report
@@ -17,6 +17,8 @@ MOST_REPORTS = 50
 """As many problems are listed for one object; the others are counted. Ten thousand Events would help nobody."""
 
 _Parsed = TypeVar("_Parsed")
+
+_MAPPINGS = (dict, Mapping)  # in this order: to ask an abstract class takes ten times as long
 
 _SHOWN = 56
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_./-]{1,120}")
@@ -70,9 +72,9 @@ class Findings:
         return (*self._listed, further)
 
 
-@frozen
+@define
 class Field:
-    """One value, whatever it is.
+    """One value, whatever it is. Nobody changes one; it is not frozen since a pod has fifty, which takes time.
 
     Attributes:
         value: As it was decoded; None if it is null, or not there.
@@ -95,16 +97,16 @@ class Field:
     @property
     def is_mapping(self) -> bool:
         """Whether it has fields."""
-        return isinstance(self.value, Mapping)
+        return isinstance(self.value, _MAPPINGS)
 
     def child(self, key: str) -> "Field":
         """The value of a field of this mapping; of anything else all fields are missing."""
-        value = self.value.get(key) if isinstance(self.value, Mapping) else None
+        value = self.value.get(key) if isinstance(self.value, _MAPPINGS) else None
         return Field(value, f"{self.path}.{key}" if self.path else key, self.findings)
 
     def entry(self, key: object) -> "Field":
         """The value under a key that is data, such as a label."""
-        value = self.value.get(key) if isinstance(self.value, Mapping) else None
+        value = self.value.get(key) if isinstance(self.value, _MAPPINGS) else None
         plain = isinstance(key, str) and _PLAIN_KEY.fullmatch(key)
         return Field(value, f"{self.path}[{key if plain else shown(key)}]", self.findings)
 
@@ -118,7 +120,7 @@ class Field:
 
     def unknown_keys(self, known: Container[str]) -> str:
         """Names of fields that do not belong into this mapping, for a message; empty if there are none."""
-        if not isinstance(self.value, Mapping):
+        if not isinstance(self.value, _MAPPINGS):
             return ""
         unknown = [key for key in self.value if not (isinstance(key, str) and key in known)]
         return ", ".join(map(shown, unknown[:3])) + (" …" if len(unknown) > 3 else "")
