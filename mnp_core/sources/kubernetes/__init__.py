@@ -4,5 +4,7 @@ The seam to the agent is `KubernetesSource`, with `SourceObserver` for whoever c
 """
 
 from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
+from mnp_core.sources.kubernetes.pace import Pace
+from mnp_core.sources.kubernetes.source import KubernetesSource
 
-__all__ = ["ObjectIdentity", "SourceObserver"]
+__all__ = ["KubernetesSource", "ObjectIdentity", "Pace", "SourceObserver"]

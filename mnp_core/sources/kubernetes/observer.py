@@ -26,8 +26,8 @@ class SourceObserver(Protocol):
 
         Args:
             kind: For example ``Pod``.
-            cause: A stable word for metrics: ``gone`` (410), ``cut``, ``stalled``, ``garbled``, ``refused``,
-                ``unreachable``, ``unserved``.
+            cause: A stable word for metrics: ``gone`` (410), ``cut`` (or no connection), ``stalled``, ``garbled``,
+                ``refused`` (401, 403), ``unserved`` (404), ``unavailable`` (429, 5xx and all other errors).
         """
 
     def listed(self, kind: str, count: int) -> None:

@@ -1,0 +1,85 @@
+"""Which version of a resource is served, if any.
+
+"Not served" means that there are no such objects, and opens what their policies closed. So it is believed only on
+positive evidence: a ready server that lists its API groups, and this one is not among them. No error, no page of a
+proxy and no server that is still starting is such evidence.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from mnp_core.errors import ApiError
+from mnp_core.sources.kubernetes.resource import Resource
+from mnp_core.sources.kubernetes.wire import GarbledError
+
+Fetch = Callable[[str], bytes]
+
+_Shape = TypeVar("_Shape")
+
+
+class _Version(msgspec.Struct):
+    version: str
+
+
+class _Group(msgspec.Struct):
+    name: str
+    versions: list[_Version]
+
+
+class _Groups(msgspec.Struct, tag_field="kind", tag="APIGroupList"):
+    groups: list[_Group]
+
+
+class _Resource(msgspec.Struct):
+    name: str
+
+
+class _Resources(msgspec.Struct, tag_field="kind", tag="APIResourceList"):
+    groupVersion: str  # noqa: N815 # names of the wire
+    resources: list[_Resource]
+
+
+def served_version(fetch: Fetch, resource: Resource) -> str | None:
+    """The first version of a resource that the server serves; None if it serves none.
+
+    Raises:
+        ApiError: The server does not say, or is not ready to say.
+        ApiUnreachableError: It does not answer, or not as an API server.
+    """
+    if not resource.group:
+        return resource.versions[0]  # the core is always there
+    known = _versions(fetch, resource.group)
+    served = (v for v in resource.versions if v in known and resource.plural in _plurals(fetch, resource, v))
+    if (version := next(served, None)) is None:
+        _check_ready(fetch)
+    return version
+
+
+def _versions(fetch: Fetch, group: str) -> frozenset[str]:
+    groups = _decoded(fetch("/apis"), _Groups).groups
+    return frozenset(version.version for each in groups if each.name == group for version in each.versions)
+
+
+def _plurals(fetch: Fetch, resource: Resource, version: str) -> frozenset[str]:
+    found = _decoded(fetch(f"/apis/{resource.api_version(version)}"), _Resources)
+    if found.groupVersion != resource.api_version(version):
+        raise GarbledError(f"resources of {found.groupVersion:.80} came for {resource.api_version(version)}")
+    return frozenset(each.name for each in found.resources)
+
+
+def _check_ready(fetch: Fetch) -> None:
+    """A server that starts does not know of custom resources yet. One that may not be asked is believed."""
+    try:
+        fetch("/readyz")
+    except ApiError as error:
+        if error.status not in (401, 403, 404):
+            raise
+
+
+def _decoded(body: bytes, shape: type[_Shape]) -> _Shape:
+    try:
+        return msgspec.json.decode(body, type=shape)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise GarbledError(f"the server's list of what it serves makes no sense ({error})") from error

@@ -1,0 +1,50 @@
+"""When to ask again."""
+
+from random import Random, SystemRandom
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Pace:
+    """Times, all in seconds. The defaults are what a cluster of a thousand nodes bears.
+
+    Attributes:
+        base: The longest wait after a first failure; it doubles with every further one.
+        cap: The longest wait ever.
+        settled: What a watch has to last to count as working again.
+        watch_for: Bounds for when the server is asked to end a watch: all nodes at different times, and each so often
+            that load spreads over servers that were added.
+        look_again: Bounds for when to look again whether a missing kind has appeared.
+        believed_after: For how long a kind has to be missing until it counts as not served. A server that has just
+            started does not know of custom resources for a moment, ready or not.
+        given_up_after: The same, if it was served before: its objects count as gone then, which opens pods.
+    """
+
+    base: float = 0.8
+    cap: float = 30.0
+    settled: float = 5.0
+    watch_for: tuple[float, float] = (240.0, 480.0)
+    look_again: tuple[float, float] = (3.0, 5.0)
+    believed_after: float = 2.0
+    given_up_after: float = 10.0
+
+
+class Backoff:
+    """Exponential, with full jitter: many nodes that lose one server come back spread over the whole time."""
+
+    def __init__(self, pace: Pace, chance: Random | None = None) -> None:
+        """Begin without failures."""
+        self._pace = pace
+        self._chance = chance or SystemRandom()
+        self._failures = 0
+
+    def next(self) -> float:
+        """Seconds to wait after one more failure."""
+        longest = min(self._pace.cap, self._pace.base * 2.0 ** min(self._failures, 16))
+        self._failures += 1
+        return self._chance.uniform(0, longest)
+
+    def reset(self) -> None:
+        """It works again."""
+        self._failures = 0

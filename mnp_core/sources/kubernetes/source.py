@@ -1,0 +1,76 @@
+"""A cluster as a stream of changes."""
+
+import time
+from collections.abc import Sequence
+
+from mnp_core.api import PolicyKindSpec
+from mnp_core.kubeapi import ApiServer
+from mnp_core.model import ObjectRef
+from mnp_core.sources.decode import Decoder
+from mnp_core.sources.kubernetes.inventory import Inventory
+from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
+from mnp_core.sources.kubernetes.pace import Pace
+from mnp_core.sources.kubernetes.resource import resources
+from mnp_core.sources.kubernetes.watcher import Deliver, Watcher
+
+STOP_WITHIN = 2.0
+"""Seconds. A thread that is still trying to connect by then is left to itself: it ends when that fails, and tells
+nothing any more."""
+
+
+class KubernetesSource:
+    """Pods, namespaces, network definitions and policies of a cluster, each kind on a thread."""
+
+    def __init__(
+        self,
+        api: ApiServer,
+        kinds: Sequence[PolicyKindSpec],
+        deliver: Deliver,
+        observer: SourceObserver,
+        pace: Pace = Pace(),  # noqa: B008 # a frozen value
+    ) -> None:
+        """Prepare; nothing is asked until `start`.
+
+        Args:
+            api: Where the objects are.
+            kinds: Kinds of policy that plugins add.
+            deliver: Called with changes, and with `time.monotonic()` of when the first byte of the news had come; on
+                several threads at once, but never at once for objects of one kind. What it raises is logged, and the
+                changes are told again later.
+            observer: Told what happens.
+            pace: When to ask again.
+        """
+        decode = Decoder(kinds).decode
+        self._watchers = {
+            resource.kind: Watcher(api, resource, Inventory(resource.kind, decode), deliver, observer, pace)
+            for resource in resources(kinds)
+        }
+
+    def start(self) -> None:
+        """Begin to list and watch."""
+        for watcher in self._watchers.values():
+            watcher.start()
+
+    def stop(self) -> None:
+        """End all threads, also those that wait for the server. Nothing is delivered from then on."""
+        for watcher in self._watchers.values():
+            watcher.stop()
+        end = time.monotonic() + STOP_WITHIN
+        for watcher in self._watchers.values():
+            watcher.join(max(0.0, end - time.monotonic()))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every kind was read once, or is known not to be served. What is unknown until then may exist."""
+        return all(watcher.complete for watcher in self._watchers.values())
+
+    @property
+    def waiting(self) -> tuple[str, ...]:
+        """One sentence for each kind that is not watched at this moment, for whoever asks why."""
+        sentences = ((watcher.resource.kind, watcher.waiting) for watcher in self._watchers.values())
+        return tuple(f"{kind}: {sentence}" for kind, sentence in sentences if sentence)
+
+    def identity(self, ref: ObjectRef) -> ObjectIdentity | None:
+        """What an Event has to say of an object, beside its name; None if it is not there. On any thread."""
+        watcher = self._watchers.get(ref.kind)
+        return watcher.inventory.identity(ref.name) if watcher is not None else None

@@ -1,0 +1,70 @@
+"""What follows from an error of the API server."""
+
+from attrs import frozen
+
+from mnp_core.errors import ApiError, ApiUnreachableError
+from mnp_core.sources.kubernetes.resource import Resource
+from mnp_core.sources.kubernetes.wire import GarbledError
+
+_OVERLOADED = 429
+
+
+@frozen(kw_only=True)
+class Trouble:
+    """An error, as the watcher has to take it.
+
+    Attributes:
+        cause: See `SourceObserver.watch_restarted`.
+        sentence: What is wrong and, where somebody can do something, what.
+        refused: Whether it lacks permission.
+        relist: Whether what was read up to now is no ground to go on from.
+        rediscover: Whether the resource is not where it was.
+        pause: Seconds that the server asks to be left alone for.
+    """
+
+    cause: str
+    sentence: str
+    refused: bool = False
+    relist: bool = False
+    rediscover: bool = False
+    pause: float = 0.0
+
+
+def trouble(error: ApiError | ApiUnreachableError, resource: Resource, verb: str) -> Trouble:
+    """Judge an error of a request.
+
+    Args:
+        error: The error.
+        resource: What was asked for.
+        verb: How: ``list``, ``watch``, or ``discover`` for the question what is served.
+    """
+    if isinstance(error, ApiError):
+        return _refusal(error, resource, verb)
+    if isinstance(error, GarbledError):
+        return Trouble(cause="garbled", sentence=str(error))
+    return Trouble(cause="stalled" if error.timed_out else "cut", sentence=str(error))
+
+
+def _refusal(error: ApiError, resource: Resource, verb: str) -> Trouble:
+    if error.status in (401, 403):
+        return Trouble(cause="refused", sentence=_permission(error, resource, verb), refused=True)
+    if error.status == 404 and verb != "discover":
+        return Trouble(cause="unserved", sentence=str(error), rediscover=True)
+    if error.status == 410 or error.reason in ("Expired", "Gone"):
+        return Trouble(cause="gone", sentence=str(error), relist=True)
+    # Of what else it calls our fault the resourceVersion is the only part that can change.
+    ours = 400 <= error.status < 500 and error.status not in (408, _OVERLOADED)
+    return Trouble(cause="unavailable", sentence=str(error), relist=ours, pause=error.retry_after or 0.0)
+
+
+def _permission(error: ApiError, resource: Resource, verb: str) -> str:
+    if error.status == 401:
+        remedy = "its token or certificate is not valid (any more): give it another"
+        return f"the API server does not know who this agent is: {remedy} ({error.message})"
+    if verb == "discover":
+        remedy = "bind its ServiceAccount to the ClusterRole system:discovery"
+        return f"the agent may not read which kinds are served: {remedy} ({error.message})"
+    rule = f'apiGroups: ["{resource.group}"], resources: ["{resource.plural}"], verbs: ["get", "list", "watch"]'
+    group = f"API group {resource.group}" if resource.group else "the core API group"
+    missing = f"the agent may not {verb} {resource.plural} in {group}"
+    return f"{missing}: give its ClusterRole the rule {rule} ({error.message})"

@@ -1,0 +1,244 @@
+"""One kind of object, kept up with on a thread of its own.
+
+discover ──> list ──> watch ──┐          410 Gone: list again, tell the differences
+^          ^         ^     │          404: discover again, what is known stays
+└── 404 ───┴── 410 ──┴─────┘          all else: wait, and watch on from where it was
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from random import SystemRandom
+
+from mnp_core.errors import ApiError, ApiUnreachableError
+from mnp_core.kubeapi import ApiServer, Params, Stream
+from mnp_core.model import Change, ObjectName
+from mnp_core.sources.kubernetes.discovery import served_version
+from mnp_core.sources.kubernetes.inventory import Entry, Inventory, gone
+from mnp_core.sources.kubernetes.observer import SourceObserver
+from mnp_core.sources.kubernetes.pace import Backoff, Pace
+from mnp_core.sources.kubernetes.resource import Resource
+from mnp_core.sources.kubernetes.trouble import trouble
+from mnp_core.sources.kubernetes.wire import Event, Page, bookmark_version, read_event, read_head, read_page
+
+Deliver = Callable[[Sequence[Change], float], None]
+
+PAGE = 500
+"""Objects in one answer to a list."""
+
+_log = logging.getLogger(__name__)
+_chance = SystemRandom()
+
+
+class Watcher:
+    """Keeps up with one resource, and tells what changes."""
+
+    def __init__(
+        self,
+        api: ApiServer,
+        resource: Resource,
+        inventory: Inventory,
+        deliver: Deliver,
+        observer: SourceObserver,
+        pace: Pace,
+    ) -> None:
+        """Prepare; nothing is asked until `start`."""
+        self.resource = resource
+        self.inventory = inventory
+        self.complete = False
+        self.waiting = "it was not read yet"
+        self._api = api
+        self._deliver = deliver
+        self._observer = observer
+        self._pace = pace
+        self._backoff = Backoff(pace)
+        self._thread = threading.Thread(target=self._run, name=f"watch-{resource.plural}", daemon=True)
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._stream: Stream | None = None
+        self._served: str | None = None  # the version that is read
+        self._was_served = False
+        self._missing_since: float | None = None
+        self._position: str | None = None  # the resourceVersion up to which everything is known
+        self._doing = "discover"
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; a request that waits is given up."""
+        self._stopping.set()
+        with self._lock:
+            if self._stream is not None:
+                self._stream.close()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of the thread."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._turn()
+            except Exception as error:  # noqa: BLE001 # a kind that is no longer followed would be worse
+                _log.exception("%s: what the API server sent could not be taken in", self.resource.kind)
+                self._position = None
+                self._pause(f"an unexpected error ({type(error).__name__})", self._backoff.next())
+
+    def _turn(self) -> None:
+        try:
+            self._step()
+        except (ApiError, ApiUnreachableError) as error:
+            self._fail(error)
+
+    def _step(self) -> None:
+        self._doing = "discover"
+        if self._served is None and not self._discover():
+            return
+        served = str(self._served)
+        if self._position is None:
+            self._doing = "list"
+            self._list(served)
+        self._doing = "watch"
+        self._watch(served)
+
+    def _fail(self, error: ApiError | ApiUnreachableError) -> None:
+        if self._stopping.is_set():
+            return
+        found = trouble(error, self.resource, self._doing)
+        self.waiting = found.sentence
+        if found.refused:
+            self._observer.refused(self.resource.kind, found.sentence)
+        if self._doing == "watch":
+            self._observer.watch_restarted(self.resource.kind, found.cause)
+        if found.relist:
+            self._position = None
+        if found.rediscover:
+            self._served = None
+        self._missing_since = None
+        self._pause(found.sentence, max(found.pause, self._backoff.next()))
+
+    def _pause(self, why: str, seconds: float) -> None:
+        self.waiting = why
+        self._stopping.wait(seconds)
+
+    # --- discover -----------------------------------------------------------------------------------------------
+
+    def _discover(self) -> bool:
+        """Find the version that is served; False if there is none now."""
+        version = served_version(lambda path: self._fetch(path)[0], self.resource)
+        if version is None:
+            self._miss()
+            return False
+        self._missing_since = None
+        self._was_served = True
+        self._served, self._position = version, None
+        return True
+
+    def _miss(self) -> None:
+        """It is not served. That is believed when it has been so for some time: then there are no such objects."""
+        now = time.monotonic()
+        self._missing_since = self._missing_since or now
+        patience = self._pace.given_up_after if self._was_served else self._pace.believed_after
+        versions = " or ".join(map(self.resource.api_version, self.resource.versions))
+        remedy = "it is read as soon as its CustomResourceDefinition is there"
+        if now - self._missing_since < patience:
+            self._pause(f"{versions} is not served: {remedy}", min(patience / 2, self._pace.look_again[0]))
+            return
+        self._remove(self.inventory.others(frozenset()), now)
+        self.complete = True
+        self._pause(f"{versions} is not served: {remedy}", _chance.uniform(*self._pace.look_again))
+
+    # --- list ---------------------------------------------------------------------------------------------------
+
+    def _list(self, served: str) -> None:
+        """Read all objects. Each page is told at once; what is in none of them is gone."""
+        api_version = self.resource.api_version(served)
+        page, heard = self._page(served, "")
+        version = page.version
+        seen = self._take(page, api_version, heard)
+        while page.rest:
+            page, heard = self._page(served, page.rest)
+            seen |= self._take(page, api_version, heard)
+        self._remove(self.inventory.others(seen), heard)
+        self._position = version
+        self.complete = True
+        self._observer.listed(self.resource.kind, len(seen))
+
+    def _page(self, served: str, rest: str) -> tuple[Page, float]:
+        params = {**self.resource.params, "limit": str(PAGE), **({"continue": rest} if rest else {})}
+        body, heard = self._fetch(self.resource.path(served), params)
+        return read_page(body, self.resource.api_version(served)), heard
+
+    def _take(self, page: Page, api_version: str, heard: float) -> set[ObjectName]:
+        entries = [self.inventory.read(raw, api_version) for raw in page.items]
+        self._tell(self.inventory.news(entries), heard)
+        self.inventory.keep(entries)
+        return {entry.name for entry in entries}
+
+    # --- watch --------------------------------------------------------------------------------------------------
+
+    def _watch(self, served: str) -> None:
+        """Take in events until the server ends it, as it was asked to."""
+        params = {
+            **self.resource.params,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": str(self._position),
+            "timeoutSeconds": str(int(_chance.uniform(*self._pace.watch_for))),
+        }
+        api_version = self.resource.api_version(served)
+        with self._open(self.resource.path(served), params) as stream:
+            self.waiting = ""
+            settled = time.monotonic() + self._pace.settled
+            try:
+                for line in stream:
+                    self._event(read_event(line), api_version, stream.heard)
+            finally:
+                if time.monotonic() >= settled:
+                    self._backoff.reset()
+        if time.monotonic() < settled:
+            raise ApiUnreachableError("the server ends watches at once")
+
+    def _event(self, event: Event, api_version: str, heard: float) -> None:
+        if event.type == "BOOKMARK":
+            self._position = bookmark_version(event)
+        elif event.type == "DELETED":
+            head = read_head(event.object)
+            self._remove(self.inventory.known(head), heard)
+            self._position = head.resourceVersion
+        else:
+            entry = self.inventory.read(event.object, api_version)
+            self._tell(self.inventory.news([entry]), heard)
+            self.inventory.keep([entry])
+            self._position = entry.version
+
+    # --- in common ----------------------------------------------------------------------------------------------
+
+    def _remove(self, entries: Sequence[Entry], heard: float) -> None:
+        self._tell(gone(entries), heard)
+        self.inventory.drop(entries)
+
+    def _tell(self, changes: Sequence[Change], heard: float) -> None:
+        if changes and not self._stopping.is_set():
+            self._deliver(changes, heard)
+
+    def _fetch(self, path: str, params: Params | None = None) -> tuple[bytes, float]:
+        """An answer as a whole, and when it began to come. Read as a stream, which `stop` can end."""
+        with self._open(path, params) as stream:
+            first = next(stream, b"")
+            heard = stream.heard
+            return b"\n".join([first, *stream]), heard
+
+    def _open(self, path: str, params: Params | None) -> Stream:
+        stream = self._api.stream(path, params)
+        with self._lock:
+            self._stream = stream
+            if self._stopping.is_set():
+                stream.close()
+        return stream

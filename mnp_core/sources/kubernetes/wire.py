@@ -1,0 +1,199 @@
+"""What an API server sends: pages of lists, events of watches, objects.
+
+An answer that is not what was asked for is never taken for an empty one: that would delete every policy. An object of
+which only the head can be read is an object that cannot be read, and harms no other (S6).
+"""
+
+from typing import Any, TypedDict, TypeVar
+
+import msgspec
+from attrs import frozen
+
+from mnp_core.errors import ApiError, ApiUnreachableError
+from mnp_core.model.parsing import NETWORK_STATUS
+
+Raw = dict[str, Any]
+
+_Shape = TypeVar("_Shape")
+
+
+class GarbledError(ApiUnreachableError):
+    """The server answers, but not as an API server does."""
+
+
+# --- objects ----------------------------------------------------------------------------------------------------
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """The part of ``metadata`` that says which object it is, and in which state."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resourceVersion: str = ""  # noqa: N815 # names of the wire
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The head of an object."""
+
+    metadata: Metadata
+
+
+class _Container(TypedDict, total=False):
+    ports: Any
+    restartPolicy: Any
+
+
+class _Spec(TypedDict, total=False):
+    nodeName: Any
+    hostNetwork: Any
+    containers: list[_Container] | None
+    initContainers: list[_Container] | None
+
+
+class _Status(TypedDict, total=False):
+    phase: Any
+
+
+# A name that is no identifier needs this spelling.
+_Annotations = TypedDict("_Annotations", {NETWORK_STATUS: Any}, total=False)  # type: ignore[misc] # not a literal
+
+
+class _Metadata(TypedDict, total=False):
+    name: Any
+    namespace: Any
+    uid: Any
+    labels: Any
+    annotations: _Annotations | None
+
+
+class _Pod(TypedDict, total=False):
+    metadata: _Metadata
+    spec: _Spec
+    status: _Status
+
+
+_head = msgspec.json.Decoder(Head)
+_whole = msgspec.json.Decoder(Raw)
+_slim: dict[str, msgspec.json.Decoder[Any]] = {"Pod": msgspec.json.Decoder(_Pod)}
+"""Kinds of which the API server guarantees the shape, and of which most is nothing to us: it is not even decoded."""
+
+
+def read_head(raw: bytes | msgspec.Raw) -> Metadata:
+    """Which object it is.
+
+    Raises:
+        GarbledError: It has no name or no version, as every object of an API server has.
+    """
+    metadata = _decoded(_head, raw).metadata
+    if not metadata.name or not metadata.resourceVersion:
+        raise GarbledError("an object has no name or no resourceVersion")
+    return metadata
+
+
+def read_object(raw: bytes | msgspec.Raw, kind: str) -> Raw | None:
+    """The object as parsers take it; None if it cannot be decoded."""
+    for decoder in filter(None, (_slim.get(kind), _whole)):
+        try:
+            found: Raw = decoder.decode(raw)
+        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+            continue
+        return found
+    return None
+
+
+# --- lists ------------------------------------------------------------------------------------------------------
+
+
+class _ListMetadata(msgspec.Struct):
+    resourceVersion: str = ""  # noqa: N815
+    continue_: str | None = msgspec.field(default="", name="continue")
+
+
+class _List(msgspec.Struct):
+    apiVersion: str  # noqa: N815
+    kind: str
+    metadata: _ListMetadata
+    items: list[msgspec.Raw] | None
+
+
+@frozen
+class Page:
+    """A part of a list.
+
+    Attributes:
+        items: Objects, not yet decoded.
+        version: The resourceVersion of the list.
+        rest: Token that continues it; empty if this is the end.
+    """
+
+    items: list[msgspec.Raw]
+    version: str
+    rest: str
+
+
+_list = msgspec.json.Decoder(_List)
+
+
+def read_page(body: bytes, api_version: str) -> Page:
+    """Read a page of a list.
+
+    Raises:
+        GarbledError: It is not a list of this API version.
+    """
+    found = _decoded(_list, body)
+    if found.apiVersion != api_version or not found.kind.endswith("List") or not found.metadata.resourceVersion:
+        raise GarbledError(f"a list of {api_version} was asked for, {found.apiVersion:.80} {found.kind:.80} came")
+    return Page(found.items or [], found.metadata.resourceVersion, found.metadata.continue_ or "")
+
+
+# --- watches ----------------------------------------------------------------------------------------------------
+
+
+class Event(msgspec.Struct):
+    """A line of a watch: ADDED, MODIFIED, DELETED, BOOKMARK; ERROR is raised."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class _Failure(msgspec.Struct):
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+_event = msgspec.json.Decoder(Event)
+_failure = msgspec.json.Decoder(_Failure)
+_TYPES = frozenset({"ADDED", "MODIFIED", "DELETED", "BOOKMARK"})
+
+
+def read_event(line: bytes) -> Event:
+    """Read a line of a watch.
+
+    Raises:
+        GarbledError: It is not one.
+        ApiError: It says that the watch has failed.
+    """
+    event = _decoded(_event, line)
+    if event.type == "ERROR":
+        failure = _decoded(_failure, event.object)
+        raise ApiError(failure.code, failure.reason, failure.message)
+    if event.type not in _TYPES:
+        raise GarbledError(f"a watch has no event {event.type:.80}")
+    return event
+
+
+def bookmark_version(event: Event) -> str:
+    """The resourceVersion up to which a watch has told everything. A bookmark's object has no name."""
+    version = _decoded(_head, event.object).metadata.resourceVersion
+    if not version:
+        raise GarbledError("a bookmark has no resourceVersion")
+    return version
+
+
+def _decoded(decoder: "msgspec.json.Decoder[_Shape]", raw: bytes | msgspec.Raw) -> _Shape:
+    try:
+        return decoder.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise GarbledError(f"the answer makes no sense ({error})") from error

@@ -1,0 +1,458 @@
+"""A source against an API server over real HTTP."""
+
+import time
+
+import pytest
+from attrs import evolve
+
+from mnp_core.api import PolicyKindSpec
+from mnp_core.kubeapi.connection import connect
+from mnp_core.model import ObjectName, ObjectRef
+from mnp_core.model.parsing import parse_policy
+from mnp_core.sources.kubernetes import KubernetesSource, Pace
+from mnp_core.sources.kubernetes.watcher import PAGE
+from mnp_core.testing.apiserver import Answer, Cut, FakeApiServer, Fault, Garbage, Hang, ServedResource, Slow
+from tests.sources.kubernetes.telling import QUICK, Told, following, pod, policy, until
+
+POLICIES = "multi-networkpolicies"
+CRD = ServedResource("k8s.cni.cncf.io", "MultiNetworkPolicy", POLICIES, ("v1beta1",))
+
+
+@pytest.fixture
+def server():
+    with FakeApiServer() as running:
+        yield running
+
+
+def asked(server, text):
+    return [request for request in server.requests if text in request]
+
+
+# --- what is told -----------------------------------------------------------------------------------------------
+
+
+def test_what_is_there_is_listed_and_what_happens_then_is_watched(server):
+    """S61."""
+    server.put("namespaces", {"metadata": {"name": "default", "labels": {"team": "a"}}})
+    server.put("pods", pod("web", app="web"))
+    server.put(POLICIES, policy("deny"))
+    with following(server) as (source, told):
+        assert told.names("Pod") == {"default/web"}
+        assert told.names("Namespace") == {"default"}
+        assert told.names("MultiNetworkPolicy") == {"default/deny"}
+        until(lambda: source.waiting == ())
+        server.put("pods", pod("db"))
+        server.put("pods", pod("web", app="other"))
+        server.delete(POLICIES, "deny", "default")
+        until(lambda: not told.names("MultiNetworkPolicy"))
+        until(lambda: told.names("Pod") == {"default/web", "default/db"})
+        until(lambda: told.there[ObjectRef("Pod", ObjectName("default", "web"))].labels == {"app": "other"})
+
+
+def test_a_long_list_comes_in_pages_and_each_is_told_at_once(server):
+    for number in range(2 * PAGE + 1):
+        server.put("pods", pod(f"p{number}"))
+    before = time.monotonic()
+    with following(server) as (_, told):
+        assert len(told.names("Pod")) == 2 * PAGE + 1
+        assert [size for size, _ in told.batches] == [PAGE, PAGE, 1]
+        assert all(before <= heard <= time.monotonic() for _, heard in told.batches)
+        assert ("Pod", 2 * PAGE + 1) in told.lists
+
+
+def test_finished_pods_are_not_even_sent(server):
+    """S5."""
+    server.put("pods", {**pod("done"), "status": {"phase": "Succeeded"}})
+    server.put("pods", {**pod("runs"), "status": {"phase": "Running"}})
+    with following(server) as (_, told):
+        assert told.names("Pod") == {"default/runs"}
+        server.put("pods", {**pod("runs"), "status": {"phase": "Failed"}})
+        until(lambda: told.names("Pod") == set())
+        assert told.history("Pod") == ["+default/runs", "-default/runs"]
+
+
+def test_what_changes_nothing_that_matters_is_not_told(server):
+    server.put("pods", pod("web"))
+    with following(server) as (_, told):
+        for beat in range(5):
+            server.put("pods", {**pod("web"), "status": {"conditions": [{"lastProbeTime": beat}]}})
+        server.put("pods", pod("last"))
+        until(lambda: "default/last" in told.names("Pod"))
+        assert told.history("Pod") == ["+default/web", "+default/last"]
+
+
+def test_an_object_that_cannot_be_read_harms_only_itself(server):
+    """S6."""
+    deep = current = {}
+    for _ in range(300):
+        current["a"] = current = {}
+    server.put("pods", {**pod("odd"), "spec": [], "status": 7})
+    server.put(POLICIES, {**policy("odd"), "spec": "nonsense"})
+    server.put(POLICIES, {**policy("deep"), "spec": {"podSelector": deep}})
+    server.put("pods", pod("web"))
+    server.put(POLICIES, policy("fine"))
+    with following(server) as (_, told):
+        assert told.names("Pod") == {"default/odd", "default/web"}
+        assert "default/fine" in told.names("MultiNetworkPolicy")
+        assert {str(change.ref.name) for change in told.changes if change.reports} >= {"default/odd", "default/deep"}
+
+
+def test_events_get_version_and_uid_of_an_object(server):
+    made = server.put(POLICIES, policy("deny"))
+    with following(server) as (source, _):
+        found = source.identity(ObjectRef("MultiNetworkPolicy", ObjectName("default", "deny")))
+        assert found is not None
+        assert (found.api_version, found.uid) == ("k8s.cni.cncf.io/v1beta1", made["metadata"]["uid"])
+        assert source.identity(ObjectRef("MultiNetworkPolicy", ObjectName("default", "other"))) is None
+        assert source.identity(ObjectRef("Node", ObjectName("", "n1"))) is None
+
+
+def test_kinds_of_plugins_are_followed(server):
+    macvlan = PolicyKindSpec(
+        name="macvlan-networkpolicies",
+        group="example.com",
+        versions=("v1",),
+        kind="MacvlanNetworkPolicy",
+        plural="macvlan-networkpolicies",
+        parse=lambda raw: parse_policy(raw, kind="MacvlanNetworkPolicy"),
+    )
+    server.serve(ServedResource("example.com", "MacvlanNetworkPolicy", "macvlan-networkpolicies", ("v1",)))
+    server.put("macvlan-networkpolicies", policy("deny"))
+    with following(server, (macvlan,)) as (_, told):
+        assert told.names("MacvlanNetworkPolicy") == {"default/deny"}
+
+
+# --- 410 --------------------------------------------------------------------------------------------------------
+
+
+def test_410_leads_to_a_list_that_tells_exactly_the_differences(server):
+    """S61: nothing is lost, nothing is invented."""
+    for name in ("same", "changed", "deleted", "replaced"):
+        server.put("pods", pod(name))
+    with following(server) as (source, told):
+        until(lambda: source.waiting == ())
+        before = len(told.history("Pod"))
+        server.fail(Answer(status=503, times=10_000))
+        server.cut()
+        until(lambda: len(source.waiting) == 4)
+        server.put("pods", pod("changed", app="x"))
+        server.delete("pods", "deleted", "default")
+        server.delete("pods", "replaced", "default")
+        server.put("pods", pod("replaced"))
+        server.put("pods", pod("new"))
+        server.compact()
+        server.heal()
+        until(lambda: "default/new" in told.names("Pod") and "default/deleted" not in told.names("Pod"))
+        until(lambda: source.waiting == ())
+        news = told.history("Pod")[before:]
+        assert sorted(news) == ["+default/changed", "+default/new", "+default/replaced", "-default/deleted"]
+        assert ("Pod", "gone") in told.restarts
+
+
+def test_410_as_a_status_means_the_same(server):
+    with following(server) as (source, told):
+        until(lambda: source.waiting == ())
+        server.fail(Answer(path="/pods", watch=True, status=410))
+        server.cut()
+        server.put("pods", pod("web"))
+        until(lambda: ("Pod", "gone") in told.restarts and told.names("Pod") == {"default/web"})
+
+
+def test_an_expired_token_begins_the_list_anew(server):
+    for number in range(PAGE + 10):
+        server.put("pods", pod(f"p{number}"))
+    server.fail(Answer(path="continue=", watch=False, status=410, times=2))
+    with following(server) as (_, told):
+        assert len(told.names("Pod")) == PAGE + 10
+        assert len(told.history("Pod")) == PAGE + 10  # what the first try had told is not told again
+        assert len(asked(server, "continue=")) == 3
+
+
+def test_a_watch_goes_on_where_it_was(server):
+    server.put("pods", pod("one"))
+    with following(server) as (source, told):
+        until(lambda: source.waiting == ())
+        for name in ("two", "three"):
+            server.cut()
+            server.put("pods", pod(name))
+            until(lambda name=name: f"default/{name}" in told.names("Pod"))
+        assert told.history("Pod") == ["+default/one", "+default/two", "+default/three"]
+        assert told.lists.count(("Pod", 1)) == 1
+
+
+def test_bookmarks_move_the_position_of_a_quiet_kind(server):
+    server.bookmark_every = 0.1
+    with following(server) as (source, told):
+        until(lambda: source.waiting == ())
+        server.compact()  # watches that are open stay so, as on a real server
+        server.put("pods", pod("web"))  # of another kind than those that are looked at
+        until(lambda: told.names("Pod"))
+        time.sleep(0.5)
+        lists = len(told.lists)
+        server.cut()
+        until(lambda: len([r for r in asked(server, "namespaces") if "watch" in r]) >= 2)
+        until(lambda: source.waiting == ())
+        assert len(told.lists) == lists
+
+
+# --- faults -----------------------------------------------------------------------------------------------------
+
+FAULTS = [
+    Fault(),
+    Cut(after=0),
+    Cut(after=40),
+    Garbage(body=b"<html>welcome to the hotel</html>"),
+    Garbage(body=b"{}"),
+    Garbage(body=b'{"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": []}'),
+    Garbage(body=b'{"kind": "TableList", "apiVersion": "meta/v1", "metadata": {"resourceVersion": "1"}, "items": []}'),
+    Garbage(body=b"[" * 100_000),
+    Garbage(body=b"\xff\xfe\n\x00"),
+    Garbage(body=b""),
+    Answer(status=429, headers={"Retry-After": "0.2"}),
+    Answer(status=500),
+    Answer(status=503, body=b"upstream connect error"),
+    Answer(status=302, headers={"Location": "https://192.0.2.1/"}),
+    Answer(status=400),
+    Answer(status=404, body=b"<h1>not found</h1>"),
+    Answer(status=401),
+    Answer(status=403),
+    Hang(seconds=0.3),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("watch", [True, False], ids=["watch", "list"])
+def test_a_fault_deletes_nothing_and_is_survived(server, fault, watch):
+    """S62: the loss of the API server leaves everything as it is."""
+    server.put("pods", pod("web"))
+    server.put(POLICIES, policy("deny"))
+    server.put("network-attachment-definitions", {"metadata": {"name": "net", "namespace": "default"}})
+    with following(server, stream_timeout=5.0) as (source, told):
+        until(lambda: source.waiting == ())
+        server.fail(evolve(fault, watch=watch, times=12))
+        if not watch:
+            server.compact()
+            server.put("pods", pod("web", app="x"))
+        server.cut()
+        server.put("pods", pod("after"))
+        server.put(POLICIES, policy("later"))
+        until(lambda: told.names("Pod") == {"default/web", "default/after"})
+        until(lambda: told.names("MultiNetworkPolicy") == {"default/deny", "default/later"})
+        until(lambda: source.waiting == ())
+        assert not [change for change in told.changes if change.object is None]
+
+
+def test_a_watch_that_is_cut_in_a_line_loses_nothing(server):
+    with following(server) as (source, told):
+        until(lambda: source.waiting == ())
+        server.fail(Cut(path="/pods", watch=True, after=50))
+        server.cut()
+        server.put("pods", pod("web"))
+        until(lambda: told.names("Pod") == {"default/web"})
+        assert told.history("Pod") == ["+default/web"]
+
+
+def test_bytes_may_come_one_by_one(server):
+    server.put("pods", pod("web"))
+    server.fail(Slow(path="/pods", times=2, pause=0.0005))
+    with following(server) as (_, told):
+        server.put("pods", pod("next"))
+        until(lambda: told.names("Pod") == {"default/web", "default/next"})
+
+
+def test_a_server_that_ends_watches_at_once_is_not_asked_without_pause(server):
+    with following(server, pace=Pace(base=0.2, cap=0.4, settled=1.0)) as (source, _):
+        until(lambda: source.waiting == ())
+        server.fail(Garbage(path="/pods", watch=True, body=b"", times=10_000))
+        server.cut()
+        before = len(asked(server, "/pods"))
+        time.sleep(2)
+        assert 2 <= len(asked(server, "/pods")) - before <= 40
+        assert any(sentence.startswith("Pod: ") for sentence in source.waiting)
+
+
+def test_retry_after_is_honoured(server):
+    server.fail(Answer(path="/pods", status=429, headers={"Retry-After": "1"}))
+    started = time.monotonic()
+    with following(server):
+        assert time.monotonic() - started >= 1
+        until(lambda: len(asked(server, "/pods")) == 3, "a refusal, a list and a watch")
+
+
+def test_a_connection_on_which_nothing_comes_is_given_up(server):
+    with following(server, stream_timeout=0.5) as (source, told):
+        until(lambda: source.waiting == ())
+        server.fail(Hang(path="/pods", watch=True, head=True, seconds=30))
+        server.end_watches()
+        until(lambda: ("Pod", "stalled") in told.restarts)
+        server.put("pods", pod("web"))
+        until(lambda: told.names("Pod") == {"default/web"})
+
+
+@pytest.mark.parametrize("head", [True, False], ids=["in the body", "before the head"])
+def test_stop_does_not_wait_for_the_server(server, head):
+    with following(server) as (source, told):
+        until(lambda: source.waiting == ())
+        server.fail(Hang(seconds=30, head=head, times=100))
+        server.cut()
+        requests = len(server.requests)
+        until(lambda: len(server.requests) >= requests + 4)
+        server.put("pods", pod("web"))
+        started = time.monotonic()
+        source.stop()
+        assert time.monotonic() - started < 1
+        assert told.names("Pod") == set()
+
+
+def test_what_the_receiver_fails_at_is_told_again(server, caplog):
+    told, failures = Told(), [OSError("no memory"), OSError("still none")]
+
+    def deliver(changes, heard):
+        if failures and changes[0].ref.kind == "Pod":
+            raise failures.pop()
+        told.deliver(changes, heard)
+
+    server.put("pods", pod("web"))
+    api = connect(master=server.url)
+    source = KubernetesSource(api, (), deliver, told, QUICK)
+    source.start()
+    try:
+        until(lambda: told.names("Pod") == {"default/web"})
+    finally:
+        source.stop()
+        api.close()
+    assert "no memory" in caplog.text
+
+
+def test_an_observer_that_raises_ends_no_watch(server, caplog):
+    class Raises(Told):
+        def watch_restarted(self, kind, cause):
+            raise RuntimeError(f"{kind} {cause}")
+
+    told = Raises()
+    api = connect(master=server.url)
+    source = KubernetesSource(api, (), told.deliver, told, QUICK)
+    source.start()
+    try:
+        until(lambda: source.complete and source.waiting == ())
+        server.fail(Answer(status=503, times=8))
+        server.cut()
+        server.put("pods", pod("web"))
+        until(lambda: told.names("Pod") == {"default/web"})
+    finally:
+        source.stop()
+        api.close()
+    assert "RuntimeError" in caplog.text
+
+
+# --- what is served ---------------------------------------------------------------------------------------------
+
+
+def test_a_crd_that_is_missing_is_waited_for_without_holding_up_the_rest(server):
+    server.unserve(POLICIES)
+    with following(server) as (source, told):
+        [sentence] = source.waiting
+        assert "MultiNetworkPolicy" in sentence
+        assert "CustomResourceDefinition" in sentence
+        server.serve(CRD)
+        server.put(POLICIES, policy("deny"))
+        until(lambda: told.names("MultiNetworkPolicy") == {"default/deny"})
+        until(lambda: source.waiting == ())
+
+
+@pytest.mark.parametrize("served", [("v1beta1",), ("v1beta2",), ("v1beta1", "v1beta2")], ids="+".join)
+def test_whichever_version_is_served_is_read(server, served):
+    """S1."""
+    server.serve(ServedResource(CRD.group, CRD.kind, POLICIES, served))
+    server.put(POLICIES, policy("deny"))
+    with following(server) as (source, told):
+        assert told.names("MultiNetworkPolicy") == {"default/deny"}
+        found = source.identity(ObjectRef("MultiNetworkPolicy", ObjectName("default", "deny")))
+        assert found is not None
+        assert found.api_version == f"{CRD.group}/{served[-1]}"
+
+
+def test_another_version_is_found_when_the_first_goes_and_changes_nothing(server):
+    server.put(POLICIES, policy("deny"))
+    with following(server) as (source, told):
+        ref = ObjectRef("MultiNetworkPolicy", ObjectName("default", "deny"))
+        server.serve(ServedResource(CRD.group, CRD.kind, POLICIES, ("v1beta2",)))
+        until(lambda: source.identity(ref).api_version.endswith("v1beta2"))
+        server.put(POLICIES, policy("later"))
+        until(lambda: "default/later" in told.names("MultiNetworkPolicy"))
+        assert told.history("MultiNetworkPolicy") == ["+default/deny", "+default/later"]
+
+
+def test_a_crd_that_is_deleted_takes_its_objects_along(server):
+    server.put(POLICIES, policy("deny"))
+    with following(server) as (source, told):
+        until(lambda: source.waiting == ())
+        server.resources.pop(POLICIES)  # without a word of its objects
+        server.end_watches()
+        until(lambda: told.names("MultiNetworkPolicy") == set())
+        assert told.history("MultiNetworkPolicy") == ["+default/deny", "-default/deny"]
+        assert source.complete
+
+
+def test_a_server_that_is_not_ready_is_not_believed_that_a_kind_is_missing(server):
+    """S62: policies are not in its lists yet, and what they closed must not be opened for that."""
+    server.put(POLICIES, policy("deny"))
+    with following(server) as (source, told):
+        until(lambda: source.waiting == ())
+        server.ready = False
+        crd = server.resources.pop(POLICIES)
+        server.cut()
+        until(lambda: any("500" in sentence for sentence in source.waiting))
+        time.sleep(3 * QUICK.given_up_after)
+        assert told.names("MultiNetworkPolicy") == {"default/deny"}
+        server.serve(crd)
+        server.ready = True
+        until(lambda: source.waiting == ())
+        assert told.history("MultiNetworkPolicy") == ["+default/deny"]
+
+
+def test_a_kind_that_is_missing_for_a_moment_is_not_gone(server):
+    """S62."""
+    server.put(POLICIES, policy("deny"))
+    with following(server, pace=Pace(base=0.02, cap=0.1, given_up_after=3.0)) as (source, told):
+        until(lambda: source.waiting == ())
+        crd = server.resources.pop(POLICIES)
+        server.cut()
+        until(lambda: any("is not served" in sentence for sentence in source.waiting))
+        server.serve(crd)
+        until(lambda: source.waiting == ())
+        assert told.history("MultiNetworkPolicy") == ["+default/deny"]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_discovery_that_fails_never_means_that_there_are_no_policies(server, status):
+    """S62."""
+    server.put(POLICIES, policy("deny"))
+    server.fail(Answer(path="/apis", watch=False, status=status, times=10_000))
+    with following(server, complete=False) as (source, told):
+        until(lambda: told.names("Pod") == set() and ("Pod", 0) in told.lists)
+        time.sleep(5 * QUICK.believed_after)
+        assert not source.complete
+        assert any(str(status) in each or "discovery" in each or "who this" in each for each in source.waiting)
+        server.heal()
+        until(lambda: source.complete and told.names("MultiNetworkPolicy") == {"default/deny"})
+
+
+# --- permissions ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["list", "watch"])
+def test_a_missing_permission_is_told_with_the_rule_that_gives_it(server, verb):
+    server.put(POLICIES, policy("deny"))
+    server.forbid(POLICIES, verb)
+    with following(server, complete=False) as (source, told):
+        until(lambda: told.refusals)
+        kind, sentence = told.refusals[0]
+        assert kind == "MultiNetworkPolicy"
+        assert f"may not {verb} multi-networkpolicies in API group k8s.cni.cncf.io" in sentence
+        rule = 'apiGroups: ["k8s.cni.cncf.io"], resources: ["multi-networkpolicies"], verbs: ["get", "list", "watch"]'
+        assert rule in sentence
+        assert f"MultiNetworkPolicy: {sentence}" in source.waiting
+        server.permit(POLICIES)
+        until(lambda: source.complete and source.waiting == ())
+        assert told.names("MultiNetworkPolicy") == {"default/deny"}
