@@ -84,13 +84,17 @@ class Watcher:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._step()
-            except (ApiError, ApiUnreachableError) as error:
-                self._fail(error)
+                self._turn()
             except Exception as error:  # noqa: BLE001 # a kind that is no longer followed would be worse
                 _log.exception("%s: what the API server sent could not be taken in", self.resource.kind)
                 self._position = None
                 self._pause(f"an unexpected error ({type(error).__name__})", self._backoff.next())
+
+    def _turn(self) -> None:
+        try:
+            self._step()
+        except (ApiError, ApiUnreachableError) as error:
+            self._fail(error)
 
     def _step(self) -> None:
         self._doing = "discover"
@@ -107,6 +111,7 @@ class Watcher:
         if self._stopping.is_set():
             return
         found = trouble(error, self.resource, self._doing)
+        self.waiting = found.sentence
         if found.refused:
             self._observer.refused(self.resource.kind, found.sentence)
         if self._doing == "watch":

@@ -25,6 +25,7 @@ class Api(Protocol):
     requests: list[str]
     authorizations: list[str]
     bodies: list[Any]
+    epoch: int
 
     def fault(self, path: str, *, watch: bool) -> Fault | None:
         """The fault that hits a request."""
@@ -32,8 +33,10 @@ class Api(Protocol):
     def may(self, plural: str, verb: str) -> bool:
         """Whether this is permitted."""
 
-    def events(self, plural: str, version: int, selector: Selector, end: float) -> Iterator[tuple[str, Object]]:
-        """What a watch is told."""
+    def events(
+        self, plural: str, version: int, selector: Selector, *, epoch: int, end: float
+    ) -> Iterator[tuple[str, Object]]:
+        """What a watch is told, until a time on the monotonic clock or the end of the epoch."""
 
     def take(self, connection: socket.socket) -> None:
         """Know of a connection."""
@@ -180,6 +183,7 @@ class Handler(BaseHTTPRequestHandler):
     # --- objects ------------------------------------------------------------------------------------------------
 
     def _objects(self, path: str) -> None:
+        self._epoch = self.server.api.epoch  # before a look at what is served: a watch of what is not any more ends
         group_version, _, plural = path.removeprefix("/apis/").removeprefix("/api/").rpartition("/")
         group, _, version = group_version.rpartition("/")
         resource = self.server.api.resources.get(plural)
@@ -218,7 +222,7 @@ class Handler(BaseHTTPRequestHandler):
             raise _Broken
         typed = {"apiVersion": group_version, "kind": resource.kind}
         try:
-            for kind, found in self.server.api.events(resource.plural, version, selector, end):
+            for kind, found in self.server.api.events(resource.plural, version, selector, epoch=self._epoch, end=end):
                 self._chunk({"type": kind, "object": {**typed, **found}})
         except ExpiredError:
             self._chunk({"type": "ERROR", "object": _status_of(410, "Expired", "too old resource version")})

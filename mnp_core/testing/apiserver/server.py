@@ -28,6 +28,7 @@ class FakeApiServer:
         authorizations: The header Authorization of each of them.
         bodies: Of POST and PATCH.
         bookmark_every: Seconds between bookmarks of a watch.
+        epoch: Counts how often all watches were ended.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -50,7 +51,7 @@ class FakeApiServer:
         self.bookmark_every = 60.0
         self._forbidden: set[tuple[str, str]] = set()
         self._faults: list[list[Any]] = []
-        self._epoch = 0
+        self.epoch = 0
         self._sockets: set[socket.socket] = set()
         self._server = HttpServer(self, tls)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -115,7 +116,7 @@ class FakeApiServer:
     def end_watches(self) -> None:
         """End all watches in order, as a server does that shuts down."""
         with self.store.changed:
-            self._epoch += 1
+            self.epoch += 1
             self.store.changed.notify_all()
 
     def cut(self) -> None:
@@ -140,12 +141,14 @@ class FakeApiServer:
         """Whether this is permitted."""
         return (plural, verb) not in self._forbidden
 
-    def events(self, plural: str, version: int, selector: Selector, end: float) -> Iterator[tuple[str, Object]]:
-        """What a watch is told from a version on, until its time is up or watches end."""
-        epoch, bookmark = self._epoch, time.monotonic() + self.bookmark_every
+    def events(
+        self, plural: str, version: int, selector: Selector, *, epoch: int, end: float
+    ) -> Iterator[tuple[str, Object]]:
+        """What a watch is told from a version on, until its time is up or the epoch ends in which it began."""
+        bookmark = time.monotonic() + self.bookmark_every
         while time.monotonic() < end:
             with self.store.changed:
-                if epoch != self._epoch:
+                if epoch != self.epoch:
                     return
                 told, version = self.store.since(plural, version, selector)
                 if not told:

@@ -276,7 +276,7 @@ def test_retry_after_is_honoured(server):
     started = time.monotonic()
     with following(server):
         assert time.monotonic() - started >= 1
-        assert len(asked(server, "/pods")) == 3  # refused, list, watch
+        until(lambda: len(asked(server, "/pods")) == 3, "a refusal, a list and a watch")
 
 
 def test_a_connection_on_which_nothing_comes_is_given_up(server):
@@ -322,6 +322,27 @@ def test_what_the_receiver_fails_at_is_told_again(server, caplog):
         source.stop()
         api.close()
     assert "no memory" in caplog.text
+
+
+def test_an_observer_that_raises_ends_no_watch(server, caplog):
+    class Raises(Told):
+        def watch_restarted(self, kind, cause):
+            raise RuntimeError(f"{kind} {cause}")
+
+    told = Raises()
+    api = connect(master=server.url)
+    source = KubernetesSource(api, (), told.deliver, told, QUICK)
+    source.start()
+    try:
+        until(lambda: source.complete and source.waiting == ())
+        server.fail(Answer(status=503, times=8))
+        server.cut()
+        server.put("pods", pod("web"))
+        until(lambda: told.names("Pod") == {"default/web"})
+    finally:
+        source.stop()
+        api.close()
+    assert "RuntimeError" in caplog.text
 
 
 # --- what is served ---------------------------------------------------------------------------------------------
