@@ -83,6 +83,8 @@ def decode_yaml(text: str, where: str) -> Iterator[YamlDocument]:
 
 
 def _problem(error: yaml.YAMLError) -> str:
+    if "nesting depth" in str(error):  # libyaml has a limit of its own, which some versions meet first
+        return f"nested more than {DEEPEST} levels deep"
     return str(getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read")
 
 
