@@ -153,6 +153,23 @@ class RuleApplier(Protocol):
 
 
 @runtime_checkable
+class StagedApplier(Protocol):
+    """What an applier may be besides: then every pod has its new rules before any has what is only for later."""
+
+    def bring_into_force(self, ruleset: Ruleset) -> Callable[[], None]:
+        """Do the part of `RuleApplier.apply` that packets see, in one atomic step; refused means unchanged (S60).
+
+        Returns:
+            Does the rest. It is called once, in the same sandbox and after nothing else of ours, on whichever thread;
+            or never, if another ruleset comes first or the process ends. Until then `RuleApplier.installed` must not
+            give the digest: a fresh process has to write again.
+
+        Raises:
+            ApplyError: As `RuleApplier.apply`; so does what is returned.
+        """
+
+
+@runtime_checkable
 class RuleListener(Protocol):
     """What an applier may be besides: then nobody has to ask again and again whether its rules were changed (S63)."""
 

@@ -158,8 +158,9 @@ class Agent:
                 event = self._inbox.get_nowait()
         except queue.Empty:
             pass
-        for name in tuple(self._waiting):
-            self._advance(self._pods[name])
+        if soonest is not None and soonest <= time.monotonic():
+            for name in tuple(self._waiting):
+                self._advance(self._pods[name])
 
     def watch(self) -> None:
         """Look after sandboxes whose changes are not told: meant to be called every second or so.
@@ -307,7 +308,9 @@ class Agent:
 
     def _advance(self, local: LocalPod) -> None:
         """Start the next thing in a pod's sandbox, if there is one and nothing is under way."""
-        due = None if self._winding_down else local.due()
+        due = local.due()
+        if self._winding_down and local.wishes.next() is not Task.FINISH:
+            due = None
         if due is None:
             self._waiting.discard(local.name)
             return
@@ -397,6 +400,8 @@ class Agent:
         match job.task:
             case Task.REPLACE | Task.UPDATE:
                 self._written(local, job, done)
+            case Task.FINISH:
+                local.stamp = done.stamp
             case Task.CHECK if done.stamp is None and local.stamp is not None:
                 local.stamp, local.drifting = None, True
                 local.wishes.want_replacement()
@@ -405,7 +410,7 @@ class Agent:
 
     def _written(self, local: LocalPod, job: Job, done: InForce) -> None:
         local.error, local.tries, local.retry_at = "", 0, 0.0
-        local.stamp = done.stamp
+        local.stamp, local.wishes.rest = done.stamp, done.rest
         if job.task is Task.REPLACE and (local.findings is None or self._monitor is None):
             local.wishes.look = True
             local.rest_until = 0.0
@@ -426,7 +431,7 @@ class Agent:
         local.error = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
         local.attended = True
         local.wishes.want_replacement()
-        if task not in {Task.UPDATE, Task.CHECK}:
+        if task not in {Task.UPDATE, Task.FINISH, Task.CHECK}:
             delay = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(local.tries, 20))
             local.retry_at = time.monotonic() + delay * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
             local.tries += 1

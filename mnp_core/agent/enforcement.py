@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier, RuleListener
+from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier, RuleListener, StagedApplier
 from mnp_core.errors import MnpError
 from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
@@ -46,6 +46,7 @@ class InForce:
         drifted: Whether somebody else had changed our rules (S63).
         findings: What was found of its attachments; None if nobody looked.
         listeners: Sockets that hear of later changes; whoever gets this closes them. None if there are none yet.
+        rest: What has to be done in the sandbox yet that packets do not see; None if that is nothing.
     """
 
     result: Result
@@ -53,6 +54,7 @@ class InForce:
     drifted: bool = False
     findings: Findings | None = None
     listeners: Listeners | None = None
+    rest: Callable[[], None] | None = None
 
 
 def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> InForce:
@@ -69,8 +71,18 @@ def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> InF
         installed = applier.installed()
         if installed is not None and installed.matches(ruleset):
             return _in_force(applier, Result.UNCHANGED, ruleset.digest)
-    applier.apply(ruleset)
-    return _in_force(applier, Result.APPLIED, ruleset.digest)
+    rest = None
+    if isinstance(applier, StagedApplier):
+        rest = applier.bring_into_force(ruleset)
+    else:
+        applier.apply(ruleset)
+    return evolve(_in_force(applier, Result.APPLIED, ruleset.digest), rest=rest)
+
+
+def finish(applier: RuleApplier, rest: Callable[[], None], digest: str) -> InForce:
+    """Do what packets do not see."""
+    rest()
+    return _in_force(applier, Result.UNCHANGED, digest)
 
 
 def update(applier: RuleApplier, deltas: Iterable[Delta], digest: str) -> InForce:

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
-from mnp_core.agent.enforcement import InForce, check, deafen, enforce, inspect, listen, retire, update
+from mnp_core.agent.enforcement import InForce, check, deafen, enforce, finish, inspect, listen, retire, update
 from mnp_core.agent.localpod import LocalPod, Task
 from mnp_core.agent.rendering import Renderings
 from mnp_core.agent.world import World
@@ -69,6 +69,9 @@ class JobMaker:
             case Task.REPLACE:
                 run = self._replace(local)
                 heard, wishes.heard, wishes.replace = wishes.heard, None, False
+            case Task.FINISH:
+                run = self._finish(local)
+                wishes.rest = None
             case Task.UPDATE:
                 run = self._update(local)
                 heard, wishes.heard, wishes.deltas = wishes.heard, None, []
@@ -107,6 +110,17 @@ class JobMaker:
             return evolve(done, listeners=listeners)
 
         return run
+
+    def _finish(self, local: LocalPod) -> Callable[[], InForce]:
+        """What packets do not see of the last replacement."""
+        applier, digest, rest = (
+            self.backend(local).applier,
+            local.stamp.digest if local.stamp else "",
+            local.wishes.rest,
+        )
+        if rest is None:
+            return lambda: InForce(result=Result.UNCHANGED, stamp=local.stamp)
+        return lambda: finish(applier, rest, digest)
 
     def _update(self, local: LocalPod) -> Callable[[], InForce]:
         """Membership alone."""

@@ -1,6 +1,6 @@
 """What the agent knows of one local pod's sandbox, and what it still has to do there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 
 from attrs import define, field
@@ -18,6 +18,7 @@ class Task(Enum):
     """Work in a sandbox, the most urgent first."""
 
     REPLACE = auto()  # everything of ours, as a whole
+    FINISH = auto()  # what packets do not see of a replacement
     UPDATE = auto()  # membership alone
     CHECK = auto()  # whether somebody changed something
     LOOK = auto()  # at its interfaces
@@ -43,6 +44,7 @@ class Wishes:
 
     Attributes:
         replace: Write everything; whatever is compiled when that starts is as new as can be.
+        rest: What a replacement has left for later, when every pod has its rules.
         deltas: Changes of membership since then, in order.
         check: See whether somebody changed something.
         look: Read its interfaces.
@@ -50,6 +52,7 @@ class Wishes:
     """
 
     replace: bool = False
+    rest: Callable[[], None] | None = None
     deltas: list[SharedDelta] = field(factory=list)
     check: bool = False
     look: bool = False
@@ -62,7 +65,7 @@ class Wishes:
 
     def want_replacement(self) -> None:
         """Everything, which takes in what changes of membership were waiting."""
-        self.replace = True
+        self.replace, self.rest = True, None
         self.deltas.clear()
 
     def want_update(self, delta: SharedDelta) -> None:
@@ -74,6 +77,8 @@ class Wishes:
         """The most urgent one."""
         if self.replace:
             return Task.REPLACE
+        if self.rest is not None:
+            return Task.FINISH
         if self.deltas:
             return Task.UPDATE
         if self.check:
@@ -126,7 +131,8 @@ class LocalPod:
         task = self.wishes.next()
         if task is None or self.busy:
             return None
-        return self.retry_at if task in {Task.REPLACE, Task.UPDATE} else max(self.retry_at, self.rest_until)
+        waits = task in {Task.CHECK, Task.LOOK}
+        return max(self.retry_at, self.rest_until) if waits else self.retry_at
 
     def lose_sandbox(self) -> None:
         """It is not there any more, or not the same: nothing that was known of it holds."""

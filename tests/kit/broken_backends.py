@@ -362,6 +362,11 @@ class Deaf(ExampleApplier):
         return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
 
 
+class Later(ExampleApplier):
+    def bring_into_force(self, ruleset):
+        return lambda: self.apply(ruleset)
+
+
 class WritesWhenLooking(ExampleApplier):
     def installed(self):
         nft.load("add table inet scratch\n")
@@ -407,6 +412,10 @@ APPLIERS = {
     TrustsTheStamp: ("test_tampering_is_seen_and_mended", "looks at its own stamp and at nothing else"),
     NeverChanges: ("test_the_generation_changes_when_something_changes", "has no generation"),
     Deaf: ("test_a_listener_hears_what_changes_the_generation", "listens to something else"),
+    Later: (
+        "test_what_is_brought_into_force_in_stages_is_whole_for_packets_at_once",
+        "brings nothing into force before the rest is done",
+    ),
     WritesWhenLooking: ("test_looking_changes_nothing", "writes when it is asked what is there"),
     OneForAll: ("test_namespaces_are_apart_and_can_be_written_at_once", "shares state among threads"),
     ForgetsConnections: ("test_established_flows_survive_a_change", "forgets connections when rules change"),

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 from attrs import evolve
 
-from mnp_core.api import PolicyRenderer, RuleApplier, RuleListener, Sandbox
+from mnp_core.api import PolicyRenderer, RuleApplier, RuleListener, Sandbox, StagedApplier
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Delta, Group, GroupDelta, Ruleset, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
@@ -286,6 +286,23 @@ class ApplierConformance(Conformance, standard=True):
                 run_inside(mnp_namespace, look)
             assert self._generation(mnp_namespace) == before
             assert run_inside(mnp_namespace, self.everything) == listed
+
+    @pytest.mark.root
+    def test_what_is_brought_into_force_in_stages_is_whole_for_packets_at_once(self, mnp_namespace: Sandbox) -> None:
+        """S60, S62: the rest is for later processes alone, which write again if it was never done."""
+        applier, ruleset = self.make_applier(), self.make_renderer().render(FULL)
+        if not isinstance(applier, StagedApplier):
+            pytest.skip("it is no StagedApplier: it does everything in one go")
+        run_inside(mnp_namespace, lambda: applier.apply(self.make_renderer().render(only(ingress=DENY))))
+        rest = run_inside(mnp_namespace, lambda: applier.bring_into_force(ruleset))
+        labels = self._labels(mnp_namespace)
+        assert not self.matches(mnp_namespace, ruleset), "it is said to be as it should be before the rest is done"
+        run_inside(mnp_namespace, rest)
+        assert self.matches(mnp_namespace, ruleset), "it is not as it should be when the rest is done"
+        assert labels == self._labels(mnp_namespace) != [], "rules are among the rest"
+
+    def _labels(self, where: Sandbox) -> list[str]:
+        return sorted(counter.label for counter in run_inside(where, self.make_applier().counters))
 
     @pytest.mark.root
     def test_a_listener_hears_what_changes_the_generation(self, mnp_namespace: Sandbox) -> None:

@@ -14,8 +14,9 @@ import os
 import random
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, UnsupportedError
@@ -25,6 +26,8 @@ from mnp_nftables.names import ChainName, comment_text
 from mnp_nftables.netlink import listen_to_commits
 from mnp_nftables.renderer import BASE_CHAINS, DIGEST_STAMP, STATE_CHAIN, STATE_RULE, TABLE
 from mnp_nftables.table import Rule, Table
+
+T = TypeVar("T")
 
 RANK = 100
 """Before the backends that need kernel modules or programs of their own."""
@@ -61,14 +64,19 @@ class NftablesApplier:
 
     def apply(self, ruleset: Ruleset) -> None:
         """Replace everything of ours in one commit, then clear away what it left over and stamp it."""
-        for attempt in range(_ATTEMPTS):
-            with suppress(_DisturbedError):
-                before = _generation()
-                _replace(ruleset.text, before)
+        _undisturbed(lambda: _finish(ruleset, _replace(ruleset.text)))
+
+    def bring_into_force(self, ruleset: Ruleset) -> Callable[[], None]:
+        """Replace everything of ours in one commit; clearing away and the stamp are the rest."""
+        before = _undisturbed(lambda: _replace(ruleset.text))
+
+        def rest() -> None:
+            try:
                 _finish(ruleset, before)
-                return
-            time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 # so that two that disturb each other do not go on
-        raise ApplyError("somebody else changes the packet filter all the time")
+            except _DisturbedError:
+                self.apply(ruleset)
+
+        return rest
 
     def update(self, delta: Delta) -> None:
         """Add and remove set elements in one commit."""
@@ -119,13 +127,23 @@ def _next(generation: int) -> int:
     return (generation + 1) % _GENERATIONS or 1
 
 
-def _replace(text: str, before: int) -> None:
-    """Run the transaction on what is there; if that is in its way, instead of it.
+def _undisturbed(work: Callable[[], T]) -> T:
+    """Do it again until nobody else commits meanwhile."""
+    for attempt in range(_ATTEMPTS):
+        with suppress(_DisturbedError):
+            return work()
+        time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 # so that two that disturb each other do not go on
+    raise ApplyError("somebody else changes the packet filter all the time")
+
+
+def _replace(text: str) -> int:
+    """Run the transaction on what is there; if that is in its way, instead of it. Gives the generation before it.
 
     Something that has one of our names but another type or hook (somebody put it there, or another version of this
     plugin) cannot be taken over. Then the table goes and comes in one commit, with the little gap that the renderer
     avoids otherwise.
     """
+    before = _generation()
     try:
         _run(text, before)
     except ApplyError as refused:
@@ -133,6 +151,7 @@ def _replace(text: str, before: int) -> None:
             _run(_DELETE + text, before)
         except ApplyError:
             raise refused from None
+    return before
 
 
 def _finish(ruleset: Ruleset, before: int) -> None:
