@@ -23,6 +23,7 @@ COMPONENTS: dict[str, Callable[[], Daemon]] = {
     "kubelet": runtime.kubelet,
 }
 """In the order in which they are started."""
+_FAREWELL = 5  # seconds to end; an API server would wait a minute for its watches
 _PATIENCE = 120  # seconds for one component; 1 to 10 are usual
 
 
@@ -66,7 +67,7 @@ def start(name: str) -> None:
 
 def stop(name: str, *, by: signal.Signals = signal.SIGTERM) -> None:
     """End one component; what it has started (containers) runs on."""
-    daemon.stop(name, by=by)
+    daemon.stop(name, by=by, patience=_FAREWELL)
 
 
 def is_up() -> bool:

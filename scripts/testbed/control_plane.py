@@ -78,6 +78,8 @@ def controller_manager() -> Daemon:
             f"--service-account-private-key-file={path('accounts.key')}",
             f"--root-ca-file={path('ca.crt')}",
             "--controllers=*,-nodeipam",
+            "--kube-api-qps=500",  # tests make and remove many objects at once
+            "--kube-api-burst=1000",
             "--node-monitor-grace-period=24h",
             f"--bind-address={place.CONTROL_PLANE}",
             *_no_plain_port("kube-controller-manager"),

@@ -107,20 +107,20 @@ def test_a_pod_that_goes_takes_its_interfaces_along(bed, namespace):
     bed.objects.wait_for("its address is free", lambda: not any(leases.glob("10.*")))
 
 
-def test_a_daemon_set_runs_and_its_pods_reach_the_api_server(bed, namespace):
-    script = (
-        'wget -q -O /dev/null --no-check-certificate "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/" 2>&1;'
-        "test -s /var/run/secrets/kubernetes.io/serviceaccount/token && nc -z $KUBERNETES_SERVICE_HOST "
-        "$KUBERNETES_SERVICE_PORT && echo reached && sleep 1000000"
+def test_a_daemon_set_runs_and_its_pods_are_known_to_the_api_server(bed, namespace):
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+    ask = (
+        f'wget -q -O /dev/null --no-check-certificate --header "Authorization: Bearer $(cat {account}/token)" '
+        "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version"
     )
-    manifest = daemon_set("each", hostNetwork=True)
-    probe = {"exec": {"command": ["sh", "-c", "nc -w 1 $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT </dev/null"]}}
-    inner = {**container("idle", ["sh", "-c", script]), "readinessProbe": {**probe, "periodSeconds": 1}}
-    manifest["spec"]["template"]["spec"]["containers"] = [inner]
-    bed.objects.apply(manifest, namespace)
-    bed.objects.wait_until(
-        "apps/v1/DaemonSet", "each", lambda found: found["status"].get("numberReady") == 1, namespace, patience=READY
-    )
+    asking = container("asking", ["sh", "-c", f"until {ask}; do sleep 1; done; touch /answered; sleep 1000000"])
+    asking["readinessProbe"] = {"exec": {"command": ["test", "-e", "/answered"]}, "periodSeconds": 1}
+    bed.objects.apply(daemon_set("each", containers=[asking], hostNetwork=True), namespace)
+
+    def ready(found):
+        return found.get("status", {}).get("numberReady") == 1
+
+    bed.objects.wait_until("apps/v1/DaemonSet", "each", ready, namespace, patience=READY)
 
 
 def test_components_can_be_stopped_and_started(bed, namespace):
@@ -157,6 +157,7 @@ def test_thousands_of_pods_are_made_in_seconds(bed, namespace, figures):
     took = time.monotonic() - begun
     assert len(bed.objects.list("v1/Pod", namespace)) == 5000
     bed.crowd.remove_pods(namespace)
+    assert bed.objects.list("v1/Pod", namespace) == []
     bed.crowd.remove_node(node)
     figures.append(f"test bed: 5000 pods made in {took:.0f} s")
 
