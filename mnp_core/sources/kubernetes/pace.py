@@ -15,6 +15,8 @@ class Pace:
         settled: What a watch has to last to count as working again.
         watch_for: Bounds for when the server is asked to end a watch: all nodes at different times, and each so often
             that load spreads over servers that were added.
+        quiet_for: The same for a kind of which the server sends no bookmarks: less than the 90 seconds of silence after
+            which a connection counts as dead.
         look_again: Bounds for when to look again whether a missing kind has appeared.
         believed_after: For how long a kind has to be missing until it counts as not served. A server that has just
             started does not know of custom resources for a moment, ready or not.
@@ -25,6 +27,7 @@ class Pace:
     cap: float = 30.0
     settled: float = 5.0
     watch_for: tuple[float, float] = (240.0, 480.0)
+    quiet_for: tuple[float, float] = (45.0, 75.0)
     look_again: tuple[float, float] = (3.0, 5.0)
     believed_after: float = 2.0
     given_up_after: float = 10.0

@@ -61,6 +61,7 @@ class Watcher:
         self._was_served = False
         self._missing_since: float | None = None
         self._position: str | None = None  # the resourceVersion up to which everything is known
+        self._quiet = False  # whether the server sends no bookmarks
         self._doing = "discover"
 
     def start(self) -> None:
@@ -185,29 +186,44 @@ class Watcher:
 
     def _watch(self, served: str) -> None:
         """Take in events until the server ends it, as it was asked to."""
+        lasts = self._pace.quiet_for if self._quiet else self._pace.watch_for
         params = {
             **self.resource.params,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": str(self._position),
-            "timeoutSeconds": str(int(_chance.uniform(*self._pace.watch_for))),
+            "timeoutSeconds": str(int(_chance.uniform(*lasts))),
         }
-        api_version = self.resource.api_version(served)
-        with self._open(self.resource.path(served), params) as stream:
-            self.waiting = ""
-            settled = time.monotonic() + self._pace.settled
-            try:
-                for line in stream:
-                    self._event(read_event(line), api_version, stream.heard)
-            finally:
-                if time.monotonic() >= settled:
-                    self._backoff.reset()
+        settled = time.monotonic() + self._pace.settled
+        try:
+            with self._open(self.resource.path(served), params) as stream:
+                self.waiting = ""
+                self._read(stream, self.resource.api_version(served))
+        finally:
+            if time.monotonic() >= settled:
+                self._backoff.reset()
         if time.monotonic() < settled:
             raise ApiUnreachableError("the server ends watches at once")
 
+    def _read(self, stream: Stream, api_version: str) -> None:
+        """Take in what a watch tells.
+
+        An API server sends no bookmarks for a kind in which nothing has happened since it started. So the first time
+        that nothing at all comes is no fault: from then on the server is asked to end such watches before that.
+        """
+        silent = True
+        try:
+            for line in stream:
+                silent = False
+                self._event(read_event(line), api_version, stream.heard)
+        except ApiUnreachableError as error:
+            if not (silent and error.timed_out) or self._quiet:
+                raise
+            self._quiet = True
+
     def _event(self, event: Event, api_version: str, heard: float) -> None:
         if event.type == "BOOKMARK":
-            self._position = bookmark_version(event)
+            self._position, self._quiet = bookmark_version(event), False
         elif event.type == "DELETED":
             head = read_head(event.object)
             self._remove(self.inventory.known(head), heard)

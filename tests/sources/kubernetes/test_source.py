@@ -282,9 +282,19 @@ def test_retry_after_is_honoured(server):
 def test_a_connection_on_which_nothing_comes_is_given_up(server):
     with following(server, stream_timeout=0.5) as (source, told):
         until(lambda: source.waiting == ())
-        server.fail(Hang(path="/pods", watch=True, head=True, seconds=30))
+        server.fail(Hang(path="/pods", watch=True, head=True, seconds=30, times=2))
         server.end_watches()
         until(lambda: ("Pod", "stalled") in told.restarts)
+        server.put("pods", pod("web"))
+        until(lambda: told.names("Pod") == {"default/web"})
+
+
+def test_a_kind_in_which_nothing_happens_is_no_fault(server):
+    """Real servers send no bookmarks then."""
+    with following(server, pace=evolve(QUICK, quiet_for=(1.0, 1.0)), stream_timeout=2.0) as (source, told):
+        until(lambda: len([request for request in server.requests if request.endswith("timeoutSeconds=1")]) >= 8)
+        assert told.restarts == []
+        assert source.waiting == ()
         server.put("pods", pod("web"))
         until(lambda: told.names("Pod") == {"default/web"})
 
