@@ -18,6 +18,7 @@ from mnp_core.backend import Backends
 from mnp_core.kubeapi.connection import connect
 from mnp_core.model import ObjectName
 from mnp_core.node.loop import Node
+from mnp_core.node.memory import share_arenas
 from mnp_core.node.witness import NodeWitness
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.monitor import Monitor
@@ -49,6 +50,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         PluginError: A plugin that is needed is missing or broken.
         UnsupportedError: This machine lacks something.
     """
+    share_arenas()
     claimed, backends = settings.police(registry.claimed_types), Backends(registry, settings.backends)
     backend, name = backends.of(()).name, node_name(settings.node)
     locator = registry.locator(settings.node.sandbox_locator, settings.node.locator)

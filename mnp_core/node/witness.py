@@ -7,6 +7,7 @@ import structlog
 
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Outcome, Sync
+from mnp_core.node.memory import give_back
 from mnp_core.plugins import Registry
 from mnp_core.telemetry.health import Health, Unready
 from mnp_core.telemetry.telemetry import Telemetry
@@ -49,6 +50,7 @@ class NodeWitness:
     def ready(self) -> None:
         """Every pod has been seen to."""
         self._health.ready()
+        give_back()
         _log.info("ready")
 
     def stopping(self) -> None:
