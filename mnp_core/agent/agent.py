@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from attrs import evolve
 
+from mnp_core.agent.crew import Crew, Pool
 from mnp_core.agent.enforcement import InForce, deafen
 from mnp_core.agent.errands import Immediately
 from mnp_core.agent.failure import failure_of
@@ -44,16 +45,6 @@ Observer = Callable[[Outcome], None]
 _FIRST_RETRY = 0.1  # seconds, and twice as many each time
 _LAST_RETRY = 30.0
 _REST = 0.2  # seconds in which what somebody changes in a sandbox is gathered before it is looked at
-
-
-class Pool(Protocol):
-    """What the agent needs of `mnp_core.sandbox.pool.SandboxPool`."""
-
-    def submit(self, sandbox: Sandbox, work: Callable[[], InForce]) -> "Future[InForce]":
-        """Run work inside a sandbox, in the order of submission for each."""
-
-    def is_there(self, sandbox: Sandbox) -> bool:
-        """Whether its path still leads to it."""
 
 
 class Monitor(Protocol):
@@ -106,19 +97,15 @@ class Agent:
             listening=monitor is not None,
             renderings=Renderings(world),
         )
-        self._locator = locator
+        self._crew = Crew(self, self._jobs, locator, pool, errands or Immediately())
         self._pool = pool
-        self._errands = errands or Immediately()
         self._monitor = monitor
         self._observe = observe
         self._own_addresses = own_addresses
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._pods: dict[ObjectName, LocalPod] = {}
-        self._waiting: set[ObjectName] = set()
-        self._busy = 0
         self._outcomes: list[Outcome] = []
         self._started = False
-        self._winding_down = False
 
     # --- from any thread ------------------------------------------------------------------------------------------
 
@@ -148,7 +135,7 @@ class Agent:
 
     def process(self, timeout: float) -> None:
         """Take in what has come, waiting at most so many seconds for something, and start what is due."""
-        soonest = min((due for name in self._waiting if (due := self._pods[name].due()) is not None), default=None)
+        soonest = self._crew.soonest()
         if soonest is not None:
             timeout = max(0.0, min(timeout, soonest - time.monotonic()))
         try:
@@ -158,9 +145,7 @@ class Agent:
                 event = self._inbox.get_nowait()
         except queue.Empty:
             pass
-        if soonest is not None and soonest <= time.monotonic():
-            for name in tuple(self._waiting):
-                self._advance(self._pods[name])
+        self._crew.begin_due()
 
     def watch(self) -> None:
         """Look after sandboxes whose changes are not told: meant to be called every second or so.
@@ -172,11 +157,11 @@ class Agent:
                 self._lose_sandbox(local)
             elif not local.hears_rules and local.stamp is not None:
                 local.wishes.check = True
-            self._advance(local)
+            self._crew.advance(local)
 
     def wind_down(self) -> None:
         """Begin nothing any more; what is under way comes to its end with `process`. Rules stay in force (S62)."""
-        self._winding_down = True
+        self._crew.wind_down()
 
     def take_sync(self) -> Sync | None:
         """What has become of everything since the last time; None if that is nothing."""
@@ -188,7 +173,7 @@ class Agent:
     @property
     def busy(self) -> bool:
         """Whether work is under way."""
-        return self._busy > 0
+        return self._crew.busy > 0
 
     @property
     def attended(self) -> bool:
@@ -219,7 +204,7 @@ class Agent:
         for name in pods:
             if name in self._pods:
                 self._pods[name].wishes.look = True
-                self._advance(self._pods[name])
+                self._crew.advance(self._pods[name])
         return self._settle(started)
 
     def check_drift(self) -> Sync:
@@ -227,12 +212,12 @@ class Agent:
         started = time.monotonic()
         for local in tuple(self._pods.values()):
             local.wishes.check = True
-            self._advance(local)
+            self._crew.advance(local)
         return self._settle(started)
 
     def _settle(self, started: float) -> Sync:
         self.process(0)
-        while self._busy:
+        while self.busy:
             self.process(_LAST_RETRY)
         outcomes, self._outcomes = tuple(self._outcomes), []
         return Sync(outcomes=outcomes, reports=self.reports(), seconds=time.monotonic() - started)
@@ -269,14 +254,14 @@ class Agent:
                 local = self._local(name)
                 local.wishes.want_update(delta)
                 local.wishes.hear(heard)
-                self._advance(local)
+                self._crew.advance(local)
 
     def _want_replacement(self, name: ObjectName, heard: float | None) -> None:
         local = self._local(name)
         local.wishes.want_replacement()
         local.wishes.hear(heard)
         local.retry_at = 0.0
-        self._advance(local)
+        self._crew.advance(local)
 
     def _local(self, name: ObjectName) -> LocalPod:
         """A pod in our care, from now on if it was not; one that came back is another one."""
@@ -302,53 +287,12 @@ class Agent:
             local.wishes.look = True
         if local.rest_until < (now := time.monotonic()):
             local.rest_until = now + _REST
-        self._advance(local)
-
-    # --- from wishes to work --------------------------------------------------------------------------------------
-
-    def _advance(self, local: LocalPod) -> None:
-        """Start the next thing in a pod's sandbox, if there is one and nothing is under way."""
-        due = local.due()
-        if self._winding_down and local.wishes.next() is not Task.FINISH:
-            due = None
-        if due is None:
-            self._waiting.discard(local.name)
-            return
-        if due > time.monotonic():
-            self._waiting.add(local.name)
-            return
-        self._waiting.discard(local.name)
-        local.busy = True
-        self._busy += 1
-        if local.sandbox is None:
-            self._find(local)
-        else:
-            self._start(local, local.sandbox)
-
-    def _find(self, local: LocalPod) -> None:
-        pod = self.world.pod(local.name)
-        if pod is None:
-            self._found(local, _failed(SandboxNotFoundError(f"pod {local.name} is not known any more")))
-            return
-        future = self._errands.submit(self._locator.locate, pod)
-        future.add_done_callback(lambda future: self.post(partial(self._found, local, future)))
-
-    def _start(self, local: LocalPod, sandbox: Sandbox) -> None:
-        now, task = time.monotonic(), local.wishes.next()
-        try:
-            job = self._jobs.make(local, now)
-            future = self._pool.submit(sandbox, job.run)
-        except Exception as error:  # noqa: BLE001 - plugins prepare it: whatever they raise concerns this pod alone
-            self._release(local)
-            self._fail(local, task, error, now)
-            self._advance(local)
-            return
-        future.add_done_callback(lambda future: self.post(partial(self._done, local, job, future)))
+        self._crew.advance(local)
 
     # --- from work to outcomes ------------------------------------------------------------------------------------
 
-    def _found(self, local: LocalPod, future: "Future[Sandbox]") -> None:
-        self._release(local)
+    def located(self, local: LocalPod, future: "Future[Sandbox]") -> None:
+        """Take in that a sandbox was found, or not; for the crew."""
         if self._pods.get(local.name) is not local:
             return
         error = future.exception()
@@ -359,15 +303,15 @@ class Agent:
             return
         else:
             self._fail(local, None, error, time.monotonic())
-        self._advance(local)
+        self._crew.advance(local)
 
     def _needs_no_sandbox(self, name: ObjectName) -> bool:
         """Whether it is no problem if there is none: nothing is to be in force there, or the pod is about to go."""
         pod = self.world.pod(name)
         return pod is None or pod.terminating or self.world.sandbox_policy(name) is None
 
-    def _done(self, local: LocalPod, job: Job, future: "Future[InForce]") -> None:
-        self._release(local)
+    def done(self, local: LocalPod, job: Job, future: "Future[InForce]") -> None:
+        """Take in that something was done, or failed; for the crew."""
         error = future.exception()
         if self._pods.get(local.name) is not local:
             deafen(None if error else future.result().listeners)
@@ -381,11 +325,12 @@ class Agent:
             local.wishes.hear(job.heard)
             self._fail(local, job.task, error, job.started)
         if self._pods.get(local.name) is local:
-            self._advance(local)
+            self._crew.advance(local)
 
-    def _release(self, local: LocalPod) -> None:
-        local.busy = False
-        self._busy -= 1
+    def unprepared(self, local: LocalPod, task: Task | None, error: Exception) -> None:
+        """Take in that something could not be begun; for the crew."""
+        self._fail(local, task, error, time.monotonic())
+        self._crew.advance(local)
 
     def _succeed(self, local: LocalPod, job: Job, done: InForce) -> None:
         if job.task is Task.REPLACE and done.stamp is None:  # nothing is to be there, and nothing is
@@ -453,16 +398,11 @@ class Agent:
             self._monitor.forget(local.name)
 
     def _forget(self, name: ObjectName) -> None:
-        self._pods.pop(name, None)
-        self._waiting.discard(name)
+        local = self._pods.pop(name, None)
+        if local is not None:
+            self._crew.forget(local)
         if self._monitor is not None:
             self._monitor.forget(name)
-
-
-def _failed(error: Exception) -> "Future[Any]":
-    future: Future[Any] = Future()
-    future.set_exception(error)
-    return future
 
 
 def _outcome(local: LocalPod, result: Result, started: float) -> Outcome:

@@ -1,0 +1,133 @@
+"""Has things done in sandboxes: the most urgent one of each pod, one at a time for each, many pods at once."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+from typing import Protocol
+
+from mnp_core.agent.enforcement import InForce
+from mnp_core.agent.jobs import Job, JobMaker
+from mnp_core.agent.localpod import LocalPod, Task
+from mnp_core.api import Sandbox, SandboxLocator
+from mnp_core.errors import SandboxNotFoundError
+
+
+class Pool(Protocol):
+    """What the agent needs of `mnp_core.sandbox.pool.SandboxPool`."""
+
+    def submit(self, sandbox: Sandbox, work: Callable[[], InForce]) -> "Future[InForce]":
+        """Run work inside a sandbox, in the order of submission for each."""
+
+    def is_there(self, sandbox: Sandbox) -> bool:
+        """Whether its path still leads to it."""
+
+
+class Client(Protocol):
+    """Who is told on its own thread what became of it; `LocalPod.busy` is over by then."""
+
+    def post(self, event: Callable[[], None]) -> None:
+        """Have something called on that thread; from any."""
+
+    def located(self, local: LocalPod, future: "Future[Sandbox]") -> None:
+        """A sandbox was found, or not."""
+
+    def done(self, local: LocalPod, job: Job, future: "Future[InForce]") -> None:
+        """Something was done, or failed."""
+
+    def unprepared(self, local: LocalPod, task: Task | None, error: Exception) -> None:
+        """Something could not even be begun: plugins prepare it."""
+
+
+class Crew:
+    """Works for a client, whose thread calls it."""
+
+    def __init__(self, client: Client, jobs: JobMaker, locator: SandboxLocator, pool: Pool, errands: Executor) -> None:
+        """Begin with nothing to do.
+
+        Args:
+            client: Told what becomes of everything.
+            jobs: Makes work of wishes.
+            locator: Finds sandboxes.
+            pool: Runs work in them.
+            errands: Runs the locator, which may have to wait for others.
+        """
+        self._client = client
+        self._jobs = jobs
+        self._locator = locator
+        self._pool = pool
+        self._errands = errands
+        self._waiting: set[LocalPod] = set()
+        self._winding_down = False
+        self.busy = 0
+        """How many pods have something under way."""
+
+    def advance(self, local: LocalPod) -> None:
+        """Begin the next thing in a pod's sandbox, if there is one, its time has come, and nothing is under way."""
+        due = local.due() if self._may_begin(local) else None
+        self._waiting.discard(local)
+        if due is None:
+            return
+        if due > time.monotonic():
+            self._waiting.add(local)
+            return
+        local.busy = True
+        self.busy += 1
+        if local.sandbox is None:
+            self._find(local)
+        else:
+            self._start(local, local.sandbox)
+
+    def soonest(self) -> float | None:
+        """When something is due next (time.monotonic)."""
+        return min((due for local in self._waiting if (due := local.due()) is not None), default=None)
+
+    def begin_due(self) -> None:
+        """Begin everything whose time has come."""
+        soonest = self.soonest()
+        if soonest is not None and soonest <= time.monotonic():
+            for local in tuple(self._waiting):
+                self.advance(local)
+
+    def forget(self, local: LocalPod) -> None:
+        """Begin nothing more for a pod."""
+        self._waiting.discard(local)
+
+    def wind_down(self) -> None:
+        """Begin nothing any more but what completes something that was begun."""
+        self._winding_down = True
+
+    def _may_begin(self, local: LocalPod) -> bool:
+        return not self._winding_down or local.wishes.next() is Task.FINISH
+
+    def _find(self, local: LocalPod) -> None:
+        pod = self._jobs.world.pod(local.name)
+        if pod is None:
+            future: Future[Sandbox] = Future()
+            future.set_exception(SandboxNotFoundError(f"pod {local.name} is not known any more"))
+        else:
+            future = self._errands.submit(self._locator.locate, pod)
+        future.add_done_callback(lambda future: self._client.post(partial(self._located, local, future)))
+
+    def _start(self, local: LocalPod, sandbox: Sandbox) -> None:
+        task = local.wishes.next()
+        try:
+            job = self._jobs.make(local, time.monotonic())
+            future = self._pool.submit(sandbox, job.run)
+        except Exception as error:  # noqa: BLE001 - plugins prepare it: whatever they raise concerns this pod alone
+            self._release(local)
+            self._client.unprepared(local, task, error)
+            return
+        future.add_done_callback(lambda future: self._client.post(partial(self._done, local, job, future)))
+
+    def _located(self, local: LocalPod, future: "Future[Sandbox]") -> None:
+        self._release(local)
+        self._client.located(local, future)
+
+    def _done(self, local: LocalPod, job: Job, future: "Future[InForce]") -> None:
+        self._release(local)
+        self._client.done(local, job, future)
+
+    def _release(self, local: LocalPod) -> None:
+        local.busy = False
+        self.busy -= 1
