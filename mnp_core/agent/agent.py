@@ -45,6 +45,7 @@ Observer = Callable[[Outcome], None]
 _FIRST_RETRY = 0.1  # seconds, and twice as many each time
 _LAST_RETRY = 30.0
 _REST = 0.2  # seconds in which what somebody changes in a sandbox is gathered before it is looked at
+_PAUSE = 1.0  # seconds from then to the next look, however much is changed
 
 
 class Monitor(Protocol):
@@ -105,6 +106,7 @@ class Agent:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._pods: dict[ObjectName, LocalPod] = {}
         self._outcomes: list[Outcome] = []
+        self._noticed: set[tuple[ObjectName, Topic]] = set()  # posted, and not taken in yet
         self._started = False
 
     # --- from any thread ------------------------------------------------------------------------------------------
@@ -114,8 +116,10 @@ class Agent:
         self._inbox.put(event)
 
     def noticed(self, pod: ObjectName, topic: Topic) -> None:
-        """Say that something has changed in a pod's sandbox; meant for a monitor."""
-        self.post(partial(self._notice, pod, topic))
+        """Say that something has changed in a pod's sandbox; meant for a monitor, which a pod can flood."""
+        if (pod, topic) not in self._noticed:
+            self._noticed.add((pod, topic))
+            self.post(partial(self._notice, pod, topic))
 
     # --- what the owner does --------------------------------------------------------------------------------------
 
@@ -203,7 +207,7 @@ class Agent:
         started = time.monotonic()
         for name in pods:
             if name in self._pods:
-                self._pods[name].wishes.look = True
+                self._pods[name].wishes.look, self._pods[name].rest_until = True, 0.0
                 self._crew.advance(self._pods[name])
         return self._settle(started)
 
@@ -211,7 +215,7 @@ class Agent:
         """Look whether somebody changed our rules, and put them back (S63)."""
         started = time.monotonic()
         for local in tuple(self._pods.values()):
-            local.wishes.check = True
+            local.wishes.check, local.rest_until = True, 0.0
             self._crew.advance(local)
         return self._settle(started)
 
@@ -278,6 +282,7 @@ class Agent:
         return local
 
     def _notice(self, name: ObjectName, topic: Topic) -> None:
+        self._noticed.discard((name, topic))
         local = self._pods.get(name)
         if local is None:
             return
@@ -339,6 +344,8 @@ class Agent:
                 self._tell(local, job, done)
             return
         local.proven, local.attended = True, True
+        if job.task in {Task.CHECK, Task.LOOK} and self._monitor is not None:
+            local.rest_until = time.monotonic() + _PAUSE
         if done.listeners is not None and self._monitor is not None:
             local.hears_rules = Topic.RULES in done.listeners
             self._monitor.listen(local.name, done.listeners)

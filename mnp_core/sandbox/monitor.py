@@ -32,6 +32,7 @@ Listeners = Mapping[Topic, socket.socket]
 
 _GROUPS: Final = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>
 _BUFFER: Final = 65536
+_AT_ONCE: Final = 256  # messages; what is left wakes the thread again
 
 
 def listen_to_links() -> socket.socket:
@@ -112,8 +113,11 @@ class Monitor(Generic[Key]):
 
 
 def _read_all(listener: socket.socket) -> None:
-    """Empty the queue. An overflow (ENOBUFS) is a message too, and is told once."""
-    while True:
+    """Empty the queue, or much of it: a pod that floods its own must not hold up the others.
+
+    An overflow (ENOBUFS) is a message too, and is told once.
+    """
+    for _ in range(_AT_ONCE):
         try:
             listener.recv(_BUFFER)
         except BlockingIOError:

@@ -11,6 +11,7 @@ from mnp_core.api import Discovery, Failure, Result
 from mnp_core.backend import Backend
 from mnp_core.model import OPEN, AddressSource, CommonRules, Direction, Link, Reason, parse_address
 from mnp_core.policy.evaluate import evaluate
+from mnp_core.sandbox.monitor import Topic
 from mnp_core.testing.builders import (
     absent,
     named,
@@ -49,7 +50,7 @@ class Agreeing:
 class Node:
     """An agent on a kernel in memory, and the outcomes that it told of."""
 
-    def __init__(self, kernel=None, renderer=None, discoverer=None, links=None, **addresses):
+    def __init__(self, kernel=None, renderer=None, discoverer=None, links=None, monitor=None, **addresses):
         own, peers = (addresses.get(name) for name in ("own_addresses", "peer_addresses"))
         self.kernel = kernel or FakeKernel()
         self.told = []
@@ -64,6 +65,7 @@ class Node:
             discoverers={"macvlan": discoverer or Agreeing()},
             pool=self.kernel,
             read_links=links or (lambda: ()),
+            monitor=monitor,
             observe=self.told.append,
             own_addresses=own or AddressSource.KERNEL,
         )
@@ -321,6 +323,36 @@ def test_a_pod_that_was_made_anew_under_its_old_name_is_another_one():
     node.kernel.namespaces[named("a")] = FakeNamespace()
     sync = node.sync(evolve(A, uid="another"))
     assert results(sync) == {"default/a": Result.APPLIED}
+
+
+class Silent:
+    """A monitor that hears nothing; the test says what it would have."""
+
+    def listen(self, key, listeners):  # noqa: ARG002 - the Protocol's signature
+        for listener in listeners.values():
+            listener.close()
+
+    def forget(self, key):
+        pass
+
+
+@pytest.mark.root
+def test_a_pod_that_floods_its_own_sandbox_is_looked_at_now_and_then():
+    looks = []
+    node = Node(links=lambda: looks.append(time.monotonic()) or (), monitor=Silent())
+    start(node, FROM_ALL)
+    posted = []
+    node.agent.post, post = posted.append, node.agent.post
+    for _ in range(10_000):
+        node.agent.noticed(A.name, Topic.LINKS)
+    assert len(posted) == 1
+    node.agent.post = post
+    post(*posted)
+    before, end = len(looks), time.monotonic() + 2
+    while time.monotonic() < end:
+        node.agent.noticed(A.name, Topic.LINKS)
+        node.agent.process(0.01)
+    assert 1 <= len(looks) - before <= 3
 
 
 def test_copies_of_a_pod_are_rendered_once():
