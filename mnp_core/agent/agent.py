@@ -44,6 +44,7 @@ Observer = Callable[[Outcome], None]
 
 _FIRST_RETRY = 0.1  # seconds, and twice as many each time
 _LAST_RETRY = 30.0
+_UNFINISHED_RETRY = 5.0
 _REST = 0.2  # seconds in which what somebody changes in a sandbox is gathered before it is looked at
 _PAUSE = 1.0  # seconds from then to the next look, however much is changed
 
@@ -383,7 +384,9 @@ class Agent:
         local.error = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
         local.attended = True
         local.wishes.want_replacement()
-        if task not in {Task.UPDATE, Task.FINISH, Task.CHECK}:
+        if task is Task.FINISH:  # a replacement before it succeeded, and would again
+            local.retry_at = time.monotonic() + _UNFINISHED_RETRY
+        elif task not in {Task.UPDATE, Task.CHECK}:
             delay = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(local.tries, 20))
             local.retry_at = time.monotonic() + delay * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
             local.tries += 1

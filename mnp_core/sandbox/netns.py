@@ -28,7 +28,7 @@ Identity = tuple[int, int]
 
 _NS_GET_NSTYPE = 0xB703  # _IO(0xb7, 3) in <linux/nsfs.h>, ioctl_nsfs(2)
 
-PRIVILEGES = "run as root with CAP_SYS_ADMIN and CAP_SYS_PTRACE (in a container: privileged, with hostPID)"
+PRIVILEGES = "run as root with CAP_SYS_ADMIN, and with CAP_SYS_PTRACE where a process says which one (/proc/PID/ns/net)"
 """The remedy where this process lacks the right to do something with namespaces."""
 
 

@@ -9,6 +9,7 @@ from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
 from mnp_core.api import Discovery, Failure, Result
 from mnp_core.backend import Backend
+from mnp_core.errors import ApplyError
 from mnp_core.model import OPEN, AddressSource, CommonRules, Direction, Link, Reason, parse_address
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.sandbox.monitor import Topic
@@ -53,6 +54,7 @@ class Node:
     def __init__(self, kernel=None, renderer=None, discoverer=None, links=None, monitor=None, **addresses):
         own, peers = (addresses.get(name) for name in ("own_addresses", "peer_addresses"))
         self.kernel = kernel or FakeKernel()
+        self.choice = OneBackend(self.kernel, renderer or FakeRenderer())
         self.told = []
         self.agent = Agent(
             world=World(
@@ -60,7 +62,7 @@ class Node:
                 claimed=frozenset({"macvlan"}),
                 peer_addresses=peers or AddressSource.NETWORK_STATUS,
             ),
-            backends=OneBackend(self.kernel, renderer or FakeRenderer()),
+            backends=self.choice,
             locator=self.kernel,
             discoverers={"macvlan": discoverer or Agreeing()},
             pool=self.kernel,
@@ -323,6 +325,28 @@ def test_a_pod_that_was_made_anew_under_its_old_name_is_another_one():
     node.kernel.namespaces[named("a")] = FakeNamespace()
     sync = node.sync(evolve(A, uid="another"))
     assert results(sync) == {"default/a": Result.APPLIED}
+
+
+def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
+    class Unfinished(FakeApplier):
+        def bring_into_force(self, ruleset):
+            self.apply(ruleset)
+
+            def rest():
+                raise ApplyError("refused: there is no stamp")
+
+            return rest
+
+    node = Node()
+    for name in ("a", "b"):
+        node.kernel.add(named(name))
+    node.choice.backend = evolve(node.choice.backend, applier=Unfinished(node.kernel))
+    node.agent.submit(map(present, (NET, namespace("default"), A, B)))
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        node.agent.process(0.05)
+    assert node.writes("a") == ["apply"]
+    assert [report.reason for report in node.agent.reports()] == [Reason.UNENFORCEABLE] * 2
 
 
 class Silent:
