@@ -32,7 +32,7 @@ from mnp_core.telemetry.journal import Journal, PodContext
 from mnp_core.telemetry.metrics import Metrics
 from mnp_core.telemetry.telemetry import Telemetry
 
-_WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
+_WORKERS: Final = 16  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
 _LOCATORS: Final = 8  # questions to the runtime at once
 _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
 

@@ -17,7 +17,7 @@ def share_arenas() -> None:
 
 
 def give_back() -> None:
-    """Return to the kernel what is free, as after the first lists of everything there is."""
+    """Return to the kernel what is free, as after the first lists, or a change of rules in many pods."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)

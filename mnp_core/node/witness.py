@@ -1,5 +1,6 @@
 """Tells telemetry and plugins how the node is doing."""
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,6 +13,7 @@ from mnp_core.plugins import Registry
 from mnp_core.telemetry.health import Health, Unready
 from mnp_core.telemetry.telemetry import Telemetry
 
+_CALM: Final = 3.0  # seconds without anything to do, after which memory is given back
 _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
 
 
@@ -29,6 +31,7 @@ class NodeWitness:
         self._telemetry = telemetry
         self._health = health
         self._registry = registry
+        self._busy_until: float | None = None  # None: nothing has happened since memory was given back
 
     def outcome(self, outcome: Outcome) -> None:
         """What became of one pod."""
@@ -50,7 +53,6 @@ class NodeWitness:
     def ready(self) -> None:
         """Every pod has been seen to."""
         self._health.ready()
-        give_back()
         _log.info("ready")
 
     def stopping(self) -> None:
@@ -61,6 +63,9 @@ class NodeWitness:
     def alive(self, agent: Agent) -> None:
         """The loop goes round."""
         self._health.beat()
+        if self._busy_until is not None and time.monotonic() > self._busy_until + _CALM:
+            self._busy_until = None
+            give_back()
         sizes = agent.world.group_sizes
         self._telemetry.state(
             pods=agent.enforced,
@@ -71,5 +76,6 @@ class NodeWitness:
 
     def synced(self, sync: Sync) -> None:
         """A pass is over."""
+        self._busy_until = time.monotonic()
         self._telemetry.sync(sync)
         self._registry.observe_sync(sync)
