@@ -1,14 +1,19 @@
 """Tests on a real cluster: `make test-cluster`. See docs/testbed.md."""
 
+import multiprocessing
 import os
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from scripts.testbed import bed as testbed
 from scripts.testbed import place
+from tests.cluster.agent import AgentProcess
 from tests.cluster.components import command
 from tests.cluster.fixture import Bed, Cluster
+from tests.cluster.scene import Scene
+from tests.noopen import traffic
 
 HERE = Path(__file__).parent
 _UP_PATIENCE = 3600  # seconds; a cache that is empty is filled first
@@ -48,13 +53,44 @@ def bed(cluster):
 @pytest.fixture
 def namespace(cluster):
     """A namespace of the test's own, whose pods go with it."""
+    with new_namespace(cluster.objects) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def scene(bed):
+    """Pods and policies between which packets flow; see `tests.cluster.scene`."""
+    bed.objects.apply(HERE.parents[1] / "deploy/scheme.yml")
+    with new_namespace(bed.objects) as name:
+        yield Scene(bed, name)
+
+
+@pytest.fixture
+def agent(bed, tmp_path):
+    """The node agent as a process of this machine; not started yet."""
+    with closing(AgentProcess(bed, tmp_path / "agent.log")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def context():
+    """Processes that start quickly: forked from one that has imported everything and has no threads."""
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload([traffic.__name__])
+    return made
+
+
+@contextmanager
+def new_namespace(objects):
+    """A namespace that is ready for pods, and gone with them afterwards."""
     name = f"t-{os.urandom(4).hex()}"
-    objects = cluster.objects
     objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     objects.wait_for(f"{name} has a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", name))
-    yield name
-    objects.delete("v1/Namespace", name, wait=False)
-    objects.wait_for(f"no pod of {name} is left", lambda: not objects.list("v1/Pod", name), patience=90)
+    try:
+        yield name
+    finally:
+        objects.delete("v1/Namespace", name, wait=False)
+        objects.wait_for(f"no pod of {name} is left", lambda: not objects.list("v1/Pod", name), patience=90)
 
 
 def _bring_up():
