@@ -4,7 +4,9 @@ The friend reaches the victim's port, and the other way round; the attacker does
 a bystander with a policy of its own, whom nothing that happens to the others concerns.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from typing import Any
 
 from mnp_core.api import Sandbox
@@ -52,6 +54,18 @@ class Scene:
         for name in names if wait else ():
             self.await_pod(name)
 
+    @contextmanager
+    def passing(self, *names: str) -> Iterator[None]:
+        """For the length of a block, pods that the friend alone reaches. They may have gone before its end."""
+        self.add_pods(*names)
+        self.apply(*(self.policy(name, [{"from": [app("friend")]}], app(name)) for name in names))
+        try:
+            yield
+        finally:
+            self.remove(*names)
+            for name in names:
+                self.objects.delete("v1/Pod", name, self.namespace, wait=False)
+
     def await_pod(self, name: str, patience: float = 120) -> None:
         """Wait until a pod runs."""
         self.objects.wait_until("v1/Pod", name, running, self.namespace, patience=patience)
@@ -97,15 +111,24 @@ class Scene:
         """The counters of rules there; none if no policy selects the pod."""
         return run_inside(sandbox, APPLIER.counters)
 
+    def generations(self) -> dict[str, int]:
+        """Of all the people: whatever anybody writes into the packet filter of one of them changes this."""
+        return {name: self.generation(self.sandbox(name)) for name in PEOPLE}
+
     def reaches(self, source: str, destination: str, port: int = OPEN) -> bool:
         """Whether UDP comes through, and back."""
-        return self.bed.talk.reaches(*self._full(source, destination), self.network, f"udp:{port}")
+        return self.bed.talk.reaches(self._full(source), self._full(destination), self.network, f"udp:{port}")
 
-    def reaching(self, destination: str, sources: Sequence[str], port: int = OPEN) -> set[str]:
-        """Who of these reaches a pod."""
-        pairs = [self._full(source, destination) for source in sources]
-        verdicts = self.bed.talk.ask(pairs, self.network, f"udp:{port}")
+    def reaching(self, destination: str) -> set[str]:
+        """Who of friend and attacker reaches a pod."""
+        pairs = [(self._full(source), self._full(destination)) for source in ("friend", "attacker")]
+        verdicts = self.bed.talk.ask(pairs, self.network, f"udp:{OPEN}")
         return {pair[0].partition("/")[2] for pair in pairs if verdicts[pair] is ProbeVerdict.ALLOWED}
+
+    def await_reaching(self, destination: str, sources: AbstractSet[str]) -> None:
+        """Wait until of friend and attacker these reach a pod, and the others do not."""
+        what = f"{sorted(sources)} alone reach {destination}"
+        self.objects.wait_for(what, lambda: self.reaching(destination) == sources)
 
     def flows(self) -> list[Flow]:
         """Denied and allowed ones between the victim and the others, as long as one of `main_policies` is there."""
@@ -143,8 +166,8 @@ class Scene:
             self.policy("friends", [{"from": [app("victim")]}], app("friend"), both=True),
         ]
 
-    def _full(self, *names: str) -> tuple[str, ...]:
-        return tuple(f"{self.namespace}/{name}" for name in names)
+    def _full(self, name: str) -> str:
+        return f"{self.namespace}/{name}"
 
 
 def app(*names: str) -> dict[str, Any]:

@@ -72,38 +72,33 @@ def test_an_upgrade_opens_nothing_and_cuts_nothing(scene, bed, tmp_path, context
 
 def test_what_happened_while_the_agent_was_down_is_made_up_for_and_nothing_else_is_touched(scene, agent):
     """S62."""
-    scene.add_pods("freed", "replaced", "detached")
-    for name in ("freed", "replaced", "detached"):
-        scene.apply(scene.policy(name, [{"from": [app("friend")]}], app(name)))
-    agent.start_and_wait()
-    right = {name: scene.sandbox(name) for name in ("victim", "bystander")}
-    assert scene.reaching("bystander", ("friend", "attacker")) == {"friend"}
-    agent.kill()
-    before = {name: scene.generation(at) for name, at in right.items()}
-    counted = packets(scene, right["bystander"])
-    assert sum(counted) > 0
+    with scene.passing("freed", "replaced", "detached"):
+        agent.start_and_wait()
+        right = {name: scene.sandbox(name) for name in ("victim", "bystander")}
+        assert scene.reaching("bystander") == {"friend"}
+        agent.kill()
+        before = {name: scene.generation(at) for name, at in right.items()}
+        counted = packets(scene, right["bystander"])
+        assert sum(counted) > 0
 
-    scene.remove("freed")
-    old = scene.sandbox("replaced")
-    scene.objects.delete("v1/Pod", "replaced", scene.namespace)
-    scene.add_pods("replaced")
-    detached = scene.sandbox("detached")
-    scene.objects.patch("v1/Pod", "detached", {"metadata": {"annotations": {STATUS: None}}}, scene.namespace)
-    assert scene.reaching("replaced", ("friend", "attacker")) == {"friend", "attacker"}, "nobody is there to police it"
-    assert scene.counters(scene.sandbox("freed"))
-    assert scene.installed(detached) is not None
+        scene.remove("freed")
+        old = scene.sandbox("replaced")
+        scene.objects.delete("v1/Pod", "replaced", scene.namespace)
+        scene.add_pods("replaced")
+        detached = scene.sandbox("detached")
+        scene.objects.patch("v1/Pod", "detached", {"metadata": {"annotations": {STATUS: None}}}, scene.namespace)
+        assert scene.reaching("replaced") == {"friend", "attacker"}, "nobody is there to police it"
+        assert scene.counters(scene.sandbox("freed"))
+        assert scene.installed(detached) is not None
 
-    agent.start_and_wait()
-    assert scene.sandbox("replaced") != old
-    assert scene.reaching("replaced", ("friend", "attacker")) == {"friend"}
-    assert scene.reaching("freed", ("friend", "attacker")) == {"friend", "attacker"}
-    assert not scene.counters(scene.sandbox("freed"))
-    assert scene.installed(detached) is None
-    assert {name: scene.generation(at) for name, at in right.items()} == before
-    assert all(now >= then for now, then in zip(packets(scene, right["bystander"]), counted, strict=True))
-    for name in ("freed", "replaced", "detached"):
-        scene.remove(name)
-        scene.objects.delete("v1/Pod", name, scene.namespace)
+        agent.start_and_wait()
+        assert scene.sandbox("replaced") != old
+        assert scene.reaching("replaced") == {"friend"}
+        assert scene.reaching("freed") == {"friend", "attacker"}
+        assert not scene.counters(scene.sandbox("freed"))
+        assert scene.installed(detached) is None
+        assert {name: scene.generation(at) for name, at in right.items()} == before
+        assert all(now >= then for now, then in zip(packets(scene, right["bystander"]), counted, strict=True))
 
 
 def test_two_agents_on_one_node_come_to_rest(scene, bed, agent, tmp_path, figures):
@@ -140,9 +135,8 @@ def packets(scene, sandbox):
 
 def assert_converged(scene):
     """What policies say now is in force, and so is what they say next."""
-    sources = ("friend", "attacker")
-    scene.objects.wait_for("the friend alone", lambda: scene.reaching("victim", sources) == {"friend"}, patience=20)
+    scene.await_reaching("victim", {"friend"})
     scene.apply(scene.policy("main", [{"from": [app("attacker")]}], app("victim")))
-    scene.objects.wait_for("the attacker alone", lambda: scene.reaching("victim", sources) == {"attacker"}, patience=20)
+    scene.await_reaching("victim", {"attacker"})
     scene.apply(scene.main_policies()[0])
-    scene.objects.wait_for("the friend again", lambda: scene.reaching("victim", sources) == {"friend"}, patience=20)
+    scene.await_reaching("victim", {"friend"})
