@@ -12,7 +12,7 @@ from scripts.testbed import place
 from tests.cluster.agent import AgentProcess
 from tests.cluster.components import command
 from tests.cluster.fixture import Bed, Cluster
-from tests.cluster.scene import Scene
+from tests.cluster.standoff import Standoff
 from tests.noopen import traffic
 
 HERE = Path(__file__).parent
@@ -53,23 +53,35 @@ def bed(cluster):
 @pytest.fixture
 def namespace(cluster):
     """A namespace of the test's own, whose pods go with it."""
-    with new_namespace(cluster.objects) as name:
+    with _new_namespace(cluster) as name:
         yield name
 
 
+@contextmanager
+def _new_namespace(cluster):
+    name = f"t-{os.urandom(4).hex()}"
+    objects = cluster.objects
+    objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    objects.wait_for(f"{name} has a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", name))
+    try:
+        yield name
+    finally:
+        objects.delete("v1/Namespace", name, wait=False)
+        objects.wait_for(f"no pod of {name} is left", lambda: not objects.list("v1/Pod", name), patience=90)
+
+
 @pytest.fixture(scope="module")
-def scene(bed):
-    """Pods and policies between which packets flow; see `tests.cluster.scene`."""
-    bed.objects.apply(HERE.parents[1] / "deploy/scheme.yml")
-    with new_namespace(bed.objects) as name:
-        yield Scene(bed, name)
+def standoff(bed):
+    """Pods that packets flow between, and the policies for them."""
+    with _new_namespace(bed) as name:
+        yield Standoff(bed, name)
 
 
 @pytest.fixture
-def agent(bed, tmp_path):
+def process(bed, tmp_path):
     """The node agent as a process of this machine; not started yet."""
-    with closing(AgentProcess(bed, tmp_path / "agent.log")) as process:
-        yield process
+    with closing(AgentProcess(bed, tmp_path / "agent.log")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -78,19 +90,6 @@ def context():
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload([traffic.__name__])
     return made
-
-
-@contextmanager
-def new_namespace(objects):
-    """A namespace that is ready for pods, and gone with them afterwards."""
-    name = f"t-{os.urandom(4).hex()}"
-    objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-    objects.wait_for(f"{name} has a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", name))
-    try:
-        yield name
-    finally:
-        objects.delete("v1/Namespace", name, wait=False)
-        objects.wait_for(f"no pod of {name} is left", lambda: not objects.list("v1/Pod", name), patience=90)
 
 
 def _bring_up():

@@ -70,28 +70,6 @@ def definition(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def policy(
-    name: str, networks: str, selector: Mapping[str, Any], *, ingress: object = None, egress: object = None
-) -> dict[str, Any]:
-    """A MultiNetworkPolicy for both directions, or for the one that has rules (perhaps none, but a list).
-
-    Args:
-        name: Of the policy.
-        networks: Its ``policy-for``.
-        selector: Of the pods that it selects.
-        ingress: Rules.
-        egress: Rules.
-    """
-    directions = {"ingress": ingress, "egress": egress}
-    rules = {key: value for key, value in directions.items() if value is not None}
-    return {
-        "apiVersion": "k8s.cni.cncf.io/v1beta1",
-        "kind": "MultiNetworkPolicy",
-        "metadata": {"name": name, "annotations": {POLICY_FOR: networks}},
-        "spec": {"podSelector": dict(selector), "policyTypes": [key.title() for key in rules], **rules},
-    }
-
-
 def daemon_set(name: str, **spec: Any) -> dict[str, Any]:
     """A DaemonSet whose pods do nothing."""
     labels = {"app": name}

@@ -14,12 +14,12 @@ QUIET = 1.5  # seconds, several times what the agent waits before it looks, and 
 
 
 @pytest.fixture
-def enforcing(scene, agent):
+def enforcing(standoff, process):
     """An agent at work; the victim's sandbox, and what is in force there."""
-    scene.apply(scene.main_policies()[2])  # with a group, and a block
-    agent.start_and_wait()
-    victim = scene.sandbox("victim")
-    return victim, scene.installed(victim)
+    standoff.apply(standoff.main_policies()[2])  # with a group, and a block
+    process.start_and_wait()
+    victim = standoff.sandbox("victim")
+    return victim, standoff.installed(victim)
 
 
 def flush(_):
@@ -46,54 +46,54 @@ def remove_an_element(objects):
 
 
 @pytest.mark.parametrize("harm", [flush, delete_table, delete_a_rule, add_an_element, remove_an_element])
-def test_what_others_do_to_our_rules_is_mended_and_told(scene, agent, enforcing, figures, harm):
+def test_what_others_do_to_our_rules_is_mended_and_told(standoff, process, enforcing, figures, harm):
     """S63."""
     victim, right = enforcing
-    told = events(scene)
+    told = events(standoff)
     commands = harm(run_inside(victim, listing))
     run_inside(victim, lambda: nft.load(commands))
-    assert scene.installed(victim) != right
-    took = time_until(lambda: scene.installed(victim) == right)
+    assert standoff.installed(victim) != right
+    took = time_until(lambda: standoff.installed(victim) == right)
     figures.append(f"drift ({harm.__name__.replace('_', ' ')}): mended in {took:.2f} s")
     assert took <= allowed(MENDED)
-    assert scene.reaching("victim") == {"friend"}
-    scene.objects.wait_for("it is counted", lambda: agent.metric("mnp_drift_mended_total") == 1, patience=5)
-    scene.objects.wait_for("there is an Event", lambda: events(scene) > told, patience=60)
+    assert standoff.reaching("victim") == {"friend"}
+    standoff.objects.wait_for("it is counted", lambda: process.metric("mnp_drift_mended_total") == 1, patience=5)
+    standoff.objects.wait_for("there is an Event", lambda: events(standoff) > told, patience=60)
 
 
-def test_rules_of_others_are_let_be_and_no_drift(scene, agent, enforcing):
+def test_rules_of_others_are_let_be_and_no_drift(standoff, process, enforcing):
     """S49."""
     victim, right = enforcing
     run_inside(victim, lambda: nft.load(nft.FOREIGN))
     try:
         theirs = run_inside(victim, nft.foreign_listing)
         time.sleep(QUIET)
-        scene.apply(scene.main_policies()[0])
-        scene.objects.wait_for("the policy is followed", lambda: scene.installed(victim) != right)
+        standoff.apply(standoff.main_policies()[0])
+        standoff.objects.wait_for("the policy is followed", lambda: standoff.installed(victim) != right)
         run_inside(victim, lambda: nft.load("add element inet theirs friends { 10.6.6.7 }"))
         run_inside(victim, lambda: nft.load("delete element inet theirs friends { 10.6.6.7 }"))
         time.sleep(QUIET)
         assert run_inside(victim, nft.foreign_listing) == theirs
-        assert agent.metric("mnp_drift_mended_total") == 0
-        assert not scene.reaches("friend", "victim", nft.FOREIGN_PORT)
-        assert scene.reaches("friend", "victim")
+        assert process.metric("mnp_drift_mended_total") == 0
+        assert not standoff.reaches("friend", "victim", nft.FOREIGN_PORT)
+        assert standoff.reaches("friend", "victim")
         run_inside(victim, lambda: nft.load(f"delete table {TABLE}"))
-        scene.objects.wait_for("ours is back", lambda: scene.reaching("victim") == {"friend"})
-        assert agent.metric("mnp_drift_mended_total") == 1
+        standoff.objects.wait_for("ours is back", lambda: standoff.reaching("victim") == {"friend"})
+        assert process.metric("mnp_drift_mended_total") == 1
         assert run_inside(victim, nft.foreign_listing) == theirs
     finally:
         run_inside(victim, lambda: nft.load("delete table inet theirs\ndelete table ip theirs"))
 
 
-def test_drift_in_one_pod_is_nothing_to_others(scene, enforcing):
+def test_drift_in_one_pod_is_nothing_to_others(standoff, enforcing):
     """S61."""
     victim, right = enforcing
-    bystander = scene.sandbox("bystander")
-    before = scene.generation(bystander)
+    bystander = standoff.sandbox("bystander")
+    before = standoff.generation(bystander)
     run_inside(victim, lambda: nft.load(f"delete table {TABLE}"))
-    scene.objects.wait_for("it is mended", lambda: scene.installed(victim) == right)
+    standoff.objects.wait_for("it is mended", lambda: standoff.installed(victim) == right)
     time.sleep(QUIET)
-    assert scene.generation(bystander) == before
+    assert standoff.generation(bystander) == before
 
 
 def listing():
@@ -104,7 +104,7 @@ def has(rule, verdict):
     return any(verdict in expression for expression in rule["expr"])
 
 
-def events(scene):
+def events(standoff):
     """How often drift was told of."""
-    found = scene.objects.list("v1/Event", scene.namespace)
+    found = standoff.objects.list("v1/Event", standoff.namespace)
     return sum(event.get("count") or 1 for event in found if event["reason"] == "DriftMended")

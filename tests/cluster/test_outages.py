@@ -15,7 +15,7 @@ from scripts.testbed import daemon, place
 from tests.cluster.agent import AgentProcess
 from tests.cluster.crowd import on_network
 from tests.cluster.gate import Gate
-from tests.cluster.scene import app
+from tests.cluster.standoff import app
 from tests.cluster.stopwatch import ENFORCED, MENDED, allowed, time_until
 from tests.noopen.sending import Sending
 
@@ -26,113 +26,113 @@ LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 @pytest.fixture(autouse=True)
-def _policed(scene):
-    scene.apply(scene.main_policies()[0])
-    scene.apply(scene.policy("bystander", [{"from": [app("friend")]}], app("bystander")))
+def _policed(standoff):
+    standoff.apply(standoff.main_policies()[0])
+    standoff.apply(standoff.policy("bystander", [{"from": [app("friend")]}], app("bystander")))
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.long)])
-def test_the_api_server_is_away(scene, bed, agent, context, figures, seconds):
+def test_the_api_server_is_away(standoff, bed, process, context, figures, seconds):
     """S60, S62, S63: rules hold, drift is mended, and what comes right after is not missed."""
-    with scene.passing("doomed"):
-        agent.start_and_wait()
-        bystander, doomed = scene.sandbox("bystander"), scene.sandbox("doomed")
-        with Sending(context, scene.flows(), pause=PAUSE) as sending:
+    with standoff.passing("doomed"):
+        process.start_and_wait()
+        bystander, doomed = standoff.sandbox("bystander"), standoff.sandbox("doomed")
+        with Sending(context, standoff.flows(), pause=PAUSE) as sending:
             with bed.components.stopped("kube-apiserver"):
                 end_sandbox(doomed)
-                answers = readiness(agent, seconds)
-                took = mend(scene, bystander)
-            scene.apply(scene.policy("bystander", [{"from": [app("attacker")]}], app("bystander")))
-            scene.add_pods("late", wait=False)
-            scene.await_reaching("bystander", {"attacker"})
+                answers = readiness(process, seconds)
+                took = mend(standoff, bystander)
+            standoff.apply(standoff.policy("bystander", [{"from": [app("attacker")]}], app("bystander")))
+            standoff.add_pods("late", wait=False)
+            standoff.await_reaching("bystander", {"attacker"})
         assert sending.wrong == {}
         assert answers == {"ok"}
         assert took <= allowed(MENDED)
-        scene.objects.wait_for("a new sandbox", lambda: scene.sandbox("doomed") != doomed, patience=120)
-        scene.await_pod("doomed")
-        scene.await_reaching("doomed", {"friend"})
-        with scene.passing("late"):
-            scene.await_reaching("late", {"friend"})
+        standoff.objects.wait_for("a new sandbox", lambda: standoff.sandbox("doomed") != doomed, patience=120)
+        standoff.await_pod("doomed")
+        standoff.await_reaching("doomed", {"friend"})
+        with standoff.passing("late"):
+            standoff.await_reaching("late", {"friend"})
     figures.append(f"API server away for {seconds} s: {sending}; drift mended meanwhile in {took:.2f} s")
 
 
 @pytest.mark.timeout(400)
-def test_watches_that_expired_tell_what_happened_and_nothing_else(scene, bed, context, tmp_path, figures):
+def test_watches_that_expired_tell_what_happened_and_nothing_else(standoff, bed, context, tmp_path, figures):
     """S61, S62: 410 Gone."""
-    with scene.passing("freed", "leaving"), Gate(place.API_PORT, place.CONTROL_PLANE) as gate:
+    with standoff.passing("freed", "leaving"), Gate(place.API_PORT, place.CONTROL_PLANE) as gate:
         kubeconfig = through(gate, bed.kubeconfig, tmp_path / "kubeconfig")
-        with closing(AgentProcess(bed, tmp_path / "agent.log", kubeconfig=kubeconfig)) as agent:
-            agent.start_and_wait()
-            policed = agent.metric("mnp_policed_pods")
-            quiet = scene.generations()
-            with Sending(context, scene.flows(), pause=PAUSE) as sending:
+        with closing(AgentProcess(bed, tmp_path / "agent.log", kubeconfig=kubeconfig)) as process:
+            process.start_and_wait()
+            policed = process.metric("mnp_policed_pods")
+            quiet = standoff.generations()
+            with Sending(context, standoff.flows(), pause=PAUSE) as sending:
                 gate.shut()
-                scene.remove("freed")
-                scene.objects.delete("v1/Pod", "leaving", scene.namespace)
+                standoff.remove("freed")
+                standoff.objects.delete("v1/Pod", "leaving", standoff.namespace)
                 bed.components.expire()
                 gate.open()
-                scene.await_reaching("freed", {"friend", "attacker"})
+                standoff.await_reaching("freed", {"friend", "attacker"})
                 expect = policed - 1
-                scene.objects.wait_for("one less", lambda: agent.metric("mnp_policed_pods") == expect)
+                standoff.objects.wait_for("one less", lambda: process.metric("mnp_policed_pods") == expect)
             assert sending.wrong == {}
-            assert agent.metric("mnp_watch_restarts_total", cause="gone") >= 1
-            assert scene.generations() == quiet
-            scene.apply(scene.policy("freed", [], app("freed")))
-            scene.await_reaching("freed", set())
+            assert process.metric("mnp_watch_restarts_total", cause="gone") >= 1
+            assert standoff.generations() == quiet
+            standoff.apply(standoff.policy("freed", [], app("freed")))
+            standoff.await_reaching("freed", set())
     figures.append(f"410: {sending}; no write in the pods that nothing happened to")
 
 
 @pytest.mark.timeout(400)
-def test_containerd_is_restarted(scene, bed, agent, context):
+def test_containerd_is_restarted(standoff, bed, process, context):
     """S62: the agent finds it again."""
-    agent.start_and_wait()
-    quiet = scene.generations()
-    with Sending(context, scene.flows(), pause=PAUSE) as sending:
+    process.start_and_wait()
+    quiet = standoff.generations()
+    with Sending(context, standoff.flows(), pause=PAUSE) as sending:
         with bed.components.stopped("containerd", kill=True):
             time.sleep(2)
-        with scene.passing("later"):
-            scene.await_reaching("later", {"friend"})
+        with standoff.passing("later"):
+            standoff.await_reaching("later", {"friend"})
     assert sending.wrong == {}
-    assert scene.generations() == quiet
+    assert standoff.generations() == quiet
 
 
-def test_the_kubelet_is_restarted(scene, bed, agent):
+def test_the_kubelet_is_restarted(standoff, bed, process):
     """S62: nothing happens."""
-    agent.start_and_wait()
-    quiet, attempts = scene.generations(), agent.metric("mnp_apply_duration_seconds_count")
+    process.start_and_wait()
+    quiet, attempts = standoff.generations(), process.metric("mnp_apply_duration_seconds_count")
     with bed.components.stopped("kubelet"):
         time.sleep(1)
     time.sleep(5)
-    assert scene.generations() == quiet
-    assert agent.metric("mnp_apply_duration_seconds_count") == attempts
-    assert agent.readiness() == "ok"
+    assert standoff.generations() == quiet
+    assert process.metric("mnp_apply_duration_seconds_count") == attempts
+    assert process.readiness() == "ok"
 
 
-def test_pods_that_cannot_be_found_hold_up_nobody(scene, bed, agent, figures):
+def test_pods_that_cannot_be_found_hold_up_nobody(standoff, bed, process, figures):
     """S64: the container runtime hangs; changes for pods that are known are in force in no time."""
-    agent.start_and_wait()
-    forms, took = scene.main_policies(), []
-    fakes = on_network(scene.network, "10.77.42.0/24")
+    process.start_and_wait()
+    forms, took = standoff.main_policies(), []
+    fakes = on_network(standoff.network, "10.77.42.0/24")
     with hanging("containerd"):
-        bed.crowd.fake_pods(STUCK, bed.node, scene.namespace, fakes)
-        stuck = lambda: agent.metric("mnp_apply_failures_total", reason="Sandbox") > 0  # noqa: E731
-        scene.objects.wait_for("pods cannot be found", stuck)
+        bed.crowd.fake_pods(STUCK, bed.node, standoff.namespace, fakes)
+        stuck = lambda: process.metric("mnp_apply_failures_total", reason="Sandbox") > 0  # noqa: E731
+        standoff.objects.wait_for("pods cannot be found", stuck)
         for form in [*forms[1:], *forms]:
-            took.append(time_to_enforce(scene, form))
+            took.append(time_to_enforce(standoff, form))
             time.sleep(0.2)
-        assert agent.readiness() == "ok"
+        assert process.readiness() == "ok"
     figures.append(f"runtime hangs, {STUCK} pods not found: policy -> in force in others at most {max(took):.3f} s")
     assert max(took) <= allowed(ENFORCED)
-    scene.apply(scene.policy("stuck", [{"from": [app("friend")]}], app("app-7")))
-    scene.await_pod("crowd-7")
-    scene.await_reaching("crowd-7", {"friend"})
-    scene.remove("stuck")
+    standoff.apply(standoff.policy("stuck", [{"from": [app("friend")]}], app("app-7")))
+    standoff.await_pod("crowd-7")
+    standoff.await_reaching("crowd-7", {"friend"})
+    standoff.remove("stuck")
     for number in range(STUCK):
-        scene.objects.delete("v1/Pod", f"crowd-{number}", scene.namespace, wait=False)
+        standoff.objects.delete("v1/Pod", f"crowd-{number}", standoff.namespace, wait=False)
 
 
-def test_the_clock_is_moved(scene, bed, tmp_path, figures):
+def test_the_clock_is_moved(standoff, bed, tmp_path, figures):
     """By a day forth and a day back, for the agent alone; its monotonic clock goes on as that of the kernel does."""
     if LIBFAKETIME is None:
         pytest.skip("needs libfaketime, the Debian package of that name")
@@ -144,17 +144,17 @@ def test_the_clock_is_moved(scene, bed, tmp_path, figures):
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    with closing(AgentProcess(bed, log, environment=environment)) as agent:
-        agent.start_and_wait()
-        bystander, forms = scene.sandbox("bystander"), scene.main_policies()
+    with closing(AgentProcess(bed, log, environment=environment)) as process:
+        process.start_and_wait()
+        bystander, forms = standoff.sandbox("bystander"), standoff.main_policies()
         for offset, form in ((DAY, forms[1]), (-DAY, forms[2]), (0, forms[0])):
             clock.write_text(f"{offset:+d}")
             time.sleep(1.5)
             said = len(log.read_text())
-            enforced, mended = time_to_enforce(scene, form), mend(scene, bystander)
+            enforced, mended = time_to_enforce(standoff, form), mend(standoff, bystander)
             assert enforced <= allowed(ENFORCED)
             assert mended <= allowed(MENDED)
-            assert agent.readiness() == "ok"
+            assert process.readiness() == "ok"
             date = time.strftime("time=%Y-%m-%dT", time.gmtime(time.time() + offset))
             assert date in log.read_text()[said:], "the clock was not moved"
             took = f"policy -> in force {enforced:.3f} s, drift mended in {mended:.2f} s"
@@ -191,25 +191,25 @@ def through(gate, kubeconfig, path):
 # --- what is seen of the agent ----------------------------------------------------------------------------------------
 
 
-def readiness(agent, seconds):
+def readiness(process, seconds):
     """Everything that it answers for so long."""
     end, answers = time.monotonic() + seconds, set()
     while time.monotonic() < end:
-        answers.add(agent.readiness())
+        answers.add(process.readiness())
         time.sleep(0.5)
     return answers
 
 
-def mend(scene, sandbox):
+def mend(standoff, sandbox):
     """Take all rules away; seconds until they are back."""
-    right = scene.installed(sandbox)
+    right = standoff.installed(sandbox)
     run_inside(sandbox, lambda: nft.load("flush ruleset"))
-    return time_until(lambda: scene.installed(sandbox) == right)
+    return time_until(lambda: standoff.installed(sandbox) == right)
 
 
-def time_to_enforce(scene, policy):
+def time_to_enforce(standoff, policy):
     """Seconds from a policy that says the same in other words to its being in force in the victim."""
-    victim = scene.sandbox("victim")
-    before = scene.installed(victim).digest
-    scene.apply(policy)
-    return time_until(lambda: scene.installed(victim).digest not in {"", before})
+    victim = standoff.sandbox("victim")
+    before = standoff.installed(victim).digest
+    standoff.apply(policy)
+    return time_until(lambda: standoff.installed(victim).digest not in {"", before})

@@ -1,4 +1,4 @@
-"""Policies and labels that change all the time, without a difference to the flows of a `Scene`."""
+"""Policies and labels that change all the time, without a difference to the flows of a `Standoff`."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.cluster.crowd import on_network
-from tests.cluster.scene import Scene
+from tests.cluster.standoff import Standoff
 
 GUESTS = 10
 _PAUSE = 0.02  # seconds between two changes
@@ -17,19 +17,19 @@ _NODE = "unrest"
 class Unrest:
     """Changes for the length of a block; `changes` counts them."""
 
-    def __init__(self, scene: Scene, chance: Random) -> None:
+    def __init__(self, standoff: Standoff, chance: Random) -> None:
         """Change nothing yet."""
-        self._scene, self._chance = scene, chance
-        self._main, self._beside = scene.main_policies(), scene.side_policies()
+        self._standoff, self._chance = standoff, chance
+        self._main, self._beside = standoff.main_policies(), standoff.side_policies()
         self._stop = threading.Event()
         self._thread = ThreadPoolExecutor(1, "unrest")
         self.changes = 0
 
     def __enter__(self) -> Self:
         """Begin: the main policy is there from now on."""
-        crowd, scene = self._scene.bed.crowd, self._scene
-        scene.apply(self._main[0])
-        crowd.fake_pods(GUESTS, crowd.node(_NODE), scene.namespace, on_network(scene.network, "10.77.41.0/24"))
+        crowd, standoff = self._standoff.bed.crowd, self._standoff
+        standoff.apply(self._main[0])
+        crowd.fake_pods(GUESTS, crowd.node(_NODE), standoff.namespace, on_network(standoff.network, "10.77.41.0/24"))
         self._running = self._thread.submit(self._run)
         return self
 
@@ -51,24 +51,24 @@ class Unrest:
             self.changes += 1
 
     def _turn_policy(self) -> None:
-        self._scene.apply(self._chance.choice(self._main))
+        self._standoff.apply(self._chance.choice(self._main))
 
     def _change_company(self) -> None:
         policy = self._chance.choice(self._beside)
         if self._chance.random() < 0.5:
-            self._scene.apply(policy)
+            self._standoff.apply(policy)
         else:
-            self._scene.remove(policy["metadata"]["name"])
+            self._standoff.remove(policy["metadata"]["name"])
 
     def _relabel(self) -> None:
         guest = f"crowd-{self._chance.randrange(GUESTS)}"
         labels = {"app": self._chance.choice(("friend", "guest", "nobody"))}
-        self._scene.objects.patch("v1/Pod", guest, {"metadata": {"labels": labels}}, self._scene.namespace)
+        self._standoff.objects.patch("v1/Pod", guest, {"metadata": {"labels": labels}}, self._standoff.namespace)
 
     def _settle(self) -> None:
-        scene = self._scene
-        scene.apply(self._main[0])
-        scene.remove(*(policy["metadata"]["name"] for policy in self._beside))
+        standoff = self._standoff
+        standoff.apply(self._main[0])
+        standoff.remove(*(policy["metadata"]["name"] for policy in self._beside))
         for number in range(GUESTS):
-            scene.objects.delete("v1/Pod", f"crowd-{number}", scene.namespace, grace=0)
-        scene.bed.crowd.remove_node(_NODE)
+            standoff.objects.delete("v1/Pod", f"crowd-{number}", standoff.namespace, grace=0)
+        standoff.bed.crowd.remove_node(_NODE)

@@ -16,29 +16,32 @@ from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.netns import run_inside
 from scripts.testbed import place
 from tests.cluster.fixture import Bed
-from tests.cluster.manifests import container, network, network_status, pod, policy, running
+from tests.cluster.manifests import POLICY_FOR, container, network, network_status, pod, running
 from tests.cluster.talk import ProbeVerdict
 from tests.noopen.traffic import Flow
 
 PEOPLE = ("victim", "friend", "attacker", "bystander")
-NET = "scene"
+NET = "standoff"
 SUBNET = "10.77.40.0/24"
 OPEN, CLOSED = 80, 81
 POLICY = "k8s.cni.cncf.io/v1beta1/MultiNetworkPolicy"
+POLICIES = "/apis/k8s.cni.cncf.io/v1beta1/multi-networkpolicies"
 APPLIER = Backends(load_plugins(), BackendSettings()).of(()).applier
 """Of the backend that an agent would choose here: to look at what is in force."""
 
 Rules = Sequence[Mapping[str, Any]]
 
 
-class Scene:
+class Standoff:
     """A namespace of the bed with these pods. They stay; policies come and go."""
 
     def __init__(self, bed: Bed, namespace: str) -> None:
         """Make the pods, and wait until they run."""
         self.bed, self.objects, self.namespace = bed, bed.objects, namespace
         self.network = f"{namespace}/{NET}"
-        self.objects.apply(place.CHECKOUT / "deploy/macvlan-networkpolicies.yml")  # an agent waits for what is missing
+        for definition in ("scheme.yml", "macvlan-networkpolicies.yml"):  # an agent waits for what is missing
+            self.objects.apply(place.CHECKOUT / "deploy" / definition)
+        self.objects.wait_for("policies are served", lambda: self.objects.request("GET", POLICIES))
         self.objects.apply(network(NET, SUBNET), namespace)
         self.add_pods(*PEOPLE)
         self.apply(self.policy("bystander", [{"from": [app("friend")]}], app("bystander")))
@@ -75,8 +78,13 @@ class Scene:
     def policy(self, name: str, rules: Rules, selecting: Mapping[str, Any], *, both: bool = False) -> dict[str, Any]:
         """A policy for the network: these rules for what comes in and, if `both`, for what goes out."""
         out = [{"to" if key == "from" else key: value for key, value in rule.items()} for rule in rules]
-        made = policy(name, NET, selecting["podSelector"], ingress=rules, egress=out if both else None)
-        return {**made, "metadata": {**made["metadata"], "namespace": self.namespace}}
+        directions = {"ingress": list(rules), **({"egress": out} if both else {})}
+        return {
+            "apiVersion": "k8s.cni.cncf.io/v1beta1",
+            "kind": "MultiNetworkPolicy",
+            "metadata": {"name": name, "namespace": self.namespace, "annotations": {POLICY_FOR: NET}},
+            "spec": {**selecting, "policyTypes": [key.title() for key in directions], **directions},
+        }
 
     def apply(self, *policies: Mapping[str, Any]) -> None:
         """Have policies."""
