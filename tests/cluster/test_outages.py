@@ -137,19 +137,19 @@ def test_the_clock_is_moved(standoff, bed, tmp_path, figures):
     if LIBFAKETIME is None:
         pytest.skip("needs libfaketime, the Debian package of that name")
     clock, log = tmp_path / "clock", tmp_path / "agent.log"
-    clock.write_text("+0")
+    move(clock, 0)
     environment = {
         "LD_PRELOAD": str(LIBFAKETIME),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # which breaks sleep(3), but the agent waits in other ways
     }
     with closing(AgentProcess(bed, log, environment=environment)) as process:
         process.start_and_wait()
         bystander, forms = standoff.sandbox("bystander"), standoff.main_policies()
         for offset, form in ((DAY, forms[1]), (-DAY, forms[2]), (0, forms[0])):
-            clock.write_text(f"{offset:+d}")
-            time.sleep(1.5)
+            move(clock, offset)
+            time.sleep(1.5)  # it is looked at once a second
             said = len(log.read_text())
             enforced, mended = time_to_enforce(standoff, form), mend(standoff, bystander)
             assert enforced <= allowed(ENFORCED)
@@ -173,6 +173,13 @@ def hanging(component):
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def move(clock, seconds):
+    """Have the clock go so many seconds before or after the kernel's (faketime(1)), from one moment to the next."""
+    new = clock.with_suffix(".new")
+    new.write_text(f"{seconds:+d}")
+    new.replace(clock)
 
 
 def end_sandbox(sandbox):
