@@ -3,12 +3,13 @@
 import os
 import signal
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import yaml
 
+from mnp_core.errors import SandboxNotFoundError
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from scripts.testbed import daemon, place
@@ -20,7 +21,7 @@ from tests.cluster.stopwatch import ENFORCED, MENDED, allowed, time_until
 from tests.noopen.sending import Sending
 
 PAUSE = 0.001  # seconds between two packets of a flow
-STUCK = 20  # pods that cannot be found, more than are looked for at once
+STUCK = 12  # pods that cannot be found, more than are looked for at once
 DAY = 86400
 LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)  # Debian package libfaketime
 
@@ -49,7 +50,7 @@ def test_the_api_server_is_away(standoff, bed, process, context, figures, second
         assert sending.wrong == {}
         assert answers == {"ok"}
         assert took <= allowed(MENDED)
-        standoff.objects.wait_for("a new sandbox", lambda: standoff.sandbox("doomed") != doomed, patience=120)
+        standoff.objects.wait_for("a new sandbox", lambda: has_moved(standoff, "doomed", doomed), patience=120)
         standoff.await_pod("doomed")
         standoff.await_reaching("doomed", {"friend"})
         with standoff.passing("late"):
@@ -129,7 +130,7 @@ def test_pods_that_cannot_be_found_hold_up_nobody(standoff, bed, process, figure
     standoff.await_reaching("crowd-7", {"friend"})
     standoff.remove("stuck")
     for number in range(STUCK):
-        standoff.objects.delete("v1/Pod", f"crowd-{number}", standoff.namespace, wait=False)
+        standoff.objects.delete("v1/Pod", f"crowd-{number}", standoff.namespace, grace=1, wait=False)
 
 
 def test_the_clock_is_moved(standoff, bed, tmp_path, figures):
@@ -196,6 +197,13 @@ def through(gate, kubeconfig, path):
 
 
 # --- what is seen of the agent ----------------------------------------------------------------------------------------
+
+
+def has_moved(standoff, name, sandbox):
+    """Whether a pod has another sandbox than it had."""
+    with suppress(SandboxNotFoundError):
+        return standoff.sandbox(name) != sandbox
+    return False
 
 
 def readiness(process, seconds):
