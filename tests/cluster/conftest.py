@@ -74,7 +74,9 @@ def _new_namespace(cluster):
 def standoff(bed):
     """Pods that packets flow between, and the policies for them."""
     with _new_namespace(bed) as name:
-        yield Standoff(bed, name)
+        made = Standoff(bed, name)
+        yield made
+        made.remove_pods()
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ import pytest
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from tests.cluster.stopwatch import MENDED, allowed, time_until
+from tests.cluster.unrest import Unrest
 
+TAMPERINGS = 5
 TABLE = "inet mnp"
 QUIET = 1.5  # seconds, several times what the agent waits before it looks, and one of its rounds
 
@@ -59,6 +61,22 @@ def test_what_others_do_to_our_rules_is_mended_and_told(standoff, process, enfor
     assert standoff.reaching("victim") == {"friend"}
     standoff.objects.wait_for("it is counted", lambda: process.metric("mnp_drift_mended_total") == 1, patience=5)
     standoff.objects.wait_for("there is an Event", lambda: events(standoff) > told, patience=60)
+
+
+def test_drift_is_mended_while_members_come_and_go(standoff, process, enforcing, chance, figures):
+    """S63: a change of membership writes something too, and must not hide what somebody else did."""
+    victim, _ = enforcing
+    took = []
+    with Unrest(standoff, chance, policies=False) as unrest:
+        for _ in range(TAMPERINGS):
+            standoff.objects.wait_for("all is right", lambda: standoff.installed(victim).digest)
+            time.sleep(chance.uniform(0.2, 0.6))
+            run_inside(victim, lambda: nft.load(delete_a_rule(listing())))
+            took.append(time_until(lambda: standoff.installed(victim).digest))
+    figures.append(f"drift during {unrest.changes} changes of labels: mended {len(took)} times, in {max(took):.2f} s")
+    assert max(took) <= allowed(MENDED)
+    assert process.metric("mnp_drift_mended_total") == TAMPERINGS
+    assert process.metric("mnp_apply_failures_total") == 0
 
 
 def test_rules_of_others_are_let_be_and_no_drift(standoff, process, enforcing):

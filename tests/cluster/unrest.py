@@ -17,8 +17,15 @@ _NODE = "unrest"
 class Unrest:
     """Changes for the length of a block; `changes` counts them."""
 
-    def __init__(self, standoff: Standoff, chance: Random) -> None:
-        """Change nothing yet."""
+    def __init__(self, standoff: Standoff, chance: Random, *, policies: bool = True) -> None:
+        """Change nothing yet.
+
+        Args:
+            standoff: Where.
+            chance: What.
+            policies: Whether policies change too, and not labels alone.
+        """
+        self._policies = policies
         self._standoff, self._chance = standoff, chance
         self._main, self._beside = standoff.main_policies(), standoff.side_policies()
         self._stop = threading.Event()
@@ -45,7 +52,8 @@ class Unrest:
             self._settle()
 
     def _run(self) -> None:
-        ways = (self._turn_policy, self._change_company, self._relabel, self._relabel)
+        shapes = (self._turn_policy, self._change_company) if self._policies else ()
+        ways = (*shapes, self._relabel, self._relabel)
         while not self._stop.wait(_PAUSE):
             self._chance.choice(ways)()
             self.changes += 1
