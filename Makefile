@@ -52,7 +52,7 @@ image: setup ## Build the node agent's image without any registry, and give it t
 # What takes long when it is done for the first time is done before, as tests have their limits.
 test-cluster: setup ## Run the tests on that cluster, which is brought up for it unless it is
 	@[ -n "$$KUBECONFIG" ] || [ -n "$$KUBEBUILDER_ASSETS" ] || scripts/testbed/build >/dev/null
-	@$(BIN)/pytest tests/cluster $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/cluster -m "not long" $(PYTEST_ARGS)
 
 lint: setup ## Check style and formatting
 	@$(BIN)/ruff check .

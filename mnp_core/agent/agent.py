@@ -351,13 +351,15 @@ class Agent:
             local.hears_rules = Topic.RULES in done.listeners
             self._monitor.listen(local.name, done.listeners)
         match job.task:
+            case Task.UPDATE if done.stamp is None:
+                local.wishes.hear(job.heard)
+                self._distrust(local)
+            case Task.CHECK if done.stamp is None and local.stamp is not None:
+                self._distrust(local)
             case Task.REPLACE | Task.UPDATE:
                 self._written(local, job, done)
             case Task.FINISH:
                 local.stamp = done.stamp
-            case Task.CHECK if done.stamp is None and local.stamp is not None:
-                local.stamp, local.drifting = None, True
-                local.wishes.want_replacement()
             case Task.LOOK:
                 self._looked(local, done)
 
@@ -371,6 +373,11 @@ class Agent:
         if drifted and done.result is Result.UNCHANGED:  # somebody changed something that is not ours
             return
         self._tell(local, job, evolve(done, drifted=drifted))
+
+    def _distrust(self, local: LocalPod) -> None:
+        """Somebody changed something: read what is there, and put it right if it was ours."""
+        local.stamp, local.drifting = None, True
+        local.wishes.want_replacement()
 
     def _looked(self, local: LocalPod, done: InForce) -> None:
         before, local.findings = local.findings, done.findings

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from attrs import evolve, frozen
 
 from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier, RuleListener, StagedApplier
-from mnp_core.errors import MnpError
+from mnp_core.errors import ApplyError, MnpError
 from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 
@@ -85,11 +85,23 @@ def finish(applier: RuleApplier, rest: Callable[[], None], digest: str) -> InFor
     return _in_force(applier, Result.UNCHANGED, digest)
 
 
-def update(applier: RuleApplier, deltas: Iterable[Delta], digest: str) -> InForce:
-    """Change membership alone."""
-    for delta in deltas:
-        applier.update(delta)
-    return _in_force(applier, Result.UPDATED, digest)
+def update(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> InForce:
+    """Change membership alone.
+
+    If somebody changed something since `before`, that is what the stamp goes on to be, so that the next check notices
+    (S63). What is refused then was made for other sets than are there: nothing is known of them, and `stamp` is None.
+    """
+    touched = applier.generation() != before.generation
+    try:
+        for delta in deltas:
+            applier.update(delta)
+    except ApplyError:
+        if not touched:
+            raise
+        return InForce(result=Result.UNCHANGED)
+    if touched:
+        return InForce(result=Result.UPDATED, stamp=before)
+    return _in_force(applier, Result.UPDATED, before.digest)
 
 
 def check(applier: RuleApplier, before: Stamp) -> InForce:

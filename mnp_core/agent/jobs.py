@@ -5,13 +5,15 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
-from mnp_core.agent.enforcement import InForce, check, deafen, enforce, finish, inspect, listen, retire, update
+from mnp_core.agent.enforcement import InForce, Stamp, check, deafen, enforce, finish, inspect, listen, retire, update
 from mnp_core.agent.localpod import LocalPod, Task
 from mnp_core.agent.rendering import Renderings
 from mnp_core.agent.world import World
 from mnp_core.api import InterfaceDiscoverer, Result
 from mnp_core.backend import Backend
 from mnp_core.model import Attachment, Link
+
+_UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
 
 
 class BackendChoice(Protocol):
@@ -124,9 +126,9 @@ class JobMaker:
 
     def _update(self, local: LocalPod) -> Callable[[], InForce]:
         """Membership alone."""
-        backend, digest = self.backend(local), local.stamp.digest if local.stamp else ""
+        backend, before = self.backend(local), local.stamp or _UNKNOWN
         deltas = [delta.rendered(backend) for delta in local.wishes.deltas]
-        return lambda: update(backend.applier, deltas, digest)
+        return lambda: update(backend.applier, deltas, before)
 
     def _check(self, local: LocalPod) -> Callable[[], InForce]:
         """Whether somebody else changed something."""

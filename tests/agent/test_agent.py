@@ -238,6 +238,32 @@ def test_rules_that_somebody_took_away_come_back_and_it_is_told():
     assert node.writes("b") == ["apply"]
 
 
+def test_a_change_of_membership_right_after_does_not_hide_what_somebody_did():
+    """S63: agents rest before they look, and nodes where pods come and go all the time have no quiet moment."""
+    node = Node()
+    start(node, FROM_ALL)
+    tampered = node.kernel.namespaces[named("a")]
+    tampered.commit(evolve(tampered.ruleset, digest="somebody's"), "somebody else")
+    node.kernel.add(named("c"))
+    assert results(node.sync(pod("c", status("net", "net1", "10.0.0.3"))))["default/a"] == Result.UPDATED
+    [outcome] = node.agent.check_drift().outcomes
+    assert (outcome.pod, outcome.result, outcome.drifted) == (named("a"), Result.APPLIED, True)
+    assert tampered.ruleset == node.agent.ruleset(named("a"))
+    assert node.agent.check_drift().outcomes == ()
+
+
+def test_what_another_agent_has_written_already_is_no_failure():
+    """S62: while a node goes over from one agent to the next, both follow what happens."""
+    node, c = Node(), pod("c", status("net", "net1", "10.0.0.3"))
+    start(node, FROM_ALL, c)
+    heir = Node(kernel=node.kernel)
+    start(heir, FROM_ALL, c)
+    node.sync(gone=[c])
+    assert results(heir.sync(gone=[c])) == {}
+    assert node.writes("a") == ["apply", "update"]
+    assert heir.agent.check_drift().outcomes == node.agent.check_drift().outcomes == ()
+
+
 def test_a_change_of_others_is_not_called_drift():
     """S49, S63."""
     node = Node()

@@ -1,14 +1,19 @@
 """Tests on a real cluster: `make test-cluster`. See docs/testbed.md."""
 
+import multiprocessing
 import os
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from scripts.testbed import bed as testbed
 from scripts.testbed import place
+from tests.cluster.agent import AgentProcess
 from tests.cluster.components import command
 from tests.cluster.fixture import Bed, Cluster
+from tests.cluster.standoff import Standoff
+from tests.noopen import traffic
 
 HERE = Path(__file__).parent
 _UP_PATIENCE = 3600  # seconds; a cache that is empty is filled first
@@ -48,13 +53,45 @@ def bed(cluster):
 @pytest.fixture
 def namespace(cluster):
     """A namespace of the test's own. Its pods are forgotten at once when the test ends, then the kubelet ends them."""
+    with _new_namespace(cluster) as name:
+        yield name
+
+
+@contextmanager
+def _new_namespace(cluster):
     name = f"t-{os.urandom(4).hex()}"
     objects = cluster.objects
     objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     objects.wait_for(f"{name} has a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", name))
-    yield name
-    objects.request("DELETE", objects.collection("v1/Pod", name), {"gracePeriodSeconds": 0})
-    objects.delete("v1/Namespace", name, wait=False)
+    try:
+        yield name
+    finally:
+        objects.request("DELETE", objects.collection("v1/Pod", name), {"gracePeriodSeconds": 0})
+        objects.delete("v1/Namespace", name, wait=False)
+
+
+@pytest.fixture(scope="module")
+def standoff(bed):
+    """Pods that packets flow between, and the policies for them."""
+    with _new_namespace(bed) as name:
+        made = Standoff(bed, name)
+        yield made
+        made.remove_pods()
+
+
+@pytest.fixture
+def process(bed, tmp_path):
+    """The node agent as a process of this machine; not started yet."""
+    with closing(AgentProcess(bed, tmp_path / "agent.log")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def context():
+    """Processes that start quickly: forked from one that has imported everything and has no threads."""
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload([traffic.__name__])
+    return made
 
 
 def _bring_up():

@@ -8,14 +8,15 @@ from contextlib import suppress
 class Gate:
     """Listens on a port of loopback, and hands everything to another. A context manager; open at first."""
 
-    def __init__(self, port):
-        self._target = port
+    def __init__(self, port, host="127.0.0.1"):
+        """Prepare a way to a port of an address of loopback, with another port of the same address."""
+        self._target = host, port
         self._lock = threading.Lock()
         self._open = True
         self._sockets = []
         self._threads = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((host, 0))
+        self.url = f"https://{host}:{self._listener.getsockname()[1]}"
 
     def __enter__(self):
         self._start(self._accept)
@@ -55,7 +56,7 @@ class Gate:
                 client.close()
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self._target))
+                server = socket.create_connection(self._target)
             except OSError:
                 client.close()
                 return

@@ -7,6 +7,7 @@ from typing import Any
 from scripts.testbed import place
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
+POLICY_FOR = "k8s.v1.cni.cncf.io/policy-for"
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 
 

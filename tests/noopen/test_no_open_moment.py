@@ -20,6 +20,7 @@ from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
 from tests.noopen import enforcer, journal, traffic
 from tests.noopen.enforcer import ATTACKER, ATTACKER6, CLOSED_PORT, FRIEND, OPEN_PORT, VICTIM, VICTIM6
 from tests.noopen.journal import Record
+from tests.noopen.sending import Sending
 from tests.noopen.traffic import Flow, Traffic
 
 pytestmark = pytest.mark.root
@@ -98,27 +99,6 @@ def test_an_agent_that_clears_before_it_writes_is_found_out(context, people, flo
         enforcing.wait(40)
     received = sending.seen.received
     assert all(received[flow.name] > 0 for flow in flows if not flow.allowed)
-
-
-class Sending:
-    """Traffic for the length of a block; `seen` is what became of it."""
-
-    seen: Traffic
-
-    def __init__(self, context, flows: list[Flow]) -> None:
-        self._running, self._stop, self._results = context.Event(), context.Event(), context.Queue()
-        arguments = (flows, self._running, self._stop, self._results)
-        self._process = context.Process(target=traffic.run, args=arguments, daemon=True)
-
-    def __enter__(self):
-        self._process.start()
-        assert self._running.wait(timeout=30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self.seen = self._results.get(timeout=30)
-        self._process.join()
 
 
 class Enforcing:

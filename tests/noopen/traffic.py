@@ -1,9 +1,10 @@
 """Traffic without a pause: flows that must never get through, and one that must never lose a packet.
 
 It runs in a process of its own, on a processor of its own, in a tight loop: one packet of each flow, then the next
-round. A packet between namespaces is judged by both packet filters within the call that sends it, so a round that took
-less than 100 µs means that every flow asked the kernel at least every 100 µs. Rounds that took longer are noted with
-their time, so that whoever changes policy meanwhile can tell which of the changes were watched all along.
+round, after a pause if one is wished for. A packet between namespaces is judged by both packet filters within the call
+that sends it, so a round that took less than 100 µs means that every flow asked the kernel at least every 100 µs.
+Rounds that took longer are noted with their time, so that whoever changes policy meanwhile can tell which of the
+changes were watched all along.
 """
 
 import gc
@@ -59,8 +60,8 @@ class Traffic(NamedTuple):
         return (self.ended - self.started) / 1e9
 
 
-def run(flows: list[Flow], running: Event, stop: Event, results: Queue) -> None:
-    """Send until told to stop; puts a `Traffic` into the queue."""
+def run(flows: list[Flow], running: Event, stop: Event, results: Queue, pause: float = 0.0) -> None:
+    """Send until told to stop, with a pause (seconds) between rounds; puts a `Traffic` into the queue."""
     gc.disable()
     senders = [_sender(flow) for flow in flows]
     receivers = {flow.name: _receiver(flow) for flow in flows}
@@ -73,7 +74,7 @@ def run(flows: list[Flow], running: Event, stop: Event, results: Queue) -> None:
     have_processor(max)
     started = last = time.monotonic_ns()
     while not stop.is_set():
-        for _ in range(64):  # between two looks at the event, which costs more than a packet
+        for _ in range(1 if pause else 64):  # between two looks at the event, which costs more than a packet
             for sender in senders:
                 try:
                     sender.send(b"?")
@@ -92,6 +93,8 @@ def run(flows: list[Flow], running: Event, stop: Event, results: Queue) -> None:
             if took > GAP:
                 gaps.append((last, now))
             last = now
+            if pause:
+                time.sleep(pause)
     time.sleep(0.2)
     received = {name: received[name] + _count(receiver) for name, receiver in receivers.items()}
     results.put(Traffic(rounds, started, last, received, gaps, _median(histogram)))

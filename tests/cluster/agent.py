@@ -1,0 +1,120 @@
+"""The node agent as a plain process of this machine, so that it is killed and started again in a moment."""
+
+import http.client
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from scripts.testbed.patience import wait_for
+from tests.cluster.control import free_ports
+from tests.cluster.fixture import Bed
+
+PROGRAM = Path(sys.executable).with_name("multi-network-policy-node")
+_FAREWELL = 15  # seconds
+
+
+class AgentProcess:
+    """One agent of the bed's node, alive or not; it finds pods through the node's own files."""
+
+    def __init__(
+        self, bed: Bed, log: Path, *, kubeconfig: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            bed: Its cluster.
+            log: What it says is appended there.
+            kubeconfig: Another way to the API server than the administrator's.
+            environment: Variables besides this process's own.
+        """
+        self.log = log
+        self._port = free_ports(1)[0]
+        self._environment = {**os.environ, **(environment or {})}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._command = (
+            str(PROGRAM),
+            f"--kubeconfig={kubeconfig or bed.kubeconfig}",
+            f"--host-prefix={bed.components.host_prefix}",
+            f"--hostname-override={bed.node}",
+            f"--listen=127.0.0.1:{self._port}",
+        )
+
+    def start(self) -> None:
+        """Begin a life."""
+        assert self._process is None, "it runs"
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
+            )
+
+    def start_and_wait(self) -> None:
+        """Begin a life, and wait until the agent has seen to every pod."""
+        self.start()
+        self.wait_ready()
+
+    def wait_ready(self, patience: float = 60) -> None:
+        """Wait until it says that it is ready."""
+
+        def ready() -> bool:
+            self.assert_alive()
+            return self.readiness() == "ok"
+
+        wait_for("the agent is ready", ready, patience=patience, interval=0.05)
+
+    def stop(self) -> None:
+        """End it as a kubelet does."""
+        self.assert_alive()
+        process, self._process = self._running(), None
+        process.terminate()
+        assert process.wait(_FAREWELL) == 0, self.said()
+
+    def kill(self) -> None:
+        """End it without a word."""
+        self.assert_alive()
+        process, self._process = self._running(), None
+        process.kill()
+        process.wait()
+
+    def close(self) -> None:
+        """See that it has ended."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def assert_alive(self) -> None:
+        """It must not have ended by itself."""
+        assert self._running().poll() is None, f"the agent has ended: {self.said()}"
+
+    def readiness(self) -> str:
+        """What /readyz says, one line; empty if nobody answers."""
+        try:
+            return self._ask("/readyz").strip()
+        except OSError:
+            return ""
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of all series of a metric that have these labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(self._ask("/metrics"))
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def said(self) -> str:
+        """The last of what it has written, all lives."""
+        return self.log.read_text(errors="replace")[-5000:]
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "it was not started"
+        return self._process
+
+    def _ask(self, path: str) -> str:
+        with closing(http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()

@@ -1,0 +1,195 @@
+"""Pods on one network, and policies that always say the same of the traffic between them, however they say it.
+
+The friend reaches the victim's port, and the other way round; the attacker does not, and is not reached. Beside them is
+a bystander with a policy of its own, whom nothing that happens to the others concerns.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from typing import Any
+
+from mnp_core.api import Sandbox
+from mnp_core.backend import Backends, BackendSettings
+from mnp_core.model import Installed, ObjectName, RuleCounter
+from mnp_core.plugins import load_plugins
+from mnp_core.sandbox.netns import run_inside
+from scripts.testbed import place
+from tests.cluster.fixture import Bed
+from tests.cluster.manifests import POLICY_FOR, container, network, network_status, pod, running
+from tests.cluster.talk import ProbeVerdict
+from tests.noopen.traffic import Flow
+
+PEOPLE = ("victim", "friend", "attacker", "bystander")
+NET = "standoff"
+SUBNET = "10.77.40.0/24"
+OPEN, CLOSED = 80, 81
+POLICY = "k8s.cni.cncf.io/v1beta1/MultiNetworkPolicy"
+POLICIES = "/apis/k8s.cni.cncf.io/v1beta1/multi-networkpolicies"
+APPLIER = Backends(load_plugins(), BackendSettings()).of(()).applier
+"""Of the backend that an agent would choose here: to look at what is in force."""
+
+Rules = Sequence[Mapping[str, Any]]
+
+
+class Standoff:
+    """A namespace of the bed with these pods. They stay; policies come and go."""
+
+    def __init__(self, bed: Bed, namespace: str) -> None:
+        """Make the pods, and wait until they run."""
+        self.bed, self.objects, self.namespace = bed, bed.objects, namespace
+        self.network = f"{namespace}/{NET}"
+        for definition in ("scheme.yml", "macvlan-networkpolicies.yml"):  # an agent waits for what is missing
+            self.objects.apply(place.CHECKOUT / "deploy" / definition)
+        self.objects.wait_for("policies are served", lambda: self.objects.request("GET", POLICIES))
+        self.objects.apply(network(NET, SUBNET), namespace)
+        self.add_pods(*PEOPLE)
+        self.apply(self.policy("bystander", [{"from": [app("friend")]}], app("bystander")))
+
+    def add_pods(self, *names: str, wait: bool = True, **spec: Any) -> None:
+        """Run pods on the network, with a label ``app`` that is the name."""
+        web = {**container(), "ports": [{"name": "web", "containerPort": OPEN, "protocol": "UDP"}]}
+        for name in names:
+            self.objects.apply(
+                pod(name, NET, labels={"app": name}, containers=[web], automountServiceAccountToken=False, **spec),
+                self.namespace,
+            )
+        for name in names if wait else ():
+            self.await_pod(name)
+
+    def remove_pods(self) -> None:
+        """Begin to end all pods; a namespace that is deleted is slower about it."""
+        self.objects.request("DELETE", self.objects.collection("v1/Pod", self.namespace), {"gracePeriodSeconds": 1})
+
+    @contextmanager
+    def passing(self, *names: str) -> Iterator[None]:
+        """For the length of a block, pods that the friend alone reaches. They may have gone before its end."""
+        self.add_pods(*names)
+        self.apply(*(self.policy(name, [{"from": [app("friend")]}], app(name)) for name in names))
+        try:
+            yield
+        finally:
+            self.remove(*names)
+            for name in names:
+                self.objects.delete("v1/Pod", name, self.namespace, wait=False)
+
+    def await_pod(self, name: str, patience: float = 120) -> None:
+        """Wait until a pod runs."""
+        self.objects.wait_until("v1/Pod", name, running, self.namespace, patience=patience)
+
+    # --- what is to be --------------------------------------------------------------------------------------------
+
+    def policy(self, name: str, rules: Rules, selecting: Mapping[str, Any], *, both: bool = False) -> dict[str, Any]:
+        """A policy for the network: these rules for what comes in and, if `both`, for what goes out."""
+        out = [{"to" if key == "from" else key: value for key, value in rule.items()} for rule in rules]
+        directions = {"ingress": list(rules), **({"egress": out} if both else {})}
+        return {
+            "apiVersion": "k8s.cni.cncf.io/v1beta1",
+            "kind": "MultiNetworkPolicy",
+            "metadata": {"name": name, "namespace": self.namespace, "annotations": {POLICY_FOR: NET}},
+            "spec": {**selecting, "policyTypes": [key.title() for key in directions], **directions},
+        }
+
+    def apply(self, *policies: Mapping[str, Any]) -> None:
+        """Have policies."""
+        for manifest in policies:
+            self.objects.apply(manifest)
+
+    def remove(self, *names: str) -> None:
+        """Have them no more."""
+        for name in names:
+            self.objects.delete(POLICY, name, self.namespace)
+
+    # --- what is --------------------------------------------------------------------------------------------------
+
+    def address(self, name: str) -> str:
+        """Of a pod on the network."""
+        status = network_status(self.objects.get("v1/Pod", name, self.namespace))
+        return next(entry["ips"][0] for entry in status if entry["name"] == self.network)
+
+    def sandbox(self, name: str) -> Sandbox:
+        """A pod's network namespace."""
+        return self.bed.sandboxes.locate(ObjectName(self.namespace, name))
+
+    def generation(self, sandbox: Sandbox) -> int:
+        """A number that grows with whatever anybody changes in the packet filter there."""
+        return run_inside(sandbox, APPLIER.generation)
+
+    def installed(self, sandbox: Sandbox) -> Installed | None:
+        """What is in force there."""
+        return run_inside(sandbox, APPLIER.installed)
+
+    def counters(self, sandbox: Sandbox) -> Sequence[RuleCounter]:
+        """The counters of rules there; none if no policy selects the pod."""
+        return run_inside(sandbox, APPLIER.counters)
+
+    def generations(self) -> dict[str, int]:
+        """Of all the people: whatever anybody writes into the packet filter of one of them changes this."""
+        return {name: self.generation(self.sandbox(name)) for name in PEOPLE}
+
+    def reaches(self, source: str, destination: str, port: int = OPEN) -> bool:
+        """Whether UDP comes through, and back."""
+        return self.bed.talk.reaches(self._full(source), self._full(destination), self.network, f"udp:{port}")
+
+    def reaching(self, destination: str) -> set[str]:
+        """Who of friend and attacker reaches a pod."""
+        pairs = [(self._full(source), self._full(destination)) for source in ("friend", "attacker")]
+        verdicts = self.bed.talk.ask(pairs, self.network, f"udp:{OPEN}")
+        return {pair[0].partition("/")[2] for pair in pairs if verdicts[pair] is ProbeVerdict.ALLOWED}
+
+    def await_reaching(self, destination: str, sources: AbstractSet[str]) -> None:
+        """Wait until of friend and attacker these reach a pod, and the others do not."""
+        what = f"{sorted(sources)} alone reach {destination}"
+        self.objects.wait_for(what, lambda: self.reaching(destination) == sources)
+
+    def flows(self) -> list[Flow]:
+        """Denied and allowed ones between the victim and the others, as long as one of `main_policies` is there."""
+        at = {name: (self.sandbox(name), self.address(name)) for name in PEOPLE}
+
+        def flow(name: str, source: str, destination: str, port: int, *, allowed: bool) -> Flow:
+            return Flow(name, *at[source], *at[destination], port, allowed)
+
+        return [
+            flow("in", "attacker", "victim", CLOSED, allowed=False),
+            flow("out", "victim", "attacker", CLOSED, allowed=False),
+            flow("allowed in", "friend", "victim", OPEN, allowed=True),
+            flow("allowed out", "victim", "friend", OPEN, allowed=True),
+        ]
+
+    def main_policies(self) -> list[dict[str, Any]]:
+        """One policy, in all its forms: each allows the friend both ways, none the attacker."""
+        neighbours = {"ipBlock": {"cidr": SUBNET, "except": [f"{self.address('attacker')}/32"]}}
+        forms: list[Rules] = [
+            [{"from": [app("friend")], "ports": [udp(OPEN)]}],
+            [{"from": [INVITED], "ports": [udp("web")]}],
+            [{"from": [neighbours], "ports": [udp()]}, {"from": [INVITED]}],
+            [{"ports": [udp(OPEN)]}],
+            [{"from": [app("attacker"), neighbours], "ports": [udp(OPEN)]}, {"from": [app("friend")]}],
+        ]
+        return [self.policy("main", form, app("victim"), both=True) for form in forms]
+
+    def side_policies(self) -> list[dict[str, Any]]:
+        """Others that change nothing about the flows."""
+        everywhere = {"namespaceSelector": {}, **INVITED}
+        return [
+            self.policy("deny", [], app("victim"), both=True),
+            self.policy("invited", [{"from": [everywhere]}], app("victim"), both=True),
+            self.policy("tcp", [{"from": [app("attacker")], "ports": [{"port": CLOSED}]}], app("victim"), both=True),
+            self.policy("friends", [{"from": [app("victim")]}], app("friend"), both=True),
+        ]
+
+    def _full(self, name: str) -> str:
+        return f"{self.namespace}/{name}"
+
+
+def app(*names: str) -> dict[str, Any]:
+    """A peer, or whom a policy selects: pods with one of these labels."""
+    return {"podSelector": {"matchExpressions": [{"key": "app", "operator": "In", "values": list(names)}]}}
+
+
+def udp(port: int | str | None = None) -> dict[str, Any]:
+    """A port, by number or by name, or all of them."""
+    return {"protocol": "UDP", **({} if port is None else {"port": port})}
+
+
+INVITED = app("friend", "guest")

@@ -1,0 +1,128 @@
+"""S63, S49: others change our rules in a pod, which is mended, or have rules of their own, which are let be."""
+
+import json
+import time
+
+import pytest
+
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing import nft
+from tests.cluster.stopwatch import MENDED, allowed, time_until
+from tests.cluster.unrest import Unrest
+
+TAMPERINGS = 5
+TABLE = "inet mnp"
+QUIET = 1.5  # seconds, several times what the agent waits before it looks, and one of its rounds
+
+
+@pytest.fixture
+def enforcing(standoff, process):
+    """An agent at work; the victim's sandbox, and what is in force there."""
+    standoff.apply(standoff.main_policies()[2])  # with a group, and a block
+    process.start_and_wait()
+    victim = standoff.sandbox("victim")
+    return victim, standoff.installed(victim)
+
+
+def flush(_):
+    return "flush ruleset"
+
+
+def delete_table(_):
+    return f"delete table {TABLE}"
+
+
+def delete_a_rule(objects):
+    rule = next(o["rule"] for o in objects if "rule" in o and has(o["rule"], "drop"))
+    return f"delete rule {TABLE} {rule['chain']} handle {rule['handle']}"
+
+
+def add_an_element(objects):
+    found = next(o["set"] for o in objects if "set" in o and o["set"]["type"] == "ipv4_addr" and o["set"].get("elem"))
+    return f"add element {TABLE} {found['name']} {{ 203.0.113.66 }}"
+
+
+def remove_an_element(objects):
+    found = next(o["set"] for o in objects if "set" in o and o["set"]["type"] == "ipv4_addr" and o["set"].get("elem"))
+    return f"flush set {TABLE} {found['name']}"
+
+
+@pytest.mark.parametrize("harm", [flush, delete_table, delete_a_rule, add_an_element, remove_an_element])
+def test_what_others_do_to_our_rules_is_mended_and_told(standoff, process, enforcing, figures, harm):
+    """S63."""
+    victim, right = enforcing
+    told = events(standoff)
+    commands = harm(run_inside(victim, listing))
+    run_inside(victim, lambda: nft.load(commands))
+    assert standoff.installed(victim) != right
+    took = time_until(lambda: standoff.installed(victim) == right)
+    figures.append(f"drift ({harm.__name__.replace('_', ' ')}): mended in {took:.2f} s")
+    assert took <= allowed(MENDED)
+    assert standoff.reaching("victim") == {"friend"}
+    standoff.objects.wait_for("it is counted", lambda: process.metric("mnp_drift_mended_total") == 1, patience=5)
+    standoff.objects.wait_for("there is an Event", lambda: events(standoff) > told, patience=60)
+
+
+def test_drift_is_mended_while_members_come_and_go(standoff, process, enforcing, chance, figures):
+    """S63: a change of membership writes something too, and must not hide what somebody else did."""
+    victim, _ = enforcing
+    took = []
+    with Unrest(standoff, chance, policies=False) as unrest:
+        for _ in range(TAMPERINGS):
+            standoff.objects.wait_for("all is right", lambda: standoff.installed(victim).digest)
+            time.sleep(chance.uniform(0.2, 0.6))
+            run_inside(victim, lambda: nft.load(delete_a_rule(listing())))
+            took.append(time_until(lambda: standoff.installed(victim).digest))
+    figures.append(f"drift during {unrest.changes} changes of labels: mended {len(took)} times, in {max(took):.2f} s")
+    assert max(took) <= allowed(MENDED)
+    assert process.metric("mnp_drift_mended_total") == TAMPERINGS
+    assert process.metric("mnp_apply_failures_total") == 0
+
+
+def test_rules_of_others_are_let_be_and_no_drift(standoff, process, enforcing):
+    """S49."""
+    victim, right = enforcing
+    run_inside(victim, lambda: nft.load(nft.FOREIGN))
+    try:
+        theirs = run_inside(victim, nft.foreign_listing)
+        time.sleep(QUIET)
+        standoff.apply(standoff.main_policies()[4])  # the friend reaches every port, as far as we are concerned
+        standoff.objects.wait_for("the policy is followed", lambda: standoff.installed(victim) != right)
+        run_inside(victim, lambda: nft.load("add element inet theirs friends { 10.6.6.7 }"))
+        run_inside(victim, lambda: nft.load("delete element inet theirs friends { 10.6.6.7 }"))
+        time.sleep(QUIET)
+        assert run_inside(victim, nft.foreign_listing) == theirs
+        assert process.metric("mnp_drift_mended_total") == 0
+        assert not standoff.reaches("friend", "victim", nft.FOREIGN_PORT)
+        assert standoff.reaches("friend", "victim")
+        run_inside(victim, lambda: nft.load(f"delete table {TABLE}"))
+        standoff.objects.wait_for("ours is back", lambda: standoff.reaching("victim") == {"friend"})
+        assert process.metric("mnp_drift_mended_total") == 1
+        assert run_inside(victim, nft.foreign_listing) == theirs
+    finally:
+        run_inside(victim, lambda: nft.load("delete table inet theirs\ndelete table ip theirs"))
+
+
+def test_drift_in_one_pod_is_nothing_to_others(standoff, enforcing):
+    """S61."""
+    victim, right = enforcing
+    bystander = standoff.sandbox("bystander")
+    before = standoff.generation(bystander)
+    run_inside(victim, lambda: nft.load(f"delete table {TABLE}"))
+    standoff.objects.wait_for("it is mended", lambda: standoff.installed(victim) == right)
+    time.sleep(QUIET)
+    assert standoff.generation(bystander) == before
+
+
+def listing():
+    return json.loads(nft.nft("-j", "-a", "list", "table", *TABLE.split()))["nftables"]
+
+
+def has(rule, verdict):
+    return any(verdict in expression for expression in rule["expr"])
+
+
+def events(standoff):
+    """How often drift was told of."""
+    found = standoff.objects.list("v1/Event", standoff.namespace)
+    return sum(event.get("count") or 1 for event in found if event["reason"] == "DriftMended")

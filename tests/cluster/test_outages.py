@@ -1,0 +1,230 @@
+"""S62: parts of the cluster go away and come back, the clock is moved: what is in force stays, nothing is missed."""
+
+import os
+import signal
+import time
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mnp_core.errors import SandboxNotFoundError
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing import nft
+from scripts.testbed import daemon, place
+from tests.cluster.agent import AgentProcess
+from tests.cluster.crowd import on_network
+from tests.cluster.gate import Gate
+from tests.cluster.standoff import app
+from tests.cluster.stopwatch import ENFORCED, MENDED, allowed, time_until
+from tests.noopen.sending import Sending
+
+PAUSE = 0.001  # seconds between two packets of a flow
+STUCK = 12  # pods that cannot be found, more than are looked for at once
+DAY = 86400
+LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)  # Debian package libfaketime
+
+
+@pytest.fixture(autouse=True)
+def _policed(standoff):
+    standoff.apply(standoff.main_policies()[0])
+    standoff.apply(standoff.policy("bystander", [{"from": [app("friend")]}], app("bystander")))
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.long)])
+def test_the_api_server_is_away(standoff, bed, process, context, figures, seconds):
+    """S60, S62, S63: rules hold, drift is mended, and what comes right after is not missed."""
+    with standoff.passing("doomed"):
+        process.start_and_wait()
+        bystander, doomed = standoff.sandbox("bystander"), standoff.sandbox("doomed")
+        with Sending(context, standoff.flows(), pause=PAUSE) as sending:
+            with bed.components.stopped("kube-apiserver"):
+                end_sandbox(doomed)
+                answers = readiness(process, seconds)
+                took = mend(standoff, bystander)
+            standoff.apply(standoff.policy("bystander", [{"from": [app("attacker")]}], app("bystander")))
+            standoff.add_pods("late", wait=False)
+            standoff.await_reaching("bystander", {"attacker"})
+        assert sending.wrong == {}
+        assert answers == {"ok"}
+        assert took <= allowed(MENDED)
+        standoff.objects.wait_for("a new sandbox", lambda: has_moved(standoff, "doomed", doomed), patience=120)
+        standoff.await_pod("doomed")
+        standoff.await_reaching("doomed", {"friend"})
+        with standoff.passing("late"):
+            standoff.await_reaching("late", {"friend"})
+    figures.append(f"API server away for {seconds} s: {sending}; drift mended meanwhile in {took:.2f} s")
+
+
+@pytest.mark.timeout(400)
+def test_watches_that_expired_tell_what_happened_and_nothing_else(standoff, bed, context, tmp_path, figures):
+    """S61, S62: 410 Gone."""
+    with standoff.passing("freed", "leaving"), Gate(place.API_PORT, place.CONTROL_PLANE) as gate:
+        kubeconfig = through(gate, bed.kubeconfig, tmp_path / "kubeconfig")
+        with closing(AgentProcess(bed, tmp_path / "agent.log", kubeconfig=kubeconfig)) as process:
+            process.start_and_wait()
+            policed = process.metric("mnp_policed_pods")
+            quiet = standoff.generations()
+            with Sending(context, standoff.flows(), pause=PAUSE) as sending:
+                gate.shut()
+                standoff.remove("freed")
+                standoff.objects.delete("v1/Pod", "leaving", standoff.namespace)
+                bed.components.expire()
+                gate.open()
+                standoff.await_reaching("freed", {"friend", "attacker"})
+                expect = policed - 1
+                standoff.objects.wait_for("one less", lambda: process.metric("mnp_policed_pods") == expect)
+            assert sending.wrong == {}
+            assert process.metric("mnp_watch_restarts_total", cause="gone") >= 1
+            assert standoff.generations() == quiet
+            standoff.apply(standoff.policy("freed", [], app("freed")))
+            standoff.await_reaching("freed", set())
+    figures.append(f"410: {sending}; no write in the pods that nothing happened to")
+
+
+@pytest.mark.timeout(400)
+def test_containerd_is_restarted(standoff, bed, process, context):
+    """S62: the agent finds it again."""
+    process.start_and_wait()
+    quiet = standoff.generations()
+    with Sending(context, standoff.flows(), pause=PAUSE) as sending:
+        with bed.components.stopped("containerd", kill=True):
+            time.sleep(2)
+        with standoff.passing("later"):
+            standoff.await_reaching("later", {"friend"})
+    assert sending.wrong == {}
+    assert standoff.generations() == quiet
+
+
+def test_the_kubelet_is_restarted(standoff, bed, process):
+    """S62: nothing happens."""
+    process.start_and_wait()
+    quiet, attempts = standoff.generations(), process.metric("mnp_apply_duration_seconds_count")
+    with bed.components.stopped("kubelet"):
+        time.sleep(1)
+    time.sleep(5)
+    assert standoff.generations() == quiet
+    assert process.metric("mnp_apply_duration_seconds_count") == attempts
+    assert process.readiness() == "ok"
+
+
+def test_pods_that_cannot_be_found_hold_up_nobody(standoff, bed, process, figures):
+    """S64: the container runtime hangs; changes for pods that are known are in force in no time."""
+    process.start_and_wait()
+    forms, took = standoff.main_policies(), []
+    fakes = on_network(standoff.network, "10.77.42.0/24")
+    with hanging("containerd"):
+        bed.crowd.fake_pods(STUCK, bed.node, standoff.namespace, fakes)
+        stuck = lambda: process.metric("mnp_apply_failures_total", reason="Sandbox") > 0  # noqa: E731
+        standoff.objects.wait_for("pods cannot be found", stuck)
+        for form in [*forms[1:], *forms]:
+            took.append(time_to_enforce(standoff, form))
+            time.sleep(0.2)
+        assert process.readiness() == "ok"
+    figures.append(f"runtime hangs, {STUCK} pods not found: policy -> in force in others at most {max(took):.3f} s")
+    assert max(took) <= allowed(ENFORCED)
+    standoff.apply(standoff.policy("stuck", [{"from": [app("friend")]}], app("app-7")))
+    standoff.await_pod("crowd-7")
+    standoff.await_reaching("crowd-7", {"friend"})
+    standoff.remove("stuck")
+    for number in range(STUCK):
+        standoff.objects.delete("v1/Pod", f"crowd-{number}", standoff.namespace, grace=1, wait=False)
+
+
+def test_the_clock_is_moved(standoff, bed, tmp_path, figures):
+    """By a day forth and a day back, for the agent alone; its monotonic clock goes on as that of the kernel does."""
+    if LIBFAKETIME is None:
+        pytest.skip("needs libfaketime, the Debian package of that name")
+    clock, log = tmp_path / "clock", tmp_path / "agent.log"
+    move(clock, 0)
+    environment = {
+        "LD_PRELOAD": str(LIBFAKETIME),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # which breaks sleep(3), but the agent waits in other ways
+    }
+    with closing(AgentProcess(bed, log, environment=environment)) as process:
+        process.start_and_wait()
+        bystander, forms = standoff.sandbox("bystander"), standoff.main_policies()
+        for offset, form in ((DAY, forms[1]), (-DAY, forms[2]), (0, forms[0])):
+            move(clock, offset)
+            time.sleep(1.5)  # it is looked at once a second
+            said = len(log.read_text())
+            enforced, mended = time_to_enforce(standoff, form), mend(standoff, bystander)
+            assert enforced <= allowed(ENFORCED)
+            assert mended <= allowed(MENDED)
+            assert process.readiness() == "ok"
+            date = time.strftime("time=%Y-%m-%dT", time.gmtime(time.time() + offset))
+            assert date in log.read_text()[said:], "the clock was not moved"
+            took = f"policy -> in force {enforced:.3f} s, drift mended in {mended:.2f} s"
+            figures.append(f"clock moved by {offset:+d} s: {took}")
+
+
+# --- what is done to the cluster --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def hanging(component):
+    """A process of the bed that neither ends nor answers."""
+    pid = daemon.pid_of(component)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def move(clock, seconds):
+    """Have the clock go so many seconds before or after the kernel's (faketime(1)), from one moment to the next."""
+    new = clock.with_suffix(".new")
+    new.write_text(f"{seconds:+d}")
+    new.replace(clock)
+
+
+def end_sandbox(sandbox):
+    """End its first process, as when the machine has no memory left."""
+    os.kill(int(Path(sandbox.path).parts[2]), signal.SIGKILL)  # /proc/PID/ns/net
+
+
+def through(gate, kubeconfig, path):
+    """The same kubeconfig, but for the way to the server."""
+    content = yaml.safe_load(kubeconfig.read_text())
+    content["clusters"][0]["cluster"]["server"] = gate.url
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+# --- what is seen of the agent ----------------------------------------------------------------------------------------
+
+
+def has_moved(standoff, name, sandbox):
+    """Whether a pod has another sandbox than it had."""
+    with suppress(SandboxNotFoundError):
+        return standoff.sandbox(name) != sandbox
+    return False
+
+
+def readiness(process, seconds):
+    """Everything that it answers for so long."""
+    end, answers = time.monotonic() + seconds, set()
+    while time.monotonic() < end:
+        answers.add(process.readiness())
+        time.sleep(0.5)
+    return answers
+
+
+def mend(standoff, sandbox):
+    """Take all rules away; seconds until they are back."""
+    right = standoff.installed(sandbox)
+    run_inside(sandbox, lambda: nft.load("flush ruleset"))
+    return time_until(lambda: standoff.installed(sandbox) == right)
+
+
+def time_to_enforce(standoff, policy):
+    """Seconds from a policy that says the same in other words to its being in force in the victim."""
+    victim = standoff.sandbox("victim")
+    before = standoff.installed(victim).digest
+    standoff.apply(policy)
+    return time_until(lambda: standoff.installed(victim).digest not in {"", before})

@@ -1,0 +1,82 @@
+"""Policies and labels that change all the time, without a difference to the flows of a `Standoff`."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from types import TracebackType
+from typing import Self
+
+from tests.cluster.crowd import on_network
+from tests.cluster.standoff import Standoff
+
+GUESTS = 10
+_PAUSE = 0.02  # seconds between two changes
+_NODE = "unrest"
+
+
+class Unrest:
+    """Changes for the length of a block; `changes` counts them."""
+
+    def __init__(self, standoff: Standoff, chance: Random, *, policies: bool = True) -> None:
+        """Change nothing yet.
+
+        Args:
+            standoff: Where.
+            chance: What.
+            policies: Whether policies change too, and not labels alone.
+        """
+        self._policies = policies
+        self._standoff, self._chance = standoff, chance
+        self._main, self._beside = standoff.main_policies(), standoff.side_policies()
+        self._stop = threading.Event()
+        self._thread = ThreadPoolExecutor(1, "unrest")
+        self.changes = 0
+
+    def __enter__(self) -> Self:
+        """Begin: the main policy is there from now on."""
+        crowd, standoff = self._standoff.bed.crowd, self._standoff
+        standoff.apply(self._main[0])
+        crowd.fake_pods(GUESTS, crowd.node(_NODE), standoff.namespace, on_network(standoff.network, "10.77.41.0/24"))
+        self._running = self._thread.submit(self._run)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End, with the main policy in its first form and no other."""
+        self._stop.set()
+        try:
+            self._running.result(timeout=60)
+        finally:
+            self._thread.shutdown()
+            self._settle()
+
+    def _run(self) -> None:
+        shapes = (self._turn_policy, self._change_company) if self._policies else ()
+        ways = (*shapes, self._relabel, self._relabel)
+        while not self._stop.wait(_PAUSE):
+            self._chance.choice(ways)()
+            self.changes += 1
+
+    def _turn_policy(self) -> None:
+        self._standoff.apply(self._chance.choice(self._main))
+
+    def _change_company(self) -> None:
+        policy = self._chance.choice(self._beside)
+        if self._chance.random() < 0.5:
+            self._standoff.apply(policy)
+        else:
+            self._standoff.remove(policy["metadata"]["name"])
+
+    def _relabel(self) -> None:
+        guest = f"crowd-{self._chance.randrange(GUESTS)}"
+        labels = {"app": self._chance.choice(("friend", "guest", "nobody"))}
+        self._standoff.objects.patch("v1/Pod", guest, {"metadata": {"labels": labels}}, self._standoff.namespace)
+
+    def _settle(self) -> None:
+        standoff = self._standoff
+        standoff.apply(self._main[0])
+        standoff.remove(*(policy["metadata"]["name"] for policy in self._beside))
+        for number in range(GUESTS):
+            standoff.objects.delete("v1/Pod", f"crowd-{number}", standoff.namespace, grace=0)
+        standoff.bed.crowd.remove_node(_NODE)
