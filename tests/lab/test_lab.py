@@ -270,7 +270,7 @@ def test_nothing_is_left_in_the_file_system(run_dir):
 
 def test_a_lab_that_is_not_there():
     for use in (Lab.open, Lab.down_named):
-        with pytest.raises(InputError, match="there is no lab 'demo': make one with mnp lab up --name demo"):
+        with pytest.raises(InputError, match="there is no lab 'demo': make one with mnp lab up PATH --name demo"):
             use("demo")
 
 
