@@ -31,7 +31,7 @@ def _mounts() -> Iterator[str]:
     """Of every mount namespace that a process is in."""
     for pid in {_link(path): path.parent.parent for path in Path("/proc").glob("[0-9]*/ns/mnt")}.values():
         try:
-            yield from (line for line in (pid / "mounts").read_text().splitlines() if _NAMES.search(line))
+            yield from (line for line in (pid / "mountinfo").read_text().splitlines() if _NAMES.search(line))
         except OSError:  # it ended
             continue
 

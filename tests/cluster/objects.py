@@ -53,7 +53,7 @@ class Objects:
     def list(self, kind: str, namespace: str | None = None, *, labels: str = "") -> list[Object]:
         """All objects of a kind, in one namespace or everywhere."""
         query = {"labelSelector": labels} if labels else None
-        return self.request("GET", self._collection(kind, namespace), query=query)["items"]
+        return self.request("GET", self.collection(kind, namespace), query=query)["items"]
 
     def patch(
         self, kind: str, name: str, patch: Mapping[str, Any], namespace: str = "default", *, part: str = ""
@@ -126,7 +126,10 @@ class Objects:
 
     def collection(self, kind: str, namespace: str | None = None) -> str:
         """The path of all objects of a kind, in one namespace or everywhere."""
-        return self._collection(kind, namespace)
+        version, _, bare = kind.rpartition("/")
+        root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
+        plural, namespaced = self._resource(root, bare)
+        return f"{root}/namespaces/{namespace}/{plural}" if namespaced and namespace else f"{root}/{plural}"
 
     def _apply(self, document: Object, namespace: str) -> Object:
         path, name = self._path(document, namespace)
@@ -135,16 +138,10 @@ class Objects:
     def _path(self, document: Mapping[str, Any], namespace: str) -> tuple[str, str]:
         metadata = document["metadata"]
         kind = f"{document['apiVersion']}/{document['kind']}"
-        return self._collection(kind, metadata.get("namespace") or namespace), metadata.get("name", "")
+        return self.collection(kind, metadata.get("namespace") or namespace), metadata.get("name", "")
 
     def _named(self, kind: str, name: str, namespace: str) -> str:
-        return f"{self._collection(kind, namespace)}/{name}"
-
-    def _collection(self, kind: str, namespace: str | None) -> str:
-        version, _, bare = kind.rpartition("/")
-        root = f"/api/{version}" if version == "v1" else f"/apis/{version}"
-        plural, namespaced = self._resource(root, bare)
-        return f"{root}/namespaces/{namespace}/{plural}" if namespaced and namespace else f"{root}/{plural}"
+        return f"{self.collection(kind, namespace)}/{name}"
 
     def _resource(self, root: str, kind: str) -> tuple[str, bool]:
         """How a kind is written in a path, and whether its objects are in namespaces."""

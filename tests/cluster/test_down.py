@@ -14,7 +14,7 @@ from tests.cluster.machine import settings, traces
 from tests.cluster.manifests import network, pod, running
 
 NOTHING = {kind: set() for kind in ("links", "mounts", "processes", "groups", "files")}
-CUTS = (0.5, 2, 5)  # seconds into `up`
+CUTS = (0.5, 3, 8, 15)  # seconds into `up`
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,10 +37,10 @@ def test_up_brings_back_what_has_ended(bed):
     assert testbed.is_up()
 
 
-def test_down_leaves_nothing_of_running_pods(bed, namespace):
-    bed.objects.apply(network("red", "10.77.1.0/24"), namespace)
-    bed.objects.apply(pod("a", "red"), namespace)
-    bed.objects.wait_until("v1/Pod", "a", running, namespace)
+def test_down_leaves_nothing_of_running_pods(bed):
+    bed.objects.apply(network("red", "10.77.1.0/24"))
+    bed.objects.apply(pod("a", "red"))
+    bed.objects.wait_until("v1/Pod", "a", running)
     bed.components.add_parent("testbed2")
     before = settings_before_up()
     assert all(traces().values()), "else this test could not fail"
