@@ -31,6 +31,7 @@ from tests.cluster.crowd import Crowd
 from tests.cluster.objects import Objects
 
 LOCAL, CLUSTER, ATTACHED, POLICIES, ROUNDS = 100, 5000, 1000, 100, 20
+APPS = int(os.environ.get("APPS", "50"))  # kinds of pods: 50 are selected by two policies each, 10 by ten each
 NODE, NAMESPACE, LAB = "bench-node", "bench", "bench-node-agent"
 LISTEN = "127.0.0.1:9471"
 NETWORK = f"{NAMESPACE}/net"
@@ -104,7 +105,7 @@ def _pod(number: int) -> dict[str, Any]:
         "metadata": {
             "name": f"local-{number}",
             "namespace": NAMESPACE,
-            "labels": {"app": f"app-{number % 10}", "node": "here"},
+            "labels": {"app": f"app-{number % APPS}", "node": "here"},
             "annotations": {"k8s.v1.cni.cncf.io/networks": NETWORK},
         },
         "spec": {"containers": [{"name": "idle", "image": place.WORKLOAD_IMAGE}]},
@@ -120,7 +121,7 @@ def fill(objects: Objects, crowd: Crowd, found: Lab) -> None:
     definition = found.objects[ObjectRef("NetworkAttachmentDefinition", ObjectName(NAMESPACE, "net"))].raw
     objects.apply(definition)
     for number in range(POLICIES):
-        objects.apply(policy(f"policy-{number}", {"app": f"app-{number % 10}"}, f"app-{(number + 1) % 10}", number))
+        objects.apply(policy(f"policy-{number}", {"app": f"app-{number % APPS}"}, f"app-{(number + 1) % APPS}", number))
     crowd.node(NODE)
     crowd.node(f"{NODE}-far")
     crowd.fake_pods(LOCAL, NODE, NAMESPACE, lambda number: _metadata(found, number))
@@ -142,7 +143,7 @@ def _metadata(found: Lab, number: int) -> dict[str, Any]:
 
 def far(number: int) -> dict[str, Any]:
     """A pod of another node; one in five is on the network."""
-    metadata: dict[str, Any] = {"name": f"far-{number}", "labels": {"app": f"app-{number % 10}"}}
+    metadata: dict[str, Any] = {"name": f"far-{number}", "labels": {"app": f"app-{number % APPS}"}}
     if number < ATTACHED:
         address = f"10.61.{number // 250}.{number % 250 + 1}"
         status = [{"name": NETWORK, "interface": "net1", "ips": [address], "mac": "", "dns": {}}]
