@@ -1,6 +1,7 @@
 """Tests on a real cluster: `make test-cluster`. See docs/testbed.md."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ import pytest
 from scripts.testbed import bed as testbed
 from scripts.testbed import place
 from tests.cluster.components import command
+from tests.cluster.definitions import OURS, define, undefine_all
 from tests.cluster.fixture import Bed, Cluster
+from tests.cluster.manifests import network
+from tests.cluster.nodeagent import NodeAgent, give_image
+from tests.cluster.scene import Scene
 
 HERE = Path(__file__).parent
 _UP_PATIENCE = 3600  # seconds; a cache that is empty is filled first
@@ -48,13 +53,58 @@ def bed(cluster):
 @pytest.fixture
 def namespace(cluster):
     """A namespace of the test's own, whose pods go with it."""
+    with _new_namespace(cluster) as name:
+        yield name
+
+
+@pytest.fixture
+def other_namespace(cluster):
+    """Another one."""
+    with _new_namespace(cluster) as name:
+        yield name
+
+
+@contextmanager
+def _new_namespace(cluster):
     name = f"t-{os.urandom(4).hex()}"
     objects = cluster.objects
     objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     objects.wait_for(f"{name} has a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", name))
-    yield name
-    objects.delete("v1/Namespace", name, wait=False)
-    objects.wait_for(f"no pod of {name} is left", lambda: not objects.list("v1/Pod", name), patience=90)
+    try:
+        yield name
+    finally:
+        objects.delete("v1/Namespace", name, wait=False)
+        objects.wait_for(f"no pod of {name} is left", lambda: not objects.list("v1/Pod", name), patience=90)
+
+
+@pytest.fixture
+def scene(bed, namespace):
+    """That namespace on the test bed, with a network `red` in it."""
+    bed.objects.apply(network("red", "10.77.1.0/24"), namespace)
+    return Scene(bed, namespace)
+
+
+@pytest.fixture(scope="session")
+def node_agent(bed):
+    """The node agent's image is there, and whatever an earlier run has left is not."""
+    give_image()
+    agent = NodeAgent(bed.objects)
+    agent.remove()
+    undefine_all(bed.objects)
+    yield agent
+    undefine_all(bed.objects)
+
+
+@pytest.fixture(scope="module")
+def agent(bed, node_agent):
+    """The node agent runs, and the cluster has our definition, for the tests of one file."""
+    define(bed.objects, OURS)
+    try:
+        node_agent.deploy()
+        yield node_agent
+    finally:
+        node_agent.remove()
+        undefine_all(bed.objects)
 
 
 def _bring_up():
