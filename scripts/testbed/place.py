@@ -45,4 +45,3 @@ NODE_PREFIX = 22
 
 PAUSE_IMAGE = "localhost/testbed/pause:1"
 WORKLOAD_IMAGE = "localhost/testbed/workload:1"
-AGENT_IMAGE = "localhost/mnp-node:testbed"

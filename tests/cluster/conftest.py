@@ -11,7 +11,11 @@ from scripts.testbed import bed as testbed
 from scripts.testbed import place
 from tests.cluster.agent import AgentProcess
 from tests.cluster.components import command
+from tests.cluster.definitions import OURS, define, undefine_all
 from tests.cluster.fixture import Bed, Cluster
+from tests.cluster.manifests import network
+from tests.cluster.nodeagent import NodeAgent, give_image
+from tests.cluster.scene import Scene
 from tests.cluster.standoff import Standoff
 from tests.noopen import traffic
 
@@ -57,6 +61,13 @@ def namespace(cluster):
         yield name
 
 
+@pytest.fixture
+def other_namespace(cluster):
+    """Another one."""
+    with _new_namespace(cluster) as name:
+        yield name
+
+
 @contextmanager
 def _new_namespace(cluster):
     name = f"t-{os.urandom(4).hex()}"
@@ -92,6 +103,36 @@ def context():
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload([traffic.__name__])
     return made
+
+
+@pytest.fixture
+def scene(bed, namespace):
+    """That namespace on the test bed, with a network `red` in it."""
+    bed.objects.apply(network("red", "10.77.1.0/24"), namespace)
+    return Scene(bed, namespace)
+
+
+@pytest.fixture(scope="session")
+def node_agent(bed):
+    """The node agent's image is there, and whatever an earlier run has left is not."""
+    give_image()
+    agent = NodeAgent(bed.objects)
+    agent.remove()
+    undefine_all(bed.objects)
+    yield agent
+    undefine_all(bed.objects)
+
+
+@pytest.fixture(scope="module")
+def agent(bed, node_agent):
+    """The node agent runs, and the cluster has our definition, for the tests of one file."""
+    define(bed.objects, OURS)
+    try:
+        node_agent.deploy()
+        yield node_agent
+    finally:
+        node_agent.remove()
+        undefine_all(bed.objects)
 
 
 def _bring_up():

@@ -70,6 +70,32 @@ def definition(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def policy(
+    name: str, network: str, target: Mapping[str, str], *, kind: str = "MultiNetworkPolicy", **spec: Any
+) -> dict[str, Any]:
+    """A policy for one network.
+
+    Args:
+        name: Of the policy.
+        network: What its policy-for says.
+        target: Labels of the pods that it selects.
+        kind: Or another of the same group.
+        spec: Further fields of its spec; without any, nothing comes in.
+    """
+    return {
+        "apiVersion": "k8s.cni.cncf.io/v1beta1",
+        "kind": kind,
+        "metadata": {"name": name, "annotations": {POLICY_FOR: network}},
+        "spec": {"podSelector": {"matchLabels": dict(target)}, **spec},
+    }
+
+
+def from_pods(*ports: Mapping[str, Any], **labels: str) -> dict[str, Any]:
+    """A rule of ingress: pods with these labels, on these ports or on all."""
+    rule: dict[str, Any] = {"from": [{"podSelector": {"matchLabels": labels}}]}
+    return {**rule, "ports": list(ports)} if ports else rule
+
+
 def daemon_set(name: str, **spec: Any) -> dict[str, Any]:
     """A DaemonSet whose pods do nothing."""
     labels = {"app": name}

@@ -1,0 +1,114 @@
+"""The node agent as people run it: a DaemonSet made from deploy/, of an image that is built from this checkout."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from scripts.testbed import bed as testbed
+from scripts.testbed import place
+from scripts.testbed.command import run
+from scripts.testbed.images import import_archive
+from tests.cluster.objects import Objects
+from tests.deploy.test_agent import build
+
+NAMESPACE, NAME = "kube-system", "mnp-node"
+URL = "http://127.0.0.1:9469"  # as deploy/ has it; the node's own network is that of this machine
+_PODS = f"app.kubernetes.io/name={NAME}"
+_ARCHIVE = place.CHECKOUT / "build/image.tar"
+_SOURCES = (
+    "mnp_core",
+    "plugins",
+    "deploy/image",
+    "deploy/deploy.yml",
+    "pyproject.toml",
+    "scripts/testbed/image",
+    "scripts/wheels",
+)
+_PATIENCE = 120  # seconds
+
+
+class NodeAgent:
+    """The agent on the one node of the test bed."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+
+    def deploy(self, *components: str) -> None:
+        """Have the objects of deploy/ as they are, with these components of kustomize, and wait until they run."""
+        for manifest in build(*components).values():
+            self._objects.apply(manifest)
+        self._objects.wait_for(f"the DaemonSet {NAME} is rolled out", self._rolled_out, patience=_PATIENCE)
+
+    def remove(self) -> None:
+        """Take all of it away; rules stay where they are."""
+        for manifest in build().values():
+            kind, metadata = f"{manifest['apiVersion']}/{manifest['kind']}", manifest["metadata"]
+            self._objects.delete(kind, metadata["name"], metadata.get("namespace", ""))
+        self._objects.wait_for("no agent runs", lambda: not self.pods())
+
+    def pods(self) -> list[dict[str, Any]]:
+        """The DaemonSet's, those that are ending included."""
+        return self._objects.list("v1/Pod", NAMESPACE, labels=_PODS)
+
+    def readiness(self) -> tuple[int, str]:
+        """What the readiness probe is answered: status and text."""
+        return _ask("/readyz")
+
+    def metric(self, name: str) -> float:
+        """The sum of all series of a metric."""
+        families = text_string_to_metric_families(_ask("/metrics")[1])
+        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+    def log(self) -> str:
+        """What the agent has logged."""
+        return kubectl("--namespace", NAMESPACE, "logs", f"daemonset/{NAME}", "--tail=-1")
+
+    def _rolled_out(self) -> bool:
+        found = self._objects.get("apps/v1/DaemonSet", NAME, NAMESPACE)
+        wanted = {"updatedNumberScheduled": 1, "numberReady": 1, "observedGeneration": found["metadata"]["generation"]}
+        return wanted.items() <= found["status"].items() and len(self.pods()) == 1
+
+
+def give_image() -> None:
+    """Have the node's runtime know the image that deploy/deploy.yml names, built from this checkout as it is."""
+    if _is_older(_ARCHIVE):
+        run(place.SOURCES / "image", cwd=place.CHECKOUT, patience=1200)
+    else:
+        import_archive(_ARCHIVE)
+
+
+def environment() -> dict[str, str]:
+    """For programs that are to find the cluster, kubectl and mnp."""
+    path = os.pathsep.join((str(testbed.kubectl().parent), str(Path(sys.executable).parent), os.environ["PATH"]))
+    return {**os.environ, "KUBECONFIG": str(place.KUBECONFIG), "PATH": path}
+
+
+def kubectl(*words: str) -> str:
+    """What it prints."""
+    command = (str(testbed.kubectl()), *words)
+    return subprocess.run(command, env=environment(), check=True, capture_output=True, text=True).stdout
+
+
+def _ask(path: str) -> tuple[int, str]:
+    try:
+        with urlopen(URL + path, timeout=10) as answer:  # noqa: S310 # it is a constant
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def _is_older(archive: Path) -> bool:
+    """Whether anything that goes into the image has changed since."""
+    if not archive.exists():
+        return True
+    files = [path for name in _SOURCES for path in (place.CHECKOUT / name, *(place.CHECKOUT / name).rglob("*"))]
+    return any(
+        path.stat().st_mtime > archive.stat().st_mtime for path in files if path.is_file() and path.suffix != ".pyc"
+    )
