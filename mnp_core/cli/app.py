@@ -46,7 +46,8 @@ def make_app(registry: Registry) -> click.Group:
 _HELP = """Kubernetes network policy on the secondary interfaces of pods.
 
 `mnp lab` builds pods from manifests on this machine, without a cluster, enforces their policies and sends real
-packets (as root). The other commands work offline and need no privileges."""
+packets (as root). `mnp cleanup` is for nodes that are not to be policed any more (as root). The other commands work
+offline and need no privileges."""
 
 
 def _add(app: click.Group, registry: Registry, name: str) -> None:
