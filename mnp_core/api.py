@@ -137,7 +137,12 @@ class RuleApplier(Protocol):
         """Replace everything of ours by the ruleset, in one atomic step; refused means unchanged (S60)."""
 
     def update(self, delta: Delta) -> None:
-        """Change membership, in one atomic step. Refused if the sets are not there, or not as expected."""
+        """Change membership, in one atomic step. Refused if the sets are not there, or not as expected.
+
+        Raises:
+            DisturbedError: It is done, but somebody else changed something at the same time. Optional: for those who
+                can tell.
+        """
 
     def installed(self) -> Installed | None:
         """Read what of ours is in force; None if nothing is."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from attrs import evolve, frozen
 
 from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier, RuleListener, StagedApplier
-from mnp_core.errors import ApplyError, MnpError
+from mnp_core.errors import ApplyError, DisturbedError, MnpError
 from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 
@@ -94,7 +94,7 @@ def update(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> InFo
     touched = applier.generation() != before.generation
     try:
         for delta in deltas:
-            applier.update(delta)
+            touched = not _updated(applier, delta) or touched
     except ApplyError:
         if not touched:
             raise
@@ -102,6 +102,15 @@ def update(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> InFo
     if touched:
         return InForce(result=Result.UPDATED, stamp=before)
     return _in_force(applier, Result.UPDATED, before.digest)
+
+
+def _updated(applier: RuleApplier, delta: Delta) -> bool:
+    """Change membership; whether nobody else changed anything meanwhile, as far as the applier can tell."""
+    try:
+        applier.update(delta)
+    except DisturbedError:
+        return False
+    return True
 
 
 def check(applier: RuleApplier, before: Stamp) -> InForce:

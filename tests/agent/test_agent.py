@@ -9,7 +9,7 @@ from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
 from mnp_core.api import Discovery, Failure, Result
 from mnp_core.backend import Backend
-from mnp_core.errors import ApplyError
+from mnp_core.errors import ApplyError, DisturbedError
 from mnp_core.model import OPEN, AddressSource, CommonRules, Direction, Link, Reason, parse_address
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.sandbox.monitor import Topic
@@ -351,6 +351,25 @@ def test_a_pod_that_was_made_anew_under_its_old_name_is_another_one():
     node.kernel.namespaces[named("a")] = FakeNamespace()
     sync = node.sync(evolve(A, uid="another"))
     assert results(sync) == {"default/a": Result.APPLIED}
+
+
+def test_what_somebody_did_during_an_update_is_looked_for():
+    """S63."""
+
+    class Disturbed(FakeApplier):
+        def update(self, delta):
+            super().update(delta)
+            node.kernel.inside.commit(None, "somebody else")
+            raise DisturbedError("somebody else changed the packet filter at the same time")
+
+    node = Node()
+    node.choice.backend = evolve(node.choice.backend, applier=Disturbed(node.kernel))
+    start(node, FROM_ALL)
+    node.kernel.add(named("c"))
+    sync = node.sync(pod("c", status("net", "net1", "10.0.0.3")))
+    assert results(sync)["default/a"] is Result.UPDATED
+    [mended] = node.agent.check_drift().outcomes
+    assert (str(mended.pod), mended.drifted) == ("default/a", True)
 
 
 def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():

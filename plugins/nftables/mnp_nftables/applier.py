@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from mnp_core.api import Support
-from mnp_core.errors import ApplyError, UnsupportedError
+from mnp_core.errors import ApplyError, DisturbedError, UnsupportedError
 from mnp_core.model import Delta, Installed, RuleCounter, Ruleset
 from mnp_nftables import libnftables, table
 from mnp_nftables.names import ChainName, comment_text
@@ -81,7 +81,10 @@ class NftablesApplier:
     def update(self, delta: Delta) -> None:
         """Add and remove set elements in one commit."""
         if delta.text:
+            before = _generation()
             libnftables.run(delta.text)
+            if _generation() != _next(before):
+                raise DisturbedError("somebody else changed the packet filter at the same time")
 
     def installed(self) -> Installed | None:
         """Read stamps and membership."""
@@ -169,6 +172,8 @@ def _finish(ruleset: Ruleset, before: int) -> None:
         + f'add rule inet {TABLE} {STATE_CHAIN} {STATE_RULE} comment "{stamp}"\n',
         found.generation,
     )
+    if _generation() != _next(found.generation):  # whoever compares generations later must not take theirs for ours
+        raise _DisturbedError
 
 
 def _run(text: str, before: int) -> None:

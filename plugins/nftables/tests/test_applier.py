@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from mnp_core.errors import ApplyError, UnsupportedError
+from mnp_core.errors import ApplyError, DisturbedError, UnsupportedError
 from mnp_core.model import Delta, GroupDelta, Ruleset
 from mnp_nftables import NftablesApplier, NftablesRenderer, libnftables
 from mnp_nftables.netlink import attribute, text_attribute
@@ -140,6 +140,32 @@ def test_remove_takes_ours_and_nothing_else(pod):
         pod.run(applier.remove)
         assert installed(pod) is None
         assert pod.nft("list ruleset\n") == before
+
+
+@pytest.mark.root
+def test_what_somebody_else_changes_during_an_update_is_told(pod):
+    """S63: it would be hidden behind our own commit for whoever compares generations."""
+    pod.enforce(EVERYTHING)
+    stop = threading.Event()
+
+    def disturb():
+        while not stop.is_set():
+            libnftables.run("add table inet other\ndelete table inet other\n")
+
+    def update():
+        before, after = MEMBERS, addresses(GROUP, "10.0.0.99")
+        for _ in range(500):
+            applier.update(renderer.render_delta(GroupDelta(before=before, after=after)))
+            before, after = after, before
+
+    somebody = threading.Thread(target=lambda: pod.run(disturb))
+    somebody.start()
+    try:
+        with pytest.raises(DisturbedError, match="at the same time"):
+            pod.run(update)
+    finally:
+        stop.set()
+        somebody.join()
 
 
 # --- S63: drift -------------------------------------------------------------------------------------------------
