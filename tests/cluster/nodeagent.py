@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -50,7 +51,9 @@ class NodeAgent:
         for manifest in build().values():
             kind, metadata = f"{manifest['apiVersion']}/{manifest['kind']}", manifest["metadata"]
             self._objects.delete(kind, metadata["name"], metadata.get("namespace", ""))
-        self._objects.wait_for("no agent runs", lambda: not self.pods())
+        self._objects.wait_for("no agent runs", lambda: all(map(_has_ended, self.pods())), patience=_PATIENCE)
+        for pod in self.pods():  # kubelets take up to a minute to say so to the API server
+            self._objects.delete("v1/Pod", pod["metadata"]["name"], NAMESPACE, grace=0)
 
     def pods(self) -> list[dict[str, Any]]:
         """The DaemonSet's, those that are ending included."""
@@ -81,6 +84,10 @@ def give_image() -> None:
         run(place.SOURCES / "image", cwd=place.CHECKOUT, patience=1200)
     else:
         import_archive(_ARCHIVE)
+
+
+def _has_ended(pod: Mapping[str, Any]) -> bool:
+    return all("terminated" in container["state"] for container in pod["status"].get("containerStatuses", ()))
 
 
 def environment() -> dict[str, str]:

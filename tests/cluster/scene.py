@@ -46,9 +46,9 @@ class Scene:
         self.objects.patch("v1/Pod", name, {"metadata": {"labels": labels}}, self.namespace)
 
     def delete(self, *names: str, kind: str = "v1/Pod") -> None:
-        """And wait until they are gone."""
+        """Delete objects; to the API server they are gone at once, as what the kubelet still does may take a minute."""
         for name in names:
-            self.objects.delete(kind, name, self.namespace)
+            self.objects.delete(kind, name, self.namespace, grace=0)
 
     def becomes(self, pods: str, *, denied: str = "", network: str = "red", what: str = "tcp:80") -> None:
         """Soon each of the pods reaches each other, but for these.

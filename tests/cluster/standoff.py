@@ -36,8 +36,9 @@ class Standoff:
     """A namespace of the bed with these pods. They stay; policies come and go."""
 
     def __init__(self, bed: Bed, namespace: str) -> None:
-        """Make the pods, and wait until they run."""
+        """Make the pods, and wait until they run. No agent runs yet: one from before would do what another is to do."""
         self.bed, self.objects, self.namespace = bed, bed.objects, namespace
+        self._end_agents()
         self.network = f"{namespace}/{NET}"
         for definition in ("scheme.yml", "macvlan-networkpolicies.yml"):  # an agent waits for what is missing
             self.objects.apply(place.CHECKOUT / "deploy" / definition)
@@ -177,6 +178,12 @@ class Standoff:
             self.policy("tcp", [{"from": [app("attacker")], "ports": [{"port": CLOSED}]}], app("victim"), both=True),
             self.policy("friends", [{"from": [app("victim")]}], app("friend"), both=True),
         ]
+
+    def _end_agents(self) -> None:
+        """Take away a DaemonSet that an earlier run has left."""
+        self.objects.delete("apps/v1/DaemonSet", "mnp-node", "kube-system")
+        agents = lambda: self.objects.list("v1/Pod", "kube-system", labels="app.kubernetes.io/name=mnp-node")  # noqa: E731
+        self.objects.wait_for("no agent runs", lambda: not agents())
 
     def _full(self, name: str) -> str:
         return f"{self.namespace}/{name}"

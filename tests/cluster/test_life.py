@@ -182,10 +182,11 @@ def test_deployment_is_scaled(scene):
 
 
 def scaled(scene, name, replicas):
-    """The names of a Deployment's pods, which are so many, and attached."""
+    """The names of a Deployment's pods, which are so many, and attached; those that are ending are left out."""
 
     def pods():
-        return scene.objects.list("v1/Pod", scene.namespace, labels=f"app={name}")
+        found = scene.objects.list("v1/Pod", scene.namespace, labels=f"app={name}")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     scene.objects.patch("apps/v1/Deployment", name, {"spec": {"replicas": replicas}}, scene.namespace)
     scene.objects.wait_for(

@@ -9,7 +9,7 @@ from scripts.testbed import place
 from scripts.testbed.command import run
 from scripts.testbed.runtime import ctr
 from tests.cluster.definitions import undefine_all
-from tests.cluster.nodeagent import environment
+from tests.cluster.nodeagent import NAME, NAMESPACE, environment
 from tests.cluster.scene import Scene
 from tests.docs.fences import ON_A_CLUSTER, ROOT, cluster_blocks, lines
 
@@ -35,6 +35,7 @@ def cluster_as_in_the_page(bed, node_agent):
     """Multus and nodes that can pull busybox; nothing of ours. Afterwards there is nothing of ours either."""
     run(*ctr("images", "tag", "--force", place.WORKLOAD_IMAGE, _BUSYBOX))
     yield
+    bed.objects.request("DELETE", bed.objects.collection("v1/Pod", "demo"), {"gracePeriodSeconds": 0})
     bed.objects.delete("v1/Namespace", "demo")
     node_agent.remove()
     undefine_all(bed.objects)
@@ -93,6 +94,7 @@ def test_checks_are_about_what_the_page_says():
     assert {typed: sum(typed in text for text in texts) for typed in AFTER} == dict.fromkeys(AFTER, 1)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("cluster_as_in_the_page")
 def test_quick_start_word_for_word(bed, node_agent, folder, figures):
     scene = Scene(bed, "demo")
@@ -106,7 +108,8 @@ def test_quick_start_word_for_word(bed, node_agent, folder, figures):
             if words in fence.text:
                 check(scene=scene, agent=node_agent, out=out)
     figures.append(f"quick start on a cluster: {time.monotonic() - begun:.0f} s from nothing to nothing")
-    assert not node_agent.pods()
+    assert bed.objects.find("v1/Namespace", "demo") is None
+    assert bed.objects.find("apps/v1/DaemonSet", NAME, NAMESPACE) is None
 
 
 def typed(fence, folder):
