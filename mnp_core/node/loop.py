@@ -41,7 +41,7 @@ class Witness(Protocol):
     """Who is told how the node is doing."""
 
     def waiting(self, sentences: Sequence[str]) -> None:
-        """The source has not told everything yet."""
+        """What the source waits for has changed: before it has told everything, and also later."""
 
     def began(self) -> None:
         """Everything is known, and is being brought into force for the first time."""
@@ -71,6 +71,7 @@ class Node:
         self._begun = False
         self._stopped = False
         self._pass_since: float | None = None
+        self._waiting: tuple[str, ...] = ()
 
     def deliver(self, changes: Sequence[Change], heard: float) -> None:
         """Take changes from a source, on any thread.
@@ -99,6 +100,7 @@ class Node:
             ready = False
             while not self._stopped:
                 self._turn()
+                self._tell_of_waiting(source)
                 if not ready and self._begun and self._agent.attended:
                     ready = True
                     self._witness.ready()
@@ -109,17 +111,19 @@ class Node:
 
     def _wait_for(self, source: Source) -> None:
         """Gather until everything is known, and then begin."""
-        told: Sequence[str] = ()
         while not self._stopped and not source.complete:
-            if (sentences := tuple(source.waiting)) != told:
-                told = sentences
-                self._witness.waiting(sentences)
+            self._tell_of_waiting(source)
             self._witness.alive(self._agent)
             self._agent.process(0.05)
         if not self._stopped:
             self._witness.began()
             self._begun = True
             self._take_in()
+
+    def _tell_of_waiting(self, source: Source) -> None:
+        if (sentences := tuple(source.waiting)) != self._waiting:
+            self._waiting = sentences
+            self._witness.waiting(sentences)
 
     def _turn(self) -> None:
         """Wait for something to happen, at most until sandboxes want to be looked after."""

@@ -31,6 +31,7 @@ class NodeWitness:
         self._telemetry = telemetry
         self._health = health
         self._registry = registry
+        self._begun = False
         self._busy_until: float | None = None  # None: nothing has happened since memory was given back
 
     def outcome(self, outcome: Outcome) -> None:
@@ -41,13 +42,18 @@ class NodeWitness:
         self._registry.observe_outcome(outcome)
 
     def waiting(self, sentences: Sequence[str]) -> None:
-        """The source has not told everything yet."""
-        text = "; ".join(sentences) or "the first lists are being read"
-        self._health.not_ready(Unready.WAITING_FOR_API_SERVER, text)
-        _log.info("waiting for the API server", waiting=text)
+        """What the source waits for has changed. Once everything was told the node stays ready: rules are in force."""
+        text = "; ".join(sentences)
+        if not self._begun:
+            self._health.not_ready(Unready.WAITING_FOR_API_SERVER, text or "the first lists are being read")
+        if sentences:
+            _log.info("waiting for the API server", waiting=text)
+        else:
+            _log.info("waiting for nothing any more")
 
     def began(self) -> None:
         """Everything is known."""
+        self._begun = True
         self._health.not_ready(Unready.FIRST_SYNC, "what was found in the pods is compared with what policies say")
 
     def ready(self) -> None:

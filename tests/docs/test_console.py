@@ -24,6 +24,7 @@ NOWHERE = {
     "make test-long": "takes hours of CI's time, not minutes",
     "make test-backends": "likewise",
     "make image": "needs packages and minutes; the cluster tests build it where CI has a cluster",
+    "make test-cluster": "brings up a cluster, and takes half an hour",
     "make testbed-": "tests/cluster does it in its own way",
     "make wheels": "downloads what the project depends on",
     "ctr": "gives an image to a node's runtime",

@@ -164,6 +164,17 @@ def test_rules_that_somebody_took_away_come_back_within_seconds():
         eventually(lambda: any(outcome.drifted for sync in node.witness.syncs for outcome in sync.outcomes))
 
 
+def test_what_the_source_waits_for_later_is_said_too():
+    """S61: a definition that is not there yet, an API server that went away."""
+    with Running() as node:
+        node.source.waiting = ()
+        node.begin(A, B)
+        node.source.waiting = ("policies are not served",)
+        eventually(lambda: node.witness.told[-1] == ("waiting", "policies are not served"))
+        node.source.waiting = ()
+        eventually(lambda: node.witness.told[-1] == ("waiting",))
+
+
 def test_a_stop_before_everything_is_known_is_heard():
     with Running() as node:
         eventually(lambda: node.witness.beats > 1)
