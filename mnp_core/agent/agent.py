@@ -46,7 +46,7 @@ _FIRST_RETRY = 0.1  # seconds, and twice as many each time
 _LAST_RETRY = 30.0
 _UNFINISHED_RETRY = 5.0
 _REST = 0.2  # seconds in which what somebody changes in a sandbox is gathered before it is looked at
-_PAUSE = 1.0  # seconds from then to the next look, however much is changed
+_PAUSE = 1.0  # seconds from one look at interfaces to the next, however much is changed
 
 
 class Monitor(Protocol):
@@ -208,7 +208,8 @@ class Agent:
         started = time.monotonic()
         for name in pods:
             if name in self._pods:
-                self._pods[name].wishes.look, self._pods[name].rest_until = True, 0.0
+                local = self._pods[name]
+                local.wishes.look, local.rest_until, local.look_after = True, 0.0, 0.0
                 self._crew.advance(self._pods[name])
         return self._settle(started)
 
@@ -345,8 +346,8 @@ class Agent:
                 self._tell(local, job, done)
             return
         local.proven, local.attended = True, True
-        if job.task in {Task.CHECK, Task.LOOK} and self._monitor is not None:
-            local.rest_until = time.monotonic() + _PAUSE
+        if job.task is Task.LOOK and self._monitor is not None:
+            local.look_after = time.monotonic() + _PAUSE
         if done.listeners is not None and self._monitor is not None:
             local.hears_rules = Topic.RULES in done.listeners
             self._monitor.listen(local.name, done.listeners)
@@ -368,7 +369,7 @@ class Agent:
         local.stamp, local.wishes.rest = done.stamp, done.rest
         if job.task is Task.REPLACE and (local.findings is None or self._monitor is None):
             local.wishes.look = True
-            local.rest_until = 0.0
+            local.rest_until = local.look_after = 0.0
         drifted, local.drifting = local.drifting, False
         if drifted and done.result is Result.UNCHANGED:  # somebody changed something that is not ours
             return

@@ -107,6 +107,7 @@ class LocalPod:
         tries: How many have failed since the last success.
         retry_at: When to try again, if `error` (time.monotonic).
         rest_until: Until when checking and looking wait for more to come (time.monotonic).
+        look_after: Not before that, which costs more than checking (time.monotonic).
     """
 
     name: ObjectName
@@ -125,14 +126,16 @@ class LocalPod:
     tries: int = 0
     retry_at: float = 0.0
     rest_until: float = 0.0
+    look_after: float = 0.0
 
     def due(self) -> float | None:
         """When something is to be done (time.monotonic), if anything is."""
         task = self.wishes.next()
         if task is None or self.busy:
             return None
-        waits = task in {Task.CHECK, Task.LOOK}
-        return max(self.retry_at, self.rest_until) if waits else self.retry_at
+        if task is Task.LOOK:
+            return max(self.retry_at, self.rest_until, self.look_after)
+        return max(self.retry_at, self.rest_until) if task is Task.CHECK else self.retry_at
 
     def lose_sandbox(self) -> None:
         """It is not there any more, or not the same: nothing that was known of it holds."""
