@@ -85,9 +85,7 @@ def _new_namespace(cluster):
 def standoff(bed):
     """Pods that packets flow between, and the policies for them."""
     with _new_namespace(bed) as name:
-        made = Standoff(bed, name)
-        yield made
-        made.remove_pods()
+        yield Standoff(bed, name)
 
 
 @pytest.fixture

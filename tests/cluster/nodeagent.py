@@ -44,7 +44,13 @@ class NodeAgent:
         """Have the objects of deploy/ as they are, with these components of kustomize, and wait until they run."""
         for manifest in build(*components).values():
             self._objects.apply(manifest)
-        self._objects.wait_for(f"the DaemonSet {NAME} is rolled out", self._rolled_out, patience=_PATIENCE)
+        self._await_rollout()
+
+    def roll(self, why: str) -> None:
+        """Have another pod take the place of the one that runs, as ``kubectl rollout restart`` does."""
+        template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": why}}}
+        self._objects.patch("apps/v1/DaemonSet", NAME, {"spec": {"template": template}}, NAMESPACE)
+        self._await_rollout()
 
     def remove(self) -> None:
         """Take all of it away; rules stay where they are."""
@@ -71,6 +77,9 @@ class NodeAgent:
     def log(self) -> str:
         """What the agent has logged."""
         return kubectl("--namespace", NAMESPACE, "logs", f"daemonset/{NAME}", "--tail=-1")
+
+    def _await_rollout(self) -> None:
+        self._objects.wait_for(f"the DaemonSet {NAME} is rolled out", self._rolled_out, patience=_PATIENCE)
 
     def _rolled_out(self) -> bool:
         found = self._objects.get("apps/v1/DaemonSet", NAME, NAMESPACE)

@@ -14,9 +14,10 @@ from mnp_core.backend import Backends, BackendSettings
 from mnp_core.model import Installed, ObjectName, RuleCounter
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.netns import run_inside
-from scripts.testbed import place
+from tests.cluster.definitions import MACVLAN, OURS, define
 from tests.cluster.fixture import Bed
 from tests.cluster.manifests import POLICY_FOR, container, network, network_status, pod, running
+from tests.cluster.nodeagent import NodeAgent
 from tests.cluster.talk import ProbeVerdict
 from tests.noopen.traffic import Flow
 
@@ -25,7 +26,6 @@ NET = "standoff"
 SUBNET = "10.77.40.0/24"
 OPEN, CLOSED = 80, 81
 POLICY = "k8s.cni.cncf.io/v1beta1/MultiNetworkPolicy"
-POLICIES = "/apis/k8s.cni.cncf.io/v1beta1/multi-networkpolicies"
 APPLIER = Backends(load_plugins(), BackendSettings()).of(()).applier
 """Of the backend that an agent would choose here: to look at what is in force."""
 
@@ -38,11 +38,10 @@ class Standoff:
     def __init__(self, bed: Bed, namespace: str) -> None:
         """Make the pods, and wait until they run. No agent runs yet: one from before would do what another is to do."""
         self.bed, self.objects, self.namespace = bed, bed.objects, namespace
-        self._end_agents()
+        NodeAgent(bed.objects).remove()
         self.network = f"{namespace}/{NET}"
-        for definition in ("scheme.yml", "macvlan-networkpolicies.yml"):  # an agent waits for what is missing
-            self.objects.apply(place.CHECKOUT / "deploy" / definition)
-        self.objects.wait_for("policies are served", lambda: self.objects.request("GET", POLICIES))
+        for definition in (OURS, MACVLAN):  # an agent waits for what is missing
+            define(self.objects, definition)
         self.objects.apply(network(NET, SUBNET), namespace)
         self.add_pods(*PEOPLE)
         self.apply(self.policy("bystander", [{"from": [app("friend")]}], app("bystander")))
@@ -57,10 +56,6 @@ class Standoff:
             )
         for name in names if wait else ():
             self.await_pod(name)
-
-    def remove_pods(self) -> None:
-        """Begin to end all pods; a namespace that is deleted is slower about it."""
-        self.objects.request("DELETE", self.objects.collection("v1/Pod", self.namespace), {"gracePeriodSeconds": 1})
 
     @contextmanager
     def passing(self, *names: str) -> Iterator[None]:
@@ -178,12 +173,6 @@ class Standoff:
             self.policy("tcp", [{"from": [app("attacker")], "ports": [{"port": CLOSED}]}], app("victim"), both=True),
             self.policy("friends", [{"from": [app("victim")]}], app("friend"), both=True),
         ]
-
-    def _end_agents(self) -> None:
-        """Take away a DaemonSet that an earlier run has left."""
-        self.objects.delete("apps/v1/DaemonSet", "mnp-node", "kube-system")
-        agents = lambda: self.objects.list("v1/Pod", "kube-system", labels="app.kubernetes.io/name=mnp-node")  # noqa: E731
-        self.objects.wait_for("no agent runs", lambda: not agents())
 
     def _full(self, name: str) -> str:
         return f"{self.namespace}/{name}"
