@@ -134,7 +134,7 @@ def read_table(name: str, *, members: bool) -> Table | None:
                 found = _read(kernel, name, before, members=members)
                 if kernel.generation() == before:
                     return found
-        except InterruptedDumpError:
+        except (InterruptedDumpError, FileNotFoundError):  # FileNotFoundError: a set that was listed has gone by now
             continue
         except OSError as error:
             raise ApplyError(f"nf_tables cannot be read: {error.strerror}") from error

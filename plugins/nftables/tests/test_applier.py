@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from mnp_core.errors import ApplyError, DisturbedError, UnsupportedError
 from mnp_core.model import Delta, GroupDelta, Ruleset
 from mnp_nftables import NftablesApplier, NftablesRenderer, libnftables
 from mnp_nftables.netlink import attribute, text_attribute
+from mnp_nftables.renderer import TABLE
 from plugins.nftables.tests.policies import (
     DENY,
     GROUP,
@@ -128,6 +130,28 @@ def test_two_that_apply_at_once_end_in_one_of_both_states(pod):
     for ruleset in rulesets:
         pod.run(lambda ruleset=ruleset: applier.apply(ruleset))
         assert installed(pod).matches(ruleset)
+
+
+@pytest.mark.root
+def test_what_goes_while_it_is_read_is_no_error(pod):
+    """S62: another agent, as during an upgrade, clears away what its replacement has left over."""
+    pod.enforce(EVERYTHING)
+    reading = threading.Event()
+
+    def come_and_go():
+        while not reading.is_set():
+            libnftables.run(f"add set inet {TABLE} extra {{ type ipv4_addr; elements = {{ 10.9.9.9 }}; }}\n")
+            libnftables.run(f"delete set inet {TABLE} extra\n")
+            time.sleep(0.005)
+
+    writer = threading.Thread(target=lambda: pod.run(come_and_go))
+    writer.start()
+    try:
+        for _ in range(300):
+            assert installed(pod) is not None
+    finally:
+        reading.set()
+        writer.join()
 
 
 @pytest.mark.root
