@@ -44,9 +44,11 @@ def _link(path: Path) -> str:
 
 
 def _processes() -> Iterator[str]:
+    """Those that have ended and wait for the machine's first process to notice have no command line any more."""
     for path in Path("/proc").glob("[0-9]*/cgroup"):
         try:
-            if place.CGROUP in path.read_text():
-                yield f"{path.parent.name} {(path.parent / 'cmdline').read_text()}"
+            command = (path.parent / "cmdline").read_text()
+            if command and place.CGROUP in path.read_text():
+                yield f"{path.parent.name} {command}"
         except (FileNotFoundError, ProcessLookupError):
             continue
