@@ -7,6 +7,7 @@ import pytest
 
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
+from tests.cluster.standoff import app
 from tests.cluster.stopwatch import MENDED, allowed, time_until
 from tests.cluster.unrest import Unrest
 
@@ -86,7 +87,8 @@ def test_rules_of_others_are_let_be_and_no_drift(standoff, process, enforcing):
     try:
         theirs = run_inside(victim, nft.foreign_listing)
         time.sleep(QUIET)
-        standoff.apply(standoff.main_policies()[4])  # the friend reaches every port, as far as we are concerned
+        anything = standoff.policy("main", [{"from": [app("friend")]}], app("victim"))
+        standoff.apply(anything)  # the friend reaches every port, as far as we are concerned
         standoff.objects.wait_for("the policy is followed", lambda: standoff.installed(victim) != right)
         run_inside(victim, lambda: nft.load("add element inet theirs friends { 10.6.6.7 }"))
         run_inside(victim, lambda: nft.load("delete element inet theirs friends { 10.6.6.7 }"))

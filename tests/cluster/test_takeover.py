@@ -14,7 +14,7 @@ from tests.noopen.sending import Sending
 
 KILLS = 50
 UPGRADES = 4
-BUSY = 8  # seconds of changes for two agents
+BUSY = 6  # seconds of changes for two agents
 PAUSE = 0.001  # seconds between two packets of a flow
 
 
@@ -35,7 +35,7 @@ def test_fifty_kills_at_random_moments_open_nothing_and_cut_nothing(standoff, pr
             process.start()
             if number % 2:
                 process.wait_ready()
-            time.sleep(chance.uniform(0, 1))
+            time.sleep(chance.uniform(0, 0.7))
             ready += process.readiness() == "ok"
             process.kill()
     assert sending.wrong == {}
