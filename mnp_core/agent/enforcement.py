@@ -68,9 +68,10 @@ def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> InF
         before: What this process believes to be there; None if it cannot know.
     """
     if before is None or before.digest == ruleset.digest or before.generation != applier.generation():
+        generation = applier.generation()  # first: what somebody does while it is read must not pass for what was read
         installed = applier.installed()
         if installed is not None and installed.matches(ruleset):
-            return _in_force(applier, Result.UNCHANGED, ruleset.digest)
+            return InForce(result=Result.UNCHANGED, stamp=Stamp(digest=ruleset.digest, generation=generation))
     rest = None
     if isinstance(applier, StagedApplier):
         rest = applier.bring_into_force(ruleset)

@@ -372,6 +372,26 @@ def test_what_somebody_did_during_an_update_is_looked_for():
     assert (str(mended.pod), mended.drifted) == ("default/a", True)
 
 
+def test_what_somebody_does_while_it_is_read_is_looked_for():
+    """S63."""
+
+    class Raced(FakeApplier):
+        def installed(self):
+            found = super().installed()
+            if found is not None and not raced:
+                raced.append(True)
+                node.kernel.inside.commit(None, "somebody else")
+            return found
+
+    first = Node()
+    start(first, FROM_ALL)
+    raced, node = [], Node(kernel=first.kernel)
+    node.choice.backend = evolve(node.choice.backend, applier=Raced(node.kernel))
+    assert set(results(node.sync(NET, namespace("default"), A, B, FROM_ALL)).values()) == {Result.UNCHANGED}
+    [mended] = node.agent.check_drift().outcomes
+    assert (mended.result, mended.drifted) == (Result.APPLIED, True)
+
+
 def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
     class Unfinished(FakeApplier):
         def bring_into_force(self, ruleset):
