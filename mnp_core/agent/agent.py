@@ -288,12 +288,12 @@ class Agent:
         local = self._pods.get(name)
         if local is None:
             return
+        if not (local.wishes.check or local.wishes.look):  # else a rest has begun, which nobody can draw out
+            local.rest_until = time.monotonic() + _REST
         if topic is Topic.RULES:
             local.wishes.check = True
         else:
             local.wishes.look = True
-        if local.rest_until < (now := time.monotonic()):
-            local.rest_until = now + _REST
         self._crew.advance(local)
 
     # --- from work to outcomes ------------------------------------------------------------------------------------

@@ -137,5 +137,5 @@ def test_links_are_read_by_many_threads_at_once_and_nothing_is_left():
                 lo, net = future.result(20)
                 assert (lo.name, net.name) == ("lo", f"net{number}")
                 assert ip_address(f"10.0.{number}.1") in net.addresses
-        assert descriptors() == before[0]
+        assert descriptors() <= before[0]  # fewer, if something of an earlier test ends only now
         assert threading.active_count() <= before[1] + 8  # the pool's own threads

@@ -160,6 +160,6 @@ def test_2000_enters_leave_no_file_and_no_thread(sandbox):
         run_inside(sandbox, int)
     with pytest.raises(SandboxError):
         run_inside(identify("/proc/self/ns/net"), unreachable)
-    assert descriptors() == before[0]
+    assert descriptors() <= before[0]  # fewer, if something of an earlier test ends only now
     assert threading.active_count() <= before[1] + 1  # the last one may not have ended altogether
     assert Path("/proc/self/ns/net").stat().st_ino == HOST
