@@ -22,8 +22,10 @@ from mnp_core.api import Support
 from mnp_core.errors import ApplyError, DisturbedError, UnsupportedError
 from mnp_core.model import Delta, Installed, RuleCounter, Ruleset
 from mnp_nftables import libnftables, table
+from mnp_nftables.commits import listen_to_commits
+from mnp_nftables.membership import messages
 from mnp_nftables.names import ChainName, comment_text
-from mnp_nftables.netlink import listen_to_commits
+from mnp_nftables.netlink import Connection, Message, RefusedError, SupersededError
 from mnp_nftables.renderer import BASE_CHAINS, DIGEST_STAMP, STATE_CHAIN, STATE_RULE, TABLE
 from mnp_nftables.table import Rule, Table
 
@@ -80,11 +82,9 @@ class NftablesApplier:
 
     def update(self, delta: Delta) -> None:
         """Add and remove set elements in one commit."""
-        if delta.text:
-            before = _generation()
-            libnftables.run(delta.text)
-            if _generation() != _next(before):
-                raise DisturbedError("somebody else changed the packet filter at the same time")
+        changes = tuple(messages(delta))
+        if changes and not _update(changes):
+            raise DisturbedError("somebody else changed the packet filter at the same time")
 
     def installed(self) -> Installed | None:
         """Read stamps and membership."""
@@ -123,6 +123,24 @@ def _generation() -> int:
         return table.generation()
     except OSError as error:
         raise ApplyError(f"nf_tables does not answer: {error.strerror}") from error
+
+
+def _update(changes: Sequence[Message]) -> bool:
+    """Change membership; whether nobody else committed anything meanwhile."""
+    alone = True
+    try:
+        with Connection() as kernel:
+            for _ in range(_ATTEMPTS):
+                before = kernel.generation()
+                with suppress(SupersededError):
+                    kernel.commit(changes, before)
+                    return alone and kernel.generation() == _next(before)
+                alone = False
+    except RefusedError as error:
+        raise ApplyError(f"nf_tables refused the change of membership of {error}") from error
+    except OSError as error:
+        raise ApplyError(f"nf_tables does not answer: {error.strerror}") from error
+    raise ApplyError("somebody else changes the packet filter all the time")
 
 
 def _next(generation: int) -> int:

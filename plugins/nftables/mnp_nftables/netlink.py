@@ -1,4 +1,4 @@
-"""Ask nf_tables questions over a plain netlink socket.
+"""Speak to nf_tables over a plain netlink socket.
 
 Reading is not left to libnftables: a process in a pod with CAP_NET_ADMIN can put objects into our table whose names are
 not text, on which libnftables' JSON output aborts the whole process (an assertion, 1.0.6), and its text is made for
@@ -6,42 +6,47 @@ people. What is needed here is small: a few dumps, walked attribute by attribute
 socket belongs to the network namespace of the thread that opened it.
 """
 
-import ctypes
 import errno
 import os
 import socket
 import struct
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-_NETLINK_NETFILTER = 12
+from attrs import frozen
+
+NETLINK_NETFILTER = 12
 _NFPROTO_INET = 1
-_SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+_NFTABLES = 10  # NFNL_SUBSYS_NFTABLES
+_SUBSYSTEM = _NFTABLES << 8
 
 GET_TABLE = _SUBSYSTEM | 1
 GET_CHAIN = _SUBSYSTEM | 4
 GET_RULE = _SUBSYSTEM | 7
 GET_SET = _SUBSYSTEM | 10
+NEW_ELEMENTS = _SUBSYSTEM | 12
 GET_ELEMENTS = _SUBSYSTEM | 13
-_NEW_GENERATION = _SUBSYSTEM | 15
+DELETE_ELEMENTS = _SUBSYSTEM | 14
+NEW_GENERATION = _SUBSYSTEM | 15
 _GET_GENERATION = _SUBSYSTEM | 16
 
+_BATCH_BEGIN, _BATCH_END = 16, 17  # NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END in <linux/netfilter/nfnetlink.h>
+_BATCH_GENERATION = 1  # NFNL_BATCH_GENID: refused with ERESTART if that is not the generation
+
 _REQUEST = 0x1  # NLM_F_REQUEST
+_ACKNOWLEDGE = 0x4  # NLM_F_ACK
 _DUMP = 0x300  # NLM_F_ROOT | NLM_F_MATCH
 _INTERRUPTED = 0x10  # NLM_F_DUMP_INTR: the rules changed while they were dumped
 _ERROR, _DONE = 2, 3  # NLMSG_ERROR, NLMSG_DONE
-
-_GROUP_NFTABLES = 7  # NFNLGRP_NFTABLES in <linux/netfilter/nfnetlink.h>
-_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1  # <linux/netlink.h>
-_ATTACH_FILTER = 26  # SO_ATTACH_FILTER in <asm-generic/socket.h>
-_INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k
 
 _HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port
 _FAMILY = struct.Struct("=BBH")  # struct nfgenmsg: family, version, resource
 _ATTRIBUTE = struct.Struct("=HH")  # struct nlattr: length, type
 _TYPE_MASK = 0x3FFF  # without NLA_F_NESTED and NLA_F_NET_BYTEORDER
+_NESTED = 0x8000  # NLA_F_NESTED
+_SEND_BUFFER = 1 << 16  # what a socket takes at once without being told to, on any machine
+_SO_SNDBUFFORCE = 32  # <asm-generic/socket.h>
 _BUFFER = 1 << 17  # the kernel fills at most 32 KiB of a dump, and cuts a message that does not fit
 
 
@@ -49,10 +54,40 @@ class InterruptedDumpError(Exception):
     """The rules changed while they were read: start again."""
 
 
+class SupersededError(Exception):
+    """Somebody else has committed: what was to be changed is not what is there."""
+
+
+@frozen(kw_only=True)
+class Message:
+    """One change in a transaction.
+
+    Attributes:
+        kind: What is to be done, NFT_MSG_*.
+        flags: How, NLM_F_*.
+        body: Its attributes.
+        about: What it changes, for people.
+    """
+
+    kind: int
+    flags: int
+    body: bytes
+    about: str
+
+
+class RefusedError(Exception):
+    """The kernel has refused a transaction, as a whole: the message says why."""
+
+
 def attribute(kind: int, value: bytes) -> bytes:
     """One attribute, padded as it is sent."""
     size = _ATTRIBUTE.size + len(value)
     return _ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
+
+
+def nested(kind: int, attributes: bytes) -> bytes:
+    """An attribute that is made of attributes."""
+    return attribute(kind | _NESTED, attributes)
 
 
 def text_attribute(kind: int, value: str) -> bytes:
@@ -80,7 +115,7 @@ class Connection:
         Raises:
             OSError: This kernel has no netfilter netlink.
         """
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
         self._sequence = 0
 
     def __enter__(self) -> Self:
@@ -119,20 +154,57 @@ class Connection:
         for answer in self._answers():
             yield dict(attributes(answer))
 
+    def commit(self, messages: Sequence[Message], generation: int) -> None:
+        """Run all of them as one transaction, which leads to the next generation, or none.
+
+        Raises:
+            SupersededError: That is not the generation any more.
+            RefusedError: The kernel does not do it.
+            OSError: It cannot be asked.
+        """
+        about: dict[int, str] = {}
+        own = attribute(_BATCH_GENERATION, generation.to_bytes(4, "big"))
+        data = [self._message(_BATCH_BEGIN, _REQUEST, own, family=0, resource=_NFTABLES)]
+        for message in messages:
+            flags = message.flags | _REQUEST | (_ACKNOWLEDGE if message is messages[-1] else 0)
+            data.append(self._message(message.kind, flags, message.body))
+            about[self._sequence] = message.about
+        last = self._sequence
+        data.append(self._message(_BATCH_END, _REQUEST, b"", family=0, resource=_NFTABLES))
+        self._send_at_once(b"".join(data))
+        self._await_acknowledgement(about, last)
+
+    def _send_at_once(self, data: bytes) -> None:
+        if len(data) > _SEND_BUFFER:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * len(data))
+        self._socket.send(data)
+
+    def _await_acknowledgement(self, about: Mapping[int, str], last: int) -> None:
+        """Wait until the kernel has done it: it answers the last message, and whichever it refuses."""
+        while True:
+            for kind, _, sequence, body in _messages(self._socket.recv(_BUFFER)):
+                code = _error(body) if kind == _ERROR else 0
+                if code == errno.ERESTART:
+                    raise SupersededError
+                if code:
+                    raise RefusedError(f"{about.get(sequence, 'the transaction')}: {os.strerror(code)}")
+                if sequence == last:
+                    return
+
     def _send(self, kind: int, request: bytes, *, flags: int) -> None:
+        self._socket.send(self._message(kind, flags, request))
+
+    def _message(
+        self, kind: int, flags: int, attributes: bytes, *, family: int = _NFPROTO_INET, resource: int = 0
+    ) -> bytes:
         self._sequence += 1
-        body = _FAMILY.pack(_NFPROTO_INET, 0, 0) + request
-        self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body)
+        body = _FAMILY.pack(family, 0, socket.htons(resource)) + attributes
+        return _HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body
 
     def _answers(self) -> Iterator[bytes]:
         """The attributes of each answer to the last request, until the kernel says that it is done."""
         while True:
-            data = self._socket.recv(_BUFFER)
-            offset = 0
-            while offset + _HEADER.size <= len(data):
-                size, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
-                body = data[offset + _HEADER.size : offset + size]
-                offset += size + -size % 4
+            for kind, flags, sequence, body in _messages(self._socket.recv(_BUFFER)):
                 if sequence != self._sequence:
                     continue  # the rest of a dump that was given up
                 if flags & _INTERRUPTED:
@@ -143,47 +215,24 @@ class Connection:
                 yield body[_FAMILY.size :]
 
 
-def listen_to_commits() -> socket.socket:
-    """Open a non-blocking socket that hears of each commit in the network namespace of the calling thread.
-
-    A commit is told object by object, and last by its new generation number (NFT_MSG_NEWGEN). That one alone is let
-    through, by a filter of the socket (socket(7), SO_ATTACH_FILTER): a set with 5,000 elements is nobody's business.
-
-    Raises:
-        OSError: This kernel has no netfilter netlink.
-    """
-    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
-    listener = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
-    try:
-        code = _only(_NEW_GENERATION)
-        program = ctypes.create_string_buffer(code, len(code))
-        count = len(code) // _INSTRUCTION.size
-        listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", count, ctypes.addressof(program)))
-        listener.bind((0, 0))  # without an address of its own it is taken for whom notifications are not meant for
-        listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Walk what was received: type, flags, sequence number and body of each message."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        size, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        if size < _HEADER.size:
+            return
+        yield kind, flags, sequence, data[offset + _HEADER.size : offset + size]
+        offset += size + -size % 4
 
 
-def _only(kind: int) -> bytes:
-    """A classic BPF program (<linux/filter.h>) that drops all messages but those of one type."""
-    as_loaded = int.from_bytes(
-        kind.to_bytes(2, sys.byteorder), "big"
-    )  # nlmsg_type is in host order, a load in network order
-    return b"".join(
-        (
-            _INSTRUCTION.pack(0x28, 0, 0, 4),  # ldh [4]: nlmsg_type
-            _INSTRUCTION.pack(0x15, 0, 1, as_loaded),  # jeq: the next one, else the one after it
-            _INSTRUCTION.pack(0x06, 0, 0, 0xFFFF),  # ret: all of it
-            _INSTRUCTION.pack(0x06, 0, 0, 0),  # ret: nothing
-        )
-    )
+def _error(body: bytes) -> int:
+    """The error that a message is about, 0 if it is an acknowledgement (struct nlmsgerr)."""
+    return -int(struct.unpack_from("=i", body)[0]) if len(body) >= 4 else 0
 
 
 def _raise_error(body: bytes) -> None:
-    code = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else 0
+    code = _error(body)
     if code == errno.EINTR:
         raise InterruptedDumpError
     if code:

@@ -69,6 +69,18 @@ def command(verb: str, changed: Elements) -> str:
     return "".join(lines)
 
 
+def element_key(text: str) -> bytes:
+    """The bytes of an element as the kernel has them; the other way round than `element_text`."""
+    address, *endpoint = text.split(" . ")
+    packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+    if not endpoint:
+        return packed
+    protocol, port = map(int, endpoint)
+    return (
+        packed + protocol.to_bytes(1, "big").ljust(_REGISTER, b"\0") + port.to_bytes(2, "big").ljust(_REGISTER, b"\0")
+    )
+
+
 def element_text(key: bytes) -> str:
     """An element as it is written, from its bytes in the kernel; a length that is not ours gives hexadecimal."""
     for family in FAMILIES:

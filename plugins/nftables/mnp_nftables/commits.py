@@ -1,0 +1,52 @@
+"""Hear of what is committed to nf_tables, by whomever."""
+
+import ctypes
+import socket
+import struct
+import sys
+
+from mnp_nftables.netlink import NETLINK_NETFILTER, NEW_GENERATION
+
+_GROUP_NFTABLES = 7  # NFNLGRP_NFTABLES in <linux/netfilter/nfnetlink.h>
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1  # <linux/netlink.h>
+_ATTACH_FILTER = 26  # SO_ATTACH_FILTER in <asm-generic/socket.h>
+_INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k
+
+
+def listen_to_commits() -> socket.socket:
+    """Open a non-blocking socket that hears of each commit in the network namespace of the calling thread.
+
+    A commit is told object by object, and last by its new generation number (NFT_MSG_NEWGEN). That one alone is let
+    through, by a filter of the socket (socket(7), SO_ATTACH_FILTER): a set with 5,000 elements is nobody's business.
+
+    Raises:
+        OSError: This kernel has no netfilter netlink.
+    """
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    listener = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
+    try:
+        code = _only(NEW_GENERATION)
+        program = ctypes.create_string_buffer(code, len(code))
+        count = len(code) // _INSTRUCTION.size
+        listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", count, ctypes.addressof(program)))
+        listener.bind((0, 0))  # without an address of its own it is taken for whom notifications are not meant for
+        listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def _only(kind: int) -> bytes:
+    """A classic BPF program (<linux/filter.h>) that drops all messages but those of one type."""
+    as_loaded = int.from_bytes(
+        kind.to_bytes(2, sys.byteorder), "big"
+    )  # nlmsg_type is in host order, a load in network order
+    return b"".join(
+        (
+            _INSTRUCTION.pack(0x28, 0, 0, 4),  # ldh [4]: nlmsg_type
+            _INSTRUCTION.pack(0x15, 0, 1, as_loaded),  # jeq: the next one, else the one after it
+            _INSTRUCTION.pack(0x06, 0, 0, 0xFFFF),  # ret: all of it
+            _INSTRUCTION.pack(0x06, 0, 0, 0),  # ret: nothing
+        )
+    )
