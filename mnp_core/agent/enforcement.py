@@ -92,17 +92,18 @@ def update(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> InFo
     If somebody changed something since `before`, that is what the stamp goes on to be, so that the next check notices
     (S63). What is refused then was made for other sets than are there: nothing is known of them, and `stamp` is None.
     """
-    touched = applier.generation() != before.generation
+    generation = applier.generation()
+    touched = generation != before.generation
     try:
         for delta in deltas:
             touched = not _updated(applier, delta) or touched
+            generation = applier.generation()
     except ApplyError:
-        if not touched:
+        if not touched and applier.generation() == generation:
             raise
         return InForce(result=Result.UNCHANGED)
-    if touched:
-        return InForce(result=Result.UPDATED, stamp=before)
-    return _in_force(applier, Result.UPDATED, before.digest)
+    stamp = before if touched else evolve(before, generation=generation)
+    return InForce(result=Result.UPDATED, stamp=stamp)
 
 
 def _updated(applier: RuleApplier, delta: Delta) -> bool:

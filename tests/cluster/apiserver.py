@@ -33,14 +33,15 @@ class ApiServer:
         self.port, self._token, self._authority = port, token, authority
 
     def request(self, method, path, body=None, *, accept="application/json"):
-        """Status and decoded answer."""
+        """Status and decoded answer; empty if that is not JSON, as where a path is not known."""
         context = ssl.create_default_context(cafile=self._authority)
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
         try:
             headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", "Accept": accept}
             connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            text = answer.read()
+            return answer.status, json.loads(text) if answer.headers.get_content_type() == "application/json" else {}
         finally:
             connection.close()
 

@@ -85,7 +85,10 @@ def _new_namespace(cluster):
 def standoff(bed):
     """Pods that packets flow between, and the policies for them."""
     with _new_namespace(bed) as name:
-        yield Standoff(bed, name)
+        try:
+            yield Standoff(bed, name)
+        finally:
+            undefine_all(bed.objects)
 
 
 @pytest.fixture

@@ -70,8 +70,8 @@ class Scene:
         assert closed <= expected.keys(), "a pair that is not asked about"
         until = time.monotonic() + PATIENCE
         while (found := self.bed.talk.matrix(names, f"{self.namespace}/{network}", what)) != expected:
-            if time.monotonic() > until:
-                assert found == expected
+            wrong = {f"{a}>{b}": found[a, b].value for a, b in expected if found[a, b] != expected[a, b]}
+            assert time.monotonic() < until, wrong
             time.sleep(0.1)
 
     @contextmanager

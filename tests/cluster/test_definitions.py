@@ -52,7 +52,7 @@ def three(scene):
 def test_agent_runs_before_there_is_a_definition(bed, agent, three):
     """It is ready, says what it waits for, and begins when that appears; whose definition it is, is all the same."""
     assert agent.readiness() == (200, "ok\n")
-    assert "k8s.cni.cncf.io/v1beta2 or v1beta1 is not served" in agent.log()
+    assert "MultiNetworkPolicy: k8s.cni.cncf.io/v1beta2 or k8s.cni.cncf.io/v1beta1 is not served" in agent.log()
     three.becomes(PODS)
     define(bed.objects, PUBLIC)
     three.apply(policy("closed", "red", {"app": "web"}))

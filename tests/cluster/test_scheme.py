@@ -171,8 +171,8 @@ def kubectl(api, tmp_path):
 
 @pytest.mark.usefixtures("defined")
 def test_fields_are_explained(kubectl):
-    ended = kubectl("explain", "multi-policy.spec.ingress.from.ipBlock")
-    assert "A range of addresses" in ended.stdout, ended.stderr
+    """Some time after they are served: what explains them is made in the background."""
+    until(lambda: "A range of addresses" in kubectl("explain", "multi-policy.spec.ingress.from.ipBlock").stdout)
 
 
 def test_agent_is_accepted(kubectl):
