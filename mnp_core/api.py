@@ -300,6 +300,7 @@ class Outcome:
         result: See Result.
         error: For a failure, what and what would help.
         failure: For a failure, why in one word; None otherwise.
+        passing: Whether a failure is most likely over soon: a pod is told of before its sandbox is there.
         seconds: From the start of the attempt to its end.
         drifted: Whether somebody had changed our rules (S63).
         latency: Seconds from when the agent heard of the change that asked for this until it was in force; None if no
@@ -311,6 +312,7 @@ class Outcome:
     result: Result
     error: str = ""
     failure: Failure | None = None
+    passing: bool = False
     seconds: float = 0.0
     drifted: bool = False
     latency: float | None = None

@@ -244,7 +244,7 @@ class Agent:
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands."""
         findings = (r for local in self._pods.values() if local.findings for r in local.findings.reports)
-        failures = (_unenforced(local) for local in self._pods.values() if local.error)
+        failures = (_failure(local) for local in self._pods.values() if local.error and not local.waits)
         return tuple(sorted({*self.world.reports(), *findings, *failures}))
 
     # --- from changes to wishes -----------------------------------------------------------------------------------
@@ -390,6 +390,7 @@ class Agent:
         if isinstance(error, SandboxNotFoundError):
             self._lose_sandbox(local)
         local.error = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
+        local.failure = failure_of(error)
         local.attended = True
         local.wishes.want_replacement()
         if task is Task.FINISH:  # a replacement before it succeeded, and would again
@@ -399,7 +400,7 @@ class Agent:
             local.retry_at = time.monotonic() + delay * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
             local.tries += 1
         outcome = _outcome(local, Result.FAILED, started)
-        self._publish(evolve(outcome, error=local.error, failure=failure_of(error)))
+        self._publish(evolve(outcome, error=local.error, failure=local.failure, passing=local.waits))
 
     def _tell(self, local: LocalPod, job: Job, done: InForce) -> None:
         latency = time.monotonic() - job.heard if job.heard is not None else None
@@ -428,11 +429,11 @@ def _outcome(local: LocalPod, result: Result, started: float) -> Outcome:
     return Outcome(pod=local.name, result=result, seconds=time.monotonic() - started, backend=backend)
 
 
-def _unenforced(local: LocalPod) -> Report:
+def _failure(local: LocalPod) -> Report:
     return Report(
         about=ObjectRef("Pod", local.name),
         field="",
-        reason=Reason.UNENFORCEABLE,
+        reason=Reason.ENFORCEMENT_FAILED,
         message=f"its rules could not be brought up to date, what was in force still is: {local.error.rstrip('.')}",
         remedy="It is tried again; if it stays, look at the cause named here",
     )

@@ -6,9 +6,11 @@ from enum import Enum, auto
 from attrs import define, field
 
 from mnp_core.agent.enforcement import Findings, Stamp
-from mnp_core.api import Sandbox
+from mnp_core.api import Failure, Sandbox
 from mnp_core.backend import Backend
 from mnp_core.model import Delta, GroupDelta, NetworkStatus, ObjectName
+
+_EARLY = 4  # tries, one and a half seconds with the pauses between them
 
 Incarnation = tuple[str, Sequence[NetworkStatus]]
 """UID and attachments: another one means another sandbox."""
@@ -104,6 +106,7 @@ class LocalPod:
         busy: Whether something is being done; one thing at a time.
         attended: Whether something was tried to the end, successfully or not.
         error: Why the last try failed; empty if it did not.
+        failure: The same in one word; only if `error`.
         tries: How many have failed since the last success.
         retry_at: When to try again, if `error` (time.monotonic).
         rest_until: Until when checking and looking wait for more to come (time.monotonic).
@@ -123,10 +126,16 @@ class LocalPod:
     busy: bool = False
     attended: bool = False
     error: str = ""
+    failure: Failure | None = None
     tries: int = 0
     retry_at: float = 0.0
     rest_until: float = 0.0
     look_after: float = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether its sandbox is not there, but will be soon: the API tells of a pod before the runtime is done."""
+        return self.failure is Failure.NOT_FOUND and self.tries <= _EARLY
 
     def due(self) -> float | None:
         """When something is to be done (time.monotonic), if anything is."""

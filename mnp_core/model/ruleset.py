@@ -31,7 +31,7 @@ class Delta:
     Attributes:
         dialect: The language.
         text: The transaction; empty if nothing changes for this dialect.
-        added: Set name to elements that come.
+        added: Set name to elements that come: the same as in the text, for appliers that have a shorter way.
         removed: Set name to elements that go.
     """
 

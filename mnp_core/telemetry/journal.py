@@ -104,7 +104,9 @@ class Journal:
 
     def _failed(self, outcome: Outcome) -> None:
         reason = (outcome.failure or Failure.OTHER).value
-        if attempts := self._repeats.again(outcome.pod, reason):
+        if outcome.passing:
+            self._say("debug", "not yet", outcome, reason=reason, error=outcome.error)
+        elif attempts := self._repeats.again(outcome.pod, reason):
             self._say("error", "failed", outcome, reason=reason, error=outcome.error, attempts=attempts)
 
     def _say(self, level: str, message: str, outcome: Outcome, **more: object) -> None:

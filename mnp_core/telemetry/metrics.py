@@ -19,7 +19,7 @@ from mnp_core.model import Reason, Report
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-OPEN_REASONS: Final = (Reason.UNENFORCEABLE, Reason.UNCLAIMED_TYPE)
+OPEN_REASONS: Final = (Reason.UNENFORCEABLE, Reason.UNCLAIMED_TYPE, Reason.ENFORCEMENT_FAILED)
 """Reasons by which an interface may be open although a policy selects it (docs/reports.md)."""
 
 _APPLY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)

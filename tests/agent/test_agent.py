@@ -153,7 +153,7 @@ def test_a_refused_change_leaves_the_old_state_and_is_tried_again():
     sync = node.sync(gone=[FROM_ALL])
     assert results(sync) == {"default/a": Result.FAILED}
     assert node.kernel.namespaces[named("a")].ruleset is before
-    assert [(str(r.about), r.reason) for r in sync.reports] == [("Pod default/a", Reason.UNENFORCEABLE)]
+    assert [(str(r.about), r.reason) for r in sync.reports] == [("Pod default/a", Reason.ENFORCEMENT_FAILED)]
     node.kernel.namespaces[named("a")].refuse = False
     sync = node.sync()
     assert results(sync) == {"default/a": Result.APPLIED}
@@ -179,7 +179,14 @@ def test_a_pod_without_a_sandbox_holds_up_nobody_and_is_reported():
     node.kernel.add(named("b"))
     sync = node.sync(NET, namespace("default"), A, B)
     assert results(sync) == {"default/a": Result.FAILED, "default/b": Result.APPLIED}
-    assert [str(report.about) for report in sync.reports] == ["Pod default/a"]
+    assert [outcome.passing for outcome in sync.outcomes if outcome.pod == A.name] == [True]
+    assert sync.reports == (), "the API tells of a pod before the runtime has made its sandbox"
+    for _ in range(4):
+        sync = node.sync()
+    assert [(outcome.pod, outcome.passing) for outcome in sync.outcomes] == [(A.name, False)]
+    assert [(str(report.about), report.reason) for report in sync.reports] == [
+        ("Pod default/a", Reason.ENFORCEMENT_FAILED)
+    ]
 
 
 def test_a_renderer_that_fails_for_one_pod_fails_for_this_pod_alone():
@@ -411,7 +418,7 @@ def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
     while time.monotonic() < end:
         node.agent.process(0.05)
     assert node.writes("a") == ["apply"]
-    assert [report.reason for report in node.agent.reports()] == [Reason.UNENFORCEABLE] * 2
+    assert [report.reason for report in node.agent.reports()] == [Reason.ENFORCEMENT_FAILED] * 2
 
 
 class Silent:

@@ -46,11 +46,21 @@ class Saboteur:
 
 def refused_by_the_kernel(rendered):
     """Everything else in it is right, and is there already when the kernel finds out."""
+    if isinstance(rendered, Delta):
+        return without(rendered, "203.0.113.99")
     return evolve(rendered, text=rendered.text + "create table inet mnp\n")
 
 
 def no_nftables(rendered):
+    if isinstance(rendered, Delta):
+        return without(rendered, "let them through")
     return evolve(rendered, text=rendered.text + "let them through\n")
+
+
+def without(delta, member):
+    """A change that takes somebody away, too, who is not there."""
+    name = min({*delta.added, *delta.removed})
+    return evolve(delta, removed={**delta.removed, name: delta.removed.get(name, frozenset()) | {member}})
 
 
 def no_rendering(_):
@@ -88,7 +98,7 @@ def test_what_is_refused_leaves_the_old_rules_in_force(node, sabotage):
     failed = [outcome for outcome in sync.outcomes if outcome.result is Result.FAILED]
     assert {outcome.pod for outcome in failed} == IN_X
     assert all(outcome.error for outcome in failed)
-    assert {report.about.name for report in sync.reports if report.reason is Reason.UNENFORCEABLE} == IN_X
+    assert {report.about.name for report in sync.reports if report.reason is Reason.ENFORCEMENT_FAILED} == IN_X
     assert what_holds(rig, OLD) == {}
 
     saboteur.spoil_rules = None

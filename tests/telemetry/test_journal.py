@@ -50,6 +50,15 @@ def test_what_is_not_known_of_a_pod_is_left_out(lines):
     assert set(line) == {"time", "level", "msg", "pod", "seconds"}
 
 
+def test_what_is_over_soon_is_no_error(lines, journal):
+    """A pod is told of before its sandbox is there."""
+    early = evolve(FAILED, failure=Failure.NOT_FOUND, passing=True)
+    journal.outcome(early)
+    journal.outcome(early)
+    journal.outcome(APPLIED)
+    assert [(line["level"], line["msg"]) for line in lines() if line["level"] != "debug"] == [("info", "rules applied")]
+
+
 def test_many_policies_are_not_a_long_line(lines):
     Journal(context=lambda _: PodContext(policies=[f"demo/{number}" for number in range(1000)])).outcome(APPLIED)
     [line] = lines()

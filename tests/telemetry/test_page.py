@@ -9,7 +9,7 @@ import pytest
 from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import ObjectName, Reason
 from mnp_core.telemetry.endpoint import SETTING
-from mnp_core.telemetry.events.notice import Fate, Happening
+from mnp_core.telemetry.events.notice import DRIFT_MENDED, Fate
 from mnp_core.telemetry.health import Unready
 from mnp_core.telemetry.logs import LogFormat, LogLevel
 from mnp_core.telemetry.metrics import OPEN_REASONS, Metrics
@@ -47,7 +47,7 @@ def test_labels():
 
 @pytest.mark.parametrize(
     ("heading", "number", "words"),
-    [("Health", 0, Unready), ("Failures", 0, Failure), ("Kubernetes Events", 0, Happening)],
+    [("Health", 0, Unready), ("Failures", 0, Failure)],
 )
 def test_words(heading, number, words):
     assert table(heading, number) == [word.value for word in words]
@@ -63,8 +63,9 @@ def test_reasons_of_what_may_be_open():
     assert re.findall(r"`([A-Z]\w+)`", row) == [reason.value for reason in OPEN_REASONS]
 
 
-def test_reasons_of_happenings_are_no_reasons_of_reports():
-    assert {*Happening}.isdisjoint({reason.value for reason in Reason})
+def test_what_is_told_beside_reports_has_a_reason_of_its_own():
+    assert table("Kubernetes Events", 0) == [DRIFT_MENDED]
+    assert DRIFT_MENDED not in {reason.value for reason in Reason}
 
 
 def test_results_of_attempts():

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import structlog
 
-from mnp_core.api import Outcome, Result
+from mnp_core.api import Outcome
 from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.model import ObjectRef, Report
 from mnp_core.telemetry.events.bucket import TokenBucket
@@ -87,10 +87,8 @@ class Herald:
             self._counted(Fate.DROPPED)
 
     def happened(self, outcome: Outcome) -> None:
-        """Take in drift that was mended, or a failure."""
-        failed = outcome.result is Result.FAILED
-        notice = Notice.of_failure(outcome, self._run) if failed else Notice.of_drift(outcome, self._run)
-        if not self._ledger.happened(notice, self._clock()):
+        """Take in drift that was mended."""
+        if not self._ledger.happened(Notice.of_drift(outcome, self._run), self._clock()):
             self._counted(Fate.DROPPED)
 
     def step(self) -> float:

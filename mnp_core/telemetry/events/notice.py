@@ -6,21 +6,15 @@ from typing import Final, Protocol
 
 from attrs import field, frozen
 
-from mnp_core.api import Failure, Outcome
-from mnp_core.model import ObjectRef, Report
+from mnp_core.api import Outcome
+from mnp_core.model import ObjectRef, Reason, Report
 from mnp_core.telemetry.text import printable, shorten
 
 COMPONENT: Final = "multi-network-policy-node"
 LONGEST_MESSAGE: Final = 1024  # bytes; longer ones are refused by events.k8s.io
 _LONGEST_NAME: Final = 253  # of an object, RFC 1123 subdomain
 _DIGITS: Final = 16
-
-
-class Happening(StrEnum):
-    """Reasons of Events about what happened in a pod; those about what is wrong with an object are report reasons."""
-
-    DRIFT_MENDED = "DriftMended"  # S63
-    ENFORCEMENT_FAILED = "EnforcementFailed"  # again and again
+DRIFT_MENDED: Final = "DriftMended"  # S63; other reasons are those of reports
 
 
 class Fate(StrEnum):
@@ -65,25 +59,21 @@ class Notice:
 
     @classmethod
     def of_report(cls, report: Report) -> "Notice":
-        """What is wrong with an object: the same words on every node, so the same Event."""
+        """What is wrong with an object: the same words on every node, so the same Event.
+
+        Of a pod that rules cannot be written for there is one, whatever its words: only its node tells of it.
+        """
         place = f"{report.field}: " if report.field else ""
         message = _fit(f"{place}{report.message}. {report.remedy}.")
-        return cls(about=report.about, reason=report.reason.value, message=message, sort=message)
+        sort = "" if report.reason is Reason.ENFORCEMENT_FAILED else message
+        return cls(about=report.about, reason=report.reason.value, message=message, sort=sort)
 
     @classmethod
     def of_drift(cls, outcome: Outcome, run: str) -> "Notice":
         """Somebody had changed the rules in a pod."""
         message = "Somebody had changed the rules in this pod's network namespace; they were put back."
         about = ObjectRef("Pod", outcome.pod)
-        return cls(about=about, reason=Happening.DRIFT_MENDED.value, message=message, sort=run)
-
-    @classmethod
-    def of_failure(cls, outcome: Outcome, run: str) -> "Notice":
-        """Rules can't be brought up to date, and not for the first time."""
-        why = (outcome.failure or Failure.OTHER).value
-        message = _fit(f"Rules could not be brought up to date, what was in force still is. {why}: {outcome.error}")
-        about = ObjectRef("Pod", outcome.pod)
-        return cls(about=about, reason=Happening.ENFORCEMENT_FAILED.value, message=message, sort=run)
+        return cls(about=about, reason=DRIFT_MENDED, message=message, sort=run)
 
     @property
     def namespace(self) -> str:

@@ -12,7 +12,6 @@ from mnp_core.api import Outcome
 from mnp_core.model import Report
 from mnp_core.telemetry.events.herald import EventApi, Herald, Identify
 from mnp_core.telemetry.events.notice import Fate
-from mnp_core.telemetry.events.streaks import Streaks
 
 PACE: Final = 1.0  # seconds for which news are collected
 _LONGEST_QUEUE: Final = 1000  # outcomes
@@ -48,7 +47,6 @@ class EventRecorder:
         self._lock = threading.Lock()
         self._standing: Sequence[Report] | None = None  # None: nothing new
         self._outcomes: deque[Outcome] = deque()
-        self._streaks = Streaks()
         self._news, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
@@ -60,10 +58,10 @@ class EventRecorder:
         self._news.set()
 
     def outcome(self, outcome: Outcome) -> None:
-        """Take in what became of an attempt; drift is told, and failures that are not passing ones."""
+        """Take in what became of an attempt; only drift is told, as failures that last are among what stands."""
+        if not outcome.drifted:
+            return
         with self._lock:
-            if not (outcome.drifted or self._streaks.long(outcome)):
-                return
             room = len(self._outcomes) < _LONGEST_QUEUE
             if room:
                 self._outcomes.append(outcome)

@@ -7,6 +7,7 @@ away: a dozen do (a third of the time, with many sandboxes at once). Any other c
 
 from collections.abc import Iterable, Iterator
 
+from mnp_core.errors import ApplyError
 from mnp_core.model import Delta
 from mnp_nftables.netlink import DELETE_ELEMENTS, NEW_ELEMENTS, Message, attribute, nested, text_attribute
 from mnp_nftables.renderer import TABLE
@@ -19,7 +20,11 @@ _AT_ONCE = 1000  # elements in a message: the length of an attribute has 16 bits
 
 
 def messages(delta: Delta) -> Iterator[Message]:
-    """What a delta says, in the order of its text."""
+    """What a delta says, in the order of its text.
+
+    Raises:
+        ApplyError: An element is not written as the renderer of this dialect does.
+    """
     yield from _elements(NEW_ELEMENTS, _CREATE | _EXCLUSIVELY, delta.added)
     yield from _elements(DELETE_ELEMENTS, 0, delta.removed)
 
@@ -33,7 +38,10 @@ def _elements(kind: int, flags: int, changed: Elements) -> Iterator[Message]:
 
 
 def _element(text: str) -> bytes:
-    return nested(_ELEMENT, nested(_KEY, attribute(_VALUE, element_key(text))))
+    try:
+        return nested(_ELEMENT, nested(_KEY, attribute(_VALUE, element_key(text))))
+    except (OSError, ValueError, OverflowError) as error:
+        raise ApplyError(f"{text!r} is no element of a set: address, or address . protocol . port") from error
 
 
 def _batches(elements: list[str]) -> Iterable[list[str]]:
