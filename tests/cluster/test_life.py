@@ -227,7 +227,8 @@ def is_attached(scene, name):
 
 def test_attachment_that_no_policy_names_is_open(scene):
     """S10, S21."""
-    scene.apply(network("blue", "10.77.2.0/24"))
+    scene.bed.components.add_parent("testbed3")  # on one wire each interface would answer for the other's address
+    scene.apply(network("blue", "10.77.2.0/24", parent="testbed3"))
     scene.run(*(app(name, networks="red, blue") for name in ("web", "client", "stranger")))
     scene.apply(CLIENTS)
     scene.becomes("web client stranger", denied="stranger>web")

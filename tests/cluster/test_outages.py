@@ -33,7 +33,7 @@ def _policed(standoff):
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [60])
 def test_the_api_server_is_away(standoff, bed, process, context, figures, seconds):
     """S60, S62, S63: rules hold, drift is mended, and what comes right after is not missed."""
     with standoff.passing("doomed"):

@@ -54,7 +54,7 @@ def test_kinds_that_are_read(api_version, kind, gives, ref):
 
 
 def test_reports_of_the_parser_are_passed_on():
-    change = Decoder().decode(manifest("k8s.cni.cncf.io/v1beta1", "MultiNetworkPolicy"))
+    change = Decoder().decode(manifest("k8s.cni.cncf.io/v1beta1", "MultiNetworkPolicy", spec={}))
     assert [report.field for report in change.reports] == [f"metadata.annotations[{POLICY_FOR}]"]
 
 

@@ -55,9 +55,10 @@ def parse_policy(
 
 def _spec(root: Field) -> Field:
     spec = root.child("spec")
-    if not spec.is_mapping and not spec.is_missing:
-        problem = f"{spec} is not the spec of a policy: every pod of the namespace is isolated"
-        spec.report(Reason.MALFORMED, problem, "Write podSelector, policyTypes, ingress and egress")
+    if not spec.is_mapping:
+        problem = "there is no spec" if spec.is_missing else f"{spec} is not the spec of a policy"
+        remedy = "Write podSelector, policyTypes, ingress and egress"
+        spec.report(Reason.MALFORMED, f"{problem}: every pod of the namespace is isolated", remedy)
     if unknown := spec.unknown_keys(_SPEC_FIELDS):
         problem = f"a policy has no field {unknown}: it is ignored"
         spec.report(Reason.MALFORMED, problem, f"There are {', '.join(_SPEC_FIELDS)}")

@@ -11,7 +11,7 @@ FOR = f"metadata.annotations[{POLICY_FOR}]"
 
 def manifest(spec=None, *, policy_for="net", **metadata):
     annotations = {} if policy_for is None else {POLICY_FOR: policy_for}
-    return {"metadata": {"name": "p", "namespace": "ns", "annotations": annotations, **metadata}, "spec": spec}
+    return {"metadata": {"name": "p", "namespace": "ns", "annotations": annotations, **metadata}, "spec": spec or {}}
 
 
 def places(reports):
@@ -25,7 +25,6 @@ def isolated(policy):
 @pytest.mark.parametrize(
     ("spec", "directions"),
     [
-        (None, {"Ingress"}),
         ({}, {"Ingress"}),
         ({"policyTypes": None}, {"Ingress"}),
         ({"policyTypes": []}, {"Ingress"}),
@@ -42,6 +41,16 @@ def test_types_are_defaulted_as_the_api_server_would(spec, directions):
     policy, reports = parse_policy(manifest(spec))
     assert isolated(policy) == directions
     assert reports == ()
+
+
+@pytest.mark.parametrize("without", [{}, {"spec": None}])
+def test_policy_without_a_spec_isolates_everybody_and_is_reported(without):
+    """S1, S6: it is hardly what somebody meant."""
+    written = {key: value for key, value in manifest().items() if key != "spec"}
+    policy, reports = parse_policy(written | without)
+    assert isolated(policy) == {"Ingress"}
+    assert policy.pod_selector == EVERYTHING
+    assert places(reports) == [("spec", Reason.MALFORMED)]
 
 
 @pytest.mark.parametrize("egress", ["all", {}, 0, True])
