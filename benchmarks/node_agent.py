@@ -260,17 +260,23 @@ def rounds(objects: Objects, sockets: dict[int, Any]) -> None:
         "peer pod removed": lambda: objects.delete("v1/Pod", "late", NAMESPACE, grace=0, wait=False),
         "policy deleted": lambda: objects.delete(POLICY, "everywhere", NAMESPACE, wait=False),
     }
+    answered: dict[str, list[float]] = {what: [] for what in steps}
     taken: dict[str, list[list[float]]] = {what: [] for what in steps}
     for _ in range(ROUNDS):
         for what, step in steps.items():
-            taken[what].append(until_all(sockets, step))
+            answer, latencies = until_all(sockets, step)
+            answered[what].append(answer * 1000)
+            taken[what].append(latencies)
     for what, found in taken.items():
         each = sorted(latency * 1000 for latencies in found for latency in latencies)
         last = [max(latencies) * 1000 for latencies in found]
         print(
             f"{what}: in a pod after {statistics.median(each):.0f} ms, p99 {each[len(each) * 99 // 100]:.0f} ms;"
-            f" in all {LOCAL} after {statistics.median(last):.0f} ms, worst of {ROUNDS} {max(last):.0f} ms"
+            f" in all {LOCAL} after {statistics.median(last):.0f} ms, worst of {ROUNDS} {max(last):.0f} ms;"
+            f" the API server answers after {statistics.median(answered[what]):.0f} ms"
         )
+        if "-v" in sys.argv:
+            print(*(f"{answer:.0f}/{latency:.0f}" for answer, latency in zip(answered[what], last, strict=True)))
 
 
 def _far_pod(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -282,13 +288,14 @@ def _far_pod(metadata: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
-def until_all(sockets: dict[int, Any], change: Callable[[], object]) -> list[float]:
-    """Seconds from before the change until the first commit in each namespace."""
+def until_all(sockets: dict[int, Any], change: Callable[[], object]) -> tuple[float, list[float]]:
+    """Seconds from before the change until it was answered, and until the first commit in each namespace."""
     poll = select.poll()
     for number in sockets:
         poll.register(number, select.POLLIN)
     began, latencies = time.monotonic(), list[float]()
     change()
+    answer = time.monotonic() - began
     while len(latencies) < len(sockets):
         ready = poll.poll(30_000)
         now = time.monotonic()
@@ -298,7 +305,7 @@ def until_all(sockets: dict[int, Any], change: Callable[[], object]) -> list[flo
             poll.unregister(number)
             latencies.append(now - began)
     settle(sockets)
-    return latencies
+    return answer, latencies
 
 
 def settle(sockets: dict[int, Any]) -> None:

@@ -75,6 +75,7 @@ class Agent:
         read_links: Callable[[], Sequence[Link]] = read_links,
         observe: Observer = lambda _: None,
         own_addresses: AddressSource = AddressSource.KERNEL,
+        finish_after: float = 0.0,
     ) -> None:
         """Put together what was chosen.
 
@@ -89,6 +90,8 @@ class Agent:
             read_links: Reads the interfaces of the sandbox that it is called in.
             observe: Told of each outcome.
             own_addresses: Who is believed about the addresses of a pod's own interfaces.
+            finish_after: Seconds that what packets do not see of a replacement waits, so that it is in nobody's way
+                when many pods are written to.
         """
         self.world = world
         self._jobs = JobMaker(
@@ -104,6 +107,7 @@ class Agent:
         self._monitor = monitor
         self._observe = observe
         self._own_addresses = own_addresses
+        self._finish_after = finish_after
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._pods: dict[ObjectName, LocalPod] = {}
         self._outcomes: list[Outcome] = []
@@ -367,6 +371,7 @@ class Agent:
     def _written(self, local: LocalPod, job: Job, done: InForce) -> None:
         local.error, local.tries, local.retry_at = "", 0, 0.0
         local.stamp, local.wishes.rest = done.stamp, done.rest
+        local.finish_at = time.monotonic() + self._finish_after
         if job.task is Task.REPLACE and (local.findings is None or self._monitor is None):
             local.wishes.look = True
             local.rest_until = local.look_after = 0.0

@@ -94,8 +94,11 @@ class Crew:
         self._waiting.discard(local)
 
     def wind_down(self) -> None:
-        """Begin nothing any more but what completes something that was begun."""
+        """Begin nothing any more but what completes something that was begun, and that at once."""
         self._winding_down = True
+        for local in tuple(self._waiting):
+            local.finish_at = 0.0
+            self.advance(local)
 
     def _may_begin(self, local: LocalPod) -> bool:
         return not self._winding_down or local.wishes.next() is Task.FINISH

@@ -109,6 +109,7 @@ class LocalPod:
         failure: The same in one word; only if `error`.
         tries: How many have failed since the last success.
         retry_at: When to try again, if `error` (time.monotonic).
+        finish_at: When to do what a replacement has left for later (time.monotonic).
         rest_until: Until when checking and looking wait for more to come (time.monotonic).
         look_after: Not before that, which costs more than checking (time.monotonic).
     """
@@ -129,6 +130,7 @@ class LocalPod:
     failure: Failure | None = None
     tries: int = 0
     retry_at: float = 0.0
+    finish_at: float = 0.0
     rest_until: float = 0.0
     look_after: float = 0.0
 
@@ -142,6 +144,8 @@ class LocalPod:
         task = self.wishes.next()
         if task is None or self.busy:
             return None
+        if task is Task.FINISH and not self.wishes.deltas:  # they come after it
+            return max(self.retry_at, self.finish_at)
         if task is Task.LOOK:
             return max(self.retry_at, self.rest_until, self.look_after)
         return max(self.retry_at, self.rest_until) if task is Task.CHECK else self.retry_at

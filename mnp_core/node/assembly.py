@@ -32,7 +32,8 @@ from mnp_core.telemetry.journal import Journal, PodContext
 from mnp_core.telemetry.metrics import Metrics
 from mnp_core.telemetry.telemetry import Telemetry
 
-_WORKERS: Final = 16  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
+_WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
+_FINISH_AFTER: Final = 0.3  # seconds, about what a replacement in all pods of a node takes
 _LOCATORS: Final = 8  # questions to the runtime at once
 _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
 
@@ -79,6 +80,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
             monitor=monitor,
             observe=witness.outcome,
             own_addresses=settings.own_addresses,
+            finish_after=_FINISH_AFTER,
         )
         node = Node(agent, witness)
         source = KubernetesSource(api, tuple(registry.policy_kinds.values()), node.deliver, telemetry)

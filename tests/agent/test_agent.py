@@ -51,7 +51,9 @@ class Agreeing:
 class Node:
     """An agent on a kernel in memory, and the outcomes that it told of."""
 
-    def __init__(self, kernel=None, renderer=None, discoverer=None, links=None, monitor=None, **addresses):
+    def __init__(
+        self, kernel=None, renderer=None, discoverer=None, links=None, monitor=None, finish_after=0, **addresses
+    ):
         own, peers = (addresses.get(name) for name in ("own_addresses", "peer_addresses"))
         self.kernel = kernel or FakeKernel()
         self.choice = OneBackend(self.kernel, renderer or FakeRenderer())
@@ -70,6 +72,7 @@ class Node:
             monitor=monitor,
             observe=self.told.append,
             own_addresses=own or AddressSource.KERNEL,
+            finish_after=finish_after,
         )
 
     def sync(self, *objects, gone=()):
@@ -419,6 +422,60 @@ def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
         node.agent.process(0.05)
     assert node.writes("a") == ["apply"]
     assert [report.reason for report in node.agent.reports()] == [Reason.ENFORCEMENT_FAILED] * 2
+
+
+class Staged(FakeApplier):
+    """What packets do not see is a step of its own, which is noted."""
+
+    def bring_into_force(self, ruleset):
+        self.apply(ruleset)
+        return lambda: self.finished.append(self._kernel.inside)
+
+
+@pytest.fixture
+def staged():
+    """A node that has just written everything, and what it has finished."""
+    node = Node(finish_after=1)
+    for name in ("a", "b"):
+        node.kernel.add(named(name))
+    node.choice.backend = evolve(node.choice.backend, applier=Staged(node.kernel))
+    node.choice.backend.applier.finished = finished = []
+    node.agent.submit(map(present, (NET, namespace("default"), A, B, FROM_ALL)))
+    process_until(node, lambda: len(node.told) == 2)
+    assert finished == []
+    return node, finished
+
+
+def process_until(node, condition):
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end
+        node.agent.process(0.05)
+
+
+def test_what_packets_do_not_see_waits_until_every_pod_has_its_rules(staged):
+    node, finished = staged
+    began = time.monotonic()
+    process_until(node, lambda: len(finished) == 2)
+    assert time.monotonic() - began > 0.5
+
+
+def test_what_was_not_finished_is_when_the_node_stops(staged):
+    """S62: else the next process would have to write it again."""
+    node, finished = staged
+    node.agent.wind_down()
+    while node.agent.busy:
+        node.agent.process(1)
+    assert len(finished) == 2
+
+
+def test_a_change_of_membership_does_not_wait_for_what_packets_do_not_see(staged):
+    node, finished = staged
+    began = time.monotonic()
+    node.agent.submit([present(evolve(B, statuses=(status("net", "net1", "10.0.0.3"),)))], began)
+    process_until(node, lambda: any(outcome.result is Result.UPDATED for outcome in node.told))
+    assert time.monotonic() - began < 0.5
+    assert finished
 
 
 class Silent:
