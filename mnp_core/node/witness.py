@@ -8,7 +8,7 @@ import structlog
 
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Outcome, Sync
-from mnp_core.node.memory import give_back
+from mnp_core.node.memory import tidy
 from mnp_core.plugins import Registry
 from mnp_core.telemetry.health import Health, Unready
 from mnp_core.telemetry.telemetry import Telemetry
@@ -59,6 +59,7 @@ class NodeWitness:
     def ready(self) -> None:
         """Every pod has been seen to."""
         self._health.ready()
+        tidy()
         _log.info("ready")
 
     def stopping(self) -> None:
@@ -71,7 +72,7 @@ class NodeWitness:
         self._health.beat()
         if self._busy_until is not None and time.monotonic() > self._busy_until + _CALM:
             self._busy_until = None
-            give_back()
+            tidy()
         sizes = agent.world.group_sizes
         self._telemetry.state(
             pods=agent.enforced,
