@@ -10,6 +10,7 @@ MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_short = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter lock: to get it back takes longer than these calls
 
 
 def _checked(result: int) -> None:
@@ -25,7 +26,7 @@ else:
 
     def setns(fd: int, nstype: int) -> None:
         """Put the calling thread into a namespace, see man page 2."""
-        _checked(_libc.setns(fd, nstype))
+        _checked(_short.setns(fd, nstype))
 
     def unshare(flags: int) -> None:
         """Put the calling thread into a new namespace, see man page 2."""

@@ -23,6 +23,7 @@ from mnp_core.errors import ApplyError, DisturbedError, UnsupportedError
 from mnp_core.model import Delta, Installed, RuleCounter, Ruleset
 from mnp_nftables import libnftables, table
 from mnp_nftables.commits import listen_to_commits
+from mnp_nftables.generation import generation
 from mnp_nftables.membership import messages
 from mnp_nftables.names import ChainName, comment_text
 from mnp_nftables.netlink import Connection, Message, RefusedError, SupersededError
@@ -56,7 +57,7 @@ class NftablesApplier:
         """Ask the library and the kernel; changes nothing."""
         try:
             libnftables.load()
-            table.generation()
+            generation()
         except UnsupportedError as error:
             return Support(usable=False, rank=RANK, detail=str(error))
         except OSError as error:
@@ -120,7 +121,7 @@ class NftablesApplier:
 
 def _generation() -> int:
     try:
-        return table.generation()
+        return generation()
     except OSError as error:
         raise ApplyError(f"nf_tables does not answer: {error.strerror}") from error
 
@@ -131,10 +132,10 @@ def _update(changes: Sequence[Message]) -> bool:
     try:
         with Connection() as kernel:
             for _ in range(_ATTEMPTS):
-                before = kernel.generation()
+                before = generation()
                 with suppress(SupersededError):
                     kernel.commit(changes, before)
-                    return alone and kernel.generation() == _next(before)
+                    return alone and generation() == _next(before)
                 alone = False
     except RefusedError as error:
         raise ApplyError(f"nf_tables refused the change of membership of {error}") from error

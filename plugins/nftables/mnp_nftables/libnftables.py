@@ -1,14 +1,18 @@
 """Write to nf_tables through libnftables, in process: what runs is the text that is shown and logged.
 
 The library is loaded when it is first needed and never forks. A context owns a netlink socket, which belongs to the
-network namespace of the thread that made it, so there is one context per transaction (30 µs). ctypes lets go of the
-interpreter lock meanwhile, so that many sandboxes are written at once: a commit that removes something mostly waits for
-the kernel (RCU, about 12 ms).
+network namespace of the thread that made it, so there is one context per transaction (30 µs). The interpreter lock is
+let go of while a transaction runs, so that many sandboxes are written at once: a commit that removes something mostly
+waits for the kernel (RCU, about 12 ms). It is kept during what takes microseconds (ctypes.PyDLL), because to get it
+back from the pool's other threads takes longer than that.
 """
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
+from typing import Protocol, cast
 
 from mnp_core.errors import ApplyError, UnsupportedError
 
@@ -22,25 +26,39 @@ _FUNCTIONS = {  # name: result and arguments, as in <nftables/libnftables.h>, li
     "nft_ctx_buffer_output": (ctypes.c_int, [ctypes.c_void_p]),
     "nft_ctx_buffer_error": (ctypes.c_int, [ctypes.c_void_p]),
     "nft_ctx_get_error_buffer": (ctypes.c_char_p, [ctypes.c_void_p]),
+    "nft_run_cmd_from_buffer": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
     "nft_run_cmd_from_filename": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
 }
+_LONG = {"nft_run_cmd_from_buffer", "nft_run_cmd_from_filename", "nft_ctx_free"}  # the last waits for the kernel
+
+
+class Library(Protocol):
+    """The functions that are needed."""
+
+    nft_ctx_new: Callable[[int], int | None]
+    nft_ctx_free: Callable[[int], None]
+    nft_ctx_buffer_output: Callable[[int], int]
+    nft_ctx_buffer_error: Callable[[int], int]
+    nft_ctx_get_error_buffer: Callable[[int], bytes | None]
+    nft_run_cmd_from_buffer: Callable[[int, bytes], int]
+    nft_run_cmd_from_filename: Callable[[int, bytes], int]
 
 
 @cache
-def load(name: str = LIBRARY) -> ctypes.CDLL:
+def load(name: str = LIBRARY) -> Library:
     """Load the library, once.
 
     Raises:
         UnsupportedError: It is not installed, or not the one that is meant.
     """
     try:
-        library = ctypes.CDLL(name)
+        long, short = ctypes.CDLL(name), ctypes.PyDLL(name)
+        found = {symbol: getattr(long if symbol in _LONG else short, symbol) for symbol in _FUNCTIONS}
         for symbol, (result, arguments) in _FUNCTIONS.items():
-            function = getattr(library, symbol)
-            function.restype, function.argtypes = result, arguments
+            found[symbol].restype, found[symbol].argtypes = result, arguments
     except (OSError, AttributeError) as error:
         raise UnsupportedError(f"{name} cannot be loaded ({error}): {_REMEDY}") from error
-    return library
+    return cast("Library", SimpleNamespace(**found))
 
 
 def run(text: str) -> None:
@@ -51,28 +69,36 @@ def run(text: str) -> None:
         UnsupportedError: The library is not there.
     """
     library = load()
-    file = os.memfd_create("mnp-nftables", os.MFD_CLOEXEC)  # errors name the line of a file, but not of a buffer
+    if _run(library, library.nft_run_cmd_from_buffer, text.encode()):
+        _run_from_file(library, text)
+
+
+def _run_from_file(library: Library, text: str) -> None:
+    """Try again what was refused: complaints about a file have the numbers of its lines, and the lines."""
+    file = os.memfd_create("mnp-nftables", os.MFD_CLOEXEC)
+    path = f"/proc/self/fd/{file}"
     try:
         _write(file, text.encode())
-        context = library.nft_ctx_new(0)
-        if not context:
-            raise ApplyError("libnftables: no context: out of memory or of file descriptors")
-        try:
-            _run(library, context, f"/proc/self/fd/{file}")
-        finally:
-            library.nft_ctx_free(context)
+        complaint = _run(library, library.nft_run_cmd_from_filename, path.encode())
     finally:
         os.close(file)
+    if complaint:
+        lines = complaint.decode(errors="replace").replace(f"{path}:", "line ").strip().splitlines()
+        raise ApplyError("nftables refused the transaction:\n" + "\n".join(lines[:_LINES_OF_ERROR]))
 
 
-def _run(library: ctypes.CDLL, context: int, path: str) -> None:
-    library.nft_ctx_buffer_output(context)
-    library.nft_ctx_buffer_error(context)
-    if library.nft_run_cmd_from_filename(context, path.encode()) == 0:
-        return
-    complaint: bytes = library.nft_ctx_get_error_buffer(context) or b"no reason given"
-    lines = complaint.decode(errors="replace").replace(f"{path}:", "line ").strip().splitlines()
-    raise ApplyError("nftables refused the transaction:\n" + "\n".join(lines[:_LINES_OF_ERROR]))
+def _run(library: Library, how: Callable[[int, bytes], int], what: bytes) -> bytes:
+    """What the library or the kernel complains of; nothing if it is done."""
+    context = library.nft_ctx_new(0)
+    if not context:
+        raise ApplyError("libnftables: no context: out of memory or of file descriptors")
+    try:
+        library.nft_ctx_buffer_output(context)
+        library.nft_ctx_buffer_error(context)
+        refused = how(context, what) != 0
+        return (library.nft_ctx_get_error_buffer(context) or b"no reason given") if refused else b""
+    finally:
+        library.nft_ctx_free(context)
 
 
 def _write(file: int, data: bytes) -> None:

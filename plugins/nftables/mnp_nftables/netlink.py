@@ -29,7 +29,7 @@ NEW_ELEMENTS = _SUBSYSTEM | 12
 GET_ELEMENTS = _SUBSYSTEM | 13
 DELETE_ELEMENTS = _SUBSYSTEM | 14
 NEW_GENERATION = _SUBSYSTEM | 15
-_GET_GENERATION = _SUBSYSTEM | 16
+GET_GENERATION = _SUBSYSTEM | 16
 
 _BATCH_BEGIN, _BATCH_END = 16, 17  # NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END in <linux/netfilter/nfnetlink.h>
 _BATCH_GENERATION = 1  # NFNL_BATCH_GENID: refused with ERESTART if that is not the generation
@@ -132,7 +132,7 @@ class Connection:
         Raises:
             OSError: EPERM without CAP_NET_ADMIN, EINVAL or EOPNOTSUPP without nf_tables.
         """
-        self._send(_GET_GENERATION, b"", flags=_REQUEST)
+        self._send(GET_GENERATION, b"", flags=_REQUEST)
         found = dict(attributes(next(self._answers())))
         return int.from_bytes(found[1], "big")
 
@@ -164,13 +164,13 @@ class Connection:
         """
         about: dict[int, str] = {}
         own = attribute(_BATCH_GENERATION, generation.to_bytes(4, "big"))
-        data = [self._message(_BATCH_BEGIN, _REQUEST, own, family=0, resource=_NFTABLES)]
+        data = [self._message(_BATCH_BEGIN, _REQUEST, own)]
         for message in messages:
             flags = message.flags | _REQUEST | (_ACKNOWLEDGE if message is messages[-1] else 0)
             data.append(self._message(message.kind, flags, message.body))
             about[self._sequence] = message.about
         last = self._sequence
-        data.append(self._message(_BATCH_END, _REQUEST, b"", family=0, resource=_NFTABLES))
+        data.append(self._message(_BATCH_END, _REQUEST, b""))
         self._send_at_once(b"".join(data))
         self._await_acknowledgement(about, last)
 
@@ -194,12 +194,9 @@ class Connection:
     def _send(self, kind: int, request: bytes, *, flags: int) -> None:
         self._socket.send(self._message(kind, flags, request))
 
-    def _message(
-        self, kind: int, flags: int, attributes: bytes, *, family: int = _NFPROTO_INET, resource: int = 0
-    ) -> bytes:
+    def _message(self, kind: int, flags: int, attributes: bytes) -> bytes:
         self._sequence += 1
-        body = _FAMILY.pack(family, 0, socket.htons(resource)) + attributes
-        return _HEADER.pack(_HEADER.size + len(body), kind, flags, self._sequence, 0) + body
+        return _packed(kind, flags, attributes, self._sequence)
 
     def _answers(self) -> Iterator[bytes]:
         """The attributes of each answer to the last request, until the kernel says that it is done."""
@@ -213,6 +210,27 @@ class Connection:
                     _raise_error(body)
                     return
                 yield body[_FAMILY.size :]
+
+
+def request(kind: int, *, sequence: int) -> bytes:
+    """A message that asks for what needs no name."""
+    return _packed(kind, _REQUEST, b"", sequence)
+
+
+def first_answer(data: bytes) -> dict[int, bytes]:
+    """The attributes of the first message of what was received; raises OSError if it is a refusal."""
+    _, kind, *_ = _HEADER.unpack_from(data)
+    body = data[_HEADER.size :]
+    if kind == _ERROR:
+        _raise_error(body)
+    return dict(attributes(body[_FAMILY.size :]))
+
+
+def _packed(kind: int, flags: int, attributes: bytes, sequence: int) -> bytes:
+    """A message; those that begin and end a batch say of which subsystem instead of which family it is."""
+    batch = kind in {_BATCH_BEGIN, _BATCH_END}
+    body = _FAMILY.pack(0 if batch else _NFPROTO_INET, 0, socket.htons(_NFTABLES) if batch else 0) + attributes
+    return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:

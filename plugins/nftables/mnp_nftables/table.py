@@ -111,12 +111,6 @@ class Table:
         return hashlib.sha256(_joined(self.flags, *contents)).hexdigest()
 
 
-def generation() -> int:
-    """The generation of the packet filter in the network namespace of the calling thread."""
-    with Connection() as kernel:
-        return kernel.generation()
-
-
 def read_table(name: str, *, members: bool) -> Table | None:
     """Read a table of family inet; None if there is none.
 
