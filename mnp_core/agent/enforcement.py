@@ -92,14 +92,15 @@ def update(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> InFo
     If somebody changed something since `before`, that is what the stamp goes on to be, so that the next check notices
     (S63). What is refused then was made for other sets than are there: nothing is known of them, and `stamp` is None.
     """
-    generation = applier.generation()
+    generation, done = applier.generation(), 0
     touched = generation != before.generation
     try:
         for delta in deltas:
             touched = not _updated(applier, delta) or touched
-            generation = applier.generation()
+            generation, done = applier.generation(), done + 1
     except ApplyError:
-        if not touched and applier.generation() == generation:
+        alone = not touched and not done and applier.generation() == generation
+        if alone:  # certainly: after a commit of ours somebody else's may hide behind it
             raise
         return InForce(result=Result.UNCHANGED)
     stamp = before if touched else evolve(before, generation=generation)

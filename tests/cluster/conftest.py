@@ -121,7 +121,8 @@ def node_agent(bed):
     agent.remove()
     undefine_all(bed.objects)
     yield agent
-    undefine_all(bed.objects)
+    if testbed.is_up():  # the last tests take it down
+        undefine_all(bed.objects)
 
 
 @pytest.fixture(scope="module")

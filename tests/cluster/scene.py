@@ -10,6 +10,7 @@ from mnp_core.model import ObjectName
 from mnp_nftables.generation import generation
 from tests.cluster.fixture import Bed
 from tests.cluster.manifests import running
+from tests.cluster.rest import at_rest
 
 PATIENCE = 45  # seconds until what was changed has to be in force; it is so at once, but machines are busy
 
@@ -77,7 +78,7 @@ class Scene:
     @contextmanager
     def untouched(self, *names: str) -> Iterator[None]:
         """Nothing is written into the packet filters of these pods while the block lasts (S61, S62)."""
-        before = {name: self.generation(name) for name in names}
+        before = at_rest(lambda: {name: self.generation(name) for name in names})
         yield
         assert {name: self.generation(name) for name in names} == before
 

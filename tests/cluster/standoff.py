@@ -18,6 +18,7 @@ from tests.cluster.definitions import MACVLAN, OURS, define
 from tests.cluster.fixture import Bed
 from tests.cluster.manifests import POLICY_FOR, container, network, network_status, pod, running
 from tests.cluster.nodeagent import NodeAgent
+from tests.cluster.rest import at_rest
 from tests.cluster.talk import ProbeVerdict
 from tests.noopen.traffic import Flow
 
@@ -120,8 +121,8 @@ class Standoff:
         return run_inside(sandbox, APPLIER.counters)
 
     def generations(self) -> dict[str, int]:
-        """Of all the people: whatever anybody writes into the packet filter of one of them changes this."""
-        return {name: self.generation(self.sandbox(name)) for name in PEOPLE}
+        """Of all the people, at rest: whatever anybody writes into the packet filter of one of them changes this."""
+        return at_rest(lambda: {name: self.generation(self.sandbox(name)) for name in PEOPLE})
 
     def reaches(self, source: str, destination: str, port: int = OPEN) -> bool:
         """Whether UDP comes through, and back."""

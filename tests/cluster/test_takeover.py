@@ -123,7 +123,7 @@ def test_two_agents_on_one_node_come_to_rest(standoff, bed, process, tmp_path, c
             f"{failed} failures; CPU of 5 s at rest: {used[0]:.2f} s and {used[1]:.2f} s"
         )
         assert standoff.generation(victim) == settled
-        assert failed == [0, 0]
+        assert failed == [0, 0], (process.said(), other.said())
         assert max(used) < 0.5
         assert settled - before <= 4 * unrest.changes
         assert_converged(standoff)
