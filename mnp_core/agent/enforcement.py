@@ -90,21 +90,18 @@ def update(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> InFo
     """Change membership alone.
 
     If somebody changed something since `before`, that is what the stamp goes on to be, so that the next check notices
-    (S63). What is refused then was made for other sets than are there: nothing is known of them, and `stamp` is None.
+    (S63). What is refused was made for other sets than are there: nothing is known of them, and `stamp` is None. That
+    goes for whenever nobody seems to have changed anything, too: a commit right after one of ours hides behind it.
     """
-    generation, done = applier.generation(), 0
-    touched = generation != before.generation
+    touched = applier.generation() != before.generation
     try:
         for delta in deltas:
             touched = not _updated(applier, delta) or touched
-            generation, done = applier.generation(), done + 1
     except ApplyError:
-        alone = not touched and not done and applier.generation() == generation
-        if alone:  # certainly: after a commit of ours somebody else's may hide behind it
-            raise
         return InForce(result=Result.UNCHANGED)
-    stamp = before if touched else evolve(before, generation=generation)
-    return InForce(result=Result.UPDATED, stamp=stamp)
+    if touched:
+        return InForce(result=Result.UPDATED, stamp=before)
+    return _in_force(applier, Result.UPDATED, before.digest)
 
 
 def _updated(applier: RuleApplier, delta: Delta) -> bool:
