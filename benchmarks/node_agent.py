@@ -196,7 +196,7 @@ def agent() -> Iterator[subprocess.Popen[bytes]]:
             "--hostname-override",
             NODE,
         ]
-        with subprocess.Popen([program, *map(str, options)]) as process:  # noqa: S603 # our own
+        with subprocess.Popen([program, *map(str, options)]) as process:  # noqa: S603 - our own program, and no shell
             try:
                 yield process
             finally:

@@ -135,7 +135,7 @@ class Kubeconfig:
 
     def _read(self) -> None:
         from kubernetes.client import Configuration  # noqa: PLC0415 # see the head of this file
-        from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415
+        from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415 # likewise
 
         configuration = Configuration()
         configuration.proxy = None  # what the environment says is not for every server

@@ -212,7 +212,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
 
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+    def send_error(
+        self,
+        code: int,
+        message: str | None = None,  # noqa: ARG002 # the base class gives it
+        explain: str | None = None,  # noqa: ARG002 # likewise
+    ) -> None:
         """Answer what the base class refuses, without saying its words back."""
         wrong_method = code == HTTPStatus.NOT_IMPLEMENTED
         status = HTTPStatus.METHOD_NOT_ALLOWED if wrong_method else HTTPStatus(code)

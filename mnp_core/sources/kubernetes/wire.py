@@ -30,7 +30,7 @@ class Metadata(msgspec.Struct, frozen=True):
     name: str = ""
     namespace: str = ""
     uid: str = ""
-    resourceVersion: str = ""  # noqa: N815 # names of the wire
+    resourceVersion: str = ""  # noqa: N815 # as in the API # names of the wire
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -112,7 +112,7 @@ class _ListMetadata(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    apiVersion: str  # noqa: N815
+    apiVersion: str  # noqa: N815 # as in the API
     kind: str
     metadata: _ListMetadata
     items: list[msgspec.Raw] | None

@@ -126,16 +126,6 @@ class Connection:
     ) -> None:
         self._socket.close()
 
-    def generation(self) -> int:
-        """The number that grows with every commit in this namespace (NFTA_GEN_ID), 32 bits.
-
-        Raises:
-            OSError: EPERM without CAP_NET_ADMIN, EINVAL or EOPNOTSUPP without nf_tables.
-        """
-        self._send(GET_GENERATION, b"", flags=_REQUEST)
-        found = dict(attributes(next(self._answers())))
-        return int.from_bytes(found[1], "big")
-
     def get(self, kind: int, request: bytes) -> dict[int, bytes] | None:
         """One object by name; None if it is not there."""
         self._send(kind, request, flags=_REQUEST)

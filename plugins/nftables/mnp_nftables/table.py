@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from attrs import frozen
 
 from mnp_core.errors import ApplyError
+from mnp_nftables.generation import generation
 from mnp_nftables.netlink import (
     GET_CHAIN,
     GET_ELEMENTS,
@@ -124,9 +125,9 @@ def read_table(name: str, *, members: bool) -> Table | None:
     for _ in range(_ATTEMPTS):
         try:
             with Connection() as kernel:
-                before = kernel.generation()
+                before = generation()
                 found = _read(kernel, name, before, members=members)
-                if kernel.generation() == before:
+                if generation() == before:
                     return found
         except (InterruptedDumpError, FileNotFoundError):  # FileNotFoundError: a set that was listed has gone by now
             continue

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from attrs import evolve
@@ -134,26 +135,37 @@ def test_two_that_apply_at_once_end_in_one_of_both_states(pod):
         assert installed(pod).matches(ruleset)
 
 
+@contextmanager
+def meanwhile(pod, work):
+    """Somebody else does this in the pod, again and again, for the length of a block."""
+    over = threading.Event()
+
+    def repeat():
+        while not over.is_set():
+            work()
+
+    somebody = threading.Thread(target=lambda: pod.run(repeat))
+    somebody.start()
+    try:
+        yield
+    finally:
+        over.set()
+        somebody.join()
+
+
 @pytest.mark.root
 def test_what_goes_while_it_is_read_is_no_error(pod):
     """S62: another agent, as during an upgrade, clears away what its replacement has left over."""
     pod.enforce(EVERYTHING)
-    reading = threading.Event()
 
     def come_and_go():
-        while not reading.is_set():
-            libnftables.run(f"add set inet {TABLE} extra {{ type ipv4_addr; elements = {{ 10.9.9.9 }}; }}\n")
-            libnftables.run(f"delete set inet {TABLE} extra\n")
-            time.sleep(0.005)
+        libnftables.run(f"add set inet {TABLE} extra {{ type ipv4_addr; elements = {{ 10.9.9.9 }}; }}\n")
+        libnftables.run(f"delete set inet {TABLE} extra\n")
+        time.sleep(0.005)
 
-    writer = threading.Thread(target=lambda: pod.run(come_and_go))
-    writer.start()
-    try:
+    with meanwhile(pod, come_and_go):
         for _ in range(300):
             assert installed(pod) is not None
-    finally:
-        reading.set()
-        writer.join()
 
 
 @pytest.mark.root
@@ -172,11 +184,6 @@ def test_remove_takes_ours_and_nothing_else(pod):
 def test_what_somebody_else_changes_during_an_update_is_told(pod):
     """S63: it would be hidden behind our own commit for whoever compares generations."""
     pod.enforce(EVERYTHING)
-    stop = threading.Event()
-
-    def disturb():
-        while not stop.is_set():
-            libnftables.run("add table inet other\ndelete table inet other\n")
 
     def update():
         before, after = MEMBERS, addresses(GROUP, "10.0.0.99")
@@ -184,14 +191,11 @@ def test_what_somebody_else_changes_during_an_update_is_told(pod):
             applier.update(renderer.render_delta(GroupDelta(before=before, after=after)))
             before, after = after, before
 
-    somebody = threading.Thread(target=lambda: pod.run(disturb))
-    somebody.start()
-    try:
-        with pytest.raises(DisturbedError, match="at the same time"):
-            pod.run(update)
-    finally:
-        stop.set()
-        somebody.join()
+    def disturb():
+        libnftables.run("add table inet other\ndelete table inet other\n")
+
+    with meanwhile(pod, disturb), pytest.raises(DisturbedError, match="at the same time"):
+        pod.run(update)
 
 
 # --- S63: drift -------------------------------------------------------------------------------------------------
