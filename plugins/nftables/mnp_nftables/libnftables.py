@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
-from typing import Protocol, cast
 
 from mnp_core.errors import ApplyError, UnsupportedError
 
@@ -32,20 +31,8 @@ _FUNCTIONS = {  # name: result and arguments, as in <nftables/libnftables.h>, li
 _LONG = {"nft_run_cmd_from_buffer", "nft_run_cmd_from_filename", "nft_ctx_free"}  # the last waits for the kernel
 
 
-class Library(Protocol):
-    """The functions that are needed."""
-
-    nft_ctx_new: Callable[[int], int | None]
-    nft_ctx_free: Callable[[int], None]
-    nft_ctx_buffer_output: Callable[[int], int]
-    nft_ctx_buffer_error: Callable[[int], int]
-    nft_ctx_get_error_buffer: Callable[[int], bytes | None]
-    nft_run_cmd_from_buffer: Callable[[int, bytes], int]
-    nft_run_cmd_from_filename: Callable[[int, bytes], int]
-
-
 @cache
-def load(name: str = LIBRARY) -> Library:
+def load(name: str = LIBRARY) -> SimpleNamespace:
     """Load the library, once.
 
     Raises:
@@ -58,7 +45,7 @@ def load(name: str = LIBRARY) -> Library:
             found[symbol].restype, found[symbol].argtypes = result, arguments
     except (OSError, AttributeError) as error:
         raise UnsupportedError(f"{name} cannot be loaded ({error}): {_REMEDY}") from error
-    return cast("Library", SimpleNamespace(**found))
+    return SimpleNamespace(**found)
 
 
 def run(text: str) -> None:
@@ -73,7 +60,7 @@ def run(text: str) -> None:
         _run_from_file(library, text)
 
 
-def _run_from_file(library: Library, text: str) -> None:
+def _run_from_file(library: SimpleNamespace, text: str) -> None:
     """Try again what was refused: complaints about a file have the numbers of its lines, and the lines."""
     file = os.memfd_create("mnp-nftables", os.MFD_CLOEXEC)
     path = f"/proc/self/fd/{file}"
@@ -87,7 +74,7 @@ def _run_from_file(library: Library, text: str) -> None:
         raise ApplyError("nftables refused the transaction:\n" + "\n".join(lines[:_LINES_OF_ERROR]))
 
 
-def _run(library: Library, how: Callable[[int, bytes], int], what: bytes) -> bytes:
+def _run(library: SimpleNamespace, how: Callable[[int, bytes], int], what: bytes) -> bytes:
     """What the library or the kernel complains of; nothing if it is done."""
     context = library.nft_ctx_new(0)
     if not context:
@@ -95,8 +82,10 @@ def _run(library: Library, how: Callable[[int, bytes], int], what: bytes) -> byt
     try:
         library.nft_ctx_buffer_output(context)
         library.nft_ctx_buffer_error(context)
-        refused = how(context, what) != 0
-        return (library.nft_ctx_get_error_buffer(context) or b"no reason given") if refused else b""
+        if how(context, what) == 0:
+            return b""
+        complaint: bytes = library.nft_ctx_get_error_buffer(context) or b"no reason given"
+        return complaint
     finally:
         library.nft_ctx_free(context)
 
