@@ -436,11 +436,9 @@ def descriptors():
     return len([*Path("/proc/self/fd").iterdir()])
 
 
-def soak(pod, applies, *, warm_up):
-    """Memory in kilobytes and descriptors that were not there when everything had been used for a while."""
+def soak(pod, applies):
+    """Memory in kilobytes and descriptors that this many applies left behind."""
     policies = [EVERYTHING, REJECTING, only(ingress=DENY), sandbox(interface("net1", ingress=DENY), groups=[])]
-    for number in range(warm_up):
-        pod.enforce(policies[number % len(policies)])
     before = memory(), descriptors()
     for number in range(applies):
         pod.enforce(policies[number % len(policies)])
@@ -448,16 +446,19 @@ def soak(pod, applies, *, warm_up):
 
 
 def test_nothing_leaks(pod):
-    grown, opened = soak(pod, 300, warm_up=100)
-    assert opened == 0
-    assert grown < 1024
+    """A leak grows in every round; the heap of whoever ran hundreds of tests before grows by megabytes in one and rests."""
+    soak(pod, 60)  # everything was used before it is measured
+    rounds = [soak(pod, 60) for _ in range(5)]
+    assert min(grown for grown, _ in rounds) < 64, rounds
+    assert min(opened for _, opened in rounds) <= 0, rounds
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_nothing_leaks_in_ten_thousand_applies(pod):
     started = time.monotonic()
-    grown, opened = soak(pod, 10_000, warm_up=1_000)
+    soak(pod, 1_000)  # everything was used before it is measured
+    grown, opened = soak(pod, 10_000)
     print(f"{pod.way}: {grown} KiB and {opened} descriptors more, in {time.monotonic() - started:.0f} s")  # noqa: T201 - the figure
     assert opened == 0
     assert grown < 1024
