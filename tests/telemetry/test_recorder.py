@@ -85,7 +85,7 @@ def test_nobody_waits_for_a_server_that_hangs(recorder, server, counts):
     for number in range(5000):
         recorder.outcome(evolve(MENDED, pod=pod(number)))
         recorder.standing((REPORT,))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10
     assert counts.count("dropped") >= 3000
     server.answering.set()
     until(lambda: server.events)
