@@ -24,10 +24,7 @@ class Pool(Protocol):
 
 
 class Client(Protocol):
-    """Who is told on its own thread what became of it; `LocalPod.busy` is over by then."""
-
-    def post(self, event: Callable[[], None]) -> None:
-        """Have something called on that thread; from any."""
+    """Who is told what became of it; `LocalPod.busy` is over by then, and what is wished next begins after it."""
 
     def located(self, local: LocalPod, future: "Future[Sandbox]") -> None:
         """A sandbox was found, or not."""
@@ -40,19 +37,30 @@ class Client(Protocol):
 
 
 class Crew:
-    """Works for a client, whose thread calls it."""
+    """Works for a client; both belong to one thread."""
 
-    def __init__(self, client: Client, jobs: JobMaker, locator: SandboxLocator, pool: Pool, errands: Executor) -> None:
+    def __init__(
+        self,
+        *,
+        client: Client,
+        post: Callable[[Callable[[], None]], None],
+        jobs: JobMaker,
+        locator: SandboxLocator,
+        pool: Pool,
+        errands: Executor,
+    ) -> None:
         """Begin with nothing to do.
 
         Args:
             client: Told what becomes of everything.
+            post: Has something called on the thread of the two; from any.
             jobs: Makes work of wishes.
             locator: Finds sandboxes.
             pool: Runs work in them.
             errands: Runs the locator, which may have to wait for others.
         """
         self._client = client
+        self._post = post
         self._jobs = jobs
         self._locator = locator
         self._pool = pool
@@ -89,10 +97,6 @@ class Crew:
             for local in tuple(self._waiting):
                 self.advance(local)
 
-    def forget(self, local: LocalPod) -> None:
-        """Begin nothing more for a pod."""
-        self._waiting.discard(local)
-
     def wind_down(self) -> None:
         """Begin nothing any more but what completes something that was begun, and that at once."""
         self._winding_down = True
@@ -110,7 +114,7 @@ class Crew:
             future.set_exception(SandboxNotFoundError(f"pod {local.name} is not known any more"))
         else:
             future = self._errands.submit(self._locator.locate, pod)
-        future.add_done_callback(lambda future: self._client.post(partial(self._located, local, future)))
+        future.add_done_callback(lambda future: self._post(partial(self._located, local, future)))
 
     def _start(self, local: LocalPod, sandbox: Sandbox) -> None:
         task = local.wishes.next()
@@ -120,16 +124,19 @@ class Crew:
         except Exception as error:  # noqa: BLE001 - plugins prepare it: whatever they raise concerns this pod alone
             self._release(local)
             self._client.unprepared(local, task, error)
+            self.advance(local)
             return
-        future.add_done_callback(lambda future: self._client.post(partial(self._done, local, job, future)))
+        future.add_done_callback(lambda future: self._post(partial(self._done, local, job, future)))
 
     def _located(self, local: LocalPod, future: "Future[Sandbox]") -> None:
         self._release(local)
         self._client.located(local, future)
+        self.advance(local)
 
     def _done(self, local: LocalPod, job: Job, future: "Future[InForce]") -> None:
         self._release(local)
         self._client.done(local, job, future)
+        self.advance(local)
 
     def _release(self, local: LocalPod) -> None:
         local.busy = False
