@@ -58,8 +58,10 @@ class Register:
         local = self._pods.get(name)
         if local is not None and local.incarnation == incarnation:
             return local
-        self.forget(name)
-        backend = local.backend if local is not None else None
+        backend = None
+        if local is not None:
+            self.forget(name)
+            backend = local.backend
         self._pods[name] = LocalPod(name=name, incarnation=incarnation, backend=backend)
         return self._pods[name]
 

@@ -11,7 +11,7 @@ _LONGEST_PAUSE = 300.0  # seconds; a server that asks for more is asked again so
 
 
 class _Details(msgspec.Struct):
-    retryAfterSeconds: int = 0  # noqa: N815 # as it is called on the wire
+    retry_after: int = msgspec.field(default=0, name="retryAfterSeconds")
 
 
 class _Status(msgspec.Struct):
@@ -26,7 +26,7 @@ def refusal(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         told = msgspec.json.decode(body, type=_Status)
     except (msgspec.MsgspecError, RecursionError):
         told = _Status(message=body[:_LONGEST].decode(errors="replace").strip())
-    asked = told.details.retryAfterSeconds if told.details is not None else 0
+    asked = told.details.retry_after if told.details is not None else 0
     message = told.message or "no reason was given"
     return ApiError(status, told.reason or "", message, _pause(headers.get("Retry-After"), asked))
 

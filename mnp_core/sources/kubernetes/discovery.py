@@ -37,7 +37,7 @@ class _Resource(msgspec.Struct):
 
 
 class _Resources(msgspec.Struct, tag_field="kind", tag="APIResourceList"):
-    groupVersion: str  # noqa: N815 # names of the wire
+    group_version: str = msgspec.field(name="groupVersion")
     resources: list[_Resource]
 
 
@@ -64,8 +64,8 @@ def _versions(fetch: Fetch, group: str) -> frozenset[str]:
 
 def _plurals(fetch: Fetch, resource: Resource, version: str) -> frozenset[str]:
     found = _decoded(fetch(f"/apis/{resource.api_version(version)}"), _Resources)
-    if found.groupVersion != resource.api_version(version):
-        raise GarbledError(f"resources of {found.groupVersion:.80} came for {resource.api_version(version)}")
+    if found.group_version != resource.api_version(version):
+        raise GarbledError(f"resources of {found.group_version:.80} came for {resource.api_version(version)}")
     return frozenset(each.name for each in found.resources)
 
 

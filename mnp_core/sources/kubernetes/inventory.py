@@ -51,13 +51,13 @@ class Inventory:
         head = read_head(raw)
         name = ObjectName(head.namespace, head.name)
         known = self._entries.get(name)
-        if known is not None and known.version == head.resourceVersion and _is(known.identity, head, api_version):
+        if known is not None and known.version == head.version and _is(known.identity, head, api_version):
             return known
         change = self._change(raw, name, api_version)
         if known is not None and known.change == change:
             change = known.change  # one copy is enough
         identity = ObjectIdentity(api_version=api_version, uid=head.uid)
-        return Entry(change.ref.name if change.ref.name == name else name, head.resourceVersion, identity, change)
+        return Entry(change.ref.name if change.ref.name == name else name, head.version, identity, change)
 
     def news(self, entries: Iterable[Entry]) -> list[Change]:
         """What these entries say that was not told yet."""

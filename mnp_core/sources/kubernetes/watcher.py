@@ -227,7 +227,7 @@ class Watcher:
         elif event.type == "DELETED":
             head = read_head(event.object)
             self._remove(self.inventory.known(head), heard)
-            self._position = head.resourceVersion
+            self._position = head.version
         else:
             entry = self.inventory.read(event.object, api_version)
             self._tell(self.inventory.news([entry]), heard)

@@ -30,7 +30,7 @@ class Metadata(msgspec.Struct, frozen=True):
     name: str = ""
     namespace: str = ""
     uid: str = ""
-    resourceVersion: str = ""  # noqa: N815 # as in the API # names of the wire
+    version: str = msgspec.field(default="", name="resourceVersion")
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ def read_head(raw: bytes | msgspec.Raw) -> Metadata:
         GarbledError: It has no name or no version, as every object of an API server has.
     """
     metadata = _decoded(_head, raw).metadata
-    if not metadata.name or not metadata.resourceVersion:
+    if not metadata.name or not metadata.version:
         raise GarbledError("an object has no name or no resourceVersion")
     return metadata
 
@@ -107,12 +107,12 @@ def read_object(raw: bytes | msgspec.Raw, kind: str) -> Raw | None:
 
 
 class _ListMetadata(msgspec.Struct):
-    resourceVersion: str = ""  # noqa: N815
+    version: str = msgspec.field(default="", name="resourceVersion")
     continue_: str | None = msgspec.field(default="", name="continue")
 
 
 class _List(msgspec.Struct):
-    apiVersion: str  # noqa: N815 # as in the API
+    api_version: str = msgspec.field(name="apiVersion")
     kind: str
     metadata: _ListMetadata
     items: list[msgspec.Raw] | None
@@ -143,9 +143,9 @@ def read_page(body: bytes, api_version: str) -> Page:
         GarbledError: It is not a list of this API version.
     """
     found = _decoded(_list, body)
-    if found.apiVersion != api_version or not found.kind.endswith("List") or not found.metadata.resourceVersion:
-        raise GarbledError(f"a list of {api_version} was asked for, {found.apiVersion:.80} {found.kind:.80} came")
-    return Page(found.items or [], found.metadata.resourceVersion, found.metadata.continue_ or "")
+    if found.api_version != api_version or not found.kind.endswith("List") or not found.metadata.version:
+        raise GarbledError(f"a list of {api_version} was asked for, {found.api_version:.80} {found.kind:.80} came")
+    return Page(found.items or [], found.metadata.version, found.metadata.continue_ or "")
 
 
 # --- watches ----------------------------------------------------------------------------------------------------
@@ -187,7 +187,7 @@ def read_event(line: bytes) -> Event:
 
 def bookmark_version(event: Event) -> str:
     """The resourceVersion up to which a watch has told everything. A bookmark's object has no name."""
-    version = _decoded(_head, event.object).metadata.resourceVersion
+    version = _decoded(_head, event.object).metadata.version
     if not version:
         raise GarbledError("a bookmark has no resourceVersion")
     return version

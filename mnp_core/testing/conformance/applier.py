@@ -140,6 +140,7 @@ class ApplierConformance(Conformance, standard=True):
     def _case(self, case: str) -> Ruleset:
         refused = getattr(self, "refused", {})  # of the renderer, if this class tests it too
         if case in refused:
+            # The plugin says so itself, and the renderer's checks see to it that it does refuse.
             pytest.skip(f"refused: {refused[case]}")
         return self.make_renderer().render(CORPUS[case].policy)
 
@@ -292,6 +293,7 @@ class ApplierConformance(Conformance, standard=True):
         """S60, S62: the rest is for later processes alone, which write again if it was never done."""
         applier, ruleset = self.make_applier(), self.make_renderer().render(FULL)
         if not isinstance(applier, StagedApplier):
+            # An ability that backends may lack: then `apply` is held to S60 and S62 by the other checks.
             pytest.skip("it is no StagedApplier: it does everything in one go")
         run_inside(mnp_namespace, lambda: applier.apply(self.make_renderer().render(only(ingress=DENY))))
         rest = run_inside(mnp_namespace, lambda: applier.bring_into_force(ruleset))
@@ -309,6 +311,7 @@ class ApplierConformance(Conformance, standard=True):
         """S63: without a listener the agent asks every second."""
         applier = self.make_applier()
         if not isinstance(applier, RuleListener):
+            # An ability that backends may lack: then the generation is, by the other checks.
             pytest.skip("it is no RuleListener: its generation is asked every second")
         with run_inside(mnp_namespace, applier.listen) as listener:
             assert not _heard(listener, within=0.1), "it hears something where nothing changes"
