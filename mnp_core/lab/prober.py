@@ -188,7 +188,10 @@ class Prober:
 
     def _expire(self, flights: Iterable[Flight]) -> None:
         for flight in flights:
-            flight.land(*self._stations[flight.probe.destination].silence(flight.probe))
+            if flight.unsent:
+                flight.land(ProbeVerdict.DENIED, flight.unsent)
+            else:
+                flight.land(*self._stations[flight.probe.destination].silence(flight.probe))
 
 
 def _batches(probes: Sequence[Probe], size: int) -> Iterator[tuple[Probe, ...]]:

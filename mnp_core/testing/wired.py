@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -25,6 +25,7 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.frames import number_of, packet_bytes, split
 from mnp_core.testing.netns import End, private_namespace, veth_pair
 from mnp_core.testing.oracle import ESP, GRE, IGMP, Question, questions
+from mnp_core.testing.sending import drops_expected
 
 T = TypeVar("T")
 
@@ -171,14 +172,14 @@ class WiredPod:
         return passed
 
     def _send(self, question: Question, number: int) -> None:
-        """One packet; a filter that tells the sender at once (EPERM) has given its answer."""
+        """One packet; a filter that tells the sender at once (EPERM, ENOBUFS) has given its answer."""
         port, packet = self._ports[question.interface], question.packet
         data, family = packet_bytes(packet, number), packet.source.version
         if question.direction is Direction.INGRESS:
             ethertype = b"\x08\x00" if family == 4 else b"\x86\xdd"
             port.outside.send(port.mac + _OUTSIDE_MAC + ethertype + data)
             return
-        with suppress(PermissionError):
+        with drops_expected():
             port.out[family].sendto(data, (str(packet.destination), 0))
 
     def _receive(self, timeout: float) -> set[Question]:

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 
 from mnp_core.model import ObjectName
+from mnp_core.testing.sending import drops_expected
 from tests.cluster.sandboxes import Sandboxes
 
 _PAUSE = 0.0002  # seconds, so a moment of a millisecond is not missed
@@ -50,7 +51,7 @@ class Flow:
 
     def _work(self):
         while not self._stop.is_set():
-            with suppress(PermissionError):  # egress that is dropped is told at once
+            with drops_expected():  # egress that is dropped is told at once
                 self._sender.sendto(b"?", self._target)
             self.sent += 1
             if self.sent % 100 == 0:

@@ -1,6 +1,7 @@
 """What packets meet is what the prober says: nothing in the way, drops and rejections by hand, nobody at home."""
 
 import socket
+import threading
 import time
 from collections import Counter
 from contextlib import closing
@@ -66,6 +67,30 @@ def test_every_pair_is_reached_by_every_protocol(network):
     families = 2 if network is DUAL else 1
     assert Counter(result.verdict for result in results) == {ALLOWED: 6 * 4 * families}
     assert max(result.seconds for result in results) < 1
+
+
+def test_what_traffic_control_drops_at_the_source_is_denied(lab):
+    """The sender is told by ENOBUFS, which a full queue returns for a moment, too."""
+    assert verdicts(ask(lab)) == {ALLOWED}  # and both ends know each other's MAC addresses
+    assert lab.exec(A, ["tc", "qdisc", "add", "dev", "net1", "root", "bfifo", "limit", "1"]) == 0
+    answers = ask(lab)
+    assert verdicts(answers) == {DENIED}
+    told = "dropped by traffic control on its way out of the source"
+    assert {detail for (name, _), (_, detail) in answers.items() if name != "TCP"} == {told}
+    assert lab.exec(A, ["tc", "qdisc", "del", "dev", "net1", "root"]) == 0
+    assert verdicts(ask(lab)) == {ALLOWED}
+
+
+def test_a_queue_that_is_full_for_a_moment_is_no_denial(lab):
+    """The question is asked again."""
+    ask(lab)
+    assert lab.exec(A, ["tc", "qdisc", "add", "dev", "net1", "root", "bfifo", "limit", "1"]) == 0
+    free = threading.Timer(0.3, lab.exec, (A, ["tc", "qdisc", "del", "dev", "net1", "root"]))
+    free.start()
+    try:
+        assert verdicts(ask(lab, ["udp:53", "sctp:99", "icmp"], timeout=2.0)) == {ALLOWED}
+    finally:
+        free.join()
 
 
 @pytest.mark.parametrize("hook", ["input", "output"])

@@ -11,7 +11,7 @@ import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from itertools import count
 from typing import NamedTuple, Self
 
@@ -19,6 +19,7 @@ from attrs import frozen
 
 from mnp_core.api import Sandbox
 from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing.sending import drops_expected
 
 PATIENCE = 1.0  # seconds for answers that should come
 LAST_CHANCE = 6.0  # the same, for those that did not: an emulated machine may be slow, and ARP is lost at times
@@ -152,7 +153,7 @@ def _accept(server: socket.socket) -> None:
 
 def _echo(server: socket.socket) -> None:
     data, address = server.recvfrom(4096)
-    with suppress(PermissionError):  # dropped in output
+    with drops_expected():  # dropped in output
         server.sendto(data, address)
 
 

@@ -11,11 +11,11 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import NamedTuple, Self
 
 from mnp_core.api import Sandbox
 from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing.sending import drops_expected
 from tests.reference.naive import End
 from tests.wire.packets import NUMBERS, identify, segment
 
@@ -50,13 +50,13 @@ class Station:
         return self._sockets
 
     def send(self, probe: Probe, ports: tuple[int, int], ident: int) -> None:
-        """Send one packet out of the probe's interface; a filter that refuses at once (EPERM) is an answer too."""
+        """Send one packet out of the probe's interface; a filter that refuses it at once has answered, too."""
         source, destination = probe.source.address, probe.destination.address
         data = segment(probe.protocol, source, destination, ports, ident)
         to_itself = probe.source.pod is not None and probe.source.pod == probe.destination.pod
         index = 0 if to_itself else self._indices[probe.source.interface]  # S44: through lo, as the routes say
         raw = self._sockets[6 if ":" in source else 4, probe.protocol]
-        with suppress(PermissionError):
+        with drops_expected():
             raw.sendmsg([data], [_from(source, index)], 0, (destination, 0))
 
     def close(self) -> None:

@@ -60,6 +60,23 @@ def test_what_a_filter_drops_does_not_arrive(wire, protocol):
         filtered(sandbox, "")
 
 
+def test_what_traffic_control_drops_at_the_sender_does_not_arrive(wire):
+    """The sender is told by ENOBUFS: an answer, not an error."""
+    sandbox, stations = wire
+    out = [probe for probe in probes() if probe.source in RIGHT and probe.destination in LEFT]
+    assert stations.wrong(dict.fromkeys(out, True)) == {}  # and the MAC addresses are known
+    queue(sandbox, "add", "bfifo", "limit", "1")
+    try:
+        assert stations.wrong(dict.fromkeys(out, False)) == {}
+    finally:
+        queue(sandbox, "del")
+
+
+def queue(sandbox, *words):
+    command = ["tc", "qdisc", words[0], "dev", "net1", "root", *words[1:]]
+    run_inside(sandbox, lambda: subprocess.run(command, check=True))
+
+
 def test_conntrack_takes_the_packets_for_valid_ones(wire):
     """Wrong checksums would make them invalid, and test another path than connections take."""
     sandbox, stations = wire

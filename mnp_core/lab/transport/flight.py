@@ -48,6 +48,7 @@ class Flight:
         self.probe = probe
         self.loop = loop
         self.result: ProbeResult | None = None
+        self.unsent = ""  # why the last packet did not leave the source, for silence to be explained by
         self._launched = 0.0
 
     def launch(self) -> None:
@@ -76,14 +77,21 @@ class Flight:
             self.result = ProbeResult(probe=self.probe, verdict=verdict, seconds=seconds, detail=detail)
 
     def _try(self, send: Callable[[], None]) -> None:
+        self.unsent = ""
         try:
             send()
         except OSError as error:
             self.fail(error)
 
     def fail(self, error: OSError) -> None:
-        """Land with what an error of the kernel means."""
-        if error.errno == errno.EPERM:  # what netfilter's output hook returns for a packet that it dropped
+        """Land with what an error of the kernel means.
+
+        ENOBUFS alone is not final: it is what traffic control returns for a packet that it dropped (net_xmit_errno),
+        and a queue that was full for a moment. Sending is repeated, and if nothing ever gets out, that is a denial.
+        """
+        if error.errno == errno.ENOBUFS:
+            self.unsent = "dropped by traffic control on its way out of the source"
+        elif error.errno == errno.EPERM:  # what netfilter's output hook returns for a packet that it dropped
             self.land(ProbeVerdict.DENIED, "dropped on its way out of the source")
         elif error.errno == errno.ECONNREFUSED:
             self.land(ProbeVerdict.REFUSED)

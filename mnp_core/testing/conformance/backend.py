@@ -52,6 +52,7 @@ from mnp_core.testing.policies import (
     origin,
     sandbox,
 )
+from mnp_core.testing.sending import drops_expected
 from mnp_core.testing.wired import WiredPod
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
@@ -249,7 +250,7 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
         for mark in (1, *(1 << bit for bit in range(1, 32)), 0x30000, 0xFFFFFFFF):
             sender = wire.pod.udp(POD[4])
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", mark))
-            with suppress(PermissionError):
+            with drops_expected():
                 sender.sendto(b"marked", (PEER[4], 80))
         assert not wire.out_of_pod()
         assert _drained(target) == 0
