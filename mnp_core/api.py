@@ -18,6 +18,7 @@ from attrs import frozen
 from mnp_core.model import (
     Attachment,
     Delta,
+    Feature,
     GroupDelta,
     Installed,
     Link,
@@ -97,11 +98,20 @@ class PolicyRenderer(Protocol):
 
 @frozen(kw_only=True)
 class PolicyRendererSpec:
-    """Registers a `PolicyRenderer` for one dialect."""
+    """Registers a `PolicyRenderer` for one dialect.
+
+    Attributes:
+        name: For settings and messages.
+        dialect: The language that it writes; two renderers of one dialect are an error.
+        factory: Makes the renderer.
+        refuses: Settings that it cannot write. A node that has one of them in force and would use this renderer
+            does not start, and `render` raises `InputError` or `UnsupportedError` for a policy that has one.
+    """
 
     name: str
     dialect: str
     factory: Callable[[], PolicyRenderer]
+    refuses: frozenset[Feature] = frozenset()
 
 
 # --- rule application -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from mnp_core.api import PolicyRenderer, RuleApplier
 from mnp_core.errors import PluginError, UnsupportedError
-from mnp_core.model import Attachment, ObjectName
+from mnp_core.model import Attachment, Feature, ObjectName
 from mnp_core.plugins import Registry
 
 
@@ -47,16 +47,23 @@ class BackendSettings:
 class Backends:
     """Makes and probes backends, each once, on the thread that asks."""
 
-    def __init__(self, registry: Registry, settings: BackendSettings) -> None:
+    def __init__(
+        self, registry: Registry, settings: BackendSettings, features: frozenset[Feature] = frozenset()
+    ) -> None:
         """Make sure that everything which the settings name can be used here.
+
+        Args:
+            registry: What is installed.
+            settings: Which backend enforces where.
+            features: What the node's other settings need of every backend.
 
         Raises:
             PluginError: It is not installed, broken, or one of several that claim the same.
-            UnsupportedError: This kernel lacks something for it.
+            UnsupportedError: This kernel lacks something for it, or its renderer refuses one of the features.
         """
         self._registry = registry
         self._settings = settings
-        self._get = cache(lambda name: choose_backend(registry, name))
+        self._get = cache(lambda name: choose_backend(registry, name, features))
         for name in {settings.node, *settings.kinds.values(), *settings.networks.values()} - {""}:
             self._get(name)
 
@@ -90,39 +97,45 @@ class Backends:
         return tuple(found)
 
 
-def choose_backend(registry: Registry, name: str = "") -> Backend:
+def choose_backend(registry: Registry, name: str = "", features: frozenset[Feature] = frozenset()) -> Backend:
     """Choose an applier, and the renderer for it.
 
     Args:
         registry: What is installed.
         name: Of an applier, or of a dialect; empty for the best of all.
+        features: What the renderer must not refuse.
 
     Raises:
         PluginError: It is not installed, broken, or one of several that claim the same.
-        UnsupportedError: This kernel lacks something for it, or for all of them.
+        UnsupportedError: This kernel lacks something for it, or for all of them; or it refuses a feature.
     """
     candidates = [spec.name for spec in registry.appliers.values() if name in {"", spec.dialect}]
     if name in registry.appliers or (name and not candidates):  # if it is not there, the registry says why
-        return _supported(registry, name)[1]
+        return _supported(registry, name, features)[1]
     if not candidates:
         raise PluginError(_none_installed(registry))
-    return _best(registry, candidates)
+    return _best(registry, candidates, features)
 
 
-def choose_renderer(registry: Registry, name: str = "") -> PolicyRenderer:
+def choose_renderer(registry: Registry, name: str = "", features: frozenset[Feature] = frozenset()) -> PolicyRenderer:
     """Choose a renderer, for those who only want to see what would be applied: what does not work here is fine too.
 
     Args:
         registry: What is installed.
         name: Of a dialect, or of an applier; empty for the dialect of the highest rank.
+        features: What the renderer must not refuse.
 
     Raises:
         PluginError: It is not installed, broken, or one of several that rank equally.
+        UnsupportedError: It refuses a feature.
     """
-    if name in registry.appliers:
-        return registry.renderer(registry.appliers[name].dialect)
-    if name:
-        return registry.renderer(name)
+    dialect = registry.appliers[name].dialect if name in registry.appliers else name or _best_dialect(registry)
+    renderer = registry.renderer(dialect)
+    _check_features(registry, dialect, features)
+    return renderer
+
+
+def _best_dialect(registry: Registry) -> str:
     ranks = {spec.dialect: 0 for spec in registry.renderers.values()}
     if len(ranks) > 1:
         for applier, spec in registry.appliers.items():
@@ -133,7 +146,7 @@ def choose_renderer(registry: Registry, name: str = "") -> PolicyRenderer:
         raise PluginError(_none_installed(registry))
     if len(best) > 1:
         raise PluginError(f"several dialects would do equally well, choose one as backend: {', '.join(best)}")
-    return registry.renderer(best[0])
+    return best[0]
 
 
 def _rank(registry: Registry, name: str) -> int:
@@ -150,9 +163,20 @@ def _none_installed(registry: Registry) -> str:
     )
 
 
-def _supported(registry: Registry, name: str) -> tuple[int, Backend]:
+def _check_features(registry: Registry, dialect: str, features: frozenset[Feature]) -> None:
+    """Refuse settings that the renderer of a dialect cannot write: here once, instead of in every pod."""
+    for spec in registry.renderers.values():
+        if spec.dialect == dialect and (refused := sorted(spec.refuses & features)):
+            raise UnsupportedError(
+                f"backend {dialect!r} refuses the setting {' and the setting '.join(map(repr, map(str, refused)))}: "
+                "take it out of the settings, or choose another backend"
+            )
+
+
+def _supported(registry: Registry, name: str, features: frozenset[Feature] = frozenset()) -> tuple[int, Backend]:
     """The backend of that name with its rank, or the reason why not as an error."""
     applier = registry.applier(name)
+    _check_features(registry, registry.appliers[name].dialect, features)
     backend = Backend(name=name, renderer=registry.renderer(registry.appliers[name].dialect), applier=applier)
     support = registry.probe(name, applier)
     if not support.usable:
@@ -160,13 +184,13 @@ def _supported(registry: Registry, name: str) -> tuple[int, Backend]:
     return support.rank, backend
 
 
-def _best(registry: Registry, names: Iterable[str]) -> Backend:
+def _best(registry: Registry, names: Iterable[str], features: frozenset[Feature]) -> Backend:
     """The highest rank of those that work here; why the others do not is told only if none does."""
     ranked: dict[int, list[Backend]] = {}
     reasons = []
     for name in names:
         try:
-            rank, backend = _supported(registry, name)
+            rank, backend = _supported(registry, name, features)
         except (PluginError, UnsupportedError) as error:
             reasons.append(str(error))
         else:

@@ -37,7 +37,7 @@ def render_command(
 ) -> None:
     """Print what would be applied in the network namespace of each pod, to the letter."""
     registry = registry_of(context)
-    renderer = choose_renderer(registry, settings.backends.node)
+    renderer = choose_renderer(registry, settings.backends.node, settings.common.features)
     objects = read_objects(paths, registry, settings)
     chosen = [objects.host(parse_object_name(pod)).pod for pod in pods] or sorted(objects.world.local_pods())
     policies = {pod: objects.world.sandbox_policy(pod) for pod in chosen}

@@ -130,6 +130,19 @@ class CustomRules:
     lines: tuple[str, ...]
 
 
+class Feature(StrEnum):
+    """Settings that a renderer may refuse; the value is the setting as users write it."""
+
+    REJECT = "deny-action: reject"
+    RECHECK = "established-flows: recheck"
+    CUSTOM_RULES = "custom-v*-rule-file"
+    ACCEPT_ICMP = "accept-icmp"
+    ACCEPT_ICMPV6 = "accept-icmpv6"
+    ACCEPT_MULTICAST_MANAGEMENT = "accept-multicast-management"
+    ALLOW_SRC_PREFIXES = "allow-src-prefix"
+    ALLOW_DST_PREFIXES = "allow-dst-prefix"
+
+
 @frozen(kw_only=True)
 class CommonRules:
     """Settings of the node that hold for every isolated direction (semantics section 7).
@@ -153,6 +166,21 @@ class CommonRules:
     custom: tuple[CustomRules, ...] = ()
     deny_action: DenyAction = DenyAction.DROP
     established_flows: EstablishedFlows = EstablishedFlows.KEEP
+
+    @property
+    def features(self) -> frozenset[Feature]:
+        """The features that these settings use."""
+        used = {
+            Feature.REJECT: self.deny_action is DenyAction.REJECT,
+            Feature.RECHECK: self.established_flows is EstablishedFlows.RECHECK,
+            Feature.CUSTOM_RULES: bool(self.custom),
+            Feature.ACCEPT_ICMP: self.accept_icmp,
+            Feature.ACCEPT_ICMPV6: self.accept_icmpv6,
+            Feature.ACCEPT_MULTICAST_MANAGEMENT: self.accept_multicast_management,
+            Feature.ALLOW_SRC_PREFIXES: bool(self.allow_src_prefixes),
+            Feature.ALLOW_DST_PREFIXES: bool(self.allow_dst_prefixes),
+        }
+        return frozenset(feature for feature, is_used in used.items() if is_used)
 
 
 @frozen(kw_only=True)

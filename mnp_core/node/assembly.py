@@ -52,7 +52,10 @@ def run_node(registry: Registry, settings: Settings) -> None:
         UnsupportedError: This machine lacks something.
     """
     share_arenas()
-    claimed, backends = settings.police(registry.claimed_types), Backends(registry, settings.backends)
+    claimed, backends = (
+        settings.police(registry.claimed_types),
+        Backends(registry, settings.backends, settings.common.features),
+    )
     backend, name = backends.of(()).name, node_name(settings.node)
     locator = registry.locator(settings.node.sandbox_locator, settings.node.locator)
     health, metrics = Health(), Metrics()

@@ -15,6 +15,7 @@ from mnp_core.api import (
     RuleApplierSpec,
     SandboxLocatorSpec,
 )
+from mnp_core.model import Feature
 from mnp_core.plugins._faults import RefusalError
 
 D = TypeVar("D", bound=Named)
@@ -90,6 +91,9 @@ def describe_offer(descriptor: Named) -> str:
     match descriptor:
         case InterfaceDiscovererSpec():
             return f"{text} ({', '.join(sorted(descriptor.cni_types))})"
+        case PolicyRendererSpec(refuses=refuses) if refuses:
+            dialect = f" ({descriptor.dialect})" if descriptor.dialect != descriptor.name else ""
+            return f"{text}{dialect}, refuses {', '.join(sorted(refuses))}"
         case PolicyRendererSpec() | RuleApplierSpec() if descriptor.dialect != descriptor.name:
             return f"{text} ({descriptor.dialect})"
         case _:
@@ -105,12 +109,17 @@ def _many(container: type[Collection[object]], pattern: re.Pattern[str]) -> Call
     return lambda value: isinstance(value, container) and len(value) > 0 and all(map(item, value))
 
 
+def _are_features(value: object) -> bool:
+    return isinstance(value, frozenset) and all(isinstance(each, Feature) for each in value)
+
+
 _LABEL = "lower case letters, digits and hyphens, at most 63, a letter first"
 _FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "name": (_matches(NAME), _LABEL),
     "dialect": (_matches(NAME), _LABEL),
     "plural": (_matches(NAME), _LABEL),
     "cni_types": (_many(frozenset, _CNI_TYPE), "a frozenset of names of CNI plugins, at least one"),
+    "refuses": (_are_features, "a frozenset of mnp_core.model.Feature"),
     "group": (_matches(_GROUP), "an API group such as 'k8s.cni.cncf.io'"),
     "versions": (_many(tuple, _VERSION), "a tuple of versions such as 'v1beta1', at least one"),
     "kind": (_matches(_KIND), "a kind such as 'MultiNetworkPolicy'"),

@@ -24,10 +24,14 @@ from mnp_core.model import (
     AnyPort,
     Block,
     CommonRules,
+    CustomRules,
+    DenyAction,
     Direction,
     DirectionPolicy,
     Endpoint,
     EndpointGroup,
+    EstablishedFlows,
+    Feature,
     Group,
     InterfacePolicy,
     Isolated,
@@ -133,3 +137,18 @@ def only(
 ) -> SandboxPolicy:
     """A pod with nothing but ``net1``."""
     return sandbox(interface(ingress=ingress, egress=egress), groups=groups, **settings)
+
+
+def using(feature: Feature) -> SandboxPolicy:
+    """A pod that nothing enters or leaves, with one setting beside the defaults; custom rules without any lines."""
+    settings: dict[Feature, dict[str, Any]] = {
+        Feature.REJECT: {"deny_action": DenyAction.REJECT},
+        Feature.RECHECK: {"established_flows": EstablishedFlows.RECHECK},
+        Feature.CUSTOM_RULES: {"custom": (CustomRules(direction=Direction.INGRESS, family=4, lines=()),)},
+        Feature.ACCEPT_ICMP: {"accept_icmp": True},
+        Feature.ACCEPT_ICMPV6: {"accept_icmpv6": True},
+        Feature.ACCEPT_MULTICAST_MANAGEMENT: {"accept_multicast_management": True},
+        Feature.ALLOW_SRC_PREFIXES: {"allow_src_prefixes": (ip_network("10.0.0.0/24"),)},
+        Feature.ALLOW_DST_PREFIXES: {"allow_dst_prefixes": (ip_network("10.9.0.0/16"),)},
+    }
+    return only(ingress=DENY, egress=DENY, **settings[feature])

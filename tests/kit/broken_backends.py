@@ -12,11 +12,12 @@ from pyroute2 import NFCTSocket
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, InputError
-from mnp_core.model import Allow, Block, Direction, Installed, Isolated, Peers, Ports, Ruleset
+from mnp_core.model import Allow, Block, Direction, Feature, Installed, Isolated, Peers, Ports, Ruleset
 from mnp_core.testing import nft
 from mnp_core.testing.conformance import BackendConformance
 from mnp_core.testing.policies import ANY_PEER
 from mnp_example import ExampleApplier, ExampleRenderer
+from mnp_example.renderer import REFUSES
 
 MUST_FAIL = {}
 """Class to the check that must fail, what is wrong, and words of the failure."""
@@ -43,7 +44,7 @@ def broken(
     """Make a class that is right but for one thing."""
 
     class Backend(BackendConformance):
-        refused = {"recheck": "as in the plugin that is spoilt here"}
+        refuses = REFUSES
 
         def make_renderer(self):
             return Renderer(policy, ruleset, delta)
@@ -239,6 +240,27 @@ broken(
     "says that it cannot do something, and does something else instead",
     because="DID NOT RAISE",
     refused={"reject": "not in this language"},
+)
+
+
+def no_multicast(policy):
+    if policy.common.accept_multicast_management:
+        raise InputError("no multicast here")
+    return policy
+
+
+broken(
+    "RefusesUndeclared",
+    "test_a_setting_that_is_not_declared_as_refused_is_written[accept_multicast_management]",
+    "refuses a setting without declaring it: pods fail one by one, for ever",
+    because="no multicast here",
+    policy=no_multicast,
+)
+broken(
+    "OtherRefusals",
+    "test_refused_settings_are_those_of_the_installed_renderer",
+    "tells the kit of other refusals than the node",
+    refuses=REFUSES | {Feature.REJECT},
 )
 broken(
     "Injection",

@@ -129,3 +129,15 @@ def test_a_killed_agent_leaves_the_rules_and_the_next_one_removes_what_is_stale(
         node.server.delete("multi-networkpolicies", name, "demo")
     node.start()
     assert node.allowed() == {"client", "stranger"}
+
+
+def test_a_setting_that_the_backend_refuses_ends_the_program_at_once_with_the_remedy(tmp_path):
+    """One error at the start, not one in every pod for ever."""
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        yaml.safe_dump({"backend": "example", "established-flows": "recheck", "sandbox-locator": "lab"})
+    )
+    program = Path(sys.executable).with_name("multi-network-policy-node")
+    done = subprocess.run([program, "--settings", settings], capture_output=True, text=True, timeout=SOON, check=False)
+    assert done.returncode == 2
+    assert "backend 'example' refuses the setting 'established-flows: recheck': take it out" in done.stderr

@@ -4,13 +4,14 @@ import pytest
 
 from mnp_core.backend import Backends, BackendSettings, choose_backend, choose_renderer
 from mnp_core.errors import PluginError, UnsupportedError
-from mnp_core.model import Attachment, ObjectName
+from mnp_core.model import Attachment, Feature, ObjectName
 
 PLUGIN = """
 from mnp_core import hookimpl
 from mnp_core.api import PolicyRendererSpec, RuleApplierSpec, Support
+from mnp_core.model import Feature
 
-DIALECT, PROBES = {dialect!r}, {probes!r}
+DIALECT, PROBES, REFUSES = {dialect!r}, {probes!r}, {refuses!r}
 
 class Renderer:
     dialect = DIALECT
@@ -30,7 +31,7 @@ def applier(support):
 
 @hookimpl
 def mnp_register_policy_renderers():
-    yield PolicyRendererSpec(name=DIALECT, dialect=DIALECT, factory=Renderer)
+    yield PolicyRendererSpec(name=DIALECT, dialect=DIALECT, factory=Renderer, refuses=frozenset(map(Feature, REFUSES)))
 
 @hookimpl
 def mnp_register_rule_appliers():
@@ -43,8 +44,9 @@ def mnp_register_rule_appliers():
 def backends(site):
     """Installs a dialect with appliers, each with the expression that its probe evaluates."""
 
-    def install(dialect: str, **probes: str) -> None:
-        source = PLUGIN.format(dialect=dialect, probes={name.replace("_", "-"): text for name, text in probes.items()})
+    def install(dialect: str, refuses: tuple[str, ...] = (), **probes: str) -> None:
+        named = {name.replace("_", "-"): text for name, text in probes.items()}
+        source = PLUGIN.format(dialect=dialect, probes=named, refuses=refuses)
         site.install(f"mnp-{dialect}", source)
 
     return install
@@ -112,7 +114,9 @@ def test_nothing_installed_says_what_to_install(site):
 
 
 def test_applier_without_renderer_names_the_dialect(site):
-    source = PLUGIN.format(dialect="tables", probes={"tables": usable(9)}).replace("yield PolicyRendererSpec", "()#")
+    source = PLUGIN.format(dialect="tables", probes={"tables": usable(9)}, refuses=()).replace(
+        "yield PolicyRendererSpec", "()#"
+    )
     site.install("mnp-tables", source.replace("    ()#", "    return ()#"))
     with pytest.raises(PluginError, match="no dialect 'tables', installed are healthy"):
         choose_backend(site.load(), "tables")
@@ -170,3 +174,38 @@ def test_several_backends_in_one_sandbox_are_an_error_that_names_both(site, back
 def test_a_setting_that_names_what_is_not_there_is_fatal_at_once(site, settings):
     with pytest.raises(PluginError, match="no applier 'nowhere'"):
         Backends(site.load(), settings)
+
+
+NEEDED = frozenset({Feature.REJECT, Feature.RECHECK})
+
+
+@pytest.mark.parametrize("settings", [BackendSettings(node="tables"), BackendSettings(kinds={"macvlan": "tables"})])
+def test_a_backend_that_refuses_a_setting_is_an_error_at_once_that_names_both(site, backends, settings):
+    backends("tables", ("deny-action: reject",), tables=usable(5))
+    with pytest.raises(UnsupportedError, match="backend 'tables' refuses the setting 'deny-action: reject': take it"):
+        Backends(site.load(), settings, NEEDED)
+    Backends(site.load(), settings, frozenset({Feature.RECHECK}))
+
+
+def test_without_a_name_a_backend_that_refuses_no_setting_is_taken(site, backends):
+    backends("tables", ("deny-action: reject",), tables=usable(5))
+    assert choose_backend(site.load(), features=NEEDED).name == "healthy"
+    assert choose_backend(site.load()).name == "tables"
+    with pytest.raises(UnsupportedError, match="refuses the setting 'deny-action: reject'"):
+        choose_backend(site.load("healthy"), features=NEEDED)
+
+
+def test_what_would_be_applied_is_not_shown_where_the_node_would_not_start(site, backends):
+    backends("tables", ("deny-action: reject", "established-flows: recheck"), tables=usable(5))
+    refused = "refuses the setting 'deny-action: reject' and the setting 'established-flows: recheck'"
+    with pytest.raises(UnsupportedError, match=refused):
+        choose_renderer(site.load(), features=NEEDED)
+
+
+def test_a_refusal_that_is_no_feature_is_an_error_of_the_plugin(site):
+    source = PLUGIN.replace("map(Feature, REFUSES)", "REFUSES")
+    site.install("mnp-tables", source.format(dialect="tables", probes={}, refuses=("deny-action: reject",)))
+    status = site.status(site.load(), "tables")
+    assert "refuses is frozenset({'deny-action: reject'}), but must be a frozenset of mnp_core.model.Feature" in (
+        status.detail
+    )

@@ -93,3 +93,19 @@ def test_plugin_installed_by_pip_is_found_by_a_fresh_process(tmp_path: Path):
     [found] = [plugin for plugin in json.loads(listing.stdout)["plugins"] if plugin["name"] == "outside"]
     assert (found["distribution"], found["version"], found["state"]) == ("mnp-outside", "3.1", "loaded")
     assert found["provides"] == ["locator outside"]
+
+
+def test_settings_that_a_renderer_refuses_are_listed(site):
+    source = """
+from mnp_core import hookimpl
+from mnp_core.api import PolicyRendererSpec
+from mnp_core.model import Feature
+
+@hookimpl
+def mnp_register_policy_renderers():
+    yield PolicyRendererSpec(name="few", dialect="few", factory=object, refuses=frozenset({Feature.REJECT}))
+"""
+    site.install("mnp-few", source)
+    result = CliRunner().invoke(plugins_command, ["--output", "json"], obj=site.load())
+    [found] = [plugin for plugin in json.loads(result.stdout)["plugins"] if plugin["name"] == "few"]
+    assert found["provides"] == ["renderer few, refuses deny-action: reject"]

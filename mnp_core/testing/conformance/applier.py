@@ -2,7 +2,7 @@
 
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -17,6 +17,7 @@ from mnp_core.model import Delta, Group, GroupDelta, Ruleset, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from mnp_core.testing.conformance.base import Conformance, missing_hook
+from mnp_core.testing.conformance.renderer import RendererConformance
 from mnp_core.testing.corpus import CORPUS, HOSTILE_INTERFACES, HOSTILE_TEXTS, named_by
 from mnp_core.testing.lifecycle import STATES, State, lives, regrouping
 from mnp_core.testing.policies import (
@@ -138,7 +139,7 @@ class ApplierConformance(Conformance, standard=True):
         assert self.matches(mnp_namespace, ruleset)
 
     def _case(self, case: str) -> Ruleset:
-        refused = getattr(self, "refused", {})  # of the renderer, if this class tests it too
+        refused = self._refusals()
         if case in refused:
             # The plugin says so itself, and the renderer's checks see to it that it does refuse.
             pytest.skip(f"refused: {refused[case]}")
@@ -173,8 +174,12 @@ class ApplierConformance(Conformance, standard=True):
             assert state is None or self.matches(mnp_namespace, self.make_renderer().render(state))
             before = state
 
+    def _refusals(self) -> Mapping[str, str]:
+        """Of the renderer, if this class tests it too."""
+        return self.refusals() if isinstance(self, RendererConformance) else {}
+
     def _possible(self, states: object) -> Iterator[State]:
-        refused = [CORPUS[case].policy for case in getattr(self, "refused", {})]
+        refused = [CORPUS[case].policy for case in self._refusals()]
         yield from (state for state in states if state not in refused)  # type: ignore[attr-defined] # of the table above
 
     # --- refusals -------------------------------------------------------------------------------------------------

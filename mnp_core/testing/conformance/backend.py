@@ -222,8 +222,8 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
         """S48."""
         policy = only(ingress=DENY, deny_action=action)
         wire = self.make_wire(mnp_cleanup)
-        if action is DenyAction.REJECT and "reject" in self.refused:
-            pytest.skip(f"refused: {self.refused['reject']}")
+        if action is DenyAction.REJECT and "reject" in self.refusals():
+            pytest.skip(f"refused: {self.refusals()['reject']}")
         wire.pod.enforce(policy)
         for family in FAMILIES:
             client = wire.peer.socket(af(POD[family]), socket.SOCK_STREAM)

@@ -19,6 +19,7 @@ from mnp_core.model import (
     Allow,
     DirectionPolicy,
     EndpointGroup,
+    Feature,
     Group,
     GroupDelta,
     Isolated,
@@ -28,6 +29,7 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
+from mnp_core.plugins import load_plugins
 from mnp_core.testing.conformance.base import Conformance, missing_hook, shown
 from mnp_core.testing.corpus import CORPUS, HOSTILE_INTERFACES, HOSTILE_TEXTS, named_by
 from mnp_core.testing.policies import (
@@ -42,6 +44,7 @@ from mnp_core.testing.policies import (
     isolated,
     only,
     sandbox,
+    using,
 )
 
 every_case = pytest.mark.parametrize("case", CORPUS)
@@ -71,10 +74,14 @@ class RendererConformance(Conformance, standard=True):
     """For an `mnp_core.api.PolicyRenderer`.
 
     Attributes:
-        refused: Cases of `mnp_core.testing.corpus.CORPUS` that the renderer cannot write, each with the reason. It must
-            refuse them with InputError or UnsupportedError: whoever ignores what it cannot do is not honest.
+        refuses: Settings that the renderer cannot write, as its `mnp_core.api.PolicyRendererSpec` declares them. It
+            must refuse every policy that uses one, with InputError or UnsupportedError. What it does not declare it
+            has to write.
+        refused: Cases of `mnp_core.testing.corpus.CORPUS` that the renderer cannot write for another reason, with
+            that reason; it must refuse them in the same way.
     """
 
+    refuses: ClassVar[frozenset[Feature]] = frozenset()
     refused: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
@@ -86,6 +93,16 @@ class RendererConformance(Conformance, standard=True):
             elif not reason.strip():
                 yield f"`refused` gives no reason for {case!r}"
 
+    @classmethod
+    def refusals(cls) -> Mapping[str, str]:
+        """The cases of the corpus that the renderer refuses, declared by feature or by case, with the reason."""
+        declared = {
+            name: f"the renderer declares that it refuses {', '.join(sorted(features))}"
+            for name, case in CORPUS.items()
+            if (features := case.policy.common.features & cls.refuses)
+        }
+        return {**declared, **cls.refused}
+
     def make_renderer(self) -> PolicyRenderer:
         """Make the renderer: define this. It is also called in other processes."""
         raise missing_hook(self, "make_renderer")
@@ -96,8 +113,8 @@ class RendererConformance(Conformance, standard=True):
 
     def render(self, case: str) -> Ruleset:
         """Render a case of the corpus; the test is skipped if the renderer refuses it."""
-        if case in self.refused:
-            pytest.skip(f"refused: {self.refused[case]}")
+        if case in self.refusals():
+            pytest.skip(f"refused: {self.refusals()[case]}")
         return self.make_renderer().render(CORPUS[case].policy)
 
     # --- canonical ------------------------------------------------------------------------------------------------
@@ -147,7 +164,7 @@ class RendererConformance(Conformance, standard=True):
 
     def _other_meanings(self) -> Iterator[tuple[str, SandboxPolicy]]:
         for name, policy in _MEANINGS.items():
-            if name not in self.refused:
+            if name not in self.refused and not policy.common.features & self.refuses:
                 yield name, policy
 
     @pytest.mark.parametrize("groups", [_MEMBERSHIPS, _ENDPOINTS], ids=["addresses", "endpoints"])
@@ -208,9 +225,21 @@ class RendererConformance(Conformance, standard=True):
 
     def test_what_cannot_be_written_is_refused(self) -> None:
         """S6: never something else instead."""
-        for case in self.refused:
+        for policy in (*(CORPUS[case].policy for case in self.refusals()), *map(using, self.refuses)):
             with pytest.raises((InputError, UnsupportedError)):
-                self.make_renderer().render(CORPUS[case].policy)
+                self.make_renderer().render(policy)
+
+    @pytest.mark.parametrize("feature", Feature, ids=lambda feature: feature.name.lower())
+    def test_a_setting_that_is_not_declared_as_refused_is_written(self, feature: Feature) -> None:
+        """S6: what a node would find out pod by pod is declared, and checked once when it starts."""
+        if feature not in self.refuses:
+            assert self.make_renderer().render(using(feature)).digest
+
+    def test_refused_settings_are_those_of_the_installed_renderer(self) -> None:
+        """The node goes by the spec, the kit by `refuses`: they must not differ."""
+        dialect = self.make_renderer().render(only()).dialect
+        declared = [spec.refuses for spec in load_plugins().renderers.values() if spec.dialect == dialect]
+        assert declared in ([], [self.refuses])
 
 
 _EGRESS = isolated(allow_endpoints(GROUP))
@@ -296,7 +325,7 @@ def digests(tests: RendererConformance) -> Mapping[str, str]:
     renderer = tests.make_renderer()
     found = {}
     for name, case in CORPUS.items():
-        if name not in tests.refused:
+        if name not in tests.refusals():
             ruleset = renderer.render(case.policy)
             sets = sorted((key, sorted(elements)) for key, elements in ruleset.sets.items())
             found[name] = hashlib.sha256(repr((ruleset.text, sets, ruleset.digest)).encode()).hexdigest()

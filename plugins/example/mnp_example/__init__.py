@@ -6,13 +6,13 @@ from mnp_core import hookimpl
 from mnp_core.api import InterfaceDiscovererSpec, PolicyRendererSpec, RuleApplierSpec
 from mnp_example.applier import ExampleApplier
 from mnp_example.discoverer import CNI_TYPE, ExampleDiscoverer
-from mnp_example.renderer import DIALECT, ExampleRenderer
+from mnp_example.renderer import DIALECT, REFUSES, ExampleRenderer
 
 
 @hookimpl
 def mnp_register_policy_renderers() -> Iterable[PolicyRendererSpec]:
     """Offer a language in which policy is written."""
-    yield PolicyRendererSpec(name="example", dialect=DIALECT, factory=ExampleRenderer)
+    yield PolicyRendererSpec(name="example", dialect=DIALECT, factory=ExampleRenderer, refuses=REFUSES)
 
 
 @hookimpl

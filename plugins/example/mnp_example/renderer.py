@@ -13,6 +13,7 @@ from mnp_core.errors import InputError
 from mnp_core.model import Direction
 
 DIALECT = "example"
+REFUSES = frozenset({model.Feature.RECHECK, model.Feature.CUSTOM_RULES})  # too many rules for an example
 TABLE = "inet mnp_example"
 STAMP = "stamp"
 CHAINS = {"ingress": ("prerouting", -150), "output": ("output", 0), "forward": ("forward", 0)}
@@ -31,8 +32,8 @@ class ExampleRenderer:
 
     def render(self, policy: model.SandboxPolicy) -> model.Ruleset:
         """Write everything that is to be in force in one sandbox; raises InputError for what cannot be written."""
-        if policy.common.custom or policy.common.established_flows is model.EstablishedFlows.RECHECK:
-            raise InputError("the example backend has neither custom rules nor `established-flows: recheck`")
+        if refused := policy.common.features & REFUSES:
+            raise InputError(f"the example backend has no {', '.join(sorted(refused))}")
         sets = {name: found for group in policy.groups.values() for name, found in _sets(group).items()}
         rules = "".join([*_declarations(sets), *sorted(_allowances(policy)), *_denials(policy)])
         digest = hashlib.sha256(rules.encode()).hexdigest()

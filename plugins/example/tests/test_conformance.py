@@ -4,10 +4,11 @@ from mnp_core.model import Link
 from mnp_core.testing.conformance import BackendConformance, InterfaceDiscovererConformance
 from mnp_core.testing.netns import End, veth_pair
 from mnp_example import ExampleApplier, ExampleDiscoverer, ExampleRenderer
+from mnp_example.renderer import REFUSES
 
 
 class TestBackend(BackendConformance):
-    refused = {"recheck": "it needs rules for replies, too many for an example"}
+    refuses = REFUSES
 
     def make_renderer(self):
         return ExampleRenderer()

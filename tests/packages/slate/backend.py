@@ -13,9 +13,10 @@ from pathlib import Path
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, InputError
-from mnp_core.model import Allow, AnyPeer, AnyPort, Delta, Direction, Endpoint, Installed, Isolated, Ruleset
+from mnp_core.model import Allow, AnyPeer, AnyPort, Delta, Direction, Endpoint, Feature, Installed, Isolated, Ruleset
 
 DIALECT = "slate"
+REFUSES = frozenset({Feature.CUSTOM_RULES})
 _SO_NETNS_COOKIE = 71  # <asm-generic/socket.h>: unlike an inode, never used again
 _INTERFACE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
@@ -35,8 +36,8 @@ class SlateRenderer:
             rules = {d.value: _rules(each.of(d)) for d in Direction if isinstance(each.of(d), Isolated)}
             interfaces[each.interface] = rules
         common = policy.common
-        if common.custom:
-            raise InputError("nobody speaks the language of slates")
+        if refused := common.features & REFUSES:
+            raise InputError(f"nobody speaks the language of slates: {sorted(refused)}")
         settings = {
             "icmp": [common.accept_icmp, common.accept_icmpv6, common.accept_multicast_management],
             "Ingress": sorted(map(str, common.allow_src_prefixes)),

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from mnp_slate.backend import SlateApplier, SlateRenderer, passes, slate
+from mnp_slate.backend import REFUSES, SlateApplier, SlateRenderer, passes, slate
 
 from mnp_core.model import Direction, parse_address
 from mnp_core.testing.conformance import ApplierConformance, RendererConformance
@@ -14,6 +14,8 @@ OWN = [parse_address("10.0.0.1"), parse_address("fd00::1")]
 
 
 class TestSlate(RendererConformance, ApplierConformance):
+    refuses = REFUSES
+
     @pytest.fixture(autouse=True)
     def _slates(self, tmp_path, monkeypatch):
         monkeypatch.setenv("SLATES", str(tmp_path))

@@ -1,6 +1,6 @@
 """A backend for an invented dialect."""
 
-from mnp_slate.backend import DIALECT, SlateApplier, SlateRenderer
+from mnp_slate.backend import DIALECT, REFUSES, SlateApplier, SlateRenderer
 
 from mnp_core import hookimpl
 from mnp_core.api import PolicyRendererSpec, RuleApplierSpec
@@ -8,7 +8,7 @@ from mnp_core.api import PolicyRendererSpec, RuleApplierSpec
 
 @hookimpl
 def mnp_register_policy_renderers():
-    yield PolicyRendererSpec(name="slate", dialect=DIALECT, factory=SlateRenderer)
+    yield PolicyRendererSpec(name="slate", dialect=DIALECT, factory=SlateRenderer, refuses=REFUSES)
 
 
 @hookimpl
