@@ -185,6 +185,20 @@ class StagedApplier(Protocol):
 
 
 @runtime_checkable
+class RuleVerifier(Protocol):
+    """What an applier may be besides: one that trusts no stamp which a process in the pod can rewrite (S63)."""
+
+    def is_in_force(self, ruleset: Ruleset) -> bool:
+        """Compare rules and membership in the sandbox with the ruleset itself, in whatever process it was applied.
+
+        Without this method the digest and the sets of `RuleApplier.installed` decide.
+
+        Raises:
+            ApplyError: The sandbox cannot be read.
+        """
+
+
+@runtime_checkable
 class RuleListener(Protocol):
     """What an applier may be besides: then nobody has to ask again and again whether its rules were changed (S63)."""
 

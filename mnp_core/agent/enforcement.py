@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier, RuleListener, StagedApplier
+from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier, RuleListener, RuleVerifier, StagedApplier
 from mnp_core.errors import ApplyError, DisturbedError, MnpError
 from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
@@ -69,8 +69,7 @@ def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> InF
     """
     if before is None or before.digest == ruleset.digest or before.generation != applier.generation():
         generation = applier.generation()  # first: what somebody does while it is read must not pass for what was read
-        installed = applier.installed()
-        if installed is not None and installed.matches(ruleset):
+        if is_in_force(applier, ruleset):
             return InForce(result=Result.UNCHANGED, stamp=Stamp(digest=ruleset.digest, generation=generation))
     rest = None
     if isinstance(applier, StagedApplier):
@@ -78,6 +77,14 @@ def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> InF
     else:
         applier.apply(ruleset)
     return evolve(_in_force(applier, Result.APPLIED, ruleset.digest), rest=rest)
+
+
+def is_in_force(applier: RuleApplier, ruleset: Ruleset) -> bool:
+    """Whether exactly this ruleset is in force; stamps in the sandbox decide only where the applier cannot compare."""
+    if isinstance(applier, RuleVerifier):
+        return applier.is_in_force(ruleset)
+    installed = applier.installed()
+    return installed is not None and installed.matches(ruleset)
 
 
 def finish(applier: RuleApplier, rest: Callable[[], None], digest: str) -> InForce:

@@ -402,6 +402,25 @@ def test_what_somebody_does_while_it_is_read_is_looked_for():
     assert (mended.result, mended.drifted) == (Result.APPLIED, True)
 
 
+def test_a_stamp_hides_nothing_from_an_applier_that_compares():
+    """S63: a process in the pod rewrote the rules and what says which they are; then the agent started again."""
+
+    class Comparing(FakeApplier):
+        def is_in_force(self, ruleset):
+            return self._kernel.inside.ruleset == ruleset
+
+    first = Node()
+    start(first, FROM_ALL)
+    forged = first.kernel.namespaces[named("a")]
+    forged.ruleset = evolve(forged.ruleset, text="everything is allowed")
+    heir = Node(kernel=first.kernel)
+    heir.choice.backend = evolve(heir.choice.backend, applier=Comparing(heir.kernel))
+    assert results(heir.sync(NET, namespace("default"), A, B, FROM_ALL)) == {
+        "default/a": Result.APPLIED,
+        "default/b": Result.UNCHANGED,
+    }
+
+
 def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
     class Unfinished(FakeApplier):
         def bring_into_force(self, ruleset):

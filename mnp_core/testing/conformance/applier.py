@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 from attrs import evolve
 
-from mnp_core.api import PolicyRenderer, RuleApplier, RuleListener, Sandbox, StagedApplier
+from mnp_core.api import PolicyRenderer, RuleApplier, RuleListener, RuleVerifier, Sandbox, StagedApplier
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Delta, Group, GroupDelta, Ruleset, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
@@ -101,7 +101,10 @@ class ApplierConformance(Conformance, standard=True):
 
     def matches(self, where: Sandbox, ruleset: Ruleset) -> bool:
         """Whether exactly this is in force, as another applier sees it."""
-        found = run_inside(where, self.make_applier().installed)
+        applier = self.make_applier()
+        if isinstance(applier, RuleVerifier):
+            return run_inside(where, lambda: applier.is_in_force(ruleset))
+        found = run_inside(where, applier.installed)
         return found is not None and found.matches(ruleset)
 
     def become(self, where: Sandbox, before: State, after: State) -> None:
