@@ -345,10 +345,21 @@ class Outcome:
 
 @frozen(kw_only=True)
 class Sync:
-    """The end of one pass over everything that a change affected."""
+    """The end of one pass over everything that a change affected.
+
+    Attributes:
+        outcomes: One for each attempt in a pod.
+        appeared: Problems that stand now and did not at the end of the pass before, sorted.
+        vanished: Problems that stood then and do not now, sorted.
+        reports: Every problem that stands, sorted; only where the caller has waited for the pass (`mnp lab`). The
+            node's loop leaves it empty: collecting them costs as much as the cluster has, whatever has changed.
+        seconds: What it took.
+    """
 
     outcomes: tuple[Outcome, ...]
-    reports: tuple[Report, ...]
+    appeared: tuple[Report, ...] = ()
+    vanished: tuple[Report, ...] = ()
+    reports: tuple[Report, ...] = ()
     seconds: float
 
 

@@ -116,7 +116,7 @@ def mnp_observe_sync(sync: Sync) -> None:
     Called on the agent's thread after each pass; must return soon. What it raises is logged and forgotten.
 
     Args:
-        sync: The outcomes of the pass and all reports that stand.
+        sync: The outcomes of the pass, and the reports that have appeared and vanished in it.
 
     Added in 0.1.
     """

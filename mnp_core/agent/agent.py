@@ -151,9 +151,11 @@ class Agent:
     def take_sync(self) -> Sync | None:
         """What has become of everything since the last time; None if that is nothing."""
         outcomes = self._results.take()
-        if not outcomes:
+        if not outcomes and not self.world.standing.changed:
             return None
-        return Sync(outcomes=outcomes, reports=self.reports(), seconds=sum(outcome.seconds for outcome in outcomes))
+        appeared, vanished = self.world.standing.take()
+        seconds = sum(outcome.seconds for outcome in outcomes)
+        return Sync(outcomes=outcomes, appeared=appeared, vanished=vanished, seconds=seconds)
 
     @property
     def busy(self) -> bool:
@@ -205,7 +207,14 @@ class Agent:
         self.process(0)
         while self.busy:
             self.process(_PATIENCE)
-        return Sync(outcomes=self._results.take(), reports=self.reports(), seconds=time.monotonic() - started)
+        appeared, vanished = self.world.standing.take()
+        return Sync(
+            outcomes=self._results.take(),
+            appeared=appeared,
+            vanished=vanished,
+            reports=self.reports(),
+            seconds=time.monotonic() - started,
+        )
 
     # --- what it knows --------------------------------------------------------------------------------------------
 
@@ -223,7 +232,7 @@ class Agent:
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands."""
-        return tuple(sorted({*self.world.reports(), *self._pods.reports()}))
+        return self.world.reports()
 
     # --- from changes to wishes -----------------------------------------------------------------------------------
 

@@ -70,12 +70,14 @@ class Register:
         local = self._pods.pop(name, None)
         if local is not None:
             local.wishes = Wishes()
+            self._world.standing.put(("pod", name), ())
         if self._monitor is not None:
             self._monitor.forget(name)
 
     def lose_sandbox(self, local: LocalPod) -> None:
         """Its sandbox is not there any more, or not the same."""
         local.lose_sandbox()
+        self.restate(local)
         if self._monitor is not None:
             self._monitor.forget(local.name)
 
@@ -87,13 +89,17 @@ class Register:
         local.hears_rules = Topic.RULES in listeners
         self._monitor.listen(local.name, listeners)
 
-    def reports(self) -> Iterator[Report]:
-        """What is not as it should be in these pods."""
-        for local in self:
-            if local.findings is not None:
-                yield from local.findings.reports
-            if local.error and not local.waits:
-                yield _failure(local)
+    def restate(self, local: LocalPod) -> None:
+        """Have reported what is not as it should be in this pod now."""
+        if self.holds(local):
+            self._world.standing.put(("pod", local.name), _reports(local))
+
+
+def _reports(local: LocalPod) -> Iterator[Report]:
+    if local.findings is not None:
+        yield from local.findings.reports
+    if local.error and not local.waits:
+        yield _failure(local)
 
 
 def _failure(local: LocalPod) -> Report:

@@ -71,6 +71,7 @@ class Results:
             self._register.forget(local.name)
         else:
             self._fail(local, None, error, time.monotonic())
+        self._register.restate(local)
 
     def done(self, local: LocalPod, job: Job, future: "Future[InForce]") -> None:
         """Take in that something was done, or failed."""
@@ -85,10 +86,12 @@ class Results:
         else:
             local.wishes.hear(job.heard)
             self._fail(local, job.task, error, job.started)
+        self._register.restate(local)
 
     def unprepared(self, local: LocalPod, task: Task | None, error: Exception) -> None:
         """Take in that something could not be begun."""
         self._fail(local, task, error, time.monotonic())
+        self._register.restate(local)
 
     # --- what follows -----------------------------------------------------------------------------------------------
 

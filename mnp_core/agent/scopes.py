@@ -1,27 +1,29 @@
 """What is wrong with the networks that policies name, kept up to date as policies and networks come and go."""
 
 from collections import defaultdict
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 
-from mnp_core.model import Network, ObjectName, ObjectRef, Policy, Report
+from mnp_core.agent.standing import Standing
+from mnp_core.model import Network, ObjectName, ObjectRef, Policy
 from mnp_core.policy.validate import network_reports
 
 
 class ScopeReports:
     """Reports about policies that name networks on which nothing is enforced. The cost follows the change."""
 
-    def __init__(self, networks: Mapping[ObjectName, Network], claimed: Container[str]) -> None:
+    def __init__(self, networks: Mapping[ObjectName, Network], claimed: Container[str], standing: Standing) -> None:
         """Start without policies.
 
         Args:
             networks: All network attachment definitions; the caller changes it and says so.
             claimed: The CNI types that are policed.
+            standing: Where reports are put.
         """
         self._networks = networks
         self._claimed = claimed
         self._policies: dict[ObjectRef, Policy] = {}
         self._naming: dict[ObjectName, set[ObjectRef]] = defaultdict(set)
-        self._reports: dict[ObjectRef, tuple[Report, ...]] = {}
+        self._standing = standing
 
     def put_policy(self, ref: ObjectRef, policy: Policy | None) -> None:
         """Take in the present state of a policy, None if it is gone."""
@@ -39,17 +41,10 @@ class ScopeReports:
         for ref in self._naming.get(name, ()):
             self._look_at(ref)
 
-    def __iter__(self) -> Iterator[Report]:
-        """Every problem that stands."""
-        return (report for reports in self._reports.values() for report in reports)
-
     def _look_at(self, ref: ObjectRef) -> None:
         policy = self._policies.get(ref)
-        reports = tuple(network_reports(policy, self._networks, self._claimed)) if policy is not None else ()
-        if reports:
-            self._reports[ref] = reports
-        else:
-            self._reports.pop(ref, None)
+        reports = network_reports(policy, self._networks, self._claimed) if policy is not None else ()
+        self._standing.put(("scope", ref), reports)
 
 
 def _named(policy: Policy | None) -> frozenset[ObjectName]:

@@ -13,6 +13,7 @@ from mnp_core.agent.groups import GroupTable
 from mnp_core.agent.policies import PolicyTable
 from mnp_core.agent.roster import Member, Roster
 from mnp_core.agent.scopes import ScopeReports
+from mnp_core.agent.standing import Standing
 from mnp_core.model import (
     AddressSource,
     Attachment,
@@ -77,13 +78,13 @@ class World:
         self._pods: dict[ObjectName, Pod] = {}
         self._residents: set[ObjectName] = set()
         self._networks: dict[ObjectName, Network] = {}
-        self._scopes = ScopeReports(self._networks, claimed)
+        self.standing = Standing()  # problems of all policies and networks, and of the pods of this node
+        self._scopes = ScopeReports(self._networks, claimed, self.standing)
         self._attached: dict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._roster = Roster()
         self._policies = PolicyTable()
         self._covering: dict[ObjectName, tuple[CompiledPolicy, ...]] = {}
         self._groups = GroupTable(self._roster)
-        self._reports: dict[ObjectRef, tuple[Report, ...]] = {}
         self._alike: dict[_Shape, SandboxPolicy] = {}
         self.version = 0  # another one after everything that is taken in
 
@@ -148,15 +149,13 @@ class World:
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands: of all policies and networks, and of the pods of this node."""
-        told = (report for reports in self._reports.values() for report in reports)
-        claims = (report for name in self.local_pods() for report in self._roster_reports(name))
-        return tuple(sorted({*told, *claims, *self._scopes}))
+        return self.standing.all()
 
     # --- taking in changes --------------------------------------------------------------------------------------
 
     def _take_in(self, change: Change, touched: "_Touched") -> None:
         name = change.ref.name
-        self._note_reports(change)
+        self.standing.put(("object", change.ref), change.reports)
         match change.ref.kind:
             case "Pod":
                 self._put_pod(name, change.object if isinstance(change.object, Pod) else None, touched)
@@ -208,6 +207,8 @@ class World:
     def _enrol(self, name: ObjectName, touched: "_Touched") -> None:
         """Work out a pod's attachments anew."""
         before, now = self._roster.get(name), self._member(name)
+        reports = now.claims.reports if now is not None and name in self._residents else ()
+        self.standing.put(("claims", name), reports)
         if now != before:
             self._roster.put(name, now)
             touched.members.add(name)
@@ -223,12 +224,6 @@ class World:
         claims = claim_attachments(pod, self._networks, self._claimed)
         member = Member(pod=pod, claims=claims)
         return member.with_addresses(self._found.get(name, ())) if claims.peers else None
-
-    def _note_reports(self, change: Change) -> None:
-        if change.reports:
-            self._reports[change.ref] = change.reports
-        else:
-            self._reports.pop(change.ref, None)
 
     # --- what follows -------------------------------------------------------------------------------------------
 
@@ -266,10 +261,6 @@ class World:
     def _local(self, name: ObjectName) -> Member | None:
         """A pod of this node that has attachments and counts."""
         return self._roster.get(name) if name in self._residents else None
-
-    def _roster_reports(self, name: ObjectName) -> tuple[Report, ...]:
-        member = self._roster.get(name)
-        return member.claims.reports if member else ()
 
 
 _Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int]]

@@ -51,7 +51,6 @@ class Journal:
         self._context = context
         self._updated: list[Outcome] = []
         self._repeats = Repeats(clock=clock)
-        self._standing: Sequence[Report] = ()
 
     def outcome(self, outcome: Outcome) -> None:
         """Say what became of a pod, if anything changed."""
@@ -77,15 +76,11 @@ class Journal:
             longest = max(outcome.seconds for outcome in updated)
             _log.info("members updated", pods=len(pods), updates=len(updated), longest_seconds=round(longest, 4))
 
-    def standing(self, reports: Sequence[Report]) -> None:
+    def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
         """Say which problems are new, and which are gone."""
-        if reports == self._standing:
-            return
-        before, now = frozenset(self._standing), frozenset(reports)
-        self._standing = reports
-        for report in sorted(now - before):
+        for report in appeared:
             _log.warning("problem", **_fields(report))
-        for report in sorted(before - now):
+        for report in vanished:
             _log.info("problem gone", object=str(report.about), field=report.field, reason=report.reason.value)
 
     def watch_restarted(self, kind: str, cause: str) -> None:

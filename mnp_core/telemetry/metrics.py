@@ -6,7 +6,6 @@ label only if it looks like one and there are not too many already: the number o
 
 import platform
 import re
-from collections import Counter as Count
 from collections.abc import Sequence
 from typing import Final
 
@@ -102,14 +101,13 @@ class Metrics:
         """Count a change that is now in force, so long after it was heard of."""
         self._latency.observe(seconds)
 
-    def standing(self, reports: Sequence[Report]) -> None:
-        """Take in all problems that stand now."""
-        counted = Count(report.reason for report in reports)
-        of_pods = Count(report.reason for report in reports if report.about.kind == "Pod")
-        for reason in Reason:
-            self._reports.labels(reason.value).set(counted[reason])
-        for reason in OPEN_REASONS:
-            self._open.labels(reason.value).set(of_pods[reason])
+    def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
+        """Take in which problems stand now that did not before, and which do not any more."""
+        for reports, difference in ((appeared, 1), (vanished, -1)):
+            for report in reports:
+                self._reports.labels(report.reason.value).inc(difference)
+                if report.about.kind == "Pod" and report.reason in OPEN_REASONS:
+                    self._open.labels(report.reason.value).inc(difference)
 
     def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
         """Take in how much there is now."""

@@ -31,10 +31,10 @@ class Telemetry:
     def sync(self, sync: Sync) -> None:
         """A pass is over; its outcomes were told one by one."""
         self._journal.flush()
-        self.metrics.standing(sync.reports)
-        self._journal.standing(sync.reports)
+        self.metrics.reports(sync.appeared, sync.vanished)
+        self._journal.reports(sync.appeared, sync.vanished)
         if self._events is not None:
-            self._events.standing(sync.reports)
+            self._events.reports(sync.appeared, sync.vanished)
 
     def enforced(self, seconds: float) -> None:
         """A change is in force in every pod that it affects, so long after it was heard of."""

@@ -10,7 +10,19 @@ from mnp_core.agent.world import World
 from mnp_core.api import Discovery, Failure, Result
 from mnp_core.backend import Backend
 from mnp_core.errors import ApplyError, DisturbedError
-from mnp_core.model import OPEN, AddressSource, CommonRules, Direction, Link, Reason, parse_address
+from mnp_core.model import (
+    OPEN,
+    AddressSource,
+    Change,
+    CommonRules,
+    Direction,
+    Link,
+    ObjectName,
+    ObjectRef,
+    Reason,
+    Report,
+    parse_address,
+)
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.sandbox.monitor import Topic
 from mnp_core.testing.builders import (
@@ -637,3 +649,22 @@ def test_a_failure_says_why_in_one_word_and_with_which_backend():
     node.agent.sync(map(present, (namespace("default"), network("net", "macvlan"), web, policy("p", networks=["net"]))))
     [outcome] = node.told
     assert (outcome.result, outcome.failure, outcome.backend) == (Result.FAILED, Failure.REFUSED, "fake")
+
+
+def test_a_pass_tells_the_problems_that_appear_and_vanish_not_all_that_stand():
+    """S64: what a change costs does not follow how many problems there are elsewhere."""
+    node = Node()
+    start(node)
+    junk = [Change(ref=problem(n).about, object=None, reports=(problem(n),)) for n in range(50)]
+    node.agent.submit(junk)
+    assert len(node.agent.take_sync().appeared) == 50
+    node.agent.submit([evolve(junk[7], reports=())])
+    sync = node.agent.take_sync()
+    assert (sync.appeared, sync.vanished, sync.reports) == ((), (problem(7),), ())
+    assert node.agent.take_sync() is None
+    assert len(node.agent.reports()) == 49
+
+
+def problem(number):
+    about = ObjectRef("MultiNetworkPolicy", ObjectName("default", f"junk-{number:02}"))
+    return Report(about=about, field="spec", reason=Reason.MALFORMED, message="it is odd", remedy="Mend it")

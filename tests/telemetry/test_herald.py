@@ -38,6 +38,7 @@ class Node:
     """The herald of one node, and what it counted."""
 
     def __init__(self, server, clock, name="node-1"):
+        self.standing = ()
         self.clock, self.counts, self.known = clock, [], {"": Identity("k8s.cni.cncf.io/v1beta1", "u-1")}
         self.herald = Herald(
             api=HttpApi(server.port),
@@ -49,7 +50,9 @@ class Node:
         )
 
     def stands(self, *reports):
-        self.herald.expect(reports)
+        before, self.standing = self.standing, reports
+        appeared = [report for report in reports if report not in before]
+        self.herald.change(appeared, [report for report in before if report not in reports])
 
     def happens(self, *outcomes):
         for outcome in outcomes:
@@ -346,12 +349,42 @@ def test_more_than_can_be_kept_in_mind_is_dropped_and_counted(node, server):
 
 def test_what_has_vanished_makes_room():
     ledger = Ledger(settle=0, capacity=2)
+    before = []
     for number in range(5):
-        assert ledger.expect([Notice.of_report(named(MALFORMED, f"{number}-{each}")) for each in range(2)], now=0) == 0
+        reports = [named(MALFORMED, f"{number}-{each}") for each in range(2)]
+        ledger.change(reports, before, 0)
+        assert ledger.left_out() == []
+        before = reports
         while entry := ledger.next(now=0):
             ledger.told(entry, 0, event="told", count=1)
         assert len(ledger) == 2
     assert not ledger.happened(Notice.of_drift(MENDED, "run"), now=0)
+
+
+def elsewhere(report, name, namespace):
+    return evolve(report, about=ObjectRef(report.about.kind, ObjectName(namespace, name)))
+
+
+def test_a_flood_of_one_namespace_leaves_places_and_turns_to_others(node, server):
+    node.stands(*(named(MALFORMED, f"junk-{number}") for number in range(3000)))
+    open_pod = evolve(MALFORMED, about=ObjectRef("Pod", ObjectName("quiet", "web")), reason=Reason.UNENFORCEABLE)
+    node.stands(*node.standing, elsewhere(MALFORMED, "typo", "quiet"), open_pod)
+    node.pass_time(A_WHILE)
+    told = [(event["involvedObject"]["namespace"], event["reason"]) for event in server.all()]
+    assert told[0] == ("quiet", "Unenforceable")
+    assert ("quiet", "InvalidBlock") in told[1:4]
+    assert len(told) > 20, "the others go on"
+
+
+def test_what_was_left_out_is_told_when_there_is_room(node, server):
+    junk = [named(MALFORMED, f"junk-{number}") for number in range(2000)]
+    late = named(MALFORMED, "late")
+    node.stands(*junk)
+    node.stands(*junk, late)
+    assert node.counts == ["dropped"]
+    node.stands(late)
+    node.pass_time(A_WHILE)
+    assert server.one()["involvedObject"]["name"] == "late"
 
 
 def test_messages_are_cut_and_hold_no_terminal_sequences(node, server):

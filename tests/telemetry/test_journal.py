@@ -130,10 +130,10 @@ def test_recovery_is_said_once(journal, lines):
 
 def test_problems_are_said_when_they_appear_and_when_they_go(journal, lines):
     other = evolve(REPORT, field="spec.egress")
-    journal.standing((REPORT,))
-    journal.standing((REPORT,))
-    journal.standing((REPORT, other))
-    journal.standing((other,))
+    journal.reports((REPORT,), ())
+    journal.reports((), ())
+    journal.reports((other,), ())
+    journal.reports((), (REPORT,))
     first, second, third = lines()
     assert without_time(first) == {
         "level": "warning",

@@ -77,22 +77,24 @@ def test_latency_has_buckets_from_a_millisecond_to_a_minute(metrics):
 
 
 def test_what_stands_is_a_state_and_not_a_sum(metrics):
-    metrics.standing([report(Reason.MALFORMED), report(Reason.MALFORMED, name="other")])
+    before = [report(Reason.MALFORMED), report(Reason.MALFORMED, name="other")]
+    metrics.reports(before, [])
     assert value(metrics, "mnp_reports", reason="Malformed") == 2
-    metrics.standing([report(Reason.DUPLICATE)])
+    metrics.reports([report(Reason.DUPLICATE)], before)
     assert value(metrics, "mnp_reports", reason="Malformed") == 0
     assert value(metrics, "mnp_reports", reason="Duplicate") == 1
 
 
 def test_attachments_that_cannot_be_policed_are_counted_on_pods_alone(metrics):  # S64
-    metrics.standing(
+    metrics.reports(
         [
             report(Reason.UNENFORCEABLE),
             report(Reason.UNCLAIMED_TYPE, field="a"),
             report(Reason.UNCLAIMED_TYPE, field="b"),
             report(Reason.UNCLAIMED_TYPE, kind="MultiNetworkPolicy"),
             report(Reason.MISMATCH),
-        ]
+        ],
+        [],
     )
     assert value(metrics, "mnp_unenforceable_attachments", reason="Unenforceable") == 1
     assert value(metrics, "mnp_unenforceable_attachments", reason="UnclaimedType") == 2
@@ -120,7 +122,7 @@ def test_series_stay_few_whatever_the_labels_are(metrics):
     for number in range(2000):
         metrics.watch_restarted(f"Kind{number}", f"cause number {number}\n")
         metrics.outcome(evolve(APPLIED, pod=ObjectName("demo", f"pod-{number}"), backend='"}\nforged 1'))
-        metrics.standing([report(Reason.MALFORMED, name=f"policy-{number}")])
+        metrics.reports([report(Reason.MALFORMED, name=f"policy-{number}")], [])
     assert len(metrics.text()) < before + 10_000
     assert "forged" not in metrics.text().decode()
     assert "demo" not in metrics.text().decode()

@@ -64,7 +64,7 @@ def test_what_happened_arrives_soon(recorder, server):
 
 
 def test_what_stands_arrives_in_seconds(recorder, server):
-    recorder.standing((REPORT,))
+    recorder.reports((REPORT,), ())
     until(lambda: server.events)
     assert server.one()["reason"] == "Unenforceable"
 
@@ -73,7 +73,7 @@ def test_failures_are_not_told_twice(recorder, server):
     """Those that last are among what stands."""
     for outcome in (FAILED, FAILED, FAILED, evolve(MENDED, pod=pod(1))):
         recorder.outcome(outcome)
-    recorder.standing((evolve(REPORT, reason=Reason.ENFORCEMENT_FAILED),))
+    recorder.reports((evolve(REPORT, reason=Reason.ENFORCEMENT_FAILED),), ())
     until(lambda: len(server.events) == 2)
     assert {event["reason"] for event in server.all()} == {"DriftMended", "EnforcementFailed"}
 
@@ -84,7 +84,7 @@ def test_nobody_waits_for_a_server_that_hangs(recorder, server, counts):
     began = time.monotonic()
     for number in range(5000):
         recorder.outcome(evolve(MENDED, pod=pod(number)))
-        recorder.standing((REPORT,))
+        recorder.reports((REPORT,), ())
     assert time.monotonic() - began < 10
     assert counts.count("dropped") >= 3000
     server.answering.set()

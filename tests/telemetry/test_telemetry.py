@@ -37,7 +37,7 @@ def test_a_pass_is_counted_logged_and_told(server, lines):
         for outcome in (FAILED, FAILED, FAILED, UPDATED):
             telemetry.outcome(outcome)
         telemetry.outcome(UPDATED)
-        telemetry.sync(Sync(outcomes=(), reports=(REPORT,), seconds=0.1))
+        telemetry.sync(Sync(outcomes=(), appeared=(REPORT,), seconds=0.1))
         deadline = time.monotonic() + 20
         while not server.events:
             assert time.monotonic() < deadline

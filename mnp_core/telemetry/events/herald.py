@@ -10,6 +10,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -76,15 +77,28 @@ class Herald:
         spread = zlib.crc32(node.encode(errors="backslashreplace")) / 2**32
         self._run = f"{node} {wall()}"
         self._ledger = Ledger(settle=SETTLE * (1 + spread), spread=spread)
+        self._waiting: dict[Report, None] = {}  # there was no room for these
         self._pace = TokenBucket(rate=_RATE, burst=_BURST, now=clock())
         self._objects: OrderedDict[ObjectRef, TokenBucket] = OrderedDict()
         self._spread, self._backoff, self._resume = spread, 0.0, -math.inf
 
-    def expect(self, reports: Sequence[Report]) -> None:
-        """Take in every problem that stands now."""
-        left_out = self._ledger.expect(map(Notice.of_report, reports), self._clock())
-        for _ in range(left_out):
+    def change(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
+        """Take in which problems stand now that did not before, and which do not any more.
+
+        What there is no room for waits for some, and so does what has to make room for others.
+        """
+        now = self._clock()
+        told = [report for report in vanished if report not in self._waiting]
+        for report in vanished:
+            self._waiting.pop(report, None)
+        self._ledger.change(appeared, told, now)
+        for report in self._ledger.left_out():
+            self._waiting[report] = None
             self._counted(Fate.DROPPED)
+        waiting = tuple(islice(self._waiting, max(0, self._ledger.room)))
+        for report in waiting:
+            del self._waiting[report]
+        self._ledger.change(waiting, (), now)
 
     def happened(self, outcome: Outcome) -> None:
         """Take in drift that was mended."""

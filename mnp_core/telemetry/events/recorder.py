@@ -21,7 +21,7 @@ _PATIENCE: Final = 2.0  # seconds for a request that is on its way when it is cl
 class EventRecorder:
     """Told by the node's loop, which never waits for it: all work and all requests are done on a thread of its own.
 
-    Of what stands only the last state is kept, of what happened so much that it fits into a bounded queue.
+    Of what stands only the difference is kept, of what happened so much that it fits into a bounded queue.
     """
 
     def __init__(
@@ -45,16 +45,19 @@ class EventRecorder:
         self._herald = Herald(api=api, identify=identify, node=node, counted=counted, clock=clock)
         self._counted = counted
         self._lock = threading.Lock()
-        self._standing: Sequence[Report] | None = None  # None: nothing new
+        self._changed: dict[Report, bool] = {}  # whether it stands now
         self._outcomes: deque[Outcome] = deque()
         self._news, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
         self._thread.start()
 
-    def standing(self, reports: Sequence[Report]) -> None:
-        """Take in all problems that stand now; the sequence must not be changed afterwards."""
+    def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
+        """Take in which problems stand now that did not before, and which do not any more."""
+        if not (appeared or vanished):
+            return
         with self._lock:
-            self._standing = reports
+            self._changed.update(dict.fromkeys(vanished, False))
+            self._changed.update(dict.fromkeys(appeared, True))
         self._news.set()
 
     def outcome(self, outcome: Outcome) -> None:
@@ -101,9 +104,12 @@ class EventRecorder:
     def _take_in(self) -> None:
         with self._lock:
             self._news.clear()
-            standing, self._standing = self._standing, None
+            changed, self._changed = self._changed, {}
             outcomes, self._outcomes = self._outcomes, deque()
-        if standing is not None:
-            self._herald.expect(standing)
+        if changed:
+            self._herald.change(
+                [report for report, stands in changed.items() if stands],
+                [report for report, stands in changed.items() if not stands],
+            )
         for outcome in outcomes:
             self._herald.happened(outcome)
