@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from mnp_core.model import Report
+from mnp_core.model import Report, Severity
 
 Step = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -42,7 +42,7 @@ def remark(text: str) -> None:
 def remark_reports(reports: Iterable[Report]) -> None:
     """Say what is wrong with objects, beside a result that stands nevertheless."""
     for report in reports:
-        remark(f"Warning: {report}")
+        remark(f"{'Hint' if report.severity is Severity.HINT else 'Warning'}: {report}")
 
 
 def report_json(report: Report) -> dict[str, str]:
@@ -54,6 +54,7 @@ def report_json(report: Report) -> dict[str, str]:
         "reason": report.reason.value,
         "message": report.message,
         "remedy": report.remedy,
+        "severity": report.severity.value,
     }
 
 

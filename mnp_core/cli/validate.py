@@ -10,7 +10,7 @@ from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.objects import Objects, read_flawed_objects
 from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
 from mnp_core.cli.terminal import print_json, report_json, results
-from mnp_core.model import Report
+from mnp_core.model import Report, Severity
 from mnp_core.settings import Settings
 
 
@@ -22,7 +22,8 @@ from mnp_core.settings import Settings
 def validate_command(context: click.Context, paths: tuple[Path, ...], output: Output, settings: Settings) -> int:
     """Say what is wrong with manifests, each for itself and all together.
 
-    Ends with 1 if anything is, so that it can stand in a CI pipeline or a commit hook.
+    Ends with 1 if anything is, so that it can stand in a CI pipeline or a commit hook. Hints are listed and change
+    nothing about that.
     """
     objects = read_flawed_objects(paths, registry_of(context), settings)
     reports = objects.reports()
@@ -30,7 +31,7 @@ def validate_command(context: click.Context, paths: tuple[Path, ...], output: Ou
         print_json({"reports": [report_json(report) for report in reports]})
     else:
         _print(objects, reports)
-    return ANSWER_IS_BAD if reports else 0
+    return ANSWER_IS_BAD if any(report.severity is Severity.PROBLEM for report in reports) else 0
 
 
 def _print(objects: Objects, reports: tuple[Report, ...]) -> None:
@@ -38,10 +39,21 @@ def _print(objects: Objects, reports: tuple[Report, ...]) -> None:
     for report in reports:
         place = f"{report.about}: {report.field}" if report.field else str(report.about)
         console.print(Text(place, style="bold"), soft_wrap=True)
-        console.print(Text(f"  {report.reason.value}: {report.message}.", style="red"), soft_wrap=True)
+        message = f"{report.reason.value}: {report.message}."
+        if report.severity is Severity.HINT:
+            console.print(Text(f"  Hint, {message}", style="yellow"), soft_wrap=True)
+        else:
+            console.print(Text(f"  {message}", style="red"), soft_wrap=True)
         console.print(Text(f"  {report.remedy}."), soft_wrap=True)
-    problems = "no problems" if not reports else "1 problem" if len(reports) == 1 else f"{len(reports)} problems"
-    console.print(Text(f"{problems} in {_counted(objects)}", style="red" if reports else "green"), soft_wrap=True)
+    count = Counter(report.severity for report in reports)
+    found = _plural(count[Severity.PROBLEM], "problem") if count[Severity.PROBLEM] else "no problems"
+    hints = f" and {_plural(count[Severity.HINT], 'hint')}" if count[Severity.HINT] else ""
+    style = "red" if count[Severity.PROBLEM] else "green"
+    console.print(Text(f"{found}{hints} in {_counted(objects)}", style=style), soft_wrap=True)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _counted(objects: Objects) -> str:

@@ -43,7 +43,7 @@ from mnp_core.model.policy import (
     Scope,
 )
 from mnp_core.model.port import PORT_PROTOCOLS, ContainerPort, NamedPort, PortRange, Protocol
-from mnp_core.model.report import Reason, Report
+from mnp_core.model.report import Reason, Report, Severity
 from mnp_core.model.rules import (
     OPEN,
     Allow,
@@ -135,6 +135,7 @@ __all__ = [
     "SandboxPolicy",
     "Scope",
     "Selector",
+    "Severity",
     "Trait",
     "Verdict",
     "address_ranges",

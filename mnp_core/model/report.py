@@ -7,6 +7,13 @@ from attrs import frozen
 from mnp_core.model.names import ObjectRef
 
 
+class Severity(StrEnum):
+    """Whether an object has to be corrected."""
+
+    PROBLEM = "problem"  # something is not enforced as it looks
+    HINT = "hint"  # everything is enforced; worth knowing, and never counted as a problem
+
+
 class Reason(StrEnum):
     """Why something is reported: stable words for Events, metrics and scripts."""
 
@@ -26,11 +33,13 @@ class Reason(StrEnum):
     MISMATCH = "Mismatch"  # network-status and the kernel disagree (S64)
     DUPLICATE = "Duplicate"  # the same object twice
     IGNORED = "Ignored"  # an object that has no meaning here
+    SPELLING = "Spelling"  # a hint: taken for what it means, though Kubernetes spells it otherwise (S2, S30)
+    IMPLIED_TYPE = "ImpliedPolicyType"  # a hint: a direction is isolated that the policy does not mention (S1)
 
 
 @frozen(kw_only=True, order=True)
 class Report:
-    """One problem in one field of one object.
+    """One finding about one field of one object.
 
     Attributes:
         about: The object at fault.
@@ -38,6 +47,7 @@ class Report:
         reason: What kind of problem.
         message: What is wrong and what it means for enforcement, one sentence.
         remedy: What would be right, one sentence.
+        severity: A problem, or a hint.
     """
 
     about: ObjectRef
@@ -45,6 +55,7 @@ class Report:
     reason: Reason
     message: str
     remedy: str
+    severity: Severity = Severity.PROBLEM
 
     def __str__(self) -> str:
         place = f"{self.about}: {self.field}" if self.field else str(self.about)

@@ -12,7 +12,7 @@ import structlog
 from attrs import frozen
 
 from mnp_core.api import Failure, Outcome, Result
-from mnp_core.model import ObjectName, Report
+from mnp_core.model import ObjectName, Report, Severity
 from mnp_core.telemetry.repeats import Repeats
 
 _FEW: Final = 8  # names in one line
@@ -79,8 +79,11 @@ class Journal:
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
         """Say which problems are new, and which are gone."""
         for report in appeared:
-            _log.warning("problem", **_fields(report))
-        for report in vanished:
+            if report.severity is Severity.HINT:
+                _log.info("hint", **_fields(report))
+            else:
+                _log.warning("problem", **_fields(report))
+        for report in (gone for gone in vanished if gone.severity is Severity.PROBLEM):
             _log.info("problem gone", object=str(report.about), field=report.field, reason=report.reason.value)
 
     def watch_restarted(self, kind: str, cause: str) -> None:

@@ -1,6 +1,9 @@
 """The one thing that the node's loop and its source tell: it passes on to metrics, log and Events."""
 
+from collections.abc import Sequence
+
 from mnp_core.api import Outcome, Sync
+from mnp_core.model import Report, Severity
 from mnp_core.telemetry.events import EventRecorder
 from mnp_core.telemetry.journal import Journal
 from mnp_core.telemetry.metrics import Metrics
@@ -31,10 +34,11 @@ class Telemetry:
     def sync(self, sync: Sync) -> None:
         """A pass is over; its outcomes were told one by one."""
         self._journal.flush()
-        self.metrics.reports(sync.appeared, sync.vanished)
         self._journal.reports(sync.appeared, sync.vanished)
+        appeared, vanished = _problems(sync.appeared), _problems(sync.vanished)
+        self.metrics.reports(appeared, vanished)
         if self._events is not None:
-            self._events.reports(sync.appeared, sync.vanished)
+            self._events.reports(appeared, vanished)
 
     def enforced(self, seconds: float) -> None:
         """A change is in force in every pod that it affects, so long after it was heard of."""
@@ -58,3 +62,8 @@ class Telemetry:
         """The API server does not let us read a kind."""
         self.metrics.refused(kind, sentence)
         self._journal.refused(kind, sentence)
+
+
+def _problems(reports: Sequence[Report]) -> tuple[Report, ...]:
+    """Without hints: they raise no alert, and take no Event's place."""
+    return tuple(report for report in reports if report.severity is Severity.PROBLEM)

@@ -135,7 +135,9 @@ def test_validate_for_programs(mnp, write):
     ended = mnp("validate", write("policy.yaml", BROKEN_POLICY), "--output", "json")
     reports = json.loads(ended.out)["reports"]
     assert {report["reason"] for report in reports} == {"InvalidBlock", "UnknownNetwork"}
-    assert all(report.keys() == {"kind", "name", "field", "reason", "message", "remedy"} for report in reports)
+    assert all(
+        report.keys() == {"kind", "name", "field", "reason", "message", "remedy", "severity"} for report in reports
+    )
 
 
 def test_validate_looks_at_the_rest_when_something_does_not_fit(mnp, write):

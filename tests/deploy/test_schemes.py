@@ -11,6 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from mnp_core.model import Severity
 from mnp_core.model.parsing import parse_policy
 from tests.deploy.policies import CEL_NEEDED, SENSELESS, SENSIBLE, UNWRITABLE_LABELS, policy
 from tests.deploy.structural import children, refusals
@@ -184,7 +185,7 @@ def test_both_variants_publish_the_same_fields():
 @each(SENSIBLE)
 def test_what_makes_sense_is_accepted(name, spec):
     assert refused(name, policy(spec)) == []
-    assert reported(spec) == []
+    assert [report for report in parse_policy(policy(spec))[1] if report.severity is Severity.PROBLEM] == []
 
 
 @pytest.mark.parametrize(("example", "document"), POLICIES, ids=lambda value: value if isinstance(value, str) else "")

@@ -3,9 +3,10 @@
 import time
 
 import pytest
+from attrs import evolve
 
 from mnp_core.api import Failure, Outcome, Result, Sync
-from mnp_core.model import ObjectName, ObjectRef, Reason, Report
+from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.telemetry import Telemetry
 from mnp_core.telemetry.events import EventRecorder
 from mnp_core.telemetry.journal import Journal
@@ -48,6 +49,24 @@ def test_a_pass_is_counted_logged_and_told(server, lines):
     assert 'mnp_kubernetes_events_total{result="created"} 1.0\n' in text
     assert [line["msg"] for line in lines()] == ["failed", "recovered", "members updated", "problem"]
     assert [event["reason"] for event in server.all()] == ["Unenforceable"]
+
+
+def test_a_hint_is_logged_and_neither_counted_nor_an_event(server, lines):
+    """S30: it must not raise an alert."""
+    metrics = Metrics()
+    hint = evolve(REPORT, reason=Reason.SPELLING, severity=Severity.HINT)
+    with EventRecorder(
+        api=HttpApi(server.port), identify=lambda _: Identity(), node="node-1", counted=metrics.event
+    ) as events:
+        telemetry = Telemetry(metrics=metrics, journal=Journal(), events=events)
+        telemetry.sync(Sync(outcomes=(), appeared=(hint, REPORT), seconds=0.1))
+        deadline = time.monotonic() + 20
+        while not server.events:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert [event["reason"] for event in server.all()] == [REPORT.reason.value]
+    assert 'mnp_reports{reason="Spelling"} 0.0\n' in metrics.text().decode()
+    assert {(line["level"], line["msg"]) for line in lines()} == {("info", "hint"), ("warning", "problem")}
 
 
 def test_the_source_is_observed_without_events(lines):

@@ -11,7 +11,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from mnp_core.model.names import ObjectRef
-from mnp_core.model.report import Reason, Report
+from mnp_core.model.report import Reason, Report, Severity
 
 MOST_REPORTS = 50
 """As many problems are listed for one object; the others are counted. Ten thousand Events would help nobody."""
@@ -45,31 +45,35 @@ def _shown_text(value: str) -> str:
 
 @define
 class Findings:
-    """The problems that were found in one object so far."""
+    """The problems and hints that were found in one object so far."""
 
     about: ObjectRef
-    _listed: list[Report] = field(factory=list, init=False)
+    _problems: list[Report] = field(factory=list, init=False)
+    _hints: list[Report] = field(factory=list, init=False)  # apart, so that hints never crowd out a problem
     _further: int = field(default=0, init=False)
 
-    def add(self, path: str, reason: Reason, message: str, remedy: str) -> None:
-        """Take down a problem."""
-        if len(self._listed) >= MOST_REPORTS:
+    def add(self, path: str, reason: Reason, message: str, remedy: str, severity: Severity = Severity.PROBLEM) -> None:
+        """Record a finding; hints beyond the limit are dropped, problems are counted."""
+        listed = self._problems if severity is Severity.PROBLEM else self._hints
+        if len(listed) < MOST_REPORTS:
+            listed.append(
+                Report(about=self.about, field=path, reason=reason, message=message, remedy=remedy, severity=severity)
+            )
+        elif severity is Severity.PROBLEM:
             self._further += 1
-            return
-        self._listed.append(Report(about=self.about, field=path, reason=reason, message=message, remedy=remedy))
 
     def reports(self) -> tuple[Report, ...]:
-        """All of them, in the order in which they were found."""
+        """All of them in the order in which they were found, problems first."""
         if not self._further:
-            return tuple(self._listed)
+            return (*self._problems, *self._hints)
         further = Report(
             about=self.about,
             field="",
-            reason=self._listed[-1].reason,
+            reason=self._problems[-1].reason,
             message=f"{self._further} more problems are not listed",
             remedy="Mend those that are listed first",
         )
-        return (*self._listed, further)
+        return (*self._problems, further, *self._hints)
 
 
 @define
@@ -132,6 +136,10 @@ class Field:
     def report(self, reason: Reason, message: str, remedy: str) -> None:
         """Say what is wrong with this value; see `Report`."""
         self.findings.add(self.path, reason, message, remedy)
+
+    def hint(self, reason: Reason, message: str, remedy: str) -> None:
+        """Say something about this value that is no problem; see `Severity.HINT`."""
+        self.findings.add(self.path, reason, message, remedy, Severity.HINT)
 
     def text(self, *, wanted: str) -> str:
         """A string; empty, and reported, if it is something else. Missing is empty."""

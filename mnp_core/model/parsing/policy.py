@@ -7,7 +7,7 @@ from mnp_core.model.parsing.metadata import annotation, open_object, parse_ref
 from mnp_core.model.parsing.rule import parse_rules
 from mnp_core.model.parsing.scope import POLICY_FOR, parse_networks
 from mnp_core.model.parsing.selector import parse_target_selector
-from mnp_core.model.policy import Direction, Policy, PolicyRule, Scope
+from mnp_core.model.policy import Direction, Policy, Scope
 from mnp_core.model.report import Reason, Report
 
 _DIRECTIONS = {direction.value: direction for direction in Direction}
@@ -39,16 +39,16 @@ def parse_policy(
     directions = _directions(spec)
     namespace = ref.name.namespace
 
-    def rules(direction: Direction) -> tuple[PolicyRule, ...] | None:
-        listed = spec.child(direction.value.lower())
-        return parse_rules(listed, direction, namespace) if direction in directions else None
-
+    # Read in any case, so that problems in rules of a direction that is not isolated are reported, too.
+    rules = {
+        direction: parse_rules(spec.child(direction.value.lower()), direction, namespace) for direction in Direction
+    }
     policy = Policy(
         ref=ref,
         scope=_scope(root, namespace, scope_kinds, networks_required=networks_required),
         pod_selector=parse_target_selector(spec.child("podSelector")),
-        ingress=rules(Direction.INGRESS),
-        egress=rules(Direction.EGRESS),
+        ingress=rules[Direction.INGRESS] if Direction.INGRESS in directions else None,
+        egress=rules[Direction.EGRESS] if Direction.EGRESS in directions else None,
     )
     return policy, root.findings.reports()
 
@@ -80,12 +80,26 @@ def _directions(spec: Field) -> frozenset[Direction]:
         problem = f"{types} is not a list: it is ignored, the types follow from the rules"
         types.report(Reason.INVALID_POLICY_TYPE, problem, _TYPES_REMEDY)
     if not elements:
-        has_egress = spec.child("egress").value not in (None, [])
-        return frozenset(Direction) if has_egress else frozenset({Direction.INGRESS})
+        return _implied(spec)
     found = frozenset(direction for element in elements if (direction := _direction(element)) is not None)
     if not found:
-        types.report(Reason.INVALID_POLICY_TYPE, "no type is valid: the policy isolates nothing", _TYPES_REMEDY)
-    return found
+        problem = "no type is valid: the list counts as missing, the types follow from the rules"
+        types.report(Reason.INVALID_POLICY_TYPE, problem, _TYPES_REMEDY)
+    return found or _implied(spec)
+
+
+def _implied(spec: Field) -> frozenset[Direction]:
+    """The directions of a policy without policyTypes: ingress always, egress if there are egress rules."""
+    ingress, egress = spec.child("ingress").value, spec.child("egress").value
+    if egress in (None, []):
+        return frozenset({Direction.INGRESS})
+    if isinstance(egress, list) and ingress in (None, []):
+        spec.child("policyTypes").hint(
+            Reason.IMPLIED_TYPE,
+            "a policy with egress rules and no valid policyTypes isolates ingress, too: no ingress is allowed",
+            "Write policyTypes: [Egress] if only egress is meant, else policyTypes: [Ingress, Egress]",
+        )
+    return frozenset(Direction)
 
 
 def _direction(field: Field) -> Direction | None:

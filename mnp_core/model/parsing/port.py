@@ -1,5 +1,6 @@
 """Protocols and ports, of policies (NetworkPolicyPort) and of containers (ContainerPort)."""
 
+import re
 from typing import TypeGuard
 
 from mnp_core.model.parsing.field import Field, Refusal
@@ -10,6 +11,7 @@ from mnp_core.model.report import Reason
 
 _PROTOCOLS = {protocol.name: protocol for protocol in sorted(PORT_PROTOCOLS)}
 _FIELDS = ("protocol", "port", "endPort")
+_DIGITS = re.compile(r"[0-9]{1,5}")
 
 
 def parse_policy_port(field: Field) -> PolicyPort:
@@ -23,7 +25,7 @@ def parse_policy_port(field: Field) -> PolicyPort:
         raise _refusal(field, f"{field} is not a port", f"Write {', '.join(_FIELDS)}")
     if unknown := field.unknown_keys(_FIELDS):
         raise _refusal(field, f"a port has no field {unknown}", f"Write {', '.join(_FIELDS)}")
-    number = _protocol(protocol)
+    number = _protocol_in_any_case(protocol)
     if number is None:
         raise _refusal(protocol, f"{protocol} is not a protocol with ports", f"Write one of {', '.join(_PROTOCOLS)}")
     return _port(number, port) if end.is_missing else _range(number, port, end)
@@ -32,24 +34,24 @@ def parse_policy_port(field: Field) -> PolicyPort:
 def _port(protocol: Protocol, port: Field) -> PolicyPort:
     if port.is_missing:
         return PortRange.every(protocol)
-    if _is_number(port.value):
-        return PortRange(protocol=protocol, first=port.value, last=port.value)
+    number = _number(port)
+    if number is not None:
+        return PortRange(protocol=protocol, first=number, last=number)
     if not isinstance(port.value, str) or not is_port_name(port.value):
-        quoted = isinstance(port.value, str) and port.value.isdecimal()
-        problem = f"{port} in quotes is a name, and no port can be called so" if quoted else f"{port} is not a port"
-        remedy = "Write a number from 1 to 65535 without quotes, or the name that a container gives its port"
-        raise _refusal(port, problem, remedy)
+        remedy = "Write a number from 1 to 65535, or the name that a container gives its port"
+        raise _refusal(port, f"{port} is not a port", remedy)
     return NamedPort(protocol=protocol, name=port.value)
 
 
 def _range(protocol: Protocol, port: Field, end: Field) -> PortRange:
-    if not _is_number(port.value):
+    first, last = _number(port), _number(end)
+    if first is None:
         problem = f"a range with endPort cannot begin at {port}"
         raise _refusal(port, problem, "Write a number from 1 to 65535, or leave endPort out")
-    if not _is_number(end.value) or end.value < port.value:
-        problem = f"a range that begins at {port.value} cannot end at {end}"
-        raise _refusal(end, problem, f"Write a number from {port.value} to 65535")
-    return PortRange(protocol=protocol, first=port.value, last=end.value)
+    if last is None or last < first:
+        problem = f"a range that begins at {first} cannot end at {end}"
+        raise _refusal(end, problem, f"Write a number from {first} to 65535")
+    return PortRange(protocol=protocol, first=first, last=last)
 
 
 def _refusal(field: Field, problem: str, remedy: str) -> Refusal:
@@ -85,10 +87,31 @@ def _port_name(field: Field) -> str:
 
 
 def _protocol(field: Field) -> Protocol | None:
-    """Missing means TCP (S1); values are matched exactly."""
+    """Missing means TCP (S1); of a container it is matched exactly, as the API server does."""
     if field.is_missing:
         return Protocol.TCP
     return _PROTOCOLS.get(field.value) if isinstance(field.value, str) else None
+
+
+def _protocol_in_any_case(field: Field) -> Protocol | None:
+    """The protocol of a policy, which no API server checks: both other engines take it in any case (S30)."""
+    if not isinstance(field.value, str) or field.value in _PROTOCOLS:
+        return _protocol(field)
+    protocol = _PROTOCOLS.get(field.value.upper())
+    if protocol is not None:
+        field.hint(Reason.SPELLING, f"{field} is taken for {protocol.name}", f"Write {protocol.name}")
+    return protocol
+
+
+def _number(field: Field) -> int | None:
+    """A port number; digits in quotes are one, too (S30). None if it is something else."""
+    if _is_number(field.value):
+        return field.value
+    if not isinstance(field.value, str) or not _DIGITS.fullmatch(field.value) or not _is_number(int(field.value)):
+        return None
+    number = int(field.value)
+    field.hint(Reason.SPELLING, f"{field} in quotes is taken for the number {number}", f"Write {number} without quotes")
+    return number
 
 
 def _is_number(value: object) -> TypeGuard[int]:

@@ -27,7 +27,11 @@ def parse_networks(annotation: Field, namespace: str) -> frozenset[ObjectName]:
 
 
 def _network(annotation: Field, entry: str, namespace: str) -> ObjectName | None:
-    network = parse_network_name(entry, namespace)
+    plain = "/".join(part.strip() for part in entry.split("/"))
+    network = parse_network_name(plain, namespace)
+    if network is not None and plain != entry:
+        problem = f"{shown(entry)} is taken for {plain}: white space around the slash does not count"
+        annotation.hint(Reason.SPELLING, problem, f"Write {plain}")
     if network is None:
         problem = f"{shown(entry)} names no network: it is left out" if entry else "an entry is empty: it is left out"
         annotation.report(Reason.INVALID_POLICY_FOR, problem, _REMEDY)

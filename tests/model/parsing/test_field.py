@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from mnp_core.model import ObjectName, ObjectRef, Reason
+from mnp_core.model import ObjectName, ObjectRef, Reason, Severity
 from mnp_core.model.parsing.field import MOST_REPORTS, Field, Findings, shown
 
 
@@ -56,3 +56,13 @@ def test_one_object_cannot_flood_whoever_reads_reports():
     *listed, last = findings.reports()
     assert len(listed) == MOST_REPORTS
     assert last.message == "7 more problems are not listed"
+
+
+def test_hints_crowd_out_no_problem():
+    findings = Findings(ObjectRef("Pod", ObjectName("ns", "p")))
+    for number in range(2 * MOST_REPORTS):
+        Field(number, f"f[{number}]", findings).hint(Reason.SPELLING, "it is odd", "Write it plainly")
+    Field(0, "g", findings).report(Reason.MALFORMED, "it is wrong", "Correct it")
+    first, *hints = findings.reports()
+    assert (first.field, first.severity) == ("g", Severity.PROBLEM)
+    assert [hint.severity for hint in hints] == [Severity.HINT] * MOST_REPORTS

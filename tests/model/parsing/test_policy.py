@@ -3,7 +3,7 @@
 import pytest
 
 from mnp_core.errors import InputError
-from mnp_core.model import EVERYTHING, Direction, ObjectName, Reason, Scope
+from mnp_core.model import EVERYTHING, Direction, ObjectName, Reason, Scope, Severity
 from mnp_core.model.parsing import POLICY_FOR, parse_policy
 
 FOR = f"metadata.annotations[{POLICY_FOR}]"
@@ -30,7 +30,7 @@ def isolated(policy):
         ({"policyTypes": []}, {"Ingress"}),
         ({"policyTypes": ["Egress"]}, {"Egress"}),
         ({"policyTypes": ["Egress", "Ingress", "Egress"]}, {"Ingress", "Egress"}),
-        ({"egress": [{}]}, {"Ingress", "Egress"}),
+        ({"egress": [{}], "ingress": [{}]}, {"Ingress", "Egress"}),
         ({"egress": [], "policyTypes": []}, {"Ingress"}),
         ({"egress": None}, {"Ingress"}),
         ({"egress": [{}], "policyTypes": ["Ingress"]}, {"Ingress"}),
@@ -41,6 +41,25 @@ def test_types_are_defaulted_as_the_api_server_would(spec, directions):
     policy, reports = parse_policy(manifest(spec))
     assert isolated(policy) == directions
     assert reports == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "hinted"),
+    [
+        ({"egress": [{}]}, True),
+        ({"egress": [{}], "ingress": []}, True),
+        ({"egress": [{}], "policyTypes": []}, True),
+        ({"egress": [{}], "policyTypes": ["Ingress", "Egress"]}, False),
+        ({"egress": [{}], "policyTypes": ["Egress"]}, False),
+        ({"egress": [{}], "ingress": [{"ports": [{"port": 80}]}]}, False),
+    ],
+)
+def test_egress_rules_without_types_close_ingress_and_say_so(spec, hinted):
+    """S1: those who move over from an engine that isolates egress alone lose all ingress."""
+    _, reports = parse_policy(manifest(spec))
+    assert [(report.field, report.reason, report.severity) for report in reports] == (
+        [("spec.policyTypes", Reason.IMPLIED_TYPE, Severity.HINT)] if hinted else []
+    )
 
 
 @pytest.mark.parametrize("without", [{}, {"spec": None}])
@@ -66,11 +85,12 @@ def test_egress_that_cannot_be_read_isolates_and_allows_nothing(egress):
     [
         (["ingress", "Egress"], {"Egress"}, ["spec.policyTypes[0]"]),
         (["Egress", None, 5], {"Egress"}, ["spec.policyTypes[1]", "spec.policyTypes[2]"]),
-        (["INGRESS"], set(), ["spec.policyTypes[0]", "spec.policyTypes"]),
+        (["INGRESS"], {"Ingress"}, ["spec.policyTypes[0]", "spec.policyTypes"]),
+        ([None, ["Egress"]], {"Ingress"}, ["spec.policyTypes[0]", "spec.policyTypes[1]", "spec.policyTypes"]),
         ("Egress", {"Ingress"}, ["spec.policyTypes"]),
     ],
 )
-def test_types_are_matched_exactly_and_others_reported(types, directions, fields):
+def test_types_are_matched_exactly_and_a_mistake_never_opens(types, directions, fields):
     """S1."""
     policy, reports = parse_policy(manifest({"policyTypes": types}))
     assert isolated(policy) == directions
@@ -94,13 +114,34 @@ def test_networks_are_separated_by_commas_and_any_white_space(text, networks):
 
 
 @pytest.mark.parametrize(
-    "entry", ["", " ", "a/b/c", "/x", "x/", "A", "a b", "a /b", "-a", "a\u200b", "a;drop", "x" * 254]
+    "entry", ["", " ", "a/b/c", "/x", " / x", "x/", "A", "a b", "a b/c", "-a", "a\u200b", "a;drop", "x" * 254]
 )
 def test_malformed_entries_are_reported_and_the_others_count(entry):
     """S2."""
     policy, reports = parse_policy(manifest(policy_for=f"{entry},net"))
     assert policy.scope.networks == {ObjectName("ns", "net")}
     assert places(reports) == [(FOR, Reason.INVALID_POLICY_FOR)]
+
+
+@pytest.mark.parametrize("entry", ["demo /net", "demo/ net", "demo / net", "demo\t/\n net", "\u00a0demo\u2003/net "])
+def test_white_space_around_the_slash_does_not_count_and_is_hinted_at(entry):
+    """S2: both other engines read it so."""
+    policy, reports = parse_policy(manifest(policy_for=f" {entry} , other"))
+    assert policy.scope.networks == {ObjectName("demo", "net"), ObjectName("ns", "other")}
+    assert [(report.field, report.reason, report.severity) for report in reports] == [
+        (FOR, Reason.SPELLING, Severity.HINT)
+    ]
+
+
+@pytest.mark.parametrize("types", [["Ingres"], ["Ingress"], [], None])
+def test_problems_in_rules_are_reported_whatever_the_types_are(types):
+    """S1, S6."""
+    broken = [{"to": [{"ipBlock": {"cidr": "10.0.0.0/99"}}]}]
+    _, reports = parse_policy(manifest({"policyTypes": types, "egress": broken, "ingress": [{"ports": [{"port": 0}]}]}))
+    assert {
+        ("spec.egress[0].to[0].ipBlock.cidr", Reason.INVALID_BLOCK),
+        ("spec.ingress[0].ports[0].port", Reason.INVALID_PORT),
+    } <= set(places(reports))
 
 
 @pytest.mark.parametrize("policy_for", [None, "", "  ", "a/b/c", 7, ["net"], {}])

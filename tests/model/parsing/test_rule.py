@@ -224,7 +224,6 @@ def test_ports(value, expected):
         (None, ""),
         (80, ""),
         ({"Port": 80}, ""),
-        ({"protocol": "tcp"}, ".protocol"),
         ({"protocol": "ICMP"}, ".protocol"),
         ({"protocol": 6}, ".protocol"),
         ({"port": 0}, ".port"),
@@ -232,7 +231,11 @@ def test_ports(value, expected):
         ({"port": -1}, ".port"),
         ({"port": True}, ".port"),
         ({"port": 80.0}, ".port"),
-        ({"port": "80"}, ".port"),
+        ({"port": "0"}, ".port"),
+        ({"port": "65536"}, ".port"),
+        ({"port": " 80"}, ".port"),
+        ({"port": "\u0668\u0660"}, ".port"),
+        ({"port": "9" * 5000}, ".port"),
         ({"port": ""}, ".port"),
         ({"port": "HTTP"}, ".port"),
         ({"port": "a" * 16}, ".port"),
@@ -241,7 +244,9 @@ def test_ports(value, expected):
         ({"port": "http", "endPort": 90}, ".port"),
         ({"port": 80, "endPort": 79}, ".endPort"),
         ({"port": 80, "endPort": 65536}, ".endPort"),
-        ({"port": 80, "endPort": "90"}, ".endPort"),
+        ({"port": 80, "endPort": "http"}, ".endPort"),
+        ({"protocol": "tcp "}, ".protocol"),
+        ({"protocol": "t\u0441p"}, ".protocol"),
         ({"port": 80, "endPort": True}, ".endPort"),
     ],
 )
@@ -250,6 +255,26 @@ def test_a_port_that_cannot_be_understood_matches_nothing(value, field):
     found, places = ports(value, {"port": 443})
     assert found == (PortRange(protocol=Protocol.TCP, first=443, last=443),)
     assert places == [(f"r[0].ports[0]{field}", Reason.INVALID_PORT)]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "fields"),
+    [
+        ({"protocol": "tcp"}, PortRange.every(Protocol.TCP), ["protocol"]),
+        ({"protocol": "Udp", "port": 53}, PortRange(protocol=Protocol.UDP, first=53, last=53), ["protocol"]),
+        ({"port": "80"}, PortRange(protocol=Protocol.TCP, first=80, last=80), ["port"]),
+        ({"port": "080"}, PortRange(protocol=Protocol.TCP, first=80, last=80), ["port"]),
+        (
+            {"protocol": "sctp", "port": "80", "endPort": "90"},
+            PortRange(protocol=Protocol.SCTP, first=80, last=90),
+            ["protocol", "port", "endPort"],
+        ),
+        ({"protocol": "udp", "port": "dns"}, NamedPort(protocol=Protocol.UDP, name="dns"), ["protocol"]),
+    ],
+)
+def test_a_protocol_in_any_case_and_digits_in_quotes_are_taken_for_what_they_mean(value, expected, fields):
+    """S30: as both other engines do, with a hint."""
+    assert ports(value) == ((expected,), [(f"r[0].ports[0].{field}", Reason.SPELLING) for field in fields])
 
 
 def test_when_no_port_is_left_none_matches():
