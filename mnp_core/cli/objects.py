@@ -117,7 +117,13 @@ def read_objects(paths: Iterable[Path], registry: Registry, settings: Settings) 
     Raises:
         InputError: They cannot be read, or do not fit together.
     """
-    return decode_objects(plan_lab(load_documents(paths)).documents, registry, settings)
+    return _decode_planned(load_documents(paths), registry, settings)
+
+
+def _decode_planned(documents: Iterable[Document], registry: Registry, settings: Settings) -> Objects:
+    """With the addresses that the lab would give; a pod that it cannot give any to is a flaw, alone (S6)."""
+    plan = plan_lab(documents)
+    return evolve(decode_objects(plan.documents, registry, settings), flaws=plan.reports)
 
 
 def decode_objects(documents: Iterable[Document], registry: Registry, settings: Settings) -> Objects:
@@ -138,7 +144,7 @@ def read_flawed_objects(paths: Iterable[Path], registry: Registry, settings: Set
     """
     documents = load_documents(paths)
     try:
-        return decode_objects(plan_lab(documents).documents, registry, settings)
+        return _decode_planned(documents, registry, settings)
     except InputError as error:
         return evolve(decode_objects(documents, registry, settings), flaws=(_flaw(error),))
 

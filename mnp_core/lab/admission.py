@@ -13,6 +13,9 @@ from mnp_core.lab.field import Field
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.sources.manifests import Document
 
+_NAMED_STRICTLY = frozenset({"Pod", "Namespace", "NetworkAttachmentDefinition"})
+"""Kinds whose names become paths and names of interfaces here; others are named as the API server pleases."""
+
 NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server on every namespace (KEP-2161)."""
 
@@ -26,17 +29,23 @@ def ref_of(document: Document) -> ObjectRef:
     """What the document is about; objects that name no namespace are in ``default``.
 
     Raises:
-        InputError: It has no kind, or no name.
+        InputError: It has no kind, or no name, or one that a pod or network cannot have.
     """
     top = root(document)
     kind, metadata = top.child("kind"), top.child("metadata")
     if not kind.text():
         raise kind.wrong("is missing: every manifest says of which kind it is")
-    name = metadata.child("name").name()
+    strictly = kind.text() in _NAMED_STRICTLY
+    name = _name(metadata.child("name"), strictly=strictly)
     namespace = metadata.child("namespace")
     if kind.text() == "Namespace":
         return ObjectRef("Namespace", ObjectName("", name))
-    return ObjectRef(kind.text(), ObjectName(namespace.name() if namespace.text() else "default", name))
+    home = _name(namespace, strictly=strictly) if namespace.text() else "default"
+    return ObjectRef(kind.text(), ObjectName(home, name))
+
+
+def _name(field: Field, *, strictly: bool) -> str:
+    return field.text() if field.text() and not strictly else field.name()
 
 
 def index(documents: Iterable[Document]) -> dict[ObjectRef, Document]:
@@ -48,10 +57,14 @@ def index(documents: Iterable[Document]) -> dict[ObjectRef, Document]:
     objects: dict[ObjectRef, Document] = {}
     for document in documents:
         ref = ref_of(document)
-        if ref in objects:
+        if ref in objects and _group(objects[ref]) == _group(document):
             raise InputError(f"{ref} is declared by {objects[ref].where} too: remove one of them", where=document.where)
-        objects[ref] = document
+        objects.setdefault(ref, document)
     return objects
+
+
+def _group(document: Document) -> str:
+    return root(document).child("apiVersion").text().rpartition("/")[0]
 
 
 def admit(objects: Mapping[ObjectRef, Document]) -> dict[ObjectRef, Document]:
@@ -72,7 +85,9 @@ def with_metadata(document: Document, **changes: object) -> Document:
 def _admitted(ref: ObjectRef, document: Document) -> Document:
     if ref.kind != "Namespace":
         return with_metadata(document, namespace=ref.name.namespace)
-    labels = root(document).child("metadata").child("labels").mapping()
+    labels = root(document).child("metadata").child("labels").value or {}
+    if not isinstance(labels, Mapping):  # it is reported when the object is read
+        return document
     return with_metadata(document, labels={**labels, NAME_LABEL: ref.name.name})
 
 

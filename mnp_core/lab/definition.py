@@ -7,12 +7,16 @@ from attrs import frozen
 
 from mnp_core.lab.admission import ref_of, root
 from mnp_core.lab.field import Field
-from mnp_core.lab.ipam import Ipam, parse_ipam
+from mnp_core.lab.ipam import IPAM_TYPES, Ipam, parse_ipam
+from mnp_core.lab.wires import WIRE_ANNOTATION, wire_of
 from mnp_core.model import ObjectName
 from mnp_core.sources.manifests import Document
 
 _CHAINED = frozenset({"bandwidth", "firewall", "portmap", "sbr", "tuning", "vrf"})
 """Plugins that change an interface which another one of the list made."""
+
+
+_RESOURCE_ANNOTATION = "k8s.v1.cni.cncf.io/resourceName"
 
 
 class LinkKind(StrEnum):
@@ -40,6 +44,8 @@ class Definition:
         name: Of the NetworkAttachmentDefinition.
         cni_type: The plugin that makes the interface; empty if the definition does not say.
         link_kind: What the lab makes.
+        stand_in: Whether that is another kind of interface than the plugin makes.
+        wire: What its attachments are plugged into (`mnp_core.lab.wires`); empty if only the definition itself says.
         ipam: How its attachments get addresses.
         notices: What the lab does otherwise than the plugin would.
     """
@@ -47,6 +53,8 @@ class Definition:
     name: ObjectName
     cni_type: str
     link_kind: LinkKind
+    stand_in: bool
+    wire: str
     ipam: Ipam
     notices: tuple[str, ...]
 
@@ -64,9 +72,17 @@ def parse_definition(document: Document) -> Definition:
         name=name,
         cni_type=cni_type,
         link_kind=_LINK_KINDS.get(cni_type, LinkKind.VETH),
+        stand_in=cni_type not in _LINK_KINDS,
+        wire=_wire(document, plugin, cni_type),
         ipam=parse_ipam(plugin.child("ipam")),
         notices=tuple(f"network {name}: {notice}" for notice in _notices(cni_type, plugin)),
     )
+
+
+def _wire(document: Document, plugin: Field, cni_type: str) -> str:
+    annotations = root(document).child("metadata").child("annotations")
+    chosen = annotations.child(WIRE_ANNOTATION).text()
+    return chosen or wire_of(plugin, cni_type, annotations.child(_RESOURCE_ANNOTATION).text())
 
 
 def _main_plugin(config: Field) -> Field:
@@ -83,13 +99,21 @@ def _main_plugin(config: Field) -> Field:
 
 
 def _notices(cni_type: str, plugin: Field) -> Sequence[str]:
+    lessor = plugin.child("ipam").child("type").text()
+    leased = _unleased(lessor) if lessor and lessor not in IPAM_TYPES else ()
     if not cni_type:
         return ("it holds no configuration, so the lab makes veth interfaces without addresses of their own",)
     if cni_type not in _LINK_KINDS:
-        return (f"the lab cannot make interfaces of type {cni_type!r}, veth interfaces stand in for them",)
+        return (f"the lab cannot make interfaces of type {cni_type!r}, veth interfaces stand in for them", *leased)
     mode = plugin.child("mode").text() or "bridge"
     if cni_type == "macvlan" and mode != "bridge":
         return (
             f"macvlan mode {mode!r} is made as mode 'bridge': there is no switch outside that could reflect packets",
+            *leased,
         )
-    return ()
+    return leased
+
+
+def _unleased(lessor: str) -> Sequence[str]:
+    given = "attachments have those alone that ips in the networks annotation, or network-status, gives them"
+    return (f"the lab cannot lease addresses from ipam type {lessor!r}: {given}",)

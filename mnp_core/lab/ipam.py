@@ -11,6 +11,9 @@ from attrs import evolve, frozen
 from mnp_core.lab.field import AddressInterface, Field
 from mnp_core.model import Address, Cidr, parse_cidr
 
+IPAM_TYPES = frozenset({"host-local", "whereabouts", "static"})
+"""Those that the lab can give addresses for."""
+
 _GUESSED_PREFIX = {4: 24, 6: 64}  # for an address that lies in no subnet that the network names
 
 
@@ -69,14 +72,12 @@ class Ipam:
         source: The section, to complain about.
         ranges: An address out of each element is given to an attachment; the ranges of an element are tried in turn.
         fixed: Addresses that every attachment gets (static).
-        unsupported: The type, if the lab does not know it; then it has no addresses to give.
         routes: As they are written: destination and gateway, None for the range's own.
     """
 
     source: Field
     ranges: tuple[tuple[Range, ...], ...] = ()
     fixed: tuple[AddressInterface, ...] = ()
-    unsupported: str = ""
     routes: tuple[tuple[Cidr, Address | None], ...] = ()
 
     def allocate(self, taken: Container[Address], leased: tuple[AddressInterface, ...]) -> tuple[AddressInterface, ...]:
@@ -87,13 +88,8 @@ class Ipam:
             leased: What the attachment has had so far; kept as far as it still fits.
 
         Raises:
-            InputError: A range is used up, or only a type that the lab does not know could tell.
+            InputError: A range is used up.
         """
-        if self.unsupported:
-            raise self.source.wrong(
-                f"the lab cannot lease addresses from ipam type {self.unsupported!r}: use host-local, whereabouts or "
-                f"static, or give the pods addresses with ips in their networks annotation"
-            )
         return self.fixed + tuple(self._one(ranges, taken, leased) for ranges in self.ranges)
 
     def _one(
@@ -150,7 +146,7 @@ def parse_ipam(section: Field) -> Ipam:
         case "static":
             return evolve(ipam, fixed=tuple(_fixed(section)))
         case _:
-            return evolve(ipam, unsupported=kind)
+            return Ipam(source=section)  # of a type that the lab does not know: it has no addresses to give
 
 
 def with_prefix(address: Address, subnet: Cidr) -> AddressInterface:

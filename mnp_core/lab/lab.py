@@ -323,6 +323,8 @@ class Lab:
             before = self.plan
             given = edit(self._given)
             plan = plan_lab(given.values(), leases=self.plan.leases)
+            for name in sorted(plan.left_out.keys() & before.pods.keys()):  # what stands is not lost by a mistake
+                raise plan.left_out[name]
             with postponed() as moment:
                 disconnected = self._realise(given, plan, moment)
         return applied(before, self.plan, disconnected, self.last_sync)

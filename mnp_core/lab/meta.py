@@ -12,19 +12,34 @@ from mnp_core.lab.admission import root, with_metadata
 from mnp_core.lab.field import Field
 from mnp_core.lab.request import NetworkRequest
 from mnp_core.lab.topology import PodLink
-from mnp_core.model import ObjectName
+from mnp_core.model import Pod
 from mnp_core.sources.manifests import Document
 
 STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
 
 
-def parse_claims(document: Document, namespace: str) -> tuple[NetworkRequest, ...]:
-    """The attachments that a manifest's own network-status claims; those of the default network are not the lab's.
+def claims_of(pod: Pod, document: Document) -> tuple[NetworkRequest, ...]:
+    """The attachments that a manifest's own network-status claims, as the core reads them, each interface once.
+
+    Those of the default network are not the lab's, nor are those without an interface of the kernel.
 
     Raises:
-        InputError: The annotation cannot be understood.
+        InputError: The annotation is no list at all.
     """
-    return tuple(_claim(entry, namespace) for entry in _entries(document) if not _is_default(entry))
+    source = _annotation(document)
+    list(_entries(document))  # else the lab would put its own in the place of one that nobody could read
+    claims = {
+        status.interface: NetworkRequest(
+            network=status.network,
+            interface=status.interface,
+            addresses=status.addresses,
+            mac=status.mac,
+            source=source,
+        )
+        for status in reversed(pod.statuses)
+        if status.interface
+    }
+    return tuple(reversed(claims.values()))
 
 
 def announce(document: Document, links: Sequence[PodLink]) -> Document:
@@ -34,36 +49,34 @@ def announce(document: Document, links: Sequence[PodLink]) -> Document:
     """
     running = _running(document)
     entries = tuple(_entries(document))
-    own = [entry for entry in entries if not _is_default(entry)]
+    defaults = {_name(entry) for entry in entries if entry.child("default").value is True}
+    own = [entry for entry in entries if not _is_default(entry, defaults)]
     if not links or (own and all(entry.child("ips").value for entry in own)):
         return running
-    status = [entry.value for entry in entries if _is_default(entry)] + [_status(link) for link in links]
+    made = [link.interface for link in links]
+    others = [e.value for e in entries if _is_default(e, defaults) or e.child("interface").value not in made]
     annotations = root(document).child("metadata").child("annotations").mapping()
-    return with_metadata(running, annotations={**annotations, STATUS_ANNOTATION: json.dumps(status)})
+    status = json.dumps([*others, *map(_status, links)])
+    return with_metadata(running, annotations={**annotations, STATUS_ANNOTATION: status})
+
+
+def _annotation(document: Document) -> Field:
+    return root(document).child("metadata").child("annotations").child(STATUS_ANNOTATION)
 
 
 def _entries(document: Document) -> Iterator[Field]:
-    annotation = root(document).child("metadata").child("annotations").child(STATUS_ANNOTATION)
-    return annotation.json().elements() if annotation.text() else iter(())
+    annotation = _annotation(document)
+    return (entry for entry in annotation.json().elements() if entry.mapping()) if annotation.text() else iter(())
 
 
-def _is_default(entry: Field) -> bool:
-    return entry.child("default").value is True or not entry.child("name").text()
+def _name(entry: Field) -> str:
+    name = entry.child("name").value
+    return name if isinstance(name, str) else ""
 
 
-def _claim(entry: Field, namespace: str) -> NetworkRequest:
-    name = entry.child("name")
-    owner, slash, bare = name.text().rpartition("/")
-    return NetworkRequest(
-        network=ObjectName(
-            evolve(name, value=owner).name() if slash else namespace,
-            evolve(name, value=bare).name(),
-        ),
-        interface=entry.child("interface").interface(),
-        addresses=tuple(ip.address_interface() for ip in entry.child("ips").elements()),
-        mac=entry.child("mac").mac(),
-        source=entry,
-    )
+def _is_default(entry: Field, defaults: set[str]) -> bool:
+    """S3: also what has the name of the default network, of which primary user-defined networks have two."""
+    return entry.child("default").value is True or not _name(entry) or _name(entry) in defaults
 
 
 def _status(link: PodLink) -> dict[str, object]:

@@ -1,21 +1,30 @@
-"""From manifests to a lab: who is wired to what, with which addresses. Pure, and the same on every run."""
+"""From manifests to a lab: who is wired to what, with which addresses. Pure, and the same on every run.
 
-import hashlib
+A pod that cannot be built is left out, and the others are built (S6).
+"""
+
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
+from mnp_core.errors import InputError
+from mnp_core.lab.addressing import Addressing
 from mnp_core.lab.admission import admit, index, root
-from mnp_core.lab.definition import Definition, parse_definition
-from mnp_core.lab.field import AddressInterface
-from mnp_core.lab.meta import announce, parse_claims
+from mnp_core.lab.definition import Definition, LinkKind, parse_definition
+from mnp_core.lab.meta import announce, claims_of
 from mnp_core.lab.request import NETWORKS_ANNOTATION, NetworkRequest, parse_requests
 from mnp_core.lab.topology import LabPlan, LeaseKey, Leases, PodLink, PodPlan, Switch
-from mnp_core.model import Address, ObjectName, ObjectRef
+from mnp_core.lab.wires import join
+from mnp_core.model import Address, ObjectName, ObjectRef, Pod
 from mnp_core.model.parsing import parse_pod
 from mnp_core.sources.manifests import Document
 
 _POD = "Pod"
 _NETWORK = "NetworkAttachmentDefinition"
+
+T = TypeVar("T")
+Requests = Mapping[ObjectName, tuple[NetworkRequest, ...]]
 
 
 def plan_lab(documents: Iterable[Document], *, leases: Leases | None = None) -> LabPlan:
@@ -26,107 +35,120 @@ def plan_lab(documents: Iterable[Document], *, leases: Leases | None = None) -> 
         leases: Addresses that were given out before, kept as far as they still fit.
 
     Raises:
-        InputError: Something does not fit together; it names file, document and field.
+        InputError: One is no object of Kubernetes, or two are the same; it names file, document and field.
     """
-    objects = admit(index(documents))
-    pods = {ref: parse_pod(document.raw)[0] for ref, document in objects.items() if ref.kind == _POD}
-    wired = {ref: pod for ref, pod in sorted(pods.items()) if pod.counts}
-    requests = {pod.name: _requests(objects[ref], pod.name.namespace) for ref, pod in wired.items()}
-    definitions = _definitions(requests, objects)
-    links = _Wiring(definitions, leases or {}).links(requests)
-    return LabPlan(
-        switches={name: Switch(network=name, kind=found.link_kind) for name, found in definitions.items()},
-        pods={pod.name: PodPlan(name=pod.name, links=links[pod.name], ports=pod.ports) for pod in wired.values()},
-        objects=objects | {ref: announce(objects[ref], links[pod.name]) for ref, pod in wired.items()},
-        leases={
-            LeaseKey(pod, link.interface, link.network): link.addresses for pod, made in links.items() for link in made
-        },
-        notices=tuple(notice for definition in definitions.values() for notice in definition.notices),
-    )
+    return _Draft(admit(index(documents)), leases or {}).plan()
 
 
-def _requests(document: Document, namespace: str) -> tuple[NetworkRequest, ...]:
-    """What the meta-plugin did, if the manifest says so; else what it is asked for."""
-    annotation = root(document).child("metadata").child("annotations").child(NETWORKS_ANNOTATION)
-    return parse_claims(document, namespace) or parse_requests(annotation, namespace)
+class _Draft:
+    """A plan in the making. Each step goes on with the pods that the steps before have not left out."""
 
-
-def _definitions(
-    requests: Mapping[ObjectName, tuple[NetworkRequest, ...]], objects: Mapping[ObjectRef, Document]
-) -> dict[ObjectName, Definition]:
-    """The networks that are used. One that nobody uses is not even looked at (S6)."""
-    found: dict[ObjectName, Definition] = {}
-    for request in (request for asked in requests.values() for request in asked):
-        document = objects.get(ObjectRef(_NETWORK, request.network))
-        if document is None:
-            raise request.source.wrong(
-                f"there is no {_NETWORK} {request.network}: add its manifest, or correct the name in the annotation"
-            )
-        if request.network not in found:
-            found[request.network] = parse_definition(document)
-    return dict(sorted(found.items()))
-
-
-class _Wiring:
-    """Gives addresses to attachments: first those that are asked for, then leases, then what is free."""
-
-    def __init__(self, definitions: Mapping[ObjectName, Definition], leases: Leases) -> None:
-        self._definitions = definitions
+    def __init__(self, objects: Mapping[ObjectRef, Document], leases: Leases) -> None:
+        self._objects = objects
         self._leases = leases
-        self._owners: dict[ObjectName, dict[Address, LeaseKey]] = defaultdict(dict)
+        self._left_out: dict[ObjectName, InputError] = {}
+        self._definitions: dict[ObjectName, Definition | InputError] = {}
 
-    def links(self, requests: Mapping[ObjectName, tuple[NetworkRequest, ...]]) -> dict[ObjectName, tuple[PodLink, ...]]:
-        asked = [(pod, request) for pod, made in sorted(requests.items()) for request in made]
-        given = {_key(pod, request): self._claim(pod, request) for pod, request in asked}
-        for old_first in (True, False):
-            for pod, request in asked:
-                key = _key(pod, request)
-                if not given[key] and (key in self._leases) is old_first:
-                    given[key] = self._allocate(key, request)
-        return {pod: tuple(self._link(pod, r, given[_key(pod, r)]) for r in made) for pod, made in requests.items()}
-
-    def _claim(self, pod: ObjectName, request: NetworkRequest) -> tuple[AddressInterface, ...]:
-        ipam = self._definitions[request.network].ipam
-        addresses = tuple(ipam.complete(address) for address in request.addresses)
-        self._own(_key(pod, request), addresses, request)
-        return addresses
-
-    def _allocate(self, key: LeaseKey, request: NetworkRequest) -> tuple[AddressInterface, ...]:
-        ipam = self._definitions[key.network].ipam
-        addresses = ipam.allocate(self._owners[key.network], self._leases.get(key, ()))
-        self._own(key, addresses, request)
-        return addresses
-
-    def _own(self, key: LeaseKey, addresses: tuple[AddressInterface, ...], request: NetworkRequest) -> None:
-        for address in addresses:
-            owner = self._owners[key.network].setdefault(address.ip, key)
-            if owner != key:
-                raise request.source.wrong(
-                    f"address {address.ip} on network {key.network} belongs to {owner.interface} of pod {owner.pod}: "
-                    f"every attachment needs its own"
-                )
-
-    def _link(self, pod: ObjectName, request: NetworkRequest, addresses: tuple[AddressInterface, ...]) -> PodLink:
-        definition = self._definitions[request.network]
-        return PodLink(
-            network=request.network,
-            kind=definition.link_kind,
-            interface=request.interface,
-            mac=request.mac or _mac(_key(pod, request), addresses),
-            addresses=addresses,
-            routes=definition.ipam.routes_for(addresses),
+    def plan(self) -> LabPlan:
+        names = sorted(ref.name for ref in self._objects if ref.kind == _POD)
+        pods = {name: pod for name, pod in self._for_each(names, self._pod).items() if pod.counts}
+        requests = self._for_each(pods, lambda name: self._requests(pods[name]))
+        used = sorted({request.network for made in requests.values() for request in made})
+        definitions = {network: self._definition(network) for network in used}
+        wires, joined = join({n: d.wire for n, d in definitions.items()}, _asked(requests))
+        addressing = Addressing(definitions, wires, self._leases)
+        self._for_each(addressing.claiming_order(requests), lambda name: addressing.claim(name, requests[name]))
+        for allocate in (addressing.renew, addressing.allocate):
+            self._for_each(self._remaining(requests), partial(_apply, allocate, requests))
+        links = self._for_each(self._remaining(requests), lambda name: addressing.links(name, requests[name]))
+        announced = self._for_each(links, lambda name: announce(self._document(name), links[name]))
+        built = {name: PodPlan(name=name, links=links[name], ports=pods[name].ports) for name in announced}
+        return LabPlan(
+            switches=_switches(built.values()),
+            pods=built,
+            objects={**self._objects, **{ObjectRef(_POD, name): document for name, document in announced.items()}},
+            leases={LeaseKey(p.name, link.interface, link.network): link.addresses for p, link in _links(built)},
+            notices=(*_notices(definitions, built), *joined, *self._complaints()),
+            left_out=dict(sorted(self._left_out.items())),
         )
 
+    def _for_each(self, names: Iterable[ObjectName], work: Callable[[ObjectName], T]) -> dict[ObjectName, T]:
+        """What the work gives, by pod; a pod for which it fails is left out, alone."""
+        done: dict[ObjectName, T] = {}
+        for name in names:
+            try:
+                done[name] = work(name)
+            except InputError as error:
+                self._left_out.setdefault(name, error)
+        return done
 
-def _key(pod: ObjectName, request: NetworkRequest) -> LeaseKey:
-    return LeaseKey(pod, request.interface, request.network)
+    def _remaining(self, names: Iterable[ObjectName]) -> list[ObjectName]:
+        return [name for name in names if name not in self._left_out]
+
+    def _document(self, name: ObjectName) -> Document:
+        return self._objects[ObjectRef(_POD, name)]
+
+    def _pod(self, name: ObjectName) -> Pod:
+        return parse_pod(self._document(name).raw)[0]
+
+    def _requests(self, pod: Pod) -> tuple[NetworkRequest, ...]:
+        """What the meta-plugin did, if the manifest says so; else what it is asked for. All of it is defined."""
+        document = self._document(pod.name)
+        annotation = root(document).child("metadata").child("annotations").child(NETWORKS_ANNOTATION)
+        requests = claims_of(pod, document) or parse_requests(annotation, pod.name.namespace)
+        for request in requests:
+            self._define(request)
+        return requests
+
+    def _define(self, request: NetworkRequest) -> None:
+        """Look at a network that is used. One that nobody uses is not even looked at (S6)."""
+        network = request.network
+        document = self._objects.get(ObjectRef(_NETWORK, network))
+        if document is None:
+            raise request.source.wrong(
+                f"there is no {_NETWORK} {network}: add its manifest, or correct the name in the annotation"
+            )
+        if network not in self._definitions:
+            try:
+                self._definitions[network] = parse_definition(document)
+            except InputError as error:
+                self._definitions[network] = error
+        self._definition(network)
+
+    def _definition(self, network: ObjectName) -> Definition:
+        found = self._definitions[network]
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def _complaints(self) -> list[str]:
+        return [f"pod {name} is left out: {error}" for name, error in sorted(self._left_out.items())]
 
 
-def _mac(key: LeaseKey, addresses: tuple[AddressInterface, ...]) -> str:
-    """A locally administered MAC address that goes with the IP address, as the bridge plugin used to make them.
+def _apply(work: Callable[[ObjectName, Sequence[NetworkRequest]], None], requests: Requests, name: ObjectName) -> None:
+    work(name, requests[name])
 
-    So whoever gets an address that another pod had before is not looked for where that one was.
-    """
-    owner = f"{addresses[0].ip}" if addresses else f"{key.pod} {key.interface}"
-    digest = hashlib.sha256(f"{owner} {key.network}".encode()).digest()
-    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
+
+def _asked(requests: Requests) -> dict[ObjectName, list[Address]]:
+    """By network, the addresses that pods ask for there."""
+    asked: dict[ObjectName, list[Address]] = defaultdict(list)
+    for request in (request for made in requests.values() for request in made):
+        asked[request.network] += [getattr(address, "ip", address) for address in request.addresses]
+    return asked
+
+
+def _links(pods: Mapping[ObjectName, PodPlan]) -> Iterable[tuple[PodPlan, PodLink]]:
+    return ((pod, link) for pod in pods.values() for link in pod.links)
+
+
+def _switches(pods: Iterable[PodPlan]) -> dict[str, Switch]:
+    kinds: dict[str, set[LinkKind]] = defaultdict(set)
+    for link in (link for pod in pods for link in pod.links):
+        kinds[link.wire].add(link.kind)
+    return {wire: Switch(wire=wire, kinds=frozenset(found)) for wire, found in sorted(kinds.items())}
+
+
+def _notices(definitions: Mapping[ObjectName, Definition], pods: Mapping[ObjectName, PodPlan]) -> list[str]:
+    """About the networks that something is attached to."""
+    used = {link.network for _, link in _links(pods)}
+    return [notice for network, definition in definitions.items() if network in used for notice in definition.notices]

@@ -7,6 +7,7 @@ from enum import StrEnum
 from attrs import frozen
 
 from mnp_core.errors import InputError
+from mnp_core.lab.field import AddressInterface
 from mnp_core.lab.topology import LabPlan, PodLink, PodPlan
 from mnp_core.model import Address, ObjectName, Protocol
 
@@ -43,7 +44,7 @@ class Probe:
         source_interface: Its interface on the network.
         source_address: Of that interface, and of the packet.
         destination: The pod that is asked.
-        network: The network that both are on.
+        network: The destination's network; the source is on it too, or on another one of the same wire.
         interface: The destination's.
         address: The destination's, same family.
         protocol: TCP, UDP, SCTP, or ICMP for echo of either family.
@@ -133,6 +134,8 @@ def plan_probes(
 ) -> tuple[Probe, ...]:
     """Every ordered pair of pods, on every network that they share, in every address family that both have.
 
+    Also between networks that are one wire, to addresses that the source has on its link.
+
     Args:
         plan: The lab.
         specs: What to ask; nothing means every container port that the destination declares, else tcp:80.
@@ -159,7 +162,7 @@ def _chosen(plan: LabPlan, names: Container[ObjectName] | None) -> list[PodPlan]
 def _shared(source: PodPlan, destination: PodPlan, network: ObjectName | None) -> Iterator[tuple[PodLink, PodLink]]:
     for ours in source.links:
         for theirs in destination.links:
-            if ours.network == theirs.network and network in (None, ours.network):
+            if ours.wire == theirs.wire and network in (None, theirs.network):
                 yield ours, theirs
 
 
@@ -170,7 +173,7 @@ def _declared(destination: PodPlan) -> Iterable[ProbeSpec]:
 def _probes(source: PodPlan, ours: PodLink, destination: PodPlan, theirs: PodLink, spec: ProbeSpec) -> Iterator[Probe]:
     """One for each address of the destination, from the source's first address of the same family."""
     for target in theirs.addresses:
-        origin = next((own for own in ours.addresses if own.version == target.version), None)
+        origin = next((own for own in ours.addresses if _reaches(ours, own, theirs, target)), None)
         if origin is not None:
             yield Probe(
                 source=source.name,
@@ -183,3 +186,10 @@ def _probes(source: PodPlan, ours: PodLink, destination: PodPlan, theirs: PodLin
                 protocol=spec.protocol,
                 port=spec.port,
             )
+
+
+def _reaches(ours: PodLink, own: AddressInterface, theirs: PodLink, target: AddressInterface) -> bool:
+    """Whether it can be sent from an address to another one; on another network, without a router."""
+    if ours.network == theirs.network:
+        return own.version == target.version
+    return target.ip in own.network and own.ip != target.ip

@@ -73,7 +73,7 @@ def moves(old: LabPlan, new: LabPlan, *, unfinished: frozenset[ObjectName] = fro
     return Moves(
         leaving=(*(pod for name, pod in old.pods.items() if name not in stay), *left_over),
         coming=tuple(pod for name, pod in new.pods.items() if name not in stay),
-        new_switches=tuple(switch for switch in new.switches.values() if old.switches.get(switch.network) != switch),
+        new_switches=tuple(switch for switch in new.switches.values() if old.switches.get(switch.wire) != switch),
         old_switches=tuple(switch for name, switch in old.switches.items() if name not in new.switches),
     )
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from mnp_core.errors import InputError
 from mnp_core.lab.definition import LinkKind
 from mnp_core.lab.field import AddressInterface
 from mnp_core.lab.ipam import Route
-from mnp_core.model import ContainerPort, ObjectName, ObjectRef
+from mnp_core.model import ContainerPort, ObjectName, ObjectRef, Reason, Report
 from mnp_core.sources.manifests import Document
 
 
@@ -26,10 +27,15 @@ Leases = Mapping[LeaseKey, tuple[AddressInterface, ...]]
 
 @frozen(kw_only=True)
 class Switch:
-    """The layer 2 of one network: whatever is attached to it reaches everything else on it."""
+    """One layer 2: whatever is attached to it reaches everything else on it.
 
-    network: ObjectName
-    kind: LinkKind
+    Attributes:
+        wire: What it is known by: its only network, or the words of `mnp_core.lab.wires` for what several share.
+        kinds: Of the interfaces that are attached.
+    """
+
+    wire: str
+    kinds: frozenset[LinkKind]
 
 
 @frozen(kw_only=True)
@@ -37,9 +43,11 @@ class PodLink:
     """One interface of a pod, as it is to be made."""
 
     network: ObjectName
+    wire: str  # of the switch
     kind: LinkKind
     interface: str
     mac: str
+    stand_in: bool = False  # the network's CNI plugin makes another kind of interface
     addresses: tuple[AddressInterface, ...] = ()
     routes: tuple[Route, ...] = ()
 
@@ -58,20 +66,37 @@ class LabPlan:
     """A whole lab.
 
     Attributes:
-        switches: One for each network that is used.
+        switches: Those that something is attached to, by their wire.
         pods: Those that have a network namespace of their own: not on the host's network, not finished.
+        left_out: Pods that cannot be built, and why; the others are not concerned (S6).
         objects: The manifests as API server and meta-plugin would show them.
         leases: What has been given to whom.
         notices: What the lab does otherwise than a cluster would.
     """
 
-    switches: Mapping[ObjectName, Switch]
+    switches: Mapping[str, Switch]
     pods: Mapping[ObjectName, PodPlan]
     objects: Mapping[ObjectRef, Document]
     leases: Leases
     notices: tuple[str, ...]
+    left_out: Mapping[ObjectName, InputError] = field(factory=dict)
 
     @property
     def documents(self) -> tuple[Document, ...]:
         """The objects, as a source would deliver them."""
         return tuple(self.objects.values())
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """What keeps pods from being built."""
+        return tuple(_left_out(pod, error) for pod, error in sorted(self.left_out.items()))
+
+
+def _left_out(pod: ObjectName, error: InputError) -> Report:
+    return Report(
+        about=ObjectRef("Pod", pod),
+        field=error.field,
+        reason=Reason.MALFORMED,
+        message=f"the lab leaves it out, {error.message.rstrip('.')} ({error.where})",
+        remedy="Correct it: until then it has no interfaces here, the other pods are not concerned",
+    )

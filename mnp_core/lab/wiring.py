@@ -1,6 +1,6 @@
 """Builds a lab's namespaces and links, as the CNI plugins would have done, all in namespaces of its own.
 
-A network is a bridge in a namespace that no pod is in. A macvlan or ipvlan attachment is a child of a veth whose other
+A wire is a bridge in a namespace that no pod is in. A macvlan or ipvlan attachment is a child of a veth whose other
 end is a port of the bridge; any other attachment is a veth of which one end is the port. A pod's links stay down until
 `connect`, so that its rules can be in force before the first packet (S60).
 
@@ -58,7 +58,7 @@ class Wiring:
         return self._spaces.find(pod_key(pod))
 
     def add_switches(self, switches: Sequence[Switch]) -> None:
-        """Make networks, each with nothing attached; what is there already stays.
+        """Make wires, each with nothing attached; what is there already stays.
 
         Raises:
             UnsupportedError: No root, or the kernel lacks a kind of interface.
@@ -90,8 +90,8 @@ class Wiring:
         self._spaces.drop(pod_key(pod.name))
 
     def remove_switches(self, switches: Sequence[Switch]) -> None:
-        """Take networks away that nothing is attached to any more."""
-        names = [name for switch in switches for name in (_bridge(switch.network), _uplink(switch.network))]
+        """Take wires away that nothing is attached to any more."""
+        names = [n for s in switches for n in (_bridge(s.wire), *(_uplink(s.wire, kind) for kind in s.kinds))]
         if names:
             run_inside(self._switches(), lambda: _inside(_remove_links, names))
 
@@ -112,10 +112,11 @@ def _inside(work: Callable[..., None], *args: object) -> None:
 
 def _add_switches(kernel: IPRoute, switches: Sequence[Switch]) -> None:
     for switch in switches:
-        bridge, uplink, port = _bridge(switch.network), _uplink(switch.network), _port(switch.network)
+        bridge = _bridge(switch.wire)
         _ensure(kernel, bridge, "bridge", br_mcast_snooping=0)  # nobody would ask for groups
         kernel.link("set", index=_index(kernel, bridge), state="up")
-        if switch.kind is not LinkKind.VETH:
+        for kind in switch.kinds - {LinkKind.VETH}:
+            uplink, port = _uplink(switch.wire, kind), _port(switch.wire, kind)
             _ensure(kernel, uplink, "veth", peer=port)
             kernel.link("set", index=_index(kernel, port), master=_index(kernel, bridge), state="up")
             kernel.link("set", index=_index(kernel, uplink), state="up")
@@ -128,13 +129,13 @@ def _attach(kernel: IPRoute, pod: PodPlan, fd: int) -> None:
             peer = {"ifname": link.interface, "net_ns_fd": fd, "address": link.mac}
             with _supported("veth"):
                 _insist(kernel.link, "add", ifname=port, kind="veth", peer=peer)
-            kernel.link("set", index=_index(kernel, port), master=_index(kernel, _bridge(link.network)), state="up")
+            kernel.link("set", index=_index(kernel, port), master=_index(kernel, _bridge(link.wire)), state="up")
         else:
             _add_child(kernel, link, fd)
 
 
 def _add_child(kernel: IPRoute, link: PodLink, fd: int) -> None:
-    parent = _index(kernel, _uplink(link.network))
+    parent = _index(kernel, _uplink(link.wire, link.kind))
     address = {"address": link.mac} if link.kind is LinkKind.MACVLAN else {}  # ipvlan has its parent's
     options = _MODES[link.kind] | address
     with _supported(link.kind):
@@ -241,16 +242,17 @@ def _opened(sandbox: Sandbox) -> Iterator[int]:
         yield fd
 
 
-def _bridge(network: ObjectName) -> str:
-    return _hashed("br", str(network))
+def _bridge(wire: str) -> str:
+    return _hashed("br", wire)
 
 
-def _uplink(network: ObjectName) -> str:
-    return _hashed("up", str(network))
+def _uplink(wire: str, kind: LinkKind) -> str:
+    """Of one kind of children: a device that has macvlan ones can have no ipvlan ones."""
+    return _hashed("up", f"{wire} {kind}")
 
 
-def _port(network: ObjectName) -> str:
-    return _hashed("po", str(network))
+def _port(wire: str, kind: LinkKind) -> str:
+    return _hashed("po", f"{wire} {kind}")
 
 
 def _hashed(prefix: str, name: str) -> str:

@@ -23,11 +23,12 @@ from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sources.decode import Decoder
 from tests.lab.looks import pairs
-from tests.lab.manifests import deny_ingress, pod, subnet
+from tests.lab.manifests import deny_ingress, nad, pod, subnet, written
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("run_dir")]
 
 NET, OTHER = subnet("10.0.0.0/24"), subnet("10.1.0.0/24", "other")
+NET_IPAM = {"type": "host-local", "subnet": "10.0.0.0/24"}
 A, B, C = (ObjectName("default", name) for name in "abc")
 REFUSED_BY_THE_KERNEL = pod("c", [{"name": "net", "mac": "01:00:00:00:00:01"}])  # a multicast address
 ALLOWED = ProbeVerdict.ALLOWED
@@ -174,7 +175,7 @@ def test_what_does_not_fit_together_changes_nothing():
     with Lab.run([NET, pod("a"), pod("b")]) as lab:
         plan = lab.plan
         for change in (
-            lambda: lab.apply([pod("c"), pod("d", "nowhere")]),
+            lambda: lab.apply([pod("c"), pod("a", "nowhere")]),
             lambda: lab.delete([ObjectRef("NetworkAttachmentDefinition", ObjectName("default", "net"))]),
             lambda: lab.delete([ObjectRef("Pod", A), ObjectRef("Pod", C)]),
         ):
@@ -182,6 +183,35 @@ def test_what_does_not_fit_together_changes_nothing():
                 change()
         assert lab.plan == plan
         assert pairs(lab) == {("a", "b"), ("b", "a")}
+
+
+def test_a_new_pod_that_does_not_fit_affects_itself_alone():
+    """S6"""
+    with Lab.run([NET, pod("a"), pod("b", "nowhere")]) as lab:
+        applied = lab.apply([pod("c"), pod("d", "nowhere")])
+        assert applied.created == (ObjectRef("Pod", C), ObjectRef("Pod", ObjectName("default", "d")))
+        assert pairs(lab) == {("a", "c"), ("c", "a")}
+        assert {name.name for name in lab.plan.left_out} == {"b", "d"}
+        lab.apply([pod("b")])
+        assert len(pairs(lab)) == 6
+
+
+def test_networks_of_one_wire_meet_as_far_as_their_addresses_do():
+    """In a cluster definitions with one master are one layer 2; without a router only neighbours reach each other."""
+    same = [nad(f"n{number}", {"type": "macvlan", "ipam": NET_IPAM}) for number in range(2)]
+    far = nad("far", {"type": "macvlan", "ipam": {"type": "host-local", "subnet": "10.9.0.0/24"}})
+    with Lab.run([*same, far, pod("a", "n0"), pod("b", "n1"), pod("c", "far")]) as lab:
+        assert pairs(lab) == {("a", "b"), ("b", "a")}
+        assert {str(probe.network) for probe in lab.plan_probes()} == {"default/n0", "default/n1"}
+
+
+def test_a_wire_of_several_kinds_of_interface():
+    annotated = {"metadata": {"name": "n1", "namespace": "default", "annotations": {"mnp.lab/wire": "x"}}}
+    one = nad("n0", {"type": "macvlan", "ipam": NET_IPAM})
+    one = written(one.raw | {"metadata": annotated["metadata"] | {"name": "n0"}})
+    two = written(nad("n1", {"type": "bridge", "ipam": NET_IPAM}).raw | annotated)
+    with Lab.run([one, two, pod("a", "n0"), pod("b", "n1"), pod("c", "n0")]) as lab:
+        assert len(pairs(lab)) == 6
 
 
 def test_what_the_kernel_refuses_leaves_the_lab_as_it_was():
@@ -325,13 +355,14 @@ def test_a_change_by_another_command_is_seen():
 def test_a_change_that_was_cut_short_is_put_right_by_the_next_command(enforcement):
     """As a SIGKILL leaves it: noted as unfinished, one pod half gone, another half made."""
     with Lab.up("demo", [NET, pod("a"), pod("b")], enforcement=enforcement) as lab:
-        directory, before = LabDirectory("demo"), lab.sandbox(A)
+        directory = LabDirectory("demo")
+        assert lab.exec(A, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]) == 0  # to know it by
         state = directory.read()
         directory.write(state.__class__(**{**vars_of(state), "unfinished": frozenset({A, C}), "serial": 99}))
         directory.spaces.drop(Path("pods/default/a"))
         directory.spaces.make(Path("pods/default/c"))
     with Lab.open("demo", enforcement=enforcement) as lab:
-        assert lab.sandbox(A) != before
+        assert run_inside(lab.sandbox(A), Path("/proc/sys/net/ipv4/ip_forward").read_text) == "0\n"
         assert pairs(lab) == {("a", "b"), ("b", "a")}
         with pytest.raises(SandboxNotFoundError):
             directory.spaces.find(Path("pods/default/c"))

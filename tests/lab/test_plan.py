@@ -81,7 +81,7 @@ def test_deployments_are_not_pods():
 def test_unused_networks_are_not_even_looked_at():
     """S6"""
     plan = plan_lab([subnet("10.0.0.0/24"), nad("broken", "{"), pod("a")])
-    assert set(plan.switches) == {ObjectName("default", "net")}
+    assert set(plan.switches) == {"macvlan on master eth0"}
 
 
 # --- what makes the interface -----------------------------------------------------------------------------------
@@ -222,23 +222,195 @@ NINE = [{"name": "net", "ips": ["10.0.0.9"]}]
         ([pod("a", [{"name": "net", "mac": "1"}])], ["[0].mac", "not a MAC address"]),
         ([pod("a"), nad("net", "{")], ["net.yaml, document 1", "spec.config", "is not JSON"]),
         ([pod("a"), nad("net", {"plugins": []})], ["spec.config.plugins", "is empty"]),
-        ([pod("a"), nad("net", type="dhcp")], ["spec.config.ipam", "'dhcp'", "use host-local"]),
         ([pod("a"), subnet("10.0.0.0")], ["spec.config.ipam.subnet", "not a subnet"]),
         ([pod("a"), subnet("10.0.0.0/24", rangeStart="10.9.0.1")], ["not a part of the subnet 10.0.0.0/24"]),
         ([pod("a"), pod("b"), subnet("10.0.0.0/30")], ["no address is left in 10.0.0.1-10.0.0.2", "widen"]),
         ([pod("a"), subnet("10.0.0.0/24", routes=[{"dst": "0.0.0.0/0", "gw": "10.1.0.1"}])], ["needs a gateway"]),
         ([pod("a", NINE), pod("b", NINE), subnet("10.0.0.0/24")], ["belongs to net1 of pod default/a"]),
+        ([pod("a", "", status={"name": "net"})], [STATUS, "must be a list"]),
+        ([pod("a", "", status=[{"name": "none", "interface": "x"}])], [STATUS, "default/none", "add its manifest"]),
+    ],
+)  # fmt: skip
+def test_a_pod_that_does_not_fit_is_left_out_alone_and_its_place_is_said(documents, words):
+    """S6: the pod beside it is built."""
+    beside = [subnet("10.99.0.0/24", "beside"), pod("z", "beside")]
+    plan = plan_lab([*documents, *beside])
+    (left_out,) = plan.left_out
+    assert left_out in {A, B}
+    assert ObjectName("default", "z") in plan.pods
+    assert left_out not in plan.pods
+    assert all(word in str(plan.left_out[left_out]) for word in words), str(plan.left_out)
+    assert f"pod {left_out} is left out: {plan.left_out[left_out]}" in plan.notices
+    assert [(report.about, report.reason) for report in plan.reports] == [(ObjectRef("Pod", left_out), "Malformed")]
+
+
+@pytest.mark.parametrize(
+    ("documents", "words"),
+    [
         ([pod("a", ""), pod("a", "")], ["Pod default/a is declared by a.yaml, document 1 too"]),
         ([pod("../x", "")], ["metadata.name", "is not a name"]),
         ([written({"kind": "Pod", "metadata": []})], ["metadata: must be a mapping"]),
         ([written({"metadata": {"name": "a"}})], ["kind: is missing"]),
-        ([pod("a", "", status={"name": "net"})], [STATUS, "must be a list"]),
     ],
-)  # fmt: skip
-def test_what_does_not_fit_together_is_said_with_its_place(documents, words):
+)
+def test_what_is_no_object_is_refused_with_its_place(documents, words):
     with pytest.raises(InputError) as caught:
         plan_lab(documents)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_objects_of_other_kinds_may_have_any_name():
+    """A dump of a whole cluster holds some."""
+    role = manifest("ClusterRole", "system:node:x", "", "rbac.authorization.k8s.io/v1")
+    plan = plan_lab(
+        [role, manifest("NetworkPolicy", "a"), manifest("NetworkPolicy", "a", api="x.org/v1"), pod("a", "")]
+    )
+    assert set(plan.pods) == {A}
+
+
+def test_two_pods_with_one_address_are_one_too_many():
+    """S6: whoever has had it before keeps it."""
+    documents = [subnet("10.0.0.0/24"), pod("b", NINE)]
+    before = plan_lab(documents)
+    after = plan_lab([*documents, pod("a", NINE), pod("c")], leases=before.leases)
+    assert (set(after.left_out), set(after.pods)) == ({A}, {B, C})
+    assert "belongs to net1 of pod default/b" in str(after.left_out[A])
+
+
+def test_the_addresses_of_a_pod_that_is_left_out_are_free():
+    tiny, other = subnet("10.0.0.0/30"), subnet("10.1.0.0/30", "other")
+    plan = plan_lab([tiny, other, pod("a", "other"), pod("b", "net,other"), pod("c")])
+    assert set(plan.left_out) == {B}
+    assert links(plan, C) == {"net1": ["10.0.0.2/30"]}
+
+
+def test_ipam_that_the_lab_cannot_ask_gives_no_addresses_and_that_is_said():
+    plan = plan_lab([nad("net", type="dhcp"), pod("a"), pod("b", NINE)])
+    assert (links(plan, A), links(plan, B)) == ({"net1": []}, {"net1": ["10.0.0.9/24"]})
+    assert any("ipam type 'dhcp'" in notice for notice in plan.notices)
+
+
+# --- network-status as the core reads it ------------------------------------------------------------------------
+
+
+def test_primary_user_defined_networks_are_the_default_network():
+    """S3: two entries of one name, one of them default."""
+    status = [
+        {"name": "ovn", "interface": "ovn-udn1", "ips": ["10.128.0.4"], "default": True},
+        {"name": "default/net", "interface": "net1", "mac": "02:00:00:00:00:01"},
+    ]
+    plan = plan_lab([subnet("10.0.0.0/24"), pod("a", status=status)])
+    assert links(plan) == {"net1": ["10.0.0.2/24"]}
+    shown = json.loads(plan.objects[ObjectRef("Pod", A)].raw["metadata"]["annotations"][STATUS])
+    assert [entry["interface"] for entry in shown] == ["ovn-udn1", "net1"]
+
+
+def test_an_infiniband_mac_is_no_reason_to_leave_a_pod_out():
+    """One parser: what the core reads the lab reads; its interfaces are Ethernet all the same."""
+    mac = ":".join(f"{byte:02x}" for byte in range(20))
+    status = [{"name": "default/net", "interface": "net1", "ips": ["10.0.0.5"], "mac": mac}]
+    plan = plan_lab([subnet("10.0.0.0/24"), pod("a", status=status)])
+    assert links(plan) == {"net1": ["10.0.0.5/24"]}
+    assert len(plan.pods[A].links[0].mac) == 17
+
+
+def test_an_attachment_without_an_interface_is_not_wired():
+    """Userspace datapaths have none; the others of the pod are wired, and its status stays."""
+    status = [
+        {"name": "default/dpdk", "ips": ["10.0.7.7"], "device-info": {"type": "vhost-user"}},
+        {"name": "default/net", "interface": "net1"},
+    ]
+    plan = plan_lab([subnet("10.0.0.0/24"), pod("a", status=status)])
+    assert links(plan) == {"net1": ["10.0.0.2/24"]}
+    shown = json.loads(plan.objects[ObjectRef("Pod", A)].raw["metadata"]["annotations"][STATUS])
+    assert [entry["name"] for entry in shown] == ["default/dpdk", "default/net"]
+
+
+# --- networks that are one wire ---------------------------------------------------------------------------------
+
+
+def config(kind="macvlan", subnet="10.0.0.0/24", **more):
+    return {"type": kind, "ipam": {"type": "host-local", "subnet": subnet}} | more
+
+
+def wires(*definitions):
+    """By network, its switch, with a pod on each."""
+    networks = {f"n{number}": made for number, made in enumerate(definitions)}
+    documents = [nad(name, made) for name, made in networks.items()] + [pod(f"p-{name}", name) for name in networks]
+    plan = plan_lab(documents)
+    assert not plan.left_out
+    return {link.network.name: link.wire for found in plan.pods.values() for link in found.links}, plan
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (config(), config()),
+        (config(master="eth1"), config(master="eth1", mode="bridge")),
+        (config("ipvlan", master="eth1"), config("ipvlan", master="eth1")),
+        (config("bridge"), config("bridge", bridge="cni0")),
+        (config("bridge", vlan=7), {"plugins": [config("bridge", vlan=7), {"type": "sbr"}]}),
+        (config("vlan", master="eth1", vlanId=7), config("vlan", master="eth1", vlanId=7)),
+        (config("cnv-bridge", bridge="br1"), config("cnv-bridge", bridge="br1")),
+        (config("ovn-k8s-cni-overlay", name="t"), config("ovn-k8s-cni-overlay", name="t")),
+    ],
+)  # fmt: skip
+def test_networks_of_one_type_master_and_vlan_are_one_wire(one, other):
+    """And have different addresses on it, and that is said."""
+    found, plan = wires(one, other)
+    assert found["n0"] == found["n1"]
+    assert len({str(address) for made in plan.pods.values() for link in made.links for address in link.addresses}) == 2
+    (notice,) = (notice for notice in plan.notices if "are one wire" in notice)
+    assert "networks default/n0 and default/n1 are one wire" in notice
+    assert "annotation mnp.lab/wire" in notice
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (config(master="eth1"), config(master="eth2")),
+        (config(master="eth1"), config()),
+        (config(master="eth1"), config("ipvlan", master="eth1")),
+        (config("bridge", bridge="br1", vlan=7), config("bridge", bridge="br1", vlan=8)),
+        (config("bridge", bridge="br1"), config("bridge")),
+        (config("ptp"), config("ptp")),
+        (config("host-device", device="eth1"), config("host-device", device="eth1")),
+        (config("ovn-k8s-cni-overlay", name="t"), config("ovn-k8s-cni-overlay", name="u")),
+        (config("sriov"), config("sriov")),
+    ],
+)
+def test_other_networks_are_not(one, other):
+    found, plan = wires(one, other)
+    assert found["n0"] != found["n1"]
+    assert not any("one wire" in notice for notice in plan.notices)
+
+
+def test_sriov_networks_of_one_resource_are_one_wire():
+    resource = {"annotations": {"k8s.v1.cni.cncf.io/resourceName": "intel.com/sriov"}}
+    made = [nad(name, config("sriov", vlan=5)) for name in ("one", "two")]
+    made = [written(each.raw | {"metadata": each.raw["metadata"] | resource}) for each in made]
+    plan = plan_lab([*made, pod("a", "one"), pod("b", "two")])
+    assert set(plan.switches) == {"sriov on resource intel.com/sriov, VLAN 5"}
+
+
+@pytest.mark.parametrize("values", [("x", "x"), ("x", "y")])
+def test_an_annotation_says_which_networks_are_one_wire(values):
+    """Whatever their configurations say."""
+    kinds = ("macvlan", "bridge") if values[0] == values[1] else ("macvlan", "macvlan")
+    made = []
+    for name, kind, value in zip(("one", "two"), kinds, values, strict=True):
+        raw = nad(name, config(kind)).raw
+        made.append(written(raw | {"metadata": raw["metadata"] | {"annotations": {"mnp.lab/wire": value}}}))
+    plan = plan_lab([*made, pod("a", "one"), pod("b", "two")])
+    assert set(plan.switches) == set(values)
+
+
+def test_networks_on_which_pods_ask_for_the_same_address_are_kept_apart():
+    """No wire could bear it; in the lab they were always separate."""
+    ask = [[{"name": name, "ips": ["10.0.0.9"]}] for name in ("one", "two")]
+    plan = plan_lab([nad("one", config()), nad("two", config()), pod("a", ask[0]), pod("b", ask[1])])
+    assert set(plan.switches) == {"default/one", "default/two"}
+    assert any("pods ask for 10.0.0.9 on several of them: kept apart" in notice for notice in plan.notices)
 
 
 JSON = st.recursive(
