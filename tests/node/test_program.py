@@ -1,94 +1,16 @@
 """The program as it runs on a node: real pods of a lab, a process of its own, and an API server over HTTP."""
 
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-import yaml
 
-from mnp_core.lab.lab import Lab
-from mnp_core.lab.probe import ProbeSpec
-from mnp_core.model import ObjectName, Protocol
-from mnp_core.sandbox.netns import run_inside
-from mnp_core.sources.manifests import load_documents
 from mnp_core.testing import nft
-from mnp_core.testing.apiserver import FakeApiServer
 from mnp_nftables import NftablesApplier
+from tests.node.program import WEB
 
 pytestmark = pytest.mark.root
-QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
-PLURALS = {
-    "Pod": "pods",
-    "Namespace": "namespaces",
-    "NetworkAttachmentDefinition": "network-attachment-definitions",
-    "MultiNetworkPolicy": "multi-networkpolicies",
-}
-SOON = 30
-LAB = "node"
-WEB = ObjectName("demo", "web")
 applier = NftablesApplier()
-
-
-class Node:
-    """A lab whose objects an API server has, and the program that polices it."""
-
-    def __init__(self, lab, server, folder):
-        self.lab, self.server = lab, server
-        self.settings = folder / "settings.yaml"
-        locator = {"sandbox-locator": "lab", "sandbox-locator-settings": {"lab": LAB}}
-        self.settings.write_text(yaml.safe_dump({**locator, "listen": "127.0.0.1:0"}))
-        self.log = folder / "log"
-        self.process = None
-
-    def start(self):
-        program = Path(sys.executable).with_name("multi-network-policy-node")
-        options = ["--settings", self.settings, "--master", self.server.url, "--hostname-override", "here"]
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen([program, *options], stderr=log)
-        self.until(lambda: "msg=ready" in self.log.read_text())
-
-    def end(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
-        return self.process.wait(SOON)
-
-    def until(self, true):
-        end = time.monotonic() + SOON
-        while not true():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, self.log.read_text()
-            time.sleep(0.05)
-
-    def allowed(self):
-        """Who reaches web on TCP port 80, by packets."""
-        probes = self.lab.plan_probes([ProbeSpec(protocol=Protocol.TCP, port=80)], destinations=frozenset({WEB}))
-        return {result.probe.source.name for result in self.lab.probe(probes, 0.3) if result.verdict == "allowed"}
-
-    def inside(self, pod, work):
-        return run_inside(self.lab.sandbox(pod), work)
-
-
-@pytest.fixture
-def node(tmp_path, monkeypatch):
-    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
-    lab = Lab.up(LAB, load_documents([QUICKSTART / "cluster.yaml", QUICKSTART / "policy.yaml"]))
-    found = None
-    try:
-        with FakeApiServer() as server:
-            for document in lab.objects.values():
-                raw = document.raw
-                if raw["kind"] == "Pod":
-                    raw["spec"]["nodeName"] = "here"
-                server.put(PLURALS[raw["kind"]], raw)
-            found = Node(lab, server, tmp_path)
-            yield found
-    finally:
-        if found is not None and found.process is not None and found.process.poll() is None:
-            found.process.kill()
-            found.process.wait()
-        lab.down()
 
 
 def test_what_the_api_server_says_holds_for_packets_and_goes_on_holding(node):

@@ -1,0 +1,91 @@
+"""The program of a node in a process of its own: real pods of a lab, and an API server over HTTP."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import yaml
+
+from mnp_core.lab.probe import ProbeSpec
+from mnp_core.model import ObjectName, Protocol
+from mnp_core.sandbox.netns import run_inside
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
+PLURALS = {
+    "Pod": "pods",
+    "Namespace": "namespaces",
+    "NetworkAttachmentDefinition": "network-attachment-definitions",
+    "MultiNetworkPolicy": "multi-networkpolicies",
+}
+SOON = 30
+LAB = "node"
+WEB = ObjectName("demo", "web")
+
+
+class Node:
+    """A lab whose objects an API server has, and the program that polices it."""
+
+    def __init__(self, lab, server, folder):
+        self.lab, self.server = lab, server
+        self.settings = folder / "settings.yaml"
+        locator = {"sandbox-locator": "lab", "sandbox-locator-settings": {"lab": LAB}}
+        self.port = free_port()
+        self.settings.write_text(yaml.safe_dump({**locator, "listen": f"127.0.0.1:{self.port}"}))
+        self.log = folder / "log"
+        self.process = None
+
+    def start(self):
+        program = Path(sys.executable).with_name("multi-network-policy-node")
+        options = ["--settings", self.settings, "--master", self.server.url, "--hostname-override", "here"]
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen([program, *options], stderr=log)
+        self.until(lambda: "msg=ready" in self.log.read_text())
+
+    def end(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        return self.process.wait(SOON)
+
+    def kill(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def until(self, true):
+        end = time.monotonic() + SOON
+        while not true():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.05)
+
+    def allowed(self):
+        """Who reaches web on TCP port 80, by packets."""
+        probes = self.lab.plan_probes([ProbeSpec(protocol=Protocol.TCP, port=80)], destinations=frozenset({WEB}))
+        return {result.probe.source.name for result in self.lab.probe(probes, 0.3) if result.verdict == "allowed"}
+
+    def inside(self, pod, work):
+        return run_inside(self.lab.sandbox(pod), work)
+
+    def problems(self, reason):
+        """What the log says of problems with a reason that stand."""
+        lines = [line for line in self.log.read_text().splitlines() if f"reason={reason} " in f"{line} "]
+        return [line for line in lines if 'msg=problem ' in line]
+
+    def metric(self, name):
+        """The value of a series, as Prometheus would read it."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=SOON) as answer:
+            text = answer.read().decode()
+        return float(re.search(rf"^{re.escape(name)} (.*)$", text, re.MULTILINE).group(1))
+
+    def events(self, reason):
+        """Kubernetes Events that were made with a reason."""
+        return [body for body in self.server.bodies if body.get("reason") == reason]
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]

@@ -1,0 +1,71 @@
+"""What a look at a running sandbox finds is reported by the running program when it is found (S64)."""
+
+import time
+
+import pytest
+from pyroute2 import IPRoute
+
+from mnp_core.testing.builders import absent, pods, policy, present, rule
+from tests.node.program import WEB
+from tests.node.test_loop import A, B, Running, eventually
+
+OPEN = 'mnp_unenforceable_attachments{reason="Unenforceable"}'
+
+
+def edit(**change):
+    """Change the interface net1 as a process with CAP_NET_ADMIN in the pod can."""
+
+    def work():
+        with IPRoute() as kernel:
+            (index,) = kernel.link_lookup(ifname="net1")
+            kernel.link("set", index=index, state="down")
+            kernel.link("set", index=index, **change)
+            kernel.link("set", index=index, state="up")
+
+    return work
+
+
+@pytest.mark.root
+def test_an_interface_renamed_in_a_running_pod_is_in_log_metric_and_event_though_nothing_is_written(node):
+    """S64."""
+    node.start()
+    assert node.metric(OPEN) == 0
+    began = time.monotonic()
+    node.inside(WEB, edit(ifname="mine"))
+    node.until(lambda: node.problems("Unenforceable"))
+    assert time.monotonic() - began < 5
+    assert "'mine' has its MAC address" in node.problems("Unenforceable")[0]
+    node.until(lambda: node.metric(OPEN) == 1)
+    node.until(lambda: node.events("Unenforceable"))
+    assert node.events("Unenforceable")[0]["involvedObject"]["name"] == "web"
+
+
+@pytest.mark.root
+def test_a_mac_changed_in_a_running_pod_is_reported_though_nothing_is_written(node):
+    """S64."""
+    node.start()
+    node.inside(WEB, edit(address="02:00:00:00:77:01"))
+    node.until(lambda: node.problems("Mismatch"))
+    node.until(lambda: node.metric('mnp_reports{reason="Mismatch"}') == 1)
+
+
+def test_a_problem_of_a_policy_that_selects_no_pod_is_reported_at_once():
+    """S6, S64: no rules are written for it anywhere."""
+    with Running() as node:
+        node.begin(A, B)
+        elsewhere = policy("elsewhere/p", networks=["missing"], ingress=[rule([pods()])])
+        node.deliver(present(elsewhere))
+        eventually(lambda: any(report.about == elsewhere.ref for report in node.witness.syncs[-1].reports))
+        assert node.witness.syncs[-1].outcomes == ()
+        node.deliver(absent(elsewhere))
+        eventually(lambda: node.witness.syncs[-1].reports == ())
+
+
+def test_a_change_that_leads_to_no_news_is_no_pass():
+    with Running() as node:
+        node.begin(A, B)
+        eventually(lambda: len(node.witness.results()) == 2)
+        before = len(node.witness.syncs)
+        node.deliver(present(A), present(B))
+        time.sleep(0.2)
+        assert len(node.witness.syncs) == before
