@@ -73,7 +73,7 @@ class Node:
     def problems(self, reason):
         """What the log says of problems with a reason that stand."""
         lines = [line for line in self.log.read_text().splitlines() if f"reason={reason} " in f"{line} "]
-        return [line for line in lines if 'msg=problem ' in line]
+        return [line for line in lines if "msg=problem " in line]
 
     def metric(self, name):
         """The value of a series, as Prometheus would read it."""

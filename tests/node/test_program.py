@@ -1,13 +1,17 @@
 """The program as it runs on a node: real pods of a lab, a process of its own, and an API server over HTTP."""
 
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 from mnp_core.testing import nft
 from mnp_nftables import NftablesApplier
-from tests.node.program import WEB
+from tests.node.program import SOON, WEB
 
 pytestmark = pytest.mark.root
 applier = NftablesApplier()
