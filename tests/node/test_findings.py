@@ -55,10 +55,10 @@ def test_a_problem_of_a_policy_that_selects_no_pod_is_reported_at_once():
         node.begin(A, B)
         elsewhere = policy("elsewhere/p", networks=["missing"], ingress=[rule([pods()])])
         node.deliver(present(elsewhere))
-        eventually(lambda: any(report.about == elsewhere.ref for report in node.witness.syncs[-1].reports))
+        eventually(lambda: any(report.about == elsewhere.ref for report in node.witness.syncs[-1].appeared))
         assert node.witness.syncs[-1].outcomes == ()
         node.deliver(absent(elsewhere))
-        eventually(lambda: node.witness.syncs[-1].reports == ())
+        eventually(lambda: any(report.about == elsewhere.ref for report in node.witness.syncs[-1].vanished))
 
 
 def test_a_change_that_leads_to_no_news_is_no_pass():
