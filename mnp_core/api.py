@@ -17,6 +17,7 @@ from attrs import frozen
 
 from mnp_core.model import (
     Attachment,
+    CommonRules,
     Delta,
     Feature,
     GroupDelta,
@@ -211,6 +212,22 @@ class RuleListener(Protocol):
 
         Raises:
             ApplyError: The kernel refuses.
+        """
+
+
+@runtime_checkable
+class CustomRuleChecker(Protocol):
+    """What an applier may be besides: then an error in a custom rule file ends the start, not each pod's rules."""
+
+    def check(self, common: CommonRules) -> None:
+        """Try the custom rules in an empty network namespace, which the applier makes for this and lets go of.
+
+        Called once before anything starts, not inside a sandbox, and only if there are custom rules.
+
+        Raises:
+            InputError: A line is wrong: names the file (`CustomRules.source`), the line, and the kernel's or the tool's
+                words for it.
+            UnsupportedError: They cannot be tried: a right or a tool is missing.
         """
 
 

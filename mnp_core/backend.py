@@ -10,9 +10,9 @@ from functools import cache, cached_property
 
 from attrs import field, frozen
 
-from mnp_core.api import PolicyRenderer, RuleApplier
+from mnp_core.api import CustomRuleChecker, PolicyRenderer, RuleApplier
 from mnp_core.errors import PluginError, UnsupportedError
-from mnp_core.model import Attachment, Feature, ObjectName
+from mnp_core.model import Attachment, CommonRules, Feature, ObjectName
 from mnp_core.plugins import Registry
 
 
@@ -64,8 +64,24 @@ class Backends:
         self._registry = registry
         self._settings = settings
         self._get = cache(lambda name: choose_backend(registry, name, features))
-        for name in {settings.node, *settings.kinds.values(), *settings.networks.values()} - {""}:
+        for name in self._named - {""}:
             self._get(name)
+
+    @property
+    def _named(self) -> set[str]:
+        return {self._settings.node, *self._settings.kinds.values(), *self._settings.networks.values()}
+
+    def check(self, common: CommonRules) -> None:
+        """Have each backend that may be used try the custom rules, before anything starts.
+
+        Raises:
+            InputError: A line of a custom rule file is wrong.
+            UnsupportedError: They cannot be tried; or as in `choose_backend`, like PluginError.
+        """
+        appliers = {(backend := self._get(name)).name: backend.applier for name in self._named}
+        for applier in appliers.values():
+            if common.custom and isinstance(applier, CustomRuleChecker):
+                applier.check(common)
 
     def of(self, attachments: Iterable[Attachment]) -> Backend:
         """The backend of one sandbox, for all its interfaces.

@@ -53,12 +53,22 @@ def test_every_setting_of_section_7_is_understood():
     assert settings.backends.networks == {ObjectName("shop", "data"): "iptables"}
 
 
-def test_custom_rules_are_read_line_by_line_without_comments():
+def test_custom_rules_are_read_line_by_line_and_know_where_they_stand():
     files = {"in4": "# comment\n\n tcp dport 22 accept \n", "out6": "udp dport 53 accept\ncounter\n"}
     raw = {"custom-v4-ingress-rule-file": "in4", "custom-v6-egress-rule-file": "out6"}
     assert parse(raw, files.__getitem__).common.custom == (
-        CustomRules(direction=Direction.INGRESS, family=4, lines=("tcp dport 22 accept",)),
-        CustomRules(direction=Direction.EGRESS, family=6, lines=("udp dport 53 accept", "counter")),
+        CustomRules(
+            direction=Direction.INGRESS,
+            family=4,
+            lines=("# comment", "", "tcp dport 22 accept"),
+            source="custom-v4-ingress-rule-file: in4",
+        ),
+        CustomRules(
+            direction=Direction.EGRESS,
+            family=6,
+            lines=("udp dport 53 accept", "counter"),
+            source="custom-v6-egress-rule-file: out6",
+        ),
     )
 
 

@@ -123,11 +123,23 @@ class CustomRules:
     """Lines in the backend's own language, put before our rules in every isolated direction (section 7).
 
     They come from files of whoever runs the node, not from users of the cluster.
+
+    Attributes:
+        direction: Which packets they are asked for.
+        family: Likewise.
+        lines: All lines of the file, blank ones and comments too, so that an error can name the line.
+        source: The file and the setting that names it, for messages.
     """
 
     direction: Direction
     family: Family
     lines: tuple[str, ...]
+    source: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where the lines stand, for messages."""
+        return self.source or f"custom rules for IPv{self.family} {self.direction.value.lower()}"
 
 
 class Feature(StrEnum):

@@ -57,6 +57,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         Backends(registry, settings.backends, settings.common.features),
     )
     backend, name = backends.of(()).name, node_name(settings.node)
+    backends.check(settings.common)
     locator = registry.locator(settings.node.sandbox_locator, settings.node.locator)
     health, metrics = Health(), Metrics()
     agent: Agent  # whoever tells these two is made before them

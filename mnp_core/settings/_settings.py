@@ -112,12 +112,10 @@ def _custom_rules(values: Values, read: Read) -> list[CustomRules]:
     found = []
     for family in families:
         for direction in Direction:
-            name = values.text(f"custom-v{family}-{direction.value.lower()}-rule-file")
+            setting = f"custom-v{family}-{direction.value.lower()}-rule-file"
+            name = values.text(setting)
             if name:
-                found.append(CustomRules(direction=direction, family=family, lines=_rule_lines(read(name))))
+                lines = tuple(line.strip() for line in read(name).splitlines())
+                source = f"{setting}: {name}"
+                found.append(CustomRules(direction=direction, family=family, lines=lines, source=source))
     return found
-
-
-def _rule_lines(text: str) -> tuple[str, ...]:
-    lines = (line.strip() for line in text.splitlines())
-    return tuple(line for line in lines if line and not line.startswith("#"))

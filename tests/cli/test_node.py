@@ -63,7 +63,7 @@ def test_what_the_agents_in_use_today_are_started_with_is_understood(parsed, wri
     assert settings.network_plugins == {"macvlan", "ipvlan"}
     assert settings.common.allow_src_prefixes == (parse_cidr("fe80::/10"),)
     assert settings.common.allow_dst_prefixes == (parse_cidr("fe80::/10"), parse_cidr("ff00::/8"))
-    assert settings.common.custom[0].lines == ("udp dport 53 accept",)
+    assert settings.common.custom[0].lines == ("# nothing", "udp dport 53 accept")
     assert len(remarks) == 4
     assert any("--pod-iptables has no meaning here" in text for text in remarks)
 

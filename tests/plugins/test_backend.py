@@ -3,11 +3,12 @@
 import pytest
 
 from mnp_core.backend import Backends, BackendSettings, choose_backend, choose_renderer
-from mnp_core.errors import PluginError, UnsupportedError
-from mnp_core.model import Attachment, Feature, ObjectName
+from mnp_core.errors import InputError, PluginError, UnsupportedError
+from mnp_core.model import Attachment, CommonRules, CustomRules, Direction, Feature, ObjectName
 
 PLUGIN = """
 from mnp_core import hookimpl
+from mnp_core.errors import InputError
 from mnp_core.api import PolicyRendererSpec, RuleApplierSpec, Support
 from mnp_core.model import Feature
 
@@ -27,6 +28,10 @@ def applier(support):
         def generation(self): ...
         def counters(self): ...
         def remove(self): ...
+        def check(self, common):
+            for custom in common.custom:
+                if "wrong" in custom.lines:
+                    raise InputError("line 2", where=custom.place)
     return Applier
 
 @hookimpl
@@ -209,3 +214,15 @@ def test_a_refusal_that_is_no_feature_is_an_error_of_the_plugin(site):
     assert "refuses is frozenset({'deny-action: reject'}), but must be a frozenset of mnp_core.model.Feature" in (
         status.detail
     )
+
+
+def test_custom_rules_are_tried_by_every_backend_that_may_be_used(site, backends):
+    """Section 7: a typing error is an error at start, not in every pod."""
+    backends("tables", tables=usable(0))
+    rules = CustomRules(direction=Direction.INGRESS, family=4, lines=("right", "wrong"), source="setting: file")
+    common = CommonRules(custom=(rules,))
+    Backends(site.load(), BackendSettings(node="healthy")).check(common)  # it has no way to try them
+    Backends(site.load(), BackendSettings(node="tables")).check(CommonRules())
+    for settings in (BackendSettings(node="tables"), BackendSettings(node="healthy", kinds={"macvlan": "tables"})):
+        with pytest.raises(InputError, match="setting: file: line 2"):
+            Backends(site.load(), settings).check(common)

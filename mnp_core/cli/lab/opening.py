@@ -58,6 +58,7 @@ def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
         settings.police(registry.claimed_types),
         Backends(registry, settings.backends, settings.common.features),
     )
+    backends.check(settings.common)
 
     def make_agent(locator: SandboxLocator) -> Agent:
         return Agent(
