@@ -48,7 +48,7 @@ def compare(
     link = find_link(claim, links)
     if link is None:
         return Discovery(attachment=claim, unenforceable=_absence(claim, links, own_mac=own_mac))
-    if bypass := _bypass(link, links):
+    if bypass := _bypass(link, links) or _double(claim, link, links, own_mac=own_mac):
         return Discovery(attachment=claim, unenforceable=bypass)
     attachment = evolve(
         claim,
@@ -92,6 +92,8 @@ def _mark_of(claim: Attachment, link: Link, *, own_mac: bool) -> str:
 
 def _bypass(link: Link, links: Iterable[Link]) -> str:
     """Why the packets of an interface do not meet rules that name it; empty if they do."""
+    if link.diverted:
+        return f"{link.diverted}; enforce policy where they go, or take that away"
     if link.kind in _CHARACTER_DEVICES:
         return (
             f"it is a {link.kind}: the process that has opened its character device exchanges packets with the network"
@@ -105,6 +107,29 @@ def _bypass(link: Link, links: Iterable[Link]) -> str:
         f"it is a port of {name}, and its packets are received and sent as that interface's;"
         " police the network of that interface, or take it out of there"
     )
+
+
+def _double(claim: Attachment, link: Link, links: Iterable[Link], *, own_mac: bool) -> str:
+    """Another interface that has the claimed MAC address, and so may be the real one; empty if there is none.
+
+    Interfaces that belong together share one: a bond or bridge with its ports, whatever is on top of an interface.
+    """
+    mac = claim.mac.lower() or link.mac
+    if not own_mac or not mac.strip("0:"):
+        return ""
+    for other in links:
+        if other.mac == mac and not other.loopback and not _related(link, other):
+            return (
+                f"{quoted(other.name)} has its MAC address, too: it may be what packets go through"
+                " (virtual machines are bound to a network so), and no rule is about it; enforce policy in the guest"
+            )
+    return ""
+
+
+def _related(link: Link, other: Link) -> bool:
+    """Whether one is on top of the other, or they are one; an index counts in the pod's own namespace alone."""
+    below = {one.parent for one in (link, other) if one.parent_inside} | {link.master, other.master}
+    return link.index == other.index or not below.isdisjoint({link.index, other.index})
 
 
 def _differences(claim: Attachment, link: Link, kinds: Collection[str] | None) -> Iterator[str]:

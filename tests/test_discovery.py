@@ -204,3 +204,36 @@ def test_hostile_claims_and_links_give_short_printable_sentences(claim, found, s
     assert policed is not bool(discovery.unenforceable)
     if policed:
         assert claim.interface in {link.name for link in found}
+
+
+def test_an_interface_whose_packets_are_taken_away_is_unenforceable():
+    """S64: Kata's redirect, a macvlan on top of it, XDP."""
+    found = discover(CLAIM, evolve(LINK, diverted="tc takes what it receives to 'tap0'"))
+    assert found.unenforceable.startswith("tc takes what it receives to 'tap0'")
+    assert Trait.KERNEL_DEVICE not in found.attachment.traits
+
+
+@pytest.mark.parametrize("kind", ["veth", "macvlan", "tun", "dummy"])
+def test_an_interface_whose_mac_another_one_has_is_unenforceable(kind):
+    """S64: KubeVirt's bridge binding puts a dummy with its name, MAC and addresses in front of the real one."""
+    found = discover(CLAIM, evolve(LINK, kind="dummy"), Link(name="37a8eec1ce1-nic", index=9, kind=kind, mac=MAC))
+    assert "'37a8eec1ce1-nic' has its MAC address, too" in found.unenforceable
+    changed = evolve(LINK, mac="02:00:00:00:00:0b")  # what the claim says counts, not what the decoy was given
+    assert "has its MAC address" in discover(CLAIM, changed, Link(name="nic", index=9, mac=MAC)).unenforceable
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Link(name="net1.7", index=9, kind="vlan", mac=MAC, parent=2),
+        Link(name="port", index=9, kind="veth", mac=MAC, master=2),
+        Link(name="lo", index=1, mac=MAC, loopback=True),
+    ],
+)
+def test_interfaces_that_belong_together_share_a_mac(other):
+    assert discover(CLAIM, LINK, other).unenforceable == ""
+
+
+def test_a_parent_in_another_namespace_excuses_no_interface_of_its_number():
+    other = Link(name="nic", index=9, kind="macvlan", mac=MAC)
+    assert "'nic' has" in discover(CLAIM, evolve(LINK, parent=9, parent_inside=False), other).unenforceable

@@ -20,6 +20,11 @@ class Link:
         mode: For kinds that have one which policy must know (IFLA_IPVLAN_MODE): ``l2``, ``l3`` or ``l3s``.
         device: PCI address of the device that it belongs to, such as ``0000:18:02.5`` (IFLA_PARENT_DEV_NAME, since
             Linux 5.14); empty for what is no PCI device.
+        loopback: Whether it is the loopback interface (IFF_LOOPBACK).
+        parent: Index of the interface below it, or of its other end (IFLA_LINK), or None.
+        parent_inside: Whether that one is in the same network namespace (no IFLA_LINK_NETNSID).
+        diverted: Why packets of this interface pass the rules that name it by (tc, XDP, netdev, an interface on top of
+            it); empty if nothing is known to do that.
     """
 
     name: str
@@ -31,3 +36,12 @@ class Link:
     master: int | None = None
     mode: str = ""
     device: str = ""
+    loopback: bool = False
+    parent: int | None = None
+    parent_inside: bool = True
+    diverted: str = ""
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether packets leave the network namespace by it: it is hardware, or its other end is elsewhere."""
+        return (self.parent is not None and not self.parent_inside) or (not self.kind and not self.loopback)

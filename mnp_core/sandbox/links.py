@@ -4,86 +4,133 @@ What network-status says of a pod is a claim; what counts is what the kernel has
 interfaces at any time and name them as it likes, so nothing of what is read here is trusted to be well-formed.
 """
 
+import socket
+import struct
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address, IPv6Address
 
-from pyroute2 import IPRoute
-from pyroute2.netlink import NLM_F_DUMP_INTR
-from pyroute2.netlink.exceptions import NetlinkError
+from attrs import evolve
 
 from mnp_core.errors import SandboxError
-from mnp_core.model import Address, Link, parse_address
+from mnp_core.model import Address, Link
+from mnp_core.sandbox.diversions import read_diversions
+from mnp_core.sandbox.netlink import InterruptedDumpError, Reader, attribute, attributes, text
 
-_Message = Mapping[str, Any]  # what pyroute2 returns: fields by name, attributes by `get`
-_IFF_UP = 1  # <linux/if.h>
+_GET_LINK, _GET_ADDRESS = 18, 22  # RTM_GETLINK, RTM_GETADDR in <linux/rtnetlink.h>
+_LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+_ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 5, 10, 18
+_IFLA_EXT_MASK, _IFLA_LINK_NETNSID, _IFLA_XDP, _IFLA_PARENT_DEV_NAME, _IFLA_PARENT_DEV_BUS_NAME = 29, 37, 43, 56, 57
+_INFO_KIND, _INFO_DATA, _IPVLAN_MODE, _XDP_ATTACHED = 1, 2, 1, 2
+_WITHOUT_STATISTICS = attribute(_IFLA_EXT_MASK, struct.pack("=I", 1 << 3))  # RTEXT_FILTER_SKIP_STATS
+_IFF_UP, _IFF_LOOPBACK = 1, 8  # <linux/if.h>
 _IPVLAN_MODES = {0: "l2", 1: "l3", 2: "l3s"}  # <linux/if_link.h>, enum ipvlan_mode
 _ATTEMPTS = 5
 
+Attributes = Mapping[int, bytes]
+
 
 def read_links() -> tuple[Link, ...]:
-    """Read every interface with its addresses, by one netlink socket that lives as long as this call.
+    """Read every interface with its addresses and with what takes its packets away, over netlink, without a fork.
 
     Returns:
         In order of their index.
 
     Raises:
-        SandboxError: The kernel refused, or interfaces come and go faster than they can be listed.
+        SandboxError: The kernel refused, there are too many, or they come and go faster than they can be listed.
     """
     try:
-        with IPRoute() as kernel:
+        with Reader(socket.NETLINK_ROUTE) as kernel:
             for _ in range(_ATTEMPTS):
-                links = list(kernel.get_links())
-                addresses = list(kernel.get_addr())
-                if not _interrupted(links) and not _interrupted(addresses):
-                    return _joined(links, addresses)
-    except (NetlinkError, OSError) as error:
+                try:
+                    return _read(kernel)
+                except InterruptedDumpError:
+                    continue
+    except OSError as error:
+        raise SandboxError(f"the interfaces of the network namespace cannot be read: {error}") from error
+    except SandboxError as error:
         raise SandboxError(f"the interfaces of the network namespace cannot be read: {error}") from error
     raise SandboxError("the interfaces of the network namespace change faster than they can be read")
 
 
-def _interrupted(messages: Iterable[_Message]) -> bool:
-    """Whether something changed during the dump, so that entries may be missing (netlink(7), NLM_F_DUMP_INTR)."""
-    return any(message["header"]["flags"] & NLM_F_DUMP_INTR for message in messages)
+def _read(kernel: Reader) -> tuple[Link, ...]:
+    links = dict(_links(kernel))
+    for index, addresses in _addresses(kernel).items():
+        if index in links:
+            links[index] = evolve(links[index], addresses=tuple(addresses))
+    for index, text_of_it in read_diversions(kernel, links).items():
+        links[index] = evolve(links[index], diverted=text_of_it)
+    return tuple(links[index] for index in sorted(links))
 
 
-def _joined(links: Iterable[_Message], addresses: Iterable[_Message]) -> tuple[Link, ...]:
+def _addresses(kernel: Reader) -> Mapping[int, list[Address]]:
     of_index: defaultdict[int, list[Address]] = defaultdict(list)
-    for message in addresses:
+    for message in kernel.dump(_GET_ADDRESS, _ADDRESS.pack(0, 0, 0, 0, 0)):
+        found = dict(attributes(message, _ADDRESS.size))
         # On a point-to-point link IFA_ADDRESS is the other end's; IPv6 has IFA_LOCAL on such links only.
-        text = message.get("IFA_LOCAL") or message.get("IFA_ADDRESS")
-        if text:
-            of_index[message["index"]].append(parse_address(text))
-    found = (_link(message, tuple(of_index[message["index"]])) for message in links if message.get("IFLA_IFNAME"))
-    return tuple(sorted(found, key=lambda link: link.index))
+        packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
+        if packed is not None and (address := _address(packed)) is not None:
+            of_index[_ADDRESS.unpack_from(message)[4]].append(address)
+    return of_index
 
 
-def _link(message: _Message, addresses: tuple[Address, ...]) -> Link:
-    information = message.get("IFLA_LINKINFO") or {}
+def _address(packed: bytes) -> Address | None:
+    """As network-status writes it: IPv4-mapped IPv6 is IPv4 (S25)."""
+    if len(packed) == 4:
+        return IPv4Address(packed)
+    if len(packed) != 16:
+        return None
+    address = IPv6Address(packed)
+    return address.ipv4_mapped or address
+
+
+def _links(kernel: Reader) -> Iterator[tuple[int, Link]]:
+    for message in kernel.dump(_GET_LINK, _LINK.pack(0, 0, 0, 0, 0) + _WITHOUT_STATISTICS):
+        if (link := parse_link(message)) is not None:
+            yield link.index, link
+
+
+def parse_link(message: bytes) -> Link | None:
+    """Read one RTM_NEWLINK message without its header; None if it has no name."""
+    found = dict(attributes(message, _LINK.size))
+    _, _, index, flags, _ = _LINK.unpack_from(message)
+    name = text(found.get(_IFLA_IFNAME, b""))
+    if not name:
+        return None
+    information = dict(attributes(found.get(_IFLA_LINKINFO, b"")))
     return Link(
-        name=_text(message.get("IFLA_IFNAME")),
-        index=message["index"],
-        kind=_text(information.get("IFLA_INFO_KIND")),
-        mac=_text(message.get("IFLA_ADDRESS")).lower(),
-        addresses=addresses,
-        up=bool(message["flags"] & _IFF_UP),
-        master=message.get("IFLA_MASTER"),
-        mode=_mode(information.get("IFLA_INFO_DATA") or {}),
-        device=_pci_address(message),
+        name=name,
+        index=index,
+        kind=text(information.get(_INFO_KIND, b"")),
+        mac=found.get(_IFLA_ADDRESS, b"").hex(":"),
+        up=bool(flags & _IFF_UP),
+        loopback=bool(flags & _IFF_LOOPBACK),
+        master=_number(found.get(_IFLA_MASTER)),
+        parent=_number(found.get(_IFLA_LINK)),
+        parent_inside=_IFLA_LINK_NETNSID not in found,
+        mode=_mode(text(information.get(_INFO_KIND, b"")), dict(attributes(information.get(_INFO_DATA, b"")))),
+        device=_pci_address(found),
+        diverted=_XDP if any(dict(attributes(found.get(_IFLA_XDP, b""))).get(_XDP_ATTACHED, b"")) else "",
     )
 
 
-def _mode(data: _Message | str | bytes) -> str:
-    """pyroute2 leaves the data of kinds that it does not know as they came."""
-    return "" if isinstance(data, str | bytes) else _IPVLAN_MODES.get(data.get("IFLA_IPVLAN_MODE", -1), "")
+_XDP = "an XDP program sees its packets before the pod's kernel does, and can send them elsewhere"
 
 
-def _pci_address(message: _Message) -> str:
+def _number(value: bytes | None) -> int | None:
+    """An interface index; none is as good as zero."""
+    return (int(struct.unpack_from("=I", value)[0]) or None) if value and len(value) >= 4 else None
+
+
+def _mode(kind: str, data: Attributes) -> str:
+    """Of an ipvlan; the data of other kinds means other things."""
+    value = data.get(_IPVLAN_MODE, b"") if kind in {"ipvlan", "ipvtap"} else b""
+    return _IPVLAN_MODES.get(struct.unpack_from("=H", value)[0], "") if len(value) >= 2 else ""
+
+
+def _pci_address(found: Attributes) -> str:
     """Of a card on another bus (virtio, say) the parent is a device that the card's driver has made on its own."""
-    on_pci = message.get("IFLA_PARENT_DEV_BUS_NAME") == "pci"
-    return _text(message.get("IFLA_PARENT_DEV_NAME")) if on_pci else ""
-
-
-def _text(value: str | bytes | None) -> str:
-    """The kernel takes nearly any byte in a name; what is not UTF-8 pyroute2 leaves as bytes."""
-    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value or ""
+    on_pci = text(found.get(_IFLA_PARENT_DEV_BUS_NAME, b"")) == "pci"
+    return text(found.get(_IFLA_PARENT_DEV_NAME, b"")) if on_pci else ""

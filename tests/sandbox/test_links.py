@@ -1,15 +1,17 @@
 """Interfaces as the kernel reports them."""
 
+import struct
 import threading
+import tracemalloc
 from contextlib import ExitStack
 from ipaddress import ip_address
 
 import pytest
 from pyroute2 import IPRoute
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from mnp_core.model import Link
-from mnp_core.sandbox.links import _interrupted, _joined, read_links
+from mnp_core.sandbox.links import parse_link, read_links
+from mnp_core.sandbox.netlink import attribute
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import End, bridge, macvlan, private_namespace, veth_pair
@@ -24,7 +26,13 @@ def links_of(sandbox):
 
 def test_new_namespace_has_loopback_alone_and_up(sandbox):
     assert run_inside(sandbox, read_links) == (
-        Link(name="lo", index=1, mac="00:00:00:00:00:00", addresses=(ip_address("127.0.0.1"), ip_address("::1"))),
+        Link(
+            name="lo",
+            index=1,
+            loopback=True,
+            mac="00:00:00:00:00:00",
+            addresses=(ip_address("127.0.0.1"), ip_address("::1")),
+        ),
     )
 
 
@@ -85,43 +93,72 @@ def test_whatever_name_the_kernel_takes_is_read(sandbox, name, read):
     assert set(links_of(sandbox)) == {"lo", read}
 
 
-def message(**attributes):
-    """A link as pyroute2 gives it, with these attributes and nothing else."""
-    made = ifinfmsg()
-    made.update(index=7, flags=0, header={"flags": 0}, attrs=list(attributes.items()))
-    return made
+def nested(*parts):
+    return b"".join(attribute(kind, value) for kind, value in parts)
+
+
+NAME, LINKINFO, PARENT, BUS = 3, 18, 56, 57  # IFLA_* in <linux/if_link.h>
+NET1 = (NAME, b"net1\0")
+
+
+def parsed(*attributes, flags=0):
+    """The link that the kernel would tell of with these attributes and nothing else."""
+    return parse_link(struct.pack("=BxHiII", 0, 0, 7, flags, 0) + nested(*attributes))
 
 
 def test_missing_attributes_leave_their_fields_empty():
-    assert _joined([message(IFLA_IFNAME="net1")], []) == (Link(name="net1", index=7, up=False),)
-    assert _joined([message(IFLA_IFNAME="net1", IFLA_LINKINFO={"attrs": []})], [])[0].kind == ""
-    assert _joined([message()], []) == ()
+    assert parsed(NET1) == Link(name="net1", index=7, up=False)
+    assert parsed(NET1, (LINKINFO, b"")).kind == ""
+    assert parsed() is None
 
 
 @pytest.mark.parametrize(("number", "mode"), [(0, "l2"), (1, "l3"), (2, "l3s"), (9, "")])
 def test_mode_of_an_ipvlan_interface_is_read(number, mode):
-    information = {"IFLA_INFO_KIND": "ipvlan", "IFLA_INFO_DATA": {"IFLA_IPVLAN_MODE": number}}
-    assert _joined([message(IFLA_IFNAME="net1", IFLA_LINKINFO=information)], [])[0].mode == mode
+    data = nested((1, struct.pack("=H", number)))
+    assert parsed(NET1, (LINKINFO, nested((1, b"ipvlan\0"), (2, data)))).mode == mode
 
 
 def test_data_of_a_kind_that_nobody_knows_has_no_mode():
-    information = {"IFLA_INFO_KIND": "odd", "IFLA_INFO_DATA": "00:01:02"}
-    assert _joined([message(IFLA_IFNAME="net1", IFLA_LINKINFO=information)], [])[0].mode == ""
+    assert parsed(NET1, (LINKINFO, nested((1, b"odd\0"), (2, b"\0\1\2")))).mode == ""
 
 
 @pytest.mark.parametrize(
-    ("bus", "name", "device"), [("pci", "0000:18:02.5", "0000:18:02.5"), ("virtio", "virtio2", ""), (None, "odd", "")]
+    ("bus", "name", "device"),
+    [(b"pci", b"0000:18:02.5", "0000:18:02.5"), (b"virtio", b"virtio2", ""), (None, b"odd", "")],
 )
 def test_device_is_the_pci_device_that_an_interface_belongs_to(bus, name, device):
-    parent = {"IFLA_PARENT_DEV_NAME": name} | ({"IFLA_PARENT_DEV_BUS_NAME": bus} if bus else {})
-    assert _joined([message(IFLA_IFNAME="net1", **parent)], [])[0].device == device
+    assert parsed(NET1, (PARENT, name), *([(BUS, bus)] if bus else [])).device == device
 
 
-def test_interrupted_dump_is_recognised():
-    whole, torn = message(), message()
-    torn["header"]["flags"] = 0x12  # NLM_F_MULTI | NLM_F_DUMP_INTR
-    assert _interrupted([whole, torn])
-    assert not _interrupted([whole])
+def test_an_interface_whose_other_end_is_elsewhere_leads_out(sandbox):
+    with private_namespace() as pod:
+        veth_pair(End(sandbox, "far"), End(pod, "net1"))
+        veth_pair(End(pod, "inner1"), End(pod, "inner2"))
+        bridge(pod, "br0")
+        links = links_of(pod)
+    assert {name for name, link in links.items() if link.leads_out} == {"net1"}
+    assert links["inner1"].parent == links["inner2"].index
+
+
+def test_two_thousand_interfaces_take_less_than_a_kilobyte_each(sandbox):
+    """S64: a process in the pod decides how many there are, and the node's memory is everybody's."""
+
+    def make():
+        with IPRoute() as kernel:
+            for number in range(1000):
+                kernel.link("add", ifname=f"v{number}", kind="veth", peer={"ifname": f"w{number}"})
+
+    def measured():
+        tracemalloc.start()
+        links = read_links()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return len(links), peak
+
+    run_inside(sandbox, make)
+    count, peak = run_inside(sandbox, measured)
+    assert count == 2001
+    assert peak < count * 1024 + 500_000
 
 
 def test_links_are_read_by_many_threads_at_once_and_nothing_is_left():

@@ -1,0 +1,197 @@
+"""What takes the packets of an interface past the rules that name it, in the namespace that the thread is in (S64).
+
+Rules for an interface stand in the IP layer's hooks. Traffic control (Kata's redirects to its tap), XDP, nftables'
+netdev family and flowtables, and other receive handlers get packets before that, or put them on the wire after it. A
+process in the pod may set them up, with CAP_NET_ADMIN. Listed here is what the namespace itself can show; an ipvlan
+child that was moved into a namespace below the pod's cannot be seen from here (docs/security.md).
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+
+from mnp_core.errors import SandboxError
+from mnp_core.model import Link
+from mnp_core.sandbox.bpf import tcx_programs
+from mnp_core.sandbox.netlink import InterruptedDumpError, Reader, attributes, text
+
+_GET_NEIGHBOUR, _GET_QDISC, _GET_FILTER = 30, 38, 46  # RTM_GETNEIGH, RTM_GETQDISC, RTM_GETTFILTER
+_TC = struct.Struct("=BxHiIII")  # struct tcmsg: family, index, handle, parent, info
+_NEIGHBOUR = struct.Struct("=BxHiHBB")  # struct ndmsg: family, index, state, flags, type
+_NDA_LLADDR, _NTF_SELF, _AF_BRIDGE = 2, 2, 7
+_TCA_KIND, _TCA_OPTIONS = 1, 2
+_INGRESS, _EGRESS = 0xFFFFFFF2, 0xFFFFFFF3  # TC_H_CLSACT with TC_H_MIN_INGRESS and TC_H_MIN_EGRESS
+_HARMLESS = frozenset({"noqueue", "noop", "mq", "fq", "fq_codel", "pfifo_fast", "pfifo", "bfifo", "pfifo_head_drop"})
+_ACTIONS = {"u32": 7, "flower": 3, "matchall": 2, "bpf": 1, "basic": 3, "fw": 4, "route": 6, "cgroup": 1, "flow": 9}
+"""Where filters of each kind keep their actions: TCA_<kind>_ACT in <linux/pkt_cls.h>."""
+_MIRRED = struct.Struct("=20xiI")  # struct tc_mirred behind tc_gen: what to do, interface
+_TO_EGRESS = frozenset({1, 2})  # TCA_EGRESS_REDIR, TCA_EGRESS_MIRROR
+
+_NETLINK_NETFILTER = 12  # <linux/netlink.h>
+_NETDEV = 5  # NFPROTO_NETDEV
+_NFGEN = struct.Struct("=BBH")  # struct nfgenmsg
+_GET_RULE, _GET_FLOWTABLE = 10 << 8 | 7, 10 << 8 | 23  # NFT_MSG_GETRULE, NFT_MSG_GETFLOWTABLE
+_RULE_EXPRESSIONS, _EXPRESSION_NAME = 4, 1
+_FLOWTABLE_HOOK, _FLOWTABLE_DEVICES, _DEVICE_NAME, _DEVICE_PREFIX = 3, 3, 1, 2
+_MOVING = frozenset({"fwd", "dup"})  # expressions of the netdev family that put packets on another interface
+
+_CHILDREN = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "ipoib", "rmnet", "hsr"})
+"""Kinds whose interfaces take packets from their parent before its IP layer sees them (`rx_handler` and the like)."""
+
+
+class _Found:
+    """Reasons by interface, the first of each; and reasons that may concern every interface but the one named."""
+
+    def __init__(self, links: Mapping[int, Link]) -> None:
+        self._links = links
+        self._of: dict[int, str] = {link.index: link.diverted for link in links.values() if link.diverted}
+        self._all: tuple[int, str] | None = None
+
+    def note(self, index: int, reason: str) -> None:
+        if index in self._links:
+            self._of.setdefault(index, reason)
+
+    def note_all(self, index: int, reason: str) -> None:
+        self._all = self._all or (index, reason)
+
+    def name(self, index: int) -> str:
+        link = self._links.get(index)
+        return ascii(link.name[:15]) if link is not None else "an interface that has just gone"
+
+    def reasons(self) -> dict[int, str]:
+        if self._all is None:
+            return self._of
+        return {index: self._all[1] for index, link in self._links.items() if not link.loopback} | self._of
+
+
+def read_diversions(kernel: Reader, links: Mapping[int, Link]) -> Mapping[int, str]:
+    """Find the interfaces whose packets do not all meet rules that name them, with the reason.
+
+    Args:
+        kernel: A socket of NETLINK_ROUTE in this namespace.
+        links: All interfaces by index; `Link.diverted` holds what the listing of links showed itself.
+
+    Raises:
+        OSError: The kernel refuses.
+        SandboxError: Too much to list.
+        InterruptedDumpError: Something changed meanwhile.
+    """
+    found = _Found(links)
+    for link in links.values():
+        if link.diverted:
+            found.note_all(link.index, f"an XDP program on {found.name(link.index)} can send packets out of it")
+        if link.kind in _CHILDREN and link.parent_inside and link.parent is not None:
+            problem = f"{found.name(link.index)} of kind {link.kind} on top of it gets packets before its rules do"
+            found.note(link.parent, f"{problem}, and sends past them")
+    _read_shared_macs(kernel, links, found)
+    _read_filters(kernel, found)
+    for index, ingress in tcx_programs(links):
+        if ingress:
+            found.note(index, "a BPF program (tcx) sees its packets first, and can send them elsewhere")
+        found.note_all(index, f"a BPF program (tcx) on {found.name(index)} can send packets out of it")
+    _read_netdev(links, found)
+    return found.reasons()
+
+
+def _read_shared_macs(kernel: Reader, links: Mapping[int, Link], found: _Found) -> None:
+    """A macvlan on top of an interface shows in its list of MAC addresses, in whatever namespace it is."""
+    for message in kernel.dump(_GET_NEIGHBOUR, _NEIGHBOUR.pack(_AF_BRIDGE, 0, 0, 0, 0, 0)):
+        _, _, index, _, flags, _ = _NEIGHBOUR.unpack_from(message)
+        mac = dict(attributes(message, _NEIGHBOUR.size)).get(_NDA_LLADDR, b"")
+        link = links.get(index)
+        if flags & _NTF_SELF and len(mac) == 6 and not mac[0] & 1 and link is not None and mac.hex(":") != link.mac:
+            if link.kind in {"bridge", "vxlan"}:  # their own forwarding table
+                continue
+            found.note(index, f"it also receives for the MAC address {mac.hex(':')}, past its rules")
+
+
+# --- traffic control ----------------------------------------------------------------------------------------------
+
+
+def _read_filters(kernel: Reader, found: _Found) -> None:
+    places = list(dict.fromkeys(_filter_places(kernel)))
+    for index, parent in places:
+        for message in kernel.dump(_GET_FILTER, _TC.pack(0, 0, index, 0, parent, 0)):
+            _note_filter(index, message, found, ingress=parent == _INGRESS)
+
+
+def _filter_places(kernel: Reader) -> Iterator[tuple[int, int]]:
+    """Interface and parent of every list of filters that there may be."""
+    for message in kernel.dump(_GET_QDISC, _TC.pack(0, 0, 0, 0, 0, 0)):
+        _, _, index, handle, _, _ = _TC.unpack_from(message)
+        kind = text(dict(attributes(message, _TC.size)).get(_TCA_KIND, b""))
+        if kind in {"ingress", "clsact"}:
+            yield index, _INGRESS
+            if kind == "clsact":
+                yield index, _EGRESS
+        elif kind not in _HARMLESS:
+            yield index, handle
+
+
+def _note_filter(index: int, message: bytes, found: _Found, *, ingress: bool) -> None:
+    top = dict(attributes(message, _TC.size))
+    kind = text(top.get(_TCA_KIND, b""))
+    for action, options in [*_actions(kind, top.get(_TCA_OPTIONS, b"")), *([("bpf", b"")] if kind == "bpf" else [])]:
+        if action == "bpf":
+            if ingress:
+                found.note(index, "a BPF program in tc sees its packets first, and can send them elsewhere")
+            found.note_all(index, f"a BPF program in tc on {found.name(index)} can send packets out of it")
+        elif action == "mirred":
+            verdict, target = _mirred(options)
+            if ingress:
+                found.note(index, f"tc takes what it receives to {found.name(target)}, past the pod's kernel")
+            if verdict in _TO_EGRESS and target != index:
+                found.note(target, f"tc sends packets of {found.name(index)} out of it, past its rules")
+
+
+def _actions(kind: str, options: bytes) -> Iterator[tuple[str, bytes]]:
+    """Name and options of each action of a filter."""
+    for place, actions in attributes(options):
+        if place == _ACTIONS.get(kind):
+            for _, action in attributes(actions):
+                parts = dict(attributes(action))
+                yield text(parts.get(_TCA_KIND, b"")), parts.get(_TCA_OPTIONS, b"")
+
+
+def _mirred(options: bytes) -> tuple[int, int]:
+    parameters = dict(attributes(options)).get(2, b"")  # TCA_MIRRED_PARMS
+    verdict, target = _MIRRED.unpack_from(parameters) if len(parameters) >= _MIRRED.size else (0, 0)
+    return verdict, target
+
+
+# --- nftables ------------------------------------------------------------------------------------------------------
+
+
+def _read_netdev(links: Mapping[int, Link], found: _Found) -> None:
+    """Rules of the netdev family that move packets, and flowtables of any family."""
+    try:
+        with Reader(_NETLINK_NETFILTER) as netfilter:
+            moving = [rule for rule in netfilter.dump(_GET_RULE, _NFGEN.pack(_NETDEV, 0, 0)) if _moves(rule)]
+            if moving:
+                found.note_all(0, "rules of nftables' netdev family put packets on other interfaces past its rules")
+            names = {
+                name for message in netfilter.dump(_GET_FLOWTABLE, _NFGEN.pack(0, 0, 0)) for name in _flows(message)
+            }
+    except InterruptedDumpError:
+        raise
+    except SandboxError as error:
+        raise SandboxError(f"rules of the netdev family: {error}") from error
+    except OSError:  # this kernel has no nf_tables, or no flowtables
+        return
+    for link in links.values():
+        if any(link.name == name or (prefix and link.name.startswith(name)) for name, prefix in names):
+            found.note(link.index, "a flowtable of nftables forwards what it receives past its rules")
+
+
+def _moves(rule: bytes) -> bool:
+    expressions = dict(attributes(rule, _NFGEN.size)).get(_RULE_EXPRESSIONS, b"")
+    return any(
+        text(dict(attributes(expression)).get(_EXPRESSION_NAME, b"")) in _MOVING
+        for _, expression in attributes(expressions)
+    )
+
+
+def _flows(flowtable: bytes) -> Iterable[tuple[str, bool]]:
+    """Names of a flowtable's devices, and whether they are beginnings of names."""
+    hook = dict(attributes(dict(attributes(flowtable, _NFGEN.size)).get(_FLOWTABLE_HOOK, b"")))
+    for kind, name in attributes(hook.get(_FLOWTABLE_DEVICES, b"")):
+        yield text(name), kind == _DEVICE_PREFIX
