@@ -67,7 +67,8 @@ class Objects:
         return {pod.name: pod for pod in self._of(Pod)}
 
     @cached_property
-    def _networks(self) -> Mapping[ObjectName, Network]:
+    def networks(self) -> Mapping[ObjectName, Network]:
+        """The network attachment definitions by name."""
         return {network.name: network for network in self._of(Network)}
 
     def host(self, name: ObjectName) -> Host:
@@ -93,7 +94,7 @@ class Objects:
         )
 
     def _attachments(self, pod: Pod) -> tuple[Attachment, ...]:
-        return claim_attachments(pod, self._networks, self.claimed).peers
+        return claim_attachments(pod, self.networks, self.claimed).peers
 
     def reports(self) -> tuple[Report, ...]:
         """Everything that is wrong, with single objects and with all of them together."""

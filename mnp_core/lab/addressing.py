@@ -128,7 +128,8 @@ class Addressing:
             mac=request.mac if len(request.mac) == _ETHERNET else _mac(key, addresses),
             addresses=addresses,
             routes=definition.ipam.routes_for(addresses),
-            stand_in=definition.stand_in,
+            node_kind=definition.node_kind,
+            node_mode=definition.node_mode,
         )
 
 

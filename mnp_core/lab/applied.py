@@ -16,6 +16,7 @@ class Applied:
         changed: Objects that differ from before.
         deleted: Objects that are gone.
         disconnected: Pods that could not be policed, and so were left without a link that is up.
+        notices: What the lab does otherwise than a cluster would, as far as that is new; and which pods are left out.
         sync: What the agent says; None in a lab without one.
     """
 
@@ -23,6 +24,7 @@ class Applied:
     changed: tuple[ObjectRef, ...]
     deleted: tuple[ObjectRef, ...]
     disconnected: frozenset[ObjectName]
+    notices: tuple[str, ...] = ()
     sync: Sync | None
 
     @property
@@ -46,5 +48,6 @@ def applied(before: LabPlan, after: LabPlan, disconnected: frozenset[ObjectName]
         changed=tuple(ref for ref in sorted(old.keys() & new.keys()) if old[ref].raw != new[ref].raw),
         deleted=tuple(sorted(old.keys() - new.keys())),
         disconnected=disconnected,
+        notices=tuple(notice for notice in after.notices if notice not in before.notices),
         sync=sync,
     )

@@ -36,6 +36,21 @@ _LINK_KINDS = {
 """CNI types whose interfaces the lab makes as they are."""
 
 
+_NODE_KINDS = {
+    "accelerated-bridge": "",
+    "bond": "bond",
+    "dummy": "dummy",
+    "host-device": "",
+    "ib-sriov": "ipoib",
+    "ipvtap": "ipvtap",
+    "macvtap": "macvtap",
+    "sriov": "",
+    "tap": "tun",
+    "vlan": "vlan",
+}
+"""Kinds of interface that CNI plugins make and the lab does not, by CNI type; others make veth."""
+
+
 @frozen(kw_only=True)
 class Definition:
     """A network as it is configured.
@@ -44,7 +59,8 @@ class Definition:
         name: Of the NetworkAttachmentDefinition.
         cni_type: The plugin that makes the interface; empty if the definition does not say.
         link_kind: What the lab makes.
-        stand_in: Whether that is another kind of interface than the plugin makes.
+        node_kind: The kind of interface that the plugin makes on a node (IFLA_INFO_KIND; empty for hardware).
+        node_mode: Its mode, for kinds that have one (`Link.mode`).
         wire: What its attachments are plugged into (`mnp_core.lab.wires`); empty if only the definition itself says.
         ipam: How its attachments get addresses.
         notices: What the lab does otherwise than the plugin would.
@@ -53,7 +69,8 @@ class Definition:
     name: ObjectName
     cni_type: str
     link_kind: LinkKind
-    stand_in: bool
+    node_kind: str
+    node_mode: str
     wire: str
     ipam: Ipam
     notices: tuple[str, ...]
@@ -72,7 +89,8 @@ def parse_definition(document: Document) -> Definition:
         name=name,
         cni_type=cni_type,
         link_kind=_LINK_KINDS.get(cni_type, LinkKind.VETH),
-        stand_in=cni_type not in _LINK_KINDS,
+        node_kind=_NODE_KINDS.get(cni_type, _LINK_KINDS.get(cni_type, LinkKind.VETH).value),
+        node_mode=(plugin.child("mode").text() or "l2") if cni_type == "ipvlan" else "",
         wire=_wire(document, plugin, cni_type),
         ipam=parse_ipam(plugin.child("ipam")),
         notices=tuple(f"network {name}: {notice}" for notice in _notices(cni_type, plugin)),
@@ -106,6 +124,8 @@ def _notices(cni_type: str, plugin: Field) -> Sequence[str]:
     if cni_type not in _LINK_KINDS:
         return (f"the lab cannot make interfaces of type {cni_type!r}, veth interfaces stand in for them", *leased)
     mode = plugin.child("mode").text() or "bridge"
+    if cni_type == "ipvlan" and mode.startswith("l3"):
+        return (f"ipvlan mode {mode!r} is made as mode 'l2'", *leased)
     if cni_type == "macvlan" and mode != "bridge":
         return (
             f"macvlan mode {mode!r} is made as mode 'bridge': there is no switch outside that could reflect packets",

@@ -17,10 +17,10 @@ from mnp_core.lab.applied import Applied, applied
 from mnp_core.lab.expectations import Check, Expectation
 from mnp_core.lab.interruption import postponed
 from mnp_core.lab.plan import plan_lab
-from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, plan_probes
+from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict, plan_probes
 from mnp_core.lab.prober import DEFAULT_TIMEOUT, Prober, Progress
 from mnp_core.lab.program import start, wait
-from mnp_core.lab.site import NOTHING, Enforcement, Site, moves
+from mnp_core.lab.site import NOTHING, Enforcement, Site, failures, moves
 from mnp_core.lab.spaces import AnonymousSpaces
 from mnp_core.lab.state import LabDirectory, LabState, lab_names
 from mnp_core.lab.topology import LabPlan
@@ -57,6 +57,7 @@ class Lab:
         self._unfinished: frozenset[ObjectName] = frozenset()
         self.plan: LabPlan = NOTHING
         self.last_sync: Sync | None = None
+        self.unenforced: Mapping[ObjectName, str] = {}
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
@@ -287,9 +288,12 @@ class Lab:
     def probe(
         self, probes: Iterable[Probe], timeout: float = DEFAULT_TIMEOUT, progress: Progress | None = None
     ) -> tuple[ProbeResult, ...]:
-        """Send real packets; see `Prober.run`. To probe often, keep a `prober`."""
+        """Send real packets; see `Prober.run`. To probe often, keep a `prober`.
+
+        A pod whose policies could not be enforced (`unenforced`) shows nothing of them: that is an error.
+        """
         with self._held(), self.prober() as prober:
-            return prober.run(probes, timeout, progress or self._progress)
+            return tuple(map(self._trusted, prober.run(probes, timeout, progress or self._progress)))
 
     def prober(self) -> Prober:
         """A prober that keeps its listeners open until it is closed."""
@@ -309,12 +313,19 @@ class Lab:
         with self._held(), self.prober() as prober:
             asked = [(expectation, probe) for expectation in expectations for probe in expectation.probes(self.plan)]
             results = prober.run([probe for _, probe in asked], timeout, progress or self._progress)
-            checks = [Check(expectation=e, result=r) for (e, _), r in zip(asked, results, strict=True)]
+            checks = [Check(expectation=e, result=self._trusted(r)) for (e, _), r in zip(asked, results, strict=True)]
             doubtful = [number for number, check in enumerate(checks) if check.may_be_chance]
             again = prober.run([checks[number].result.probe for number in doubtful], _SECOND_CHANCE * timeout)
             for number, result in zip(doubtful, again, strict=True):
-                checks[number] = evolve(checks[number], result=result)
+                checks[number] = evolve(checks[number], result=self._trusted(result))
             return tuple(checks)
+
+    def _trusted(self, result: ProbeResult) -> ProbeResult:
+        for pod in (result.probe.source, result.probe.destination):
+            if pod in self.unenforced:
+                detail = f"the policies of {pod} could not be enforced: {self.unenforced[pod]}"
+                return evolve(result, verdict=ProbeVerdict.ERROR, detail=detail)
+        return result
 
     # --- what all of it rests on ------------------------------------------------------------------------------------
 
@@ -342,6 +353,7 @@ class Lab:
                 self._mend(steps.pods)
             raise
         self._given, self.plan, self.last_sync = given, plan, sync
+        self.unenforced = failures(sync, plan.pods)
         self._note(disconnected)
         return disconnected
 
@@ -350,7 +362,10 @@ class Lab:
         self._site.forget_agent()
         steps = moves(self.plan, self.plan, unfinished=unfinished)
         steps = evolve(steps, new_switches=tuple(self.plan.switches.values()))
-        _, disconnected = self._site.change(self.plan, self.plan, steps, progress=self._progress, moment=lambda: None)
+        sync, disconnected = self._site.change(
+            self.plan, self.plan, steps, progress=self._progress, moment=lambda: None
+        )
+        self.unenforced = failures(sync, self.plan.pods)
         self._note(disconnected)
 
     @contextmanager

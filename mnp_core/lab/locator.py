@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from mnp_core.api import Sandbox, SandboxLocator
 from mnp_core.errors import InputError
+from mnp_core.lab.nodeview import NodeView
 from mnp_core.lab.spaces import pod_key
 from mnp_core.lab.state import LabDirectory
 from mnp_core.model import ObjectName, Pod
@@ -12,13 +13,15 @@ from mnp_core.model import ObjectName, Pod
 class LabLocator:
     """A `SandboxLocator` over whatever a lab keeps its namespaces in."""
 
-    def __init__(self, find: Callable[[ObjectName], Sandbox]) -> None:
+    def __init__(self, find: Callable[[ObjectName], Sandbox], view: NodeView | None = None) -> None:
         """Start.
 
         Args:
             find: From a pod's name to its namespace; raises SandboxNotFoundError.
+            view: What discoverers are to see there; None for what is really there.
         """
         self._find = find
+        self.view = view or NodeView()
 
     def locate(self, pod: Pod) -> Sandbox:
         """Find it; raises SandboxNotFoundError."""

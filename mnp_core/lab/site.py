@@ -4,14 +4,15 @@ The order makes it safe. Pods that go are gone for everybody's rules before they
 their rules before their links are up, so no packet ever passes a pod that is not policed yet (S60, S64).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Protocol
 
 from attrs import evolve, frozen
 
-from mnp_core.api import Result, SandboxLocator, Sync
+from mnp_core.api import Result, Sync
 from mnp_core.errors import InputError
 from mnp_core.lab.locator import LabLocator
+from mnp_core.lab.nodeview import NodeView
 from mnp_core.lab.prober import Progress
 from mnp_core.lab.spaces import Spaces
 from mnp_core.lab.topology import LabPlan, PodPlan, Switch
@@ -40,7 +41,7 @@ class Enforcement:
     """
 
     decoder: Decoder
-    make_agent: Callable[[SandboxLocator], Enforcer]
+    make_agent: Callable[[LabLocator], Enforcer]
 
 
 @frozen(kw_only=True)
@@ -86,6 +87,7 @@ class Site:
         self._wiring = Wiring(spaces)
         self._enforcement = enforcement
         self._agent: Enforcer | None = None
+        self._view = NodeView()
         self.find = self._wiring.sandbox
 
     def check(self, plan: LabPlan) -> None:
@@ -105,7 +107,7 @@ class Site:
             moment: Called where an interruption may be raised.
 
         Returns:
-            What the agent says of the new state, and the pods that could not be policed: they stay disconnected.
+            What the agent says of the new state, and the new pods that could not be policed: they stay disconnected.
 
         Raises:
             UnsupportedError: No root, or the kernel lacks something.
@@ -123,6 +125,7 @@ class Site:
             self._wiring.add_pod(pod)
         moment()
         progress("enforcing", 0, 1)
+        self._view.pods = new.pods
         sync = self._sync(self._differences(old, new, steps))
         moment()
         return sync, self._connect(steps.coming, sync, progress)
@@ -137,13 +140,14 @@ class Site:
 
     def _part_with(self, leaving: Iterable[ObjectRef], old: LabPlan) -> None:
         """Have an agent that knows what is there, but for the pods that leave."""
+        self._view.pods = old.pods
         if self._agent is None and old is not NOTHING:
             self._sync(self._decode(document for ref, document in old.objects.items() if ref not in set(leaving)))
         elif gone := _gone(self._decode(old.objects[ref] for ref in leaving if ref in old.objects)):
             self._sync(gone)
 
     def _connect(self, pods: Sequence[PodPlan], sync: Sync | None, progress: Progress) -> frozenset[ObjectName]:
-        failed = {outcome.pod for outcome in sync.outcomes if outcome.result is Result.FAILED} if sync else set()
+        failed = failures(sync, {pod.name for pod in pods})
         for pod in pods:
             if pod.name not in failed:
                 self._wiring.connect(pod)
@@ -154,7 +158,7 @@ class Site:
         if self._enforcement is None:
             return None
         if self._agent is None:
-            self._agent = self._enforcement.make_agent(LabLocator(self._wiring.sandbox))
+            self._agent = self._enforcement.make_agent(LabLocator(self._wiring.sandbox, self._view))
         return self._agent.sync(changes)
 
     def _decode(self, documents: Iterable[Document]) -> list[Change]:
@@ -169,6 +173,12 @@ class Site:
         fresh = (document for ref, document in new.objects.items() if ref in anew or before.get(ref) != document.raw)
         gone = (document for ref, document in old.objects.items() if ref not in new.objects)
         return _gone(self._decode(gone)) + self._decode(fresh)
+
+
+def failures(sync: Sync | None, pods: Container[ObjectName]) -> dict[ObjectName, str]:
+    """Which of the pods that are built could not be brought up to date, and why."""
+    last = {outcome.pod: outcome for outcome in sync.outcomes if outcome.pod in pods} if sync else {}
+    return {pod: outcome.error for pod, outcome in last.items() if outcome.result is Result.FAILED}
 
 
 def _decoded(decoder: Decoder, document: Document) -> Change | None:

@@ -40,14 +40,33 @@ class Switch:
 
 @frozen(kw_only=True)
 class PodLink:
-    """One interface of a pod, as it is to be made."""
+    """One interface of a pod, as it is to be made.
+
+    Attributes:
+        network: The NetworkAttachmentDefinition.
+        wire: The switch that it is attached to.
+        kind: What the lab makes.
+        interface: Its name in the pod.
+        mac: Its MAC address, of Ethernet.
+        addresses: With the lengths of their prefixes.
+        routes: By way of it.
+        node_kind: The kind of interface that a node would have (IFLA_INFO_KIND; empty for hardware).
+        node_mode: Its mode, for kinds that have one (`Link.mode`).
+    """
 
     network: ObjectName
-    wire: str  # of the switch
+    wire: str
     kind: LinkKind
     interface: str
     mac: str
-    stand_in: bool = False  # the network's CNI plugin makes another kind of interface
+    node_kind: str = "veth"
+    node_mode: str = ""
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether a node would have an interface of another kind or mode."""
+        return (self.node_kind, self.node_mode) not in {(self.kind.value, ""), (LinkKind.IPVLAN.value, "l2")}
+
     addresses: tuple[AddressInterface, ...] = ()
     routes: tuple[Route, ...] = ()
 

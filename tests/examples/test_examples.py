@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mnp_core.cli.lab.checks import explanation_of
+from mnp_core.cli.lab.judgement import explanation_of
 from mnp_core.cli.objects import decode_objects
 from mnp_core.lab.expectations import parse_expectations
 from mnp_core.lab.plan import plan_lab

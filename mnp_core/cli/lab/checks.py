@@ -6,23 +6,22 @@ from textwrap import indent
 from rich.console import Console
 from rich.text import Text
 
-from mnp_core.cli.objects import Objects
+from mnp_core.cli.lab.judgement import Judge, explanation_of
 from mnp_core.cli.options import Output
 from mnp_core.cli.terminal import print_json, report_json, results
 from mnp_core.lab.expectations import Check
-from mnp_core.lab.probe import Probe
 from mnp_core.model import Report
-from mnp_core.policy.explain import Explanation, Flow, describe, explain
+from mnp_core.policy.explain import describe
 
 
 def print_checks(
-    checks: Sequence[Check], objects: Objects, reports: Sequence[Report], *, seconds: float, output: Output
+    checks: Sequence[Check], judge: Judge, reports: Sequence[Report], *, seconds: float, output: Output
 ) -> None:
     """Put out what became of all expectations.
 
     Args:
         checks: One for each probe.
-        objects: What was tested, to explain failures from.
+        judge: Of the lab that was tested, to explain failures.
         reports: Problems that were found in objects.
         seconds: How long it took.
         output: For whom.
@@ -35,7 +34,7 @@ def print_checks(
         return
     console = results()
     for check in checks:
-        _print_check(console, check, objects)
+        _print_check(console, check, judge)
     summary = Text(f"{passed} passed, {failed} failed in {seconds:.1f} s", style="bold red" if failed else "bold green")
     console.print(summary, soft_wrap=True)
 
@@ -48,7 +47,7 @@ def _expected_json(check: Check) -> dict[str, object]:
     }
 
 
-def _print_check(console: Console, check: Check, objects: Objects) -> None:
+def _print_check(console: Console, check: Check, judge: Judge) -> None:
     result = check.result
     if check.passed:
         line = Text("PASS  ", style="green")
@@ -57,27 +56,14 @@ def _print_check(console: Console, check: Check, objects: Objects) -> None:
     expected = f"{result.probe}: {result.verdict}, but {check.expectation.verdict} is expected"
     line = Text("FAIL  ", style="bold red")
     console.print(line.append(expected, style="default"), soft_wrap=True)
-    explanation = explanation_of(result.probe, objects)  # it may be neither what packets do nor what is expected
-    policies = f"by the policies: {describe(explanation)}" if explanation else ""
+    explanation = explanation_of(result.probe, judge.objects)  # it may be neither what packets do nor what is expected
+    policies = f"{_authority(judge)}: {describe(explanation)}" if explanation else ""
     for text in (f"expected by {check.expectation.entry.where}", result.detail, policies):
         if text:
             console.print(Text(indent(text, " " * 6), style="dim"), soft_wrap=True)
 
 
-def explanation_of(probe: Probe, objects: Objects) -> Explanation | None:
-    """What the policies say of a probe; None if the objects know nothing of such pods, or of such a way."""
-    if not {probe.source, probe.destination} <= objects.pods.keys():  # one that could not be understood
-        return None
-    flow = Flow(protocol=probe.protocol, port=probe.port)
-    ways = explain(objects.host(probe.source), objects.host(probe.destination), flow)
-    return next((way for way in ways if _is_about(way, probe)), None)
-
-
-def _is_about(explanation: Explanation, probe: Probe) -> bool:
-    source, destination = explanation.source, explanation.destination
-    return (
-        explanation.network == probe.network
-        and destination.address == probe.address
-        and source.attachment is not None
-        and source.attachment.interface == probe.source_interface
-    )
+def _authority(judge: Judge) -> str:
+    if judge.objects.settings.common.custom:
+        return "by the policies alone, which the custom rules of the settings come before"
+    return "by the policies"

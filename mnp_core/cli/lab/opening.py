@@ -6,12 +6,12 @@ import click
 
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.world import World
-from mnp_core.api import SandboxLocator
 from mnp_core.backend import Backends
 from mnp_core.cli.options import Choice
 from mnp_core.cli.terminal import Step
 from mnp_core.errors import UnsupportedError
 from mnp_core.lab.lab import Enforcement, Lab
+from mnp_core.lab.locator import LabLocator
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.settings import Settings
@@ -60,12 +60,12 @@ def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
     )
     backends.check(settings.common)
 
-    def make_agent(locator: SandboxLocator) -> Agent:
+    def make_agent(locator: LabLocator) -> Agent:
         return Agent(
             world=World(common=settings.common, claimed=claimed, peer_addresses=settings.peer_addresses),
             backends=backends,
             locator=locator,
-            discoverers=registry.make_discoverers(),
+            discoverers=locator.view.wrap(registry.make_discoverers()),
             pool=SandboxPool(_WORKERS),
             observe=registry.observe_outcome,
             own_addresses=settings.own_addresses,

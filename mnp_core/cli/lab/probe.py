@@ -2,9 +2,11 @@
 
 import click
 
-from mnp_core.cli.lab.answers import print_answers, probe_options
-from mnp_core.cli.lab.opening import name_option, open_lab
+from mnp_core.cli.lab.answers import print_answers, probe_options, tell_unenforced
+from mnp_core.cli.lab.judgement import Judge, ask
+from mnp_core.cli.lab.opening import name_option, open_lab, remembered_settings
 from mnp_core.cli.names import parse_object_name
+from mnp_core.cli.objects import decode_objects
 from mnp_core.cli.options import Output, output_option, registry_of
 from mnp_core.cli.terminal import progress
 from mnp_core.errors import InputError
@@ -34,18 +36,24 @@ def probe_command(
     probes: tuple[str, ...],
     timeout: float,
     output: Output,
-) -> None:
-    """Send packets between the pods of a lab that is up, and print the matrix."""
+) -> int:
+    """Send packets between the pods of a lab that is up, and print the matrix.
+
+    Ends with 1 if policies could not be enforced in some pod.
+    """
     specs = [parse_probe(probe) for probe in probes]
-    with progress() as step, open_lab(name, registry_of(context), step) as lab:
+    registry, settings = registry_of(context), remembered_settings(name)
+    with progress() as step, open_lab(name, registry, step) as lab:
+        judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings), registry)
         questions = lab.plan_probes(
             specs,
             sources=_pods(sources, lab),
             destinations=_pods(destinations, lab),
             network=_network(network, lab) if network else None,
         )
-        answers = lab.probe(questions, timeout=timeout, progress=step)
-    print_answers(answers, (), output)
+        answers = ask(lab, questions, judge, timeout=timeout, progress=step)
+    print_answers(answers, lab.plan.pods.values(), (), output)
+    return tell_unenforced(lab)
 
 
 def _pods(names: tuple[str, ...], lab: Lab) -> frozenset[ObjectName] | None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
-from mnp_core.cli.lab.answers import print_answers, probe_options
+from mnp_core.cli.lab.answers import print_answers, probe_options, reports_of, tell_unenforced
+from mnp_core.cli.lab.judgement import Judge, ask
 from mnp_core.cli.lab.opening import make_enforcement
+from mnp_core.cli.objects import decode_objects
 from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
 from mnp_core.cli.terminal import progress, remark
 from mnp_core.lab.lab import Lab
@@ -27,18 +29,27 @@ def run_command(
     timeout: float,
     output: Output,
     settings: Settings,
-) -> None:
+) -> int:
     """Build the pods, enforce the policies, probe every pair, print the matrix, and take all down again.
 
-    Ends with 0 if that could be done, whatever the verdicts; `mnp lab test` is for expectations.
+    Ends with 0 if that could be done, whatever the verdicts; `mnp lab test` is for expectations. Ends with 1 if
+    policies could not be enforced in some pod, or could not be on a node.
     """
     specs = [parse_probe(probe) for probe in probes]
     documents = load_documents(paths)
-    enforcement = make_enforcement(registry_of(context), settings)
+    registry = registry_of(context)
+    enforcement = make_enforcement(registry, settings)
     with progress() as step, Lab.run(documents, enforcement=enforcement, progress=step) as lab:
-        results = lab.probe(lab.plan_probes(specs), timeout=timeout, progress=step)
-        reports = lab.last_sync.reports if lab.last_sync else ()
-        plan = lab.plan
-    for notice in plan.notices:
+        _insist_on_pods(lab)
+        judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings), registry)
+        results = ask(lab, lab.plan_probes(specs), judge, timeout=timeout, progress=step)
+    for notice in lab.plan.notices:
         remark(f"Notice: {notice}")
-    print_answers(results, reports, output)
+    print_answers(results, lab.plan.pods.values(), reports_of(lab, output), output)
+    return tell_unenforced(lab, judge.left_open())
+
+
+def _insist_on_pods(lab: Lab) -> None:
+    """If no pod at all can be built, that is no result."""
+    if lab.plan.left_out and not lab.plan.pods:
+        raise min(lab.plan.left_out.items())[1]

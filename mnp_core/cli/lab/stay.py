@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from mnp_core.cli.lab.answers import tell_unenforced
 from mnp_core.cli.lab.opening import DEFAULT_NAME, make_enforcement, name_option, open_lab
 from mnp_core.cli.names import parse_ref
 from mnp_core.cli.options import Choice, choice_options, paths_argument, registry_of
@@ -21,8 +22,11 @@ from mnp_core.sources.manifests import load_documents
 @click.option("--watch", is_flag=True, help="Follow changes of the manifests until Ctrl-C; the lab stays up.")
 @choice_options
 @click.pass_context
-def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch: bool, choice: Choice) -> None:  # noqa: FBT001 - click hands flags over by name
-    """Build a lab that stays up, and enforce its policies."""
+def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch: bool, choice: Choice) -> int:  # noqa: FBT001 - click hands flags over by name
+    """Build a lab that stays up, and enforce its policies.
+
+    Ends with 1 if that could not be done in some pod, which stays disconnected then.
+    """
     documents = load_documents(paths)
     enforcement = make_enforcement(registry_of(context), choice.settings())
     with progress() as step:
@@ -31,21 +35,27 @@ def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch
         for notice in lab.plan.notices:
             remark(f"Notice: {notice}")
         remark_reports(lab.last_sync.reports if lab.last_sync else ())
+        status = tell_unenforced(lab)
         click.echo(f"Lab {name} is up: {_pods(len(lab.plan.pods))}. Take it down with: {_again('down', name)}")
         if watch:
             _follow(lab, paths)
+    return status
 
 
 @click.command("apply", short_help="Create or change objects.")
 @paths_argument()
 @name_option
 @click.pass_context
-def apply_command(context: click.Context, paths: tuple[Path, ...], name: str) -> None:
-    """Create or change the objects of manifests in a lab that is up, as `kubectl apply` would."""
+def apply_command(context: click.Context, paths: tuple[Path, ...], name: str) -> int:
+    """Create or change the objects of manifests in a lab that is up, as `kubectl apply` would.
+
+    Ends with 1 if policies could not be enforced in some pod.
+    """
     documents = load_documents(paths)
     with progress() as step, open_lab(name, registry_of(context), step) as lab:
         applied = lab.apply(documents)
     _tell(applied)
+    return tell_unenforced(lab)
 
 
 @click.command("delete", short_help="Delete objects.")
@@ -90,6 +100,8 @@ def _follow(lab: Lab, paths: tuple[Path, ...]) -> None:
 
 
 def _tell(applied: Applied) -> None:
+    for notice in applied.notices:
+        remark(f"Notice: {notice}")
     click.echo(str(applied))
     remark_reports(applied.sync.reports if applied.sync else ())
 

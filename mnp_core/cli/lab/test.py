@@ -5,14 +5,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+from attrs import evolve
 
 from mnp_core.cli.failure import ANSWER_IS_BAD
-from mnp_core.cli.lab.answers import timeout_option
+from mnp_core.cli.lab.answers import reports_of, timeout_option
 from mnp_core.cli.lab.checks import print_checks
+from mnp_core.cli.lab.judgement import Judge
 from mnp_core.cli.lab.opening import make_enforcement, name_option, remembered_settings
 from mnp_core.cli.objects import decode_objects
 from mnp_core.cli.options import Choice, Output, choice_options, output_option, paths_argument, registry_of
-from mnp_core.cli.terminal import progress, remark_reports
+from mnp_core.cli.terminal import progress, remark, remark_reports
 from mnp_core.errors import InputError
 from mnp_core.lab.expectations import Expectation, load_expectations, parse_expectations
 from mnp_core.lab.lab import Lab
@@ -68,12 +70,17 @@ def test_command(
         else Lab.open(name, enforcement=enforcement) as lab,
     ):
         expectations = _some([*named, *_among(lab.plan.documents)])
-        checks = lab.test(expectations, timeout=timeout, progress=step)
         objects = decode_objects(lab.plan.documents, registry, settings)
-        reports = lab.last_sync.reports if lab.last_sync else objects.reports()
+        judge = Judge.of(lab, objects, registry)
+        tested = lab.test(expectations, timeout=timeout, progress=step)
+        reports = reports_of(lab, output) if lab.last_sync else objects.reports()
+    checks = [evolve(check, result=judge.as_on_a_node(check.result)) for check in tested]
+    if paths:
+        for notice in lab.plan.notices:
+            remark(f"Notice: {notice}")
     if output is Output.TABLE:
         remark_reports(reports)
-    print_checks(checks, objects, reports, seconds=time.monotonic() - started, output=output)
+    print_checks(checks, judge, reports, seconds=time.monotonic() - started, output=output)
     return 0 if all(check.passed for check in checks) else ANSWER_IS_BAD
 
 

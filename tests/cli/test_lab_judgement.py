@@ -1,0 +1,319 @@
+"""`mnp lab`, where packets between stand-ins do not say what a node would do, or say nothing at all."""
+
+import importlib
+import json
+import sys
+
+import pytest
+import yaml
+
+from mnp_core.cli.app import make_app
+from mnp_core.cli.failure import guarded
+from mnp_core.plugins import load_plugins
+from tests.plugins.distributions import write_distribution
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def own_run_dir(tmp_path, monkeypatch, mnp):
+    """Labs of a test are its own, and are gone after it."""
+    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
+    yield
+    assert mnp("lab", "down", "--all").status == 0
+
+
+def nad(config, name="net", namespace="demo", **annotations):
+    metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+    return {
+        "apiVersion": "k8s.cni.cncf.io/v1",
+        "kind": "NetworkAttachmentDefinition",
+        "metadata": metadata,
+        "spec": {"config": json.dumps(config)},
+    }
+
+
+def pod(name, address, network="net", namespace="demo"):
+    wish = [{"name": network, "ips": [address]}]
+    annotations = {"k8s.v1.cni.cncf.io/networks": json.dumps(wish)}
+    metadata = {"name": name, "namespace": namespace, "labels": {"app": name}, "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+
+
+def policy(spec, networks="net", namespace="demo"):
+    metadata = {"name": "p", "namespace": namespace, "annotations": {"k8s.v1.cni.cncf.io/policy-for": networks}}
+    return {"apiVersion": "k8s.cni.cncf.io/v1beta1", "kind": "MultiNetworkPolicy", "metadata": metadata, "spec": spec}
+
+
+def expecting(verdict, source="demo/b", destination="demo/a"):
+    entry = {"from": source, "to": destination, "port": "tcp:80", "expect": verdict}
+    metadata = {"name": "e", "namespace": "demo"}
+    return {"apiVersion": "mnp.lab/v1", "kind": "Expectations", "metadata": metadata, "expectations": [entry]}
+
+
+CLOSED = {"podSelector": {"matchLabels": {"app": "a"}}, "policyTypes": ["Ingress"]}
+A, B = pod("a", "10.0.0.2/24"), pod("b", "10.0.0.3/24")
+
+
+@pytest.fixture
+def manifests(write):
+    """Writes objects into a file."""
+    return lambda *objects, name="lab.yaml": write(name, yaml.safe_dump_all(objects))
+
+
+def verdicts(ended):
+    return {(p["from"], p["to"]): p["verdict"] for p in json.loads(ended.out)["probes"]}
+
+
+# --- kinds that a node cannot police ----------------------------------------------------------------------------
+
+PAST_THE_KERNEL = [
+    {"type": "macvtap", "mtu": 1500},
+    {"plugins": [{"type": "tuning"}, {"type": "macvtap"}]},
+    {"plugins": [{"type": "macvtap", "master": "eth1"}, {"type": "sbr"}]},
+]
+UNCLAIMED = [{"type": "ovn-k8s-cni-overlay", "name": "x"}, {"type": "no-such-cni"}]
+
+
+@pytest.mark.parametrize("config", PAST_THE_KERNEL, ids=["macvtap", "tuning-macvtap", "macvtap-sbr"])
+def test_what_a_node_cannot_enforce_is_no_pass(mnp, manifests, config):
+    """S64: a veth stands in here, and rules hold on it; on a node they would not."""
+    path = manifests(nad(config), A, B, policy(CLOSED), expecting("denied"))
+    ended = mnp("lab", "test", path)
+    assert ended.status == 1
+    assert "FAIL  demo/b -> demo/a (10.0.0.2) tcp:80: error, but denied is expected" in ended.out
+    assert "denied here, but a node cannot enforce that on demo/a (net1, 10.0.0.2): it is a macvtap" in ended.out
+    ran = mnp("lab", "run", path, "--output", "json")
+    assert ran.status == 1
+    assert verdicts(ran) == {("demo/a", "demo/b"): "allowed", ("demo/b", "demo/a"): "error"}
+    reasons = {(report["name"], report["reason"]) for report in json.loads(ran.out)["reports"]}
+    assert reasons == {("demo/a", "Unenforceable"), ("demo/b", "Unenforceable")}
+    assert "a policy isolates interface net1 of pod demo/a, but a node cannot enforce it" in ran.err
+    assert "demo/b, but" not in ran.err
+
+
+@pytest.mark.parametrize("config", PAST_THE_KERNEL[:1], ids=["macvtap"])
+def test_what_passes_on_a_node_too_is_a_pass(mnp, manifests, config):
+    ended = mnp("lab", "test", manifests(nad(config), A, B, expecting("allowed")))
+    assert (ended.status, ended.out.splitlines()[0]) == (0, "PASS  demo/b -> demo/a (10.0.0.2) tcp:80: allowed")
+
+
+@pytest.mark.parametrize("config", UNCLAIMED, ids=["ovn", "unknown"])
+def test_a_policy_on_a_kind_that_nobody_claims_is_not_enforced(mnp, manifests, config):
+    ended = mnp("lab", "run", manifests(nad(config), A, B, policy(CLOSED)))
+    assert ended.status == 1
+    assert "a policy isolates interface net1 of pod demo/a, but a node cannot enforce it" in ended.err
+
+
+def test_a_denial_by_the_other_end_is_one(mnp, manifests):
+    """Two networks of one wire: the sender's is a macvtap, the receiver's can be policed."""
+    wire = {"mnp.lab/wire": "w"}
+    receiver = nad({"type": "bridge"}, "net", **wire), A, policy(CLOSED)
+    sender = nad({"type": "macvtap"}, "tap", **wire), pod("b", "10.0.0.3/24", "tap")
+    ended = mnp("lab", "run", manifests(*receiver, *sender), "--output", "json")
+    assert (ended.status, verdicts(ended)["demo/b", "demo/a"]) == (0, "denied")
+
+
+@pytest.mark.parametrize("kind", ["sriov", "ib-sriov", "host-device", "vlan", "tap", "bond", "dummy", "ovs"])
+def test_nobody_is_warned_of_the_labs_own_stand_ins(mnp, manifests, kind):
+    """They are the lab's, not the user's: a notice, once."""
+    ended = mnp("lab", "run", manifests(nad({"type": kind}), A, B, policy(CLOSED)))
+    assert ended.status == 0
+    assert [line.partition(":")[0] for line in ended.err.splitlines()] == ["Notice"]
+    assert "veth interfaces stand in for them" in ended.err
+
+
+def test_apply_prints_notices_and_no_warnings_about_stand_ins(mnp, manifests):
+    assert mnp("lab", "up", manifests(nad({"type": "macvlan"}, "first"), name="first.yaml")).status == 0
+    path = manifests(nad({"type": "sriov"}), A, B, pod("lost", "10.0.0.4", "nowhere"), policy(CLOSED))
+    ended = mnp("lab", "apply", path)
+    assert ended.status == 0
+    notices = ended.err.splitlines()
+    assert {line.partition(":")[0] for line in notices} == {"Notice"}
+    assert any("cannot make interfaces of type 'sriov'" in notice for notice in notices)
+    assert any("pod demo/lost is left out" in notice for notice in notices)
+    again = mnp("lab", "apply", path)
+    assert (again.out, again.err) == ("nothing has changed\n", "")
+
+
+# --- pods without their rules -----------------------------------------------------------------------------------
+
+BROKEN = """
+from mnp_core import hookimpl
+from mnp_core.api import PolicyRendererSpec, RuleApplierSpec, Support
+from mnp_core.errors import ApplyError
+from mnp_example import ExampleRenderer
+
+
+class Applier:
+    def probe(self):
+        return Support(usable=True, detail="never works")
+
+    def apply(self, ruleset):
+        raise ApplyError("the kernel is not in the mood")
+
+    update = apply
+
+    def installed(self):
+        return None
+
+    def generation(self):
+        return 0
+
+    def counters(self):
+        return ()
+
+    def remove(self):
+        pass
+
+
+@hookimpl
+def mnp_register_policy_renderers():
+    yield PolicyRendererSpec(name="broken", dialect="broken", factory=ExampleRenderer)
+
+
+@hookimpl
+def mnp_register_rule_appliers():
+    yield RuleApplierSpec(name="broken", dialect="broken", factory=Applier)
+"""
+
+
+@pytest.fixture
+def broken(tmp_path, monkeypatch, capfd):
+    """`mnp` with a backend that never works."""
+    write_distribution(tmp_path, "mnp-broken", BROKEN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    registry = load_plugins()
+
+    def run(*arguments):
+        capfd.readouterr()
+        status = guarded(lambda: make_app(registry), [str(argument) for argument in arguments])
+        return status, *capfd.readouterr()
+
+    yield run
+    sys.modules.pop("mnp_broken", None)
+
+
+def test_run_where_nothing_could_be_enforced_is_no_success(broken, manifests):
+    """And what a pod without its rules does says nothing of policies."""
+    path = manifests(nad({"type": "bridge"}), A, B, policy(CLOSED), expecting("denied"))
+    status, out, err = broken("lab", "run", path, "--backend", "broken")
+    assert status == 1
+    assert "2 probes: 2 error" in out
+    for name in ("a", "b"):
+        failed = f"Error: pod demo/{name}: its policies could not be enforced: "
+        assert any(line.startswith(failed) and "not in the mood" in line for line in err.splitlines())
+    status, out, _ = broken("lab", "test", path, "--backend", "broken")
+    assert (status, "error, but denied is expected" in out) == (1, True)
+    status, out, err = broken("lab", "up", path, "--backend", "broken")
+    assert (status, "could not be enforced" in err) == (1, True)
+
+
+# --- one pod that cannot be built -------------------------------------------------------------------------------
+
+
+def status_pod(name, *entries):
+    annotations = {"k8s.v1.cni.cncf.io/network-status": json.dumps(entries)}
+    metadata = {"name": name, "namespace": "demo", "annotations": annotations}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pod("odd", "10.0.0.9", "nowhere"),
+        pod("odd", "10.0.0.2/24"),
+        pod("odd", "10.0.0.999"),
+        status_pod("odd", {"name": "demo/elsewhere", "interface": "net1", "ips": ["10.0.0.7"]}),
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "odd", "namespace": "demo", "annotations": []}},
+    ],
+    ids=["no-definition", "address-taken", "no-address", "status-of-another-cluster", "annotations-are-a-list"],
+)
+def test_one_pod_that_cannot_be_built_affects_itself_alone(mnp, manifests, odd):
+    """S6"""
+    path = manifests(nad({"type": "bridge"}), A, B, odd, policy(CLOSED), expecting("denied"))
+    ended = mnp("lab", "run", path)
+    assert (ended.status, ended.out.splitlines()[-1]) == (0, "2 probes: 1 allowed, 1 denied")
+    (notice,) = (line for line in ended.err.splitlines() if line.startswith("Notice"))
+    assert notice.startswith("Notice: pod demo/odd is left out: ")
+    ran = mnp("lab", "run", path, "--output", "json")
+    assert {report["name"] for report in json.loads(ran.out)["reports"]} == {"demo/odd"}
+    assert mnp("lab", "test", path).status == 0
+
+
+def test_a_lab_without_any_pod_that_could_be_built_is_an_error(mnp, manifests):
+    ended = mnp("lab", "run", manifests(pod("odd", "10.0.0.9", "nowhere")))
+    assert ended.status == 2
+    assert "there is no NetworkAttachmentDefinition demo/nowhere: add its manifest" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("objects", "words"),
+    [
+        ((), "there are no pods"),
+        ((nad({"type": "bridge"}), A), "there is only one pod, demo/a"),
+        ((nad({"type": "bridge"}), nad({"type": "bridge"}, "n2"), A, pod("b", "10.9.0.2", "n2")), "no two pods share"),
+        (
+            (nad({"type": "bridge"}), *(status_pod(n, {"name": "demo/net", "interface": "net1"}) for n in "ab")),
+            "no two pods have addresses of one family on a network that they share (demo/net)",
+        ),
+    ],
+)
+def test_why_there_is_nothing_to_probe(mnp, manifests, objects, words):
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}}
+    ended = mnp("lab", "run", manifests(namespace, *objects))
+    assert (ended.status, words in ended.out) == (0, True), ended.out
+
+
+# --- custom rules -----------------------------------------------------------------------------------------------
+
+
+def test_a_failure_with_custom_rules_says_that_the_policies_are_not_all(mnp, manifests, write):
+    """They come first, and the explanation does not know them."""
+    write("rules.txt", "tcp dport 80 accept\n")
+    settings = write("settings.yaml", "backend: nftables\ncustom-v4-ingress-rule-file: rules.txt\n")
+    path = manifests(nad({"type": "bridge"}), A, B, policy(CLOSED), expecting("denied"))
+    ended = mnp("lab", "test", path, "--settings", settings)
+    assert ended.status == 1
+    assert "FAIL  demo/b -> demo/a (10.0.0.2) tcp:80: allowed, but denied is expected" in ended.out
+    assert "by the policies alone, which the custom rules of the settings come before: " in ended.out
+
+
+# --- networks that are one wire ---------------------------------------------------------------------------------
+
+
+def neighbours(config, other=None, **annotations):
+    return (
+        nad(config, "n", "a", **annotations),
+        nad(other or config, "n", "b", **annotations),
+        pod("p", "10.0.0.2/24", "n", "a"),
+        pod("p", "10.0.0.3/24", "n", "b"),
+        policy({"podSelector": {}, "policyTypes": ["Ingress"]}, "a/n,b/n", "a"),
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "macvlan"},
+        {"type": "macvlan", "master": "eth1", "mode": "bridge"},
+        {"type": "bridge", "bridge": "br7", "vlan": 7},
+        {"type": "vlan", "master": "eth1", "vlanId": 7},
+        {"plugins": [{"type": "bridge"}, {"type": "tuning"}]},
+    ],
+)
+def test_neighbours_on_networks_of_one_wire_are_probed(mnp, manifests, config):
+    """A definition for each namespace, one wire: what the policy says of both networks decides."""
+    path = manifests(*neighbours(config), expecting("denied", "b/p", "a/p"))
+    ran = mnp("lab", "run", path, "--output", "json")
+    assert verdicts(ran) == {("a/p", "b/p"): "allowed", ("b/p", "a/p"): "denied"}
+    assert "networks a/n and b/n are one wire" in ran.err
+    assert mnp("lab", "test", path).status == 0
+
+
+def test_networks_that_an_annotation_sets_apart_are_not(mnp, manifests):
+    one, two, *rest = neighbours({"type": "macvlan"})
+    two["metadata"]["annotations"] = {"mnp.lab/wire": "far away"}
+    ended = mnp("lab", "run", manifests(one, two, *rest))
+    assert "Nothing to probe: no two pods share a network." in ended.out
