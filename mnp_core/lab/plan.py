@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+from attrs import evolve
+
 from mnp_core.errors import InputError
 from mnp_core.lab.addressing import Addressing
 from mnp_core.lab.admission import admit, index, root
@@ -63,14 +65,15 @@ class _Draft:
         links = self._for_each(self._remaining(requests), lambda name: addressing.links(name, requests[name]))
         announced = self._for_each(links, lambda name: announce(self._document(name), links[name]))
         built = {name: PodPlan(name=name, links=links[name], ports=pods[name].ports) for name in announced}
-        return LabPlan(
+        plan = LabPlan(
             switches=_switches(built.values()),
             pods=built,
             objects={**self._objects, **{ObjectRef(_POD, name): document for name, document in announced.items()}},
             leases={LeaseKey(p.name, link.interface, link.network): link.addresses for p, link in _links(built)},
-            notices=(*_notices(definitions, built), *joined, *self._complaints()),
+            notices=(*_notices(definitions, built), *joined),
             left_out=dict(sorted(self._left_out.items())),
         )
+        return evolve(plan, notices=plan.notices + plan.complaints)
 
     def _for_each(self, names: Iterable[ObjectName], work: Callable[[ObjectName], T]) -> dict[ObjectName, T]:
         """What the work gives, by pod; a pod for which it fails is left out, alone."""
@@ -120,9 +123,6 @@ class _Draft:
         if isinstance(found, InputError):
             raise found
         return found
-
-    def _complaints(self) -> list[str]:
-        return [f"pod {name} is left out: {error}" for name, error in sorted(self._left_out.items())]
 
 
 def _apply(work: Callable[[ObjectName, Sequence[NetworkRequest]], None], requests: Requests, name: ObjectName) -> None:

@@ -106,6 +106,11 @@ class LabPlan:
         return tuple(self.objects.values())
 
     @property
+    def complaints(self) -> tuple[str, ...]:
+        """Those of the notices that are about pods which cannot be built."""
+        return tuple(f"pod {pod} is left out: {error}" for pod, error in sorted(self.left_out.items()))
+
+    @property
     def reports(self) -> tuple[Report, ...]:
         """What keeps pods from being built."""
         return tuple(_left_out(pod, error) for pod, error in sorted(self.left_out.items()))

@@ -75,9 +75,8 @@ def test_command(
         tested = lab.test(expectations, timeout=timeout, progress=step)
         reports = reports_of(lab, output) if lab.last_sync else objects.reports()
     checks = [evolve(check, result=judge.as_on_a_node(check.result)) for check in tested]
-    if paths:
-        for notice in lab.plan.notices:
-            remark(f"Notice: {notice}")
+    for complaint in lab.plan.complaints if paths else ():
+        remark(f"Notice: {complaint}")
     if output is Output.TABLE:
         remark_reports(reports)
     print_checks(checks, judge, reports, seconds=time.monotonic() - started, output=output)
