@@ -8,7 +8,7 @@ device and inode: a plugin never enters a namespace itself, so rules on the host
 """
 
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -31,6 +31,21 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
+
+# --- sandboxes --------------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class Sandbox:
+    """A pod's network namespace: a path to open, and the identity of what must be found there (nsfs).
+
+    A path may come to mean another namespace (a reused pid, a re-created pod); device and inode tell.
+    """
+
+    path: str
+    device: int
+    inode: int
+
 
 # --- interface discovery ----------------------------------------------------------------------------------------
 
@@ -124,8 +139,11 @@ class Support:
 
     Attributes:
         usable: Whether the applier works on this kernel.
-        rank: Among several that are usable the highest is taken; equal ranks are an error that asks for a setting.
-            Given also if it is not usable, for those who only want to see what would be applied.
+        rank: Any integer. Among the usable ones the highest is taken; equal ranks at the top are an error that asks
+            for a setting. Of this project's, nftables ranks at 100, iptables-nft at 50 and iptables-legacy at 30: above
+            100 a backend is taken wherever it is usable, below 0 only where none of these is, and one that should
+            never be taken without being named ranks at -100. Given also if it is not usable: offline commands choose
+            a dialect by it.
         detail: Why not, and what would help; or what was found.
     """
 
@@ -148,7 +166,10 @@ class RuleApplier(Protocol):
         """Replace everything of ours by the ruleset, in one atomic step; refused means unchanged (S60)."""
 
     def update(self, delta: Delta) -> None:
-        """Change membership, in one atomic step. Refused if the sets are not there, or not as expected.
+        """Change membership. Refused if the sets are not there, or not as expected.
+
+        For each set the step is atomic; between sets it may stop half-way, if the filter has no transaction over all of
+        them: then it raises `ApplyError`, `installed` gives what is really there, and the agent applies everything.
 
         Raises:
             DisturbedError: It is done, but somebody else changed something at the same time. Optional: for those who
@@ -159,7 +180,11 @@ class RuleApplier(Protocol):
         """Read what of ours is in force; None if nothing is."""
 
     def generation(self) -> int:
-        """A number that differs whenever anything in this namespace's packet filter was changed (S63): cheap."""
+        """A number that differs whenever anything in this namespace's packet filter was changed (S63).
+
+        Not negative. Where `Installed.incomplete` is possible, new interfaces change it too. Read after each write, and
+        every second where the applier is neither a `RuleListener` nor has a `QuickGeneration`: cheap then.
+        """
 
     def counters(self) -> Sequence[RuleCounter]:
         """Read the counters of our rules."""
@@ -231,6 +256,50 @@ class CustomRuleChecker(Protocol):
         """
 
 
+@runtime_checkable
+class QuickGeneration(Protocol):
+    """Optional ability of an applier whose `generation` is costly and that cannot listen, e.g. reads whole maps."""
+
+    def quick_generation(self) -> int:
+        """A number that tells most changes, cheap enough for every second: handles and identities, no contents.
+
+        It changes only if `generation` does. The agent reads it every second, and `generation` every 30 seconds.
+        """
+
+
+@runtime_checkable
+class ConnectionTracker(Protocol):
+    """Optional ability of an applier that tracks connections itself, apart from the kernel's conntrack."""
+
+    def forget_connections(self) -> None:
+        """Forget every connection of this namespace: the next packet of each is judged as a first packet.
+
+        For tests: the kit calls it between bursts of packets. The agent never does (S42).
+        """
+
+
+@runtime_checkable
+class NodeState(Protocol):
+    """Optional ability of an applier that keeps state outside of network namespaces: pins, files, a daemon.
+
+    Both methods are called outside of any sandbox, one at a time, by the agent's own thread: they must return soon.
+    What they raise is logged, and a sweep follows a minute later.
+    """
+
+    def forget(self, sandbox: Sandbox) -> None:
+        """Remove what is kept for a network namespace, which is gone; nothing there is no error.
+
+        A later namespace may have the same device and inode: the agent does not call this for one that is in use.
+        """
+
+    def sweep(self, known: Collection[Sandbox]) -> None:
+        """Remove what is kept for any other network namespace than these.
+
+        Called when a node's agent has started, with the sandboxes of all its pods and every other namespace of the
+        machine that has a name or a process; and by `mnp cleanup`, with none.
+        """
+
+
 @frozen(kw_only=True)
 class RuleApplierSpec:
     """Registers a `RuleApplier` for one dialect."""
@@ -240,19 +309,7 @@ class RuleApplierSpec:
     factory: Callable[[], RuleApplier]
 
 
-# --- sandboxes --------------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True)
-class Sandbox:
-    """A pod's network namespace: a path to open, and the identity of what must be found there (nsfs).
-
-    A path may come to mean another namespace (a reused pid, a re-created pod); device and inode tell.
-    """
-
-    path: str
-    device: int
-    inode: int
+# --- sandbox locators -------------------------------------------------------------------------------------------
 
 
 class SandboxLocator(Protocol):

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 
 from attrs import field, frozen
 
-from mnp_core.api import CustomRuleChecker, PolicyRenderer, RuleApplier
+from mnp_core.api import CustomRuleChecker, NodeState, PolicyRenderer, RuleApplier
 from mnp_core.errors import PluginError, UnsupportedError
 from mnp_core.model import Attachment, CommonRules, Feature, ObjectName
 from mnp_core.plugins import Registry
@@ -103,6 +103,11 @@ class Backends:
     def others(self, chosen: Backend) -> tuple[Backend, ...]:
         """Backends that work here too, and so may have been in force before the settings were changed."""
         return tuple(backend for backend in self._usable if backend.name != chosen.name)
+
+    @property
+    def node_states(self) -> Mapping[str, NodeState]:
+        """Appliers that work here and keep state outside of network namespaces, by the name of their backend."""
+        return {each.name: each.applier for each in self._usable if isinstance(each.applier, NodeState)}
 
     @cached_property
     def _usable(self) -> tuple[Backend, ...]:

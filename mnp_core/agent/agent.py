@@ -16,6 +16,7 @@ from mnp_core.agent.crew import Crew, Pool
 from mnp_core.agent.errands import Immediately
 from mnp_core.agent.jobs import BackendChoice, JobMaker
 from mnp_core.agent.localpod import SharedDelta
+from mnp_core.agent.outside import OutsideState
 from mnp_core.agent.register import Monitor, Register
 from mnp_core.agent.rendering import Renderings
 from mnp_core.agent.results import Observer, Results
@@ -46,6 +47,7 @@ class Agent:
         observe: Observer = lambda _: None,
         own_addresses: AddressSource = AddressSource.KERNEL,
         finish_after: float = 0.0,
+        outside: OutsideState | None = None,
     ) -> None:
         """Put together what was chosen.
 
@@ -62,9 +64,11 @@ class Agent:
             own_addresses: Who is believed about the addresses of a pod's own interfaces.
             finish_after: Seconds that what packets do not see of a replacement waits, so that it is in nobody's way
                 when many pods are written to.
+            outside: Removes what appliers keep outside of sandboxes; None if none does.
         """
         self.world = world
-        self._pods = Register(world, monitor)
+        self._outside = outside or OutsideState({}, lambda _: ())
+        self._pods = Register(world, monitor, self._outside)
         self._results = Results(
             world=world, register=self._pods, affect=self._affect, observe=observe, finish_after=finish_after
         )
@@ -143,6 +147,7 @@ class Agent:
             elif not local.hears_rules and local.stamp is not None:
                 local.wishes.check = True
             self._crew.advance(local)
+        self._outside.tend((local.sandbox for local in self._pods), self._pool.is_there)
 
     def wind_down(self) -> None:
         """Begin nothing any more; what is under way comes to its end with `process`. Rules stay in force (S62)."""
@@ -199,7 +204,7 @@ class Agent:
         """Look whether somebody changed our rules, and put them back (S63)."""
         started = time.monotonic()
         for local in self._pods:
-            local.wishes.check, local.rest_until = True, 0.0
+            local.wishes.check, local.rest_until, local.check_thoroughly_at = True, 0.0, 0.0
             self._crew.advance(local)
         return self._settle(started)
 
@@ -263,8 +268,9 @@ class Agent:
             return
         if not (local.wishes.check or local.wishes.look):  # else a rest has begun, which nobody can draw out
             local.rest_until = time.monotonic() + _REST
+        local.wishes.check = True  # after a change of links too: a filter may be bound to interfaces
         if topic is Topic.RULES:
-            local.wishes.check = True
+            local.check_thoroughly_at = 0.0
         else:
             local.wishes.look = True
         self._crew.advance(local)

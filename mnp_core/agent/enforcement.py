@@ -4,7 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from mnp_core.api import InterfaceDiscoverer, Result, RuleApplier, RuleListener, RuleVerifier, StagedApplier
+from mnp_core.api import (
+    InterfaceDiscoverer,
+    QuickGeneration,
+    Result,
+    RuleApplier,
+    RuleListener,
+    RuleVerifier,
+    StagedApplier,
+)
 from mnp_core.errors import ApplyError, DisturbedError, MnpError
 from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
@@ -30,10 +38,12 @@ class Stamp:
     Attributes:
         digest: Of the ruleset; empty if nothing of ours is there.
         generation: Of the packet filter, right after; a later difference means that somebody changed something.
+        quick: The same by the applier's `quick_generation`; None if it has none.
     """
 
     digest: str
     generation: int
+    quick: int | None = None
 
 
 @frozen(kw_only=True)
@@ -46,6 +56,7 @@ class InForce:
         drifted: Whether somebody else had changed our rules (S63).
         findings: What was found of its attachments; None if nobody looked.
         listeners: Sockets that hear of later changes; whoever gets this closes them. None if there are none yet.
+        completed: Whether the rules were right and only did not hold on every interface (`Installed.incomplete`).
         rest: What has to be done in the sandbox yet that packets do not see; None if that is nothing.
     """
 
@@ -53,11 +64,12 @@ class InForce:
     stamp: Stamp | None = None
     drifted: bool = False
     findings: Findings | None = None
+    completed: bool = False
     listeners: Listeners | None = None
     rest: Callable[[], None] | None = None
 
 
-def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> InForce:
+def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, drifting: bool = False) -> InForce:
     """Make the ruleset be in force; a sandbox that is right already is not written to (S62).
 
     What is there is read, unless it is known to be something else.
@@ -66,17 +78,38 @@ def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> InF
         applier: Writes it.
         ruleset: What is to be in force.
         before: What this process believes to be there; None if it cannot know.
+        drifting: Whether something is known to have changed: then the result says whether it was only incomplete.
     """
-    if before is None or before.digest == ruleset.digest or before.generation != applier.generation():
-        generation = applier.generation()  # first: what somebody does while it is read must not pass for what was read
+    completed = False
+    if before is None or before.digest == ruleset.digest or _is_touched(applier, before):
+        stamp = _stamp(applier, ruleset.digest)  # first: what somebody does while it is read must not pass for read
         if is_in_force(applier, ruleset):
-            return InForce(result=Result.UNCHANGED, stamp=Stamp(digest=ruleset.digest, generation=generation))
+            return InForce(result=Result.UNCHANGED, stamp=stamp)
+        completed = drifting and _is_incomplete(applier, ruleset)
     rest = None
     if isinstance(applier, StagedApplier):
         rest = applier.bring_into_force(ruleset)
     else:
         applier.apply(ruleset)
-    return evolve(_in_force(applier, Result.APPLIED, ruleset.digest), rest=rest)
+    return evolve(_in_force(applier, Result.APPLIED, ruleset.digest), rest=rest, completed=completed)
+
+
+def _is_incomplete(applier: RuleApplier, ruleset: Ruleset) -> bool:
+    """Whether the ruleset is there and only does not hold on every interface yet."""
+    installed = applier.installed()
+    return installed is not None and installed.incomplete and installed.is_of(ruleset)
+
+
+def _stamp(applier: RuleApplier, digest: str) -> Stamp:
+    quick = applier.quick_generation() if isinstance(applier, QuickGeneration) else None  # first: it tells less
+    return Stamp(digest=digest, generation=applier.generation(), quick=quick)
+
+
+def _is_touched(applier: RuleApplier, before: Stamp, *, thoroughly: bool = False) -> bool:
+    """Whether anything was changed since, by the cheaper question where there is one and it is enough."""
+    if isinstance(applier, QuickGeneration) and before.quick is not None and not thoroughly:
+        return applier.quick_generation() != before.quick
+    return applier.generation() != before.generation
 
 
 def is_in_force(applier: RuleApplier, ruleset: Ruleset) -> bool:
@@ -100,7 +133,7 @@ def update(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> InFo
     (S63). What is refused was made for other sets than are there: nothing is known of them, and `stamp` is None. That
     goes for whenever nobody seems to have changed anything, too: a commit right after one of ours hides behind it.
     """
-    touched = applier.generation() != before.generation
+    touched = _is_touched(applier, before)
     try:
         for delta in deltas:
             touched = not _updated(applier, delta) or touched
@@ -120,9 +153,9 @@ def _updated(applier: RuleApplier, delta: Delta) -> bool:
     return True
 
 
-def check(applier: RuleApplier, before: Stamp) -> InForce:
+def check(applier: RuleApplier, before: Stamp, *, thoroughly: bool = True) -> InForce:
     """Ask whether anybody changed anything: then nothing is known of what is there, and `stamp` is None."""
-    touched = applier.generation() != before.generation
+    touched = _is_touched(applier, before, thoroughly=thoroughly)
     return InForce(result=Result.UNCHANGED, stamp=None if touched else before)
 
 
@@ -158,7 +191,7 @@ def deafen(listeners: Listeners | None) -> None:
 
 
 def _in_force(applier: RuleApplier, result: Result, digest: str) -> InForce:
-    return InForce(result=result, stamp=Stamp(digest=digest, generation=applier.generation()))
+    return InForce(result=result, stamp=_stamp(applier, digest))
 
 
 def inspect(

@@ -13,6 +13,7 @@ from mnp_core.api import InterfaceDiscoverer, Result
 from mnp_core.backend import Backend
 from mnp_core.model import Attachment, Link
 
+_THOROUGH_CHECK_SECONDS = 30.0  # between two costly checks of an applier that has a cheap one
 _UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
 
 
@@ -78,7 +79,7 @@ class JobMaker:
                 run = self._update(local)
                 heard, wishes.heard, wishes.deltas = wishes.heard, None, []
             case Task.CHECK:
-                run = self._check(local)
+                run = self._check(local, now)
                 wishes.check = False
             case _:
                 task, run = Task.LOOK, self._look(local)
@@ -99,12 +100,12 @@ class JobMaker:
         if policy is None:
             return lambda: retire((backend.applier, *others))
         ruleset = self.renderings.of(backend, policy)
-        listening = self.listening and before is None
+        listening, drifting = self.listening and before is None, local.drifting
 
         def run() -> InForce:
             listeners = listen(backend.applier) if listening else None  # first, so that nothing is missed
             try:
-                done = enforce(backend.applier, ruleset.get(), before)
+                done = enforce(backend.applier, ruleset.get(), before, drifting=drifting)
                 retire(others)
             except BaseException:
                 deafen(listeners)
@@ -130,12 +131,15 @@ class JobMaker:
         deltas = [delta.rendered(backend) for delta in local.wishes.deltas]
         return lambda: update(backend.applier, deltas, before)
 
-    def _check(self, local: LocalPod) -> Callable[[], InForce]:
-        """Whether somebody else changed something."""
+    def _check(self, local: LocalPod, now: float) -> Callable[[], InForce]:
+        """Whether somebody else changed something; every time as well as it can be found out, if that was long ago."""
         applier, before = self.backend(local).applier, local.stamp
         if before is None:  # there is nothing yet that could have been changed
             return lambda: InForce(result=Result.UNCHANGED)
-        return lambda: check(applier, before)
+        thoroughly = now >= local.check_thoroughly_at
+        if thoroughly:
+            local.check_thoroughly_at = now + _THOROUGH_CHECK_SECONDS
+        return lambda: check(applier, before, thoroughly=thoroughly)
 
     def _look(self, local: LocalPod) -> Callable[[], InForce]:
         """Read its links, and write nothing."""

@@ -111,6 +111,7 @@ class LocalPod:
         retry_at: When to try again, if `error` (time.monotonic).
         finish_at: When to do what a replacement has left for later (time.monotonic).
         rest_until: Until when checking and looking wait for more to come (time.monotonic).
+        check_thoroughly_at: When to make the next check a thorough one (time.monotonic).
         look_after: Not before that, which costs more than checking (time.monotonic).
     """
 
@@ -133,6 +134,7 @@ class LocalPod:
     finish_at: float = 0.0
     rest_until: float = 0.0
     look_after: float = 0.0
+    check_thoroughly_at: float = 0.0
 
     @property
     def waits(self) -> bool:

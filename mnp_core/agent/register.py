@@ -5,6 +5,7 @@ from typing import Protocol
 
 from mnp_core.agent.enforcement import deafen
 from mnp_core.agent.localpod import LocalPod, Wishes
+from mnp_core.agent.outside import OutsideState
 from mnp_core.agent.world import World
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
 from mnp_core.sandbox.monitor import Listeners, Topic
@@ -23,14 +24,16 @@ class Monitor(Protocol):
 class Register:
     """Each pod by its name, and who listens to its sandbox."""
 
-    def __init__(self, world: World, monitor: Monitor | None) -> None:
+    def __init__(self, world: World, monitor: Monitor | None, outside: OutsideState) -> None:
         """Begin with no pods.
 
         Args:
             world: Says which of the pods that ever had a name is meant by it.
             monitor: Listens to sandboxes; None if nobody does.
+            outside: Takes over the sandboxes that pods leave.
         """
         self._world = world
+        self._outside = outside
         self._monitor = monitor
         self._pods: dict[ObjectName, LocalPod] = {}
 
@@ -70,16 +73,22 @@ class Register:
         local = self._pods.pop(name, None)
         if local is not None:
             local.wishes = Wishes()
+            self._leave_sandbox(local)
             self._world.standing.put(("pod", name), ())
         if self._monitor is not None:
             self._monitor.forget(name)
 
     def lose_sandbox(self, local: LocalPod) -> None:
         """Its sandbox is not there any more, or not the same."""
+        self._leave_sandbox(local)
         local.lose_sandbox()
         self.restate(local)
         if self._monitor is not None:
             self._monitor.forget(local.name)
+
+    def _leave_sandbox(self, local: LocalPod) -> None:
+        if local.sandbox is not None:
+            self._outside.leave(local.sandbox)
 
     def listen(self, local: LocalPod, listeners: Listeners) -> None:
         """Hear of changes in its sandbox from now on."""

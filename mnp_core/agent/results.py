@@ -132,7 +132,7 @@ class Results:
         drifted, local.drifting = local.drifting, False
         if drifted and done.result is Result.UNCHANGED:  # somebody changed something that is not ours
             return
-        self._tell(local, job, evolve(done, drifted=drifted))
+        self._tell(local, job, evolve(done, drifted=drifted and not done.completed))
 
     def _distrust(self, local: LocalPod) -> None:
         """Somebody changed something: read what is there, and put it right if it was ours."""

@@ -48,13 +48,20 @@ class Installed:
     Attributes:
         digest: As stamped; empty if the rules are not (any more) what was stamped: somebody changed them (S63).
         sets: Membership as it really is.
+        incomplete: Whether the rules are as stamped, but do not hold on every interface yet: one appeared later, in a
+            filter that is bound to devices. The ruleset is applied again, which is no drift.
     """
 
     digest: str
     sets: Mapping[str, frozenset[str]]
+    incomplete: bool = False
 
     def matches(self, ruleset: Ruleset) -> bool:
         """Say whether exactly this ruleset is in force, so that nothing needs to be written (S62)."""
+        return self.is_of(ruleset) and not self.incomplete
+
+    def is_of(self, ruleset: Ruleset) -> bool:
+        """Say whether rules and membership are those of the ruleset, on whichever interfaces."""
         return self.digest == ruleset.digest and dict(self.sets) == dict(ruleset.sets)
 
 

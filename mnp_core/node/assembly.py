@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -13,6 +14,7 @@ import structlog
 
 import mnp_core
 from mnp_core.agent.agent import Agent
+from mnp_core.agent.outside import OutsideState
 from mnp_core.agent.world import World
 from mnp_core.backend import Backends
 from mnp_core.kubeapi.connection import connect
@@ -21,6 +23,8 @@ from mnp_core.node.loop import Node
 from mnp_core.node.memory import share_arenas
 from mnp_core.node.witness import NodeWitness
 from mnp_core.plugins import Registry
+from mnp_core.sandbox.everywhere import all_sandboxes
+from mnp_core.sandbox.host import HOST_PREFIX
 from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.settings import NodeSettings, Settings
@@ -59,6 +63,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
     backend, name = backends.of(()).name, node_name(settings.node)
     backends.check(settings.common)
     locator = registry.locator(settings.node.sandbox_locator, settings.node.locator)
+    host_prefix = settings.node.locator.get(HOST_PREFIX, "")
     health, metrics = Health(), Metrics()
     agent: Agent  # whoever tells these two is made before them
     source: KubernetesSource
@@ -85,6 +90,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
             observe=witness.outcome,
             own_addresses=settings.own_addresses,
             finish_after=_FINISH_AFTER,
+            outside=OutsideState(backends.node_states, partial(all_sandboxes, host_prefix)),
         )
         node = Node(agent, witness)
         source = KubernetesSource(api, tuple(registry.policy_kinds.values()), node.deliver, telemetry)

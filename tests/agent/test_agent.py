@@ -64,7 +64,15 @@ class Node:
     """An agent on a kernel in memory, and the outcomes that it told of."""
 
     def __init__(
-        self, kernel=None, renderer=None, discoverer=None, links=None, monitor=None, finish_after=0, **addresses
+        self,
+        kernel=None,
+        renderer=None,
+        discoverer=None,
+        links=None,
+        monitor=None,
+        finish_after=0,
+        outside=None,
+        **addresses,
     ):
         own, peers = (addresses.get(name) for name in ("own_addresses", "peer_addresses"))
         self.kernel = kernel or FakeKernel()
@@ -85,6 +93,7 @@ class Node:
             observe=self.told.append,
             own_addresses=own or AddressSource.KERNEL,
             finish_after=finish_after,
+            outside=outside,
         )
 
     def sync(self, *objects, gone=()):

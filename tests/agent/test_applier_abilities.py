@@ -1,0 +1,245 @@
+"""What the agent does with abilities that an applier may have: cheap checks, filters bound to interfaces, pins."""
+
+from attrs import evolve
+
+from mnp_core.agent.outside import OutsideState
+from mnp_core.api import Result, Sandbox
+from mnp_core.errors import UnsupportedError
+from mnp_core.model import Installed
+from mnp_core.sandbox.monitor import Topic
+from mnp_core.testing.builders import named, pod, status
+from mnp_core.testing.fakes import FakeApplier
+from tests.agent.test_agent import FROM_ALL, Node, results, start
+
+
+def with_applier(applier):
+    node = Node()
+    node.choice.backend = evolve(node.choice.backend, applier=applier(node.kernel))
+    return node, node.choice.backend.applier
+
+
+def settled(node, seconds=5):
+    """The outcomes of what is begun by now, and of what follows from it."""
+    before = len(node.told)
+    node.agent.process(seconds)
+    while node.agent.busy:
+        node.agent.process(seconds)
+    return node.told[before:]
+
+
+# --- filters that are bound to interfaces ---------------------------------------------------------------------------
+
+
+class Bound(FakeApplier):
+    """Knows that an interface appeared which its rules do not hold on."""
+
+    late = False
+
+    def generation(self):
+        return super().generation() * 2 + self.late
+
+    def installed(self):
+        found = super().installed()
+        return found and evolve(found, incomplete=self.late)
+
+    def apply(self, ruleset):
+        super().apply(ruleset)
+        self.late = False
+
+
+def test_an_interface_that_appears_late_is_bound_and_is_no_drift():
+    """S63: nobody changed a rule; S64: and the interface does not stay open."""
+    node, applier = with_applier(Bound)
+    start(node, FROM_ALL)
+    applier.late = True
+    node.agent.noticed(named("a"), Topic.LINKS)
+    node.agent.process(0)
+    [outcome] = settled(node)
+    assert (str(outcome.pod), outcome.result, outcome.drifted) == ("default/a", Result.APPLIED, False)
+    assert not applier.late
+
+
+def test_rules_that_were_changed_are_drift_although_an_interface_is_late_too():
+    """S63."""
+    node, applier = with_applier(Bound)
+    start(node, FROM_ALL)
+    namespace = node.kernel.namespaces[named("a")]
+    namespace.commit(evolve(namespace.ruleset, digest=""), "tampered")
+    applier.late = True
+    node.agent.noticed(named("a"), Topic.LINKS)
+    node.agent.process(0)
+    assert [(outcome.result, outcome.drifted) for outcome in settled(node)] == [(Result.APPLIED, True)]
+
+
+def test_incomplete_rules_match_no_ruleset_and_are_still_of_it():
+    node = Node()
+    start(node, FROM_ALL)
+    ruleset = node.agent.ruleset(named("a"))
+    found = Installed(digest=ruleset.digest, sets=ruleset.sets, incomplete=True)
+    assert (found.matches(ruleset), found.is_of(ruleset)) == (False, True)
+
+
+# --- cheap and costly questions -------------------------------------------------------------------------------------
+
+
+class Costly(FakeApplier):
+    asked = 0
+    quick = 0
+
+    def generation(self):
+        self.asked += 1
+        return super().generation()
+
+    def quick_generation(self):
+        return self.quick
+
+
+def test_a_costly_generation_is_not_asked_every_second(monkeypatch):
+    """S63: where nobody tells of changes, the cheap question is asked instead, and now and then the costly one."""
+    node, applier = with_applier(Costly)
+    start(node, FROM_ALL)
+    for _ in range(2):  # the first check of each pod is thorough
+        node.agent.watch()
+        node.agent.process(0)
+    asked = applier.asked
+    for _ in range(5):
+        node.agent.watch()
+        node.agent.process(0)
+    assert applier.asked == asked
+    node.kernel.namespaces[named("a")].commit(None, "tampered")  # the cheap question does not tell
+    monkeypatch.setattr("mnp_core.agent.jobs._THOROUGH_CHECK_SECONDS", 0.0)
+    for local in (named("a"), named("b")):
+        node.agent._pods.get(local).check_thoroughly_at = 0.0
+    node.agent.watch()
+    outcomes = settled(node, 0)
+    assert [(str(each.pod), each.drifted) for each in outcomes] == [("default/a", True)]
+
+
+def test_what_the_cheap_question_tells_is_mended_at_the_next_watch():
+    """S63."""
+    node, applier = with_applier(Costly)
+    start(node, FROM_ALL)
+    node.agent.watch()
+    node.agent.process(0)
+    node.kernel.namespaces[named("a")].commit(None, "tampered")
+    applier.quick += 1
+    node.agent.watch()
+    assert [(str(each.pod), each.drifted) for each in settled(node, 0)] == [("default/a", True)]
+
+
+# --- state outside of network namespaces ----------------------------------------------------------------------------
+
+
+class Pins:
+    """An applier's state outside of namespaces."""
+
+    def __init__(self):
+        self.calls = []
+
+    def forget(self, sandbox):
+        self.calls.append(("forget", sandbox.inode))
+
+    def sweep(self, known):
+        self.calls.append(("sweep", sorted(each.inode for each in known)))
+
+
+def no_others(_hidden):
+    return ()
+
+
+def box(inode, path="x"):
+    return Sandbox(path=path, device=4, inode=inode)
+
+
+def test_at_start_everything_is_swept_but_what_the_machine_or_the_agent_knows():
+    """S62: once, and not what belongs to a pod that the agent has but the list lacks."""
+    pins = Pins()
+    outside = OutsideState({"pins": pins}, lambda _: [box(1), box(2)])
+    for now in (0.0, 1.0, 1000.0):
+        outside.tend([box(2), box(3)], lambda _: True, now)
+    assert pins.calls == [("sweep", [1, 2, 3])]
+
+
+def test_nothing_is_swept_while_a_pod_is_not_found_and_may_be_in_a_namespace_that_is_hidden():
+    """Else its rules would go while it runs."""
+    pins = Pins()
+
+    def listed(hidden):
+        hidden(UnsupportedError("SYS_PTRACE is missing"))
+        return [box(1)]
+
+    outside = OutsideState({"pins": pins}, listed)
+    outside.tend([box(2), None], lambda _: True, 0.0)
+    outside.tend([box(2), box(3)], lambda _: True, 1.0)
+    assert pins.calls == []
+    outside.tend([box(2), box(3)], lambda _: True, 6.0)
+    assert pins.calls == [("sweep", [1, 2, 3])]
+
+
+def test_a_sandbox_that_no_pod_has_any_more_is_swept_only_when_it_is_gone():
+    pins = Pins()
+    outside = OutsideState({"pins": pins}, no_others)
+    outside.leave(box(1))
+    outside.tend([], lambda _: True, 0.0)
+    assert pins.calls == [("sweep", [1])]
+
+
+def test_a_sandbox_is_forgotten_when_it_is_gone_and_not_when_its_pod_is():
+    """Containers of a pod that was deleted by force may still run."""
+    pins, there = Pins(), {1, 2}
+    outside = OutsideState({"pins": pins}, no_others)
+    outside.tend([], lambda _: True, 0.0)
+    outside.leave(box(1))
+    outside.tend([], lambda sandbox: sandbox.inode in there, 1.0)
+    assert pins.calls == [("sweep", [])]
+    there.discard(1)
+    for now in (2.0, 3.0):
+        outside.tend([], lambda sandbox: sandbox.inode in there, now)
+    assert pins.calls == [("sweep", []), ("forget", 1)]
+
+
+def test_what_a_new_sandbox_with_the_same_numbers_has_is_not_forgotten():
+    """The kernel gives inodes of namespaces away again at once."""
+    pins = Pins()
+    outside = OutsideState({"pins": pins}, no_others)
+    outside.tend([], lambda _: True, 0.0)
+    outside.leave(box(1, "old"))
+    outside.tend([box(1, "new")], lambda sandbox: sandbox.path == "new", 1.0)
+    assert pins.calls == [("sweep", [])]
+
+
+def test_a_plugin_that_cannot_forget_is_swept_again_later_and_holds_up_nothing():
+    class Stuck(Pins):
+        def forget(self, sandbox):
+            raise OSError(16, f"inode {sandbox.inode} is busy")
+
+    stuck, fine = Stuck(), Pins()
+    outside = OutsideState({"stuck": stuck, "fine": fine}, no_others)
+    outside.tend([], lambda _: True, 0.0)
+    outside.leave(box(1))
+    outside.tend([], lambda _: False, 1.0)
+    assert fine.calls == [("sweep", []), ("forget", 1)]
+    outside.tend([], lambda _: False, 30.0)
+    assert stuck.calls == [("sweep", [])]
+    outside.tend([], lambda _: False, 62.0)
+    assert stuck.calls == [("sweep", []), ("sweep", [])]
+
+
+def test_the_agent_forgets_sandboxes_of_pods_that_go_and_of_pods_whose_sandbox_is_made_anew():
+    pins = Pins()
+    node = Node(outside=OutsideState({"pins": pins}, no_others))
+    start(node, FROM_ALL)
+    first = {name: node.kernel.locate(pod(name)).inode for name in ("a", "b")}
+    node.agent.watch()
+    assert [what for what, _ in pins.calls] == ["sweep"]
+    gone = node.kernel.namespaces.pop(named("b"))
+    assert results(node.sync(gone=[pod("b", status("net", "net1", "10.0.0.2"), labels={"app": "b"})])) == {
+        "default/a": Result.UPDATED
+    }
+    replaced = node.kernel.namespaces.pop(named("a"))
+    node.kernel.add(named("a"))
+    for _ in range(2):
+        node.agent.watch()
+        node.agent.process(0)
+    assert sorted(pins.calls[1:]) == sorted([("forget", first["a"]), ("forget", first["b"])])
+    del gone, replaced  # kept until here, so that no other object has their numbers
