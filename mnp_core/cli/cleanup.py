@@ -1,12 +1,13 @@
 """`mnp cleanup`: take everything of ours out of every pod of this machine."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from mnp_core.agent.enforcement import retire
-from mnp_core.api import Result, RuleApplier
+from mnp_core.api import NodeState, Result, RuleApplier
 from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.options import registry_of
 from mnp_core.cli.terminal import remark
@@ -42,8 +43,22 @@ def cleanup_command(context: click.Context, host_prefix: Path | None) -> int:
             except MnpError as error:
                 failures += 1
                 remark(f"Error: {sandbox.path}: {error}")
+    failures += _sweep(appliers)
     click.echo(f"{len(waiting)} network namespaces: {done} cleaned, {failures} failed, the others had nothing of ours")
     return ANSWER_IS_BAD if failures else 0
+
+
+def _sweep(appliers: Iterable[RuleApplier]) -> int:
+    """Remove what appliers keep outside of network namespaces, and say how many could not."""
+    failures = 0
+    for applier in appliers:
+        try:
+            if isinstance(applier, NodeState):
+                applier.sweep(())
+        except Exception as error:  # noqa: BLE001 - a plugin that fails here must not hide what else was done
+            failures += 1
+            remark(f"Error: state of {type(applier).__name__} outside of network namespaces: {error}")
+    return failures
 
 
 def _appliers(registry: Registry) -> list[RuleApplier]:

@@ -52,6 +52,23 @@ def test_the_hosts_own_namespace_is_none_of_them(mnp, machine):
     assert ended.out.startswith("3 network namespaces: 0 cleaned")
 
 
+@pytest.mark.parametrize(("error", "status"), [(None, 0), (OSError(16, "device busy"), 1)])
+def test_what_is_kept_outside_of_namespaces_goes_too_or_is_an_error(mnp, machine, monkeypatch, error, status):
+    """S62: else a node that is not policed any more would go on policing."""
+    swept = []
+
+    def sweep(_applier, known):
+        swept.append(tuple(known))
+        if error:
+            raise error
+
+    monkeypatch.setattr(NftablesApplier, "sweep", sweep, raising=False)
+    monkeypatch.setattr(NftablesApplier, "forget", lambda _applier, _sandbox: None, raising=False)
+    ended = mnp("cleanup", "--host-prefix", machine[0])
+    assert (ended.status, swept) == (status, [()])
+    assert ("device busy" in ended.err) is bool(error)
+
+
 def test_a_machine_without_namespaces_has_nothing_to_clean(mnp, tmp_path):
     ended = mnp("cleanup", "--host-prefix", tmp_path)
     assert (ended.status, ended.out) == (
