@@ -19,4 +19,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; those of the process if not given.
     """
-    sys.exit(guarded(lambda: make_app(load_plugins()), arguments))
+    sys.exit(guarded(lambda: make_app(load_plugins()), arguments, is_whole_process=True))

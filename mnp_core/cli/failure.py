@@ -20,15 +20,30 @@ _SIGNALLED = 128  # plus the number of the signal, as shells count
 DEBUG_VARIABLE = "MNP_DEBUG"
 
 
-def guarded(make: Callable[[], click.Command], arguments: Sequence[str] | None, program: str = "mnp") -> int:
+def guarded(
+    make: Callable[[], click.Command],
+    arguments: Sequence[str] | None,
+    program: str = "mnp",
+    *,
+    is_whole_process: bool = False,
+) -> int:
     """Make a command, run it and give its exit status.
 
-    A command's own status is what it returns, if that is a number.
+    A command's own status is what it returns, if that is a number. If it is callable, that gives the status, and is
+    handed `is_whole_process`.
+
+    Args:
+        make: Makes it.
+        arguments: What it is given; those of the process if None.
+        program: Its name.
+        is_whole_process: Whether this process is there for the command alone, so that another program may take its
+            place.
     """
     try:
         with _signals_raise():
-            status = make().main(args=arguments, prog_name=program, standalone_mode=False)
+            result = make().main(args=arguments, prog_name=program, standalone_mode=False)
             _flush()
+            status = result(is_whole_process) if callable(result) else result
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", _SIGNALLED + signal.SIGINT)
     except click.ClickException as error:

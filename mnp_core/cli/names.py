@@ -1,5 +1,7 @@
 """Names of objects as people type them."""
 
+from collections.abc import Collection
+
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, ObjectRef
 
@@ -23,24 +25,37 @@ def parse_object_name(text: str) -> ObjectName:
     return ObjectName(namespace or "default", name)
 
 
-def parse_ref(text: str) -> ObjectRef:
+def parse_ref(text: str, kinds: Collection[str] | None = None) -> ObjectRef:
     """Read ``kind/namespace/name``, ``kind/name`` for what is in ``default`` or has no namespace.
 
     Kinds are taken in any case, in singular or plural, and as ``mnp``, ``nad``, ``ns`` and ``po``.
 
+    Args:
+        text: What was typed.
+        kinds: Others that there are; None takes any kind as it is.
+
     Raises:
-        InputError: It is something else.
+        InputError: It is something else, or of a kind that there is not.
     """
     kind, slash, rest = text.partition("/")
     if not kind or not slash:
         raise InputError(f"{text[:80]!r} is no object: write kind/namespace/name, for example pod/shop/web")
     name = parse_object_name(rest)
-    full = _kind(kind)
+    full = _kind(kind, kinds)
     return ObjectRef(full, ObjectName("", name.name) if full == "Namespace" else name)
 
 
-def _kind(text: str) -> str:
-    known = _SHORT_KINDS.values()
+def _kind(text: str, others: Collection[str] | None) -> str:
+    known = {*_SHORT_KINDS.values(), *(others or ())}
     plain = text.lower()
-    matching = (kind for kind in known if plain in {kind.lower(), f"{kind.lower()}s", f"{kind.lower()[:-1]}ies"})
-    return _SHORT_KINDS.get(plain) or next(matching, text)
+    matching = (kind for kind in sorted(known) if plain in _spellings(kind.lower()))
+    found = _SHORT_KINDS.get(plain) or next(matching, None)
+    if found is None and others is not None:
+        names = ", ".join([*sorted(known), *sorted(_SHORT_KINDS)])
+        raise InputError(f"{text[:80]!r} is no kind of object here: {names} are")
+    return found or text
+
+
+def _spellings(kind: str) -> set[str]:
+    """Singular and plural."""
+    return {kind, f"{kind}s", f"{kind[:-1]}ies"}

@@ -74,6 +74,9 @@ class Expectation:
         matching = {pattern: {pod for pod in plan.pods if fnmatchcase(str(pod), pattern)} for pattern in patterns}
         for pattern, pods in matching.items():
             if not pods:
+                for pod, error in plan.left_out.items():
+                    if fnmatchcase(str(pod), pattern):
+                        raise self.entry.child(field).wrong(f"pod {pod} is left out of the lab: {error}")
                 known = ", ".join(map(str, sorted(plan.pods)[:10])) or "none"
                 raise self.entry.child(field).wrong(f"no pod is called {pattern!r}; there are {known}")
         return frozenset().union(*matching.values())

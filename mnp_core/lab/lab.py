@@ -19,7 +19,7 @@ from mnp_core.lab.interruption import postponed
 from mnp_core.lab.plan import plan_lab
 from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict, plan_probes
 from mnp_core.lab.prober import DEFAULT_TIMEOUT, Prober, Progress
-from mnp_core.lab.program import start, wait
+from mnp_core.lab.program import Program, wait
 from mnp_core.lab.site import NOTHING, Enforcement, Site, failures, moves
 from mnp_core.lab.spaces import AnonymousSpaces
 from mnp_core.lab.state import LabDirectory, LabState, lab_names
@@ -159,6 +159,16 @@ class Lab:
             state = directory.read()
         return state.options if state else {}
 
+    @property
+    def name(self) -> str:
+        """Its name; empty for one that only lasts for a block."""
+        return self._directory.name if self._directory else ""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What `up` was told to remember."""
+        return self._options
+
     @staticmethod
     def names(run_dir: Path | None = None) -> tuple[str, ...]:
         """Labs that are up."""
@@ -223,7 +233,7 @@ class Lab:
         return self._change(lambda _: exactly)
 
     def delete(self, refs: Iterable[ObjectRef]) -> Applied:
-        """Delete objects.
+        """Delete objects; with a namespace all that is in it.
 
         Raises:
             InputError: One is not there, or is needed by another one; nothing has changed then.
@@ -231,9 +241,10 @@ class Lab:
         unwanted = set(refs)
 
         def without(given: Objects) -> Objects:
-            for ref in sorted(unwanted - given.keys()):
+            everything = unwanted | {ref for ref in given if _namespace_of(ref) in unwanted}
+            for ref in sorted(unwanted - self.plan.objects.keys()):
                 raise InputError(f"{ref} is not in the lab, nothing was deleted")
-            return {ref: document for ref, document in given.items() if ref not in unwanted}
+            return {ref: document for ref, document in given.items() if ref not in everything}
 
         return self._change(without)
 
@@ -271,8 +282,16 @@ class Lab:
             InputError: There is no such pod or program.
         """
         with self._held():
-            process = start(self.sandbox(pod), argv)
+            process = self.program(pod, argv).start()
         return wait(process)
+
+    def program(self, pod: ObjectName, argv: Sequence[str]) -> Program:
+        """A program of this machine in a pod's network namespace, to be started in whichever way.
+
+        Raises:
+            InputError: There is no such pod.
+        """
+        return Program(sandbox=self.sandbox(pod), argv=argv)
 
     def plan_probes(
         self,
@@ -415,6 +434,10 @@ class Lab:
             known = ", ".join(map(str, sorted(self.plan.pods))) or "none"
             raise InputError(f"there is no pod {pod} in the lab: its pods are {known:.500}")
         return self._site.find(pod)
+
+
+def _namespace_of(ref: ObjectRef) -> ObjectRef:
+    return ObjectRef("Namespace", ObjectName("", ref.name.namespace))
 
 
 def _exchange(gone: set[ObjectRef], now: Objects, given: Objects) -> Objects:

@@ -169,6 +169,152 @@ def test_exec_hands_over_everything_after_the_pod_and_ends_as_the_program_does(m
     assert mnp("lab", "exec", "demo/web", "--", "sh", "-c", "exit 7").status == 7
 
 
+def test_exec_tells_its_own_failures_from_the_programs(mnp, quickstart, write):
+    """As docker and kubectl do."""
+    assert mnp("lab", "exec", "demo/web", "true").status == 125  # there is no lab
+    mnp("lab", "up", quickstart)
+    script = write("script", "no program")
+    for arguments, status, words in (
+        (["demo/x", "true"], 125, "there is no pod demo/x"),
+        (["demo/web", "no-such-program"], 127, "there is no program 'no-such-program'"),
+        (["demo/web", script / "x"], 127, "there is no program"),
+        (["demo/web", script], 126, "cannot be run: Permission denied"),
+        (["demo/web", "sh", "-c", "kill -9 $$"], 137, ""),
+    ):
+        ended = mnp("lab", "exec", *arguments)
+        assert (ended.status, words in ended.err) == (status, True), ended
+    script.chmod(0o755)
+    assert mnp("lab", "exec", "demo/web", script).status == 126  # exec format error
+
+
+def test_the_program_takes_the_place_of_exec(mnp, quickstart):
+    """Whoever waits for `mnp`, or sends it a signal, has the program; and no lock of the lab is held meanwhile."""
+    mnp("lab", "up", quickstart)
+    process = start("lab", "exec", "demo/web", "sh", "-c", "echo $$; ip -brief link; read line; exit $line", stdin=-1)
+    try:
+        assert int(process.stdout.readline()) == process.pid
+        assert process.stdout.readline().startswith("lo")
+        assert process.stdout.readline().startswith("net1")
+        assert mnp("lab", "get").status == 0
+        assert not any(target.startswith("net:") for target in open_files(process.pid))
+        assert process.communicate("9\n", timeout=10) == ("", "")
+        assert process.returncode == 9
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(("arguments", "status"), [(["demo/x", "true"], 125), (["demo/web", "no-such"], 127)])
+def test_exec_as_a_program_tells_its_own_failures(mnp, quickstart, arguments, status):
+    mnp("lab", "up", quickstart)
+    process = start("lab", "exec", *arguments)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err.startswith("Error: there is no "), err.count("\n")) == (status, True, 1)
+
+
+def test_exec_in_the_background(mnp, quickstart, tmp_path):
+    """It says which process that is, and nothing of it holds the caller."""
+    mnp("lab", "up", quickstart)
+    ended = mnp("lab", "exec", "--detach", "demo/web", "sh", "-c", f"ip -brief link > {tmp_path}/links; sleep 60")
+    pid = int(ended.out)
+    try:
+        until = time.monotonic() + 10
+        while "net1" not in (tmp_path / "links").read_text() if (tmp_path / "links").exists() else True:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert os.getsid(pid) == pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_get_through_a_pipe_cuts_nothing(mnp, write):
+    name = "a-very-long-name-of-a-pod-" + "x" * 60
+    mnp("lab", "up", write("lab.yaml", LONG.format(name=name)))
+    process = start("lab", "get", env=os.environ | {"COLUMNS": "80"})
+    out, _ = process.communicate(timeout=30)
+    assert f"demo/{name}  net1       demo/{name}  10.10.0.1/24" in out
+
+
+LONG = """
+apiVersion: k8s.cni.cncf.io/v1
+kind: NetworkAttachmentDefinition
+metadata: {{name: {name}, namespace: demo}}
+spec: {{config: '{{"type": "bridge"}}'}}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+  namespace: demo
+  labels: {{app: web}}
+  annotations: {{k8s.v1.cni.cncf.io/networks: '[{{"name": "{name}", "ips": ["10.10.0.1/24"]}}]'}}
+"""
+
+
+def test_get_for_programs(mnp, write):
+    """What is needed to go on with other tools: labels, where the namespace is, how the lab is enforced."""
+    settings = write("settings.yaml", "accept-icmp: true\n")
+    path = write("lab.yaml", LONG.format(name="web"))
+    mnp("lab", "up", path, "--settings", settings, "--backend", "nftables")
+    (lab,) = json.loads(mnp("lab", "get", "--output", "json").out)["labs"]
+    assert (lab["backend"], lab["settings"], lab["enforced"]) == ("nftables", str(settings), True)
+    (found,) = lab["pods"]
+    assert (found["name"], found["labels"]) == ("demo/web", {"app": "web"})
+    shown = subprocess.run(
+        ["nsenter", f"--net={found['netns']}", "ip", "-brief", "link"], capture_output=True, text=True, check=True
+    )
+    assert "net1" in shown.stdout
+
+
+def test_deleting_a_namespace_deletes_what_is_in_it(mnp, quickstart):
+    """As kubectl does; also of one that no manifest declares."""
+    mnp("lab", "up", quickstart)
+    ended = mnp("lab", "delete", "namespace/demo")
+    assert ended.status == 0
+    assert {"Namespace demo deleted", "Pod demo/web deleted"} <= set(ended.out.splitlines())
+    assert json.loads(mnp("lab", "get", "--output", "json").out)["labs"][0]["pods"] == []
+    again = mnp("lab", "delete", "ns/demo")
+    assert (again.status, "Namespace demo is not in the lab" in again.err) == (2, True)
+
+
+@pytest.mark.parametrize("text", ["pdo/demo/web", "svc/demo/web", "cronjobs/x"])
+def test_an_unknown_kind_is_a_usage_error_that_names_the_kinds(mnp, quickstart, text):
+    mnp("lab", "up", quickstart)
+    ended = mnp("lab", "delete", text)
+    assert ended.status == 2
+    assert "is no kind of object here: " in ended.err
+    for kind in ("Pod", "MultiNetworkPolicy", "MacvlanNetworkPolicy", "Namespace", "Expectations", "nad"):
+        assert kind in ended.err
+
+
+def test_kinds_of_plugins_and_of_the_lab_are_known(mnp, quickstart):
+    mnp("lab", "up", quickstart)
+    assert "MacvlanNetworkPolicy demo/x is not in the lab" in mnp("lab", "delete", "macvlannetworkpolicy/demo/x").err
+    assert "Expectations demo/quickstart deleted" in mnp("lab", "delete", "expectations/demo/quickstart").out
+
+
+def test_manifests_may_be_named_as_kubectl_has_it(mnp, quickstart):
+    assert mnp("lab", "up", "-f", quickstart / "cluster.yaml").status == 0
+    assert "demo/web-deny created" in mnp("lab", "apply", "-f", quickstart / "policy.yaml").out
+    ended = mnp("lab", "apply")
+    assert (ended.status, "Missing argument 'PATH...'" in ended.err) == (2, True)
+
+
+def test_a_control_run_enforces_nothing(mnp, quickstart):
+    """And whoever goes on with the lab does not either."""
+    found = verdicts(mnp("lab", "run", quickstart, "--no-enforce", "--output", "json"))
+    assert set(found.values()) == {"allowed"}
+    assert mnp("lab", "up", quickstart, "--no-enforce").status == 0
+    probe = ("lab", "probe", "--output", "json")
+    assert set(verdicts(mnp(*probe)).values()) == {"allowed"}
+    assert mnp("lab", "apply", quickstart / "policy.yaml").status == 0
+    assert set(verdicts(mnp(*probe)).values()) == {"allowed"}
+    assert json.loads(mnp("lab", "get", "--output", "json").out)["labs"][0]["enforced"] is False
+    ended = mnp("lab", "test")
+    assert (ended.status, "but denied is expected" in ended.out) == (1, True)
+
+
 def test_watch_follows_the_manifests_and_leaves_the_lab_up(mnp, quickstart, write):
     policy = quickstart / "policy.yaml"
     watched = write("policy.yaml", policy.read_text())
@@ -284,16 +430,15 @@ def test_wrong_input_is_one_clear_message(mnp, quickstart, arguments, words):
 
 def test_wrong_pods_and_networks_in_a_lab_are_named(mnp, quickstart):
     mnp("lab", "up", quickstart)
-    for arguments in (
-        ["probe", "--from", "demo/x"],
-        ["probe", "--network", "demo/x"],
-        ["exec", "demo/x", "true"],
-        ["delete", "pod/demo/x"],
+    for arguments, status in (
+        (["probe", "--from", "demo/x"], 2),
+        (["probe", "--network", "demo/x"], 2),
+        (["exec", "demo/x", "true"], 125),
+        (["delete", "pod/demo/x"], 2),
     ):
         ended = mnp("lab", *arguments)
-        assert ended.status == 2
+        assert ended.status == status
         assert "demo/x" in ended.err
-    assert "there is no program" in mnp("lab", "exec", "demo/web", "no-such-program").err
     assert "is up already" in mnp("lab", "up", quickstart).err
 
 

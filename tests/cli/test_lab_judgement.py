@@ -242,6 +242,14 @@ def test_one_pod_that_cannot_be_built_affects_itself_alone(mnp, manifests, odd):
     assert mnp("lab", "test", path).status == 0
 
 
+def test_an_expectation_about_a_pod_that_is_left_out_says_why(mnp, manifests):
+    odd = pod("odd", "10.0.0.9", "nowhere")
+    path = manifests(nad({"type": "bridge"}), A, B, odd, expecting("allowed", "demo/odd"))
+    ended = mnp("lab", "test", path)
+    assert ended.status == 2
+    assert "pod demo/odd is left out of the lab: " in ended.err
+
+
 def test_a_lab_without_any_pod_that_could_be_built_is_an_error(mnp, manifests):
     ended = mnp("lab", "run", manifests(pod("odd", "10.0.0.9", "nowhere")))
     assert ended.status == 2

@@ -356,13 +356,13 @@ def test_a_change_that_was_cut_short_is_put_right_by_the_next_command(enforcemen
     """As a SIGKILL leaves it: noted as unfinished, one pod half gone, another half made."""
     with Lab.up("demo", [NET, pod("a"), pod("b")], enforcement=enforcement) as lab:
         directory = LabDirectory("demo")
-        assert lab.exec(A, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]) == 0  # to know it by
+        assert lab.exec(A, ["sh", "-c", "echo 77 > /proc/sys/net/ipv4/ip_default_ttl"]) == 0  # to know it by
         state = directory.read()
         directory.write(state.__class__(**{**vars_of(state), "unfinished": frozenset({A, C}), "serial": 99}))
         directory.spaces.drop(Path("pods/default/a"))
         directory.spaces.make(Path("pods/default/c"))
     with Lab.open("demo", enforcement=enforcement) as lab:
-        assert run_inside(lab.sandbox(A), Path("/proc/sys/net/ipv4/ip_forward").read_text) == "0\n"
+        assert run_inside(lab.sandbox(A), Path("/proc/sys/net/ipv4/ip_default_ttl").read_text) == "64\n"
         assert pairs(lab) == {("a", "b"), ("b", "a")}
         with pytest.raises(SandboxNotFoundError):
             directory.spaces.find(Path("pods/default/c"))

@@ -1,6 +1,7 @@
 """What every command of `mnp lab` begins with: an agent made of the installed plugins, and a lab to put it in."""
 
 import os
+from collections.abc import Mapping
 
 import click
 
@@ -18,6 +19,7 @@ from mnp_core.settings import Settings
 from mnp_core.sources.decode import Decoder
 
 DEFAULT_NAME = "default"
+_ENFORCE, _NO = "enforce", "no"
 _WORKERS = 16  # most of a commit is waiting for the kernel, so more of them than cores
 
 name_option = click.option(
@@ -32,7 +34,20 @@ def open_lab(name: str, registry: Registry, progress: Step = lambda *_: None) ->
         InputError: There is none of that name.
         UnsupportedError: As below; so is PluginError.
     """
-    return Lab.open(name, enforcement=make_enforcement(registry, remembered_settings(name)), progress=progress)
+    options = Lab.options_of(name)
+    settings = Choice.from_texts(options).settings()
+    enforcement = make_enforcement(registry, settings) if is_enforced(options) else None
+    return Lab.open(name, enforcement=enforcement, progress=progress)
+
+
+def is_enforced(options: Mapping[str, str]) -> bool:
+    """Whether a lab of which this is remembered was built with policies in force."""
+    return options.get(_ENFORCE, "") != _NO
+
+
+def not_enforced() -> dict[str, str]:
+    """To be remembered of a lab that no policies are in force in."""
+    return {_ENFORCE: _NO}
 
 
 def remembered_settings(name: str) -> Settings:

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from mnp_core.cli.lab.answers import print_answers, probe_options, reports_of, tell_unenforced
+from mnp_core.cli.lab.arguments import enforce_option, manifests_argument
 from mnp_core.cli.lab.judgement import Judge, ask
 from mnp_core.cli.lab.opening import make_enforcement
 from mnp_core.cli.objects import decode_objects
-from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.options import Output, output_option, registry_of, settings_options
 from mnp_core.cli.terminal import progress, remark
 from mnp_core.lab.lab import Lab
 from mnp_core.lab.probe import parse_probe
@@ -17,9 +18,10 @@ from mnp_core.sources.manifests import load_documents
 
 
 @click.command("run", short_help="Build, enforce, probe every pair, take down.")
-@paths_argument()
+@manifests_argument
 @probe_options
 @output_option
+@enforce_option
 @settings_options
 @click.pass_context
 def run_command(
@@ -28,6 +30,7 @@ def run_command(
     probes: tuple[str, ...],
     timeout: float,
     output: Output,
+    enforce: bool,  # noqa: FBT001 - click hands flags over by name
     settings: Settings,
 ) -> int:
     """Build the pods, enforce the policies, probe every pair, print the matrix, and take all down again.
@@ -38,7 +41,7 @@ def run_command(
     specs = [parse_probe(probe) for probe in probes]
     documents = load_documents(paths)
     registry = registry_of(context)
-    enforcement = make_enforcement(registry, settings)
+    enforcement = make_enforcement(registry, settings) if enforce else None
     with progress() as step, Lab.run(documents, enforcement=enforcement, progress=step) as lab:
         _insist_on_pods(lab)
         judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings), registry)
@@ -46,7 +49,7 @@ def run_command(
     for notice in lab.plan.notices:
         remark(f"Notice: {notice}")
     print_answers(results, lab.plan.pods.values(), reports_of(lab, output), output)
-    return tell_unenforced(lab, judge.left_open())
+    return tell_unenforced(lab, judge.left_open() if enforce else ())
 
 
 def _insist_on_pods(lab: Lab) -> None:

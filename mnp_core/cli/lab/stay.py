@@ -1,36 +1,49 @@
 """`mnp lab up`, `apply`, `delete` and `down`: a lab that stands between commands, changed step by step."""
 
 import threading
+from collections.abc import Collection
 from pathlib import Path
 
 import click
 
 from mnp_core.cli.lab.answers import tell_unenforced
-from mnp_core.cli.lab.opening import DEFAULT_NAME, make_enforcement, name_option, open_lab
+from mnp_core.cli.lab.arguments import enforce_option, manifests_argument
+from mnp_core.cli.lab.opening import DEFAULT_NAME, make_enforcement, name_option, not_enforced, open_lab
 from mnp_core.cli.names import parse_ref
-from mnp_core.cli.options import Choice, choice_options, paths_argument, registry_of
+from mnp_core.cli.options import Choice, choice_options, registry_of
 from mnp_core.cli.terminal import progress, remark, remark_reports
 from mnp_core.errors import InputError, MnpError
 from mnp_core.lab.admission import ref_of
+from mnp_core.lab.expectations import KIND
 from mnp_core.lab.lab import Applied, Lab
+from mnp_core.model import ObjectRef
 from mnp_core.sources.manifests import load_documents
 
 
 @click.command("up", short_help="Build a lab that stays.")
-@paths_argument()
+@manifests_argument
 @name_option
 @click.option("--watch", is_flag=True, help="Follow changes of the manifests until Ctrl-C; the lab stays up.")
+@enforce_option
 @choice_options
 @click.pass_context
-def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch: bool, choice: Choice) -> int:  # noqa: FBT001 - click hands flags over by name
+def up_command(
+    context: click.Context,
+    paths: tuple[Path, ...],
+    name: str,
+    watch: bool,  # noqa: FBT001 - click hands flags over by name
+    enforce: bool,  # noqa: FBT001 - likewise
+    choice: Choice,
+) -> int:
     """Build a lab that stays up, and enforce its policies.
 
     Ends with 1 if that could not be done in some pod, which stays disconnected then.
     """
     documents = load_documents(paths)
-    enforcement = make_enforcement(registry_of(context), choice.settings())
+    enforcement = make_enforcement(registry_of(context), choice.settings()) if enforce else None
+    options = choice.as_texts() if enforce else choice.as_texts() | not_enforced()
     with progress() as step:
-        lab = Lab.up(name, documents, enforcement=enforcement, options=choice.as_texts(), progress=step)
+        lab = Lab.up(name, documents, enforcement=enforcement, options=options, progress=step)
     with lab:
         for notice in lab.plan.notices:
             remark(f"Notice: {notice}")
@@ -43,7 +56,7 @@ def up_command(context: click.Context, paths: tuple[Path, ...], name: str, watch
 
 
 @click.command("apply", short_help="Create or change objects.")
-@paths_argument()
+@manifests_argument
 @name_option
 @click.pass_context
 def apply_command(context: click.Context, paths: tuple[Path, ...], name: str) -> int:
@@ -63,14 +76,18 @@ def apply_command(context: click.Context, paths: tuple[Path, ...], name: str) ->
 @click.option("--file", "-f", "paths", multiple=True, type=click.Path(path_type=Path), help="All objects of manifests.")
 @name_option
 @click.pass_context
-def delete_command(context: click.Context, objects: tuple[str, ...], paths: tuple[Path, ...], name: str) -> None:
-    """Delete objects from a lab that is up: pods, policies, networks, namespaces."""
-    refs = [parse_ref(text) for text in objects] + [ref_of(document) for document in load_documents(paths)]
-    if not refs:
-        raise InputError("nothing to delete: name objects, such as pod/shop/web, or a file with --file")
-    with progress() as step, open_lab(name, registry_of(context), step) as lab:
-        applied = lab.delete(refs)
+def delete_command(context: click.Context, objects: tuple[str, ...], paths: tuple[Path, ...], name: str) -> int:
+    """Delete objects from a lab that is up: pods, policies, networks, namespaces with all that is in them."""
+    if not objects and not paths:
+        raise click.UsageError("nothing to delete: name objects, such as pod/shop/web, or a file with --file")
+    for text in objects:
+        parse_ref(text)  # before anything is opened
+    registry, listed = registry_of(context), [ref_of(document) for document in load_documents(paths)]
+    with progress() as step, open_lab(name, registry, step) as lab:
+        kinds = {*(spec.kind for spec in registry.policy_kinds.values()), KIND, *(ref.kind for ref in lab.objects)}
+        applied = lab.delete([*(_ref(text, kinds) for text in objects), *listed])
     _tell(applied)
+    return tell_unenforced(lab)
 
 
 @click.command("down", short_help="Take a lab down.")
@@ -83,6 +100,13 @@ def down_command(name: str, everything: bool) -> None:  # noqa: FBT001 - click h
         click.echo(f"Lab {each} is down.")
     if not gone:
         click.echo("No lab was up.")
+
+
+def _ref(text: str, kinds: Collection[str]) -> ObjectRef:
+    try:
+        return parse_ref(text, kinds)
+    except InputError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _follow(lab: Lab, paths: tuple[Path, ...]) -> None:

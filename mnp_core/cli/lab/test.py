@@ -11,7 +11,7 @@ from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.lab.answers import reports_of, timeout_option
 from mnp_core.cli.lab.checks import print_checks
 from mnp_core.cli.lab.judgement import Judge
-from mnp_core.cli.lab.opening import make_enforcement, name_option, remembered_settings
+from mnp_core.cli.lab.opening import make_enforcement, name_option, open_lab, remembered_settings
 from mnp_core.cli.objects import decode_objects
 from mnp_core.cli.options import Choice, Output, choice_options, output_option, paths_argument, registry_of
 from mnp_core.cli.terminal import progress, remark, remark_reports
@@ -62,12 +62,11 @@ def test_command(
         )
     registry = registry_of(context)
     settings = choice.settings() if paths else remembered_settings(name)
-    enforcement = make_enforcement(registry, settings)
     with (
         progress() as step,
-        Lab.run(documents, enforcement=enforcement, progress=step)
+        Lab.run(documents, enforcement=make_enforcement(registry, settings), progress=step)
         if paths
-        else Lab.open(name, enforcement=enforcement) as lab,
+        else open_lab(name, registry) as lab,
     ):
         expectations = _some([*named, *_among(lab.plan.documents)])
         objects = decode_objects(lab.plan.documents, registry, settings)
