@@ -8,6 +8,7 @@ from mnp_core.cli.explain import explain_command
 from mnp_core.cli.lab import lab_group
 from mnp_core.cli.plugin import plugin_group
 from mnp_core.cli.plugins import plugins_command
+from mnp_core.cli.reach import matrix_command
 from mnp_core.cli.render import render_command
 from mnp_core.cli.terminal import remark
 from mnp_core.cli.validate import validate_command
@@ -18,6 +19,7 @@ _BUILT_IN = (
     cleanup_command,
     explain_command,
     lab_group,
+    matrix_command,
     plugin_group,
     plugins_command,
     render_command,

@@ -7,11 +7,18 @@ import click
 
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
-from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
+from mnp_core.cli.options import (
+    Output,
+    namespace_option,
+    output_option,
+    paths_argument,
+    registry_of,
+    settings_file_option,
+)
+from mnp_core.cli.terminal import print_json, remark_reports, report_json
 from mnp_core.lab.probe import DEFAULT_SPEC, ProbeSpec, parse_probe
 from mnp_core.model import Address, parse_address
-from mnp_core.policy.explain import Explanation, Flow, Host, describe, explain
+from mnp_core.policy.explain import Explanation, Flow, Host, describe, explain, obstacles
 from mnp_core.settings import Settings
 
 
@@ -26,6 +33,7 @@ from mnp_core.settings import Settings
     multiple=True,
     help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: what the destination declares, else tcp:80]",
 )
+@namespace_option
 @output_option
 @settings_file_option
 @click.pass_context
@@ -35,37 +43,40 @@ def explain_command(
     source: str,
     destination: str,
     ports: tuple[str, ...],
+    namespace: str | None,
     output: Output,
     settings: Settings,
 ) -> None:
     """Say why a pod reaches another over its secondary networks, or why it does not.
 
-    For each network that both are attached to: which policies stand on either side, and which rule decides. Pods
-    without network-status have the addresses that `mnp lab` would give them.
+    For each network, or wire of several, that both are attached to: which policies stand on either side, and which
+    rule decides. Pods without network-status have the addresses that `mnp lab` would give them.
     """
     flows = [parse_probe(port) for port in ports]
-    objects = read_objects(paths, registry_of(context), settings)
+    objects = read_objects(paths, registry_of(context), settings, namespace)
+    pairs = list(product(_ends(objects, source, namespace), _ends(objects, destination, namespace)))
     found = [
         explanation
-        for sender, receiver in product(_ends(objects, source), _ends(objects, destination))
+        for sender, receiver in pairs
         for spec in flows or _declared(objects, receiver)
-        for explanation in explain(sender, receiver, Flow(protocol=spec.protocol, port=spec.port))
+        for explanation in explain(sender, receiver, Flow(protocol=spec.protocol, port=spec.port), objects.wires)
     ]
+    unknown = [obstacle for pair in pairs for obstacle in obstacles(*pair, objects.wires)]
+    reports = objects.reports()
     if output is Output.JSON:
-        print_json({"explanations": [e.as_json() for e in found], "reports": [*map(report_json, objects.reports())]})
+        explanations = [explanation.as_json() for explanation in found]
+        print_json({"explanations": explanations, "unknown": unknown, "reports": [*map(report_json, reports)]})
     else:
-        remark_reports(objects.reports())
-        if settings.common.custom:
-            remark("Warning: custom rules are not looked at: with them, more may pass, or less, than this says.")
-        click.echo(_words(found, source, destination))
+        remark_reports(reports)
+        click.echo(_words(found, unknown, source, destination))
 
 
-def _ends(objects: Objects, text: str) -> tuple[Host | Address, ...]:
+def _ends(objects: Objects, text: str, namespace: str | None) -> tuple[Host | Address, ...]:
     """A pod, by its name or by its address, or an address that is no pod's."""
     try:
         address = parse_address(text)
     except ValueError:
-        return (objects.host(parse_object_name(text)),)
+        return (objects.host(parse_object_name(text, namespace)),)
     return objects.owners(address) or (address,)
 
 
@@ -75,7 +86,7 @@ def _declared(objects: Objects, receiver: Host | Address) -> list[ProbeSpec]:
     return sorted({ProbeSpec(protocol=port.protocol, port=port.port) for port in ports}) or [DEFAULT_SPEC]
 
 
-def _words(found: list[Explanation], source: str, destination: str) -> str:
-    if not found:
-        return f"{source} and {destination} share no network and address family: there is no way between them."
-    return "\n\n".join(map(describe, found))
+def _words(found: list[Explanation], unknown: list[str], source: str, destination: str) -> str:
+    if not found and not unknown:
+        return f"{source} and {destination} share no network: there is no way between them."
+    return "\n\n".join((*map(describe, found), *(f"{obstacle}." for obstacle in unknown)))

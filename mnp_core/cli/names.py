@@ -4,6 +4,7 @@ from collections.abc import Collection
 
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, ObjectRef
+from mnp_core.model.parsing import DEFAULT_NAMESPACE
 
 _SHORT_KINDS = {
     "mnp": "MultiNetworkPolicy",
@@ -13,8 +14,8 @@ _SHORT_KINDS = {
 }
 
 
-def parse_object_name(text: str) -> ObjectName:
-    """Read ``namespace/name``; a bare name is in the namespace ``default``.
+def parse_object_name(text: str, home: str | None = None) -> ObjectName:
+    """Read ``namespace/name``; a bare name is in the namespace `home`, ``default`` if that is None.
 
     Raises:
         InputError: It is something else.
@@ -22,17 +23,18 @@ def parse_object_name(text: str) -> ObjectName:
     namespace, slash, name = text.rpartition("/")
     if not name or "/" in namespace or (slash and not namespace):
         raise InputError(f"{text[:80]!r} is not a name: write namespace/name")
-    return ObjectName(namespace or "default", name)
+    return ObjectName(namespace or home or DEFAULT_NAMESPACE, name)
 
 
-def parse_ref(text: str, kinds: Collection[str] | None = None) -> ObjectRef:
-    """Read ``kind/namespace/name``, ``kind/name`` for what is in ``default`` or has no namespace.
+def parse_ref(text: str, kinds: Collection[str] | None = None, home: str | None = None) -> ObjectRef:
+    """Read ``kind/namespace/name``, ``kind/name`` for what is in `home` or has no namespace.
 
     Kinds are taken in any case, in singular or plural, and as ``mnp``, ``nad``, ``ns`` and ``po``.
 
     Args:
         text: What was typed.
         kinds: Others that there are; None takes any kind as it is.
+        home: See `parse_object_name`.
 
     Raises:
         InputError: It is something else, or of a kind that there is not.
@@ -40,7 +42,7 @@ def parse_ref(text: str, kinds: Collection[str] | None = None) -> ObjectRef:
     kind, slash, rest = text.partition("/")
     if not kind or not slash:
         raise InputError(f"{text[:80]!r} is no object: write kind/namespace/name, for example pod/shop/web")
-    name = parse_object_name(rest)
+    name = parse_object_name(rest, home)
     full = _kind(kind, kinds)
     return ObjectRef(full, ObjectName("", name.name) if full == "Namespace" else name)
 

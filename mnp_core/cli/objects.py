@@ -1,19 +1,19 @@
 """What manifests say, worked out without a cluster and without privileges.
 
 Pods that carry no network-status get the addresses that the lab would give them, so that what is said offline is what
-`mnp lab run` shows.
+`mnp lab run` shows. Beyond that objects are judged, and nothing is built.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from mnp_core.agent.world import World
+from mnp_core.cli.assumed import assume
 from mnp_core.errors import InputError
-from mnp_core.lab.plan import plan_lab
 from mnp_core.model import (
     Address,
     Attachment,
@@ -27,13 +27,15 @@ from mnp_core.model import (
     Reason,
     Report,
 )
+from mnp_core.model.parsing import NAME_LABEL
 from mnp_core.plugins import Registry
 from mnp_core.policy.attachments import claim_attachments
 from mnp_core.policy.explain import Host
 from mnp_core.policy.validate import validate
 from mnp_core.settings import Settings
-from mnp_core.sources.decode import Decoder
-from mnp_core.sources.manifests import Document, load_documents
+from mnp_core.sources.decode import Decoder, last_of_each
+from mnp_core.sources.manifests import Document, load_manifests
+from mnp_core.sources.placement import place
 
 _T = TypeVar("_T", Pod, Policy, Namespace, Network)
 
@@ -44,15 +46,23 @@ class Objects:
 
     Attributes:
         changes: Each object, and what is wrong with it by itself.
+        documents: How each was written.
         settings: The node's settings.
         claimed: The CNI types that are policed (S4).
+        wires: By network, the layer 2 that its attachments are on; a network that is missing has its own.
+        unleased: Networks whose IPAM gives addresses that are not known here.
         flaws: What is wrong with the manifests as a whole.
+        skipped: How many documents have no meaning here: objects of other kinds, and what is no object.
     """
 
     changes: tuple[Change, ...]
+    documents: Mapping[ObjectRef, Document]
     settings: Settings
     claimed: frozenset[str]
+    wires: Mapping[ObjectName, str] = field(factory=dict)
+    unleased: frozenset[ObjectName] = frozenset()
     flaws: tuple[Report, ...] = ()
+    skipped: int = 0
 
     @cached_property
     def world(self) -> World:
@@ -105,6 +115,7 @@ class Objects:
             namespaces=self._of(Namespace),
             networks=self._of(Network),
             claimed=self.claimed,
+            unleased=self.unleased,
         )
         return tuple(sorted({*self.flaws, *alone, *together, *self.world.reports()}))
 
@@ -112,49 +123,76 @@ class Objects:
         return [change.object for change in self.changes if isinstance(change.object, kind)]
 
 
-def read_objects(paths: Iterable[Path], registry: Registry, settings: Settings) -> Objects:
-    """Read manifests, and work out addresses as the lab would.
+def read_objects(
+    paths: Iterable[Path], registry: Registry, settings: Settings, namespace: str | None = None
+) -> Objects:
+    """Read manifests, or a dump of a whole cluster.
+
+    What cannot be understood is reported and affects itself alone (S6): nothing in an object is an error here.
+
+    Args:
+        paths: Files and folders.
+        registry: The plugins.
+        settings: The node's settings.
+        namespace: Where objects are that name no namespace; None for ``default``.
 
     Raises:
-        InputError: They cannot be read, or do not fit together.
+        InputError: A file cannot be read, or an object names another namespace than the given one.
     """
-    return _decode_planned(load_documents(paths), registry, settings)
-
-
-def _decode_planned(documents: Iterable[Document], registry: Registry, settings: Settings) -> Objects:
-    """With the addresses that the lab would give; a pod that it cannot give any to is a flaw, alone (S6)."""
-    plan = plan_lab(documents)
-    return evolve(decode_objects(plan.documents, registry, settings), flaws=plan.reports)
-
-
-def decode_objects(documents: Iterable[Document], registry: Registry, settings: Settings) -> Objects:
-    """Understand manifests whose pods have their addresses."""
-    decoder = Decoder(tuple(registry.policy_kinds.values()))
-    return Objects(
-        changes=decoder.decode_all(document.raw for document in documents),
-        settings=settings,
-        claimed=settings.police(registry.claimed_types),
+    manifests = load_manifests(paths)
+    objects = decode_objects(place(manifests.documents, namespace), registry, settings)
+    assumed = assume(objects.changes, objects.documents)
+    changes = [_with_attachments(change, assumed.pods) for change in objects.changes]
+    return evolve(
+        objects,
+        changes=(*changes, *_implied(changes)),
+        wires=assumed.wires,
+        unleased=assumed.unleased,
+        flaws=(*assumed.reports, *map(_flaw, manifests.rejected)),
+        skipped=objects.skipped + manifests.foreign,
     )
 
 
-def read_flawed_objects(paths: Iterable[Path], registry: Registry, settings: Settings) -> Objects:
-    """Read manifests that may not fit together: that is a flaw to report, and each is looked at all the same.
+def decode_objects(
+    documents: Iterable[Document],
+    registry: Registry,
+    settings: Settings,
+    wires: Mapping[ObjectName, str] | None = None,
+) -> Objects:
+    """Understand manifests; pods have the attachments that their network-status tells of."""
+    decoder = Decoder(tuple(registry.policy_kinds.values()))
+    decoded = [(decoder.decode(document.raw), document) for document in documents]
+    read = [(change, document) for change, document in decoded if change is not None]
+    return Objects(
+        changes=last_of_each(change for change, _ in read),
+        documents={change.ref: document for change, document in read},
+        settings=settings,
+        claimed=settings.police(registry.claimed_types),
+        wires=wires or {},
+        skipped=len(decoded) - len(read),
+    )
 
-    Raises:
-        InputError: One cannot be read at all.
-    """
-    documents = load_documents(paths)
-    try:
-        return _decode_planned(documents, registry, settings)
-    except InputError as error:
-        return evolve(decode_objects(documents, registry, settings), flaws=(_flaw(error),))
+
+def _with_attachments(change: Change, pods: Mapping[ObjectName, Pod]) -> Change:
+    known = pods.get(change.ref.name) if isinstance(change.object, Pod) else None
+    return change if known is None else evolve(change, object=known)
+
+
+def _implied(changes: Iterable[Change]) -> Iterator[Change]:
+    """The namespaces that objects are in and no manifest declares, as the API server would show them."""
+    declared = {change.ref.name.name for change in changes if change.ref.kind == "Namespace"}
+    used = {change.ref.name.namespace for change in changes if change.object is not None}
+    for name in sorted(used - declared - {""}):
+        namespace = Namespace(name=name, labels={NAME_LABEL: name})
+        yield Change(ref=ObjectRef("Namespace", ObjectName("", name)), object=namespace)
 
 
 def _flaw(error: InputError) -> Report:
+    wrong, _, remedy = error.message.partition(": ")
     return Report(
         about=ObjectRef("Manifest", ObjectName("", error.where)),
         field=error.field,
         reason=Reason.MALFORMED,
-        message=error.message,
-        remedy="Correct it: until then pods get no addresses, and what depends on those is not checked",
+        message=f"{wrong}, the document does not count",
+        remedy=(remedy or "Correct it").capitalize(),
     )

@@ -10,6 +10,7 @@ import click
 from attrs import evolve, frozen
 
 from mnp_core.errors import InputError
+from mnp_core.model.parsing.names import is_namespace_name
 from mnp_core.plugins import Registry
 from mnp_core.settings import Settings, parse_settings
 from mnp_core.sources.textfile import read_text
@@ -118,6 +119,20 @@ def _file_option(command: F) -> F:
     path = click.Path(path_type=Path, dir_okay=False)
     return click.option("--settings", "settings_file", type=path, metavar="FILE", help=_SETTINGS_HELP)(command)
 
+
+def _as_namespace(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_namespace_name(value):
+        raise click.BadParameter(f"{value[:80]!r} is not the name of a namespace")
+    return value
+
+
+namespace_option = click.option(
+    "--namespace",
+    "-n",
+    metavar="NAMESPACE",
+    callback=_as_namespace,
+    help="Where objects and names are that name no namespace, as kubectl has it. [default: default]",
+)
 
 _BACKEND_HELP = "An applier or a dialect, as `mnp plugins` lists them. [default: the best that this kernel supports]"
 _SETTINGS_HELP = "A YAML file with the node's settings, such as `accept-icmp: true`."

@@ -8,7 +8,7 @@ from attrs import frozen
 from mnp_core.backend import choose_renderer
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.options import Output, namespace_option, output_option, paths_argument, registry_of, settings_options
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
 from mnp_core.model import ObjectName, Ruleset
 from mnp_core.settings import Settings
@@ -29,17 +29,23 @@ class _Rendered:
 @click.option(
     "--pod", "pods", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all that have rules]"
 )
+@namespace_option
 @output_option
 @settings_options
 @click.pass_context
 def render_command(
-    context: click.Context, paths: tuple[Path, ...], pods: tuple[str, ...], output: Output, settings: Settings
+    context: click.Context,
+    paths: tuple[Path, ...],
+    pods: tuple[str, ...],
+    namespace: str | None,
+    output: Output,
+    settings: Settings,
 ) -> None:
     """Print what would be applied in the network namespace of each pod, to the letter."""
     registry = registry_of(context)
     renderer = choose_renderer(registry, settings.backends.node, settings.common.features)
-    objects = read_objects(paths, registry, settings)
-    chosen = [objects.host(parse_object_name(pod)).pod for pod in pods] or sorted(objects.world.local_pods())
+    objects = read_objects(paths, registry, settings, namespace)
+    chosen = [objects.host(parse_object_name(pod, namespace)).pod for pod in pods] or sorted(objects.world.local_pods())
     policies = {pod: objects.world.sandbox_policy(pod) for pod in chosen}
     rendered = [_Rendered(pod, renderer.render(policy)) for pod, policy in policies.items() if policy is not None]
     if output is Output.JSON:

@@ -7,8 +7,15 @@ import click
 from rich.text import Text
 
 from mnp_core.cli.failure import ANSWER_IS_BAD
-from mnp_core.cli.objects import Objects, read_flawed_objects
-from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
+from mnp_core.cli.objects import Objects, read_objects
+from mnp_core.cli.options import (
+    Output,
+    namespace_option,
+    output_option,
+    paths_argument,
+    registry_of,
+    settings_file_option,
+)
 from mnp_core.cli.terminal import print_json, report_json, results
 from mnp_core.model import Report, Severity
 from mnp_core.settings import Settings
@@ -16,16 +23,19 @@ from mnp_core.settings import Settings
 
 @click.command("validate", short_help="Say what is wrong with manifests.")
 @paths_argument()
+@namespace_option
 @output_option
 @settings_file_option
 @click.pass_context
-def validate_command(context: click.Context, paths: tuple[Path, ...], output: Output, settings: Settings) -> int:
+def validate_command(
+    context: click.Context, paths: tuple[Path, ...], namespace: str | None, output: Output, settings: Settings
+) -> int:
     """Say what is wrong with manifests, each for itself and all together.
 
     Ends with 1 if anything is, so that it can stand in a CI pipeline or a commit hook. Hints are listed and change
     nothing about that.
     """
-    objects = read_flawed_objects(paths, registry_of(context), settings)
+    objects = read_objects(paths, registry_of(context), settings, namespace)
     reports = objects.reports()
     if output is Output.JSON:
         print_json({"reports": [report_json(report) for report in reports]})
@@ -58,4 +68,5 @@ def _plural(count: int, noun: str) -> str:
 
 def _counted(objects: Objects) -> str:
     kinds = Counter(change.ref.kind for change in objects.changes)
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "0 objects that are read here"
+    read = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "0 objects that are read here"
+    return f"{read}; {_plural(objects.skipped, 'document')} of other kinds skipped" if objects.skipped else read

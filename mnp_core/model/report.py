@@ -25,6 +25,7 @@ class Reason(StrEnum):
     INVALID_BLOCK = "InvalidBlock"  # S23
     INVALID_PORT = "InvalidPort"  # S32
     UNSERVED_PORT = "UnservedPort"  # a named port that no pod concerned serves: it matches nothing (S31)
+    NO_ADDRESS = "NoAddress"  # attachments that a selector matches have no known address: it matches nothing (S21)
     INVALID_STATUS = "InvalidNetworkStatus"  # S3
     UNKNOWN_NETWORK = "UnknownNetwork"  # a network that has no definition (S4)
     UNCLAIMED_TYPE = "UnclaimedType"  # a CNI type that no loaded plugin claims (S4, S64)

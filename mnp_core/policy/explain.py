@@ -3,7 +3,7 @@
 It says in words, and as JSON, what `evaluate` says, and nothing of its own: it is right exactly when that is.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from attrs import frozen
@@ -82,6 +82,7 @@ class Side:
         attachment: The interface that has the address; None outside of the cluster.
         standing: See Standing.
         verdict: What `evaluate` says.
+        custom: Whether custom rules of the node come before it, which only a packet can ask.
     """
 
     direction: Direction
@@ -89,6 +90,7 @@ class Side:
     attachment: Attachment | None
     standing: Standing
     verdict: Verdict
+    custom: bool = False
 
     def __str__(self) -> str:
         if self.attachment is None:
@@ -106,6 +108,7 @@ class Side:
             "policies": [str(policy) for policy in self.verdict.policies],
             "rule": _rule_json(origin) if origin else None,
             "setting": self.verdict.setting or None,
+            "custom-rules": self.custom,
         }
 
 
@@ -148,24 +151,63 @@ class Explanation:
         }
 
 
-def explain(source: Host | Address, destination: Host | Address, flow: Flow) -> tuple[Explanation, ...]:
+Wires = Mapping[ObjectName, str]
+"""By network, the layer 2 that its attachments are on; a network that is missing has one of its own."""
+
+
+def explain(
+    source: Host | Address, destination: Host | Address, flow: Flow, wires: Wires | None = None
+) -> tuple[Explanation, ...]:
     """Explain a flow on every way that it can take.
 
-    A way is a network that both ends are attached to, and an address of the destination on it; a pod sends from the
+    A way is a wire that both ends are attached to, and an address of the destination on it; a pod sends from the
     first address of that family on its interface. An end outside of the cluster can be reached from every network.
-    Without a common network and family there is no way, and nothing to explain.
+    Without a common wire and family there is no way, and nothing to explain: see `obstacles`.
     """
     return tuple(
         _explanation(source, sender, destination, receiver, flow)
         for sender in _senders(source)
         for receiver in _places(destination)
-        if _connected(sender, receiver)
+        if _connected(sender, receiver, wires or {})
     )
+
+
+def obstacles(source: Host | Address, destination: Host | Address, wires: Wires | None = None) -> tuple[str, ...]:
+    """Why nothing can be said of ways that both ends are attached to: no address is known there.
+
+    Without one, no packet can be judged: a selector matches none, and a block or any-peer rule may match.
+    """
+    if not isinstance(source, Host) or not isinstance(destination, Host):
+        return ()
+    found: dict[str, str] = {}
+    for ours in source.attachments:
+        for theirs in destination.attachments:
+            wire = _wire(theirs.network, wires or {})
+            itself = source.pod == destination.pod and ours != theirs  # of a pod's own wires one way is enough
+            if wire == _wire(ours.network, wires or {}) and not itself and (obstacle := _obstacle(ours, theirs)):
+                found.setdefault(wire, obstacle)
+    return tuple(found.values())
+
+
+def _obstacle(ours: Attachment, theirs: Attachment) -> str:
+    way = _way(theirs.network, ours.network).removeprefix("on ")
+    unknown = dict.fromkeys(f"{end.pod} ({end.interface})" for end in (ours, theirs) if not end.addresses)
+    if unknown:
+        return (
+            f"{ours.pod} and {theirs.pod} are both attached to {way}, but no address of {' and of '.join(unknown)} is"
+            " known there: rules with selectors match none of its packets, and only rules for any peer or for the"
+            " address that it really uses can allow them"
+        )
+    if {address.version for address in ours.addresses}.isdisjoint(address.version for address in theirs.addresses):
+        return f"{ours.pod} and {theirs.pod} are both attached to {way}, but have no address family in common there"
+    return ""
 
 
 def describe(explanation: Explanation) -> str:
     """The explanation in plain words: a line for the flow and one for each end."""
-    way = f"{explanation.source} -> {explanation.destination} {explanation.flow} on {explanation.network}"
+    source = explanation.source.attachment
+    place = _way(explanation.network, source.network if source else None)
+    way = f"{explanation.source} -> {explanation.destination} {explanation.flow} {place}"
     sides = (explanation.source, explanation.destination)
     return "\n".join((f"{way}: {_word(allowed=explanation.allowed)}", *(f"  {_reason(side)}" for side in sides)))
 
@@ -195,12 +237,16 @@ def _senders(party: Host | Address) -> Iterable[_Place]:
     return places.values()
 
 
-def _connected(sender: _Place, receiver: _Place) -> bool:
+def _connected(sender: _Place, receiver: _Place, wires: Wires) -> bool:
     if sender.address.version != receiver.address.version:
         return False
     if sender.attachment is None or receiver.attachment is None:
         return sender.attachment is not receiver.attachment
-    return sender.attachment.network == receiver.attachment.network
+    return _wire(sender.attachment.network, wires) == _wire(receiver.attachment.network, wires)
+
+
+def _wire(network: ObjectName, wires: Wires) -> str:
+    return wires.get(network, str(network))
 
 
 def _explanation(
@@ -227,7 +273,15 @@ def _side(party: Host | Address, place: _Place, direction: Direction, packet: Pa
         attachment=place.attachment,
         standing=standing,
         verdict=verdict,
+        custom=standing is Standing.ISOLATED and _has_custom_rules(party, direction, packet),
     )
+
+
+def _has_custom_rules(party: Host | Address, direction: Direction, packet: Packet) -> bool:
+    """Whether the node's own rules come before the policies' here (settings ``custom-v*-rule-file``)."""
+    sandbox = party.sandbox if isinstance(party, Host) else None
+    custom = sandbox.common.custom if sandbox is not None else ()
+    return any(rules.direction is direction and rules.family == packet.source.version for rules in custom)
 
 
 def _judged(
@@ -242,6 +296,11 @@ def _judged(
 # --- words ------------------------------------------------------------------------------------------------------
 
 
+def _way(network: ObjectName | None, other: ObjectName | None) -> str:
+    """On which network, or on which two that are one wire."""
+    return f"on {network}" if other in (None, network) else f"on {network}, one wire with {other}"
+
+
 def _word(*, allowed: bool) -> str:
     return "allowed" if allowed else "denied"
 
@@ -252,6 +311,9 @@ def _party(side: Side) -> str:
 
 def _rule_json(origin: Origin) -> dict[str, object]:
     return {"policy": str(origin.policy), "direction": origin.direction.value, "index": origin.rule}
+
+
+_CUSTOM = "; custom rules come first and cannot be judged offline: they may decide otherwise"
 
 
 def _reason(side: Side) -> str:
@@ -266,7 +328,7 @@ def _reason(side: Side) -> str:
             return f"{place}: allowed, the interface is not policed (see the reports on the pod)"
         case Standing.ISOLATED:
             policies = ", ".join(map(str, side.verdict.policies))
-            return f"{place}: {_decided(side.verdict)}; isolated by {policies}"
+            return f"{place}: {_decided(side.verdict)}; isolated by {policies}{_CUSTOM if side.custom else ''}"
         case _:
             return f"{place}: allowed, no policy isolates it"
 

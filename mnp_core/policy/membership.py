@@ -21,7 +21,7 @@ def members(
         peers: Its attachments that count as a peer's (`Claims.peers`); those outside of the scope do not (S21).
         namespace_labels: Labels of the pod's namespace.
     """
-    if not pod.counts or not _is_meant(spec.peer, pod, namespace_labels):
+    if not pod.counts or not is_meant(spec.peer, pod, namespace_labels):
         return frozenset()
     addresses = (address for peer in peers if spec.scope.covers(peer) for address in peer.addresses)
     if isinstance(spec.peer, Block):
@@ -35,7 +35,7 @@ def members(
     )
 
 
-def _is_meant(peer: PodPeer | Block | AnyPeer, pod: Pod, namespace_labels: Mapping[str, str]) -> bool:
+def is_meant(peer: PodPeer | Block | AnyPeer, pod: Pod, namespace_labels: Mapping[str, str]) -> bool:
     """Say whether the selectors mean this pod; of blocks and any-peers, addresses decide."""
     return not isinstance(peer, PodPeer) or (
         _is_in(peer, pod.name.namespace, namespace_labels) and peer.pod_selector.matches(pod.labels)

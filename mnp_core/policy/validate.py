@@ -8,6 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from attrs import field, frozen
 
 from mnp_core.model import (
+    Attachment,
     Direction,
     GroupSpec,
     NamedPort,
@@ -15,6 +16,7 @@ from mnp_core.model import (
     Network,
     ObjectName,
     Pod,
+    PodPeer,
     Policy,
     PolicyRule,
     Reason,
@@ -22,7 +24,7 @@ from mnp_core.model import (
 )
 from mnp_core.policy.attachments import Claims, claim_attachments
 from mnp_core.policy.compile import selects
-from mnp_core.policy.membership import members
+from mnp_core.policy.membership import is_meant, members
 from mnp_core.policy.ports import served_ranges
 
 _POLICY_FOR = "metadata.annotations[k8s.v1.cni.cncf.io/policy-for]"
@@ -42,6 +44,15 @@ class _Candidate:
     def is_peer(self, spec: GroupSpec) -> bool:
         return bool(members(spec, self.pod, self.claims.peers, self.namespace_labels))
 
+    def lacks_addresses(self, unleased: Container[ObjectName]) -> bool:
+        return any(not peer.addresses and peer.network not in unleased for peer in self.claims.peers)
+
+    def meant_attachments(self, spec: GroupSpec) -> tuple[Attachment, ...]:
+        """The attachments that a peer's selectors mean, with addresses or without."""
+        if not isinstance(spec.peer, PodPeer) or not is_meant(spec.peer, self.pod, self.namespace_labels):
+            return ()
+        return tuple(peer for peer in self.claims.peers if spec.scope.covers(peer))
+
 
 def validate(
     *,
@@ -50,8 +61,9 @@ def validate(
     namespaces: Iterable[Namespace] = (),
     networks: Iterable[Network] = (),
     claimed: Container[str],
+    unleased: Container[ObjectName] = (),
 ) -> tuple[Report, ...]:
-    """Report what only shows across objects, sorted: networks, CNI types and named ports that lead nowhere.
+    """Report what only shows across objects, sorted: networks, CNI types, named ports and selectors that lead nowhere.
 
     Args:
         policies: All policies.
@@ -59,6 +71,7 @@ def validate(
         namespaces: All namespaces.
         networks: All network attachment definitions.
         claimed: The CNI types that loaded plugins claim (S4).
+        unleased: Networks on which attachments have addresses that are not known to the caller.
     """
     definitions = {network.name: network for network in networks}
     labels = {namespace.name: namespace.labels for namespace in namespaces}
@@ -70,10 +83,12 @@ def validate(
         )
         for pod in pods
     ]
+    bare = [candidate for candidate in candidates if candidate.lacks_addresses(unleased)]
     reports = {report for candidate in candidates for report in candidate.claims.reports}
     for policy in policies:
         reports.update(network_reports(policy, definitions, claimed))
         reports.update(_port_reports(policy, candidates))
+        reports.update(_address_reports(policy, bare, candidates))
     return tuple(sorted(reports))
 
 
@@ -132,6 +147,35 @@ def _port_reports(policy: Policy, candidates: list[_Candidate]) -> Iterator[Repo
                 pods = [candidate.pod for candidate in _servers(policy, direction, rule, candidates)]
                 if pods and not any(served_ranges(pod, {port}) for pod in pods):
                     yield _unserved(policy, f"spec.{direction.value.lower()}[{rule.index}].ports", port)
+
+
+def _address_reports(policy: Policy, bare: list[_Candidate], candidates: list[_Candidate]) -> Iterator[Report]:
+    """Selectors that match pods and no packet: no address of any of them is known (S21, networks without IPAM).
+
+    Args:
+        policy: One policy.
+        bare: The candidates with an attachment that has no address.
+        candidates: All of them.
+    """
+    for direction, peers in ((Direction.INGRESS, "from"), (Direction.EGRESS, "to")):
+        for rule in policy.rules(direction) or ():
+            for peer in rule.peers if isinstance(rule.peers, tuple) else ():
+                spec = GroupSpec(scope=policy.scope, peer=peer)
+                meant = [attachment for candidate in bare for attachment in candidate.meant_attachments(spec)]
+                if meant and not any(candidate.is_peer(spec) for candidate in candidates):
+                    place = f"spec.{direction.value.lower()}[{rule.index}].{peers}"
+                    yield _unaddressed(policy, place, sorted({attachment.network for attachment in meant}))
+
+
+def _unaddressed(policy: Policy, place: str, networks: list[ObjectName]) -> Report:
+    names = ", ".join(map(str, networks))
+    return Report(
+        about=policy.ref,
+        field=place,
+        reason=Reason.NO_ADDRESS,
+        message=f"no address of any pod that a selector here matches is known on {names}: the selector matches nothing",
+        remedy="Write an ipBlock with the addresses that the pods use there, or give the network an IPAM",
+    )
 
 
 def _named_ports(rule: PolicyRule) -> list[NamedPort]:

@@ -21,6 +21,7 @@ from mnp_core.model import (
     Policy,
     Reason,
     Report,
+    Severity,
 )
 from mnp_core.model.parsing import parse_namespace, parse_network, parse_pod, parse_policy, parse_ref
 from mnp_core.model.parsing.field import shown
@@ -90,7 +91,7 @@ class Decoder:
             ref = ObjectRef(name, ObjectName("", UNNAMED))
             return None if kind is None else _dropped(ref, error)
         if kind is None:
-            return self._ignored(ref, group)
+            return self._ignored(ref, group, raw)
         if version not in kind.versions:
             wrong = f"{shown(version)} is not a version that is known, the object does not count"
             return Change(
@@ -100,13 +101,7 @@ class Decoder:
 
     def decode_all(self, raws: Iterable[Mapping[str, object]]) -> tuple[Change, ...]:
         """Read objects, each once: of those with the same name the last counts, and says so."""
-        changes: dict[ObjectRef, Change] = {}
-        for change in map(self.decode, raws):
-            if change is None:
-                continue
-            again = change.ref in changes and change.ref.name.name != UNNAMED
-            changes[change.ref] = _with_duplicate(change) if again else change
-        return tuple(changes.values())
+        return last_of_each(change for change in map(self.decode, raws) if change is not None)
 
     def ref(self, raw: Mapping[str, object]) -> ObjectRef:
         """Kind and name of an object.
@@ -117,19 +112,31 @@ class Decoder:
         _, _, kind = _type_of(raw)
         return parse_ref(raw, kind, namespaced=kind != "Namespace")
 
-    def _ignored(self, ref: ObjectRef, group: str) -> Change | None:
-        """What to say of an object that is not read: nothing, unless somebody may wait for it to have an effect."""
+    def _ignored(self, ref: ObjectRef, group: str, raw: Mapping[str, object]) -> Change | None:
+        """What to say of an object that is not read: nothing, unless an effect may be expected of it.
+
+        Workloads from a cluster have their pods beside them, so nothing is missing.
+        """
         elsewhere = next((kind for kind in self._kinds.values() if kind.kind == ref.kind), None)
-        field = "apiVersion" if elsewhere else ""
         if elsewhere is not None:
             wrong = "this kind is not read in this API group, the object does not count"
             remedy = f"Use {elsewhere.api_versions}"
             ref = ObjectRef(f"{ref.kind}.{group or 'core'}", ref.name)  # another than the one of this kind that is read
-        elif ref.kind in _IGNORED:
-            wrong, remedy = _IGNORED[ref.kind]
-        else:
+            return Change(ref=ref, object=None, reports=(_report(ref, "apiVersion", wrong, remedy, Reason.IGNORED),))
+        if ref.kind not in _IGNORED or _is_from_a_cluster(raw):
             return None
-        return Change(ref=ref, object=None, reports=(_report(ref, field, wrong, remedy, Reason.IGNORED),))
+        wrong, remedy = _IGNORED[ref.kind]
+        hint = evolve(_report(ref, "", wrong, remedy, Reason.IGNORED), severity=Severity.HINT)
+        return Change(ref=ref, object=None, reports=(hint,))
+
+
+def last_of_each(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Changes, one for each object: the last, which says so. Objects without a name are all different."""
+    last: dict[tuple[ObjectRef, int], Change] = {}
+    for number, change in enumerate(changes):
+        key = change.ref, number if change.ref.name.name == UNNAMED else 0
+        last[key] = _with_duplicate(change) if key in last else change
+    return tuple(last.values())
 
 
 def _type_of(raw: Mapping[str, object]) -> tuple[str, str, str]:
@@ -137,6 +144,11 @@ def _type_of(raw: Mapping[str, object]) -> tuple[str, str, str]:
     api_version, kind = raw.get("apiVersion"), raw.get("kind")
     group, _, version = api_version.rpartition("/") if isinstance(api_version, str) else ("", "", "")
     return group, version, kind if isinstance(kind, str) else ""
+
+
+def _is_from_a_cluster(raw: Mapping[str, object]) -> bool:
+    metadata = raw.get("metadata")
+    return isinstance(metadata, Mapping) and bool(metadata.get("uid"))
 
 
 def _parsed(ref: ObjectRef, kind: _Kind, raw: Mapping[str, object]) -> Change:

@@ -19,6 +19,8 @@ from mnp_core.sources.yamltext import DEEPEST, YamlDocument, decode_yaml
 MAX_BYTES = 64 * 1024 * 1024
 """Of one file. A cluster's worth of manifests is smaller; what is larger is a mistake."""
 
+_OBJECT_FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec"})
+
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 STDIN = "-"
 
@@ -36,15 +38,69 @@ class Document:
     raw: dict[str, Any]
 
 
+@frozen(kw_only=True)
+class Manifests:
+    """Everything in some files.
+
+    Attributes:
+        documents: The objects.
+        rejected: An error for each document that is meant as an object and is none.
+        foreign: How many documents are no objects at all: values for templates, kustomizations without a kind.
+    """
+
+    documents: tuple[Document, ...]
+    rejected: tuple[InputError, ...]
+    foreign: int
+
+
 def load_documents(paths: Iterable[str | Path]) -> tuple[Document, ...]:
     """Read files, folders (recursively, in order of their names) and ``-`` for standard input.
 
     Lists (kind ``List``) are opened; empty documents are left out. Whether an object makes sense is not looked at.
 
     Raises:
-        InputError: A path is not there, or a document cannot be read; it names file, document and line.
+        InputError: A path is not there, or a document cannot be read or is no object; it names file, document and
+            line.
     """
-    return tuple(document for file in manifest_files(paths) for document in _load(file))
+    return tuple(_accepted(found) for found in _load_all(paths))
+
+
+def load_manifests(paths: Iterable[str | Path]) -> Manifests:
+    """Read files as `load_documents` does, but a document that is no object affects itself alone.
+
+    Raises:
+        InputError: A path is not there, or a file is not YAML.
+    """
+    found = list(_load_all(paths))
+    others = [each for each in found if isinstance(each, _NoObject)]
+    return Manifests(
+        documents=tuple(each for each in found if isinstance(each, Document)),
+        rejected=tuple(each.error for each in others if each.is_meant),
+        foreign=sum(not each.is_meant for each in others),
+    )
+
+
+@frozen
+class _NoObject:
+    """A value where an object should be."""
+
+    value: object
+    error: InputError
+
+    @property
+    def is_meant(self) -> bool:
+        """Whether it may be taken for an object."""
+        return isinstance(self.value, dict) and not _OBJECT_FIELDS.isdisjoint(self.value)
+
+
+def _accepted(found: Document | _NoObject) -> Document:
+    if isinstance(found, _NoObject):
+        raise found.error
+    return found
+
+
+def _load_all(paths: Iterable[str | Path]) -> Iterator[Document | _NoObject]:
+    return (found for file in manifest_files(paths) for found in _load(file))
 
 
 def manifest_files(paths: Iterable[str | Path]) -> tuple[Path, ...]:
@@ -70,7 +126,7 @@ def _files(path: Path) -> Iterator[Path]:
     yield from sorted(visible)
 
 
-def _load(file: Path) -> Iterator[Document]:
+def _load(file: Path) -> Iterator[Document | _NoObject]:
     name = "standard input" if str(file) == STDIN else str(file)
     for document in _decode(_read(file, name), name):
         if document.value is not None:
@@ -123,25 +179,24 @@ def _check_depth(value: object, name: str) -> None:
     raise InputError(f"nested more than {DEEPEST} levels deep: no Kubernetes object is", where=f"{name}, document 1")
 
 
-def _objects(value: object, where: str) -> Iterator[Document]:
-    """The object in a document, or the items of a list."""
-    parent = _object(value, where).raw
-    if not _is_list(parent):
-        yield Document(where=where, raw=parent)
+def _objects(value: object, where: str) -> Iterator[Document | _NoObject]:
+    """The object in a document, or the items of a list; a list may hold lists."""
+    found = _object(value, where)
+    if isinstance(found, _NoObject) or not _is_list(found.raw):
+        yield found
         return
-    for position, item in enumerate(parent["items"], start=1):
-        document = _object(_typed(item, parent), f"{where}, item {position}")
-        if _is_list(document.raw):
-            raise InputError("a list inside of a list: put its items into the outer one", where=document.where)
-        yield document
+    for position, item in enumerate(found.raw["items"], start=1):
+        yield from _objects(_typed(item, found.raw), f"{where}, item {position}")
 
 
-def _object(value: object, where: str) -> Document:
+def _object(value: object, where: str) -> Document | _NoObject:
     if not isinstance(value, dict):
-        raise InputError(f"{shown(value)} is not an object: write apiVersion, kind and metadata", where=where)
+        wrong = f"{shown(value)} is not an object: write apiVersion, kind and metadata"
+        return _NoObject(value, InputError(wrong, where=where))
     for field in ("apiVersion", "kind"):
         if not isinstance(value.get(field), str) or not value[field]:
-            raise InputError(f"{shown(value.get(field))} is not text: say what the object is", where=where, field=field)
+            wrong = f"{shown(value.get(field))} is not text: say what the object is"
+            return _NoObject(value, InputError(wrong, where=where, field=field))
     return Document(where=where, raw=value)
 
 

@@ -151,7 +151,7 @@ def test_validate_looks_at_the_rest_when_something_does_not_fit(mnp, write):
     write("a.yaml", lost)
     ended = mnp("validate", write("b.yaml", BROKEN_POLICY).parent)
     assert ended.status == 1
-    assert "a.yaml, document" in ended.out
+    assert "the definition of demo/missing does not exist" in ended.out
     assert "spec.ingress[0].from[0].ipBlock" in ended.out
 
 

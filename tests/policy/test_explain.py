@@ -3,7 +3,7 @@
 import json
 
 from mnp_core.model import CommonRules, Protocol, parse_address
-from mnp_core.policy.explain import Flow, Standing, describe, explain
+from mnp_core.policy.explain import Flow, Standing, describe, explain, obstacles
 from mnp_core.testing.builders import block, named, network, pod, pods, policy, rule, selector, status
 from mnp_core.testing.cluster import Cluster
 
@@ -63,6 +63,7 @@ def test_the_json_is_a_probe_with_reasons():
             "policies": [],
             "rule": None,
             "setting": None,
+            "custom-rules": False,
         },
         "ingress": {
             "interface": "net1",
@@ -72,6 +73,7 @@ def test_the_json_is_a_probe_with_reasons():
             "policies": ["MultiNetworkPolicy default/deny", "MultiNetworkPolicy default/from-db"],
             "rule": {"policy": "MultiNetworkPolicy default/from-db", "direction": "Ingress", "index": 0},
             "setting": None,
+            "custom-rules": False,
         },
     }
 
@@ -161,3 +163,39 @@ def test_a_pod_that_does_not_count_has_no_ways():
     cluster = Cluster(pods=(*CLUSTER.pods, done), networks=CLUSTER.networks)
     assert cluster.host("done").pod == named("done")
     assert cluster.explain("db", "done", HTTP) == ()
+
+
+def test_networks_of_one_wire_are_one_way():
+    """S21: the policy's networks decide, not the name of the one that each end is attached to."""
+    wires = {named("net-a"): "macvlan on eth1", named("net-b"): "macvlan on eth1"}
+    (way,) = explain(CLUSTER.host("far"), CLUSTER.host("web"), HTTP, wires)
+    assert not way.allowed
+    assert describe(way).splitlines()[0].endswith("on default/net-a, one wire with default/net-b: denied")
+    assert explain(CLUSTER.host("far"), CLUSTER.host("web"), HTTP) == ()
+
+
+def test_a_way_without_known_addresses_is_an_obstacle_and_not_missing():
+    """S21: networks without IPAM."""
+    bare = Cluster(
+        pods=(pod("a", status("net-a", "net1")), pod("b", status("net-a", "net2")), pod("c", status("net-b", "net1"))),
+        networks=(network("net-a", "bridge"), network("net-b", "bridge")),
+    )
+    a, b, c = map(bare.host, "abc")
+    assert explain(a, b, HTTP) == ()
+    (obstacle,) = obstacles(a, b)
+    assert obstacle.startswith(
+        "default/a and default/b are both attached to default/net-a,"
+        " but no address of default/a (net1) and of default/b (net2) is known there"
+    )
+    assert obstacles(a, c) == ()
+    assert obstacles(a, parse_address("10.0.0.1")) == ()
+
+
+def test_ways_without_a_common_family_are_an_obstacle():
+    """S25."""
+    cluster = Cluster(
+        pods=(pod("a", status("net-a", "net1", "10.0.0.1")), pod("b", status("net-a", "net1", "fd00::1"))),
+        networks=(network("net-a", "bridge"),),
+    )
+    (obstacle,) = obstacles(cluster.host("a"), cluster.host("b"))
+    assert obstacle.endswith("have no address family in common there")

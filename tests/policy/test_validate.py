@@ -6,6 +6,7 @@ from mnp_core.model import Reason
 from mnp_core.policy.validate import validate
 from mnp_core.testing.builders import (
     block,
+    named,
     namespace,
     network,
     pod,
@@ -109,3 +110,36 @@ def test_reports_are_sorted_and_each_is_there_once():
     one, two = policy("b", networks=["gone"], ingress=[]), policy("a", networks=["gone"], ingress=[])
     reports = validated(one, two, two)
     assert [report.about.name.name for report in reports] == ["a", "b"]
+
+
+BARE = pod("bare", status("net-a", "net1"), labels={"app": "bare"})
+
+
+@pytest.mark.parametrize(
+    ("peers", "reported"),
+    [
+        ([pods(app="bare")], True),
+        ([pods()], False),  # others that it matches have addresses
+        ([pods(app="nobody")], False),  # pods come and go
+        ([block("10.0.0.0/8")], False),
+        ([block("10.0.0.0/8"), pods(app="bare")], True),
+    ],
+)
+def test_a_selector_whose_pods_have_no_known_address_is_reported(peers, reported):
+    """S21: on a network without IPAM it matches nothing."""
+    found = validated(policy("p", networks=["net-a"], ingress=[rule(peers)]), pods=(WEB, DB, BARE))
+    assert [(report.reason, report.field) for report in found] == (
+        [(Reason.NO_ADDRESS, "spec.ingress[0].from")] if reported else []
+    )
+
+
+def test_a_selector_is_not_reported_where_addresses_are_only_unknown_here():
+    """S21."""
+    found = validate(
+        policies=[policy("p", networks=["net-a"], egress=[rule([pods(app="bare")])])],
+        pods=(WEB, BARE),
+        networks=NETWORKS,
+        claimed=frozenset({"macvlan"}),
+        unleased=frozenset({named("net-a")}),
+    )
+    assert found == ()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mnp_core.api import PolicyKindSpec
 from mnp_core.errors import InputError
-from mnp_core.model import Namespace, Network, Pod, Policy, Reason
+from mnp_core.model import Namespace, Network, Pod, Policy, Reason, Severity
 from mnp_core.model.parsing import POLICY_FOR, parse_pod, parse_policy
 from mnp_core.sources.decode import UNNAMED, Decoder
 
@@ -64,21 +64,28 @@ def test_kinds_without_a_meaning_here_are_passed_over(kind):
 
 
 @pytest.mark.parametrize(
-    ("api_version", "kind", "remedy"),
+    ("api_version", "kind", "severity", "remedy"),
     [
-        ("apps/v1", "Deployment", "Write the pods"),
-        ("batch/v1", "Job", "Write the pods"),
-        ("networking.k8s.io/v1", "NetworkPolicy", "Write a MultiNetworkPolicy"),
-        ("networking.k8s.io/v1", "MultiNetworkPolicy", "Use k8s.cni.cncf.io/v1beta2 or k8s.cni.cncf.io/v1beta1"),
-        ("apps/v1", "Pod", "Use v1"),
+        ("apps/v1", "Deployment", Severity.HINT, "Write the pods"),
+        ("batch/v1", "Job", Severity.HINT, "Write the pods"),
+        ("networking.k8s.io/v1", "NetworkPolicy", Severity.HINT, "Write a MultiNetworkPolicy"),
+        ("networking.k8s.io/v1", "MultiNetworkPolicy", Severity.PROBLEM, "Use k8s.cni.cncf.io/v1beta2 or k8s.cni"),
+        ("apps/v1", "Pod", Severity.PROBLEM, "Use v1"),
     ],
 )
-def test_what_somebody_may_take_for_effective_is_reported(api_version, kind, remedy):
+def test_what_may_be_taken_for_effective_is_reported(api_version, kind, severity, remedy):
     change = Decoder().decode(manifest(api_version, kind))
     assert change.object is None
     (report,) = change.reports
-    assert report.reason is Reason.IGNORED
+    assert (report.reason, report.severity) == (Reason.IGNORED, severity)
     assert report.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "NetworkPolicy"])
+def test_workloads_of_a_cluster_have_their_pods_beside_them(kind):
+    """A dump of a cluster is not flooded with hints."""
+    raw = manifest("apps/v1", kind)
+    assert Decoder().decode(raw | {"metadata": {**raw["metadata"], "uid": "1-2-3"}}) is None
 
 
 def test_an_object_of_another_api_group_is_not_the_one_of_its_kind_that_is_read():

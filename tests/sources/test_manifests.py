@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mnp_core.errors import InputError
-from mnp_core.sources.manifests import MAX_BYTES, load_documents
+from mnp_core.sources.manifests import MAX_BYTES, load_documents, load_manifests
 
 POD = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}}
 POD_YAML = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
@@ -86,7 +86,11 @@ def test_lists_are_opened(tmp_path, text):
         ("{apiVersion: v1, kind: 7}\n", "kind", "document 1"),
         ("{apiVersion: v1, kind: List, items: [7]}\n", "", "document 1, item 1"),
         ("{apiVersion: v1, kind: List, items: [{}]}\n", "apiVersion", "document 1, item 1"),
-        ("{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: []}]}\n", "", "document 1, item 1"),
+        (
+            "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: List, items: [7]}]}\n",
+            "",
+            "document 1, item 1, item 1",
+        ),
         ("{apiVersion: v1,\nkind: ]\n", "", "document 1, line 2"),
         ('{"a":' * 300 + "1" + "}" * 300, "", "document 1"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "", "document 1, line 1"),
@@ -98,6 +102,15 @@ def test_what_is_no_manifest_is_refused_with_its_place(tmp_path, text, field, wh
     with pytest.raises(InputError) as caught:
         load_documents([path])
     assert (caught.value.where, caught.value.field) == (f"{path}, {where}", field)
+
+
+def test_what_is_no_object_may_be_left_out_alone(tmp_path):
+    """S6: what is meant as an object is told apart from values for templates and the like."""
+    text = f"{POD_YAML}---\n[1]\n---\nreplicas: 3\n---\nkind: Pod\nmetadata: {{name: a}}\n---\n{POD_YAML}"
+    found = load_manifests([write(tmp_path, "f.yaml", text)])
+    assert [document.raw for document in found.documents] == [POD, POD]
+    assert [(error.where[-10:], error.field) for error in found.rejected] == [("document 4", "apiVersion")]
+    assert found.foreign == 2
 
 
 def test_paths_that_hold_no_manifests_are_refused(tmp_path):
