@@ -12,7 +12,9 @@ from typing import TypeVar
 from attrs import evolve, field, frozen
 
 from mnp_core.agent.world import World
+from mnp_core.api import InterfaceDiscoverer
 from mnp_core.cli.assumed import assume
+from mnp_core.cli.unenforced import unenforced
 from mnp_core.errors import InputError
 from mnp_core.model import (
     Address,
@@ -26,6 +28,7 @@ from mnp_core.model import (
     Policy,
     Reason,
     Report,
+    SandboxPolicy,
 )
 from mnp_core.model.parsing import NAME_LABEL
 from mnp_core.plugins import Registry
@@ -51,6 +54,7 @@ class Objects:
         claimed: The CNI types that are policed (S4).
         wires: By network, the layer 2 that its attachments are on; a network that is missing has its own.
         unleased: Networks whose IPAM gives addresses that are not known here.
+        discoverers: By CNI type, what looks at attachments on a node; none where a real one looks (the lab).
         flaws: What is wrong with the manifests as a whole.
         skipped: How many documents have no meaning here: objects of other kinds, and what is no object.
     """
@@ -61,6 +65,7 @@ class Objects:
     claimed: frozenset[str]
     wires: Mapping[ObjectName, str] = field(factory=dict)
     unleased: frozenset[ObjectName] = frozenset()
+    discoverers: Mapping[str, InterfaceDiscoverer] = field(factory=dict)
     flaws: tuple[Report, ...] = ()
     skipped: int = 0
 
@@ -91,7 +96,7 @@ class Objects:
         if pod is None:
             known = ", ".join(map(str, sorted(self.pods))) or "no pods at all"
             raise InputError(f"there is no pod {name}: the manifests have {known:.500}")
-        return Host(pod=name, attachments=self._attachments(pod), sandbox=self.world.sandbox_policy(name))
+        return Host(pod=name, attachments=self._attachments(pod), sandbox=self._enforced(name))
 
     def owners(self, address: Address) -> tuple[Host, ...]:
         """The pods that have an address, each as if it had no other."""
@@ -100,8 +105,25 @@ class Objects:
             for name, pod in self.pods.items()
             for attachment in self._attachments(pod)
             if address in attachment.addresses
-            for sandbox in [self.world.sandbox_policy(name)]
+            for sandbox in [self._enforced(name)]
         )
+
+    def _enforced(self, name: ObjectName) -> SandboxPolicy | None:
+        """What a node could really enforce in a pod."""
+        sandbox = self.world.sandbox_policy(name)
+        without = {claim.interface for claim, _ in self._unenforced if claim.pod == name}
+        if sandbox is None or not without:
+            return sandbox
+        return evolve(sandbox, interfaces=tuple(each for each in sandbox.interfaces if each.interface not in without))
+
+    @cached_property
+    def _unenforced(self) -> tuple[tuple[Attachment, Report], ...]:
+        if not self.discoverers:
+            return ()
+        policies = {name: self.world.sandbox_policy(name) for name in self.pods}
+        sandboxes = {name: sandbox for name, sandbox in policies.items() if sandbox is not None}
+        attachments = {name: self.world.claims(name) for name in sandboxes}
+        return unenforced(sandboxes, attachments, self.documents, self.discoverers)
 
     def _attachments(self, pod: Pod) -> tuple[Attachment, ...]:
         return claim_attachments(pod, self.networks, self.claimed).peers
@@ -117,7 +139,8 @@ class Objects:
             claimed=self.claimed,
             unleased=self.unleased,
         )
-        return tuple(sorted({*self.flaws, *alone, *together, *self.world.reports()}))
+        unenforced_ones = (report for _, report in self._unenforced)
+        return tuple(sorted({*self.flaws, *alone, *together, *self.world.reports(), *unenforced_ones}))
 
     def _of(self, kind: type[_T]) -> list[_T]:
         return [change.object for change in self.changes if isinstance(change.object, kind)]
@@ -148,6 +171,7 @@ def read_objects(
         changes=(*changes, *_implied(changes)),
         wires=assumed.wires,
         unleased=assumed.unleased,
+        discoverers=registry.make_discoverers(),
         flaws=(*assumed.reports, *map(_flaw, manifests.rejected)),
         skipped=objects.skipped + manifests.foreign,
     )
@@ -169,8 +193,13 @@ def decode_objects(
         settings=settings,
         claimed=settings.police(registry.claimed_types),
         wires=wires or {},
-        skipped=len(decoded) - len(read),
+        skipped=sum(change is None and not _is_ours(document) for change, document in decoded),
     )
+
+
+def _is_ours(document: Document) -> bool:
+    """Whether it is an object of the lab's own, such as expectations."""
+    return bool(document.raw["apiVersion"].startswith("mnp.lab/"))
 
 
 def _with_attachments(change: Change, pods: Mapping[ObjectName, Pod]) -> Change:

@@ -111,6 +111,11 @@ class LabPlan:
         return tuple(f"pod {pod} is left out: {error}" for pod, error in sorted(self.left_out.items()))
 
     @property
+    def wires(self) -> dict[ObjectName, str]:
+        """By network, the wire that its attachments are plugged into."""
+        return {link.network: link.wire for pod in self.pods.values() for link in pod.links}
+
+    @property
     def reports(self) -> tuple[Report, ...]:
         """What keeps pods from being built."""
         return tuple(_left_out(pod, error) for pod, error in sorted(self.left_out.items()))

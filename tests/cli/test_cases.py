@@ -342,3 +342,36 @@ def test_custom_rules_are_said_to_come_first(mnp, write):
     assert said not in mnp("explain", path, *ends).out
     answer = json.loads(mnp("explain", path, *ends, "--settings", settings, "-o", "json").out)
     assert answer["explanations"][0]["ingress"]["custom-rules"] is True
+
+
+# --- what a node could not police ------------------------------------------------------------------------------------
+
+MACVTAP = {"type": "macvtap", "mtu": 1500}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        MACVTAP,
+        {"plugins": [{"type": "macvtap"}, {"type": "tuning"}]},
+        {"plugins": [{"type": "tuning"}, MACVTAP]},
+        {"type": "ipvlan", "mode": "l3s", "master": "eth1"},
+        {"plugins": [{"type": "ipvlan", "mode": "l3s", "master": "eth1"}]},
+    ],
+)
+@pytest.mark.parametrize("direction", ["Ingress", "Egress"])
+def test_what_a_node_would_call_unenforceable_is_reported_and_open(ask, problems, config, direction):
+    """S64: the answer is that of a node."""
+    pods = [pod(name, networks=[{"name": "data", "ips": [f"10.10.0.{n}/24"]}]) for n, name in enumerate("ab", start=2)]
+    objects = [network(**config), *pods, policy(policyTypes=[direction])]
+    assert problems(objects) == {("Pod", "Unenforceable")}
+    ends = ("--from", "demo/b", "--to", "demo/a") if direction == "Ingress" else ("--from", "demo/a", "--to", "demo/b")
+    (found,) = ask("explain", objects, *ends)["explanations"]
+    assert (found["verdict"], found[direction.lower()]["standing"]) == ("allowed", "unpoliced")
+    assert {p["verdict"] for p in ask("matrix", objects)["probes"]} == {"allowed"}
+
+
+def test_an_attachment_that_no_policy_isolates_is_not_reported(problems):
+    """S64: counted where a policy selects it."""
+    objects = [network(**MACVTAP), network("other"), A, B, policy(policy_for="other")]
+    assert problems(objects) == set()

@@ -96,7 +96,7 @@ def explanation_of(probe: Probe, objects: Objects) -> Explanation | None:
     if not {probe.source, probe.destination} <= objects.pods.keys():  # one that could not be understood
         return None
     flow = Flow(protocol=probe.protocol, port=probe.port)
-    ways = explain(objects.host(probe.source), objects.host(probe.destination), flow)
+    ways = explain(objects.host(probe.source), objects.host(probe.destination), flow, objects.wires)
     return next((way for way in ways if _is_about(way, probe)), None)
 
 

@@ -44,7 +44,7 @@ def probe_command(
     specs = [parse_probe(probe) for probe in probes]
     registry, settings = registry_of(context), remembered_settings(name)
     with progress() as step, open_lab(name, registry, step) as lab:
-        judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings), registry)
+        judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings, lab.plan.wires), registry)
         questions = lab.plan_probes(
             specs,
             sources=_pods(sources, lab),

@@ -44,7 +44,7 @@ def run_command(
     enforcement = make_enforcement(registry, settings) if enforce else None
     with progress() as step, Lab.run(documents, enforcement=enforcement, progress=step) as lab:
         _insist_on_pods(lab)
-        judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings), registry)
+        judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings, lab.plan.wires), registry)
         results = ask(lab, lab.plan_probes(specs), judge, timeout=timeout, progress=step)
     for notice in lab.plan.notices:
         remark(f"Notice: {notice}")

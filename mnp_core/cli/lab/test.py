@@ -69,7 +69,7 @@ def test_command(
         else open_lab(name, registry) as lab,
     ):
         expectations = _some([*named, *_among(lab.plan.documents)])
-        objects = decode_objects(lab.plan.documents, registry, settings)
+        objects = decode_objects(lab.plan.documents, registry, settings, lab.plan.wires)
         judge = Judge.of(lab, objects, registry)
         tested = lab.test(expectations, timeout=timeout, progress=step)
         reports = reports_of(lab, output) if lab.last_sync else objects.reports()
