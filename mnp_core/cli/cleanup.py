@@ -1,28 +1,44 @@
 """`mnp cleanup`: take everything of ours out of every pod of this machine."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import click
 
 from mnp_core.agent.enforcement import retire
-from mnp_core.api import NodeState, Result, RuleApplier
+from mnp_core.api import NodeState, Result, RuleApplier, Sandbox
 from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.options import registry_of
+from mnp_core.cli.scope import Scope, scope_options
 from mnp_core.cli.terminal import remark
-from mnp_core.errors import MnpError, PluginError, UnsupportedError
+from mnp_core.errors import InputError, MnpError, PluginError, UnsupportedError
 from mnp_core.plugins import Registry
-from mnp_core.sandbox.everywhere import all_sandboxes
 from mnp_core.sandbox.pool import SandboxPool
 
 
 @click.command("cleanup", short_help="Take all rules out of the pods of this machine.")
+@click.option("--dry-run", is_flag=True, help="Say what there is of ours, and leave it.")
+@click.option(
+    "--backend", "backends", metavar="NAME", multiple=True, help="Only what this applier or dialect has put there."
+)
+@scope_options
 @click.option(
     "--host-prefix", type=click.Path(path_type=Path), default=None, help="Where the host's file system is mounted."
 )
 @click.pass_context
-def cleanup_command(context: click.Context, host_prefix: Path | None) -> int:
+def cleanup_command(
+    context: click.Context,
+    *,
+    dry_run: bool,
+    backends: tuple[str, ...],
+    pods: tuple[str, ...],
+    namespaces: tuple[str, ...],
+    netns: tuple[Path, ...],
+    endpoint: str,
+    host_prefix: Path | None,
+) -> int:
     """Take everything that any installed backend has put into network namespaces of this machine away.
 
     For a node that is not to be policed any more: its pods are open afterwards. Stop the agent first, it would put
@@ -32,46 +48,86 @@ def cleanup_command(context: click.Context, host_prefix: Path | None) -> int:
     """
     if os.geteuid() != 0:
         raise UnsupportedError("entering network namespaces needs root: run it with sudo, or in the agent's container")
-    appliers = _appliers(registry_of(context))
-    done, failures = 0, 0
+    appliers = _appliers(registry_of(context), backends)
+    settings = {"host-prefix": str(host_prefix or ""), "container-runtime-endpoint": endpoint}
+    scope = Scope(netns=netns, pods=pods, namespaces=namespaces, settings=settings)
+    sandboxes = scope.sandboxes()
+    found, failures = _visit(sandboxes, appliers, dry_run=dry_run)
+    if dry_run:
+        click.echo(f"{len(sandboxes)} network namespaces: {found} have something of ours, nothing was taken away")
+        return ANSWER_IS_BAD if failures else 0
+    failures += _sweep(appliers.values()) if scope.is_everything else _forget(appliers.values(), sandboxes)
+    click.echo(
+        f"{len(sandboxes)} network namespaces: {found} cleaned, {failures} failed, the others had nothing of ours"
+    )
+    return ANSWER_IS_BAD if failures else 0
+
+
+def _visit(sandboxes: Mapping[Sandbox, str], appliers: Mapping[str, RuleApplier], *, dry_run: bool) -> tuple[int, int]:
+    """Clean, or only look; how many had something of ours, and how many failed."""
+    work = partial(_present, appliers) if dry_run else partial(_retired, appliers)
+    found, failures = 0, 0
     with SandboxPool() as pool:
-        boxes = all_sandboxes(str(host_prefix or ""), lambda error: remark(f"Warning: {error}"))
-        waiting = [(box, pool.submit(box, lambda: retire(appliers))) for box in boxes]
-        for sandbox, future in waiting:
+        waiting = [(name, pool.submit(sandbox, work)) for sandbox, name in sandboxes.items()]
+        for name, future in waiting:
             try:
-                done += future.result().result is Result.REMOVED
+                backends = future.result()
             except MnpError as error:
                 failures += 1
-                remark(f"Error: {sandbox.path}: {error}")
-    failures += _sweep(appliers)
-    click.echo(f"{len(waiting)} network namespaces: {done} cleaned, {failures} failed, the others had nothing of ours")
-    return ANSWER_IS_BAD if failures else 0
+                remark(f"Error: {name}: {error}")
+                continue
+            found += bool(backends)
+            if dry_run and backends:
+                click.echo(f"{name}: {', '.join(backends)}")
+    return found, failures
+
+
+def _present(appliers: Mapping[str, RuleApplier]) -> list[str]:
+    return [name for name, applier in appliers.items() if applier.installed() is not None]
+
+
+def _retired(appliers: Mapping[str, RuleApplier]) -> list[str]:
+    return [*appliers] if retire(appliers.values()).result is Result.REMOVED else []
+
+
+def _forget(appliers: Iterable[RuleApplier], sandboxes: Collection[Sandbox]) -> int:
+    """Remove what appliers keep for some network namespaces elsewhere, and say how many could not."""
+    keeping = [applier for applier in appliers if isinstance(applier, NodeState)]
+    return sum(not _done(applier, partial(applier.forget, sandbox)) for applier in keeping for sandbox in sandboxes)
 
 
 def _sweep(appliers: Iterable[RuleApplier]) -> int:
     """Remove what appliers keep outside of network namespaces, and say how many could not."""
-    failures = 0
-    for applier in appliers:
-        try:
-            if isinstance(applier, NodeState):
-                applier.sweep(())
-        except Exception as error:  # noqa: BLE001 - a plugin that fails here must not hide what else was done
-            failures += 1
-            remark(f"Error: state of {type(applier).__name__} outside of network namespaces: {error}")
-    return failures
+    keeping = [applier for applier in appliers if isinstance(applier, NodeState)]
+    return sum(not _done(applier, partial(applier.sweep, ())) for applier in keeping)
 
 
-def _appliers(registry: Registry) -> list[RuleApplier]:
-    """All that work here, whichever was in use."""
-    found = []
-    for name in registry.appliers:
+def _done(applier: NodeState, task: Callable[[], None]) -> bool:
+    """Do it; a plugin that fails here must not hide what else was done."""
+    try:
+        task()
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+        remark(f"Error: state of {type(applier).__name__} outside of network namespaces: {error}")
+        return False
+    return True
+
+
+def _appliers(registry: Registry, backends: Collection[str]) -> dict[str, RuleApplier]:
+    """All that work here, whichever was in use; or those that were named, as appliers or by their dialects."""
+    specs = registry.appliers
+    if unknown := set(backends) - specs.keys() - {spec.dialect for spec in specs.values()}:
+        known = ", ".join(sorted(specs))
+        raise InputError(f"no installed plugin offers a backend {min(unknown)!r}: there are {known or 'none'}")
+    chosen = [name for name, spec in specs.items() if not backends or {name, spec.dialect} & {*backends}]
+    found = {}
+    for name in chosen:
         try:
             applier = registry.applier(name)
         except PluginError as error:
             remark(f"Warning: {error}")
             continue
         if registry.probe(name, applier).usable:
-            found.append(applier)
+            found[name] = applier
     if not found:
-        raise UnsupportedError("no installed backend works here, so there is nothing that could take rules away")
+        raise UnsupportedError("no such backend works here, so there is nothing that could take rules away")
     return found

@@ -7,12 +7,13 @@ policed already (S5).
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from mnp_core.api import Sandbox
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError
-from mnp_core.model import Pod
+from mnp_core.model import ObjectName, Pod
 from mnp_core.sandbox.cri.info import Whereabouts
 from mnp_core.sandbox.cri.runtime import Runtime, RuntimeSandbox
 from mnp_core.sandbox.host import Host, host_of
@@ -30,6 +31,14 @@ USUAL_ENDPOINTS: Final = (
 )
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")  # names and UIDs of Kubernetes are
+
+
+_NAMESPACE: Final = "io.kubernetes.pod.namespace"
+_NAME: Final = "io.kubernetes.pod.name"
+
+
+class _HostsOwnError(SandboxError):
+    """A pod is on the host's network."""
 
 
 class CriLocator:
@@ -58,7 +67,24 @@ class CriLocator:
         labels = _labels(pod)
         runtime = self._connected()
         sandbox = _newest(pod, labels, runtime.sandboxes(labels))
-        return self._identify(pod, runtime.whereabouts(sandbox.id))
+        return self._identify(pod.name, runtime.whereabouts(sandbox.id))
+
+    def running(self, namespace: str, name: str = "") -> Iterator[tuple[ObjectName, Sandbox]]:
+        """What runs of a namespace's pods, or of one, whatever its UID: for those who ask no API server.
+
+        Pods on the host's network have no sandbox of their own and are passed over, like those that end meanwhile.
+
+        Raises:
+            SandboxError: The runtime cannot be asked, or says what cannot be.
+            UnsupportedError: This process may not look at namespaces.
+        """
+        runtime = self._connected()
+        labels = {_NAMESPACE: namespace, **({_NAME: name} if name else {})}
+        for each in runtime.sandboxes(labels):
+            if each.ready and each.namespace == namespace and name in {"", each.name}:
+                pod = ObjectName(each.namespace, each.name)
+                with suppress(SandboxNotFoundError, _HostsOwnError):
+                    yield pod, self._identify(pod, runtime.whereabouts(each.id))
 
     def close(self) -> None:
         """Disconnect from the runtime."""
@@ -83,14 +109,14 @@ class CriLocator:
             f"name the socket by the setting {ENDPOINT}"
         )
 
-    def _identify(self, pod: Pod, where: Whereabouts) -> Sandbox:
+    def _identify(self, pod: ObjectName, where: Whereabouts) -> Sandbox:
         """By its path, which the runtime keeps for it, else by its process; neither may be reachable from here."""
         if where.closed:
-            raise SandboxNotFoundError(f"pod {pod.name}: the runtime has closed its network namespace")
+            raise SandboxNotFoundError(f"pod {pod}: the runtime has closed its network namespace")
         paths = self._paths(where)
         if not paths:
             raise SandboxError(
-                f"pod {pod.name}: the container runtime tells neither path nor process of its network namespace: "
+                f"pod {pod}: the container runtime tells neither path nor process of its network namespace: "
                 "use the sandbox locator 'proc'"
             )
         tried = []
@@ -101,11 +127,11 @@ class CriLocator:
                 tried.append(str(error))
             else:
                 return self._refuse_the_hosts(pod, sandbox)
-        raise SandboxNotFoundError(f"pod {pod.name}: {'; '.join(tried)}")
+        raise SandboxNotFoundError(f"pod {pod}: {'; '.join(tried)}")
 
-    def _refuse_the_hosts(self, pod: Pod, sandbox: Sandbox) -> Sandbox:
+    def _refuse_the_hosts(self, pod: ObjectName, sandbox: Sandbox) -> Sandbox:
         if self._host.owns(sandbox):
-            raise SandboxError(f"pod {pod.name}: {sandbox.path} is the host's own network namespace, which is no pod's")
+            raise _HostsOwnError(f"pod {pod}: {sandbox.path} is the host's own network namespace, which is no pod's")
         return sandbox
 
     def _paths(self, where: Whereabouts) -> list[str]:
@@ -139,8 +165,8 @@ def _labels(pod: Pod) -> Mapping[str, str]:
     the name of a static pod on its node.
     """
     labels = {
-        "io.kubernetes.pod.namespace": pod.name.namespace,
-        "io.kubernetes.pod.name": pod.name.name,
+        _NAMESPACE: pod.name.namespace,
+        _NAME: pod.name.name,
         "io.kubernetes.pod.uid": pod.static_uid or pod.uid,
     }
     for key, value in labels.items():
