@@ -5,25 +5,16 @@ The programs are those of KUBEBUILDER_ASSETS, as with envtest, or what the test 
 
 import http.client
 import json
-import os
 import secrets
-import shutil
 import socket
 import ssl
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+
+from scripts.testbed.programs import find_present
 
 PATIENCE = 120  # seconds, for a busy machine
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnp-testbed"
-
-
-def find_program(name):
-    """Where a program is; None if it is nowhere."""
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    built = sorted(path for path in CACHE.rglob(name) if path.is_file() and os.access(path, os.X_OK))
-    return shutil.which(name, path=assets) if assets else shutil.which(name) or next(map(str, reversed(built)), None)
 
 
 class ApiServer:
@@ -32,12 +23,16 @@ class ApiServer:
     def __init__(self, port, token, authority):
         self.port, self._token, self._authority = port, token, authority
 
-    def request(self, method, path, body=None, *, accept="application/json"):
-        """Status and decoded answer; empty if that is not JSON, as where a path is not known."""
+    def request(self, method, path, body=None, *, accept="application/json", content_type="application/json", user=""):
+        """Status and decoded answer; empty if that is not JSON, as where a path is not known.
+
+        A user is impersonated, with all rights, so that admission alone decides.
+        """
         context = ssl.create_default_context(cafile=self._authority)
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=30)
         try:
-            headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json", "Accept": accept}
+            headers = {"Authorization": f"Bearer {self._token}", "Content-Type": content_type, "Accept": accept}
+            headers |= {"Impersonate-User": user, "Impersonate-Group": "system:masters"} if user else {}
             connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
             answer = connection.getresponse()
             text = answer.read()
@@ -120,7 +115,7 @@ def wait_for(condition, process, folder):
 @contextmanager
 def running(name, arguments, folder):
     with (folder / f"{name}.log").open("w") as log:
-        process = subprocess.Popen([find_program(name), *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen([find_present(name), *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             yield process
         finally:
