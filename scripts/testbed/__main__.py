@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.testbed import bed, daemon, images, place
+from scripts.testbed import bed, daemon, images, kind, place
 from scripts.testbed.errors import TestBedError
 
 
@@ -54,7 +54,7 @@ def _parse() -> argparse.Namespace:
             one.add_argument("--kill", action="store_true", help="without giving it time")
     archive = commands.add_parser("import", help="give the node's runtime the image in an archive")
     archive.add_argument("archive", type=Path)
-    archive.add_argument("--name")
+    archive.add_argument("--name", default="")
     return parser.parse_args()
 
 
@@ -63,7 +63,9 @@ def _up(_: argparse.Namespace) -> int:
     already = bed.is_up()
     bed.up()
     state = "was up" if already else f"up in {time.monotonic() - begun:.0f} s"
-    _say(f"{state}. export KUBECONFIG={place.KUBECONFIG}, then kubectl get nodes ({bed.kubectl()})")
+    _say(
+        f"{kind.chosen().name}: {state}. export KUBECONFIG={place.KUBECONFIG}, then kubectl get nodes ({bed.kubectl()})"
+    )
     return 0
 
 

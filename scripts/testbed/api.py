@@ -19,7 +19,7 @@ from scripts.testbed.errors import TestBedError
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-_TIMEOUT = 30.0
+_TIMEOUT = 60.0  # seconds; as long as an API server takes to answer
 
 
 class ApiError(TestBedError):

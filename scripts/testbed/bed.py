@@ -7,7 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from scripts.testbed import cgroup, control_plane, daemon, images, keys, links, node, place, programs, runtime
+from scripts.testbed import (
+    cgroup,
+    cni,
+    control_plane,
+    daemon,
+    images,
+    keys,
+    kind,
+    kubelet,
+    links,
+    node,
+    place,
+    programs,
+    runtime,
+)
 from scripts.testbed.api import Connection
 from scripts.testbed.command import run
 from scripts.testbed.daemon import Daemon
@@ -19,8 +33,8 @@ COMPONENTS: dict[str, Callable[[], Daemon]] = {
     "kube-apiserver": control_plane.apiserver,
     "kube-controller-manager": control_plane.controller_manager,
     "kube-scheduler": control_plane.scheduler,
-    "containerd": runtime.containerd,
-    "kubelet": runtime.kubelet,
+    "runtime": lambda: runtime.chosen().daemon(),
+    "kubelet": kubelet.daemon,
 }
 """In the order in which they are started."""
 _FAREWELL = 5  # seconds to end; an API server would wait a minute for its watches
@@ -29,10 +43,12 @@ _PATIENCE = 120  # seconds for one component; 1 to 10 are usual
 
 def up() -> None:
     """Bring up what is not up. May be interrupted and called again."""
-    run(place.SOURCES / "packages", "bed", patience=1200)
-    for program in COMPONENTS.keys() - {"containerd"}:
+    for purpose in ("bed", *kind.chosen().packages):
+        run(place.SOURCES / "packages", purpose, patience=1200)
+    for program in COMPONENTS.keys() - {"runtime"} | {kind.chosen().runtime}:
         programs.find(program)
     place.ROOT.mkdir(parents=True, exist_ok=True)
+    kind.settle()
     for name in ("pids", "config"):
         (place.ROOT / name).mkdir(exist_ok=True)
     cgroup.make()
@@ -44,6 +60,8 @@ def up() -> None:
     node.start()
     wait_for("the node's folders are mounted", node.mounted, patience=20)
     runtime.configure()
+    cni.configure()
+    kubelet.configure()
     _start_all()
 
 
@@ -95,9 +113,9 @@ def _etcd(*arguments: str) -> str:
 
 def _start_all() -> None:
     """Two things take long, the API server and the node's runtime: they start side by side."""
-    for name in ("containerd", "etcd", "kube-apiserver"):
+    for name in ("runtime", "etcd", "kube-apiserver"):
         COMPONENTS[name]().start()
-    _await_ready(COMPONENTS["containerd"]())
+    _await_ready(COMPONENTS["runtime"]())
     images.import_basics()
     for name in COMPONENTS:
         start(name)
@@ -130,7 +148,7 @@ def _node_ready() -> bool:
 _READY: dict[str, Callable[[], object]] = {
     "etcd": _etcd_ready,
     "kube-apiserver": lambda: _get("/readyz"),
-    "containerd": lambda: run(*runtime.ctr("version")),
+    "runtime": lambda: runtime.chosen().ready(),
 }
 
 

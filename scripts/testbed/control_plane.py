@@ -3,6 +3,7 @@
 from scripts.testbed import place, programs
 from scripts.testbed.daemon import Daemon
 from scripts.testbed.keys import path, write_kubeconfig
+from scripts.testbed.kind import chosen
 
 _ONLY_ONE = ("--leader-elect=false", f"--kubeconfig={place.KUBECONFIG}")
 
@@ -29,6 +30,7 @@ def etcd() -> Daemon:
             f"--peer-key-file={path('server.key')}",
             f"--peer-trusted-ca-file={authority}",
             "--peer-client-cert-auth",
+            *(() if chosen().packaged else ("--unsafe-no-fsync",)),  # nothing here outlives the machine
         ),
     )
 
@@ -63,6 +65,7 @@ def apiserver() -> Daemon:
             "--anonymous-auth=false",
             "--allow-privileged=true",
             "--profiling=false",
+            "--delete-collection-workers=16",  # tests remove thousands of pods at once
             *gate,
         ),
     )

@@ -7,10 +7,9 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from scripts.testbed import place
+from scripts.testbed import place, runtime
 from scripts.testbed.command import run
 from scripts.testbed.errors import TestBedError
-from scripts.testbed.runtime import ctr
 
 _FOLDERS = ("bin", "etc", "proc", "sys", "dev", "tmp", "root", "var")
 _FILES = {"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n"}
@@ -24,24 +23,27 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def import_basics() -> None:
-    """Give containerd the images for pause and workload unless it has them."""
-    known = run(*ctr("images", "list", "--quiet")).decode().split()
-    if not {place.PAUSE_IMAGE, place.WORKLOAD_IMAGE} <= set(known):
-        archive = place.ROOT / "basics.tar"
-        _write_archive(archive, (place.PAUSE_IMAGE, place.WORKLOAD_IMAGE))
+    """Give the runtime the images for pause and workload unless it has them."""
+    import_workload(place.PAUSE_IMAGE, place.WORKLOAD_IMAGE)
+
+
+def import_workload(*names: str) -> None:
+    """Give the runtime the image for workloads under other names unless it has them."""
+    if not set(names) <= runtime.chosen().images():
+        archive = place.ROOT / "workload.tar"
+        _write_archive(archive, names)
         import_archive(archive)
         archive.unlink()
 
 
-def import_archive(archive: Path, *, name: str | None = None) -> None:
-    """Give containerd the images of an archive, of docker's format or OCI's.
+def import_archive(archive: Path, *, name: str = "") -> None:
+    """Give the runtime the images of an archive, of docker's format or OCI's.
 
     Args:
         archive: The file.
-        name: What to call an image whose archive holds no full name.
+        name: What to call an image whose archive holds no full name; empty: all have one.
     """
-    named = ("--index-name", name) if name else ()
-    run(*ctr("images", "import", *named, archive), patience=600)
+    runtime.chosen().import_archive(archive, name)
 
 
 def _write_archive(target: Path, names: tuple[str, ...]) -> None:

@@ -23,6 +23,14 @@ FOLDERS = {
     "cni-bin": "/opt/cni/bin",
     "cni-state": "/var/lib/cni",
     "netns": "/run/netns",
+    "run-multus": "/run/multus",
+    "run-cncf": "/run/k8s.cni.cncf.io",
+    "multus-config": "/etc/cni/multus/net.d",
+    "run-crio": "/run/crio",
+    "crio": "/var/lib/crio",
+    "crio-logs": "/var/log/crio",
+    "containers": "/var/lib/containers",
+    "run-containers": "/run/containers",
 }
 """The bed's folder, and where it is in the node."""
 _HOLDER = "node"

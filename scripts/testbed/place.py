@@ -13,7 +13,6 @@ CACHE = Path(
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnp-testbed"
 ).absolute()
 """What takes long to make; it stays."""
-CNI_PLUGINS = Path("/usr/lib/cni")
 
 KEYS = ROOT / "keys"
 LOGS = ROOT / "logs"
@@ -22,7 +21,6 @@ NODE_FILES = ROOT / "node"
 KUBECONFIG = ROOT / "kubeconfig"
 OWN_CLUSTER = os.environ.get("KUBECONFIG") if os.environ.get("KUBECONFIG") != str(KUBECONFIG) else None
 """The kubeconfig of a cluster that the user brings along, if any: the bed starts nothing then."""
-CONTAINERD_SOCKET = NODE_FILES / "run-containerd/containerd.sock"
 
 NODE = "testbed"
 CGROUP = "mnp-testbed"

@@ -3,29 +3,26 @@
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import time
 from contextlib import suppress
-from pathlib import Path
 
 import trustme
 import urllib3
 import yaml
+
+from scripts.testbed.programs import find_present
 
 PATIENCE = 60  # seconds for a server to become ready
 PROGRAMS = ("etcd", "kube-apiserver", "etcdctl")
 
 
 def programs():
-    """Paths of what is needed, by name; what is missing is None. In KUBEBUILDER_ASSETS, then
-    where the test bed has compiled them, then on PATH."""
-    cached = sorted(map(str, Path("~/.cache/mnp-testbed").expanduser().glob("kubernetes-*")))
-    path = os.pathsep.join([*filter(None, [os.environ.get("KUBEBUILDER_ASSETS")]), *cached, os.environ["PATH"]])
-    return {name: shutil.which(name, path=path) for name in PROGRAMS}
+    """Paths of what is needed, by name, in KUBEBUILDER_ASSETS or as the test bed has it; what is missing is None."""
+    return {name: find_present(name) for name in PROGRAMS}
 
 
 def free_ports(number):

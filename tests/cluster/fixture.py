@@ -25,7 +25,6 @@ class Bed(Cluster):
 
     node = place.NODE
     parent = place.PARENT
-    containerd_socket = place.CONTAINERD_SOCKET
 
     def __init__(self, kubeconfig: Path, *, was_up: bool) -> None:
         super().__init__(kubeconfig)

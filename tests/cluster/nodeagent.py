@@ -15,6 +15,7 @@ from scripts.testbed import bed as testbed
 from scripts.testbed import place
 from scripts.testbed.command import run
 from scripts.testbed.images import import_archive
+from scripts.testbed.kind import chosen
 from tests.cluster.objects import Objects
 from tests.deploy.test_agent import build
 
@@ -32,6 +33,7 @@ _SOURCES = (
     "scripts/wheels",
 )
 _PATIENCE = 120  # seconds
+_FOR_RUNTIME = {"containerd": (), "crio": ("crio",)}  # components of kustomize
 
 
 class NodeAgent:
@@ -42,7 +44,7 @@ class NodeAgent:
 
     def deploy(self, *components: str) -> None:
         """Have the objects of deploy/ as they are, with these components of kustomize, and wait until they run."""
-        for manifest in build(*components).values():
+        for manifest in build(*_FOR_RUNTIME[chosen().runtime], *components).values():
             self._objects.apply(manifest)
         self._await_rollout()
 

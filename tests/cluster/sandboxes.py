@@ -1,8 +1,9 @@
-"""Where a pod's network namespace is, by what containerd keeps about its containers and not by the code under test."""
+"""Where a pod's network namespace is, by what the runtime keeps about its containers and not by the code under test."""
 
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,12 +11,11 @@ from mnp_core.api import Sandbox
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import ObjectName
 from mnp_core.sandbox.netns import identify, run_inside
-from scripts.testbed import place
+from scripts.testbed import node, place
+from scripts.testbed.kind import chosen
 from tests.cluster.objects import Objects
 
-_TASKS = place.NODE_FILES / "run-containerd/io.containerd.runtime.v2.task/k8s.io"
 T = TypeVar("T")
-_PREFIX = "io.kubernetes.cri."
 
 
 class Sandboxes:
@@ -33,10 +33,10 @@ class Sandboxes:
         found = self._objects.find("v1/Pod", pod.name, pod.namespace)
         if found is None:
             raise SandboxNotFoundError(f"{pod}: no such pod")
-        pid = next(self._pids(found["metadata"]["uid"]), None)
-        if pid is None:
+        path = next(_FINDERS[chosen().runtime](found["metadata"]["uid"]), None)
+        if path is None:
             raise SandboxNotFoundError(f"{pod}: no sandbox")
-        return identify(f"/proc/{pid}/ns/net")
+        return identify(str(path))
 
     def run(self, pod: ObjectName, work: Callable[[], T]) -> T:
         """Call a function in the pod's network namespace."""
@@ -47,21 +47,29 @@ class Sandboxes:
         nsenter = ("nsenter", f"--net={self.locate(pod).path}", "--")
         return subprocess.run((*nsenter, *command), check=True, capture_output=True, text=True).stdout
 
-    @staticmethod
-    def _pids(uid: str) -> Iterator[int]:
-        for folder in _TASKS.glob("*"):
-            pid = _pid_of_sandbox(folder, uid)
-            if pid is not None:
-                yield pid
+
+def _in_containerd(uid: str) -> Iterator[Path]:
+    """The namespace of the sandbox's first process; containers' configurations have containerd's annotations."""
+    for folder in (place.NODE_FILES / "run-containerd/io.containerd.runtime.v2.task/k8s.io").glob("*"):
+        with suppress(FileNotFoundError, ValueError):  # it goes, or is not quite there
+            annotations = json.loads((folder / "config.json").read_text()).get("annotations", {})
+            logs = annotations.get("io.kubernetes.cri.sandbox-log-directory", "")
+            if annotations.get("io.kubernetes.cri.container-type") == "sandbox" and logs.endswith(f"_{uid}"):
+                yield Path(f"/proc/{int((folder / 'init.pid').read_text())}/ns/net")
 
 
-def _pid_of_sandbox(folder: Path, uid: str) -> int | None:
-    """The first process of a container if it is the sandbox of the pod with this uid."""
-    try:
-        annotations = json.loads((folder / "config.json").read_text()).get("annotations", {})
-        logs = annotations.get(f"{_PREFIX}sandbox-log-directory", "")
-        if annotations.get(f"{_PREFIX}container-type") == "sandbox" and logs.endswith(f"_{uid}"):
-            return int((folder / "init.pid").read_text())
-    except (FileNotFoundError, ValueError):  # it goes, or is not quite there
-        return None
-    return None
+def _in_crio(uid: str) -> Iterator[Path]:
+    """The namespace that a sandbox's configuration names; the sandbox has no process of its own."""
+    for file in (place.NODE_FILES / "run-containers/storage/overlay-containers").glob("*/userdata/config.json"):
+        with suppress(FileNotFoundError, ValueError):
+            config = json.loads(file.read_text())
+            annotations = config.get("annotations", {})
+            sandbox = annotations.get("io.kubernetes.cri-o.ContainerType") == "sandbox"
+            if sandbox and annotations.get("io.kubernetes.pod.uid") == uid:
+                namespaces = {each["type"]: each.get("path") for each in config["linux"]["namespaces"]}
+                path = node.prefix() / str(namespaces["network"]).lstrip("/")
+                if path.exists():
+                    yield path
+
+
+_FINDERS = {"containerd": _in_containerd, "crio": _in_crio}

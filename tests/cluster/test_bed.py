@@ -10,6 +10,7 @@ from mnp_core.lab.probe import ProbeVerdict
 from mnp_core.model import ObjectName
 from scripts.testbed import place
 from scripts.testbed.api import ApiError
+from scripts.testbed.bed import kubectl
 from tests.cluster.crowd import on_network
 from tests.cluster.manifests import container, daemon_set, definition, network, network_status, pod, running
 
@@ -108,14 +109,12 @@ def test_a_pod_that_goes_takes_its_interfaces_along(bed, namespace):
 
 
 def test_a_daemon_set_runs_and_its_pods_are_known_to_the_api_server(bed, namespace):
-    account = "/var/run/secrets/kubernetes.io/serviceaccount"
-    ask = (
-        f'wget -q -O /dev/null --no-check-certificate --header "Authorization: Bearer $(cat {account}/token)" '
-        "https://$KUBERNETES_SERVICE_HOST:$KUBERNETES_SERVICE_PORT/version"
-    )
+    ask = "/programs/kubectl get --raw /version"  # finds the server and its own token as a pod does
     asking = container("asking", ["sh", "-c", f"until {ask}; do sleep 1; done; touch /answered; sleep 1000000"])
+    asking["volumeMounts"] = [{"name": "programs", "mountPath": "/programs", "readOnly": True}]
+    programs = {"name": "programs", "hostPath": {"path": str(kubectl().parent)}}
     asking["readinessProbe"] = {"exec": {"command": ["test", "-e", "/answered"]}, "periodSeconds": 1}
-    bed.objects.apply(daemon_set("each", containers=[asking], hostNetwork=True), namespace)
+    bed.objects.apply(daemon_set("each", containers=[asking], volumes=[programs], hostNetwork=True), namespace)
 
     def ready(found):
         return found.get("status", {}).get("numberReady") == 1
@@ -127,7 +126,7 @@ def test_components_can_be_stopped_and_started(bed, namespace):
     run_pods(bed, namespace, pod("a"))
     with bed.components.stopped("kube-apiserver"), pytest.raises(OSError, match="refused"):
         bed.objects.get("v1/Pod", "a", namespace)
-    with bed.components.stopped("containerd", kill=True):
+    with bed.components.stopped("runtime", kill=True):
         assert addresses(bed, named(namespace, "a"), "eth0")["operstate"] == "UP"
     assert running(bed.objects.get("v1/Pod", "a", namespace))
 

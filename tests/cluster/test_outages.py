@@ -90,7 +90,7 @@ def test_containerd_is_restarted(standoff, bed, process, context):
     process.start_and_wait()
     quiet = standoff.generations()
     with Sending(context, standoff.flows(), pause=PAUSE) as sending:
-        with bed.components.stopped("containerd", kill=True):
+        with bed.components.stopped("runtime", kill=True):
             time.sleep(2)
         with standoff.passing("later"):
             standoff.await_reaching("later", {"friend"})
@@ -115,7 +115,7 @@ def test_pods_that_cannot_be_found_hold_up_nobody(standoff, bed, process, figure
     process.start_and_wait()
     forms, took = standoff.main_policies(), []
     fakes = on_network(standoff.network, "10.77.42.0/24")
-    with hanging("containerd"):
+    with hanging("runtime"):
         bed.crowd.fake_pods(STUCK, bed.node, standoff.namespace, fakes)
         stuck = lambda: process.metric("mnp_apply_failures_total", reason="Sandbox") > 0  # noqa: E731
         standoff.objects.wait_for("pods cannot be found", stuck)

@@ -6,8 +6,7 @@ import time
 import pytest
 
 from scripts.testbed import place
-from scripts.testbed.command import run
-from scripts.testbed.runtime import ctr
+from scripts.testbed.images import import_workload
 from tests.cluster.definitions import undefine_all
 from tests.cluster.nodeagent import NAME, NAMESPACE, environment
 from tests.cluster.scene import Scene
@@ -33,13 +32,12 @@ def folder(tmp_path):
 @pytest.fixture
 def cluster_as_in_the_page(bed, node_agent):
     """Multus and nodes that can pull busybox; nothing of ours. Afterwards there is nothing of ours either."""
-    run(*ctr("images", "tag", "--force", place.WORKLOAD_IMAGE, _BUSYBOX))
+    import_workload(_BUSYBOX)
     yield
     bed.objects.request("DELETE", bed.objects.collection("v1/Pod", "demo"), {"gracePeriodSeconds": 0})
     bed.objects.delete("v1/Namespace", "demo")
     node_agent.remove()
     undefine_all(bed.objects)
-    run(*ctr("images", "remove", _BUSYBOX))
 
 
 def agent_is_ready(agent, **_):

@@ -1,5 +1,6 @@
 """The definitions on an API server: it takes them, and objects as the tests of the schema say."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.apiserver import api_server, find_program
+from scripts.testbed.programs import find_present
+from tests.cluster.apiserver import api_server
 from tests.deploy.policies import CEL_NEEDED, SENSELESS, SENSIBLE, UNWRITABLE_LABELS, policy
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -23,8 +25,8 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
     for program in ("etcd", "kube-apiserver"):
-        if find_program(program) is None:
-            pytest.skip(f"{program} is neither in KUBEBUILDER_ASSETS nor on PATH, nor built by the test bed")
+        if find_present(program) is None:
+            pytest.skip(f"{program} is neither in KUBEBUILDER_ASSETS nor built by the test bed")
     with api_server(tmp_path_factory.mktemp("apiserver")) as api:
         api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "demo"}})
         yield api
@@ -92,6 +94,56 @@ def test_objects_are_judged_as_without_a_server(api, defined):
         assert name not in wrong or "spec" in answer["message"]
 
 
+@pytest.fixture
+def with_cel(defined):
+    """The definition whose rules are CEL; the other one has none."""
+    if defined != "scheme-cel.yml":
+        pytest.skip(f"{defined} has no rules of CEL")
+    return yaml.safe_load((DEPLOY / defined).read_text())
+
+
+def rules_of(schema):
+    """The messages of all rules below."""
+    if isinstance(schema, list):
+        return {message for each in schema for message in rules_of(each)}
+    if not isinstance(schema, dict):
+        return set()
+    own = {rule["message"] for rule in schema.get("x-kubernetes-validations", ())}
+    return own | {message for each in schema.values() for message in rules_of(each)}
+
+
+def test_each_rule_of_cel_refuses_something(api, with_cel):
+    """On a real server, in its own words: no rule is there that the server takes but never applies."""
+    said = " ".join(create(api, spec)[1]["message"] for spec in (SENSELESS | CEL_NEEDED).values())
+    wanted = rules_of(with_cel)
+    assert wanted, "else this test could not fail"
+    assert {message for message in wanted if message not in said} == set()
+
+
+@pytest.mark.usefixtures("with_cel")
+@pytest.mark.parametrize("peers", ["blocks", "selectors"])
+def test_the_largest_policy_that_a_server_takes_is_within_its_budget_for_cel(api, peers):
+    """A little below 1.5 MiB, the largest object that etcd takes; judged in full, to the last peer."""
+    excepts = [f"10.{number}.0.0/16" for number in range(10)]
+    expression = {"key": "tier", "operator": "In", "values": ["front", "back"]}
+    one = {
+        "blocks": {"ipBlock": {"cidr": "10.0.0.0/8", "except": excepts}},
+        "selectors": {"podSelector": {"matchExpressions": [expression] * 16}},
+    }[peers]
+    wrong = {
+        "blocks": {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}},
+        "selectors": {"podSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists", "values": ["x"]}]}},
+    }[peers]
+    count = 1_400_000 // len(json.dumps(one))
+    rules = [{"from": [one] * min(250, count - begun)} for begun in range(0, count, 250)]
+    assert len(rules) <= 50
+    assert create(api, {"ingress": rules})[0] == 201
+    rules[-1]["from"][-1] = wrong
+    status, answer = create(api, {"ingress": rules})
+    assert status == 422
+    assert "cost" not in answer["message"]
+
+
 @pytest.mark.usefixtures("defined")
 def test_refusals_name_the_field(api):
     _, answer = create(api, {"ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/33"}}]}]})
@@ -157,7 +209,7 @@ def replace(api, wanted):
 
 @pytest.fixture
 def kubectl(api, tmp_path):
-    program = find_program("kubectl") or shutil.which("kubectl")
+    program = find_present("kubectl") or shutil.which("kubectl")
     if program is None:
         pytest.skip("kubectl is neither in KUBEBUILDER_ASSETS nor on PATH")
     config = api.kubeconfig(tmp_path)

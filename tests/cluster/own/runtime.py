@@ -1,15 +1,9 @@
-"""A containerd of one's own: its files, its socket, its network. What it needs are Debian's packages of these names:
-containerd, runc, containernetworking-plugins, busybox-static.
-"""
+"""A container runtime of one's own: its files, its socket, its network; and sandboxes in it, run as a kubelet does."""
 
-import hashlib
-import io
 import json
 import os
-import shutil
 import signal
 import subprocess
-import tarfile
 import time
 from contextlib import suppress
 from itertools import count
@@ -20,11 +14,10 @@ import grpc
 from mnp_core.sandbox._syscalls import unmount
 from mnp_core.sandbox.cri.wire import make_messages
 from mnp_core.sandbox.netns import run_inside
+from tests.cluster.own.image import write_image
 
 SERVICE = "runtime.v1.RuntimeService"
 POD, NODE = 0, 2  # NamespaceMode
-CNI_PLUGINS = Path("/usr/lib/cni")
-PAUSE = "pause.example/pause:1"
 
 # From api.proto, all that it takes to run a sandbox as a kubelet does.
 MESSAGES = make_messages(
@@ -60,27 +53,6 @@ MESSAGES = make_messages(
     }
 )
 
-_CONFIG = """
-version = 2
-root = "{home}/root"
-state = "{home}/state"
-disabled_plugins = [
-  "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
-  "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp",
-]
-[grpc]
-  address = "{home}/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause}"
-  restrict_oom_score_adj = true
-  netns_mounts_under_state_dir = true
-  stream_server_port = "0"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{plugins}"
-    conf_dir = "{home}/cni"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
-"""
 _NETWORK = {
     "cniVersion": "0.4.0",
     "name": "default",
@@ -88,14 +60,8 @@ _NETWORK = {
 }
 
 
-def missing():
-    """What a containerd of one's own needs and this machine lacks."""
-    tools = [tool for tool in ("containerd", "ctr", "runc", "busybox") if not shutil.which(tool)]
-    return [*tools, *([] if (CNI_PLUGINS / "ptp").exists() else [str(CNI_PLUGINS / "ptp")])]
-
-
-class Containerd:
-    """It, in a network namespace that plays the host's."""
+class OwnRuntime:
+    """It, in a network namespace that plays the host's. Subclasses say how it is configured and started."""
 
     def __init__(self, home, host):
         """Prepare its folder.
@@ -105,20 +71,44 @@ class Containerd:
             host: The namespace in which it runs and its CNI plugins put the outer ends of pods' links.
         """
         self.home, self.host = home, host
-        self.socket = home / "containerd.sock"
+        self.socket = home / "runtime.sock"
         self.cgroup = f"/mnp-test-{os.getpid()}"
         self._attempts = count(1)
         (home / "cni").mkdir()
         ipam = {**_NETWORK["plugins"][0]["ipam"], "dataDir": str(home / "ipam")}
         network = {**_NETWORK, "plugins": [{**_NETWORK["plugins"][0], "ipam": ipam}]}
         (home / "cni" / "10-default.conflist").write_text(json.dumps(network))
-        (home / "config.toml").write_text(_CONFIG.format(home=home, pause=PAUSE, plugins=CNI_PLUGINS))
-        _write_image(home / "pause.tar")
+        self.configure()
+        write_image(home / "pause.tar")
+
+    def configure(self):
+        raise NotImplementedError
+
+    def command(self):
+        """Program and arguments."""
+        raise NotImplementedError
+
+    def environment(self):
+        return dict(os.environ)
+
+    def import_pause(self):
+        """Give it the image."""
+        raise NotImplementedError
+
+    def pid(self, sandbox):
+        """Of its first process, as runc has it."""
+        raise NotImplementedError
+
+    def namespaces(self):
+        """The folder in which it keeps network namespaces."""
+        raise NotImplementedError
 
     def start(self):
-        command = ["containerd", "--config", self.home / "config.toml", "--log-level", "warn"]
         with (self.home / "log").open("ab") as log:
-            self.process = run_inside(self.host, lambda: subprocess.Popen(command, stdout=log, stderr=log))
+            self.process = run_inside(
+                self.host,
+                lambda: subprocess.Popen(self.command(), stdout=log, stderr=log, env=self.environment()),
+            )
         self._channel = grpc.insecure_channel(f"unix:{self.socket}")
         self.call("Version", wait_for_ready=True)
 
@@ -127,20 +117,6 @@ class Containerd:
         self._channel.close()
         self.process.terminate()
         self.process.wait(30)
-
-    def import_pause(self):
-        command = [
-            "ctr",
-            "--address",
-            self.socket,
-            "--namespace",
-            "k8s.io",
-            "images",
-            "import",
-            "--snapshotter",
-            "native",
-        ]
-        subprocess.run([*command, self.home / "pause.tar"], check=True, capture_output=True)
 
     def call(self, method, *, wait_for_ready=False, **fields):
         request, response = MESSAGES[f"{method}Request"], MESSAGES[f"{method}Response"]
@@ -167,23 +143,15 @@ class Containerd:
         }
         return self.call("RunPodSandbox", config=config).pod_sandbox_id
 
-    def pid(self, sandbox):
-        """Of its first process, as runc has it."""
-        state = self.home / "state" / "io.containerd.runtime.v2.task" / "k8s.io" / sandbox / "init.pid"
-        return int(state.read_text())
-
     def clean_up(self):
         """Leave nothing, whatever has failed: processes, mounts, control groups. The folder itself is the caller's."""
         with suppress(Exception):
             self.stop()
         for pid in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]:
-            if _is_ours(pid, self.socket) or self._is_in_our_cgroup(pid):
+            if _names(pid, self.home) or self._is_in_our_cgroup(pid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        for address in self.home.glob("state/io.containerd.runtime.v2.task/*/*/address"):
-            Path(address.read_text().removeprefix("unix://")).unlink(
-                missing_ok=True
-            )  # of a shim, outside of our folder
+        self.forget()
         for mount in reversed([line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]):
             if mount.startswith(f"{self.home}/"):
                 unmount(mount)
@@ -195,11 +163,14 @@ class Containerd:
         except OSError:
             return False
 
+    def forget(self):
+        """Take away what lies outside of its folder."""
 
-def _is_ours(pid, socket):
-    """Whether it is a shim of that containerd."""
+
+def _names(pid, home):
+    """Whether its arguments name something in that folder: the runtime itself, or a watcher of its containers."""
     try:
-        return os.fsencode(socket) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:]
+        return os.fsencode(f"{home}/") in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 
@@ -223,27 +194,3 @@ def _remove_cgroups(name):
 def _hierarchies(name):
     root = Path("/sys/fs/cgroup")
     return [path for path in (root / name[1:], *root.glob(f"*/{name[1:]}")) if path.is_dir()]
-
-
-def _write_image(path):
-    """An image of one layer, as `docker save` writes it, whose process waits for ever."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        tar.add(shutil.which("busybox"), "bin/busybox")
-    config = {
-        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
-        "os": "linux",
-        "config": {"Entrypoint": ["/bin/busybox", "sleep", "2147483647"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_sha256(layer.getvalue())}"]},
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [PAUSE], "Layers": ["layer.tar"]}]
-    files = {"config.json": json.dumps(config).encode(), "manifest.json": json.dumps(manifest).encode()}
-    with tarfile.open(path, "w") as tar:
-        for name, content in {**files, "layer.tar": layer.getvalue()}.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-
-
-def _sha256(content):
-    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,39 @@
+"""The CNI plugins of the node, and how Multus is called."""
+
+import json
+
+from scripts.testbed import place, programs
+from scripts.testbed.kind import chosen
+
+_VERSION = "0.4.0"  # what the oldest plugins here speak
+
+
+def configure() -> None:
+    """Put the plugins where the runtime looks for them, and write the configuration of the pods' network."""
+    folder = place.NODE_FILES / "cni-bin"
+    for plugin in programs.cni_plugins():
+        (folder / plugin.name).unlink(missing_ok=True)
+        (folder / plugin.name).symlink_to(plugin)
+    name, content = ("00-multus.conf", _multus()) if chosen().multus == "thin" else ("10-testbed.conflist", _default())
+    (place.NODE_FILES / "cni-config" / name).write_text(json.dumps(content, indent=1))
+
+
+def _multus() -> dict[str, object]:
+    """Multus as a program that the runtime calls; it asks the API server as its administrator."""
+    return {
+        "cniVersion": _VERSION,
+        "name": "multus-cni-network",
+        "type": "multus",
+        "kubeconfig": str(place.KUBECONFIG),
+        "logLevel": "verbose",
+        "logFile": str(place.LOGS / "multus.log"),
+        "logToStderr": False,
+        "delegates": [_default()],
+    }
+
+
+def _default() -> dict[str, object]:
+    """The default network: a bridge of the node."""
+    addresses = {"type": "host-local", "ranges": [[{"subnet": place.POD_NETWORK, "gateway": place.NODE_ADDRESS}]]}
+    bridge = {"type": "bridge", "bridge": place.BRIDGE, "ipam": addresses}
+    return {"cniVersion": _VERSION, "name": "testbed", "plugins": [bridge]}
