@@ -26,6 +26,7 @@ from mnp_core.lab.state import LabDirectory, LabState, lab_names
 from mnp_core.lab.topology import LabPlan
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.sources.manifests import Document
+from mnp_core.sources.placement import place
 from mnp_core.sources.watch import watch_documents
 
 __all__ = ["Applied", "Enforcement", "Lab"]
@@ -248,10 +249,17 @@ class Lab:
 
         return self._change(without)
 
-    def watch(self, paths: Sequence[Path], stop: threading.Event) -> Iterator[Applied | MnpError]:
+    def watch(
+        self, paths: Sequence[Path], stop: threading.Event, namespace: str | None = None
+    ) -> Iterator[Applied | MnpError]:
         """Follow the manifests that the lab was made from, until told to stop.
 
         What leaves them is deleted; objects that are applied meanwhile from elsewhere stay.
+
+        Args:
+            paths: Files and folders.
+            stop: Ends it.
+            namespace: See `mnp_core.sources.placement.place`.
 
         Yields:
             What each change came to; or what is wrong with it, and then the lab is as it was before.
@@ -261,7 +269,7 @@ class Lab:
             try:
                 if isinstance(documents, MnpError):
                     raise documents
-                now = index(documents)
+                now = index(place(documents, namespace))
                 done = self._change(partial(_exchange, watched - now.keys(), now))
             except MnpError as error:
                 yield error

@@ -458,3 +458,31 @@ def test_the_reader_of_a_pipe_may_have_seen_enough(quickstart):
     command = f"{sys.executable} -m mnp_core.cli render {quickstart} --backend nftables | head -n 1"
     process = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (process.stdout, process.stderr) == ("# pod demo/client, nftables\n", "")
+
+
+NAMELESS = Path(__file__).parent / "data" / "policy-without-namespace.yaml"
+
+
+def test_objects_without_a_namespace_are_put_where_the_option_says(mnp):
+    """As `kubectl apply --namespace`: the policy names none, all else is in vmexamples."""
+    assert mnp("lab", "test", NAMELESS).status == 1  # in `default` it selects nothing
+    assert mnp("lab", "test", NAMELESS, "-n", "vmexamples").status == 0
+    assert "denied" in mnp("lab", "run", NAMELESS, "-n", "vmexamples").out
+    assert mnp("lab", "up", NAMELESS, "-n", "vmexamples").status == 0
+    try:
+        probe = ("lab", "probe", "--from", "vm1", "--to", "vm2", "-n", "vmexamples")
+        assert " denied" in mnp(*probe).out
+        assert mnp("lab", "exec", "-n", "vmexamples", "vm1", "true").status == 0
+        assert mnp("lab", "delete", "mnp/deny-by-default", "-n", "vmexamples").status == 0
+        assert " denied" not in mnp(*probe).out
+        assert mnp("lab", "apply", NAMELESS, "-n", "vmexamples").status == 0
+        assert mnp("lab", "delete", "-f", NAMELESS, "-n", "vmexamples").status == 0
+    finally:
+        mnp("lab", "down")
+
+
+def test_an_object_of_another_namespace_is_an_error_that_names_it(mnp, quickstart):
+    for command in ("run", "up", "apply", "test"):
+        ended = mnp("lab", command, quickstart, "-n", "elsewhere")
+        assert (ended.status, ended.out) == (2, "")
+        assert "is in namespace 'demo', not 'elsewhere'" in ended.err

@@ -9,13 +9,13 @@ from rich.text import Text
 
 from mnp_core.cli.lab.opening import is_enforced, name_option, open_lab
 from mnp_core.cli.names import parse_object_name
-from mnp_core.cli.options import Output, output_option, registry_of
+from mnp_core.cli.options import Output, namespace_option, output_option, registry_of
 from mnp_core.cli.terminal import print_json, remark, results
 from mnp_core.errors import MnpError
 from mnp_core.lab.lab import Lab
 from mnp_core.lab.program import NoSuchProgramError, NotExecutableError, Program, wait
 from mnp_core.lab.topology import PodLink, PodPlan
-from mnp_core.model import ObjectRef
+from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.plugins import Registry
 
 _WIDE = 10_000  # columns, for a reader that is no terminal: nothing is cut
@@ -41,6 +41,7 @@ _ITSELF_FAILED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127  # as `docker exec` 
 
 @click.command("exec", short_help="Run a program in a pod.", context_settings={"allow_interspersed_args": False})
 @name_option
+@namespace_option
 @click.option("--detach", "-d", is_flag=True, help="In the background; prints its process ID.")
 @click.argument("pod")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -48,6 +49,7 @@ _ITSELF_FAILED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127  # as `docker exec` 
 def exec_command(
     context: click.Context,
     name: str,
+    namespace: str | None,
     detach: bool,  # noqa: FBT001 - click hands flags over by name
     pod: str,
     command: tuple[str, ...],
@@ -61,7 +63,7 @@ def exec_command(
     if not argv:
         raise click.UsageError("nothing to run: name a program, such as ip address")
     try:
-        program = _program(registry_of(context), name, pod, argv)
+        program = _program(registry_of(context), name, parse_object_name(pod, namespace), argv)
         if not detach:
             return partial(_run, program)
         click.echo(program.detach())
@@ -87,9 +89,9 @@ def _failed(error: MnpError) -> int:
     return _NOT_EXECUTABLE if isinstance(error, NotExecutableError) else _ITSELF_FAILED
 
 
-def _program(registry: Registry, name: str, pod: str, argv: Sequence[str]) -> Program:
+def _program(registry: Registry, name: str, pod: ObjectName, argv: Sequence[str]) -> Program:
     with open_lab(name, registry) as lab:
-        return lab.program(parse_object_name(pod), argv)
+        return lab.program(pod, argv)
 
 
 def _print(lab: Lab) -> None:

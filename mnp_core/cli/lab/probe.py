@@ -7,7 +7,7 @@ from mnp_core.cli.lab.judgement import Judge, ask
 from mnp_core.cli.lab.opening import name_option, open_lab, remembered_settings
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import decode_objects
-from mnp_core.cli.options import Output, output_option, registry_of
+from mnp_core.cli.options import Output, namespace_option, output_option, registry_of
 from mnp_core.cli.terminal import progress
 from mnp_core.errors import InputError
 from mnp_core.lab.lab import Lab
@@ -24,15 +24,17 @@ from mnp_core.model import ObjectName
     "--to", "destinations", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]"
 )
 @click.option("--network", metavar="NETWORK", help="NAMESPACE/NETWORK. [default: all that two pods share]")
+@namespace_option
 @probe_options
 @output_option
 @click.pass_context
-def probe_command(
+def probe_command(  # noqa: PLR0913, PLR0917 - click hands options over one by one
     context: click.Context,
     name: str,
     sources: tuple[str, ...],
     destinations: tuple[str, ...],
     network: str | None,
+    namespace: str | None,
     probes: tuple[str, ...],
     timeout: float,
     output: Output,
@@ -47,17 +49,17 @@ def probe_command(
         judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings, lab.plan.wires), registry)
         questions = lab.plan_probes(
             specs,
-            sources=_pods(sources, lab),
-            destinations=_pods(destinations, lab),
-            network=_network(network, lab) if network else None,
+            sources=_pods(sources, namespace, lab),
+            destinations=_pods(destinations, namespace, lab),
+            network=_network(network, namespace, lab) if network else None,
         )
         answers = ask(lab, questions, judge, timeout=timeout, progress=step)
     print_answers(answers, lab.plan.pods.values(), (), output)
     return tell_unenforced(lab)
 
 
-def _pods(names: tuple[str, ...], lab: Lab) -> frozenset[ObjectName] | None:
-    pods = frozenset(parse_object_name(name) for name in names)
+def _pods(names: tuple[str, ...], namespace: str | None, lab: Lab) -> frozenset[ObjectName] | None:
+    pods = frozenset(parse_object_name(name, namespace) for name in names)
     if missing := pods - lab.plan.pods.keys():
         known = ", ".join(map(str, sorted(lab.plan.pods))) or "none"
         raise InputError(
@@ -66,8 +68,8 @@ def _pods(names: tuple[str, ...], lab: Lab) -> frozenset[ObjectName] | None:
     return pods or None
 
 
-def _network(text: str, lab: Lab) -> ObjectName:
-    network = parse_object_name(text)
+def _network(text: str, namespace: str | None, lab: Lab) -> ObjectName:
+    network = parse_object_name(text, namespace)
     networks = {link.network for pod in lab.plan.pods.values() for link in pod.links}
     if network not in networks:
         known = ", ".join(map(str, sorted(networks))) or "none"

@@ -9,16 +9,18 @@ from mnp_core.cli.lab.arguments import enforce_option, manifests_argument
 from mnp_core.cli.lab.judgement import Judge, ask
 from mnp_core.cli.lab.opening import make_enforcement
 from mnp_core.cli.objects import decode_objects
-from mnp_core.cli.options import Output, output_option, registry_of, settings_options
+from mnp_core.cli.options import Output, namespace_option, output_option, registry_of, settings_options
 from mnp_core.cli.terminal import progress, remark
 from mnp_core.lab.lab import Lab
 from mnp_core.lab.probe import parse_probe
 from mnp_core.settings import Settings
 from mnp_core.sources.manifests import load_documents
+from mnp_core.sources.placement import place
 
 
 @click.command("run", short_help="Build, enforce, probe every pair, take down.")
 @manifests_argument
+@namespace_option
 @probe_options
 @output_option
 @enforce_option
@@ -27,6 +29,7 @@ from mnp_core.sources.manifests import load_documents
 def run_command(
     context: click.Context,
     paths: tuple[Path, ...],
+    namespace: str | None,
     probes: tuple[str, ...],
     timeout: float,
     output: Output,
@@ -39,7 +42,7 @@ def run_command(
     policies could not be enforced in some pod, or could not be on a node.
     """
     specs = [parse_probe(probe) for probe in probes]
-    documents = load_documents(paths)
+    documents = place(load_documents(paths), namespace)
     registry = registry_of(context)
     enforcement = make_enforcement(registry, settings) if enforce else None
     with progress() as step, Lab.run(documents, enforcement=enforcement, progress=step) as lab:

@@ -13,12 +13,21 @@ from mnp_core.cli.lab.checks import print_checks
 from mnp_core.cli.lab.judgement import Judge
 from mnp_core.cli.lab.opening import make_enforcement, name_option, open_lab, remembered_settings
 from mnp_core.cli.objects import decode_objects
-from mnp_core.cli.options import Choice, Output, choice_options, output_option, paths_argument, registry_of
+from mnp_core.cli.options import (
+    Choice,
+    Output,
+    choice_options,
+    namespace_option,
+    output_option,
+    paths_argument,
+    registry_of,
+)
 from mnp_core.cli.terminal import progress, remark, remark_reports
 from mnp_core.errors import InputError
 from mnp_core.lab.expectations import Expectation, load_expectations, parse_expectations
 from mnp_core.lab.lab import Lab
 from mnp_core.sources.manifests import Document, load_documents
+from mnp_core.sources.placement import place
 
 _KIND = "Expectations"  # of the objects that stand for expectations among manifests
 _FIELD = "expectations"
@@ -34,6 +43,7 @@ _FIELD = "expectations"
     help="A file of expectations; may be repeated. [default: the objects of kind Expectations among the manifests]",
 )
 @name_option
+@namespace_option
 @timeout_option
 @output_option
 @choice_options
@@ -43,6 +53,7 @@ def test_command(
     paths: tuple[Path, ...],
     files: tuple[Path, ...],
     name: str,
+    namespace: str | None,
     timeout: float,
     output: Output,
     choice: Choice,
@@ -52,7 +63,7 @@ def test_command(
     Ends with 0 if everything is as expected and with 1 if not, so that it can stand in a CI pipeline.
     """
     started = time.monotonic()
-    documents = load_documents(paths)
+    documents = place(load_documents(paths), namespace)
     named = [expectation for file in files for expectation in load_expectations(file)]
     if paths:
         _some([*named, *_among(documents)])  # before anything is built
