@@ -325,3 +325,62 @@ def test_networks_that_an_annotation_sets_apart_are_not(mnp, manifests):
     two["metadata"]["annotations"] = {"mnp.lab/wire": "far away"}
     ended = mnp("lab", "run", manifests(one, two, *rest))
     assert "Nothing to probe: no two pods share a network." in ended.out
+
+
+# --- objects without a namespace, and what is no object -----------------------------------------------------------
+
+
+@pytest.fixture
+def bare(manifests):
+    """As published policies are written: for `kubectl apply --namespace`."""
+    objects = nad({"type": "bridge"}), A, B, policy(CLOSED), expecting("denied", "shop/b", "shop/a")
+    for each in objects[:-1]:
+        del each["metadata"]["namespace"]
+    yield manifests(*objects)
+    for each in (A, B):
+        each["metadata"]["namespace"] = "demo"
+
+
+def test_objects_without_a_namespace_are_in_the_given_one(mnp, bare):
+    """As kubectl has it; in every command of the lab."""
+    found = verdicts(mnp("lab", "run", bare, "-n", "shop", "--output", "json"))
+    assert found == {("shop/a", "shop/b"): "allowed", ("shop/b", "shop/a"): "denied"}
+    assert verdicts(mnp("lab", "run", bare, "--output", "json")).keys() == {
+        ("default/a", "default/b"),
+        ("default/b", "default/a"),
+    }
+    assert mnp("lab", "test", bare, "--namespace", "shop").status == 0
+    assert mnp("lab", "up", bare, "-n", "shop").status == 0
+    assert verdicts(mnp("lab", "probe", "-n", "shop", "--from", "b", "--output", "json")) == {
+        ("shop/b", "shop/a"): "denied"
+    }
+    assert "net1" in mnp("lab", "exec", "-n", "shop", "a", "ip", "link").out
+    assert mnp("lab", "delete", "-n", "shop", "mnp/p").out == "MultiNetworkPolicy shop/p deleted\n"
+    assert "MultiNetworkPolicy shop/p created" in mnp("lab", "apply", bare, "-n", "shop").out
+    assert "shop/a deleted" in mnp("lab", "delete", "-n", "shop", "-f", bare).out
+
+
+def test_an_object_in_another_namespace_than_the_given_one_is_refused(mnp, manifests):
+    ended = mnp("lab", "run", manifests(nad({"type": "bridge"}), A, B), "-n", "shop")
+    assert ended.status == 2
+    assert "is in namespace 'demo', not 'shop'" in ended.err
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": []},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "../x"}},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": []},
+        {"kind": "Pod", "metadata": {"name": "x"}},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "system:x"}},
+    ],
+    ids=["kustomization", "impossible-name", "no-metadata", "no-version", "role"],
+)
+def test_what_is_no_object_affects_itself_alone(mnp, manifests, stray):
+    """S6: a folder of manifests holds other things, too."""
+    path = manifests(nad({"type": "bridge"}), A, B, policy(CLOSED), expecting("denied"), stray)
+    ended = mnp("lab", "test", path)
+    assert (ended.status, ended.out.splitlines()[-1].partition(" in ")[0]) == (0, "1 passed, 0 failed"), ended
+    role = stray["kind"] == "ClusterRole"
+    assert ("left out" in ended.err) is not role, ended.err

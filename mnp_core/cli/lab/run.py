@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from mnp_core.cli.lab.answers import print_answers, probe_options, reports_of, tell_unenforced
-from mnp_core.cli.lab.arguments import enforce_option, manifests_argument
+from mnp_core.cli.lab.arguments import enforce_option, manifests_argument, read_documents
 from mnp_core.cli.lab.judgement import Judge, ask
 from mnp_core.cli.lab.opening import make_enforcement
 from mnp_core.cli.objects import decode_objects
@@ -14,8 +14,6 @@ from mnp_core.cli.terminal import progress, remark
 from mnp_core.lab.lab import Lab
 from mnp_core.lab.probe import parse_probe
 from mnp_core.settings import Settings
-from mnp_core.sources.manifests import load_documents
-from mnp_core.sources.placement import place
 
 
 @click.command("run", short_help="Build, enforce, probe every pair, take down.")
@@ -42,7 +40,7 @@ def run_command(
     policies could not be enforced in some pod, or could not be on a node.
     """
     specs = [parse_probe(probe) for probe in probes]
-    documents = place(load_documents(paths), namespace)
+    documents = read_documents(paths, namespace)
     registry = registry_of(context)
     enforcement = make_enforcement(registry, settings) if enforce else None
     with progress() as step, Lab.run(documents, enforcement=enforcement, progress=step) as lab:

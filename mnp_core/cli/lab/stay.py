@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from mnp_core.cli.lab.answers import tell_unenforced
-from mnp_core.cli.lab.arguments import enforce_option, manifests_argument
+from mnp_core.cli.lab.arguments import enforce_option, manifests_argument, read_documents
 from mnp_core.cli.lab.opening import DEFAULT_NAME, make_enforcement, name_option, not_enforced, open_lab
 from mnp_core.cli.names import parse_ref
 from mnp_core.cli.options import Choice, choice_options, namespace_option, registry_of
@@ -17,8 +17,6 @@ from mnp_core.lab.admission import ref_of
 from mnp_core.lab.expectations import KIND
 from mnp_core.lab.lab import Applied, Lab
 from mnp_core.model import ObjectRef
-from mnp_core.sources.manifests import load_documents
-from mnp_core.sources.placement import place
 
 
 @click.command("up", short_help="Build a lab that stays.")
@@ -42,7 +40,7 @@ def up_command(
 
     Ends with 1 if that could not be done in some pod, which stays disconnected then.
     """
-    documents = place(load_documents(paths), namespace)
+    documents = read_documents(paths, namespace)
     enforcement = make_enforcement(registry_of(context), choice.settings()) if enforce else None
     options = choice.as_texts() if enforce else choice.as_texts() | not_enforced()
     with progress() as step:
@@ -68,7 +66,7 @@ def apply_command(context: click.Context, paths: tuple[Path, ...], name: str, na
 
     Ends with 1 if policies could not be enforced in some pod.
     """
-    documents = place(load_documents(paths), namespace)
+    documents = read_documents(paths, namespace)
     with progress() as step, open_lab(name, registry_of(context), step) as lab:
         applied = lab.apply(documents)
     _tell(applied)
@@ -89,7 +87,7 @@ def delete_command(
         raise click.UsageError("nothing to delete: name objects, such as pod/shop/web, or a file with --file")
     for text in objects:
         parse_ref(text, home=namespace)  # before anything is opened
-    registry, listed = registry_of(context), [ref_of(document) for document in place(load_documents(paths), namespace)]
+    registry, listed = registry_of(context), [ref_of(document) for document in read_documents(paths, namespace)]
     with progress() as step, open_lab(name, registry, step) as lab:
         kinds = {*(spec.kind for spec in registry.policy_kinds.values()), KIND, *(ref.kind for ref in lab.objects)}
         applied = lab.delete([*(_ref(text, kinds, namespace) for text in objects), *listed])

@@ -9,6 +9,7 @@ from attrs import evolve
 
 from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.lab.answers import reports_of, timeout_option
+from mnp_core.cli.lab.arguments import read_documents
 from mnp_core.cli.lab.checks import print_checks
 from mnp_core.cli.lab.judgement import Judge
 from mnp_core.cli.lab.opening import make_enforcement, name_option, open_lab, remembered_settings
@@ -26,8 +27,7 @@ from mnp_core.cli.terminal import progress, remark, remark_reports
 from mnp_core.errors import InputError
 from mnp_core.lab.expectations import Expectation, load_expectations, parse_expectations
 from mnp_core.lab.lab import Lab
-from mnp_core.sources.manifests import Document, load_documents
-from mnp_core.sources.placement import place
+from mnp_core.sources.manifests import Document
 
 _KIND = "Expectations"  # of the objects that stand for expectations among manifests
 _FIELD = "expectations"
@@ -63,7 +63,7 @@ def test_command(
     Ends with 0 if everything is as expected and with 1 if not, so that it can stand in a CI pipeline.
     """
     started = time.monotonic()
-    documents = place(load_documents(paths), namespace)
+    documents = read_documents(paths, namespace)
     named = [expectation for file in files for expectation in load_expectations(file)]
     if paths:
         _some([*named, *_among(documents)])  # before anything is built
