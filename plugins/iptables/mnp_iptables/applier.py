@@ -1,24 +1,24 @@
 """Put rulesets into the kernel of a sandbox, and tell what is there.
 
-Rules of IPv4, rules of IPv6 and each set change in steps of their own; there is no other way with iptables. The steps
-are so ordered that each family goes from the old complete state to the new complete state in one of them (S60):
+Rules and each set change in steps of their own; there is no other way with iptables. The steps are so ordered that each
+family goes from the old complete state to the new complete state in one of them (S60):
 
-1. Sets that have the right members already stay. Those that have not are made anew, under another name, and filled,
+1. The ruleset is translated into what the kernel takes, elsewhere (`mnp_iptables.compiler`).
+2. Sets that have the right members already stay. Those that have not are made anew, under another name, and filled,
    while no rule knows them (`mnp_iptables.slots`).
-2. The rules of one family are replaced in one commit, in one table, ingress and egress together. They take up the
-   fresh sets. Then the other family's; no packet belongs to both. If it is refused, the first goes back to what it
-   was.
-3. Only if the table itself changes (`mnp_iptables.places`) there is a moment in which both judge: what passes then is
+3. The rules of a family are replaced in one commit, in one table, ingress and egress together. They take up the fresh
+   sets. With nf_tables it is one commit for both families; with legacy tables the other family's follows (no packet
+   belongs to both), and if it is refused, the first goes back to what it was.
+4. Only if the table itself changes (`mnp_iptables.places`) there is a moment in which both judge: what passes then is
    what passes before and after. The rules in the table that is left go in a last commit.
-4. Sets that no rule uses any more go.
+5. Sets that no rule uses any more go.
 
 A change of membership alone (`update`) concerns one set of each family, and an address in it flips once, in the set
 that the rules look into.
 
-Two stamps stand in the kernel. The digest is the name of a chain, and so part of the commit of each family: it says
-which ruleset this is (S62). The fingerprint follows, as the name of an empty set: it says what the kernel made of the
-ruleset, so that any later change is seen by whoever reads the rules next, in whatever process (S63). Without both,
-rules count as changed; that is also what a crash between the steps leaves.
+The name of a chain says which ruleset this is: anybody in the pod could write that, so it proves nothing (S63). Whether
+a ruleset is in force is a comparison of the rules and sets that are there with the translated ruleset, in whatever
+process (S62).
 
 Everything happens in the network namespace of the calling thread. An applier has no state: one serves all threads.
 """
@@ -27,37 +27,41 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Generic, ParamSpec, Protocol, TypeVar
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, UnsupportedError
 from mnp_core.model import Delta, Family, Installed, RuleCounter, Ruleset
-from mnp_iptables.found import FoundTable, counters, digest, fingerprint
+from mnp_iptables.compiler import Compiled, Compiler
+from mnp_iptables.found import FoundTable, WantedRule, WantedTable, counters, digest, is_as_wanted
 from mnp_iptables.ipset import Ipset
 from mnp_iptables.links import has_vrf
 from mnp_iptables.modules import require
 from mnp_iptables.places import MANGLE
-from mnp_iptables.script import Script, TableScript, parse
 from mnp_iptables.slots import Slots
 
 Parameters = ParamSpec("Parameters")
-T = TypeVar("T")
+R = TypeVar("R")
+T = TypeVar("T", bound=WantedRule)
 
-_ATTEMPTS = 3
 _OLDEST_IPSET = 7
 
 
-class Rules(Protocol):
+class Rules(Protocol[T]):
     """A way to write tables; `letter` tells its sets from those of other ways, `rank` is for the probe."""
 
     letter: str
     rank: int
 
+    @property
+    def compiler(self) -> Compiler[T]:
+        """Translates rulesets for this way."""
+
     def probe(self) -> str:
         """Say what is used, or raise UnsupportedError."""
 
-    def replace(self, wanted: Mapping[Family, TableScript], names: Mapping[str, str]) -> tuple[FoundTable, ...] | None:
-        """Put tables into force; refused means unchanged. Returns what is ours now, if nobody meddled."""
+    def replace(self, wanted: Mapping[Family, WantedTable[T]], indices: Mapping[str, int]) -> None:
+        """Put tables into force; refused means unchanged."""
 
     def read(self) -> tuple[FoundTable, ...]:
         """Everything of ours."""
@@ -69,11 +73,11 @@ class Rules(Protocol):
         """Something that differs after every change."""
 
 
-def _telling(work: Callable[Parameters, T]) -> Callable[Parameters, T]:
+def _telling(work: Callable[Parameters, R]) -> Callable[Parameters, R]:
     """Whatever the kernel refuses is told in one way."""
 
     @wraps(work)
-    def told(*args: Parameters.args, **kwargs: Parameters.kwargs) -> T:
+    def told(*args: Parameters.args, **kwargs: Parameters.kwargs) -> R:
         try:
             return work(*args, **kwargs)
         except OSError as error:
@@ -82,10 +86,10 @@ def _telling(work: Callable[Parameters, T]) -> Callable[Parameters, T]:
     return told
 
 
-class IptablesApplier:
-    """Applies rulesets of the dialect ``iptables``; see `mnp_core.api.RuleApplier`."""
+class IptablesApplier(Generic[T]):
+    """Applies rulesets of the dialect ``iptables``; see `mnp_core.api.RuleApplier` and `RuleVerifier`."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, rules: Rules[T]) -> None:
         """Write rules in this way."""
         self._rules = rules
         self._slots = Slots(rules.letter)
@@ -102,15 +106,23 @@ class IptablesApplier:
     @_telling
     def apply(self, ruleset: Ruleset) -> None:
         """Replace everything of ours, in the order that the module's text explains."""
-        script = parse(ruleset.text)
-        wanted = _choose(script)
-        for _ in range(_ATTEMPTS):
-            found = self._replace(ruleset, script, wanted)
-            if found is not None:
-                self._slots.seal(fingerprint(found))
-                return
-        # Somebody else changed rules each time between ours and the look at them, which may therefore show more than
-        # ours. The ruleset is in force; without a stamp it counts as changed, and whoever looks next applies it again.
+        compiled = self._rules.compiler.compile(ruleset)
+        wanted = _choose(compiled)
+        before = self._slots.names()
+        try:
+            names = self._slots.prepare(compiled.sets, ruleset.sets)
+            self._rules.replace(wanted, self._slots.indices(names))
+        except (ApplyError, UnsupportedError, OSError):
+            self._slots.keep(before)
+            raise
+        self._slots.keep(names.values())
+
+    @_telling
+    def is_in_force(self, ruleset: Ruleset) -> bool:
+        """Compare rules, sets and members with the ruleset."""
+        compiled = self._rules.compiler.compile(ruleset)
+        indices = self._slots.in_force(compiled.sets, ruleset.sets)
+        return indices is not None and _are_as_wanted(self._rules.read(), compiled, indices)
 
     @_telling
     def update(self, delta: Delta) -> None:
@@ -119,12 +131,18 @@ class IptablesApplier:
 
     @_telling
     def installed(self) -> Installed | None:
-        """Read stamps and membership."""
-        tables = self._rules.read()
-        if not tables and not self._slots.names():
+        """Read what the rules claim to be, and membership; a ruleset that this process knows is compared, too."""
+        tables, names = self._rules.read(), self._slots.names()
+        if not tables and not names:
             return None
-        untouched = self._slots.is_sealed(fingerprint(tables))
-        return Installed(digest=digest(tables, vrf=has_vrf()) if untouched else "", sets=self._slots.members())
+        claimed, members = digest(tables, vrf=has_vrf()), self._slots.members()
+        if members is None:
+            return Installed(digest="", sets={})
+        compiled = self._rules.compiler.known(claimed)
+        if compiled is not None:
+            indices = self._slots.in_force(compiled.sets, members)
+            claimed = claimed if indices is not None and _are_as_wanted(tables, compiled, indices) else ""
+        return Installed(digest=claimed, sets=members)
 
     @_telling
     def generation(self) -> int:
@@ -142,29 +160,22 @@ class IptablesApplier:
         """Take rules away, then sets."""
         self._rules.remove()
         self._slots.keep(())
-        self._slots.seal("")
-
-    def _replace(
-        self, ruleset: Ruleset, script: Script, wanted: Mapping[Family, TableScript]
-    ) -> tuple[FoundTable, ...] | None:
-        before = self._slots.names()
-        try:
-            names = self._slots.prepare(script.sets, ruleset.sets)
-            found = self._rules.replace(wanted, names)
-        except (ApplyError, UnsupportedError, OSError):
-            self._slots.keep(before)
-            raise
-        self._slots.keep(names.values())
-        return found
 
 
-def _choose(script: Script) -> dict[Family, TableScript]:
+def _choose(compiled: Compiled[T]) -> dict[Family, WantedTable[T]]:
     """The table of each family: the first that is offered, unless it does not see what an interface in a VRF gets."""
     vrf = has_vrf()
     return {
         family: next(table for table in tables if not vrf or table.name == MANGLE.table)
-        for family, tables in script.tables.items()
+        for family, tables in compiled.tables.items()
     }
+
+
+def _are_as_wanted(tables: Sequence[FoundTable], compiled: Compiled[T], indices: Mapping[str, int]) -> bool:
+    wanted = _choose(compiled)
+    return sorted((table.family, table.name) for table in tables) == sorted(
+        (family, table.name) for family, table in wanted.items()
+    ) and all(is_as_wanted(table, wanted[table.family], indices) for table in tables)
 
 
 def _check_ipset() -> None:

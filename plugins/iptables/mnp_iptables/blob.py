@@ -165,6 +165,8 @@ def _entries(layout: Layout, data: bytes) -> Iterator[_Raw]:
     offset = place = 0
     while offset < len(data):
         target, size = _OFFSETS.unpack_from(data, offset + layout.offsets)
+        if size < layout.size:
+            raise ValueError(f"an entry of {size} bytes")
         raw = data[offset : offset + size]
         _, name, _ = _TARGET.unpack_from(raw, target)
         entry = Entry(head=raw[: layout.offsets], matches=raw[layout.size : target], target=raw[target:], place=place)

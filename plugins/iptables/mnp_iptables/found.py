@@ -1,30 +1,34 @@
 """What of ours is in the tables of a namespace, whichever applier put it there."""
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mnp_core.model import Family, RuleCounter
-from mnp_iptables.names import CHAIN_PREFIX, DISPATCH, ChainName, comment_text, parse_digest
-from mnp_iptables.places import FILTER, MANGLE, Place
+from mnp_iptables.names import CHAIN_PREFIX, ChainName, comment_text, parse_digest
+from mnp_iptables.places import FILTER
 from mnp_iptables.sets import FAMILIES
-
-_PLACES = {place.table: place for place in (MANGLE, FILTER)}
 
 
 @frozen(kw_only=True)
 class FoundRule:
-    """A rule in a chain of ours, or in a built-in chain.
+    """A rule in a chain of ours, or one that leads into one.
 
     Attributes:
-        content: All that makes it what it is; not its counters.
+        content: All that makes it what it is but the sets that it looks into; not its counters.
+        sets: The kernel's numbers of these sets, in order.
         target: The chain that it jumps or goes to, if any.
+        handle: The kernel's number of the rule, where rules have one.
+        first: Whether no rule of somebody else is in front of it in its chain.
     """
 
     chain: str
     content: bytes
+    sets: tuple[int, ...] = ()
     target: str = ""
+    handle: int = 0
+    first: bool = False
     comment: str = ""
     packets: int = 0
     bytes: int = 0
@@ -35,38 +39,77 @@ class FoundTable:
     """A table in which something of ours is.
 
     Attributes:
+        frame: What else decides how it works: its flags, and where its built-in chains are hooked in.
         chains: Ours.
         rules: Those in our chains, in order.
-        built_in: Those in built-in chains, in order, whosever they are.
+        jumps: Those in other chains that lead into ours, in order.
     """
 
     family: Family
     name: str
+    frame: Mapping[str, bytes] = field(factory=dict)
     chains: tuple[str, ...]
     rules: tuple[FoundRule, ...]
-    built_in: tuple[FoundRule, ...]
+    jumps: tuple[FoundRule, ...]
+
+
+class WantedRule(Protocol):
+    """A rule as its way writes it: `content` as in `FoundRule`, and the names of its sets in the ruleset."""
 
     @property
-    def jumps(self) -> tuple[FoundRule, ...]:
-        """The jumps to chains of ours."""
-        return tuple(rule for rule in self.built_in if is_ours(rule.target))
+    def content(self) -> bytes:
+        """As in `FoundRule`."""
 
-    def jump_numbers(self) -> list[tuple[str, int]]:
-        """Where they are: built-in chain and number of the rule, so ordered that they can be deleted one by one."""
-        hooks = {rule.chain for rule in self.built_in}
-        lists = {hook: [rule for rule in self.built_in if rule.chain == hook] for hook in hooks}
-        numbers = [
-            (hook, number)
-            for hook, rules in lists.items()
-            for number, rule in enumerate(rules, start=1)
-            if is_ours(rule.target)
-        ]
-        return sorted(numbers, reverse=True)
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """In the order of `FoundRule.sets`."""
 
-    def has_jumps(self, wanted: Mapping[str, Sequence[str]]) -> bool:
-        """Whether these jumps, by built-in chain, are the first rules there, and there are no others."""
-        first = all(_targets(self.built_in, hook)[: len(chains)] == list(chains) for hook, chains in wanted.items())
-        return first and len(self.jumps) == sum(map(len, wanted.values()))
+
+R_co = TypeVar("R_co", bound=WantedRule, covariant=True)
+
+
+@frozen(kw_only=True)
+class WantedTable(Generic[R_co]):
+    """What is to be of ours in one table.
+
+    Attributes:
+        frame: As in `FoundTable`, of the chains that ours are reached from.
+        chains: Our chains with their rules.
+        jumps: By built-in chain, the rules that lead into ours; they come first there.
+    """
+
+    name: str
+    frame: Mapping[str, bytes] = field(factory=dict)
+    chains: Mapping[str, tuple[R_co, ...]]
+    jumps: Mapping[str, tuple[R_co, ...]]
+
+
+def has_jumps(found: FoundTable, wanted: WantedTable[WantedRule]) -> bool:
+    """Whether the jumps that are wanted are the first rules where they have to be, and there are no others."""
+    expected = {chain: [rule.content for rule in rules] for chain, rules in wanted.jumps.items()}
+    there: dict[str, list[bytes]] = {}
+    for jump in found.jumps:
+        there.setdefault(jump.chain, []).append(jump.content)
+    return there == expected and all(jump.first for jump in found.jumps)
+
+
+def is_as_wanted(found: FoundTable, wanted: WantedTable[WantedRule], indices: Mapping[str, int]) -> bool:
+    """Whether a table has exactly what is wanted.
+
+    Args:
+        found: What is in the table.
+        wanted: What is to be there.
+        indices: The kernel's number of each set, by its name in the ruleset.
+    """
+    there: dict[str, list[tuple[bytes, tuple[int, ...]]]] = {chain: [] for chain in found.chains}
+    for rule in found.rules:
+        there.setdefault(rule.chain, []).append((rule.content, rule.sets))
+    expected = {
+        chain: [(rule.content, tuple(indices.get(name, -1) for name in rule.sets)) for rule in rules]
+        for chain, rules in wanted.chains.items()
+    }
+    framed = all(found.frame.get(part) == value for part, value in wanted.frame.items())
+    return framed and there == expected and has_jumps(found, wanted)
 
 
 def is_ours(chain: str) -> bool:
@@ -74,50 +117,21 @@ def is_ours(chain: str) -> bool:
     return chain.startswith(CHAIN_PREFIX)
 
 
-def find_table(
-    family: Family, name: str, *, chains: Iterable[str], rules: Iterable[FoundRule], built_in: Iterable[FoundRule]
-) -> FoundTable | None:
-    """Pick ours out of all that is in a table; None if nothing is."""
-    table = FoundTable(
-        family=family,
-        name=name,
-        chains=tuple(chain for chain in chains if is_ours(chain)),
-        rules=tuple(rule for rule in rules if is_ours(rule.chain)),
-        built_in=tuple(built_in),
-    )
-    return table if table.chains or table.jumps else None
-
-
-def place_jumps(place: Place) -> dict[str, list[str]]:
-    """By built-in chain, the chains of ours that it jumps to, in order."""
-    hooks: dict[str, list[str]] = {}
-    for direction, chain in DISPATCH.items():
-        for hook in place.hooks[direction]:
-            hooks.setdefault(hook, []).append(chain)
-    return hooks
-
-
 def digest(tables: Sequence[FoundTable], *, vrf: bool) -> str:
-    """The digest that stands in the tables; empty if they are not what some ruleset asks for.
+    """The digest that stands in the tables; empty if they cannot be what some ruleset asks for.
+
+    It says what they claim to be; whether they are, only a comparison with the ruleset tells.
 
     Args:
         tables: All of ours.
-        vrf: Whether some interface is in a VRF, which the filter table does not see.
+        vrf: Whether there is a VRF, whose interfaces the filter table does not see.
     """
     places = {table.name for table in tables}
     digests = {found for table in tables for chain in table.chains if (found := parse_digest(chain))}
     complete = sorted(table.family for table in tables) == list(FAMILIES)
     if not complete or len(places) != 1 or len(digests) != 1 or (vrf and places == {FILTER.table}):
         return ""
-    wanted = place_jumps(_PLACES[places.pop()])
-    return digests.pop() if all(table.has_jumps(wanted) for table in tables) else ""
-
-
-def fingerprint(tables: Sequence[FoundTable]) -> str:
-    """Of all that is ours, membership and counters left out: it tells whether anybody has changed something."""
-    parts = [part for table in sorted(tables, key=lambda each: (each.family, each.name)) for part in _parts(table)]
-    sized = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-    return hashlib.sha256(sized).hexdigest()
+    return digests.pop()
 
 
 def counters(tables: Iterable[FoundTable]) -> list[RuleCounter]:
@@ -140,14 +154,3 @@ def counters(tables: Iterable[FoundTable]) -> list[RuleCounter]:
         )
         for (interface, direction, label), rules in found.items()
     ]
-
-
-def _targets(rules: Iterable[FoundRule], chain: str) -> list[str]:
-    return [rule.target for rule in rules if rule.chain == chain]
-
-
-def _parts(table: FoundTable) -> Iterable[bytes]:
-    yield from (str(table.family).encode(), table.name.encode())
-    yield from (chain.encode(errors="replace") for chain in sorted(table.chains))
-    for rule in sorted((*table.rules, *table.jumps), key=lambda rule: rule.chain):  # programs put chains in order
-        yield from (rule.chain.encode(errors="replace"), rule.content)

@@ -7,7 +7,7 @@ somebody inside the pod: a set of another kind than ours has elements that no se
 import errno
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import IPv6Address
 from types import TracebackType
 from typing import Self
@@ -34,7 +34,12 @@ _SUBSYSTEM = 6 << 8
 _PROTOCOL_COMMAND, _CREATE, _DESTROY, _LIST, _ADD, _DELETE, _TEST, _GET_BY_NAME = 1, 2, 3, 7, 9, 10, 11, 14
 _PROTOCOL, _NAME, _TYPE, _REVISION, _FAMILY, _FLAGS, _DATA, _ELEMENTS, _LINE, _INDEX = 1, 2, 3, 4, 5, 6, 7, 8, 9, 11
 _IP, _CIDR, _PORT, _PROTO = 1, 3, 4, 7
-_HASHSIZE, _MAXELEM, _REFERENCES = 18, 19, 25
+_TIMEOUT, _CADT_FLAGS, _MARK_MASK, _BIT_MASK, _NET_MASK = 6, 8, 11, 12, 20
+_HASHSIZE, _MAXELEM, _COUNT, _REFERENCES = 18, 19, 24, 25
+_NEVER_OURS = {_TIMEOUT, _CADT_FLAGS, _MARK_MASK, _BIT_MASK, _NET_MASK}
+"""Options under which a set holds something else than its elements say."""
+
+_IN_TEXT = {_IP, _CIDR, _PORT, _PROTO}
 _IPV4, _IPV6 = 1, 2
 _LIST_HEADER = 4
 _DATA_HEAD = 4  # bytes of an attribute before its value
@@ -63,11 +68,12 @@ _PROTOCOL_NAME = {number: name for name, number in _PROTOCOL_NUMBER.items()}
 
 @frozen(kw_only=True)
 class Header:
-    """A set without its elements; `type` is None if it is of a kind that we never make."""
+    """A set without its elements; `type` is None if it has options that none of ours has."""
 
     name: str
     type: SetType | None
     references: int
+    count: int
 
 
 class Ipset:
@@ -99,10 +105,11 @@ class Ipset:
         (answer,) = self._kernel.ask(_message(_PROTOCOL_COMMAND, _VERSION))
         return _body(answer)[_PROTOCOL][0]
 
-    def headers(self) -> tuple[Header, ...]:
-        """Every set, whosever it is."""
-        request = _VERSION + _number(_FLAGS, _LIST_HEADER)
-        return tuple(_header(_body(answer)) for answer in self._dump(request))
+    def headers(self, part: str) -> tuple[Header, ...]:
+        """Every set that may have this in its name; a pod can have 65,000 others."""
+        wanted = part.encode()
+        answers = self._dump(_VERSION + _number(_FLAGS, _LIST_HEADER), wanted=lambda body: wanted in body)
+        return tuple(_header(_body(answer)) for answer in answers)
 
     def content(self, name: str) -> bytes:
         """The elements of a set as the kernel sends them: equal as long as nobody changes the set."""
@@ -178,9 +185,9 @@ class Ipset:
             data = b"".join(attribute(_DATA | NESTED, _element(element)) for element in batch)
             self._ask(_message(command, head + attribute(_ELEMENTS | NESTED, data)), what, flags=ACK | EXCLUSIVE)
 
-    def _dump(self, request: bytes) -> list[Message]:
+    def _dump(self, request: bytes, *, wanted: Callable[[bytes], bool] = bool) -> list[Message]:
         try:
-            return self._kernel.dump(_message(_LIST, request))
+            return self._kernel.dump(_message(_LIST, request), wanted=wanted)
         except KernelError as error:
             if error.errno == errno.ENOENT:
                 return []
@@ -212,10 +219,12 @@ def _body(message: Message) -> dict[int, bytes]:
 def _header(found: dict[int, bytes]) -> Header:
     data = dict(attributes(found.get(_DATA, b"")))
     family = found.get(_FAMILY, b"\0")[0]
+    kind = SetType(kind=_text(found.get(_TYPE, b"")), family=6 if family == socket.AF_INET6 else 4)
     return Header(
         name=_text(found.get(_NAME, b"")),
-        type=SetType(kind=_text(found.get(_TYPE, b"")), family=6 if family == socket.AF_INET6 else 4),
+        type=None if _NEVER_OURS & data.keys() else kind,
         references=int.from_bytes(data.get(_REFERENCES, b""), "big"),
+        count=int.from_bytes(data.get(_COUNT, b""), "big"),
     )
 
 
@@ -254,14 +263,17 @@ _IPV4_HEAD, _IPV6_HEAD = _head(_IPV4, 4), _head(_IPV6, 16)
 
 
 def _element_text(found: dict[int, bytes]) -> str:
-    """What `_element` was made from. A network that is one address is written as a network all the same."""
+    """What `_element` was made from. A network that is one address is written as a network all the same.
+
+    What no element of ours has (a time-out, ``nomatch``) is written, too: then it is another element.
+    """
     text = _address_text(dict(attributes(found.get(_IP, b""))))
     if _CIDR in found:
         text += f"/{found[_CIDR][0]}"
     if _PORT in found and _PROTO in found:
         number = found[_PROTO][0]
         text += f",{_PROTOCOL_NAME.get(number, str(number))}:{int.from_bytes(found[_PORT], 'big')}"
-    return text
+    return text + "".join(f" {kind}={found[kind].hex()}" for kind in sorted(found.keys() - _IN_TEXT))
 
 
 def _plain_addresses(content: bytes) -> frozenset[str]:

@@ -1,13 +1,13 @@
-"""Rules through the kernel's own interface for iptables tables: no library, no fork.
+"""Rules in the legacy tables, written as the bytes that they are in the kernel.
 
-A table is read, changed and replaced as a whole, in one atomic step, with the rules of others as the bytes that they
-are. There is nothing in the process that namespaces or threads could share. (python-iptables, which wraps libiptc and
-libxtables, keeps one object for each table name in the process: in a second namespace it showed, and would have
-written, the rules of the first. It took 775 µs a rule, and 4.5 KiB of memory for each table written did not come
-back.)
+What the bytes are, ``iptables-legacy-restore`` and ``ip6tables-legacy-restore`` have said elsewhere
+(`mnp_iptables.compiler`): they hold matches in the revisions that these programs print. A table is read, changed and
+replaced as a whole, in one atomic step, with the rules of others as the bytes that they are. There is nothing in the
+process that namespaces or threads could share, and no library or program parses what is in a pod.
 
 The kernel notices if the number of rules has changed since a table was read; that nobody changes it at the same time
-is what the lock of the iptables programs is for, which we take as they do.
+is what the lock of the iptables programs is for, which we take as they do. Those in the pod's containers have another
+one, in their own file system.
 """
 
 import errno
@@ -16,28 +16,50 @@ import hashlib
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from mnp_core.errors import ApplyError, UnsupportedError
 from mnp_core.model import Family
 from mnp_iptables import sockopt
 from mnp_iptables.blob import Chain, Entry, Table
-from mnp_iptables.entries import UnknownRuleError, comment_of, encode_rule
-from mnp_iptables.found import FoundRule, FoundTable, find_table, is_ours
-from mnp_iptables.ipset import Ipset
+from mnp_iptables.compiler import Compiler, Tables
+from mnp_iptables.extensions import COMMENT, INDEX_SIZE, SET, comment_of, legacy_matches, pack_index, set_index
+from mnp_iptables.found import FoundRule, FoundTable, WantedTable, is_ours
+from mnp_iptables.names import odd_interface, placeholder
 from mnp_iptables.places import TABLES
-from mnp_iptables.scratch import compile_rule
-from mnp_iptables.script import TableScript, with_set_names
+from mnp_iptables.script import Script
 from mnp_iptables.sets import FAMILIES
+from mnp_iptables.tools import find, run
 
+_TOOL: dict[Family, str] = {4: "iptables-legacy-restore", 6: "ip6tables-legacy-restore"}
 _LOCK = "/run/xtables.lock"
-_PATIENCE = 30.0  # seconds that somebody else may hold the lock
+_PATIENCE = 5.0  # seconds that somebody else may hold the lock
 _PAUSE = 0.005
 _ATTEMPTS = 5
-_NO_FIELDS = {family: encode_rule("", family, lambda _: 0).head for family in FAMILIES}
+_STORM = "a process in the pod changes it all the time: stop it, or restart the pod"
+
+
+@frozen(kw_only=True)
+class LegacyWanted:
+    """A rule to be written, with the names of its sets, whose numbers are at these places in its matches."""
+
+    content: bytes
+    sets: tuple[str, ...]
+    places: tuple[int, ...]
+    entry: Entry
+
+    def bound(self, indices: Mapping[str, int]) -> Entry:
+        """The rule, with the numbers that the sets have in one namespace."""
+        matches = bytearray(self.entry.matches)
+        for place, name in zip(self.places, self.sets, strict=True):
+            matches[place : place + INDEX_SIZE] = pack_index(indices[name])
+        return evolve(self.entry, matches=bytes(matches))
+
+
+Wanted = Mapping[Family, WantedTable[LegacyWanted]]
 
 
 class LegacyRules:
@@ -46,12 +68,19 @@ class LegacyRules:
     letter = "l"
     rank = 30
 
+    @property
+    def compiler(self) -> Compiler[LegacyWanted]:
+        """Translates rulesets, for all that write in this way."""
+        return _COMPILER
+
     def probe(self) -> str:
         """Say what is used, without changing anything.
 
         Raises:
-            UnsupportedError: The kernel has no legacy tables, or this is no 64-bit machine.
+            UnsupportedError: A tool is missing, the kernel has no legacy tables, or this is no 64-bit machine.
         """
+        for tool in _TOOL.values():
+            find(tool)
         if struct.calcsize("P") != struct.calcsize("Q"):
             raise UnsupportedError("legacy tables are laid out in another way on 32-bit machines")
         try:
@@ -63,32 +92,27 @@ class LegacyRules:
             ) from error
         return "the kernel's legacy tables"
 
-    def replace(self, wanted: Mapping[Family, TableScript], names: Mapping[str, str]) -> tuple[FoundTable, ...]:
+    def replace(self, wanted: Wanted, indices: Mapping[str, int]) -> None:
         """Put tables into force, one family after the other; if the second is refused, the first goes back.
 
         Args:
             wanted: For each family, what is to be in one table; nothing of ours stays in the others.
-            names: The sets to use in place of those that rules name.
-
-        Returns:
-            Everything of ours, as it is now.
+            indices: The kernel's number of each set, by its name in the ruleset.
 
         Raises:
             ApplyError: Refused; what was in force still is.
         """
         first, second = FAMILIES
-        chains = {family: _encoded(script, family, names) for family, script in wanted.items()}
         with _lock():
-            before = _swap(first, wanted[first].name, _with(chains[first], wanted[first].jumps))
+            before = _swap(first, wanted[first].name, _with(wanted[first], indices))
             try:
-                _swap(second, wanted[second].name, _with(chains[second], wanted[second].jumps))
+                _swap(second, wanted[second].name, _with(wanted[second], indices))
             except ApplyError:
                 _swap(first, wanted[first].name, lambda _: before)
                 raise
             for table in self.read():
                 if table.name != wanted[table.family].name:
-                    _swap(table.family, table.name, _with({}, {}))
-            return self.read()
+                    _swap(table.family, table.name, _without_ours)
 
     def read(self) -> tuple[FoundTable, ...]:
         """Everything of ours; no table is made by looking."""
@@ -99,16 +123,16 @@ class LegacyRules:
         """Take away our chains and jumps; an empty table stays, as nobody can remove one."""
         with _lock():
             for table in self.read():
-                _swap(table.family, table.name, _with({}, {}))
+                _swap(table.family, table.name, _without_ours)
 
     def state(self) -> bytes:
-        """A digest of every rule, whosever it is."""
+        """A digest of every rule in the tables that ours may be in, whosever they are."""
         state = hashlib.sha256()
         for family in FAMILIES:
-            for name in sorted(_tables(family)):
-                state.update(
-                    b"".join((str(family).encode(), name.encode(), b"\0", *_try(sockopt.content, family, name)))
-                )
+            for name in TABLES:
+                if name in _tables(family):
+                    parts = str(family).encode(), name.encode(), b"\0", *_try(sockopt.content, family, name)
+                    state.update(b"".join(parts))
         return state.digest()
 
 
@@ -122,43 +146,29 @@ def _tables(family: Family) -> frozenset[str]:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def _encoded(script: TableScript, family: Family, names: Mapping[str, str]) -> dict[str, Chain]:
-    """Our chains as the kernel takes them."""
-    with Ipset() as sets:
-        indices: dict[str, int] = {}
-
-        def index(name: str) -> int:
-            if name not in indices:
-                indices[name] = sets.index(name)
-            return indices[name]
-
-        return {
-            chain: Chain(rules=[_entry(with_set_names(rule, names), family, script.name, index) for rule in rules])
-            for chain, rules in script.chains.items()
-        }
-
-
-def _entry(rule: str, family: Family, table: str, index: Callable[[str], int]) -> Entry:
-    try:
-        return encode_rule(rule, family, index)
-    except UnknownRuleError:
-        return compile_rule(rule, family, table)
-
-
-def _with(chains: Mapping[str, Chain], jumps: Mapping[str, list[str]]) -> Callable[[Table], Table]:
+def _with(wanted: WantedTable[LegacyWanted], indices: Mapping[str, int]) -> Callable[[Table], Table]:
     """What makes a table that has exactly these chains and jumps of ours, and everything of others as it was."""
+    chains = {name: Chain(rules=[rule.bound(indices) for rule in rules]) for name, rules in wanted.chains.items()}
 
     def change(table: Table) -> Table:
-        head = _NO_FIELDS[table.layout.family]
-        changed: dict[str, Chain] = {}
-        for name, chain in table.chains.items():
-            if not is_ours(name):
-                ours = [Entry(head=head, jump=target) for target in jumps.get(name, ())]
-                others = [rule for rule in chain.rules if not is_ours(rule.jump)]
-                changed[name] = Chain(rules=ours + others, policy=chain.policy)
-        return evolve(table, chains={**changed, **chains})
+        without = _without_ours(table).chains
+        for name, jumps in wanted.jumps.items():
+            without[name].rules[:0] = [jump.bound(indices) for jump in jumps]
+        return evolve(table, chains={**without, **chains})
 
     return change
+
+
+def _without_ours(table: Table) -> Table:
+    """The chains and rules of others, but for those of their rules that lead into our chains."""
+    return evolve(
+        table,
+        chains={
+            name: Chain(rules=[rule for rule in chain.rules if not is_ours(rule.jump)], policy=chain.policy)
+            for name, chain in table.chains.items()
+            if not is_ours(name)
+        },
+    )
 
 
 def _swap(family: Family, name: str, change: Callable[[Table], Table]) -> Table:
@@ -172,7 +182,7 @@ def _swap(family: Family, name: str, change: Callable[[Table], Table]) -> Table:
                 raise ApplyError(f"the kernel refused table {name} of IPv{family}: {error.strerror}") from error
         else:
             return before.table
-    raise ApplyError(f"table {name} of IPv{family} cannot be written: somebody changes it all the time")
+    raise ApplyError(f"table {name} of IPv{family} cannot be written: {_STORM}")
 
 
 @contextmanager
@@ -210,36 +220,104 @@ def _try(read: Callable[[Family, str], bytes], family: Family, name: str) -> Ite
 
 
 def _find_ours(family: Family, name: str) -> FoundTable | None:
+    snapshot = _read(family, name)
+    chains = snapshot.table.chains
+    ours = tuple(filter(is_ours, chains))
+    rules = [_found(chain, rule, snapshot.counters) for chain in ours for rule in chains[chain].rules]
+    jumps = [
+        evolve(_found(name, rule, snapshot.counters), first=all(is_ours(each.jump) for each in chain.rules[:number]))
+        for name, chain in chains.items()
+        if not is_ours(name)
+        for number, rule in enumerate(chain.rules)
+        if is_ours(rule.jump)
+    ]
+    found = FoundTable(family=family, name=name, chains=ours, rules=tuple(rules), jumps=tuple(jumps))
+    return found if found.chains or found.jumps else None
+
+
+def _read(family: Family, name: str) -> sockopt.Snapshot:
     for _ in range(_ATTEMPTS):
         try:
-            snapshot = sockopt.read(family, name)
+            return sockopt.read(family, name)
         except OSError as error:
             if error.errno != errno.EAGAIN:
                 raise ApplyError(f"table {name} of IPv{family} cannot be read: {error.strerror}") from error
-        else:
-            chains = snapshot.table.chains
-            rules = [
-                (chain.policy is not None, _found(name, rule, snapshot.counters[rule.place]))
-                for name, chain in chains.items()
-                for rule in chain.rules
-            ]
-            return find_table(
-                family,
-                name,
-                chains=chains,
-                rules=(rule for built_in, rule in rules if not built_in),
-                built_in=(rule for built_in, rule in rules if built_in),
-            )
-    raise ApplyError(f"table {name} of IPv{family} cannot be read: somebody changes it all the time")
+    raise ApplyError(f"table {name} of IPv{family} cannot be read: {_STORM}")
 
 
-def _found(chain: str, rule: Entry, counters: tuple[int, int]) -> FoundRule:
-    parts = rule.head, rule.matches, rule.target, rule.jump.encode(errors="replace"), str(rule.verdict).encode()
+def _found(chain: str, rule: Entry, counters: Sequence[tuple[int, int]]) -> FoundRule:
+    looked_into, _ = _sets(rule)
     return FoundRule(
         chain=chain,
-        content=b"".join(len(part).to_bytes(4, "big") + part for part in parts),
+        content=_content(rule),
+        sets=looked_into,
         target=rule.jump,
-        comment=comment_of(rule.matches),
-        packets=counters[0],
-        bytes=counters[1],
+        comment=next((comment_of(info) for name, _, info in legacy_matches(rule.matches) if name == COMMENT), ""),
+        packets=counters[rule.place][0],
+        bytes=counters[rule.place][1],
     )
+
+
+def _content(rule: Entry) -> bytes:
+    """All but counters and the numbers of sets."""
+    matches = bytearray(rule.matches)
+    for place in _sets(rule)[1]:
+        matches[place : place + INDEX_SIZE] = bytes(INDEX_SIZE)
+    parts = rule.head, bytes(matches), rule.target, rule.jump.encode(errors="replace"), str(rule.verdict).encode()
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+
+
+def _sets(rule: Entry) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The numbers of the sets that a rule looks into, and where in its matches they are."""
+    found = [
+        (set_index(info), place)
+        for name, place, info in legacy_matches(rule.matches)
+        if name == SET and len(info) >= INDEX_SIZE
+    ]
+    return tuple(index for index, _ in found), tuple(place for _, place in found)
+
+
+# --- translating --------------------------------------------------------------------------------------------------
+
+
+def _translate(script: Script, names: Mapping[int, str]) -> Tables[LegacyWanted]:
+    """Have the programs write the rules where nothing else is, and read what they have become."""
+    for family, tables in script.tables.items():
+        for text in tables.values():
+            run(_TOOL[family], "--noflush", text=text)
+    return {
+        family: tuple(_normal_form(name, sockopt.read(family, name).table, names) for name in tables)
+        for family, tables in script.tables.items()
+    }
+
+
+def _normal_form(name: str, table: Table, names: Mapping[int, str]) -> WantedTable[LegacyWanted]:
+    rules = {chain: tuple(_wanted(chain, rule, names) for rule in found.rules) for chain, found in table.chains.items()}
+    return WantedTable(
+        name=name,
+        chains={chain: found for chain, found in rules.items() if is_ours(chain)},
+        jumps={chain: found for chain, found in rules.items() if not is_ours(chain) and found},
+    )
+
+
+def _wanted(chain: str, rule: Entry, names: Mapping[int, str]) -> LegacyWanted:
+    new = evolve(rule, place=-1)
+    if name := odd_interface(chain, rule.jump):
+        new = evolve(new, head=_with_interface(rule.head, *placeholder(name)))
+    looked_into, places = _sets(new)
+    return LegacyWanted(
+        content=_content(new), sets=tuple(names[index] for index in looked_into), places=places, entry=new
+    )
+
+
+def _with_interface(head: bytes, before: bytes, after: bytes) -> bytes:
+    """Another name, and what of it is compared: up to the NUL, as what is behind it is left over from older names."""
+    place = head.index(before)
+    compared = b"\xff" * (len(after.rstrip(b"\0")) + 1)
+    changed = bytearray(head)
+    changed[place : place + len(after)] = after
+    changed[place + 2 * len(after) : place + 3 * len(after)] = compared.ljust(len(after), b"\0")
+    return bytes(changed)
+
+
+_COMPILER = Compiler(_translate)

@@ -27,8 +27,14 @@ _COMMENT_LENGTH = 200  # bytes; xt_comment holds 255, and iptables-nft may keep 
 _HASH_LENGTH = 16
 _COMMENT_SAFE = " !#$&'()+,-./:;<=>@[]^_`{|}~"  # beside letters and digits; '%' is what encodes the others
 
-_INTERFACE = re.compile(r"[!#-)+-.0-9;-\[\]-~]{0,14}[!#-)\-.,0-9;-\[\]-~]")  # printable ASCII but space " * / : \
-_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,15}")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
+_NO_INTERFACE = frozenset(b"/:\0\t\n\v\f\r \xa0")  # dev_valid_name() in net/core/dev.c
+_INTERFACE_SIZE = 16  # IFNAMSIZ, with the NUL at the end
+_PLACEHOLDER = "(see-the-chain)"
+"""Stands in a rule for the name of an interface that iptables cannot say, or reads as something else: a plus at the end
+is "whatever begins like this", an exclamation mark is "not". The chain that the rule goes to has the name in base64,
+and in what the kernel gets it stands as it is."""
+
 _GROUP = re.compile(rf"[a-z2-7]{{{GROUP_ID_LENGTH}}}")
 _DIGEST = re.compile(rf"{CHAIN_PREFIX}([a-z2-7]{{{DIGEST_LENGTH}}})")
 _CHAIN = re.compile(r"MNP-(?P<direction>[IE])(?P<part>[RNP]?)(?:-(?P<name>[A-Za-z0-9._-]+)|_(?P<code>[A-Za-z0-9_-]+))")
@@ -38,16 +44,40 @@ def interface_name(name: str) -> str:
     """The name of an interface, checked.
 
     Raises:
-        InputError: It is no name of a Linux interface, could mean more than one (iptables reads a plus at the end as
-            "whatever begins like this"), or is ``lo``, which no policy is about (S44).
+        InputError: It is no name of a Linux interface, or is ``lo``, which no policy is about (S44).
     """
-    if not _INTERFACE.fullmatch(name) or name in {"lo", ".", ".."}:
+    encoded = _encoded(name)
+    if not 0 < len(encoded) < _INTERFACE_SIZE or _NO_INTERFACE & {*encoded} or name in {"lo", ".", ".."}:
         raise InputError(
-            f"{name!r} cannot be policed by iptables: an interface name is 1 to 15 printable ASCII characters other "
-            'than space " * / : \\, without + at its end, and not lo',
+            f"{name!r} is no interface that policy can be about: its name is 1 to {_INTERFACE_SIZE - 1} bytes without "
+            "white space, / and :, and not lo",
             field="interface",
         )
     return name
+
+
+def written_interface(name: str) -> str:
+    """The name of an interface as it stands in a rule that goes to a chain of that interface."""
+    return name if _PLAIN.fullmatch(name) else _PLACEHOLDER
+
+
+def odd_interface(chain: str, target: str) -> bytes:
+    """The name of the interface in a rule that has the placeholder for it; empty for other rules."""
+    found = ChainName.parse(target) if chain in DISPATCH.values() else None
+    return b"" if found is None or _PLAIN.fullmatch(found.interface) else _encoded(found.interface)
+
+
+def placeholder(name: bytes) -> tuple[bytes, bytes]:
+    """The placeholder, and what is to be in place of it, both with the zeros that the kernel has behind a name."""
+    return _PLACEHOLDER.encode().ljust(_INTERFACE_SIZE, b"\0"), name.ljust(_INTERFACE_SIZE, b"\0")
+
+
+def _encoded(name: str) -> bytes:
+    """As the kernel has it; bytes that are no UTF-8 are surrogates, as everywhere in Python."""
+    try:
+        return name.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return b""
 
 
 def group_id(identity: str) -> str:
@@ -94,7 +124,7 @@ class ChainName:
         prefix = f"{CHAIN_PREFIX}{self.direction.value[0]}{self.part}"
         if _PLAIN.fullmatch(self.interface):
             return f"{prefix}-{self.interface}"
-        return f"{prefix}_{base64.urlsafe_b64encode(self.interface.encode()).decode().rstrip('=')}"
+        return f"{prefix}_{base64.urlsafe_b64encode(_encoded(self.interface)).decode().rstrip('=')}"
 
     @classmethod
     def parse(cls, text: str) -> "ChainName | None":
@@ -109,7 +139,7 @@ class ChainName:
 
 def _decoded(code: str) -> str:
     try:
-        return base64.urlsafe_b64decode(code + "=" * (-len(code) % 4)).decode(errors="replace")
+        return base64.urlsafe_b64decode(code + "=" * (-len(code) % 4)).decode(errors="surrogateescape")
     except binascii.Error:
         return ""
 

@@ -32,7 +32,15 @@ from mnp_core.model import (
 )
 from mnp_iptables.chains import Chain, Setting, configured_peers, interface_chains
 from mnp_iptables.custom import has_reject
-from mnp_iptables.names import DIGEST_LENGTH, DISPATCH, ChainName, digest_chain, interface_name, short_hash
+from mnp_iptables.names import (
+    DIGEST_LENGTH,
+    DISPATCH,
+    ChainName,
+    digest_chain,
+    interface_name,
+    short_hash,
+    written_interface,
+)
 from mnp_iptables.places import FILTER, MANGLE, Place
 from mnp_iptables.sets import FAMILIES, MAXELEM, Blocks, Elements, SetType, combine, elements, set_types
 
@@ -129,7 +137,8 @@ def _dispatch(interfaces: Iterable[InterfacePolicy], direction: Direction) -> It
     for interface in interfaces:
         name = interface_name(interface.interface)
         if isinstance(interface.of(direction), Isolated):
-            yield f'{_INTERFACE[direction]} "{name}" -g {ChainName(direction=direction, interface=name)}'
+            chain = ChainName(direction=direction, interface=name)
+            yield f'{_INTERFACE[direction]} "{written_interface(name)}" -g {chain}'
 
 
 def _jumps(place: Place) -> Iterator[str]:

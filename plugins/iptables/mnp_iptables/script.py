@@ -2,55 +2,28 @@
 
 from collections.abc import Iterable, Mapping
 
-from attrs import define, field, frozen
+from attrs import frozen
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Family
 from mnp_iptables.renderer import MEMBERS, SETS, TOOLS
 from mnp_iptables.sets import SetType
 
-_OPTION_BEFORE_SET = "--match-set"
-_COMMENT = " -m comment "
-
-
-@define
-class TableScript:
-    """What is to be in one table of one family.
-
-    Attributes:
-        name: The table.
-        chains: Our chains with their rules, which are without ``-A CHAIN``.
-        jumps: Built-in chains with those of ours that they jump to, in the order in which packets meet them.
-    """
-
-    name: str
-    chains: dict[str, list[str]] = field(factory=dict)
-    jumps: dict[str, list[str]] = field(factory=dict)
-
-    def take(self, line: str) -> None:
-        """Take in one line of the text.
-
-        Raises:
-            ApplyError: It is none that the renderer writes.
-        """
-        kind, _, rest = line.partition(" ")
-        chain, _, rule = rest.partition(" ")
-        if kind == "-A" and chain in self.chains:
-            self.chains[chain].append(rule)
-        elif kind == "-I":
-            self.jumps.setdefault(chain, []).insert(0, rule.removeprefix("-j "))
-        elif kind.startswith(":"):
-            self.chains[kind[1:]] = []
-        elif line != "COMMIT":
-            raise _refused(line)
-
 
 @frozen(kw_only=True)
 class Script:
-    """A ruleset: the sets that it needs, and for each family the tables that it may be put into, the best one first."""
+    """A ruleset.
 
+    Attributes:
+        rules: Everything but membership.
+        sets: The sets that it needs.
+        tables: For each family the tables that it may be put into, the best one first, each with what
+            ``iptables-restore`` takes to fill it.
+    """
+
+    rules: str
     sets: Mapping[str, SetType]
-    tables: Mapping[Family, tuple[TableScript, ...]]
+    tables: Mapping[Family, Mapping[str, str]]
 
 
 def parse(text: str) -> Script:
@@ -59,18 +32,20 @@ def parse(text: str) -> Script:
     Raises:
         ApplyError: Somebody else wrote it.
     """
-    sections = _sections(text)
-    for line in sections[MEMBERS]:
+    rules, _, members = text.partition(f"{MEMBERS}\n")
+    for line in members.splitlines():
         if not line.startswith("add "):
             raise _refused(line)
+    sections = _sections(rules)
     return Script(
+        rules=rules,
         sets=dict(map(_creation, sections[SETS])),
-        tables={family: tuple(_tables(sections[header])) for family, header in TOOLS.items()},
+        tables={family: _tables(sections[header]) for family, header in TOOLS.items()},
     )
 
 
 def _sections(text: str) -> dict[str, list[str]]:
-    sections: dict[str, list[str]] = {header: [] for header in (SETS, *TOOLS.values(), MEMBERS)}
+    sections: dict[str, list[str]] = {header: [] for header in (SETS, *TOOLS.values())}
     current = sections[SETS]
     for line in text.splitlines():
         if line in sections:
@@ -91,23 +66,13 @@ def _creation(line: str) -> tuple[str, SetType]:
     return words[1], SetType.parse(" ".join(words[2:5]))
 
 
-def _tables(lines: Iterable[str]) -> list[TableScript]:
-    tables: list[TableScript] = []
+def _tables(lines: Iterable[str]) -> dict[str, str]:
+    tables: dict[str, list[str]] = {}
     for line in lines:
         if line.startswith("*"):
-            tables.append(TableScript(name=line[1:]))
-        elif tables:
-            tables[-1].take(line)
+            tables[line[1:]] = [line]
+        elif tables and line.startswith((":", "-A ", "-I ", "COMMIT")):
+            tables[next(reversed(tables))].append(line)
         else:
             raise _refused(line)
-    return tables
-
-
-def with_set_names(rule: str, names: Mapping[str, str]) -> str:
-    """A rule with other names for the sets that it looks into; comments stay as they are."""
-    matches, separator, rest = rule.partition(_COMMENT)
-    words = matches.split(" ")
-    for index, word in enumerate(words[:-1]):
-        if word == _OPTION_BEFORE_SET:
-            words[index + 1] = names.get(words[index + 1], words[index + 1])
-    return " ".join(words) + separator + rest
+    return {name: "\n".join([*content, ""]) for name, content in tables.items()}

@@ -11,7 +11,7 @@ The two appliers have slots of their own, so that each finds, and removes, exact
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Delta
@@ -21,6 +21,10 @@ from mnp_iptables.sets import Elements, SetType
 _SLOTS = 9
 _PATIENCE = 2.0  # seconds; nf_tables lets go of sets a little (an RCU grace period, some 10 ms) after its commit
 _PAUSE = 0.002
+_PREFIX = "mnp"
+_MOST = 1_000_000
+"""Members that all sets of a pod have together at most. If there are more, somebody in the pod has added them: then
+they are not read, which would cost hundreds of MiB, but count as another state, and the sets are made anew."""
 
 
 class Slots:
@@ -30,12 +34,11 @@ class Slots:
         """Use names that end in a hyphen, this letter and a digit."""
         self._letter = letter
         self._ours = re.compile(rf"(mnp[be]?[46]-[a-z2-7]+)-{letter}[1-{_SLOTS}]")
-        self._seal = f"mnp-seal-{letter}-"
 
     def names(self) -> list[str]:
         """Every set of ours that is there, as the kernel knows it."""
         with Ipset() as kernel:
-            return self._all(kernel)
+            return [header.name for header in self._all(kernel)]
 
     def prepare(self, types: Mapping[str, SetType], members: Elements) -> dict[str, str]:
         """Make sure that there is a set with exactly these members for each name, and touch none that is in use.
@@ -47,14 +50,33 @@ class Slots:
             ApplyError: The kernel refused; sets that were made are left for `keep`.
         """
         with Ipset() as kernel:
-            found = kernel.headers()
-            return {name: self._ready(kernel, found, name, kind, members[name]) for name, kind in types.items()}
+            found = kernel.headers(_PREFIX)
+            taken, live = {header.name for header in found}, self._live(found)
+            return {
+                name: self._ready(kernel, taken, live.get(name), name, kind, members[name])
+                for name, kind in types.items()
+            }
+
+    def indices(self, names: Mapping[str, str]) -> dict[str, int]:
+        """The numbers by which rules know sets, by their names in the ruleset."""
+        with Ipset() as kernel:
+            return {name: kernel.index(found) for name, found in names.items()}
+
+    def in_force(self, types: Mapping[str, SetType], members: Elements) -> dict[str, int] | None:
+        """The numbers of the sets if there are exactly these, with exactly these members; None otherwise."""
+        with Ipset() as kernel:
+            live = self._live(kernel.headers(_PREFIX))
+            if live.keys() != types.keys():
+                return None
+            if not all(_holds(kernel, live[name], kind, members[name]) for name, kind in types.items()):
+                return None
+            return {name: kernel.index(header.name) for name, header in live.items()}
 
     def keep(self, names: Iterable[str]) -> None:
         """Take away every set of ours but these, if no rule uses it."""
         kept = set(names)
         with Ipset() as kernel:
-            gone = [name for name in self._all(kernel) if name not in kept]
+            gone = [header.name for header in self._all(kernel) if header.name not in kept]
             until = time.monotonic() + _PATIENCE
             while gone := [name for name in gone if not kernel.destroy(name)]:
                 if time.monotonic() > until:
@@ -68,47 +90,44 @@ class Slots:
             ApplyError: A set is not there, or its members are not what the delta expects.
         """
         with Ipset() as kernel:
-            live = self._live(kernel.headers())
+            live = {name: header.name for name, header in self._live(kernel.headers(_PREFIX)).items()}
             self._expect(kernel, live, delta)
             for name, elements in delta.removed.items():
                 kernel.delete(live[name], elements)
             for name, elements in delta.added.items():
                 kernel.add(live[name], elements)
 
-    def members(self) -> dict[str, frozenset[str]]:
-        """The members of each set in force, by its name in the ruleset."""
+    def members(self) -> dict[str, frozenset[str]] | None:
+        """The members of each set in force, by its name in the ruleset; None if there are too many to be ours."""
         with Ipset() as kernel:
-            return {name: kernel.members(found) for name, found in self._live(kernel.headers()).items()}
+            live = self._live(kernel.headers(_PREFIX))
+            if sum(header.count for header in live.values()) > _MOST:
+                return None
+            return {name: kernel.members(header.name) for name, header in live.items()}
 
     def state(self) -> bytes:
         """A digest that changes whenever the members of some set do, without looking at them one by one."""
         with Ipset() as kernel:
-            parts = (name.encode() + b"\0" + kernel.content(name) for name in self._all(kernel))
+            found = sorted(self._all(kernel), key=lambda header: header.name)
+            parts = [f"{header.name} {header.type} {header.count}".encode() for header in found]
+            if sum(header.count for header in found) <= _MOST:
+                parts += (kernel.content(header.name) for header in found)
             return hashlib.sha256(b"\0".join(parts)).digest()
-
-    def seal(self, fingerprint: str) -> None:
-        """Leave a fingerprint (24 characters at most) in the kernel, and no other: a set of which the name is all."""
-        with Ipset() as kernel:
-            for name in self._seals(kernel):
-                kernel.destroy(name)
-            if fingerprint:
-                kernel.create(self._seal + fingerprint[: 31 - len(self._seal)], SetType(kind="hash:ip", family=4))
-
-    def is_sealed(self, fingerprint: str) -> bool:
-        """Whether exactly this fingerprint is there."""
-        with Ipset() as kernel:
-            return list(self._seals(kernel)) == [self._seal + fingerprint[: 31 - len(self._seal)]]
 
     # --- one set --------------------------------------------------------------------------------------------------
 
     def _ready(
-        self, kernel: Ipset, found: tuple[Header, ...], name: str, kind: SetType, members: frozenset[str]
+        self,
+        kernel: Ipset,
+        taken: set[str],
+        live: Header | None,
+        name: str,
+        kind: SetType,
+        members: frozenset[str],
     ) -> str:
         """The set in force if it is right, else a fresh one."""
-        taken = {header.name for header in found}
-        live = self._live(header for header in found if header.type == kind).get(name)
-        if live is not None and kernel.members(live) == members:
-            return live
+        if live is not None and _holds(kernel, live, kind, members):
+            return live.name
         free = (slot for digit in range(1, _SLOTS + 1) if (slot := f"{name}-{self._letter}{digit}") not in taken)
         fresh = next(free, None)
         if fresh is None:
@@ -117,12 +136,12 @@ class Slots:
         kernel.add(fresh, members)
         return fresh
 
-    def _live(self, headers: Iterable[Header]) -> dict[str, str]:
+    def _live(self, headers: Iterable[Header]) -> dict[str, Header]:
         """By name in the ruleset, the set that rules use; one that none uses if there is no other."""
-        live: dict[str, str] = {}
+        live: dict[str, Header] = {}
         for header in sorted(headers, key=lambda header: (header.references > 0, header.name)):
             if match := self._ours.fullmatch(header.name):
-                live[match[1]] = header.name
+                live[match[1]] = header
         return live
 
     def _expect(self, kernel: Ipset, live: Mapping[str, str], delta: Delta) -> None:
@@ -136,8 +155,10 @@ class Slots:
                 if kernel.test(live[name], element):
                     raise ApplyError(f"ipset: set {name} has {element} already, which is to be added")
 
-    def _all(self, kernel: Ipset) -> list[str]:
-        return [header.name for header in kernel.headers() if self._ours.fullmatch(header.name)]
+    def _all(self, kernel: Ipset) -> list[Header]:
+        return [header for header in kernel.headers(_PREFIX) if self._ours.fullmatch(header.name)]
 
-    def _seals(self, kernel: Ipset) -> Iterator[str]:
-        return (header.name for header in kernel.headers() if header.name.startswith(self._seal))
+
+def _holds(kernel: Ipset, found: Header, kind: SetType, members: frozenset[str]) -> bool:
+    """Whether a set has exactly these members; one that has many more than that is not even read."""
+    return found.type == kind and found.count == len(members) and kernel.members(found.name) == members

@@ -5,6 +5,7 @@ IPT_SO_SET_ADD_COUNTERS. Asking for a table makes it, if the namespace has none,
 """
 
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from mnp_core.errors import ApplyError
 from mnp_core.model import Family
 from mnp_iptables.blob import LAYOUTS, Blob, Hooks, Layout, Table, decode, encode
 
@@ -26,6 +28,11 @@ _COUNTERS = struct.Struct("=32sI4x")  # name, number; then the counters
 _COUNTER_SIZE = 16
 _NAMES = {4: "ip_tables_names", 6: "ip6_tables_names"}
 _HOOKS = 5
+
+LIMIT = 16 << 20  # bytes
+"""What a table may have: some 50,000 rules."""
+
+_TOO_LARGE = f"it has more than {LIMIT >> 20} MiB: remove what a process in the pod has put there, or restart the pod"
 
 
 @frozen(kw_only=True)
@@ -53,8 +60,11 @@ def read(family: Family, name: str) -> Snapshot:
     """
     layout = LAYOUTS[family]
     hooks, data = _read(family, name)
-    counters = tuple(struct.unpack_from("=QQ", data, start + layout.counters) for start, _ in _spans(layout, data))
-    return Snapshot(table=decode(layout, hooks, data), counters=counters)
+    try:
+        counters = tuple(struct.unpack_from("=QQ", data, start + layout.counters) for start, _ in _spans(layout, data))
+        return Snapshot(table=decode(layout, hooks, data), counters=counters)
+    except (LookupError, ValueError, struct.error) as error:
+        raise ApplyError(f"table {name} of IPv{family} is none that a program of iptables has made: {error}") from error
 
 
 def content(family: Family, name: str) -> bytes:
@@ -75,6 +85,8 @@ def _read(family: Family, name: str) -> tuple[Hooks, bytes]:
     with _opened(family) as kernel:
         info = _INFO.unpack(_get(kernel, family, _GET_INFO, name.encode().ljust(_INFO.size, b"\0")))
         _, mask, *offsets, _, size = info
+        if size > LIMIT:
+            raise OSError(errno.EFBIG, _TOO_LARGE)
         data = _get(kernel, family, _GET_ENTRIES, _ENTRIES.pack(name.encode(), size) + bytes(size))
     valid = [hook for hook in range(_HOOKS) if mask >> hook & 1]
     hooks = Hooks(
@@ -118,6 +130,8 @@ def _spans(layout: Layout, data: bytes) -> Iterator[tuple[int, int]]:
     start = 0
     while start < len(data):
         (size,) = struct.unpack_from("=H", data, start + layout.offsets + 2)
+        if size < layout.size:
+            raise ValueError(f"an entry of {size} bytes")
         yield start, start + size
         start += size
 
