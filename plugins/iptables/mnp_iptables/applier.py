@@ -29,15 +29,29 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
+from attrs import evolve
+
 from mnp_core.api import Support
-from mnp_core.errors import ApplyError, UnsupportedError
-from mnp_core.model import Delta, Family, Installed, RuleCounter, Ruleset
+from mnp_core.errors import ApplyError, InputError, UnsupportedError
+from mnp_core.model import (
+    CommonRules,
+    Delta,
+    Family,
+    Installed,
+    InterfacePolicy,
+    Isolated,
+    ObjectName,
+    RuleCounter,
+    Ruleset,
+    SandboxPolicy,
+)
 from mnp_iptables.compiler import Compiled, Compiler
 from mnp_iptables.found import FoundTable, WantedRule, WantedTable, counters, digest, is_as_wanted
 from mnp_iptables.ipset import Ipset
 from mnp_iptables.links import has_vrf
 from mnp_iptables.modules import require
 from mnp_iptables.places import MANGLE
+from mnp_iptables.renderer import IptablesRenderer
 from mnp_iptables.slots import Slots
 
 Parameters = ParamSpec("Parameters")
@@ -103,6 +117,28 @@ class IptablesApplier(Generic[T]):
             return Support(usable=False, rank=self._rules.rank, detail=str(error))
         return Support(usable=True, rank=self._rules.rank, detail=f"{detail}, Linux {os.uname().release}")
 
+    def check(self, common: CommonRules) -> None:
+        """Have iptables read the custom rules; see `mnp_core.api.CustomRuleChecker`."""
+        try:
+            self._rules.compiler.compile(_trial(evolve(common, custom=())))
+        except ApplyError as error:
+            raise UnsupportedError(f"custom rules cannot be tried: {error}") from error
+        try:
+            self._rules.compiler.compile(_trial(common))
+        except ApplyError as error:
+            raise self._wrong(common) or InputError(str(error), where=common.custom[0].place) from error
+
+    def _wrong(self, common: CommonRules) -> InputError | None:
+        """The first line that is refused alone."""
+        for custom in common.custom:
+            for number, line in enumerate(custom.lines, start=1):
+                try:
+                    self._rules.compiler.compile(_trial(evolve(common, custom=(evolve(custom, lines=(line,)),))))
+                except ApplyError as error:
+                    refused = f"{line.strip()!r} is no rule that can follow `iptables -A CHAIN`: {error}"
+                    return InputError(refused, where=custom.place, field=f"line {number}")
+        return None
+
     @_telling
     def apply(self, ruleset: Ruleset) -> None:
         """Replace everything of ours, in the order that the module's text explains."""
@@ -160,6 +196,12 @@ class IptablesApplier(Generic[T]):
         """Take rules away, then sets."""
         self._rules.remove()
         self._slots.keep(())
+
+
+def _trial(common: CommonRules) -> Ruleset:
+    """What a pod with one isolated interface gets."""
+    interface = InterfacePolicy(interface="net1", ingress=Isolated(allows=()), egress=Isolated(allows=()))
+    return IptablesRenderer().render(SandboxPolicy(pod=ObjectName("", "trial"), interfaces=(interface,), common=common))
 
 
 def _choose(compiled: Compiled[T]) -> dict[Family, WantedTable[T]]:

@@ -49,15 +49,20 @@ def custom_lines(
 
 def _lines(custom: CustomRules) -> Iterable[str]:
     lines = (line.strip().replace("\t", " ") for line in custom.lines)
-    return (_checked(custom, line) for line in lines if line and not line.startswith("#"))
+    return (
+        _checked(custom, number, line)
+        for number, line in enumerate(lines, start=1)
+        if line and not line.startswith("#")
+    )
 
 
-def _checked(custom: CustomRules, line: str) -> str:
+def _checked(custom: CustomRules, number: int, line: str) -> str:
     if not _LINE.fullmatch(line):
         raise InputError(
             f"{line!r} is not one iptables rule: write one a line, strings in double quotes and each of them closed, "
             "without single quotes and backslashes",
-            field=f"custom rules for IPv{custom.family} {custom.direction.value.lower()}",
+            where=custom.place,
+            field=f"line {number}",
         )
     return line
 

@@ -17,11 +17,12 @@ from subprocess import Popen
 import pytest
 from attrs import evolve
 
-from mnp_core.errors import ApplyError
+from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Block, CustomRules, DenyAction, Direction, Peers
 from mnp_core.testing.netns import private_namespace
 from mnp_iptables import links, sockopt, tools
-from plugins.iptables.tests.pods import Pod, renderer
+from mnp_iptables.applier import IptablesApplier
+from plugins.iptables.tests.pods import WAYS, Pod, renderer
 from plugins.nftables.tests.policies import (
     DENY,
     GROUP,
@@ -49,6 +50,7 @@ EVERYTHING = sandbox(
 )
 REJECTING = evolve(EVERYTHING, common=evolve(EVERYTHING.common, deny_action=DenyAction.REJECT))
 RULESET = renderer.render(EVERYTHING)
+TOOLS = {4: "iptables", 6: "ip6tables"}
 
 
 # --- apply and installed ----------------------------------------------------------------------------------------
@@ -81,9 +83,9 @@ def test_another_process_finds_it_and_looking_changes_nothing(pod):
 def test_what_is_right_already_stays_as_it_is(pod):
     """S60: sets with the right members are not made again."""
     pod.enforce(EVERYTHING)
-    before = {name for name in pod.ipset("list", "-n").split()}
+    before = set(pod.ipset("list", "-n").split())
     pod.enforce(sandbox(*EVERYTHING.interfaces, interface("net9", ingress=DENY), groups=[MEMBERS, ENDPOINTS]))
-    assert {name for name in pod.ipset("list", "-n").split()} == before
+    assert set(pod.ipset("list", "-n").split()) == before
 
 
 def test_nothing_of_an_older_ruleset_is_left(pod):
@@ -383,6 +385,54 @@ def test_pods_with_the_same_rules_share_one_translation(cleanup, way, monkeypatc
         assert len(started) == 2
     monkeypatch.undo()
     assert "--limit 5/sec -g MNP-IP-once0" in "\n".join(pod.listing())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-p tcp --dprot 80 -j ACCEPT",
+        "-m nobody-has-this -j ACCEPT",
+        "-j NOBODY-HAS-THIS",
+        "-s 10.0.0.0/33 -j ACCEPT",
+        "-m set --match-set theirs src -j ACCEPT",
+        "ACCEPT",
+        '-m comment --comment "open',
+        "-p tcp -m owner --uid-owner 0 -j ACCEPT",
+    ],
+)
+@pytest.mark.parametrize("deny", DenyAction)
+def test_a_custom_rule_that_iptables_refuses_is_found_before_any_pod(way, line, deny):
+    """S6: with the file, the line and iptables' own words."""
+    custom = CustomRules(
+        direction=Direction.INGRESS, family=4, lines=("# ours", "-p tcp --dport 80 -j ACCEPT", line), source="rules.v4"
+    )
+    common = evolve(EVERYTHING.common, custom=(custom,), deny_action=deny)
+    with pytest.raises(InputError, match=r"(?s)^rules.v4: line 3: .*" + re.escape(line)):
+        IptablesApplier(WAYS[way]()).check(common)
+
+
+@pytest.mark.parametrize("deny", DenyAction)
+def test_custom_rules_that_are_right_are_none_of_the_check(way, deny):
+    lines = ("# ours", "", "-p tcp -m tcp --dport 80 -j ACCEPT", "-p udp -j REJECT", "-m limit --limit 5/s -j RETURN")
+    custom = tuple(CustomRules(direction=d, family=f, lines=lines) for d in Direction for f in (4, 6))
+    IptablesApplier(WAYS[way]()).check(evolve(EVERYTHING.common, custom=custom, deny_action=deny))
+
+
+# --- what others can read ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", [EVERYTHING, REJECTING], ids=["drops", "rejects"])
+def test_what_the_programs_save_they_restore(pod, cleanup, policy):
+    """The revisions are those that the programs themselves write and print."""
+    pod.enforce(policy)
+    saved = {family: pod.program(f"{tool}-{pod.way}-save") for family, tool in TOOLS.items()}
+    sets = pod.program("ipset", "save")
+    other = Pod(cleanup.enter_context(private_namespace()), cleanup, pod.way)
+    other.program("ipset", "restore", text=sets)
+    for family, tool in TOOLS.items():
+        assert "unsupported" not in saved[family]
+        other.program(f"{tool}-{pod.way}-restore", text=saved[family])
+    assert other.listing() == pod.listing()
 
 
 # --- what this machine can do -----------------------------------------------------------------------------------

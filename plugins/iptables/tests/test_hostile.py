@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import CustomRules, Direction
-from mnp_core.testing.netns import private_namespace
+from mnp_core.testing.hosts import Wire
+from mnp_core.testing.netns import End, private_namespace, veth_pair
 from plugins.iptables.tests.pods import WAYS, Pod
 from plugins.nftables.tests.policies import DENY, allow, interface, isolated, only, origin, sandbox
 from plugins.nftables.tests.test_hostile import hostile
@@ -100,10 +101,44 @@ def test_names_of_interfaces(pod, text):
         assert {counter.interface for counter in pod.run(pod.applier.counters)} == {text, "net1"}
 
 
-def test_an_interface_that_would_mean_many_is_refused(pod):
-    """S6: to iptables ``net+`` is every interface that begins with net."""
-    with pytest.raises(InputError, match="without \\+ at its end"):
-        pod.enforce(sandbox(interface("net+", ingress=DENY)))
+ODD_NAMES = [
+    "net+",
+    "+",
+    "!",
+    "!a",
+    'a"b',
+    "a'b",
+    "a\\b",
+    "net*",
+    "net@1",
+    "-j",
+    "é",
+    "x\x01y",
+    "(see-the-chain)",
+    "a,b",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_an_interface_of_any_name_is_policed_and_no_other(cleanup, way, name):
+    """S6, S64: to iptables ``net+`` is every interface that begins with net; to us it is one of this name."""
+    wire = Wire(cleanup, lambda namespace, stack: Pod(namespace, stack, way))
+    also = f"{name[:-1]}x" if len(name) == 15 else f"{name}x"
+    for number, link in enumerate((name, also), start=7):
+        inside, outside = (f"10.{number}.0.{end}/24" for end in (1, 2))
+        veth_pair(End(wire.pod.sandbox, link, (inside,)), End(wire.peer.sandbox, f"out{number}", (outside,)))
+    wire.pod.enforce(sandbox(interface(name, ingress=DENY, egress=DENY), interface("net1", egress=DENY)))
+    policed, other = (
+        [
+            (wire.peer.udp(f"10.{number}.0.2"), wire.pod.udp(f"10.{number}.0.1", 80)),
+            (wire.pod.udp(f"10.{number}.0.1"), wire.peer.udp(f"10.{number}.0.2", 80)),
+        ]
+        for number in (7, 8)
+    )
+    assert all(wire.datagram(*pair) for pair in other)
+    assert wire.into_pod()
+    assert not any(wire.datagram(*pair) for pair in policed)
+    assert {counter.interface for counter in wire.pod.run(wire.pod.applier.counters)} == {name, "net1"}
 
 
 @quick
