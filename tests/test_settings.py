@@ -85,6 +85,11 @@ def test_custom_rules_are_read_line_by_line_and_know_where_they_stand():
         ({"allow-src-prefix": [10]}, "must be a list of strings"),
         ({"backend": ["nftables"]}, "backend: must be a string"),
         ({"backend-by-network": {"data": "nftables"}}, "write namespace/name"),
+        ({"budget-per-policy": {"rulez": 1}}, "rulez is no limit: there are rules, selectors"),
+        ({"budget-per-pod": {"members": 1}}, "members is no limit"),
+        ({"budget-per-pod": {"rules": True}}, "rules must be a whole number from 0, not True"),
+        ({"budget-per-namespace": {"rules": -1}}, "not -1"),
+        ({"budget-per-namespace": 7}, "must be a mapping of rules, selectors"),
         ({"backend-by-kind": ["nftables"]}, "must be a mapping of names to strings"),
     ],
 )

@@ -10,12 +10,13 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 
-from mnp_core.agent.crew import Crew, Pool
+from mnp_core.agent.crew import BIG, Crew, Pool
 from mnp_core.agent.errands import Immediately
 from mnp_core.agent.jobs import BackendChoice, JobMaker
-from mnp_core.agent.localpod import SharedDelta
+from mnp_core.agent.localpod import LocalPod, SharedDelta
 from mnp_core.agent.outside import OutsideState
 from mnp_core.agent.register import Monitor, Register
 from mnp_core.agent.rendering import Renderings
@@ -27,6 +28,9 @@ from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.monitor import Topic
 
 _REST = 0.2  # seconds in which what somebody changes in a sandbox is gathered before it is looked at
+_ROUNDS = 4  # of taking in what has come and beginning work, until the caller has its turn
+_LONGEST = 5.0  # seconds after which nobody waits any more for what is being done in a pod
+_RECONSIDER = 60.0  # seconds until a policy whose groups were too big is tried again
 _PATIENCE = 30.0  # seconds to wait for something to happen before asking again whether there is anything to wait for
 
 
@@ -93,6 +97,7 @@ class Agent:
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._noticed: set[tuple[ObjectName, Topic]] = set()  # posted, and not taken in yet
         self._started = False
+        self._reconsider_at = time.monotonic() + _RECONSIDER
 
     # --- from any thread ------------------------------------------------------------------------------------------
 
@@ -125,22 +130,27 @@ class Agent:
     def process(self, timeout: float) -> None:
         """Take in what has come, waiting at most so many seconds for something, and start what is due."""
         soonest = self._crew.soonest()
-        if soonest is not None:
+        if self._crew.can_begin:
+            timeout = 0.0
+        elif soonest is not None:
             timeout = max(0.0, min(timeout, soonest - time.monotonic()))
-        try:
-            event = self._inbox.get(timeout=timeout)
-            while True:
-                event()
-                event = self._inbox.get_nowait()
-        except queue.Empty:
-            pass
-        self._crew.begin_due()
+        with suppress(queue.Empty):
+            self._inbox.get(timeout=timeout)()
+        for _ in range(_ROUNDS):
+            for _ in range(self._inbox.qsize()):  # not what these post: work has to be begun meanwhile
+                self._inbox.get()()
+            self._crew.begin_due()
+            if self._inbox.empty():
+                return
 
     def watch(self) -> None:
         """Look after sandboxes whose changes are not told: meant to be called every second or so.
 
         Costs one stat(2) for each, and a message to the kernel for those whose packet filter nobody listens to.
         """
+        if time.monotonic() >= self._reconsider_at:
+            self._reconsider_at = time.monotonic() + _RECONSIDER
+            self._affect(self.world.reconsider())
         for local in self._pods:
             if local.sandbox is not None and not self._pool.is_there(local.sandbox):
                 self._pods.lose_sandbox(local)
@@ -169,8 +179,15 @@ class Agent:
 
     @property
     def attended(self) -> bool:
-        """Whether every pod that is known has been seen to once, successfully or not."""
-        return all(local.attended for local in self._pods)
+        """Whether every pod that is known has been seen to once, successfully or not.
+
+        Nobody waits for a pod that has more rules than most, or one that takes long: it is reported instead.
+        """
+        slow = time.monotonic() - _LONGEST
+        return all(local.attended or self._is_big(local) or (local.busy and local.begun < slow) for local in self._pods)
+
+    def _is_big(self, local: LocalPod) -> bool:
+        return self.world.weight(local.name) > BIG
 
     @property
     def enforced(self) -> int:

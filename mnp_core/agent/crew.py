@@ -1,6 +1,11 @@
-"""Has things done in sandboxes: the most urgent one of each pod, one at a time for each, many pods at once."""
+"""Has things done in sandboxes: the most urgent one of each pod, one at a time for each, many pods at once.
+
+Namespaces take turns, and none has all places: a tenant whose pods take long to write to delays those alone. Work is
+made when it begins, so that it is made of what holds then, and nothing big waits in memory.
+"""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -9,8 +14,17 @@ from typing import Protocol
 from mnp_core.agent.enforcement import InForce
 from mnp_core.agent.jobs import Job, JobMaker
 from mnp_core.agent.localpod import LocalPod, Task
+from mnp_core.agent.turns import Turns
 from mnp_core.api import Sandbox, SandboxLocator
 from mnp_core.errors import SandboxNotFoundError
+
+_PLACES = 32  # pods that something is under way in
+_FINDERS = 16  # of which the sandbox is being looked for
+_SHARE = 7  # times as many places as are free may be taken by one namespace: 28 of 32, and there is always one free
+BIG = 1000  # lines of rules; what is smaller is no matter
+_MOST_AT_ONCE = 20_000  # lines of rules of all that is big, some 20 MB
+_FEW_BIG = 3  # namespaces with something bigger than that under way
+_SLICE = 0.02  # seconds for which work is begun, until what has happened meanwhile is looked at
 
 
 class Pool(Protocol):
@@ -66,12 +80,24 @@ class Crew:
         self._pool = pool
         self._errands = errands
         self._waiting: set[LocalPod] = set()
+        self._ready: Turns[LocalPod] = Turns()
+        self._under_way: Counter[str] = Counter()  # pods, by namespace
+        self._finding = 0
+        self._weights: dict[LocalPod, int] = {}  # of what is big and under way
         self._winding_down = False
-        self.busy = 0
-        """How many pods have something under way."""
+
+    @property
+    def busy(self) -> int:
+        """How many pods have something under way, or to be begun as soon as there is a place."""
+        return self._under_way.total() + len(self._ready)
+
+    @property
+    def can_begin(self) -> bool:
+        """Whether `begin_due` has something to do at once."""
+        return self._ready.has(self._has_place)
 
     def advance(self, local: LocalPod) -> None:
-        """Begin the next thing in a pod's sandbox, if there is one, its time has come, and nothing is under way."""
+        """Have the next thing in a pod begun, if there is one, its time has come, and nothing is under way."""
         due = local.due() if self._may_begin(local) else None
         self._waiting.discard(local)
         if due is None:
@@ -79,12 +105,9 @@ class Crew:
         if due > time.monotonic():
             self._waiting.add(local)
             return
-        local.busy = True
-        self.busy += 1
-        if local.sandbox is None:
-            self._find(local)
-        else:
-            self._start(local, local.sandbox)
+        if not local.queued:
+            local.queued = True
+            self._ready.add(local.name.namespace, [local])
 
     def soonest(self) -> float | None:
         """When something is due next (time.monotonic)."""
@@ -96,6 +119,45 @@ class Crew:
         if soonest is not None and soonest <= time.monotonic():
             for local in tuple(self._waiting):
                 self.advance(local)
+        end = time.monotonic() + _SLICE
+        while time.monotonic() < end:
+            ready = self._ready.take_first(self._has_place)
+            if ready is None:
+                return
+            ready.queued = False
+            self._begin(ready)
+
+    def _begin(self, local: LocalPod) -> None:
+        if local.due() is None or not self._may_begin(local):  # it is gone, or there is nothing to do any more
+            return
+        local.busy = True
+        local.begun = time.monotonic()
+        self._under_way[local.name.namespace] += 1
+        if local.sandbox is None:
+            self._finding += 1
+            self._find(local)
+            return
+        if local.wishes.next() in {Task.REPLACE, Task.FINISH} and (weight := self._weight(local)) > BIG:
+            self._weights[local] = weight
+        self._start(local, local.sandbox)
+
+    def _weight(self, local: LocalPod) -> int:
+        return self._jobs.world.weight(local.name)
+
+    def _has_place(self, local: LocalPod) -> bool:
+        """Whether something may be begun in a pod now."""
+        total = self._under_way.total()
+        if self._under_way[local.name.namespace] >= _SHARE * (_PLACES - total):
+            return False
+        if local.sandbox is None:
+            return self._finding < _FINDERS
+        if local.wishes.next() not in {Task.REPLACE, Task.FINISH}:
+            return True
+        weight = self._weight(local)
+        if weight <= BIG or sum(self._weights.values()) + weight <= _MOST_AT_ONCE:
+            return True
+        spaces = {big.name.namespace for big in self._weights}
+        return local.name.namespace not in spaces and len(spaces) < _FEW_BIG
 
     def wind_down(self) -> None:
         """Begin nothing any more but what completes something that was begun, and that at once."""
@@ -129,6 +191,7 @@ class Crew:
         future.add_done_callback(lambda future: self._post(partial(self._done, local, job, future)))
 
     def _located(self, local: LocalPod, future: "Future[Sandbox]") -> None:
+        self._finding -= 1
         self._release(local)
         self._client.located(local, future)
         self.advance(local)
@@ -140,4 +203,7 @@ class Crew:
 
     def _release(self, local: LocalPod) -> None:
         local.busy = False
-        self.busy -= 1
+        self._weights.pop(local, None)
+        self._under_way[local.name.namespace] -= 1
+        if not self._under_way[local.name.namespace]:
+            del self._under_way[local.name.namespace]

@@ -15,16 +15,21 @@ from mnp_core.model import (
     EVERYTHING,
     Address,
     AddressGroup,
+    Block,
     Endpoint,
     EndpointGroup,
     Group,
     GroupDelta,
     GroupSpec,
+    NamedPort,
     ObjectName,
     PodPeer,
+    Scope,
     Selector,
 )
 from mnp_core.policy.membership import members
+
+_Contribution = frozenset[Address] | frozenset[Endpoint]
 
 
 @define
@@ -34,12 +39,13 @@ class _LiveGroup:
     spec: GroupSpec
     group: Group
     users: set[ObjectName] = field(factory=set)
-    contributions: dict[ObjectName, frozenset[Address] | frozenset[Endpoint]] = field(factory=dict)
+    namespaces: Counter[str] = field(factory=Counter)
+    contributions: dict[ObjectName, _Contribution] = field(factory=dict)
     counts: Counter[Address | Endpoint] = field(factory=Counter)
     dirty: bool = False
 
-    def contribute(self, pod: ObjectName, now: frozenset[Address] | frozenset[Endpoint]) -> None:
-        before: frozenset[Address] | frozenset[Endpoint] = self.contributions.pop(pod, frozenset())
+    def contribute(self, pod: ObjectName, now: _Contribution) -> None:
+        before: _Contribution = self.contributions.pop(pod, frozenset())
         if now:
             self.contributions[pod] = now
         if now != before:
@@ -83,12 +89,44 @@ class GroupTable:
         self._used: dict[ObjectName, frozenset[str]] = {}
         self._member_of: dict[ObjectName, set[str]] = defaultdict(set)
         self._index: SelectorIndex[str] = SelectorIndex()
+        self._members_for: Counter[str] = Counter()  # by the namespace of whoever uses the groups
+        self._own: dict[ObjectName, dict[tuple[Scope, NamedPort | None], _Contribution]] = {}
+
+    def admit(self, user: ObjectName, specs: Mapping[str, GroupSpec], most: int, most_together: int) -> bool:
+        """Begin to use the groups of a policy, until `use` says otherwise; False, and nothing, if they are too big.
+
+        Args:
+            user: A sandbox.
+            specs: The groups.
+            most: How many members they may have together.
+            most_together: How many all groups may have that are used in the sandbox's namespace.
+        """
+        total, mine = 0, set(self._used.get(user, ()))
+        for identity, spec in specs.items():
+            if identity not in mine:
+                self._begin(user, identity, spec)
+                mine.add(identity)
+            total += len(self._groups[identity].counts)
+            if total > most or self._members_for[user.namespace] > most_together:
+                for each in mine - self._used.get(user, frozenset()):
+                    self._release(each, user)
+                return False
+        self._used[user] = frozenset(mine)
+        return True
+
+    def crowd(self, namespace: str) -> int:
+        """How many members all groups have that are used in a namespace."""
+        return self._members_for[namespace]
+
+    def size(self, identities: Iterable[str]) -> int:
+        """How many members some groups have together."""
+        return sum(len(self._groups[identity].counts) for identity in identities if identity in self._groups)
 
     def use(self, user: ObjectName, specs: Mapping[str, GroupSpec]) -> None:
         """Say which groups a sandbox uses from now on; groups without users are dropped."""
         before, now = self._used.get(user, frozenset()), frozenset(specs)
         for identity in now - before:
-            self._acquire(identity, specs[identity]).users.add(user)
+            self._begin(user, identity, specs[identity])
         for identity in before - now:
             self._release(identity, user)
         if now:
@@ -98,6 +136,7 @@ class GroupTable:
 
     def refresh(self, pod: ObjectName) -> None:
         """A pod, or the labels of its namespace, changed: work out what it contributes now."""
+        self._own.pop(pod, None)
         member = self._roster.get(pod)
         affected = set(self._member_of.get(pod, ()))
         if member is not None:
@@ -108,8 +147,11 @@ class GroupTable:
     def settle(self) -> Iterator[tuple[GroupDelta, frozenset[ObjectName]]]:
         """All differences since the last time, each with the sandboxes that use the group."""
         for live in self._groups.values():
+            before = len(live.group.members)
             delta = live.settle()
             if delta is not None:
+                for namespace in live.namespaces:
+                    self._members_for[namespace] += len(live.group.members) - before
                 yield delta, frozenset(live.users)
 
     def snapshot(self, user: ObjectName) -> dict[str, Group]:
@@ -130,9 +172,20 @@ class GroupTable:
             live.settle()
         return live
 
+    def _begin(self, user: ObjectName, identity: str, spec: GroupSpec) -> None:
+        live = self._acquire(identity, spec)
+        live.users.add(user)
+        live.namespaces[user.namespace] += 1
+        if live.namespaces[user.namespace] == 1:
+            self._members_for[user.namespace] += len(live.group.members)
+
     def _release(self, identity: str, user: ObjectName) -> None:
         live = self._groups[identity]
         live.users.discard(user)
+        live.namespaces[user.namespace] -= 1
+        if not live.namespaces[user.namespace]:
+            del live.namespaces[user.namespace]
+            self._members_for[user.namespace] -= len(live.group.members)
         if not live.users:
             del self._groups[identity]
             self._index.discard(identity, *_filed_under(live.spec))
@@ -154,10 +207,13 @@ class GroupTable:
             if not groups:
                 del self._member_of[pod]
 
-    def _members(self, spec: GroupSpec, pod: ObjectName) -> frozenset[Address] | frozenset[Endpoint]:
+    def _members(self, spec: GroupSpec, pod: ObjectName) -> _Contribution:
         member = self._roster.get(pod)
         labels = self._roster.namespace_labels(pod.namespace)
         by_namespace = isinstance(spec.peer, PodPeer) and spec.peer.namespace is None
         if member is None or (by_namespace and labels is None):
             return frozenset()
-        return members(spec, member.pod, member.peers, labels or {})
+        found = members(spec, member.pod, member.peers, labels or {})
+        if not found or isinstance(spec.peer, Block):
+            return found
+        return self._own.setdefault(pod, {}).setdefault((spec.scope, spec.port), found)  # one copy for all groups

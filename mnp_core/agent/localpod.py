@@ -12,6 +12,8 @@ from mnp_core.model import Delta, GroupDelta, NetworkStatus, ObjectName
 
 _EARLY = 4  # tries, one and a half seconds with the pauses between them
 
+_MANY = 64  # changes of membership that wait
+
 Incarnation = tuple[str, Sequence[NetworkStatus]]
 """UID and attachments: another one means another sandbox."""
 
@@ -71,9 +73,11 @@ class Wishes:
         self.deltas.clear()
 
     def want_update(self, delta: SharedDelta) -> None:
-        """A change of membership, unless everything will be written anyway."""
+        """A change of membership, unless everything will be written anyway; many cost as much as that."""
         if not self.replace:
             self.deltas.append(delta)
+        if len(self.deltas) > _MANY:
+            self.want_replacement()
 
     def next(self) -> Task | None:
         """The most urgent one."""
@@ -104,6 +108,8 @@ class LocalPod:
         drifting: Whether somebody changed something, and it is not known yet what.
         wishes: What is to be done.
         busy: Whether something is being done; one thing at a time.
+        queued: Whether it waits for its turn.
+        begun: When that was begun (time.monotonic), if `busy`.
         attended: Whether something was tried to the end, successfully or not.
         error: Why the last try failed; empty if it did not.
         failure: The same in one word; only if `error`.
@@ -126,6 +132,8 @@ class LocalPod:
     drifting: bool = False
     wishes: Wishes = field(factory=Wishes)
     busy: bool = False
+    queued: bool = False
+    begun: float = 0.0
     attended: bool = False
     error: str = ""
     failure: Failure | None = None

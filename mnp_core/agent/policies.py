@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from mnp_core.agent.index import SelectorIndex
 from mnp_core.model import ObjectRef, Pod, Policy
+from mnp_core.model.budget import Size, closed, size_of
 from mnp_core.policy.compile import CompiledPolicy, compile_policy
 
 
@@ -12,6 +13,8 @@ class PolicyTable:
 
     def __init__(self) -> None:
         self._policies: dict[ObjectRef, CompiledPolicy] = {}
+        self._sizes: dict[ObjectRef, Size] = {}
+        self._closed: dict[ObjectRef, CompiledPolicy] = {}
         self._index: SelectorIndex[ObjectRef] = SelectorIndex()
 
     def put(self, ref: ObjectRef, policy: Policy | None) -> tuple[Policy, ...]:
@@ -20,7 +23,10 @@ class PolicyTable:
         before = compiled.policy if compiled else None
         if before is not None:
             self._index.discard(ref, before.namespace, before.pod_selector)
+        self._sizes.pop(ref, None)
+        self._closed.pop(ref, None)
         if policy is not None:
+            self._sizes[ref] = size_of(policy)
             self._policies[ref] = compiled if compiled and before == policy else compile_policy(policy)
             self._index.add(ref, policy.namespace, policy.pod_selector)
         return () if before == policy else tuple(state for state in (before, policy) if state is not None)
@@ -31,6 +37,17 @@ class PolicyTable:
             compiled = self._policies[ref]
             if compiled.policy.pod_selector.matches(pod.labels):
                 yield compiled
+
+    def size(self, compiled: CompiledPolicy) -> Size:
+        """What it takes."""
+        return self._sizes[compiled.policy.ref]
+
+    def closed(self, compiled: CompiledPolicy) -> CompiledPolicy:
+        """The same without its rules, for where they are too much."""
+        ref = compiled.policy.ref
+        if ref not in self._closed:
+            self._closed[ref] = compile_policy(closed(compiled.policy))
+        return self._closed[ref]
 
     def __iter__(self) -> Iterator[Policy]:
         """All policies."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 
+from mnp_core.agent.recent import Recent
 from mnp_core.agent.world import World
 from mnp_core.backend import Backend
 from mnp_core.model import Group, InterfacePolicy, Ruleset, SandboxPolicy
@@ -31,7 +32,7 @@ class Renderings:
     def __init__(self, world: World) -> None:
         self._world = world
         self._version = world.version
-        self._shared: dict[tuple[str, int, int], SharedRuleset] = {}
+        self._shared: Recent[SharedRuleset] = Recent()
 
     def of(self, backend: Backend, policy: SandboxPolicy) -> SharedRuleset:
         """The ruleset of a sandbox, not rendered yet."""
@@ -39,9 +40,10 @@ class Renderings:
             self._version = self._world.version
             self._shared.clear()
         key = backend.name, *_identity(policy.interfaces, policy.groups)
-        if key not in self._shared:
-            self._shared[key] = SharedRuleset(backend, policy)  # holds what the key is made of
-        return self._shared[key]
+        shared = self._shared.get(key)
+        if shared is None:  # it holds what the key is made of
+            shared = self._shared.keep(key, SharedRuleset(backend, policy), self._world.weight(policy.pod) + 1)
+        return shared
 
 
 def _identity(interfaces: tuple[InterfacePolicy, ...], groups: Mapping[str, Group]) -> tuple[int, int]:

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import evolve, frozen
 
+from mnp_core.agent.allotment import Allotment
+from mnp_core.agent.budgets import PolicyBudget
 from mnp_core.agent.groups import GroupTable
 from mnp_core.agent.policies import PolicyTable
+from mnp_core.agent.recent import Recent
 from mnp_core.agent.roster import Member, Roster
 from mnp_core.agent.scopes import ScopeReports
 from mnp_core.agent.standing import Standing
@@ -31,6 +34,7 @@ from mnp_core.model import (
     Report,
     SandboxPolicy,
 )
+from mnp_core.model.budget import Budgets
 from mnp_core.policy.attachments import claim_attachments
 from mnp_core.policy.compile import CompiledPolicy, compile_sandbox
 
@@ -60,6 +64,7 @@ class World:
         claimed: frozenset[str],
         node: str | None = None,
         peer_addresses: AddressSource = AddressSource.NETWORK_STATUS,
+        budgets: Budgets = Budgets(),  # noqa: B008 # a frozen value
     ) -> None:
         """Start empty.
 
@@ -69,6 +74,7 @@ class World:
             node: Whose pods are policed here; None for all of them (the lab).
             peer_addresses: Who is believed about the addresses of this node's pods where they are peers; of pods
                 elsewhere only network-status tells.
+            budgets: How big policies may be.
         """
         self._believe_kernel = peer_addresses is AddressSource.KERNEL
         self._found: dict[ObjectName, tuple[Attachment, ...]] = {}
@@ -85,7 +91,9 @@ class World:
         self._policies = PolicyTable()
         self._covering: dict[ObjectName, tuple[CompiledPolicy, ...]] = {}
         self._groups = GroupTable(self._roster)
-        self._alike: dict[_Shape, SandboxPolicy] = {}
+        self._budget = PolicyBudget(budgets, self.standing)
+        self._allotment = Allotment(budgets, self._policies, self._groups, self.standing)
+        self._alike: Recent[SandboxPolicy] = Recent()
         self.version = 0  # another one after everything that is taken in
 
     def apply(self, changes: Iterable[Change]) -> Effect:
@@ -103,6 +111,21 @@ class World:
             self._enrol(pod, touched)
         return self._effect(touched)
 
+    def reconsider(self) -> Effect:
+        """Try again the policies whose groups had too many members; meant to be called every minute or so."""
+        touched = _Touched()
+        again = self._allotment.reconsider()
+        if not again:
+            return Effect(sandboxes=frozenset(), gone=frozenset(), deltas=())
+        touched.sandboxes.update(
+            name for name, policies in self._covering.items() if any(each.policy.ref in again for each in policies)
+        )
+        return self._effect(touched)
+
+    def weight(self, pod: ObjectName) -> int:
+        """About how many lines the rules of a local pod are."""
+        return self._allotment.weight(pod)
+
     def sandbox_policy(self, pod: ObjectName) -> SandboxPolicy | None:
         """What is to be in force in a local pod; None if it has no attachment that is policed."""
         member = self._local(pod)
@@ -110,10 +133,12 @@ class World:
             return None
         policies = self._covering.get(pod, ())
         shape = _shape(member, policies)
-        if shape not in self._alike:
+        alike = self._alike.get(shape)
+        if alike is None:
             groups = self._groups.snapshot(pod)
-            self._alike[shape] = compile_sandbox(member.pod, member.claims.policed, policies, groups, self._common)
-        return evolve(self._alike[shape], pod=pod)
+            alike = compile_sandbox(member.pod, member.claims.policed, policies, groups, self._common)
+            self._alike.keep(shape, alike, self.weight(pod) + 1)
+        return evolve(alike, pod=pod)
 
     def pod(self, name: ObjectName) -> Pod | None:
         """A pod as its source tells of it."""
@@ -167,9 +192,16 @@ class World:
                 self._put_network(name, change.object if isinstance(change.object, Network) else None, touched)
             case _:
                 policy = change.object if isinstance(change.object, Policy) else None
-                self._scopes.put_policy(change.ref, policy)
-                for state in self._policies.put(change.ref, policy):
-                    touched.sandboxes.update(self._roster.selected(state.namespace, state.pod_selector))
+                for ref, enforced in self._budget.put(change.ref, policy).items():
+                    self._put_policy(ref, enforced, touched)
+
+    def _put_policy(self, ref: ObjectRef, policy: Policy | None, touched: "_Touched") -> None:
+        self._scopes.put_policy(ref, policy)
+        states = self._policies.put(ref, policy)
+        if states:
+            self._allotment.forget(ref)
+        for state in states:
+            touched.sandboxes.update(self._roster.selected(state.namespace, state.pod_selector))
 
     def _put_pod(self, name: ObjectName, pod: Pod | None, touched: "_Touched") -> None:
         before = self._pods.get(name)
@@ -234,9 +266,14 @@ class World:
             self._groups.refresh(name)
         gone = touched.was_local - self._residents
         sandboxes = {name for name in touched.sandboxes if self._local(name)} | touched.was_local - gone
-        for name in touched.sandboxes:
+        for name in sorted(touched.sandboxes):
             self._settle_policies(name)
-        deltas = ((delta, users - sandboxes) for delta, users in self._groups.settle())
+        changes = tuple(self._groups.settle())
+        crowded = {name for name in self._allotment.crowded(changes, self._covering) if self._local(name)}
+        for name in sorted(crowded):
+            self._settle_policies(name)
+        sandboxes |= crowded
+        deltas = ((delta, users - sandboxes) for delta, users in changes)
         return Effect(
             sandboxes=frozenset(sandboxes),
             gone=frozenset(gone),
@@ -248,9 +285,11 @@ class World:
         member, specs = self._local(name), dict[str, GroupSpec]()
         self._covering.pop(name, None)
         if member is not None:
-            covering = self._covering[name] = tuple(self._policies_for(member))
+            covering = self._covering[name] = self._allotment.of(member, self._policies_for(member))
             for compiled in covering:
                 specs.update(compiled.groups)
+        else:
+            self._allotment.leave(name)
         self._groups.use(name, specs)
 
     def _policies_for(self, member: Member) -> Iterator[CompiledPolicy]:

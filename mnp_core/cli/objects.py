@@ -72,7 +72,7 @@ class Objects:
     @cached_property
     def world(self) -> World:
         """What follows from them for every pod."""
-        world = World(common=self.settings.common, claimed=self.claimed)
+        world = World(common=self.settings.common, claimed=self.claimed, budgets=self.settings.budgets)
         world.apply(self.changes)
         return world
 

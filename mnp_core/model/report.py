@@ -31,6 +31,7 @@ class Reason(StrEnum):
     UNCLAIMED_TYPE = "UnclaimedType"  # a CNI type that no loaded plugin claims (S4, S64)
     UNENFORCEABLE = "Unenforceable"  # an interface that cannot be policed (S64)
     ENFORCEMENT_FAILED = "EnforcementFailed"  # a pod's rules could not be brought up to date, for now (S64)
+    OVER_BUDGET = "OverBudget"  # a policy is too big, alone or with others: it isolates and allows nothing
     MISMATCH = "Mismatch"  # network-status and the kernel disagree (S64)
     DUPLICATE = "Duplicate"  # the same object twice
     IGNORED = "Ignored"  # an object that has no meaning here

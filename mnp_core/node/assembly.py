@@ -80,7 +80,13 @@ def run_node(registry: Registry, settings: Settings) -> None:
         monitor = Monitor[ObjectName](lambda pod, topic: agent.noticed(pod, topic))  # noqa: PLW0108 - nor an agent
         stack.callback(monitor.close)
         agent = Agent(
-            world=World(common=settings.common, claimed=claimed, node=name, peer_addresses=settings.peer_addresses),
+            world=World(
+                common=settings.common,
+                claimed=claimed,
+                node=name,
+                peer_addresses=settings.peer_addresses,
+                budgets=settings.budgets,
+            ),
             backends=backends,
             locator=locator,
             discoverers=registry.make_discoverers(),
@@ -93,7 +99,13 @@ def run_node(registry: Registry, settings: Settings) -> None:
             outside=OutsideState(backends.node_states, partial(all_sandboxes, host_prefix)),
         )
         node = Node(agent, witness)
-        source = KubernetesSource(api, tuple(registry.policy_kinds.values()), node.deliver, telemetry)
+        source = KubernetesSource(
+            api,
+            tuple(registry.policy_kinds.values()),
+            node.deliver,
+            telemetry,
+            largest_policy=settings.budgets.policy.bytes,
+        )
         _log.info("started", version=mnp_core.__version__, node=name, backend=backend, kinds=sorted(claimed))
         with _stopped_by_signals(node.stop):
             node.run(source)

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from mnp_core.agent.agent import Agent
+from mnp_core.agent.turns import Turns
 from mnp_core.api import Sync
 from mnp_core.model import Change
 
 WATCH_INTERVAL: Final = 1.0  # seconds between two looks after sandboxes that do not tell of changes themselves
 _LONGEST_PASS: Final = 1.0  # seconds after which a pass is told of though somebody is still busy
+_SLICE: Final = 0.05  # seconds for which changes are taken in, until what was done meanwhile is looked at
+_FEW: Final = 16  # changes of one namespace that are taken in together
 _FAREWELL: Final = 5.0  # seconds for what is being written when the node stops
 
 
@@ -66,8 +69,7 @@ class Node:
         self._agent = agent
         self._witness = witness
         self._lock = threading.Lock()
-        self._delivered: list[Change] = []
-        self._heard: float | None = None
+        self._delivered: Turns[tuple[Change, float]] = Turns()
         self._begun = False
         self._stopped = False
         self._pass_since: float | None = None
@@ -82,8 +84,8 @@ class Node:
         """
         with self._lock:
             first = not self._delivered
-            self._delivered += changes
-            self._heard = heard if self._heard is None else min(self._heard, heard)
+            for change in changes:
+                self._delivered.add(change.ref.name.namespace, [(change, heard)])
         if first:
             self._agent.post(self._take_in)
 
@@ -118,7 +120,9 @@ class Node:
         if not self._stopped:
             self._witness.began()
             self._begun = True
-            self._take_in()
+            with self._lock:
+                everything = self._delivered.all()
+            self._submit(everything)
 
     def _tell_of_waiting(self, source: Source) -> None:
         if (sentences := tuple(source.waiting)) != self._waiting:
@@ -135,12 +139,21 @@ class Node:
         self._witness.alive(self._agent)
 
     def _take_in(self) -> None:
+        """Take in what has come, a few changes of one namespace after those of another; then let others have a turn."""
         if not self._begun:
             return
-        with self._lock:
-            changes, self._delivered = self._delivered, []
-            heard, self._heard = self._heard, None
-        self._agent.submit(changes, heard)
+        end = time.monotonic() + _SLICE
+        while time.monotonic() < end:
+            with self._lock:
+                taken = self._delivered.take(_FEW)
+            if not taken:
+                return
+            self._submit(taken)
+        self._agent.post(self._take_in)
+
+    def _submit(self, taken: list[tuple[Change, float]]) -> None:
+        heard = min((heard for _, heard in taken), default=None)
+        self._agent.submit([change for change, _ in taken], heard)
 
     def _tell_of_pass(self) -> None:
         """Tell what a change has led to, when all of it is done, or when it takes long."""

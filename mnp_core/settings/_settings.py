@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mnp_core.backend import BackendSettings
 from mnp_core.errors import InputError
@@ -15,8 +15,15 @@ from mnp_core.model import (
     EstablishedFlows,
     Family,
 )
+from mnp_core.model.budget import Budgets
 from mnp_core.settings._node import NodeSettings, parse_node_settings
 from mnp_core.settings._values import Values
+
+_LIMITS = {
+    "policy": ("rules", "selectors", "blocks", "ports", "members", "bytes"),
+    "namespace": ("rules", "selectors", "blocks", "ports", "members"),
+    "pod": ("rules", "selectors", "blocks", "ports"),
+}
 
 Read = Callable[[str], str]
 """Gives the text of a file that a setting names, or raises InputError."""
@@ -32,6 +39,7 @@ class Settings:
         network_plugins: CNI types that are policed; None for all that loaded plugins claim.
         own_addresses: Who is believed about the addresses of a pod's own interfaces.
         peer_addresses: Who is believed about the addresses of this node's pods where they are peers.
+        budgets: How big policies may be.
         node: What only the node agent needs.
     """
 
@@ -40,6 +48,7 @@ class Settings:
     network_plugins: frozenset[str] | None = None
     own_addresses: AddressSource = AddressSource.KERNEL
     peer_addresses: AddressSource = AddressSource.NETWORK_STATUS
+    budgets: Budgets = field(factory=Budgets)
     node: NodeSettings = field(factory=NodeSettings)
 
     def police(self, claimed: Collection[str]) -> frozenset[str]:
@@ -87,10 +96,20 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
         network_plugins=frozenset(values.texts("network-plugins")) if values.has("network-plugins") else None,
         own_addresses=values.choice("own-addresses", AddressSource, AddressSource.KERNEL),
         peer_addresses=values.choice("peer-addresses", AddressSource, AddressSource.NETWORK_STATUS),
+        budgets=_budgets(values),
         node=parse_node_settings(values),
     )
     values.reject_unknown()
     return settings
+
+
+def _budgets(values: Values) -> Budgets:
+    usual = Budgets()
+    return Budgets(
+        policy=evolve(usual.policy, **values.numbers_by_name("budget-per-policy", _LIMITS["policy"])),
+        namespace=evolve(usual.namespace, **values.numbers_by_name("budget-per-namespace", _LIMITS["namespace"])),
+        pod=evolve(usual.pod, **values.numbers_by_name("budget-per-pod", _LIMITS["pod"])),
+    )
 
 
 def _common_rules(values: Values, read: Read) -> CommonRules:

@@ -1,12 +1,13 @@
 """The settings by name, each taken as what it has to be, or refused with a sentence that says what would be right."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
 from typing import TypeVar
 
 from mnp_core.errors import InputError
 from mnp_core.model import Cidr, ObjectName, parse_cidr
+from mnp_core.model.budget import UNLIMITED
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
@@ -62,6 +63,18 @@ class Values:
         value = self._get(name)
         if not isinstance(value, Mapping | None) or not all(isinstance(text, str) for text in _flat(value)):
             raise self._wrong(name, f"must be a mapping of names to strings, not {value!r:.80}")
+        return value or {}
+
+    def numbers_by_name(self, name: str, possible: Collection[str]) -> Mapping[str, int]:
+        """A mapping of some of these names to numbers, none of them negative."""
+        value = self._get(name)
+        if not isinstance(value, Mapping | None):
+            raise self._wrong(name, f"must be a mapping of {', '.join(possible)} to numbers, not {value!r:.80}")
+        for each, number in (value or {}).items():
+            if each not in possible:
+                raise self._wrong(name, f"{each!s:.80} is no limit: there are {', '.join(possible)}")
+            if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < UNLIMITED:
+                raise self._wrong(name, f"{each} must be a whole number from 0, not {number!r:.80}")
         return value or {}
 
     def object_name(self, name: str, text: str) -> ObjectName:

@@ -77,7 +77,12 @@ def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
 
     def make_agent(locator: LabLocator) -> Agent:
         return Agent(
-            world=World(common=settings.common, claimed=claimed, peer_addresses=settings.peer_addresses),
+            world=World(
+                common=settings.common,
+                claimed=claimed,
+                peer_addresses=settings.peer_addresses,
+                budgets=settings.budgets,
+            ),
             backends=backends,
             locator=locator,
             discoverers=locator.view.wrap(registry.make_discoverers()),

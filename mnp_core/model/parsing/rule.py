@@ -25,7 +25,11 @@ def parse_rules(field: Field, direction: Direction, namespace: str) -> tuple[Pol
     elements = field.elements()
     if elements is None:
         field.report(Reason.MALFORMED, f"{field} is not a list of rules: nothing is allowed", "Write a list of rules")
-    return tuple(_rule(element, index, direction, namespace) for index, element in enumerate(elements or ()))
+    rules: dict[object, PolicyRule] = {}
+    for index, element in enumerate(elements or ()):
+        rule = _rule(element, index, direction, namespace)
+        rules.setdefault((rule.peers, rule.ports), rule)  # equal ones are one: 400,000 times {} says no more than {}
+    return tuple(rules.values())
 
 
 def _rule(field: Field, index: int, direction: Direction, namespace: str) -> PolicyRule:

@@ -4,32 +4,61 @@ It turns what the server sends into changes: what differs from what was told is 
 An object is told of before it is written down here, so that whatever fails in between is told of again.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mnp_core.model import Change, ObjectName, ObjectRef, Reason, Report
+from mnp_core.model.budget import UNLIMITED, Budgets, Size, over_budget
 from mnp_core.sources.kubernetes.observer import ObjectIdentity
-from mnp_core.sources.kubernetes.wire import Metadata, read_head, read_object
+from mnp_core.sources.kubernetes.wire import Metadata, Raw, read_head, read_object, read_without_rules
+
+_NO_POLICIES = frozenset({"Pod", "Namespace", "NetworkAttachmentDefinition"})
+_VERSIONS = frozenset({"resourceVersion", "generation", "managedFields"})
+_INCARNATIONS = frozenset({"uid", "creationTimestamp"})
 
 
 @frozen
 class Entry:
-    """An object: its state on the server, and the change that told of it."""
+    """An object: its state on the server, and what was told of it.
+
+    Attributes:
+        name: Its name.
+        version: Its resourceVersion.
+        identity: Its apiVersion and UID.
+        ref: What changes of it are about.
+        digest: Of all that is read of it; two objects of one digest are told of in the same way.
+        change: What is to be told; None once that was done: whoever was told keeps it, or less, if it is too much.
+    """
 
     name: ObjectName
     version: str
     identity: ObjectIdentity
-    change: Change
+    ref: ObjectRef
+    digest: bytes
+    change: Change | None
 
 
 class Inventory:
     """What is known of one kind. Changed on one thread; `identity` may be called on any."""
 
-    def __init__(self, kind: str, decode: Callable[[Mapping[str, object]], Change | None]) -> None:
-        """Begin with nothing."""
+    def __init__(
+        self,
+        kind: str,
+        decode: Callable[[Mapping[str, object]], Change | None],
+        largest_policy: int = Budgets().policy.bytes,
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            kind: Of the objects.
+            decode: Makes changes of them.
+            largest_policy: Bytes; the rules of a policy with more are not read.
+        """
+        self._largest = UNLIMITED if kind in _NO_POLICIES else largest_policy
         self._kind = kind
         self._decode = decode
         self._entries: dict[ObjectName, Entry] = {}
@@ -53,24 +82,23 @@ class Inventory:
         known = self._entries.get(name)
         if known is not None and known.version == head.version and _is(known.identity, head, api_version):
             return known
-        change = self._change(raw, name, api_version)
-        if known is not None and known.change == change:
-            change = known.change  # one copy is enough
+        found = self._found(raw)
+        digest = self._digest(found) if found is not None else head.version.encode()
         identity = ObjectIdentity(api_version=api_version, uid=head.uid)
-        return Entry(change.ref.name if change.ref.name == name else name, head.version, identity, change)
+        if known is not None and known.digest == digest:
+            return Entry(known.name, head.version, identity, known.ref, digest, None)
+        change = self._change(found, name, api_version, len(bytes(raw)))
+        return Entry(
+            change.ref.name if change.ref.name == name else name, head.version, identity, change.ref, digest, change
+        )
 
     def news(self, entries: Iterable[Entry]) -> list[Change]:
         """What these entries say that was not told yet."""
-        return [change for entry in entries for change in self._news(entry)]
-
-    def _news(self, entry: Entry) -> Iterator[Change]:
-        known = self._entries.get(entry.name)
-        if known is None or known.change is not entry.change:
-            yield entry.change
+        return [entry.change for entry in entries if entry.change is not None]
 
     def keep(self, entries: Iterable[Entry]) -> None:
         """Write down that these were told."""
-        self._entries.update((entry.name, entry) for entry in entries)
+        self._entries.update((entry.name, evolve(entry, change=None)) for entry in entries)
 
     def others(self, names: AbstractSet[ObjectName]) -> list[Entry]:
         """All but these."""
@@ -86,15 +114,33 @@ class Inventory:
         for entry in entries:
             del self._entries[entry.name]
 
-    def _change(self, raw: bytes | msgspec.Raw, name: ObjectName, api_version: str) -> Change:
-        found = read_object(raw, self._kind)
+    def _found(self, raw: bytes | msgspec.Raw) -> Raw | None:
+        too_big = len(bytes(raw)) > self._largest
+        return read_without_rules(raw) if too_big else read_object(raw, self._kind)
+
+    def _digest(self, found: Raw) -> bytes:
+        """Of everything but what changes with each write, or with another object of that name, and means nothing."""
+        kept = {key: value for key, value in found.items() if key not in {"apiVersion", "kind"}}
+        if isinstance(metadata := found.get("metadata"), dict):
+            meaningless = _VERSIONS if self._kind == "Pod" else _VERSIONS | _INCARNATIONS
+            kept["metadata"] = {key: value for key, value in metadata.items() if key not in meaningless}
+        return hashlib.blake2b(msgspec.json.encode(kept), digest_size=16).digest()
+
+    def _change(self, found: Raw | None, name: ObjectName, api_version: str, size: int) -> Change:
         change = self._decode({**found, "apiVersion": api_version, "kind": self._kind}) if found is not None else None
-        return change or _unreadable(ObjectRef(self._kind, name))
+        if change is None:
+            return _unreadable(ObjectRef(self._kind, name))
+        if size <= self._largest:
+            return change
+        excess = Size(bytes=size).excess(Size(bytes=self._largest))
+        return evolve(
+            change, reports=(*change.reports, over_budget(change.ref, f"it has {excess}", "budget-per-policy"))
+        )
 
 
 def gone(entries: Iterable[Entry]) -> list[Change]:
     """The changes that say that these are no more."""
-    return [Change(ref=entry.change.ref, object=None) for entry in entries]
+    return [Change(ref=entry.ref, object=None) for entry in entries]
 
 
 def _is(identity: ObjectIdentity, head: Metadata, api_version: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from mnp_core.api import PolicyKindSpec
 from mnp_core.kubeapi import ApiServer
 from mnp_core.model import ObjectRef
+from mnp_core.model.budget import Budgets
 from mnp_core.sources.decode import Decoder
 from mnp_core.sources.kubernetes.inventory import Inventory
 from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
@@ -28,6 +29,7 @@ class KubernetesSource:
         deliver: Deliver,
         observer: SourceObserver,
         pace: Pace = Pace(),  # noqa: B008 # a frozen value
+        largest_policy: int = Budgets().policy.bytes,
     ) -> None:
         """Prepare; nothing is asked until `start`.
 
@@ -39,10 +41,13 @@ class KubernetesSource:
                 changes are told again later.
             observer: Told what happens.
             pace: When to ask again.
+            largest_policy: Bytes; the rules of a policy with more are not read.
         """
         decode = Decoder(kinds).decode
         self._watchers = {
-            resource.kind: Watcher(api, resource, Inventory(resource.kind, decode), deliver, observer, pace)
+            resource.kind: Watcher(
+                api, resource, Inventory(resource.kind, decode, largest_policy), deliver, observer, pace
+            )
             for resource in resources(kinds)
         }
 

@@ -103,6 +103,32 @@ def read_object(raw: bytes | msgspec.Raw, kind: str) -> Raw | None:
     return None
 
 
+class _BigSpec(msgspec.Struct, omit_defaults=True, rename="camel"):
+    pod_selector: Any = None
+    policy_types: Any = None
+    egress: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _BigPolicy(msgspec.Struct, omit_defaults=True):
+    metadata: Any = None
+    spec: _BigSpec = msgspec.field(default_factory=_BigSpec)
+
+
+_big = msgspec.json.Decoder(_BigPolicy)
+_NOTHING = (b"null", b"[]")
+
+
+def read_without_rules(raw: bytes | msgspec.Raw) -> Raw | None:
+    """A policy that is too big to be read: what it isolates, and no rules; None if it cannot be decoded."""
+    try:
+        found = _big.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return None
+    types = ["Ingress"] if bytes(found.spec.egress) in _NOTHING else ["Ingress", "Egress"]
+    spec = {"podSelector": found.spec.pod_selector, "policyTypes": found.spec.policy_types or types}
+    return {"metadata": found.metadata, "spec": spec}
+
+
 # --- lists ------------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,105 @@
+"""Which policies have to do without their rules because they, or all of their namespace, are too big.
+
+Of the policies of a namespace those come first whose names sort first: what is over the budget depends on what there
+is, not on the order in which it came.
+"""
+
+import pickle
+import zlib
+from collections import defaultdict
+
+from attrs import define, field
+
+from mnp_core.agent.standing import Standing
+from mnp_core.model import ObjectRef, Policy
+from mnp_core.model.budget import Budgets, Size, closed, over_budget, size_of
+
+
+@define
+class _Namespace:
+    """The policies of one namespace that are within the budget of a policy.
+
+    Attributes:
+        sizes: Of each.
+        total: Of all.
+        admitted: Those that there is room for.
+        parked: Those that there is no room for, packed.
+    """
+
+    sizes: dict[ObjectRef, Size] = field(factory=dict)
+    total: Size = field(factory=Size)
+    admitted: dict[ObjectRef, Policy] = field(factory=dict)
+    parked: dict[ObjectRef, bytes] = field(factory=dict)
+
+    def forget(self, ref: ObjectRef) -> None:
+        """It is not there, or not as it was."""
+        size = self.sizes.pop(ref, None)
+        if size is not None:
+            self.total = self.total - size
+        self.admitted.pop(ref, None)
+        self.parked.pop(ref, None)
+
+
+class PolicyBudget:
+    """Takes in policies as they are written, and gives them as they are enforced."""
+
+    def __init__(self, budgets: Budgets, standing: Standing) -> None:
+        """Begin without policies; reports go to `standing`."""
+        self._budgets = budgets
+        self._standing = standing
+        self._namespaces: defaultdict[str, _Namespace] = defaultdict(_Namespace)
+
+    def put(self, ref: ObjectRef, policy: Policy | None) -> dict[ObjectRef, Policy | None]:
+        """Take in the present state of a policy, None if it is gone.
+
+        Returns:
+            It and the others of its namespace that are to be enforced in another way from now on.
+        """
+        space = self._namespaces[ref.name.namespace]
+        space.forget(ref)
+        self._standing.put(("budget", ref), ())
+        changed: dict[ObjectRef, Policy | None] = {ref: policy}
+        if policy is not None:
+            size = size_of(policy)
+            if size.fits(self._budgets.policy):
+                space.sizes[ref], space.admitted[ref] = size, policy
+                space.total = space.total + size
+            else:
+                changed[ref] = closed(policy)
+                excess = size.excess(self._budgets.policy)
+                self._standing.put(("budget", ref), [over_budget(ref, f"it has {excess}", "budget-per-policy")])
+        changed |= self._settle(space)
+        if not space.sizes:
+            del self._namespaces[ref.name.namespace]
+        return changed
+
+    def _settle(self, space: _Namespace) -> dict[ObjectRef, Policy]:
+        """Find out anew for which there is room."""
+        most, changed = self._budgets.namespace, dict[ObjectRef, Policy]()
+        if space.total.fits(most):
+            for ref in tuple(space.parked):
+                changed[ref] = self._admit(space, ref)
+            return changed
+        total, excess = Size(), space.total.excess(most)
+        for ref in sorted(space.sizes):
+            with_it = total + space.sizes[ref]
+            if with_it.fits(most):
+                total = with_it
+                if ref in space.parked:
+                    changed[ref] = self._admit(space, ref)
+            elif ref in space.admitted:
+                changed[ref] = self._park(space, ref, excess)
+        return changed
+
+    def _park(self, space: _Namespace, ref: ObjectRef, excess: str) -> Policy:
+        policy = space.admitted.pop(ref)
+        space.parked[ref] = zlib.compress(pickle.dumps(policy))
+        wrong = f"the policies of its namespace together have {excess}, and it is among those that come last by name"
+        self._standing.put(("budget", ref), [over_budget(ref, wrong, "budget-per-namespace")])
+        return closed(policy)
+
+    def _admit(self, space: _Namespace, ref: ObjectRef) -> Policy:
+        policy: Policy = pickle.loads(zlib.decompress(space.parked.pop(ref)))  # noqa: S301 # packed here, not read
+        space.admitted[ref] = policy
+        self._standing.put(("budget", ref), ())
+        return policy

@@ -1,0 +1,150 @@
+"""What a tenant's size costs: that tenant alone. What is over a budget isolates, allows nothing, and is reported."""
+
+from concurrent.futures import Future
+
+import pytest
+from attrs import evolve
+
+from mnp_core.agent.turns import Turns
+from mnp_core.agent.world import World
+from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason
+from mnp_core.model.budget import Budgets, size_of
+from mnp_core.model.parsing import parse_policy
+from mnp_core.testing.builders import named, namespace, network, pod, present, status
+from mnp_core.testing.fakes import FakeKernel
+from tests.agent.test_agent import Node
+
+NET = network("net", "macvlan")
+FEW = Budgets()
+FEW = evolve(
+    FEW,
+    policy=evolve(FEW.policy, rules=3, blocks=4, members=4),
+    namespace=evolve(FEW.namespace, rules=5, members=6),
+    pod=evolve(FEW.pod, rules=4),
+)
+
+
+def local(name, number, **labels):
+    return pod(name, status("net", "net1", f"10.0.0.{number}"), labels={"app": name} | labels, node="here")
+
+
+def written(name, *ingress, selects=None):
+    raw = {
+        "metadata": {
+            "name": name,
+            "namespace": "default",
+            "annotations": {"k8s.v1.cni.cncf.io/policy-for": "net"},
+        },
+        "spec": {"podSelector": {"matchLabels": selects or {}}, "ingress": list(ingress)},
+    }
+    found, reports = parse_policy(raw)
+    return Change(ref=found.ref, object=found, reports=reports)
+
+
+def blocks(*numbers):
+    return [{"from": [{"ipBlock": {"cidr": f"10.1.{number}.0/24"}}]} for number in numbers]
+
+
+def gone(name):
+    return Change(ref=ObjectRef("MultiNetworkPolicy", named(name)), object=None)
+
+
+@pytest.fixture
+def world():
+    made = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", budgets=FEW)
+    made.apply(map(present, (NET, namespace("default"), local("a", 1), local("b", 2))))
+    return made
+
+
+def rules(world, name):
+    """How many rules hold in a pod."""
+    [interface] = world.sandbox_policy(named(name)).interfaces
+    assert isinstance(interface.ingress, Isolated)
+    return len(interface.ingress.allows)
+
+
+def over(world):
+    return {str(report.about.name) for report in world.reports() if report.reason is Reason.OVER_BUDGET}
+
+
+def test_equal_rules_are_one():
+    change = written("many", *[{}] * 1000, *blocks(1, 1, 2))
+    assert [rule.index for rule in change.object.ingress] == [0, 1000, 1002]
+    assert size_of(change.object).rules == 3
+
+
+def test_a_policy_over_its_budget_isolates_and_allows_nothing_until_it_is_smaller(world):
+    world.apply([written("big", *blocks(1, 2, 3, 4))])
+    [report] = world.reports()
+    assert (report.reason, report.field, str(report.about.name)) == (Reason.OVER_BUDGET, "spec", "default/big")
+    assert "4 rules (at most 3)" in report.message
+    assert "budget-per-policy" in report.remedy
+    assert rules(world, "a") == 0
+    world.apply([written("big", *blocks(1, 2, 3))])
+    assert (rules(world, "a"), world.reports()) == (3, ())
+
+
+def test_of_the_policies_of_a_namespace_the_last_by_name_have_to_do_without_rules(world):
+    """Whatever the order in which they come."""
+    world.apply([written("c", *blocks(6), selects={"app": "b"})])
+    world.apply([written("b", *blocks(4, 5), selects={"app": "a"})])
+    world.apply([written("a", *blocks(1, 2, 3), selects={"app": "b"})])
+    assert over(world) == {"default/c"}
+    assert (rules(world, "a"), rules(world, "b")) == (2, 3)
+    world.apply([gone("b")])
+    assert (over(world), rules(world, "b")) == (set(), 4)
+
+
+def test_what_is_too_much_for_one_pod_holds_in_others(world):
+    world.apply([written("a", *blocks(1, 2, 3), selects={"app": "a"}), written("b", *blocks(4, 5))])
+    assert over(world) == {"default/b"}
+    assert (rules(world, "a"), rules(world, "b")) == (3, 2)
+
+
+def selecting(*values):
+    return [
+        {"from": [{"podSelector": {"matchExpressions": [{"key": "x", "operator": "NotIn", "values": [v]}]}}]}
+        for v in values
+    ]
+
+
+def test_groups_with_too_many_members_are_let_go(world):
+    world.apply([written("p", *selecting("1", "2"))])
+    assert (over(world), rules(world, "a")) == (set(), 2)
+    world.apply([present(local("c", 3))])
+    assert over(world) == {"default/p"}
+    assert (rules(world, "a"), rules(world, "c"), sum(world.group_sizes.values())) == (0, 0, 0)
+    world.apply([Change(ref=ObjectRef("Pod", named("c")), object=None)])
+    effect = world.reconsider()
+    assert effect.sandboxes == {named("a"), named("b")}
+    assert (over(world), rules(world, "a")) == (set(), 2)
+
+
+def test_namespaces_take_turns():
+    turns = Turns()
+    turns.add("noisy", range(100))
+    turns.add("quiet", ["now"])
+    assert (turns.take(3), turns.take(3), turns.take(3)) == ([0, 1, 2], ["now"], [3, 4, 5])
+    assert len(turns) == 94
+
+
+class Stuck(FakeKernel):
+    """In the pods of one namespace nothing comes to its end."""
+
+    def submit(self, sandbox, work):
+        return Future() if sandbox.path.startswith("noisy") else super().submit(sandbox, work)
+
+
+def test_pods_in_which_nothing_comes_to_its_end_leave_places_to_other_namespaces():
+    node = Node(kernel=Stuck())
+    noisy = [pod(f"noisy/{n}", status("default/net", "net1", f"10.0.1.{n}")) for n in range(100)]
+    quiet = pod("quiet/a", status("default/net", "net1", "10.0.2.1"))
+    for each in (*noisy, quiet):
+        node.kernel.add(each.name)
+    node.agent.submit(map(present, (NET, namespace("default"), *noisy)))
+    for _ in range(100):
+        node.agent.process(0)
+    node.agent.submit([present(quiet)])
+    for _ in range(20):
+        node.agent.process(0)
+    assert node.kernel.namespaces[quiet.name].writes == ["apply"]
