@@ -29,6 +29,7 @@ from mnp_core.sandbox.monitor import Topic
 
 _REST = 0.2  # seconds in which what somebody changes in a sandbox is gathered before it is looked at
 _ROUNDS = 4  # of taking in what has come and beginning work, until the caller has its turn
+_DEAF = 1.0  # seconds until a sandbox is listened to anew
 _LONGEST = 5.0  # seconds after which nobody waits any more for what is being done in a pod
 _RECONSIDER = 60.0  # seconds until a policy whose groups were too big is tried again
 _PATIENCE = 30.0  # seconds to wait for something to happen before asking again whether there is anything to wait for
@@ -110,6 +111,10 @@ class Agent:
         if (pod, topic) not in self._noticed:
             self._noticed.add((pod, topic))
             self.post(partial(self._notice, pod, topic))
+
+    def deafened(self, pod: ObjectName) -> None:
+        """Say that a pod's sandbox cannot be listened to any more: it is read, and listened to anew."""
+        self.post(partial(self._listen_anew, pod))
 
     # --- what the owner does --------------------------------------------------------------------------------------
 
@@ -277,6 +282,14 @@ class Agent:
         local.wishes.hear(heard)
         local.retry_at = 0.0
         self._crew.advance(local)
+
+    def _listen_anew(self, name: ObjectName) -> None:
+        local = self._pods.get(name)
+        if local is not None and local.stamp is not None:
+            local.stamp, local.hears_rules = None, False
+            local.wishes.want_replacement()
+            local.retry_at = time.monotonic() + _DEAF
+            self._crew.advance(local)
 
     def _notice(self, name: ObjectName, topic: Topic) -> None:
         self._noticed.discard((name, topic))

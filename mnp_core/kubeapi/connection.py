@@ -18,7 +18,7 @@ from mnp_core.errors import ApiUnreachableError, InputError
 from mnp_core.kubeapi.credentials import Access, Anonymous, InCluster, Kubeconfig, Login
 from mnp_core.kubeapi.proxy import proxy_for
 from mnp_core.kubeapi.refusal import refusal
-from mnp_core.kubeapi.server import JSON, MERGE_PATCH, Params
+from mnp_core.kubeapi.server import JSON, LARGEST, MERGE_PATCH, Params, TooLargeError
 from mnp_core.kubeapi.stream import HttpStream, Pool, TlsPool
 
 CONNECT_TIMEOUT = 5.0
@@ -28,6 +28,7 @@ ANSWER_TIMEOUT = 30.0
 STREAM_TIMEOUT = 90.0
 """Seconds without a byte after which a stream counts as dead; a watch gets a bookmark about every 60."""
 
+_BLOCK = 64 * 1024  # bytes that are read at once
 _KEPT = 8  # connections that are kept open between requests
 
 _KEEP_ALIVE = (
@@ -87,22 +88,30 @@ class HttpApiServer:
 
     def get(self, path: str, params: Params | None = None) -> bytes:
         """See `ApiServer.get`."""
-        return self._send("GET", _with(path, params)).data
+        return self._whole("GET", _with(path, params))
 
     def stream(self, path: str, params: Params | None = None) -> HttpStream:
         """See `ApiServer.stream`."""
-        return HttpStream(lambda: self._send("GET", _with(path, params), whole=False))
+        return HttpStream(lambda: self._send("GET", _with(path, params), timeout=self._stream_timeout))
 
     def post(self, path: str, body: Mapping[str, object]) -> bytes:
         """See `ApiServer.post`."""
-        return self._send("POST", path, msgspec.json.encode(body)).data
+        return self._whole("POST", path, msgspec.json.encode(body))
 
     def patch(self, path: str, body: Mapping[str, object], content_type: str = MERGE_PATCH) -> bytes:
         """See `ApiServer.patch`."""
-        return self._send("PATCH", path, msgspec.json.encode(body), content_type=content_type).data
+        return self._whole("PATCH", path, msgspec.json.encode(body), content_type=content_type)
+
+    def _whole(self, method: str, path: str, body: bytes | None = None, *, content_type: str = JSON) -> bytes:
+        response = self._send(method, path, body, content_type=content_type, timeout=ANSWER_TIMEOUT)
+        try:
+            return _bounded(response)
+        except (HTTPError, OSError, ValueError) as error:
+            timed_out = isinstance(error, UrllibTimeoutError)
+            raise ApiUnreachableError(f"the answer broke off: {error}", timed_out=timed_out) from error
 
     def _send(
-        self, method: str, path: str, body: bytes | None = None, *, content_type: str = JSON, whole: bool = True
+        self, method: str, path: str, body: bytes | None = None, *, content_type: str = JSON, timeout: float
     ) -> BaseHTTPResponse:
         headers = {"Accept": JSON, "User-Agent": f"multi-network-policy/{__version__}"}
         if authorization := self._login.authorization():
@@ -110,10 +119,16 @@ class HttpApiServer:
         if body is not None:
             headers["Content-Type"] = content_type
         server, pools = self._connections()
-        timeout = Timeout(connect=CONNECT_TIMEOUT, read=ANSWER_TIMEOUT if whole else self._stream_timeout)
+        timeouts = Timeout(connect=CONNECT_TIMEOUT, read=timeout)
         try:
             response = pools.request(
-                method, server + path, body=body, headers=headers, timeout=timeout, preload_content=whole, retries=False
+                method,
+                server + path,
+                body=body,
+                headers=headers,
+                timeout=timeouts,
+                preload_content=False,
+                retries=False,
             )
             return self._checked(response)
         except (HTTPError, OSError, ValueError) as error:  # ValueError: of TLS, when a stream is closed meanwhile
@@ -123,7 +138,7 @@ class HttpApiServer:
     def _checked(self, response: BaseHTTPResponse) -> BaseHTTPResponse:
         if 200 <= response.status < 300:
             return response
-        error = refusal(response.status, response.headers, response.data)
+        error = refusal(response.status, response.headers, _bounded(response))
         response.release_conn()
         if error.status == 401:
             self._login.renew()
@@ -169,6 +184,18 @@ def _tls(access: Access) -> dict[str, object]:
         "server_hostname": access.server_name or None,
         "assert_hostname": access.server_name or None,
     }
+
+
+def _bounded(response: BaseHTTPResponse) -> bytes:
+    """The answer as a whole; raises TooLargeError, and what urllib3 raises."""
+    body = bytearray()
+    while block := response.read(_BLOCK):
+        body += block
+        if len(body) > LARGEST:
+            response.close()
+            raise TooLargeError
+    response.release_conn()
+    return bytes(body)
 
 
 def _with(path: str, params: Params | None) -> str:

@@ -4,12 +4,25 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
+from mnp_core.errors import ApiUnreachableError
+
 Params = Mapping[str, str]
 """The query of a request, not yet encoded."""
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"  # RFC 7386
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"  # of built-in kinds only
+
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of one answer, or of one line of a stream. An API server keeps no object that is larger than some 1.5 MB."""
+
+
+class TooLargeError(ApiUnreachableError):
+    """An answer is larger than what is read; a list can be asked for in smaller pages."""
+
+    def __init__(self) -> None:
+        super().__init__(f"the answer is larger than {LARGEST // 2**20} MiB")
 
 
 class Stream(Protocol):

@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.response import HTTPResponse
 
 from mnp_core.errors import ApiUnreachableError
+from mnp_core.kubeapi.server import LARGEST, TooLargeError
 
 _BLOCK = 64 * 1024  # bytes at most that are taken at once
 
@@ -38,6 +39,7 @@ class HttpStream:
         self._lines: deque[tuple[bytes, float]] = deque()
         self._rest: list[bytes] = []
         self._rest_heard = 0.0
+        self._rest_length = 0
 
     def __enter__(self) -> Self:
         token = _waiting.set(self)
@@ -100,9 +102,12 @@ class HttpStream:
         if not self._rest:
             self._rest_heard = now
         self._rest.append(first)
+        self._rest_length += len(first)
+        if self._rest_length > LARGEST:
+            raise TooLargeError
         for line in others:
             self._lines.append((b"".join(self._rest), self._rest_heard))
-            self._rest, self._rest_heard = [line], now
+            self._rest, self._rest_heard, self._rest_length = [line], now, len(line)
         self._rest = [part for part in self._rest if part]
         return bool(block)
 

@@ -77,7 +77,10 @@ def run_node(registry: Registry, settings: Settings) -> None:
         journal = Journal(context=lambda pod: _context(agent, pod))
         telemetry = Telemetry(metrics=metrics, journal=journal, events=events)
         witness = NodeWitness(telemetry, health, registry)
-        monitor = Monitor[ObjectName](lambda pod, topic: agent.noticed(pod, topic))  # noqa: PLW0108 - nor an agent
+        monitor = Monitor[ObjectName](
+            lambda pod, topic: agent.noticed(pod, topic),  # noqa: PLW0108 - nor an agent
+            lambda pod: agent.deafened(pod),  # noqa: PLW0108 - likewise
+        )
         stack.callback(monitor.close)
         agent = Agent(
             world=World(
@@ -106,6 +109,8 @@ def run_node(registry: Registry, settings: Settings) -> None:
             telemetry,
             largest_policy=settings.budgets.policy.bytes,
         )
+        for thread in (monitor.thread, events.thread, *source.threads):
+            health.depends_on(thread)
         _log.info("started", version=mnp_core.__version__, node=name, backend=backend, kinds=sorted(claimed))
         with _stopped_by_signals(node.stop):
             node.run(source)

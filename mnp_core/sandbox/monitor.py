@@ -9,14 +9,18 @@ devices stay.
 """
 
 import errno
+import logging
 import os
 import select
 import socket
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
+
+from mnp_core.lasting import LastingThread
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -29,6 +33,8 @@ class Topic(StrEnum):
 
 
 Listeners = Mapping[Topic, socket.socket]
+
+_log = logging.getLogger(__name__)
 
 _GROUPS: Final = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>
 _BUFFER: Final = 65536
@@ -47,22 +53,25 @@ def listen_to_links() -> socket.socket:
 class Monitor(Generic[Key]):
     """Listens to any number of sandboxes on one thread of its own."""
 
-    def __init__(self, changed: Callable[[Key, Topic], None]) -> None:
+    def __init__(self, changed: Callable[[Key, Topic], None], deafened: Callable[[Key], None] = lambda _: None) -> None:
         """Start listening to nothing yet.
 
         Args:
             changed: Called on the monitor's thread after each change with the key of the sandbox; it must return soon
                 and not raise. Changes that come close together come as few calls.
+            deafened: Called likewise when a sandbox cannot be listened to any more, after it was forgotten: the others
+                go on.
         """
         self._changed = changed
+        self._deafened = deafened
         self._lock = threading.Lock()
         self._listeners: defaultdict[Key, list[socket.socket]] = defaultdict(list)
         self._meaning: dict[int, tuple[Key, Topic, socket.socket]] = {}
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
-        self._thread = threading.Thread(target=self._listen, name="monitor", daemon=True)
-        self._thread.start()
+        self.thread = LastingThread("monitor", self._listen)
+        self.thread.start()
 
     def listen(self, key: Key, listeners: Listeners) -> None:
         """Listen to these sockets of a sandbox from now on, instead of those that the key stood for; they are ours now.
@@ -81,15 +90,17 @@ class Monitor(Generic[Key]):
     def forget(self, key: Key) -> None:
         """Listen no longer; a key that is not known is no error."""
         with self._lock:
+            for number in [number for number, (owner, _, _) in self._meaning.items() if owner == key]:
+                del self._meaning[number]
+                with suppress(OSError):  # closed by somebody else: the kernel has forgotten it
+                    self._poll.unregister(number)
             for listener in self._listeners.pop(key, ()):
-                del self._meaning[listener.fileno()]
-                self._poll.unregister(listener.fileno())
                 listener.close()
 
     def close(self) -> None:
         """Stop listening to everything."""
         os.eventfd_write(self._wake, 1)
-        self._thread.join()
+        self.thread.join()
         for key in tuple(self._listeners):
             self.forget(key)
         self._poll.close()
@@ -100,16 +111,25 @@ class Monitor(Generic[Key]):
             ready = [number for number, _ in self._poll.poll()]
             if self._wake in ready:
                 return
-            for key, topic in self._drain(ready):
+            heard, broken = self._drain(ready)
+            for key in broken:
+                self.forget(key)
+                self._deafened(key)
+            for key, topic in heard:
                 self._changed(key, topic)
 
-    def _drain(self, ready: list[int]) -> list[tuple[Key, Topic]]:
-        """Take in what has come, and say from whom."""
+    def _drain(self, ready: list[int]) -> tuple[list[tuple[Key, Topic]], set[Key]]:
+        """Take in what has come, and say from whom; and whose sockets fail."""
+        broken: set[Key] = set()
         with self._lock:
             heard = [self._meaning[number] for number in ready if number in self._meaning]
-            for _, _, listener in heard:
-                _read_all(listener)
-        return [(key, topic) for key, topic, _ in heard]
+            for key, topic, listener in heard:
+                try:
+                    _read_all(listener)
+                except OSError as error:
+                    _log.warning("%s of %s cannot be listened to: %s", topic, key, error)
+                    broken.add(key)
+        return [(key, topic) for key, topic, _ in heard if key not in broken], broken
 
 
 def _read_all(listener: socket.socket) -> None:

@@ -1,14 +1,17 @@
-"""The HTTP server for probes and Prometheus: `/healthz`, `/readyz`, `/metrics`.
+"""The HTTP server for probes and Prometheus: `/livez` (or `/healthz`), `/readyz`, `/metrics`.
 
-It listens where every process of the node may come by, so it holds nothing that is worth asking for twice, and a client
-that is slow, or that sends no end of something, costs one of few threads for a few seconds. It never keeps a
-connection, and tells nobody what it runs on.
+It listens where every process of the node may come by, so it holds nothing that is worth asking for twice. A client
+that is slow, or that sends no end of something, costs one of few threads, and not for long: where there is no place for
+a new client, the one that has been there for longest has to go, of the address that has most. A probe asks at once and
+is answered within milliseconds, so however many others are slow, it finds a place. It never keeps a connection, and
+tells nobody what it runs on.
 """
 
 import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -21,6 +24,7 @@ from typing import Any, Final, Self
 from attrs import frozen
 
 from mnp_core.errors import InputError, UnsupportedError
+from mnp_core.lasting import LastingThread
 from mnp_core.telemetry.health import Answer, Health
 from mnp_core.telemetry.metrics import CONTENT_TYPE, Metrics
 
@@ -28,6 +32,7 @@ SETTING: Final = "listen"
 DEADLINE: Final = 5.0  # seconds, for a whole request and for the whole answer to it
 _LONGEST_HEAD: Final = 16384  # bytes of request line and headers
 _MOST_AT_ONCE: Final = 32  # connections
+_MOST_OF_ONE: Final = 16  # of them, of one address
 _LISTEN: Final = re.compile(r"(?:(?P<v4>[0-9.]*)|\[(?P<v6>[^\]]*)\]):(?P<port>[0-9]{1,5})")
 _PLAIN: Final = "text/plain; charset=utf-8"
 
@@ -84,17 +89,19 @@ class Endpoint:
         """
         pages: Mapping[str, Callable[[], _Page]] = {
             "/healthz": lambda: _page(health.alive()),
+            "/livez": lambda: _page(health.alive()),
             "/readyz": lambda: _page(health.readiness()),
             "/metrics": lambda: _Page(HTTPStatus.OK, metrics.text(), CONTENT_TYPE),
         }
         self._server = _listen(address, pages, deadline)
         host, port, *_ = self._server.socket.getsockname()
         self.address = ListenAddress(host, port)  # with the real port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="endpoint", daemon=True)
+        self._thread = LastingThread("endpoint", self._server.serve_forever)
         self._thread.start()
 
     def close(self) -> None:
         """Serve no more; requests that are being answered are answered."""
+        self._thread.end()
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -143,7 +150,7 @@ class _Server(ThreadingHTTPServer):
         self.pages = pages
         self.deadline = deadline
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
+        self._open: dict[socket.socket, str] = {}  # and the client's address, the oldest first
         super().__init__((address.host, address.port), _Handler)
 
     def server_bind(self) -> None:
@@ -154,20 +161,27 @@ class _Server(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Hang up at once if there are too many already: probes come again."""
+        """Make a place for it, if there is none, by hanging up on another."""
         with self._lock:
-            room = len(self._open) < _MOST_AT_ONCE
-            if room:
-                self._open.add(request)
-        if room:
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+            address = self._open[request] = str(client_address[0])
+            of_address = Counter(self._open.values())
+            if len(self._open) > _MOST_AT_ONCE:
+                self._hang_up_oldest(max(of_address, key=lambda each: of_address[each]))
+            elif of_address[address] > _MOST_OF_ONE:
+                self._hang_up_oldest(address)
+        super().process_request(request, client_address)
+
+    def _hang_up_oldest(self, address: str) -> None:
+        """Its thread finds out, and ends. The lock is held."""
+        client = next(client for client, found in self._open.items() if found == address)
+        del self._open[client]
+        with suppress(OSError):  # the client was faster
+            client.shutdown(socket.SHUT_RDWR)
 
     def shutdown_request(self, request: Any) -> None:
         """Make room for another."""
         with self._lock:
-            self._open.discard(request)
+            self._open.pop(request, None)
         super().shutdown_request(request)
 
     def server_close(self) -> None:
@@ -202,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _find(self) -> _Page:
         make = self.server.pages.get(self.path.partition("?")[0])
-        return make() if make else _Page(HTTPStatus.NOT_FOUND, b"there are /healthz, /readyz and /metrics\n")
+        return make() if make else _Page(HTTPStatus.NOT_FOUND, b"there are /livez, /readyz, /healthz and /metrics\n")
 
     def _answer(self, page: _Page) -> None:
         self.send_response_only(page.status)  # and no banner

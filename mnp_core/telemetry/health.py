@@ -12,6 +12,8 @@ from typing import Final
 
 from attrs import frozen
 
+from mnp_core.lasting import LastingThread
+
 LONGEST_SILENCE: Final = 60.0  # seconds; a loop that works gives a sign at least every few
 
 
@@ -54,12 +56,18 @@ class Health:
         self._silence = longest_silence
         self._clock = clock
         self._beaten = clock()
+        self._needs: list[LastingThread] = []
         self._unready: Answer | None = _no(Unready.STARTING, "the node agent has just been started")
 
     def beat(self) -> None:
         """Give a sign of life."""
         with self._lock:
             self._beaten = self._clock()
+
+    def depends_on(self, thread: LastingThread) -> None:
+        """Take a node for dead when a thread that it needs has ended, unless the node stops."""
+        with self._lock:
+            self._needs.append(thread)
 
     def ready(self) -> None:
         """Say that all that policy asks for now is in force, but for what is reported."""
@@ -72,9 +80,13 @@ class Health:
             self._unready = _no(reason, sentence)
 
     def alive(self) -> Answer:
-        """Whether the loop gave a sign of life lately."""
+        """Whether the loop gave a sign of life lately, and no thread that the node needs has ended."""
         with self._lock:
             silent = self._clock() - self._beaten
+            stops = self._unready is not None and self._unready.text.startswith(Unready.STOPPING)
+            ended = [] if stops else [thread for thread in self._needs if not thread.alive]
+        if ended:
+            return Answer(good=False, text=f"Dead: the thread {ended[0].name} has ended")
         if silent <= self._silence:
             return Answer(good=True, text="ok")
         return Answer(good=False, text=f"Hanging: the agent's loop gave no sign of life for {silent:.0f} s")

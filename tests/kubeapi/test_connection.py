@@ -4,7 +4,8 @@ import json
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -12,6 +13,7 @@ from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.kubeapi import MERGE_PATCH
 from mnp_core.kubeapi.connection import HttpApiServer, connect
 from mnp_core.kubeapi.credentials import Access, Anonymous
+from mnp_core.kubeapi.server import LARGEST, TooLargeError
 from mnp_core.testing.apiserver import Answer, Cut, Fault, Garbage, Hang, Slow
 
 
@@ -193,3 +195,27 @@ class _Login(Anonymous):
 
     def access(self):
         return self._access
+
+
+def test_an_answer_without_end_is_given_up():
+    """An answer has a bound, whole or line by line: 664 MB were taken."""
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                for _ in range(3 * LARGEST // 65536):
+                    self.wfile.write(b"x" * 65536)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        api = connect(master=f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(TooLargeError, match="larger than 16 MiB"):
+            api.get("/api/v1/pods")
+        with pytest.raises(TooLargeError), api.stream("/api/v1/pods") as stream:
+            next(stream)
+        server.shutdown()

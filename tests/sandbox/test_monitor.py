@@ -1,5 +1,6 @@
 """Changes of links and addresses in sandboxes are told, each to whom it concerns, and nothing is asked twice."""
 
+import errno
 import queue
 import socket
 import threading
@@ -119,3 +120,28 @@ def test_a_namespace_that_is_forgotten_can_go(monitor):
         assert not goes_away(here.sandbox, "near", within=0.3)
         monitor.forget("pod")
         assert goes_away(here.sandbox, "near")
+
+
+class Broken(socket.socket):
+    """Of which nothing can be received."""
+
+    def recv(self, *_):
+        raise OSError(errno.EIO, "it is broken")
+
+
+def test_a_socket_that_fails_deafens_its_sandbox_and_no_other(told):
+    deafened = queue.SimpleQueue()
+    monitor = Monitor(lambda key, topic: told.put((key, topic)), deafened.put)
+    left, right = socket.socketpair(type=socket.SOCK_DGRAM)
+    broken = Broken(fileno=left.detach())
+    broken.settimeout(0)
+    with new_namespace() as space:
+        monitor.listen("broken", {Topic.RULES: broken})
+        watch(monitor, "other", space.sandbox)
+        right.send(b"something has changed")
+        assert deafened.get(timeout=SOON) == "broken"
+        run_inside(space.sandbox, add_address)
+        assert told.get(timeout=SOON) == ("other", Topic.LINKS)
+        assert monitor.thread.alive
+        monitor.close()
+    right.close()

@@ -1,7 +1,11 @@
 """What a node says of itself to probes."""
 
+import threading
+import time
+
 import pytest
 
+from mnp_core.lasting import LastingThread
 from mnp_core.telemetry.health import Answer, Health, Unready
 
 
@@ -41,3 +45,34 @@ def test_a_reason_that_is_not_documented_cannot_be_given(health):
 def test_not_being_ready_is_not_being_dead(health):
     health.not_ready(Unready.WAITING_FOR_API_SERVER, "it does not answer")
     assert health.alive().good
+
+
+def test_a_node_is_dead_when_a_thread_that_it_needs_has_ended_unless_it_stops(health):
+    thread = LastingThread("monitor", lambda: None)
+    thread.start()
+    thread.join(5)
+    health.depends_on(thread)
+    assert health.alive() == Answer(good=False, text="Dead: the thread monitor has ended")
+    health.not_ready(Unready.STOPPING, "rules stay in force")
+    assert health.alive().good
+
+
+def test_a_thread_that_fails_says_so_and_begins_again(health, caplog):
+    fails, done = iter([ValueError("odd"), None]), threading.Event()
+
+    def work():
+        if error := next(fails):
+            raise error
+        done.wait(5)
+
+    thread = LastingThread("events", work)
+    thread.start()
+    health.depends_on(thread)
+    end = time.monotonic() + 5
+    while thread.failures == 0 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert health.alive().good
+    assert "the thread events has failed, it begins again" in caplog.text
+    done.set()
+    thread.join(5)
+    assert not thread.alive

@@ -27,6 +27,7 @@ class SourceObserver(Protocol):
         Args:
             kind: For example ``Pod``.
             cause: A stable word for metrics: ``gone`` (410), ``cut`` (or no connection), ``stalled``, ``garbled``,
+                ``oversized`` (an answer is larger than what is read),
                 ``refused`` (401, 403), ``unserved`` (404), ``unavailable`` (429, 5xx and all other errors).
         """
 

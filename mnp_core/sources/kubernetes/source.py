@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from mnp_core.api import PolicyKindSpec
 from mnp_core.kubeapi import ApiServer
+from mnp_core.lasting import LastingThread
 from mnp_core.model import ObjectRef
 from mnp_core.model.budget import Budgets
 from mnp_core.sources.decode import Decoder
@@ -63,6 +64,11 @@ class KubernetesSource:
         end = time.monotonic() + STOP_WITHIN
         for watcher in self._watchers.values():
             watcher.join(max(0.0, end - time.monotonic()))
+
+    @property
+    def threads(self) -> tuple[LastingThread, ...]:
+        """One for each kind."""
+        return tuple(watcher.thread for watcher in self._watchers.values())
 
     @property
     def complete(self) -> bool:

@@ -3,6 +3,7 @@
 from attrs import frozen
 
 from mnp_core.errors import ApiError, ApiUnreachableError
+from mnp_core.kubeapi.server import TooLargeError
 from mnp_core.sources.kubernetes.resource import Resource
 from mnp_core.sources.kubernetes.wire import GarbledError
 
@@ -40,6 +41,9 @@ def trouble(error: ApiError | ApiUnreachableError, resource: Resource, verb: str
     """
     if isinstance(error, ApiError):
         return _refusal(error, resource, verb)
+    if isinstance(error, TooLargeError):
+        remedy = f"look for objects of this kind that are so large (kubectl get {resource.plural} -A -o json)"
+        return Trouble(cause="oversized", sentence=f"{error}: {remedy}")
     if isinstance(error, GarbledError):
         return Trouble(cause="garbled", sentence=str(error))
     return Trouble(cause="stalled" if error.timed_out else "cut", sentence=str(error))

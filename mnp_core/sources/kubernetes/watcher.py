@@ -13,6 +13,8 @@ from random import SystemRandom
 
 from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.kubeapi import ApiServer, Params, Stream
+from mnp_core.kubeapi.server import LARGEST, TooLargeError
+from mnp_core.lasting import LastingThread
 from mnp_core.model import Change, ObjectName
 from mnp_core.sources.kubernetes.discovery import served_version
 from mnp_core.sources.kubernetes.inventory import Entry, Inventory, gone
@@ -25,7 +27,7 @@ from mnp_core.sources.kubernetes.wire import Event, Page, bookmark_version, read
 Deliver = Callable[[Sequence[Change], float], None]
 
 PAGE = 500
-"""Objects in one answer to a list."""
+"""Objects in one answer to a list, unless they are large."""
 
 _log = logging.getLogger(__name__)
 _chance = SystemRandom()
@@ -53,7 +55,7 @@ class Watcher:
         self._observer = observer
         self._pace = pace
         self._backoff = Backoff(pace)
-        self._thread = threading.Thread(target=self._run, name=f"watch-{resource.plural}", daemon=True)
+        self.thread = LastingThread(f"watch-{resource.plural}", self._run)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._stream: Stream | None = None
@@ -63,10 +65,11 @@ class Watcher:
         self._position: str | None = None  # the resourceVersion up to which everything is known
         self._quiet = False  # whether the server sends no bookmarks
         self._doing = "discover"
+        self._page_size = PAGE
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Ask the thread to end; a request that waits is given up."""
@@ -77,8 +80,7 @@ class Watcher:
 
     def join(self, timeout: float) -> None:
         """Wait for the end of the thread."""
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
+        self.thread.join(timeout)
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
@@ -172,9 +174,17 @@ class Watcher:
         self._observer.listed(self.resource.kind, len(seen))
 
     def _page(self, served: str, rest: str) -> tuple[Page, float]:
-        params = {**self.resource.params, "limit": str(PAGE), **({"continue": rest} if rest else {})}
-        body, heard = self._fetch(self.resource.path(served), params)
-        return read_page(body, self.resource.api_version(served)), heard
+        """A page, and when it began to come; smaller ones from now on if it is too large."""
+        while True:
+            params = {**self.resource.params, "limit": str(self._page_size), **({"continue": rest} if rest else {})}
+            try:
+                body, heard = self._fetch(self.resource.path(served), params)
+            except TooLargeError:
+                if self._page_size == 1:
+                    raise
+                self._page_size = max(1, self._page_size // 4)
+                continue
+            return read_page(body, self.resource.api_version(served)), heard
 
     def _take(self, page: Page, api_version: str, heard: float) -> set[ObjectName]:
         entries = [self.inventory.read(raw, api_version) for raw in page.items]
@@ -247,9 +257,14 @@ class Watcher:
     def _fetch(self, path: str, params: Params | None = None) -> tuple[bytes, float]:
         """An answer as a whole, and when it began to come. Read as a stream, which `stop` can end."""
         with self._open(path, params) as stream:
-            first = next(stream, b"")
-            heard = stream.heard
-            return b"\n".join([first, *stream]), heard
+            lines = [next(stream, b"")]
+            heard, length = stream.heard, len(lines[0])
+            for line in stream:
+                lines.append(line)
+                length += len(line) + 1
+                if length > LARGEST:
+                    raise TooLargeError
+            return b"\n".join(lines), heard
 
     def _open(self, path: str, params: Params | None) -> Stream:
         stream = self._api.stream(path, params)

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from mnp_core.api import Outcome
+from mnp_core.lasting import LastingThread
 from mnp_core.model import Report
 from mnp_core.telemetry.events.herald import EventApi, Herald, Identify
 from mnp_core.telemetry.events.notice import Fate
@@ -48,8 +49,8 @@ class EventRecorder:
         self._changed: dict[Report, bool] = {}  # whether it stands now
         self._outcomes: deque[Outcome] = deque()
         self._news, self._closed = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
-        self._thread.start()
+        self.thread = LastingThread("events", self._run)
+        self.thread.start()
 
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
         """Take in which problems stand now that did not before, and which do not any more."""
@@ -77,7 +78,7 @@ class EventRecorder:
         """Tell no more; a request that hangs is left to itself."""
         self._closed.set()
         self._news.set()
-        self._thread.join(_PATIENCE)
+        self.thread.join(_PATIENCE)
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,58 @@
+"""Threads that are to last as long as the process: none ends in silence."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+_SHORTEST: Final = 0.5  # seconds after a failure, and twice as many each time
+_LONGEST: Final = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class LastingThread:
+    """Does its work again when that has failed, and says so; ends when it returns."""
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        """Prepare; nothing is done until `start`.
+
+        Args:
+            name: For the log and for health.
+            work: Returns when the thread is to end; whatever it raises is logged, and it is called again.
+        """
+        self.name = name
+        self.failures = 0
+        self._work = work
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Do not begin again; the work has to be made to return."""
+        self._ending.set()
+
+    def join(self, timeout: float | None = None) -> None:
+        """End, and wait for it; a thread that was not started has ended."""
+        self.end()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works, or is about to try again."""
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._work()
+            except Exception:  # noqa: BLE001 - whatever it is, the thread has to last
+                self.failures += 1
+                _log.exception("the thread %s has failed, it begins again", self.name)
+                self._ending.wait(min(_LONGEST, _SHORTEST * 2.0 ** min(self.failures - 1, 10)))
+            else:
+                return
