@@ -203,7 +203,7 @@ class StagedApplier(Protocol):
         Returns:
             Does the rest. It is called once, in the same sandbox and after nothing else of ours, on whichever thread;
             or never, if another ruleset comes first or the process ends. Until then `RuleApplier.installed` must not
-            give the digest: a fresh process has to write again.
+            give the digest, unless the rest would change nothing: a fresh process has to write again.
 
         Raises:
             ApplyError: As `RuleApplier.apply`; so does what is returned.

@@ -8,6 +8,9 @@ from attrs import evolve
 from mnp_core.api import Result
 from mnp_core.backend import Backend
 from mnp_core.model import Delta, GroupDelta, ObjectName, Reason, Ruleset, SandboxPolicy
+from mnp_nftables.rule import Chain, Rule
+from mnp_nftables.terms import jump
+from mnp_nftables.transaction import with_rules
 from tests.reference import naive
 from tests.truthtable.cluster import SUBNETS, base, pod, policy, probes
 from tests.truthtable.generators import changed
@@ -48,7 +51,8 @@ def refused_by_the_kernel(rendered):
     """Everything else in it is right, and is there already when the kernel finds out."""
     if isinstance(rendered, Delta):
         return without(rendered, "203.0.113.99")
-    return evolve(rendered, text=rendered.text + "create table inet mnp\n")
+    nowhere = Chain(name="ingress", rules=(Rule.of(jump("nowhere")),))
+    return evolve(rendered, batch=with_rules(rendered.batch, [nowhere]))
 
 
 def no_nftables(rendered):

@@ -1,10 +1,9 @@
 """Put rulesets into the kernel of a sandbox, and tell what is there.
 
-Two stamps stand in the table, as comments in a chain that no packet reaches. The digest is part of the ruleset's own
-transaction: it says which ruleset this is (S62). The fingerprint follows in a second one: it says what the kernel made
-of the ruleset, handles included, so that any later change of a rule, chain, set or hook is seen by whoever reads the
-table next, in whatever process (S63). Without a fingerprint that fits, a table counts as changed; that is also what a
-crash between both transactions leaves. Membership is not stamped but read.
+A ruleset comes with its messages, made without a look at the sandbox, so it takes one commit, and nothing that a
+process in the pod has written is parsed on the way. What is there is read only to be compared with what is wanted: no
+stamp says what is in force, so there is none to be forged (S62, S63). After a replacement, chains and sets that it does
+not know are cleared away in a second commit; where nothing is left over there is none.
 
 Everything happens in the network namespace of the calling thread. An applier has no state: one serves all threads.
 """
@@ -14,216 +13,301 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from attrs import evolve
+
 from mnp_core.api import Support
-from mnp_core.errors import ApplyError, DisturbedError, UnsupportedError
-from mnp_core.model import Delta, Installed, RuleCounter, Ruleset
-from mnp_nftables import libnftables, table
+from mnp_core.errors import ApplyError, DisturbedError, InputError
+from mnp_core.model import CommonRules, Delta, Direction, Installed, RuleCounter, Ruleset
+from mnp_nftables import table
+from mnp_nftables.batch import Batch
 from mnp_nftables.commits import listen_to_commits
+from mnp_nftables.custom import PREFIX, custom_rules
 from mnp_nftables.generation import generation
-from mnp_nftables.membership import messages
+from mnp_nftables.membership import change
 from mnp_nftables.names import ChainName, comment_text
-from mnp_nftables.netlink import Connection, Message, RefusedError, SupersededError
-from mnp_nftables.renderer import BASE_CHAINS, DIGEST_STAMP, STATE_CHAIN, STATE_RULE, TABLE
-from mnp_nftables.table import Rule, Table
+from mnp_nftables.netlink import Connection, RefusedError, SupersededError, TooMuchError, UnansweredError
+from mnp_nftables.renderer import NftablesRuleset
+from mnp_nftables.scratch import compile_rules, known_lines
+from mnp_nftables.sets import TABLE
+from mnp_nftables.table import Counted, Outline, UnsettledError, Whole
+from mnp_nftables.transaction import CustomChain, after_removal, clearing, removal, with_rules
 
 T = TypeVar("T")
 
 RANK = 100
 """Before the backends that need kernel modules or programs of their own."""
 
-_FINGERPRINT_STAMP = "fingerprint "
 _ATTEMPTS = 10
 _PAUSE = 0.05  # seconds, about what a replacement takes
 _GENERATIONS = 2**32
-_DELETE = f"table inet {TABLE} {{\n}}\ndelete table inet {TABLE}\n"
 _WHY_NOT = {
     errno.EPERM: "no permission: run as root with CAP_NET_ADMIN",
     errno.EACCES: "no permission: run as root with CAP_NET_ADMIN",
 }
-
-
-class _DisturbedError(Exception):
-    """Somebody else committed meanwhile."""
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files of the process",
+    errno.ENFILE: "raise the limit of open files of the machine",
+    errno.ENOMEM: "the machine or its control group is out of memory",
+    errno.ENOBUFS: "the machine or its control group is out of memory",
+    errno.EPERM: "run as root with CAP_NET_ADMIN; or a process in the pod owns the table",
+}
+_NO_REMEDY = "it is tried again"
 
 
 class NftablesApplier:
     """Applies rulesets of the dialect ``nftables``; see `mnp_core.api.RuleApplier`."""
 
     def probe(self) -> Support:
-        """Ask the library and the kernel; changes nothing."""
+        """Ask the kernel; changes nothing."""
         try:
-            libnftables.load()
             generation()
-        except UnsupportedError as error:
-            return Support(usable=False, rank=RANK, detail=str(error))
         except OSError as error:
             without = f"this kernel has no nf_tables ({error.strerror}): load the module nf_tables"
             return Support(usable=False, rank=RANK, detail=_WHY_NOT.get(error.errno or 0, without))
-        return Support(usable=True, rank=RANK, detail=f"libnftables, Linux {os.uname().release}")
+        return Support(usable=True, rank=RANK, detail=f"nf_tables, Linux {os.uname().release}")
+
+    def check(self, common: CommonRules) -> None:
+        """Compile the custom rules; see `mnp_core.api.CustomRuleChecker`."""
+        compile_rules([each for direction in Direction for each in custom_rules(common, direction)])
 
     def apply(self, ruleset: Ruleset) -> None:
-        """Replace everything of ours in one commit, then clear away what it left over and stamp it."""
-        _undisturbed(lambda: _finish(ruleset, _replace(ruleset.text)))
+        """Replace everything of ours in one commit, then clear away what it left over."""
+        self.bring_into_force(ruleset)()
 
     def bring_into_force(self, ruleset: Ruleset) -> Callable[[], None]:
-        """Replace everything of ours in one commit; clearing away and the stamp are the rest."""
-        before = _undisturbed(lambda: _replace(ruleset.text))
-
-        def rest() -> None:
-            try:
-                _finish(ruleset, before)
-            except _DisturbedError:
-                self.apply(ruleset)
-
-        return rest
+        """Replace everything of ours in one commit; clearing away is the rest."""
+        if not isinstance(ruleset, NftablesRuleset) or ruleset.says != ruleset.text:
+            raise ApplyError("what is to be applied is not what NftablesRenderer has written: render it anew")
+        batch = _complete(ruleset)
+        _replace(ruleset, batch)
+        return lambda: _clear(ruleset, batch)
 
     def update(self, delta: Delta) -> None:
         """Add and remove set elements in one commit."""
-        changes = tuple(messages(delta))
-        if changes and not _update(changes):
+        if (batch := change(delta)).data and not _update(batch):
             raise DisturbedError("somebody else changed the packet filter at the same time")
 
     def installed(self) -> Installed | None:
-        """Read stamps and membership."""
-        found = table.read_table(TABLE, members=True)
-        if found is None:
-            return None
-        stamps = _stamps(found, _FINGERPRINT_STAMP)
-        digests = _stamps(found, DIGEST_STAMP)
-        untouched = len(stamps) == len(digests) == 1 and _stamp(found.fingerprint(without=stamps)) == stamps[0].comment
-        digest = digests[0].comment.removeprefix(DIGEST_STAMP) if untouched else ""
-        return Installed(digest=digest, sets={each.name: each.elements for each in found.sets})
+        """Read what is there; where that cannot be done it is not what is wanted."""
+        try:
+            found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
+        except (UnsettledError, TooMuchError):
+            return Installed(digest="", sets={})
+        return None if found is None else Installed(digest=_digest(found), sets=found.members)
 
     def generation(self) -> int:
         """The generation number of nf_tables in this namespace."""
-        return _generation()
+        return _asked(generation)
 
     def listen(self) -> socket.socket:
         """Hear of each commit in this namespace; see `mnp_core.api.RuleListener`."""
         try:
             return listen_to_commits()
         except OSError as error:
-            raise ApplyError(f"commits cannot be listened to: {error.strerror}") from error
+            raise ApplyError(f"commits cannot be listened to: {_words(error)}") from error
 
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
-        found = table.read_table(TABLE, members=False)
-        return [] if found is None else [counter for rule in found.rules for counter in _counters(rule)]
+        try:
+            found = _asked(lambda: table.read_counters(TABLE))
+        except TooMuchError as error:
+            raise _too_much() from error
+        return [counter for rule in found for counter in _counters(rule)]
 
     def remove(self) -> None:
         """Delete the table."""
-        libnftables.run(_DELETE)
+        try:
+            _commit(removal())
+        except RefusedError as refused:
+            if refused.code != errno.ENOENT:
+                raise _refusal(refused) from refused
+        except UnansweredError as error:
+            if self.installed() is not None:
+                raise _unanswered(error) from error
 
 
-def _generation() -> int:
+def _asked(question: Callable[[], T]) -> T:
+    """Ask the kernel, in words that name the remedy where it cannot be asked."""
     try:
-        return generation()
+        return question()
     except OSError as error:
-        raise ApplyError(f"nf_tables does not answer: {error.strerror}") from error
+        raise ApplyError(f"nf_tables does not answer: {_words(error)}") from error
 
 
-def _update(changes: Sequence[Message]) -> bool:
+def _words(error: OSError) -> str:
+    return f"{error.strerror}: {_REMEDIES.get(error.errno or 0, _NO_REMEDY)}"
+
+
+def _refusal(refused: RefusedError) -> ApplyError:
+    return ApplyError(f"nf_tables refuses {refused}: {_REMEDIES.get(refused.code, 'see what else is in this pod')}")
+
+
+def _unanswered(error: UnansweredError) -> ApplyError:
+    return ApplyError(f"the answer of nf_tables was lost ({error}), and nothing has changed: {_NO_REMEDY}")
+
+
+def _too_much() -> ApplyError:
+    return ApplyError("there is more in nf_tables than is ever read: a process in the pod fills it")
+
+
+def _commit(batch: Batch, before: int | None = None) -> None:
+    """Run a transaction; the errors of `Connection.commit`, but for those of the kernel's being asked at all."""
+
+    def commit() -> None:
+        with Connection() as kernel:
+            kernel.commit(batch, before)
+
+    _asked(commit)
+
+
+# --- replacing --------------------------------------------------------------------------------------------------------
+
+
+def _complete(ruleset: NftablesRuleset) -> Batch:
+    """All messages: custom rules, which are compiled once, come last."""
+    if not ruleset.custom:
+        return ruleset.batch
+    try:
+        return with_rules(ruleset.batch, compile_rules(ruleset.custom).chains)
+    except InputError as error:
+        raise ApplyError(str(error)) from error
+
+
+def _replace(ruleset: NftablesRuleset, batch: Batch) -> None:
+    """Run the transaction on what is there; if that is in its way, instead of it.
+
+    Something that has one of our names but another type or hook (another process put it there, or another version of
+    this plugin) cannot be taken over. Then the table goes and comes in one commit, with the little gap that the
+    renderer avoids otherwise.
+    """
+    try:
+        _run(ruleset, batch)
+    except RefusedError as refused:
+        try:
+            _run(ruleset, after_removal(batch))
+        except RefusedError:
+            raise _refusal(refused) from None
+
+
+def _run(ruleset: NftablesRuleset, batch: Batch) -> None:
+    """Run a transaction; where the answer is lost, see whether it was done."""
+    try:
+        _commit(batch)
+    except UnansweredError as error:
+        if not _is_done(ruleset):
+            raise _unanswered(error) from error
+
+
+def _is_done(ruleset: NftablesRuleset) -> bool:
+    """Whether a ruleset is in force, whatever may be left over besides."""
+    try:
+        found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
+    except TooMuchError as error:
+        raise _too_much() from error
+    if found is None:
+        return False
+    chains, sets = ruleset.outline
+    ours = evolve(
+        found.content,
+        chains=tuple(each for each in found.content.chains if each in chains),
+        sets=tuple(each for each in found.content.sets if each in sets),
+    )
+    members = {name: found.members.get(name) for name in ruleset.sets}
+    return members == ruleset.sets and _digest(evolve(found, content=ours)) == ruleset.digest
+
+
+def _clear(ruleset: NftablesRuleset, batch: Batch) -> None:
+    """Delete what the ruleset does not know; if something has one of its names but is another thing, begin anew."""
+    for attempt in range(_ATTEMPTS):
+        with suppress(SupersededError):
+            _clear_once(ruleset, batch)
+            return
+        time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 # so that two that disturb each other do not go on
+    raise ApplyError("what is left over cannot be cleared away: a process in the pod changes nf_tables all the time")
+
+
+def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
+    try:
+        found = _asked(lambda: table.read_outline(TABLE))
+    except TooMuchError as error:
+        _replace_anew(batch)
+        raise _too_much() from error
+    if found is None or not _holds(found, ruleset):
+        _replace_anew(batch)
+        return
+    chains, sets = ruleset.outline
+    left = clearing(
+        (each.handle for each in found.sets if each.content not in sets),
+        (each.handle for each in found.chains if each.content not in chains),
+    )
+    if left.data:
+        try:
+            _commit(left, found.generation)
+        except (RefusedError, UnansweredError):  # what is left over holds itself, by references
+            _replace_anew(batch)
+
+
+def _holds(found: Outline, ruleset: NftablesRuleset) -> bool:
+    """Whether everything that the ruleset has is there as it wants it."""
+    chains, sets = ({each.content for each in parts} for parts in (found.chains, found.sets))
+    wanted = ruleset.outline
+    return wanted[0] <= chains and wanted[1] <= sets and not any(found.flags)
+
+
+def _replace_anew(batch: Batch) -> None:
+    try:
+        _commit(after_removal(batch))
+    except RefusedError as refused:
+        raise _refusal(refused) from refused
+    except UnansweredError as error:
+        raise _unanswered(error) from error
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _digest(found: Whole) -> str:
+    """The digest of what is there, where custom rules count as the lines that they were compiled from."""
+    custom = ((name, CustomChain(name=name, lines=lines).content()) for name, lines in known_lines(found.custom))
+    return evolve(found.content, rules=(*found.content.rules, *custom)).digest()
+
+
+def _counters(rule: Counted) -> Iterator[RuleCounter]:
+    chain = ChainName.parse(rule.chain)
+    if chain is not None:
+        yield RuleCounter(
+            interface=chain.interface,
+            direction=chain.direction.value,
+            label=comment_text(rule.comment),
+            packets=rule.packets,
+            bytes=rule.bytes,
+        )
+
+
+# --- membership -------------------------------------------------------------------------------------------------------
+
+
+def _update(batch: Batch) -> bool:
     """Change membership; whether nobody else committed anything meanwhile."""
     alone = True
     try:
-        with Connection() as kernel:
-            for _ in range(_ATTEMPTS):
-                before = generation()
-                with suppress(SupersededError):
-                    kernel.commit(changes, before)
-                    return alone and generation() == _next(before)
-                alone = False
+        for _ in range(_ATTEMPTS):
+            before = _asked(generation)
+            with suppress(SupersededError):
+                _commit(batch, before)
+                return alone and _asked(generation) == _next(before)
+            alone = False
     except RefusedError as error:
         raise ApplyError(f"nf_tables refused the change of membership of {error}") from error
-    except OSError as error:
-        raise ApplyError(f"nf_tables does not answer: {error.strerror}") from error
+    except UnansweredError as error:
+        raise ApplyError(f"the answer of nf_tables was lost ({error}): see what is there") from error
     raise ApplyError("somebody else changes the packet filter all the time")
 
 
 def _next(generation: int) -> int:
     """The number after one commit: the kernel leaves 0 out."""
     return (generation + 1) % _GENERATIONS or 1
-
-
-def _undisturbed(work: Callable[[], T]) -> T:
-    """Do it again until nobody else commits meanwhile."""
-    for attempt in range(_ATTEMPTS):
-        with suppress(_DisturbedError):
-            return work()
-        time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 # so that two that disturb each other do not go on
-    raise ApplyError("somebody else changes the packet filter all the time")
-
-
-def _replace(text: str) -> int:
-    """Run the transaction on what is there; if that is in its way, instead of it. Gives the generation before it.
-
-    Something that has one of our names but another type or hook (somebody put it there, or another version of this
-    plugin) cannot be taken over. Then the table goes and comes in one commit, with the little gap that the renderer
-    avoids otherwise.
-    """
-    before = _generation()
-    try:
-        _run(text, before)
-    except ApplyError as refused:
-        try:
-            _run(_DELETE + text, before)
-        except ApplyError:
-            raise refused from None
-    return before
-
-
-def _finish(ruleset: Ruleset, before: int) -> None:
-    """Delete by handle what the ruleset does not know, and stamp the rest, if it is what one commit of ours made."""
-    found = table.read_table(TABLE, members=False)
-    if found is None or found.generation != _next(before):
-        raise _DisturbedError
-    filled = {rule.chain for rule in found.rules}
-    chains = [chain for chain in found.chains if chain.name not in filled and chain.name not in BASE_CHAINS]
-    sets = [each for each in found.sets if each.name not in ruleset.sets]
-    stamp = _stamp(found.fingerprint(without=[*chains, *sets]))
-    _run(
-        "".join(f"delete chain inet {TABLE} handle {chain.handle}\n" for chain in chains)
-        + "".join(f"delete set inet {TABLE} handle {each.handle}\n" for each in sets)
-        + f'add rule inet {TABLE} {STATE_CHAIN} {STATE_RULE} comment "{stamp}"\n',
-        found.generation,
-    )
-    if _generation() != _next(found.generation):  # whoever compares generations later must not take theirs for ours
-        raise _DisturbedError
-
-
-def _run(text: str, before: int) -> None:
-    """Run a transaction that was made for one generation; a refusal in another one says nothing."""
-    try:
-        libnftables.run(text)
-    except ApplyError:
-        if _generation() != before:
-            raise _DisturbedError from None
-        raise
-
-
-def _stamp(fingerprint: str) -> str:
-    return _FINGERPRINT_STAMP + fingerprint
-
-
-def _stamps(found: Table, kind: str) -> list[Rule]:
-    return [rule for rule in found.rules if rule.chain == STATE_CHAIN and rule.comment.startswith(kind)]
-
-
-def _counters(rule: Rule) -> Sequence[RuleCounter]:
-    chain = ChainName.parse(rule.chain)
-    if chain is None or rule.packets is None or rule.bytes is None:
-        return []
-    label = comment_text(rule.comment)
-    return [
-        RuleCounter(
-            interface=chain.interface,
-            direction=chain.direction.value,
-            label=label,
-            packets=rule.packets,
-            bytes=rule.bytes,
-        )
-    ]

@@ -13,8 +13,6 @@ pass, and a flow is cut in the direction in which it was opened.
 
 from collections.abc import Iterator
 
-from attrs import frozen
-
 from mnp_core.model import (
     Block,
     CommonRules,
@@ -25,23 +23,19 @@ from mnp_core.model import (
     Isolated,
     Origin,
     Peers,
+    Protocol,
 )
+from mnp_nftables import terms
 from mnp_nftables.custom import custom_chain, custom_rules
 from mnp_nftables.matches import OPENING, REPLYING, Fields, allow_matches, peer_matches
 from mnp_nftables.names import ChainName, comment
+from mnp_nftables.rule import Chain, Rule
+from mnp_nftables.terms import ACCEPT, COUNTER, NOTHING, Term
 
 _OTHER = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 _PREFIX_SETTING = {Direction.INGRESS: "allow-src-prefix", Direction.EGRESS: "allow-dst-prefix"}
-_DENY = {DenyAction.DROP: "drop", DenyAction.REJECT: "reject with icmpx type admin-prohibited"}
-_REPLY = "ct state established ct direction reply"
-
-
-@frozen(kw_only=True)
-class Chain:
-    """A chain: its name and its lines."""
-
-    name: str
-    lines: tuple[str, ...]
+_DENY = {DenyAction.DROP: terms.DROP, DenyAction.REJECT: terms.REJECT}
+_REPLY = terms.state("established") + terms.REPLY
 
 
 def interface_chains(policy: InterfacePolicy, common: CommonRules) -> Iterator[Chain]:
@@ -54,56 +48,56 @@ def interface_chains(policy: InterfacePolicy, common: CommonRules) -> Iterator[C
 def _direction_chains(policy: InterfacePolicy, direction: Direction, common: CommonRules) -> Iterator[Chain]:
     replies = Chain(
         name=str(ChainName(direction=direction, interface=policy.interface, replies=True)),
-        lines=tuple(_replies(policy, _OTHER[direction], common)),
+        rules=tuple(_replies(policy, _OTHER[direction], common)),
     )
-    lines = (
+    rules = (
         *_established(policy, direction, common, replies),
         *_always(common),
         *_configured(common, direction, OPENING[direction]),
         *_custom(common, direction),
         *_allowed(policy, direction, OPENING[direction]),
-        _rule("", "denied", verdict=_DENY[common.deny_action]),
+        _rule(NOTHING, "denied", verdict=_DENY[common.deny_action]),
     )
-    yield Chain(name=str(ChainName(direction=direction, interface=policy.interface)), lines=lines)
-    if replies.lines:
+    yield Chain(name=str(ChainName(direction=direction, interface=policy.interface)), rules=rules)
+    if replies.rules:
         yield replies
 
 
-def _established(policy: InterfacePolicy, direction: Direction, common: CommonRules, replies: Chain) -> Iterator[str]:
+def _established(policy: InterfacePolicy, direction: Direction, common: CommonRules, replies: Chain) -> Iterator[Rule]:
     if common.established_flows is EstablishedFlows.KEEP:
-        yield _rule("ct state established,related", "established")
+        yield _rule(terms.state("established", "related"), "established")
         return
-    yield _rule("ct state related", "related")
-    yield _rule("ct state established ct status expected", "related")
+    yield _rule(terms.state("related"), "related")
+    yield _rule(terms.state("established") + terms.EXPECTED, "related")
     if not isinstance(policy.of(_OTHER[direction]), Isolated):
         yield _rule(_REPLY, "established")
-    elif replies.lines:
-        yield f"{_REPLY} jump {replies.name}"
+    elif replies.rules:
+        yield Rule.of(_REPLY + terms.jump(replies.name))
 
 
-def _replies(policy: InterfacePolicy, opened: Direction, common: CommonRules) -> Iterator[str]:
+def _replies(policy: InterfacePolicy, opened: Direction, common: CommonRules) -> Iterator[Rule]:
     """Replies of connections that were opened in an isolated direction, which is not the one that replies take."""
     if common.established_flows is EstablishedFlows.KEEP or not isinstance(policy.of(opened), Isolated):
         return
     yield from _configured(common, opened, REPLYING[opened])
     for custom in custom_rules(common, opened):
-        yield _rule(f"meta nfproto ipv{custom.family}", "established")
+        yield _rule(terms.family(custom.family), "established")
     yield from _allowed(policy, opened, REPLYING[opened])
 
 
-def _always(common: CommonRules) -> Iterator[str]:
+def _always(common: CommonRules) -> Iterator[Rule]:
     """What passes in both directions whatever the policies say; numbers: RFC 4861, 2710, 3810, IANA protocol 2."""
-    yield _rule("ip6 hoplimit 255 icmpv6 type 133-137", "neighbour-discovery")
+    yield _rule(terms.NEIGHBOUR_DISCOVERY, "neighbour-discovery")
     if common.accept_icmp:
-        yield _rule("meta nfproto ipv4 meta l4proto icmp", "accept-icmp")
+        yield _rule(terms.family(4) + terms.protocol(Protocol.ICMP), "accept-icmp")
     if common.accept_icmpv6:
-        yield _rule("meta nfproto ipv6 meta l4proto icmpv6", "accept-icmpv6")
+        yield _rule(terms.family(6) + terms.protocol(Protocol.ICMPV6), "accept-icmpv6")
     if common.accept_multicast_management:
-        yield _rule("meta nfproto ipv4 meta l4proto 2", "accept-multicast-management")
-        yield _rule("meta nfproto ipv6 icmpv6 type { 130, 131, 132, 143 }", "accept-multicast-management")
+        yield _rule(terms.family(4) + terms.IGMP, "accept-multicast-management")
+        yield _rule(terms.family(6) + terms.LISTENER_DISCOVERY, "accept-multicast-management")
 
 
-def _configured(common: CommonRules, direction: Direction, fields: Fields) -> Iterator[str]:
+def _configured(common: CommonRules, direction: Direction, fields: Fields) -> Iterator[Rule]:
     ingress = direction is Direction.INGRESS
     prefixes = common.allow_src_prefixes if ingress else common.allow_dst_prefixes
     peers = Peers(blocks=tuple(Block(cidr=prefix) for prefix in prefixes))
@@ -111,18 +105,18 @@ def _configured(common: CommonRules, direction: Direction, fields: Fields) -> It
         yield _rule(match, _PREFIX_SETTING[direction])
 
 
-def _custom(common: CommonRules, direction: Direction) -> Iterator[str]:
+def _custom(common: CommonRules, direction: Direction) -> Iterator[Rule]:
     for custom in custom_rules(common, direction):
-        yield f"meta nfproto ipv{custom.family} jump {custom_chain(custom)}"
+        yield Rule.of(terms.family(custom.family) + terms.jump(custom_chain(custom)))
 
 
-def _allowed(policy: InterfacePolicy, direction: Direction, fields: Fields) -> Iterator[str]:
+def _allowed(policy: InterfacePolicy, direction: Direction, fields: Fields) -> Iterator[Rule]:
     rules = policy.of(direction)
     if not isinstance(rules, Isolated):
         return
-    found = {(allow.origin, match) for allow in rules.allows for match in allow_matches(allow, fields)}
-    for origin, match in sorted(found, key=_order):
-        yield _rule(match, str(origin))
+    found = {(allow.origin, match.words): match for allow in rules.allows for match in allow_matches(allow, fields)}
+    for key in sorted(found, key=_order):
+        yield _rule(found[key], str(key[0]))
 
 
 def _order(entry: tuple[Origin, str]) -> tuple[str, str, str, int, str]:
@@ -131,5 +125,5 @@ def _order(entry: tuple[Origin, str]) -> tuple[str, str, str, int, str]:
     return origin.policy.kind, origin.policy.name.namespace, origin.policy.name.name, origin.rule, match
 
 
-def _rule(match: str, label: str, *, verdict: str = "accept") -> str:
-    return f'{match} counter {verdict} comment "{comment(label)}"'.lstrip()
+def _rule(match: Term, label: str, *, verdict: Term = ACCEPT) -> Rule:
+    return Rule.of(match + COUNTER + verdict, comment(label))

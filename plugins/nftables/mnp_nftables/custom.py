@@ -6,9 +6,13 @@ is what follows ``nft add rule inet TABLE CHAIN``. The lines of a file are asked
 """
 
 import re
+from collections.abc import Iterator
 
 from mnp_core.errors import InputError
 from mnp_core.model import CommonRules, CustomRules, Direction
+
+PREFIX = "custom-"
+"""How the names of chains begin that hold such rules."""
 
 _LINE = re.compile(r'((?:"[^"\x00-\x1f]*"|[^"#;\\\x00-\x1f])*)(?:#.*)?')
 """A rule that stays one: no second command, no open string, no continued line; then, perhaps, a comment."""
@@ -16,7 +20,7 @@ _LINE = re.compile(r'((?:"[^"\x00-\x1f]*"|[^"#;\\\x00-\x1f])*)(?:#.*)?')
 
 def custom_chain(custom: CustomRules) -> str:
     """The chain that holds the lines of one direction and family."""
-    return f"custom-{custom.direction.value.lower()}-ipv{custom.family}"
+    return f"{PREFIX}{custom.direction.value.lower()}-ipv{custom.family}"
 
 
 def custom_rules(common: CommonRules, direction: Direction) -> tuple[CustomRules, ...]:
@@ -31,15 +35,22 @@ def rule_lines(custom: CustomRules) -> tuple[str, ...]:
     Raises:
         InputError: A line is more or less than one rule.
     """
-    lines = (_rule(custom, line.strip().replace("\t", " ")) for line in custom.lines)
-    return tuple(line for line in lines if line)
+    return tuple(line for _, line in numbered_lines(custom))
 
 
-def _rule(custom: CustomRules, line: str) -> str:
+def numbered_lines(custom: CustomRules) -> Iterator[tuple[int, str]]:
+    """The rules with the numbers of their lines in the file; errors as above."""
+    for number, line in enumerate(custom.lines, 1):
+        if rule := _rule(custom, number, line.strip().replace("\t", " ")):
+            yield number, rule
+
+
+def _rule(custom: CustomRules, number: int, line: str) -> str:
     match = _LINE.fullmatch(line)
     if not match:
         raise InputError(
             f'{line!r} is not one nftables rule: write one a line, without ";" or "\\" and with each string closed',
-            field=f"custom rules for IPv{custom.family} {custom.direction.value.lower()}",
+            where=custom.place,
+            field=f"line {number}",
         )
     return match[1].strip()

@@ -8,7 +8,8 @@ import ctypes
 import os
 import socket
 
-from mnp_nftables.netlink import GET_GENERATION, NETLINK_NETFILTER, first_answer, request
+from mnp_nftables.batch import GET_GENERATION
+from mnp_nftables.netlink import NETLINK_NETFILTER, first_answer, request
 
 _ASK = request(GET_GENERATION, sequence=1)
 _ID = 1  # NFTA_GEN_ID

@@ -1,34 +1,27 @@
-"""Write to nf_tables through libnftables, in process: what runs is the text that is shown and logged.
+"""Compile custom rules by libnftables: a program, so that what the library does to its process concerns nobody else.
 
-The library is loaded when it is first needed and never forks. A context owns a netlink socket, which belongs to the
-network namespace of the thread that made it, so there is one context per transaction (30 µs). The interpreter lock is
-let go of while a transaction runs, so that many sandboxes are written at once: a commit that removes something mostly
-waits for the kernel (RCU, about 12 ms). It is kept during what takes microseconds (ctypes.PyDLL), because to get it
-back from the pool's other threads takes longer than that.
+It reads commands from its standard input and runs them as one transaction in the network namespace that it was started
+in. Complaints go to standard error, and name lines by number.
 """
 
 import ctypes
 import os
-from collections.abc import Callable
+import sys
 from functools import cache
 from types import SimpleNamespace
 
-from mnp_core.errors import ApplyError, UnsupportedError
+from mnp_core.errors import UnsupportedError
 
 LIBRARY = "libnftables.so.1"
 _REMEDY = "install it with: apt-get install libnftables1 (Debian, Ubuntu) or dnf install nftables-libs (Fedora)"
-_LINES_OF_ERROR = 9  # three problems: where and what, the line, the place in it
 
 _FUNCTIONS = {  # name: result and arguments, as in <nftables/libnftables.h>, libnftables(3)
     "nft_ctx_new": (ctypes.c_void_p, [ctypes.c_uint32]),
-    "nft_ctx_free": (None, [ctypes.c_void_p]),
     "nft_ctx_buffer_output": (ctypes.c_int, [ctypes.c_void_p]),
     "nft_ctx_buffer_error": (ctypes.c_int, [ctypes.c_void_p]),
     "nft_ctx_get_error_buffer": (ctypes.c_char_p, [ctypes.c_void_p]),
-    "nft_run_cmd_from_buffer": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
     "nft_run_cmd_from_filename": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
 }
-_LONG = {"nft_run_cmd_from_buffer", "nft_run_cmd_from_filename", "nft_ctx_free"}  # the last waits for the kernel
 
 
 @cache
@@ -39,8 +32,8 @@ def load(name: str = LIBRARY) -> SimpleNamespace:
         UnsupportedError: It is not installed, or not the one that is meant.
     """
     try:
-        long, short = ctypes.CDLL(name), ctypes.PyDLL(name)
-        found = {symbol: getattr(long if symbol in _LONG else short, symbol) for symbol in _FUNCTIONS}
+        library = ctypes.CDLL(name)
+        found = {symbol: getattr(library, symbol) for symbol in _FUNCTIONS}
         for symbol, (result, arguments) in _FUNCTIONS.items():
             found[symbol].restype, found[symbol].argtypes = result, arguments
     except (OSError, AttributeError) as error:
@@ -48,48 +41,42 @@ def load(name: str = LIBRARY) -> SimpleNamespace:
     return SimpleNamespace(**found)
 
 
-def run(text: str) -> None:
-    """Run commands as one transaction in the network namespace of the calling thread: all of them, or none.
+def complaint(text: bytes) -> bytes:
+    """Run commands, all of them or none; what the library or the kernel complains of, nothing if it is done.
 
     Raises:
-        ApplyError: The library or the kernel refused, with their words and the lines at fault; nothing has changed.
-        UnsupportedError: The library is not there.
+        UnsupportedError: The library is not there, or cannot be used.
     """
     library = load()
-    if _run(library, library.nft_run_cmd_from_buffer, text.encode()):
-        _run_from_file(library, text)
-
-
-def _run_from_file(library: SimpleNamespace, text: str) -> None:
-    """Try again what was refused: complaints about a file have the numbers of its lines, and the lines."""
-    file = os.memfd_create("mnp-nftables", os.MFD_CLOEXEC)
-    path = f"/proc/self/fd/{file}"
-    try:
-        _write(file, text.encode())
-        complaint = _run(library, library.nft_run_cmd_from_filename, path.encode())
-    finally:
-        os.close(file)
-    if complaint:
-        lines = complaint.decode(errors="replace").replace(f"{path}:", "line ").strip().splitlines()
-        raise ApplyError("nftables refused the transaction:\n" + "\n".join(lines[:_LINES_OF_ERROR]))
-
-
-def _run(library: SimpleNamespace, how: Callable[[int, bytes], int], what: bytes) -> bytes:
-    """What the library or the kernel complains of; nothing if it is done."""
     context = library.nft_ctx_new(0)
     if not context:
-        raise ApplyError("libnftables: no context: out of memory or of file descriptors")
-    try:
-        library.nft_ctx_buffer_output(context)
-        library.nft_ctx_buffer_error(context)
-        if how(context, what) == 0:
-            return b""
-        complaint: bytes = library.nft_ctx_get_error_buffer(context) or b"no reason given"
-        return complaint
-    finally:
-        library.nft_ctx_free(context)
+        raise UnsupportedError("libnftables: no context: out of memory or of file descriptors")
+    file = os.memfd_create("mnp-nftables", os.MFD_CLOEXEC)  # complaints about a file have the numbers of its lines
+    path = f"/proc/self/fd/{file}"
+    _write(file, text)
+    library.nft_ctx_buffer_output(context)
+    library.nft_ctx_buffer_error(context)
+    if library.nft_run_cmd_from_filename(context, path.encode()) == 0:
+        return b""
+    words: bytes = library.nft_ctx_get_error_buffer(context) or b"no reason given"
+    return words.replace(f"{path}:".encode(), b"line ").strip()
 
 
 def _write(file: int, data: bytes) -> None:
     while data:
         data = data[os.write(file, data) :]
+
+
+def main() -> int:
+    """The program: 0 if it is done, 1 if the library cannot be used, 2 if something is refused."""
+    try:
+        words = complaint(sys.stdin.buffer.read())
+    except UnsupportedError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stderr.buffer.write(words)
+    return 2 if words else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

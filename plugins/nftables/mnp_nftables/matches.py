@@ -1,4 +1,4 @@
-"""Peers and ports as matches of nft rules.
+"""Peers and ports as terms of nft rules.
 
 One allow becomes one rule for each way in which a packet can match it: family, single addresses or a range of them or a
 group, protocol, single ports or a range of them. Nothing to match gives no rule (S22).
@@ -9,9 +9,8 @@ packets a second, none with plain ranges and hash sets), and packets of an allow
 not be lost because something else has changed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import summarize_address_range
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from attrs import evolve, frozen
 
@@ -30,18 +29,13 @@ from mnp_core.model import (
     Protocol,
     address_ranges,
 )
+from mnp_nftables import terms
 from mnp_nftables.sets import FAMILIES, SetName
+from mnp_nftables.terms import NOTHING, Choice, Span, Term
 
 _RANGES_IN_RULES = 16
 """From this number of ranges on, an interval set costs a packet less than the rules do."""
 
-_PROTOCOL = {
-    Protocol.ICMP: "icmp",
-    Protocol.TCP: "tcp",
-    Protocol.UDP: "udp",
-    Protocol.ICMPV6: "icmpv6",
-    Protocol.SCTP: "sctp",
-}
 _LAST = {4: 2**32 - 1, 6: 2**128 - 1}
 
 
@@ -50,27 +44,22 @@ class Fields:
     """Where a packet shows the peer and the port that a rule is about.
 
     Attributes:
-        address: For each family, the expression that is the peer's address.
-        port: The expression that is the port, after a protocol's name.
-        protocol: Matches a protocol where `port` does not by itself.
-        endpoint: For each family, address, protocol and port together; empty where no rule needs it.
+        address: The peer's address, in one family, is one of a choice.
+        port: The port, with its protocol, is one of a choice.
+        endpoint: Address, protocol and port together are; None where no rule needs it.
     """
 
-    address: dict[Family, str]
-    port: str
-    protocol: str = ""
-    endpoint: dict[Family, str]
-
-    def ports(self, protocol: Protocol, ports: str) -> str:
-        """A match for some ports of a protocol."""
-        name = _PROTOCOL[protocol]
-        return f"{self.protocol} {name} {self.port} {ports}" if self.protocol else f"{name} {self.port} {ports}"
+    address: Callable[[Family, Choice], Term]
+    port: Callable[[Protocol, Choice], Term]
+    endpoint: Callable[[Family, Choice], Term] | None = None
 
 
 def _packet_fields(address: str, port: str) -> Fields:
-    by_family: dict[Family, str] = {4: f"ip {address}", 6: f"ip6 {address}"}
-    endpoint = {family: f"{by_family[family]} . meta l4proto . th {port}" for family in FAMILIES}
-    return Fields(address=by_family, port=port, endpoint=endpoint)
+    return Fields(
+        address=lambda family, choice: terms.address(family, address, choice),
+        port=lambda protocol, choice: terms.port(protocol, port, choice),
+        endpoint=lambda family, choice: terms.endpoint(family, address, port, choice),
+    )
 
 
 OPENING = {
@@ -80,12 +69,7 @@ OPENING = {
 """By direction of a flow: in the packets that open it."""
 
 REPLYING = {
-    Direction.INGRESS: Fields(
-        address={4: "ct original ip saddr", 6: "ct original ip6 saddr"},
-        port="ct original proto-dst",
-        protocol="meta l4proto",
-        endpoint={},
-    ),
+    Direction.INGRESS: Fields(address=terms.original_source, port=terms.original_port),
     Direction.EGRESS: _packet_fields("saddr", "sport"),
 }
 """By direction of a flow: in its replies, which pass the other way (S42).
@@ -96,49 +80,49 @@ wire, where the peer is the one that the pod's own packets left for.
 """
 
 
-def allow_matches(allow: AllowRule, fields: Fields) -> Iterator[str]:
-    """The matches that together are an allow; an empty one matches everything."""
+def allow_matches(allow: AllowRule, fields: Fields) -> Iterator[Term]:
+    """The terms that together are an allow; `NOTHING` matches everything."""
     match allow:
         case Allow(peers=peers, ports=ports):
             wanted = tuple(_ports(ports, fields))
             for peer in peer_matches(peers, fields):
-                yield from (f"{peer} {port}".strip() for port in wanted)
+                yield from (peer + port for port in wanted)
         case AllowEndpoints(group=group):
             for family in FAMILIES:
                 name = SetName(family=family, endpoints=True, group=group)
-                yield f"{fields.endpoint[family]} @{name}"
+                if fields.endpoint is not None:
+                    yield fields.endpoint(family, terms.named_set(str(name)))
 
 
-def peer_matches(peers: AnyPeer | Peers, fields: Fields) -> Iterator[str]:
-    """The matches that together are the peers; an empty one matches everything."""
+def peer_matches(peers: AnyPeer | Peers, fields: Fields) -> Iterator[Term]:
+    """The terms that together are the peers; `NOTHING` matches everything."""
     if isinstance(peers, AnyPeer):
-        yield ""
+        yield NOTHING
         return
     for family in FAMILIES:
-        field = fields.address[family]
         ranges = address_ranges(peers.blocks, family)
         if any(_is_whole_family(span) for span in ranges):
-            yield f"meta nfproto ipv{family}"
+            yield terms.family(family)
             continue
-        yield from (f"{field} {choice}" for choice in _choices(ranges))
-        for group in sorted(peers.groups):
-            yield f"{field} @{SetName(family=family, endpoints=False, group=group)}"
+        names = (SetName(family=family, endpoints=False, group=group) for group in sorted(peers.groups))
+        yield from map(partial(fields.address, family), _choices(ranges))
+        yield from (fields.address(family, terms.named_set(str(name))) for name in names)
 
 
 def _is_whole_family(span: AddressRange) -> bool:
     return int(span.first) == 0 and int(span.last) == _LAST[span.first.version]
 
 
-def _ports(ports: AnyPort | Ports, fields: Fields) -> Iterator[str]:
+def _ports(ports: AnyPort | Ports, fields: Fields) -> Iterator[Term]:
     if isinstance(ports, AnyPort):
-        yield ""
+        yield NOTHING
         return
     for protocol in sorted({entry.protocol for entry in ports.ranges}):
         merged = _merged(entry for entry in ports.ranges if entry.protocol is protocol)
         if any(entry.is_every for entry in merged):
-            yield f"meta l4proto {_PROTOCOL[protocol]}"
+            yield terms.protocol(protocol)
             continue
-        yield from (fields.ports(protocol, choice) for choice in _choices(merged))
+        yield from map(partial(fields.port, protocol), _choices(merged))
 
 
 def _merged(entries: Iterable[PortRange]) -> list[PortRange]:
@@ -152,21 +136,13 @@ def _merged(entries: Iterable[PortRange]) -> list[PortRange]:
     return merged
 
 
-def _choices(spans: Sequence[AddressRange] | Sequence[PortRange]) -> Iterator[str]:
+def _choices(spans: Sequence[AddressRange] | Sequence[PortRange]) -> Iterator[Choice]:
     """Sorted, disjoint spans as right-hand sides of a match: the single values together, each range by itself."""
-    singles = [str(span.first) for span in spans if span.first == span.last]
-    ranges = [_range(span) for span in spans if span.first != span.last]
+    singles: list[Span] = [span for span in spans if span.first == span.last]
+    ranges: list[Span] = [span for span in spans if span.first != span.last]
     if len(ranges) > _RANGES_IN_RULES:
-        singles, ranges = [*ranges, *singles], []
+        yield terms.spans(ranges, singles)
+        return
     if singles:
-        yield singles[0] if len(singles) == 1 else "{ " + ", ".join(singles) + " }"
-    yield from ranges
-
-
-def _range(span: AddressRange | PortRange) -> str:
-    """A range as people write it: a CIDR if it is one."""
-    if isinstance(span, AddressRange):
-        cidrs = tuple(islice(summarize_address_range(span.first, span.last), 2))
-        if len(cidrs) == 1:
-            return str(cidrs[0])
-    return f"{span.first}-{span.last}"
+        yield terms.single(singles[0]) if len(singles) == 1 else terms.values(singles)
+    yield from map(terms.one_range, ranges)

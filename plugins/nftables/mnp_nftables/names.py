@@ -1,7 +1,8 @@
 """Names that come from users, put into a ruleset so that they cannot leave their place.
 
-An nft string in quotes has no escapes: a quote ends it, whatever stands before, and an asterisk at its end makes it a
-prefix. So what could be unsafe is refused (interface names, groups) or written in another alphabet (comments).
+What the kernel gets is bytes, which cannot leave their place; this is about the text. An nft string in quotes has no
+escapes: a quote ends it, whatever stands before, and an asterisk at its end makes it a prefix. So what could be unsafe
+is refused (groups) or written in another alphabet (comments, interface names that nft has no way to write).
 """
 
 import hashlib
@@ -18,27 +19,48 @@ _COMMENT_LENGTH = 128  # bytes that the kernel keeps with a rule for libnftables
 _HASH_LENGTH = 16
 _COMMENT_SAFE = " !#$&'()+,-./:;<=>@[]^_`{|}~"  # beside letters and digits; '%' is what encodes the others
 
-_INTERFACE = re.compile(r"[!#-)+-.0-9;-\[\]-~]{1,15}")  # printable ASCII but space " * / : \
+_INTERFACE_SIZE = 15  # bytes, IFNAMSIZ without the end
+_NOT_IN_INTERFACES = frozenset(b"/:\t\n\v\f\r \xa0\0")  # dev_valid_name() of the kernel; its spaces are Latin-1's
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]+")  # nft takes these as they are
 _GROUP = re.compile(rf"[a-z2-7]{{{GROUP_ID_LENGTH}}}")
 _CHAIN = re.compile(r"(?P<replies>replies-)?(?P<direction>ingress|egress)(?:-(?P<name>.+)|_(?P<hex>(?:[0-9a-f]{2})+))")
 
 
 def interface_name(name: str, *, pod: ObjectName) -> str:
-    """The name of an interface, checked.
+    """The name of an interface, checked: whatever the kernel takes is right.
 
     Raises:
-        InputError: It is no name of a Linux interface, could mean more than one, or is ``lo``, which no policy is
-            about (S44).
+        InputError: The kernel has no interface of that name; or it is ``lo``, which no policy is about (S44).
     """
-    if not _INTERFACE.fullmatch(name) or name in {"lo", ".", ".."}:
+    try:
+        data = interface_bytes(name)
+    except UnicodeEncodeError:
+        data = b""
+    if not 1 <= len(data) <= _INTERFACE_SIZE or _NOT_IN_INTERFACES & set(data) or name in {"lo", ".", ".."}:
         raise InputError(
-            f"{name!r} cannot be policed: an interface name is 1 to 15 printable ASCII characters other than "
-            'space " * / : \\, and not lo',
+            f"{name!r} cannot be policed: an interface name is 1 to 15 bytes other than white space, slash and colon, "
+            "not . or .., and not lo. Correct what network-status says",
             where=f"Pod {pod}",
             field="interface",
         )
     return name
+
+
+def interface_bytes(name: str) -> bytes:
+    """A name as the kernel has it; bytes that are not UTF-8 are what Python makes of them in file names."""
+    return name.encode(errors="surrogateescape")
+
+
+def interface_text(name: str) -> str:
+    """A name as it stands in quotes in the text; see `is_writable`."""
+    if not is_writable(name):
+        return quote(interface_bytes(name), safe=_COMMENT_SAFE.replace(" ", ""))
+    return f"{name[:-1]}\\*" if name.endswith("*") else name
+
+
+def is_writable(name: str) -> bool:
+    """Whether nft has a way to write the name: not what holds a quote, nor what a terminal would not show."""
+    return '"' not in name and name.isprintable()
 
 
 def group_id(identity: str) -> str:
@@ -63,7 +85,7 @@ class ChainName:
     def __str__(self) -> str:
         prefix = ("replies-" if self.replies else "") + self.direction.value.lower()
         plain = _IDENTIFIER.fullmatch(self.interface)
-        return f"{prefix}-{self.interface}" if plain else f"{prefix}_{self.interface.encode().hex()}"
+        return f"{prefix}-{self.interface}" if plain else f"{prefix}_{interface_bytes(self.interface).hex()}"
 
     @classmethod
     def parse(cls, text: str) -> "ChainName | None":
@@ -71,7 +93,7 @@ class ChainName:
         match = _CHAIN.fullmatch(text)
         if not match:
             return None
-        interface = match["name"] or bytes.fromhex(match["hex"]).decode(errors="replace")
+        interface = match["name"] or bytes.fromhex(match["hex"]).decode(errors="surrogateescape")
         direction = Direction(match["direction"].capitalize())
         return cls(direction=direction, interface=interface, replies=bool(match["replies"]))
 

@@ -1,6 +1,6 @@
-"""Write a sandbox's policy as one nftables transaction.
+"""Write a sandbox's policy as one nftables transaction: as text, and as the messages that say the same.
 
-The text replaces whatever of ours is in force, in one commit, without knowing what that is (S60). It does not delete
+It replaces whatever of ours is in force, in one commit, without knowing what that is (S60). It does not delete
 the table and make it anew, which looks simpler: the old and the new base chain would then be two hooks, and a packet
 that meets the commit can pass the new one while it is still empty and the old one when it is empty already. (It
 happens: 8 of 1.5 million packets of a denied flow, in 300 replacements, on 6.18.) A base chain that stays is left by a
@@ -14,10 +14,12 @@ that the packet came in on, even one that a VRF enslaves. Egress is judged for w
 where a packet can still be rejected (S48). A packet that is allowed ends our base chain and no other (S49).
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+
+from attrs import field, frozen
 
 from mnp_core.model import (
+    CustomRules,
     Delta,
     Direction,
     Group,
@@ -27,44 +29,75 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
-from mnp_nftables.chains import Chain, interface_chains
+from mnp_nftables import terms
+from mnp_nftables.batch import Batch
+from mnp_nftables.chains import interface_chains
 from mnp_nftables.custom import custom_chain, custom_rules, rule_lines
-from mnp_nftables.names import ChainName, interface_name
-from mnp_nftables.sets import SetName, command, elements, set_names
+from mnp_nftables.names import ChainName, interface_name, is_writable
+from mnp_nftables.rule import Chain, Rule
+from mnp_nftables.sets import command, elements, set_names
+from mnp_nftables.transaction import (
+    BASE_CHAINS,
+    STATE_CHAIN,
+    CustomChain,
+    chain_contents,
+    content_of,
+    messages_of,
+    set_contents,
+    text_of,
+)
 
 DIALECT = "nftables"
-TABLE = "mnp"
-STATE_CHAIN = "state"
-"""Not reached by any packet: while a rule looks at connections, the kernel tracks them (S41); comments are stamps."""
-STATE_RULE = "ct state new"
-DIGEST_STAMP = "digest "
+_UNWRITABLE = "nft has no way to write this name: each %XX is a byte of it"
 
-BASE_CHAINS = {
-    "ingress": ("prerouting", -150, Direction.INGRESS),
-    "output": ("output", 0, Direction.EGRESS),
-    "forward": ("forward", 0, Direction.EGRESS),
-}
-"""Always there, with or without rules: name to hook, priority and the direction that it judges."""
 
-_INTERFACE = {Direction.INGRESS: "iifname", Direction.EGRESS: "oifname"}
-_NO_DIGEST_YET = "?" * hashlib.sha256().digest_size * 2
+@frozen(kw_only=True)
+class NftablesRuleset(Ruleset):
+    """A ruleset with what its applier sends and compares.
+
+    Attributes:
+        says: The text that `batch` says; a ruleset whose `text` is another one is refused.
+        batch: The messages, custom rules apart.
+        custom: Custom rules, which are compiled where they are applied.
+        outline: Each chain and each set that has a name, as they are compared.
+    """
+
+    says: str = field(repr=False)
+    batch: Batch = field(repr=False)
+    custom: tuple[CustomRules, ...] = ()
+    outline: tuple[frozenset[bytes], frozenset[bytes]] = field(repr=False)
 
 
 class NftablesRenderer:
     """Writes policy for nftables; see `mnp_core.api.PolicyRenderer`."""
 
-    def render(self, policy: SandboxPolicy) -> Ruleset:
+    def render(self, policy: SandboxPolicy) -> NftablesRuleset:
         """Write everything that is to be in force in one sandbox.
 
         Raises:
-            InputError: An interface name, a group or a custom rule that could break out of its place.
+            InputError: An interface name that the kernel does not take, a group or a custom rule that could break out
+                of its place.
         """
         groups = [policy.groups[identity] for identity in sorted(policy.groups)]
         members = {name: found for group in groups for name, found in elements(group).items()}
-        rules = "".join(_rules(policy, [name for group in groups for name in set_names(group)]))
-        digest = hashlib.sha256(rules.encode()).hexdigest()
-        text = rules.replace(_NO_DIGEST_YET, digest, 1) + command("add", members)
-        return Ruleset(dialect=DIALECT, text=text, sets=members, digest=digest)
+        sets = [name for group in groups for name in set_names(group)]
+        custom = tuple(rules for direction in Direction for rules in custom_rules(policy.common, direction))
+        custom_chains = [CustomChain(name=custom_chain(rules), lines=rule_lines(rules)) for rules in custom]
+        chains = tuple(_chains(policy))
+        content = content_of(sets, chains, custom_chains)
+        names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom_chains)}
+        digest = content.digest()
+        text = f"{text_of(sets, chains, custom_chains)}{command('add', members)}# digest {digest}\n"
+        return NftablesRuleset(
+            dialect=DIALECT,
+            text=text,
+            says=text,
+            sets=members,
+            digest=digest,
+            batch=messages_of(sets, chains, custom_chains, members),
+            custom=custom,
+            outline=(chain_contents(names), set_contents(sets)),
+        )
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership; refused where a member that comes is there, or one that goes is not."""
@@ -78,59 +111,22 @@ def _changed(group: Group) -> dict[str, frozenset[str]]:
     return {name: found for name, found in elements(group).items() if found}
 
 
-def _rules(policy: SandboxPolicy, sets: list[SetName]) -> Iterator[str]:
-    """The transaction without membership."""
-    yield from _declarations(sets)
-    yield f"flush table inet {TABLE}\n"
-    yield from (f"flush set inet {TABLE} {name}\n" for name in sets)
-    yield f"table inet {TABLE} {{\n"
-    for chain in _chains(policy):
-        yield from _block(f"chain {chain.name}", chain.lines)
-    yield "}\n"
-    yield from _custom(policy)
-
-
-def _declarations(sets: list[SetName]) -> Iterator[str]:
-    """What must be there before it can be emptied and filled; what is there already stays as it is."""
-    yield f"table inet {TABLE} {{\n"
-    for name in sets:
-        yield from _block(f"set {name}", [f"type {name.type}"])
-    for chain, (hook, priority, _) in BASE_CHAINS.items():
-        yield from _block(f"chain {chain}", [f"type filter hook {hook} priority {priority}; policy accept;"])
-    yield "}\n"
-
-
 def _chains(policy: SandboxPolicy) -> Iterator[Chain]:
-    yield Chain(name=STATE_CHAIN, lines=(f'{STATE_RULE} comment "{DIGEST_STAMP}{_NO_DIGEST_YET}"',))
-    for name, (_, _, direction) in BASE_CHAINS.items():
-        yield Chain(name=name, lines=tuple(_dispatch(policy, direction)))
-    for direction in Direction:
-        for custom in custom_rules(policy.common, direction):
-            yield Chain(name=custom_chain(custom), lines=())
+    yield Chain(name=STATE_CHAIN, rules=(Rule.of(terms.state("new")),))
+    for name, (_, _, _, direction) in BASE_CHAINS.items():
+        yield Chain(name=name, rules=tuple(_dispatch(policy, direction)))
     for interface in _sorted_interfaces(policy):
         yield from interface_chains(interface, policy.common)
 
 
-def _dispatch(policy: SandboxPolicy, direction: Direction) -> Iterator[str]:
+def _dispatch(policy: SandboxPolicy, direction: Direction) -> Iterator[Rule]:
     for interface in _sorted_interfaces(policy):
         if isinstance(interface.of(direction), Isolated):
             name = interface_name(interface.interface, pod=policy.pod)
-            yield f'{_INTERFACE[direction]} "{name}" goto {ChainName(direction=direction, interface=name)}'
+            chain = ChainName(direction=direction, interface=name)
+            remark = "" if is_writable(name) else _UNWRITABLE
+            yield Rule.of(terms.interface(direction, name) + terms.goto(str(chain)), remark=remark)
 
 
 def _sorted_interfaces(policy: SandboxPolicy) -> list[InterfacePolicy]:
     return sorted(policy.interfaces, key=lambda interface: interface.interface)
-
-
-def _custom(policy: SandboxPolicy) -> Iterator[str]:
-    """As commands, not in a block: a line that is not a rule is refused, wherever its braces are."""
-    for direction in Direction:
-        for custom in custom_rules(policy.common, direction):
-            chain = custom_chain(custom)
-            yield from (f"add rule inet {TABLE} {chain} {line}\n" for line in rule_lines(custom))
-
-
-def _block(head: str, lines: Iterable[str]) -> Iterator[str]:
-    yield f"\t{head} {{\n"
-    yield from (f"\t\t{line}\n" for line in lines)
-    yield "\t}\n"

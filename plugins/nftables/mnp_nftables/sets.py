@@ -16,7 +16,13 @@ from mnp_nftables.names import group_id
 FAMILIES: tuple[Family, ...] = (4, 6)
 _ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 _ADDRESS_SIZE = {4: 4, 6: 16}
+_ADDRESS_NUMBER = {4: 7, 6: 8}  # TYPE_IPADDR, TYPE_IP6ADDR in libnftables' datatype.h
+_PROTOCOL_NUMBER, _SERVICE_NUMBER = 12, 13  # TYPE_INET_PROTOCOL, TYPE_INET_SERVICE; six bits each, put together
+_BIG_ENDIAN, _NO_ORDER = b"\0\4\2\0\0\0", b"\0\4\0\0\0\0"  # NFTNL_UDATA_SET_KEYBYTEORDER
 _REGISTER = 4  # the kernel pads each part of a concatenation to a multiple of this (NFT_REG32_SIZE)
+
+TABLE = "mnp"
+"""Everything of ours is in this table, of family inet."""
 
 Elements = Mapping[str, frozenset[str]]
 """Name of a set to its elements, as nft writes them."""
@@ -38,6 +44,14 @@ class SetName:
         """The type of its elements."""
         address = _ADDRESS_TYPE[self.family]
         return f"{address} . inet_proto . inet_service" if self.endpoints else address
+
+    @property
+    def kernel_type(self) -> tuple[int, int, bytes]:
+        """For the kernel: the type by which nft shows elements, their size, and their byte order for nft."""
+        address, size = _ADDRESS_NUMBER[self.family], _ADDRESS_SIZE[self.family]
+        if not self.endpoints:
+            return address, size, _BIG_ENDIAN
+        return (address << 12) | (_PROTOCOL_NUMBER << 6) | _SERVICE_NUMBER, size + 2 * _REGISTER, _NO_ORDER
 
 
 def set_names(group: Group) -> tuple[SetName, ...]:
@@ -62,7 +76,7 @@ def elements(group: Group) -> dict[str, frozenset[str]]:
 def command(verb: str, changed: Elements) -> str:
     """Lines that add (``add``, or ``create`` if none may be there yet) or ``delete`` elements; sorted."""
     lines = (
-        f"{verb} element inet mnp {name} {{\n\t" + ",\n\t".join(sorted(changed[name])) + "\n}\n"
+        f"{verb} element inet {TABLE} {name} {{\n\t" + ",\n\t".join(sorted(changed[name])) + "\n}\n"
         for name in sorted(changed)
         if changed[name]
     )

@@ -4,6 +4,11 @@ from attrs import evolve
 
 from mnp_core.testing.conformance import BackendConformance
 from mnp_nftables import NftablesApplier, NftablesRenderer
+from mnp_nftables.rule import Chain, Rule
+from mnp_nftables.terms import jump
+from mnp_nftables.transaction import with_rules
+
+NOWHERE = Chain(name="ingress", rules=(Rule.of(jump("nowhere")),))
 
 
 class TestNftables(BackendConformance):
@@ -14,6 +19,6 @@ class TestNftables(BackendConformance):
         return NftablesApplier()
 
     def broken_rulesets(self, ruleset):
-        """Refused by the library, and by the kernel at the very end of the transaction."""
+        """Refused by the applier, and by the kernel at the very end of the transaction."""
         yield from super().broken_rulesets(ruleset)
-        yield evolve(ruleset, text=f"{ruleset.text}add rule inet mnp ingress jump nowhere\n")
+        yield evolve(ruleset, batch=with_rules(ruleset.batch, [NOWHERE]))

@@ -1,0 +1,67 @@
+"""Sets without a name: they are part of a rule, come with it and go with it."""
+
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from mnp_nftables.attributes import attribute, nested, number
+
+_CONSTANT, _INTERVAL, _ANONYMOUS = 0x2, 0x4, 0x1  # NFT_SET_CONSTANT, NFT_SET_INTERVAL, NFT_SET_ANONYMOUS
+_END = 0x1  # NFT_SET_ELEM_INTERVAL_END
+_BIG_ENDIAN = b"\0\4\2\0\0\0"  # NFTNL_UDATA_SET_KEYBYTEORDER: how nft shows elements
+_OPEN = b"\1\4\1\0\0\0"  # NFTNL_UDATA_SET_ELEM_FLAGS, SET_ELEM_F_INTERVAL_OPEN: likewise, for one that has no end
+
+
+@frozen
+class AnonymousSet:
+    """A set as the kernel takes it.
+
+    Attributes:
+        attributes: All but its table, name and identity.
+        elements: Each as a list element.
+        use: How the rule looks it up: attributes of that expression, all but the set.
+    """
+
+    attributes: bytes
+    elements: tuple[bytes, ...]
+    use: bytes = number(2, 1)  # NFTA_LOOKUP_SREG, NFT_REG_1
+
+
+def of_values(kind: int, values: list[bytes]) -> AnonymousSet:
+    """Single values of one size, sorted; `kind` is the type that nft shows them by."""
+    return _set(kind, len(values[0]), 0, [_element(value) for value in values])
+
+
+def of_spans(kind: int, spans: list[tuple[bytes, bytes]]) -> AnonymousSet:
+    """Spans from the first to the last value, sorted, apart from each other."""
+    size = len(spans[0][0])
+    return _set(kind, size, _INTERVAL, list(_intervals(spans, size)))
+
+
+def _intervals(spans: list[tuple[bytes, bytes]], size: int) -> Iterator[bytes]:
+    """Where each begins, and the first value after it: an interval's end is the beginning of what is not in the set."""
+    if any(spans[0][0]):
+        yield _element(bytes(size), end=True)
+    for first, last in spans:
+        after = int.from_bytes(last, "big") + 1
+        if after < 1 << (8 * size):
+            yield _element(first)
+            yield _element(after.to_bytes(size, "big"), end=True)
+        else:
+            yield _element(first, data=_OPEN)
+
+
+def _element(value: bytes, *, end: bool = False, data: bytes = b"") -> bytes:
+    flags = number(3, _END) if end else b""
+    return nested(1, nested(1, attribute(1, value)) + flags + (attribute(6, data) if data else b""))
+
+
+def _set(kind: int, size: int, flags: int, elements: list[bytes]) -> AnonymousSet:
+    body = (
+        number(3, _ANONYMOUS | _CONSTANT | flags),
+        number(4, kind),
+        number(5, size),
+        nested(9, number(1, len(elements))),  # NFTA_SET_DESC, NFTA_SET_DESC_SIZE
+        attribute(13, _BIG_ENDIAN),
+    )
+    return AnonymousSet(b"".join(body), tuple(elements))

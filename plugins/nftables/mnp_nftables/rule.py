@@ -1,0 +1,44 @@
+"""A rule and a chain: what is shown and what the kernel gets, side by side."""
+
+from typing import Self
+
+from attrs import frozen
+
+from mnp_nftables.terms import Code, Term
+
+_COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, a convention of user space
+
+
+@frozen(kw_only=True)
+class Rule:
+    """A rule.
+
+    Attributes:
+        text: The line of nft.
+        code: Its expressions.
+        userdata: What the kernel keeps for user space: the comment.
+    """
+
+    text: str
+    code: tuple[Code, ...]
+    userdata: bytes = b""
+
+    @classmethod
+    def of(cls, term: Term, comment: str = "", remark: str = "") -> Self:
+        """A rule, perhaps with a comment that the kernel keeps, and a remark that only the text has."""
+        text = f'{term.words} comment "{comment}"' if comment else term.words
+        userdata = _userdata(comment) if comment else b""
+        return cls(text=f"{text} # {remark}" if remark else text, code=term.code, userdata=userdata)
+
+
+@frozen(kw_only=True)
+class Chain:
+    """A chain: its name and its rules."""
+
+    name: str
+    rules: tuple[Rule, ...]
+
+
+def _userdata(comment: str) -> bytes:
+    text = comment.encode() + b"\0"
+    return bytes([_COMMENT, len(text)]) + text

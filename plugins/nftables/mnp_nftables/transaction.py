@@ -1,0 +1,216 @@
+"""Everything of ours in a sandbox as one transaction: the text that is shown, and the messages that are sent.
+
+Neither looks at what is there. Both name the same chains, sets and rules in the same order.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from attrs import field, frozen
+
+from mnp_core.model import Direction
+from mnp_nftables.anonymous import AnonymousSet
+from mnp_nftables.attributes import attribute, attributes, nested, number, text_attribute
+from mnp_nftables.batch import (
+    APPEND,
+    CREATE,
+    DELETE_CHAIN,
+    DELETE_ELEMENTS,
+    DELETE_RULE,
+    DELETE_SET,
+    DELETE_TABLE,
+    NEW_CHAIN,
+    NEW_ELEMENTS,
+    NEW_RULE,
+    NEW_SET,
+    NEW_TABLE,
+    Batch,
+    BatchWriter,
+    in_one,
+)
+from mnp_nftables.content import Content, chain_content, joined, rule_content, set_content
+from mnp_nftables.expressions import lookup_in
+from mnp_nftables.membership import add_elements
+from mnp_nftables.rule import Chain
+from mnp_nftables.sets import TABLE, Elements, SetName
+
+STATE_CHAIN = "state"
+"""Not reached by any packet: while a rule looks at connections, the kernel tracks them (S41)."""
+BASE_CHAINS = {
+    "ingress": ("prerouting", 0, -150, Direction.INGRESS),
+    "output": ("output", 3, 0, Direction.EGRESS),
+    "forward": ("forward", 2, 0, Direction.EGRESS),
+}
+"""Always there, with or without rules: name to hook, its number, priority and the direction that it judges."""
+
+_ACCEPT = 1  # NF_ACCEPT
+_OURS = text_attribute(1, TABLE)  # NFTA_*_TABLE
+_ELEMENTS_AT_ONCE = 1000  # the length of an attribute has 16 bits
+_ANONYMOUS = "__set%d"
+
+
+@frozen(kw_only=True)
+class CustomChain:
+    """A chain of rules that libnftables has compiled elsewhere; what is compared is the lines."""
+
+    name: str
+    lines: tuple[str, ...] = field(factory=tuple)
+
+    def content(self) -> bytes:
+        """What stands for its rules."""
+        return joined(b"custom", *(line.encode(errors="surrogatepass") for line in self.lines))
+
+
+def text_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain]) -> str:
+    """The transaction as nft takes it, without membership."""
+    sets, custom = tuple(sets), tuple(custom)
+    return "".join((*_declarations(sets), *_flushes(sets), *_definitions(chains, custom)))
+
+
+def _declarations(sets: Iterable[SetName]) -> Iterator[str]:
+    """What must be there before it can be emptied and filled; what is there already stays as it is."""
+    yield f"table inet {TABLE} {{\n"
+    for name in sets:
+        yield from _block(f"set {name}", [f"type {name.type}"])
+    for chain, (hook, _, priority, _) in BASE_CHAINS.items():
+        yield from _block(f"chain {chain}", [f"type filter hook {hook} priority {priority}; policy accept;"])
+    yield "}\n"
+
+
+def _flushes(sets: Iterable[SetName]) -> Iterator[str]:
+    yield f"flush table inet {TABLE}\n"
+    yield from (f"flush set inet {TABLE} {name}\n" for name in sets)
+
+
+def _definitions(chains: Iterable[Chain], custom: Iterable[CustomChain]) -> Iterator[str]:
+    """Custom rules as commands, not in a block: a line that is not a rule is refused, wherever its braces are."""
+    yield f"table inet {TABLE} {{\n"
+    for chain in custom:
+        yield from _block(f"chain {chain.name}", ())
+    for each in chains:
+        yield from _block(f"chain {each.name}", (rule.text for rule in each.rules))
+    yield "}\n"
+    yield from (f"add rule inet {TABLE} {chain.name} {line}\n" for chain in custom for line in chain.lines)
+
+
+def _block(head: str, lines: Iterable[str]) -> Iterator[str]:
+    yield f"\t{head} {{\n"
+    yield from (f"\t\t{line}\n" for line in lines)
+    yield "\t}\n"
+
+
+def messages_of(
+    sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain], members: Elements
+) -> Batch:
+    """The transaction as the kernel takes it; the rules of custom chains are to follow."""
+    writer, sets, chains = BatchWriter(), tuple(sets), tuple(chains)
+    writer.add(NEW_TABLE, 0, _OURS, number(2, 0))
+    for body in (*map(_set_body, sets),):
+        writer.add(NEW_SET, CREATE, body, number(10, 1))
+    for name in BASE_CHAINS:
+        writer.add(NEW_CHAIN, CREATE, _chain_body(name))
+    writer.add(DELETE_RULE, 0, _OURS)
+    for each in sets:
+        writer.add(DELETE_ELEMENTS, 0, _OURS, text_attribute(2, str(each)))
+    names = (*(chain.name for chain in custom), *(chain.name for chain in chains))
+    for name in names:
+        if name not in BASE_CHAINS:
+            writer.add(NEW_CHAIN, CREATE, _chain_body(name))
+    identity = 1
+    for chain in chains:
+        identity = _add_rules(writer, chain, identity)
+    add_elements(writer, members)
+    return writer.batch()
+
+
+def with_rules(before: Batch, chains: Iterable[Chain]) -> Batch:
+    """A transaction with the rules of more chains, which are there by then."""
+    writer, identity = BatchWriter(before), 1 << 16
+    for chain in chains:
+        identity = _add_rules(writer, chain, identity)
+    return writer.batch()
+
+
+def after_removal(batch: Batch) -> Batch:
+    """A transaction on nothing: whatever is there by the name of our table goes first, in the same commit."""
+    return in_one((removal(create=True), batch))
+
+
+def removal(*, create: bool = False) -> Batch:
+    """Away with the table, which is there; or is made before, so that it is."""
+    writer = BatchWriter()
+    if create:
+        writer.add(NEW_TABLE, 0, _OURS, number(2, 0))
+    writer.add(DELETE_TABLE, 0, _OURS)
+    return writer.batch()
+
+
+def clearing(sets: Iterable[int], chains: Iterable[int]) -> Batch:
+    """Away with sets, which may refer to chains, and then with chains: by handle."""
+    writer = BatchWriter()
+    for handle in sets:
+        writer.add(DELETE_SET, 0, _OURS, attribute(16, handle.to_bytes(8, "big")))
+    for handle in chains:
+        writer.add(DELETE_CHAIN, 0, _OURS, attribute(2, handle.to_bytes(8, "big")))
+    return writer.batch()
+
+
+def content_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain]) -> Content:
+    """What the kernel is to have afterwards."""
+    chains, custom = tuple(chains), tuple(custom)
+    names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom)}
+    rules = ((chain.name, rule_content(rule.code, rule.userdata)) for chain in chains for rule in chain.rules)
+    return Content(
+        chains=tuple(chain_contents(names)),
+        sets=tuple(set_contents(sets)),
+        rules=(*rules, *((chain.name, chain.content()) for chain in custom)),
+    )
+
+
+def chain_contents(names: Iterable[str]) -> frozenset[bytes]:
+    """Chains of ours as they are compared."""
+    return frozenset(chain_content(dict(attributes(_chain_body(name)))) for name in names)
+
+
+def set_contents(sets: Iterable[SetName]) -> frozenset[bytes]:
+    """Sets of ours as they are compared."""
+    return frozenset(set_content(dict(attributes(_set_body(name)))) for name in sets)
+
+
+def _set_body(name: SetName) -> bytes:
+    kind, size, order = name.kernel_type
+    return b"".join(
+        (_OURS, text_attribute(2, str(name)), number(3, 0), number(4, kind), number(5, size), attribute(13, order))
+    )
+
+
+def _chain_body(name: str) -> bytes:
+    body = _OURS + text_attribute(3, name)
+    if name not in BASE_CHAINS:
+        return body
+    _, hook, priority, _ = BASE_CHAINS[name]
+    return body + nested(4, number(1, hook) + number(2, priority)) + number(5, _ACCEPT) + text_attribute(7, "filter")
+
+
+def _add_rules(writer: BatchWriter, chain: Chain, identity: int) -> int:
+    """Add the rules of a chain; gives the next identity for a set of a rule's own."""
+    head = _OURS + text_attribute(2, chain.name)
+    for rule in chain.rules:
+        expressions = []
+        for code in rule.code:
+            if isinstance(code, AnonymousSet):
+                identity += 1
+                _add_anonymous(writer, code, identity)
+                expressions.append(lookup_in(_ANONYMOUS, identity, code.use))
+            else:
+                expressions.append(code)
+        comment = attribute(7, rule.userdata) if rule.userdata else b""
+        writer.add(NEW_RULE, CREATE | APPEND, head, nested(4, b"".join(expressions)), comment)
+    return identity
+
+
+def _add_anonymous(writer: BatchWriter, added: AnonymousSet, identity: int) -> None:
+    name, own = text_attribute(2, _ANONYMOUS), number(10, identity)
+    writer.add(NEW_SET, CREATE, _OURS, name, own, added.attributes)
+    for start in range(0, len(added.elements), _ELEMENTS_AT_ONCE):
+        some = b"".join(added.elements[start : start + _ELEMENTS_AT_ONCE])
+        writer.add(NEW_ELEMENTS, CREATE, _OURS, name, number(4, identity), nested(3, some))
