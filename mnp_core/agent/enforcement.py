@@ -1,34 +1,14 @@
 """Bringing one sandbox up to date. These functions run on a thread that is inside of it."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 
 from attrs import evolve, frozen
 
-from mnp_core.api import (
-    InterfaceDiscoverer,
-    QuickGeneration,
-    Result,
-    RuleApplier,
-    RuleListener,
-    RuleVerifier,
-    StagedApplier,
-)
-from mnp_core.errors import ApplyError, DisturbedError, MnpError
-from mnp_core.model import Attachment, Delta, Link, ObjectRef, Reason, Report, Ruleset
+from mnp_core.agent.inspection import Findings
+from mnp_core.api import QuickGeneration, Result, RuleApplier, RuleListener, RuleVerifier, StagedApplier
+from mnp_core.errors import ApplyError, DisturbedError
+from mnp_core.model import Delta, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
-
-
-@frozen(kw_only=True)
-class Findings:
-    """What was found of a pod's attachments.
-
-    Attributes:
-        attachments: As the kernel has them, in the order of the claims.
-        reports: What is not as claimed (S64).
-    """
-
-    attachments: tuple[Attachment, ...]
-    reports: tuple[Report, ...]
 
 
 @frozen(kw_only=True)
@@ -192,51 +172,3 @@ def deafen(listeners: Listeners | None) -> None:
 
 def _in_force(applier: RuleApplier, result: Result, digest: str) -> InForce:
     return InForce(result=result, stamp=_stamp(applier, digest))
-
-
-def inspect(
-    claims: Sequence[Attachment],
-    read_links: Callable[[], Sequence[Link]],
-    discoverers: Mapping[str, InterfaceDiscoverer],
-) -> Findings:
-    """Compare what network-status claims with what is really there.
-
-    The rules do not wait for this: they go by interface name, so an interface that appears late, or is not what it
-    was claimed to be, is policed all the same, and a comparison that fails is a report.
-    """
-    try:
-        links = read_links()
-    except MnpError as error:
-        problems = [_report(claim, Reason.MISMATCH, f"could not be looked at: {error}") for claim in claims]
-        return Findings(attachments=tuple(claims), reports=tuple(problems))
-    reports: list[Report] = []
-    found = tuple(_find(claim, links, discoverers, reports) for claim in claims)
-    return Findings(attachments=found, reports=tuple(reports))
-
-
-def _find(
-    claim: Attachment, links: Sequence[Link], discoverers: Mapping[str, InterfaceDiscoverer], reports: list[Report]
-) -> Attachment:
-    discoverer = discoverers.get(claim.kind)
-    if discoverer is None:  # its definition is not there: reported with the claim, policed by name
-        return claim
-    try:
-        discovery = discoverer.discover(claim, links)
-    except Exception as error:  # noqa: BLE001 - a plugin that fails here must not look like rules that failed
-        problem = f"could not be looked at: {type(error).__name__} in the plugin for {claim.kind}: {error}"
-        reports.append(_report(claim, Reason.MISMATCH, problem))
-        return claim
-    reports += [_report(claim, Reason.MISMATCH, text) for text in discovery.mismatches]
-    if discovery.unenforceable:
-        reports.append(_report(claim, Reason.UNENFORCEABLE, discovery.unenforceable))
-    return discovery.attachment
-
-
-def _report(claim: Attachment, reason: Reason, message: str) -> Report:
-    return Report(
-        about=ObjectRef("Pod", claim.pod),
-        field="metadata.annotations[k8s.v1.cni.cncf.io/network-status]",
-        reason=reason,
-        message=f"interface {claim.interface} on network {claim.network}: {message.rstrip('.')}",
-        remedy="Check what the network's CNI plugin did in the pod",
-    )

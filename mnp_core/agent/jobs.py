@@ -5,7 +5,8 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
-from mnp_core.agent.enforcement import InForce, Stamp, check, deafen, enforce, finish, inspect, listen, retire, update
+from mnp_core.agent.enforcement import InForce, Stamp, check, deafen, enforce, finish, listen, retire, update
+from mnp_core.agent.inspection import Claimed, inspect
 from mnp_core.agent.localpod import LocalPod, Task
 from mnp_core.agent.rendering import Renderings
 from mnp_core.agent.world import World
@@ -143,5 +144,7 @@ class JobMaker:
 
     def _look(self, local: LocalPod) -> Callable[[], InForce]:
         """Read its links, and write nothing."""
-        claims = self.world.claims(local.name)
-        return lambda: InForce(result=Result.UNCHANGED, findings=inspect(claims, self.read_links, self.discoverers))
+        pod = self.world.pod(local.name)
+        defaults = pod.default_interfaces if pod is not None else frozenset[str]()
+        claimed = Claimed(pod=local.name, attachments=self.world.claims(local.name), defaults=defaults)
+        return lambda: InForce(result=Result.UNCHANGED, findings=inspect(claimed, self.read_links, self.discoverers))

@@ -5,11 +5,14 @@ from enum import Enum, auto
 
 from attrs import define, field
 
-from mnp_core.agent.enforcement import Findings, Stamp
+from mnp_core.agent.enforcement import Stamp
+from mnp_core.agent.inspection import Findings
 from mnp_core.api import Failure, Sandbox
 from mnp_core.backend import Backend
 from mnp_core.model import Delta, GroupDelta, NetworkStatus, ObjectName
 
+_MANY = 10  # tries, about a minute: what fails so often fails for long
+_PERMANENT = frozenset({Failure.INPUT, Failure.UNSUPPORTED})
 _EARLY = 4  # tries, one and a half seconds with the pauses between them
 
 _MANY = 64  # changes of membership that wait
@@ -148,6 +151,11 @@ class LocalPod:
     def waits(self) -> bool:
         """Whether its sandbox is not there, but will be soon: the API tells of a pod before the runtime is done."""
         return self.failure is Failure.NOT_FOUND and self.tries <= _EARLY
+
+    @property
+    def given_up(self) -> bool:
+        """Whether trying again soon is of no use: what was wrong is wrong until something changes, or it lasts."""
+        return self.failure in _PERMANENT or self.tries >= _MANY
 
     def due(self) -> float | None:
         """When something is to be done (time.monotonic), if anything is."""

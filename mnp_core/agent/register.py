@@ -1,6 +1,7 @@
 """The pods of this node that the agent has in its care."""
 
 from collections.abc import Iterator
+from itertools import repeat
 from typing import Protocol
 
 from mnp_core.agent.enforcement import deafen
@@ -8,6 +9,7 @@ from mnp_core.agent.localpod import LocalPod, Wishes
 from mnp_core.agent.outside import OutsideState
 from mnp_core.agent.world import World
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
+from mnp_core.policy.attachments import Problem
 from mnp_core.sandbox.monitor import Listeners, Topic
 
 
@@ -101,21 +103,23 @@ class Register:
     def restate(self, local: LocalPod) -> None:
         """Have reported what is not as it should be in this pod now."""
         if self.holds(local):
-            self._world.standing.put(("pod", local.name), _reports(local))
+            problems = map(self._world.exposing, repeat(local.name), _problems(local))
+            self._world.standing.put(("pod", local.name), problems)
 
 
-def _reports(local: LocalPod) -> Iterator[Report]:
+def _problems(local: LocalPod) -> Iterator[Problem]:
     if local.findings is not None:
-        yield from local.findings.reports
+        yield from local.findings.problems
     if local.error and not local.waits:
-        yield _failure(local)
+        yield Problem(report=_failure(local))
 
 
 def _failure(local: LocalPod) -> Report:
+    """A pod that cannot be written to, for ever or for a long time, is not enforceable."""
     return Report(
         about=ObjectRef("Pod", local.name),
         field="",
-        reason=Reason.ENFORCEMENT_FAILED,
+        reason=Reason.UNENFORCEABLE if local.given_up else Reason.ENFORCEMENT_FAILED,
         message=f"its rules could not be brought up to date, what was in force still is: {local.error.rstrip('.')}",
         remedy="It is tried again; if it stays, look at the cause named here",
     )

@@ -13,7 +13,7 @@ from mnp_core.agent.jobs import Job
 from mnp_core.agent.localpod import LocalPod, Task
 from mnp_core.agent.register import Register
 from mnp_core.agent.world import Effect, World
-from mnp_core.api import Outcome, Result, Sandbox
+from mnp_core.api import Failure, Outcome, Result, Sandbox
 from mnp_core.errors import MnpError, SandboxNotFoundError
 from mnp_core.model import ObjectName
 
@@ -21,7 +21,10 @@ Observer = Callable[[Outcome], None]
 
 _FIRST_RETRY = 0.1  # seconds, and twice as many each time
 _LAST_RETRY = 30.0
+_RARE_RETRY = 300.0  # of what is of no use until something changes
 _UNFINISHED_RETRY = 5.0
+_SHARE = 20  # times as long as a look took: what a pod makes big costs the node one twentieth of a thread
+_UNREADABLE_RETRY = 10.0
 _PAUSE = 1.0  # seconds from one look at interfaces to the next, however much is changed
 
 
@@ -98,7 +101,7 @@ class Results:
     def _needs_no_sandbox(self, name: ObjectName) -> bool:
         """Whether it is no problem if there is none: nothing is to be in force there, or the pod is about to go."""
         pod = self._world.pod(name)
-        return pod is None or pod.terminating or self._world.sandbox_policy(name) is None
+        return pod is None or pod.terminating or pod.finished or self._world.sandbox_policy(name) is None
 
     def _succeed(self, local: LocalPod, job: Job, done: InForce) -> None:
         if job.task is Task.REPLACE and done.stamp is None:  # nothing is to be there, and nothing is
@@ -120,7 +123,7 @@ class Results:
             case Task.FINISH:
                 local.stamp = done.stamp
             case Task.LOOK:
-                self._looked(local, done)
+                self._looked(local, job, done)
 
     def _written(self, local: LocalPod, job: Job, done: InForce) -> None:
         local.error, local.tries, local.retry_at = "", 0, 0.0
@@ -139,9 +142,13 @@ class Results:
         local.stamp, local.drifting = None, True
         local.wishes.want_replacement()
 
-    def _looked(self, local: LocalPod, done: InForce) -> None:
+    def _looked(self, local: LocalPod, job: Job, done: InForce) -> None:
+        took = time.monotonic() - job.started
         if self._register.listening:
-            local.look_after = time.monotonic() + _PAUSE
+            local.look_after = time.monotonic() + max(_PAUSE, took * _SHARE)
+        if done.findings is not None and not done.findings.readable:
+            local.wishes.look = True
+            local.look_after = time.monotonic() + _UNREADABLE_RETRY
         before, local.findings = local.findings, done.findings
         if done.findings is not None and (before is None or before != done.findings):
             self._affect(self._world.found(local.name, done.findings.attachments))
@@ -157,9 +164,11 @@ class Results:
         if task is Task.FINISH:  # a replacement before it succeeded, and would again
             local.retry_at = time.monotonic() + _UNFINISHED_RETRY
         elif task not in {Task.UPDATE, Task.CHECK}:
-            delay = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(local.tries, 20))
-            local.retry_at = time.monotonic() + delay * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
             local.tries += 1
+            delay = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(local.tries - 1, 20))
+            if local.given_up and local.failure is not Failure.NOT_FOUND:  # a sandbox may come without another word
+                delay = _RARE_RETRY
+            local.retry_at = time.monotonic() + delay * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
         outcome = _outcome(local, Result.FAILED, started)
         self._publish(evolve(outcome, error=local.error, failure=local.failure, passing=local.waits))
 

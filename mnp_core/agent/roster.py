@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import evolve, frozen
 
+from mnp_core.agent.claimants import Place
 from mnp_core.agent.index import anchors
 from mnp_core.model import Attachment, GroupSpec, ObjectName, Pod, PodPeer, Selector
 from mnp_core.policy.attachments import Claims
@@ -12,15 +13,25 @@ from mnp_core.policy.attachments import Claims
 
 @frozen(kw_only=True)
 class Member:
-    """A pod with what its annotations claim."""
+    """A pod with what its annotations claim.
+
+    Attributes:
+        pod: The pod.
+        claims: Its attachments.
+        yielded: Addresses that are another pod's by now (S5).
+    """
 
     pod: Pod
     claims: Claims
+    yielded: frozenset[Place] = frozenset()
 
     @property
     def peers(self) -> tuple[Attachment, ...]:
         """Attachments whose addresses count as a peer's."""
-        return self.claims.peers
+        return tuple(map(self._kept, self.claims.peers)) if self.yielded else self.claims.peers
+
+    def _kept(self, peer: Attachment) -> Attachment:
+        return evolve(peer, addresses=tuple(a for a in peer.addresses if (peer.network, a) not in self.yielded))
 
     def is_another_target(self, before: "Member") -> bool:
         """Whether what holds in its sandbox may differ: more than the addresses by which others know it has changed."""

@@ -1,7 +1,7 @@
 """What is wrong with the networks that policies name, kept up to date as policies and networks come and go."""
 
 from collections import defaultdict
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 
 from mnp_core.agent.standing import Standing
 from mnp_core.model import Network, ObjectName, ObjectRef, Policy
@@ -11,7 +11,7 @@ from mnp_core.policy.validate import network_reports
 class ScopeReports:
     """Reports about policies that name networks on which nothing is enforced. The cost follows the change."""
 
-    def __init__(self, networks: Mapping[ObjectName, Network], claimed: Container[str], standing: Standing) -> None:
+    def __init__(self, networks: Mapping[ObjectName, Network], claimed: Collection[str], standing: Standing) -> None:
         """Start without policies.
 
         Args:

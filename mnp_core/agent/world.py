@@ -11,13 +11,16 @@ from attrs import evolve, frozen
 
 from mnp_core.agent.allotment import Allotment
 from mnp_core.agent.budgets import PolicyBudget
+from mnp_core.agent.claimants import Claimants
 from mnp_core.agent.groups import GroupTable
 from mnp_core.agent.policies import PolicyTable
 from mnp_core.agent.recent import Recent
 from mnp_core.agent.roster import Member, Roster
 from mnp_core.agent.scopes import ScopeReports
+from mnp_core.agent.selection import selection_reports
 from mnp_core.agent.standing import Standing
 from mnp_core.model import (
+    OPEN_REASONS,
     AddressSource,
     Attachment,
     Change,
@@ -33,9 +36,10 @@ from mnp_core.model import (
     Policy,
     Report,
     SandboxPolicy,
+    Severity,
 )
 from mnp_core.model.budget import Budgets
-from mnp_core.policy.attachments import claim_attachments
+from mnp_core.policy.attachments import Problem, claim_attachments
 from mnp_core.policy.compile import CompiledPolicy, compile_sandbox
 
 
@@ -88,6 +92,8 @@ class World:
         self._scopes = ScopeReports(self._networks, claimed, self.standing)
         self._attached: dict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._roster = Roster()
+        self._claimants = Claimants()
+        self._selected: dict[ObjectName, frozenset[_Place]] = {}
         self._policies = PolicyTable()
         self._covering: dict[ObjectName, tuple[CompiledPolicy, ...]] = {}
         self._groups = GroupTable(self._roster)
@@ -209,17 +215,17 @@ class World:
             return
         if self._local(name) is not None:
             touched.was_local.add(name)
-        for status in before.statuses if before else ():
-            self._attached[status.network].discard(name)
+        for network in _networks_of(before):
+            self._attached[network].discard(name)
         if pod is None:
             del self._pods[name]
         else:
             self._pods[name] = pod
             if before is None or (before.uid, before.statuses) != (pod.uid, pod.statuses):
                 self._found.pop(name, None)  # what was found was found of another sandbox, or before this was claimed
-            for status in pod.statuses:
-                self._attached[status.network].add(name)
-        if pod is not None and pod.counts and self._node in {None, pod.node}:
+            for network in _networks_of(pod):
+                self._attached[network].add(name)
+        if pod is not None and pod.is_target and self._node in {None, pod.node}:
             self._residents.add(name)
         else:
             self._residents.discard(name)
@@ -238,10 +244,19 @@ class World:
 
     def _enrol(self, name: ObjectName, touched: "_Touched") -> None:
         """Work out a pod's attachments anew."""
-        before, now = self._roster.get(name), self._member(name)
-        reports = now.claims.reports if now is not None and name in self._residents else ()
-        self.standing.put(("claims", name), reports)
+        now = self._member(name)
+        peers, living = (now.claims.peers, not now.pod.terminating) if now is not None else ((), False)
+        others = self._claimants.put(name, peers, living=living)
+        self._place(name, now, touched)
+        for other in others:  # an address may have become theirs, or somebody else's
+            self._place(other, self._roster.get(other), touched)
+
+    def _place(self, name: ObjectName, member: Member | None, touched: "_Touched") -> None:
+        before = self._roster.get(name)
+        now = evolve(member, yielded=self._claimants.yielded(name)) if member is not None else None
+        self.standing.put(("address", name), self._claimants.reports(name) if name in self._residents else ())
         if now != before:
+            touched.claims.add(name)
             self._roster.put(name, now)
             touched.members.add(name)
             if now is None or before is None or now.is_another_target(before):
@@ -250,12 +265,14 @@ class World:
     def _member(self, name: ObjectName) -> Member | None:
         """A pod with its attachments, None if it has none."""
         pod = self._pods.get(name)
-        if pod is None or not pod.counts:
+        if pod is None or not pod.is_target or (self._node is not None and not pod.node):
             self._found.pop(name, None)  # whatever comes by that name is another pod
             return None
         claims = claim_attachments(pod, self._networks, self._claimed)
         member = Member(pod=pod, claims=claims)
-        return member.with_addresses(self._found.get(name, ())) if claims.peers else None
+        if not (claims.peers or claims.policed or claims.problems or pod.default_network):
+            return None
+        return member.with_addresses(self._found.get(name, ()))
 
     # --- what follows -------------------------------------------------------------------------------------------
 
@@ -272,6 +289,8 @@ class World:
         crowded = {name for name in self._allotment.crowded(changes, self._covering) if self._local(name)}
         for name in sorted(crowded):
             self._settle_policies(name)
+        for name in touched.sandboxes | touched.claims | crowded:
+            self._report_claims(name)
         sandboxes |= crowded
         deltas = ((delta, users - sandboxes) for delta, users in changes)
         return Effect(
@@ -284,16 +303,33 @@ class World:
         """Find out which policies are about a local pod, and which groups their rules refer to."""
         member, specs = self._local(name), dict[str, GroupSpec]()
         self._covering.pop(name, None)
+        self._selected.pop(name, None)
+        self.standing.put(("selected", name), ())
         if member is not None:
-            covering = self._covering[name] = self._allotment.of(member, self._policies_for(member))
+            selecting = tuple(self._policies.selecting(member.pod))
+            covering = self._covering[name] = self._allotment.of(member, self._policies_for(member, selecting))
+            self._selected[name] = frozenset(_selected(member, selecting))
+            self.standing.put(("selected", name), selection_reports(member.pod, selecting, covering))
             for compiled in covering:
                 specs.update(compiled.groups)
         else:
             self._allotment.leave(name)
         self._groups.use(name, specs)
 
-    def _policies_for(self, member: Member) -> Iterator[CompiledPolicy]:
-        for compiled in self._policies.selecting(member.pod):
+    def _report_claims(self, name: ObjectName) -> None:
+        member = self._local(name)
+        problems = member.claims.problems if member is not None else ()
+        self.standing.put(("claims", name), (self.exposing(name, problem) for problem in problems))
+
+    def exposing(self, pod: ObjectName, problem: Problem) -> Report:
+        """The report of a problem in a local pod, which says whether a policy selects what it is about (S64)."""
+        selected, about = self._selected.get(pod, frozenset()), problem.attachment
+        opens = problem.report.reason in OPEN_REASONS and problem.report.severity is Severity.PROBLEM
+        exposed = (about.network, about.interface) in selected if about is not None else bool(selected)
+        return evolve(problem.report, exposed=opens and exposed)
+
+    def _policies_for(self, member: Member, selecting: Iterable[CompiledPolicy]) -> Iterator[CompiledPolicy]:
+        for compiled in selecting:
             if any(map(compiled.policy.scope.may_cover, member.claims.policed)):
                 yield compiled
 
@@ -303,6 +339,25 @@ class World:
 
 
 _Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int]]
+
+
+def _networks_of(pod: Pod | None) -> set[ObjectName]:
+    """Networks that the pod has, or asks for."""
+    if pod is None:
+        return set()
+    return {status.network for status in pod.statuses} | {request.network for request in pod.requests}
+
+
+_Place = tuple[ObjectName, str]
+"""A network, and the interface on it."""
+
+
+def _selected(member: Member, selecting: Iterable[CompiledPolicy]) -> Iterator[_Place]:
+    """What policies are about, whether it can be policed or not."""
+    about = {problem.attachment for problem in member.claims.problems if problem.attachment is not None}
+    for attachment in (*member.claims.policed, *about):
+        if any(compiled.policy.scope.may_cover(attachment) for compiled in selecting):
+            yield attachment.network, attachment.interface
 
 
 def _shape(member: Member, policies: Iterable[CompiledPolicy]) -> _Shape:
@@ -318,3 +373,4 @@ class _Touched:
         self.members: set[ObjectName] = set()  # pods that may have joined or left a group
         self.sandboxes: set[ObjectName] = set()  # pods whose rules may change as a whole
         self.was_local: set[ObjectName] = set()
+        self.claims: set[ObjectName] = set()  # pods whose own problems may be others now

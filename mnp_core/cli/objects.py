@@ -140,7 +140,8 @@ class Objects:
             unleased=self.unleased,
         )
         unenforced_ones = (report for _, report in self._unenforced)
-        return tuple(sorted({*self.flaws, *alone, *together, *self.world.reports(), *unenforced_ones}))
+        found = (*self.flaws, *alone, *together, *self.world.reports(), *unenforced_ones)
+        return tuple(sorted({evolve(report, exposed=False) for report in found}))  # who tells of it makes no difference
 
     def _of(self, kind: type[_T]) -> list[_T]:
         return [change.object for change in self.changes if isinstance(change.object, kind)]

@@ -14,8 +14,6 @@ AddressInterface = IPv4Interface | IPv6Interface
 """An address with the length of its network's prefix, as an interface carries it."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # RFC 1123 subdomain, what Kubernetes takes for names
-_INTERFACE = re.compile(r"(?!lo$|\.{1,2}$)[A-Za-z0-9_.-]{1,15}")  # IFNAMSIZ less the final NUL
-_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 @frozen(kw_only=True)
@@ -78,20 +76,6 @@ class Field:
         text = self.text()
         if not _NAME.fullmatch(text):
             raise self.wrong(f"{text[:80]!r} is not a name: lower case letters, digits, '-' and '.' make one")
-        return text
-
-    def interface(self) -> str:
-        """A name for an interface of a pod."""
-        text = self.text()
-        if not _INTERFACE.fullmatch(text):
-            raise self.wrong(f"{text[:80]!r} is not an interface name: up to 15 letters, digits, '-', '_' and '.'")
-        return text
-
-    def mac(self) -> str:
-        """A MAC address, lower case; empty if there is none."""
-        text = self.text().lower()
-        if text and not _MAC.fullmatch(text):
-            raise self.wrong(f"{text[:80]!r} is not a MAC address such as 02:00:00:00:00:01")
         return text
 
     def address(self) -> Address | None:

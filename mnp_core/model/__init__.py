@@ -28,7 +28,7 @@ from mnp_core.model.names import ObjectName, ObjectRef
 from mnp_core.model.namespace import Namespace
 from mnp_core.model.network import Network
 from mnp_core.model.packet import Packet, Verdict
-from mnp_core.model.pod import NetworkStatus, Pod
+from mnp_core.model.pod import NetworkRequest, NetworkStatus, Pod
 from mnp_core.model.policy import (
     ANY_PEER,
     ANY_PORT,
@@ -43,7 +43,7 @@ from mnp_core.model.policy import (
     Scope,
 )
 from mnp_core.model.port import PORT_PROTOCOLS, ContainerPort, NamedPort, PortRange, Protocol
-from mnp_core.model.report import Reason, Report, Severity
+from mnp_core.model.report import OPEN_REASONS, Reason, Report, Severity
 from mnp_core.model.rules import (
     OPEN,
     Allow,
@@ -72,6 +72,7 @@ __all__ = [
     "EVERYTHING",
     "NOTHING",
     "OPEN",
+    "OPEN_REASONS",
     "PORT_PROTOCOLS",
     "UNKNOWN_KIND",
     "Address",
@@ -110,6 +111,7 @@ __all__ = [
     "NamedPort",
     "Namespace",
     "Network",
+    "NetworkRequest",
     "NetworkStatus",
     "ObjectName",
     "ObjectRef",

@@ -41,6 +41,7 @@ class Attachment:
         traits: See Trait.
         device: PCI address of the device behind it; may be empty.
         rdma: Name of the RDMA device that the pod was given with it, whose packets pass the kernel by; may be empty.
+        lost: Whether network-status does not tell of it, only the annotation networks, which asks for it (S64).
         host_port: Interface on the node's side of it, if that is known (a switchdev representor), with the trait
             HOST_PORT; may be empty.
     """
@@ -55,3 +56,4 @@ class Attachment:
     device: str = ""
     rdma: str = ""
     host_port: str = ""
+    lost: bool = False

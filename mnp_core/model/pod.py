@@ -1,12 +1,33 @@
 """A pod, as far as policy concerns it."""
 
 from collections.abc import Mapping
+from ipaddress import IPv4Interface, IPv6Interface
 
 from attrs import frozen
 
 from mnp_core.model.address import Address
 from mnp_core.model.names import ObjectName
 from mnp_core.model.port import ContainerPort
+
+RequestedAddress = Address | IPv4Interface | IPv6Interface
+"""An address, with the length of its network's prefix if that was given."""
+
+
+@frozen(kw_only=True)
+class NetworkRequest:
+    """One attachment that a pod asks for (annotation ``k8s.v1.cni.cncf.io/networks``).
+
+    Attributes:
+        network: The network attachment definition.
+        interface: Name in the pod; ``net1``, ``net2`` … by position if it was not given.
+        addresses: Asked for explicitly; empty leaves it to the network's IPAM.
+        mac: Asked for explicitly, lower case; may be empty.
+    """
+
+    network: ObjectName
+    interface: str
+    addresses: tuple[RequestedAddress, ...] = ()
+    mac: str = ""
 
 
 @frozen(kw_only=True)
@@ -43,6 +64,12 @@ class Pod:
         ports: Ports of its containers, restartable init containers included.
         statuses: Its secondary networks, in the order of the annotation.
         default_interfaces: Interfaces of the default network, which are never touched.
+        default_network: The network that is its default one instead of the cluster's (annotation
+            ``v1.multus-cni.io/default-network``), or None.
+        requests: What it asks the meta-plugin for, in the order of the annotation.
+        attached: Whether the meta-plugin is done with it: it has network-status, an address, or runs.
+        net_admin: Whether one of its containers may change its network namespace: with the capability NET_ADMIN, or
+            privileged.
     """
 
     name: ObjectName
@@ -56,8 +83,22 @@ class Pod:
     ports: tuple[ContainerPort, ...] = ()
     statuses: tuple[NetworkStatus, ...] = ()
     default_interfaces: frozenset[str] = frozenset()
+    default_network: ObjectName | None = None
+    requests: tuple[NetworkRequest, ...] = ()
+    attached: bool = False
+    net_admin: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is over, by its phase; its sandbox may still be there."""
+        return self.phase in {"Succeeded", "Failed"}
 
     @property
     def counts(self) -> bool:
-        """Whether it is a target and a peer at all (S5)."""
-        return not self.host_network and self.phase not in {"Succeeded", "Failed"}
+        """Whether it is a peer (S5)."""
+        return not self.host_network and not self.finished
+
+    @property
+    def is_target(self) -> bool:
+        """Whether policies may select it (S5): also when it is over, as long as its sandbox lives."""
+        return not self.host_network

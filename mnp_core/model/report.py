@@ -33,10 +33,23 @@ class Reason(StrEnum):
     ENFORCEMENT_FAILED = "EnforcementFailed"  # a pod's rules could not be brought up to date, for now (S64)
     OVER_BUDGET = "OverBudget"  # a policy is too big, alone or with others: it isolates and allows nothing
     MISMATCH = "Mismatch"  # network-status and the kernel disagree (S64)
+    UNCLAIMED_INTERFACE = "UnclaimedInterface"  # an interface in a pod that no entry of network-status claims (S64)
+    DUPLICATE_ADDRESS = "DuplicateAddress"  # two living pods have one address on one network (S5)
+    DEFAULT_NETWORK = "DefaultNetwork"  # a policy names a network that is a pod's default one: nothing there (S3)
+    NETWORK_ADMIN = "NetworkAdmin"  # a selected pod may change its own namespace, and so what is enforced there (S49)
     DUPLICATE = "Duplicate"  # the same object twice
     IGNORED = "Ignored"  # an object that has no meaning here
     SPELLING = "Spelling"  # a hint: taken for what it means, though Kubernetes spells it otherwise (S2, S30)
     IMPLIED_TYPE = "ImpliedPolicyType"  # a hint: a direction is isolated that the policy does not mention (S1)
+
+
+OPEN_REASONS = (
+    Reason.UNENFORCEABLE,
+    Reason.UNCLAIMED_TYPE,
+    Reason.UNCLAIMED_INTERFACE,
+    Reason.ENFORCEMENT_FAILED,
+)
+"""Reasons by which an interface may be open although a policy selects it (docs/reports.md)."""
 
 
 @frozen(kw_only=True, order=True)
@@ -50,6 +63,7 @@ class Report:
         message: What is wrong and what it means for enforcement, one sentence.
         remedy: What would be right, one sentence.
         severity: A problem, or a hint.
+        exposed: Whether an interface that a policy selects may be open because of it: alerts count these.
     """
 
     about: ObjectRef
@@ -58,6 +72,7 @@ class Report:
     message: str
     remedy: str
     severity: Severity = Severity.PROBLEM
+    exposed: bool = False
 
     def __str__(self) -> str:
         place = f"{self.about}: {self.field}" if self.field else str(self.about)

@@ -4,104 +4,178 @@ Two questions are answered separately: on which interfaces the pod is policed, a
 groups that others' rules refer to. Whatever is doubtful is policed, and is reported.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from attrs import frozen
 
 from mnp_core.model import (
     UNKNOWN_KIND,
+    Address,
     Attachment,
     Network,
-    NetworkStatus,
+    NetworkRequest,
     ObjectName,
     ObjectRef,
     Pod,
     Reason,
     Report,
 )
+from mnp_core.model.parsing.field import shown
 
 _FIELD = "metadata.annotations[k8s.v1.cni.cncf.io/network-status]"
+_REQUESTS_FIELD = "metadata.annotations[k8s.v1.cni.cncf.io/networks]"
+
+
+@frozen(kw_only=True)
+class Problem:
+    """A report about a pod, and the attachment that it is about; None if it may be any of them."""
+
+    report: Report
+    attachment: Attachment | None = None
 
 
 @frozen(kw_only=True)
 class Claims:
-    """A pod's attachments as its network-status claims them, in the order of the annotation (S3).
+    """A pod's attachments as its annotations claim them, in the order of the annotation (S3, S64).
 
     Attributes:
         policed: Those whose interface policies are enforced on.
         peers: Those whose addresses stand for the pod in others' rules: `policed` and some more (S21).
-        reports: About the pod; each is about an interface that is not policed, or whose kind is not known.
+        problems: Of the pod; each is about an interface that is not policed, or whose kind is not known, or that
+            network-status does not tell of.
     """
 
     policed: tuple[Attachment, ...] = ()
     peers: tuple[Attachment, ...] = ()
-    reports: tuple[Report, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        """The problems, without what they are about."""
+        return tuple(problem.report for problem in self.problems)
 
 
-def claim_attachments(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Container[str]) -> Claims:
+def claim_attachments(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Claims:
     """Work out a pod's attachments.
 
     Args:
-        pod: The pod; one that does not count has no attachments (S5).
+        pod: The pod; one that policies cannot select has no attachments, one that is over has no peers (S5).
         networks: All network attachment definitions.
-        claimed: The CNI types that loaded plugins claim (S4).
+        claimed: The CNI types that are policed (S4).
     """
-    if not pod.counts:
+    if not pod.is_target:
         return Claims()
     peers: list[Attachment] = []
     policed: list[Attachment] = []
-    reports: list[Report] = []
-    for status in pod.statuses:
-        network = networks.get(status.network)
-        attachment = _attachment(pod, status, _kind(network, claimed))
+    problems: list[Problem] = []
+    for attachment in (*_announced(pod, networks, claimed), *_lost(pod, networks, claimed)):
+        network = networks.get(attachment.network)
         peers.append(attachment)
-        obstacle = _obstacle(pod, status, network, attachment.kind)
-        if obstacle is None and status.interface:  # the parser has reported an interface name that it refused
+        obstacle = _obstacle(pod, attachment, network, claimed)
+        if obstacle is None:
             policed.append(attachment)
-        report = obstacle or _doubt(pod, status, network)
-        if report is not None:
-            reports.append(report)
-    return Claims(policed=tuple(policed), peers=tuple(peers), reports=tuple(reports))
+        found = (obstacle or _doubt(pod, attachment, network), _loss(pod, attachment) if obstacle is None else None)
+        problems += [Problem(report=report, attachment=attachment) for report in found if report is not None]
+    return Claims(policed=tuple(policed), peers=tuple(peers) if pod.counts else (), problems=tuple(problems))
 
 
-def _kind(network: Network | None, claimed: Container[str]) -> str:
+def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
+    """What network-status tells of."""
+    for status in pod.statuses:
+        yield Attachment(
+            pod=pod.name,
+            network=status.network,
+            interface=status.interface,
+            addresses=status.addresses,
+            kind=_kind(networks.get(status.network), claimed),
+            mac=status.mac,
+            device=status.device_pci,
+            rdma=status.device_rdma,
+        )
+
+
+def _lost(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
+    """What the pod asks for and network-status does not tell of, once the meta-plugin is done with the pod.
+
+    It is policed as it was asked for: status is written once, by others, and gets lost (S64).
+    """
+    for request in _unanswered(pod) if pod.attached else ():
+        yield Attachment(
+            pod=pod.name,
+            network=request.network,
+            interface=request.interface,
+            addresses=tuple(_hosts(request)),
+            kind=_kind(networks.get(request.network), claimed),
+            mac=request.mac,
+            lost=True,
+        )
+
+
+def _unanswered(pod: Pod) -> Iterable[NetworkRequest]:
+    """An entry answers the request with its interface, else one for its network."""
+    taken = {(status.network, status.interface) for status in pod.statuses}
+    others = [status.network for status in pod.statuses]
+    remaining: list[NetworkRequest] = []
+    for request in pod.requests:
+        if (request.network, request.interface) in taken:
+            others.remove(request.network)
+        else:
+            remaining.append(request)
+    for request in remaining:
+        if request.network in others:
+            others.remove(request.network)
+        elif request.network != pod.default_network and request.interface not in pod.default_interfaces:
+            yield request
+
+
+def _hosts(request: NetworkRequest) -> Iterator[Address]:
+    for address in request.addresses:
+        yield getattr(address, "ip", address)
+
+
+def _kind(network: Network | None, claimed: Collection[str]) -> str:
     return (network.kind(claimed) if network is not None else None) or UNKNOWN_KIND
 
 
-def _attachment(pod: Pod, status: NetworkStatus, kind: str) -> Attachment:
-    return Attachment(
-        pod=pod.name,
-        network=status.network,
-        interface=status.interface,
-        addresses=status.addresses,
-        kind=kind,
-        mac=status.mac,
-        device=status.device_pci,
-        rdma=status.device_rdma,
-    )
-
-
-def _obstacle(pod: Pod, status: NetworkStatus, network: Network | None, kind: str) -> Report | None:
-    """Why the interface is not policed although its name is fine, or None."""
-    if status.interface in pod.default_interfaces:
+def _obstacle(pod: Pod, attachment: Attachment, network: Network | None, claimed: Collection[str]) -> Report | None:
+    """Why the interface is not policed, or None."""
+    interface = shown(attachment.interface)
+    if not attachment.interface:  # the parser has reported which name it refused
+        return _report(
+            pod,
+            Reason.UNENFORCEABLE,
+            f"no interface is known for {attachment.network}: what the pod has there is not policed",
+            "Let the meta-plugin write this annotation",
+        )
+    if attachment.interface in pod.default_interfaces:
         return _report(
             pod,
             Reason.INVALID_STATUS,
-            f"{status.network} claims {status.interface}, the interface of the default network, which is not policed",
+            f"{attachment.network} claims {interface}, the interface of the default network, which is not policed",
             "Give the attachment an interface of its own",
         )
-    if network is not None and network.cni_types and kind == UNKNOWN_KIND:
-        types = ", ".join(network.cni_types)
+    if network is not None and network.cni_types and attachment.kind == UNKNOWN_KIND:
         return _report(
             pod,
             Reason.UNCLAIMED_TYPE,
-            f"{status.interface} on {status.network} is not policed: no loaded plugin claims its CNI type ({types})",
-            "Install the plugin for this type of attachment, or leave the network out of policies",
+            f"{interface} on {attachment.network} is not policed: {unpoliced_type(network, claimed)}",
+            UNPOLICED_REMEDY,
         )
     return None
 
 
-def _doubt(pod: Pod, status: NetworkStatus, network: Network | None) -> Report | None:
+UNPOLICED_REMEDY = (
+    "Install the plugin for this type of attachment, or name the type in the setting network-plugins, or leave the"
+    " network out of policies"
+)
+
+
+def unpoliced_type(network: Network, claimed: Collection[str]) -> str:
+    """Why nothing is enforced on a network of such a type, whether a plugin is missing or a setting leaves it out."""
+    return f"its CNI type is {', '.join(network.cni_types)}, policed are {', '.join(sorted(claimed)) or 'none'}"
+
+
+def _doubt(pod: Pod, attachment: Attachment, network: Network | None) -> Report | None:
     """Why the interface's kind is not known, or None. It is policed by its name all the same."""
     if network is not None and network.cni_types:
         return None
@@ -109,8 +183,21 @@ def _doubt(pod: Pod, status: NetworkStatus, network: Network | None) -> Report |
     return _report(
         pod,
         Reason.UNKNOWN_NETWORK,
-        f"the definition of {status.network} {missing}: {status.interface or 'its interface'} is of unknown kind",
+        f"the definition of {attachment.network} {missing}: {shown(attachment.interface)} is of unknown kind",
         "Create the NetworkAttachmentDefinition with the configuration that the pod was attached with",
+    )
+
+
+def _loss(pod: Pod, attachment: Attachment) -> Report | None:
+    if not attachment.lost:
+        return None
+    return Report(
+        about=ObjectRef("Pod", pod.name),
+        field=_REQUESTS_FIELD,
+        reason=Reason.INVALID_STATUS,
+        message=f"it asks for {attachment.network} as {shown(attachment.interface)}, which network-status does not"
+        " list: policies are enforced on the interface of that name, and no address but one asked for stands for it",
+        remedy="Find out what took the entry out of network-status, or create the pod again",
     )
 
 

@@ -195,7 +195,7 @@ def _compile_ports(rule: PolicyRule) -> tuple[AnyPort | Ports, frozenset[NamedPo
 
 def selects(policy: Policy, pod: Pod) -> bool:
     """Say whether a policy selects a pod (S5, S10); which of its interfaces is a matter of the policy's scope."""
-    return policy.namespace == pod.name.namespace and pod.counts and policy.pod_selector.matches(pod.labels)
+    return policy.namespace == pod.name.namespace and pod.is_target and policy.pod_selector.matches(pod.labels)
 
 
 def compile_sandbox(

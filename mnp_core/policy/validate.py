@@ -3,7 +3,7 @@
 A selector that matches no pod right now is not among it: pods come and go.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from attrs import field, frozen
 
@@ -22,7 +22,7 @@ from mnp_core.model import (
     Reason,
     Report,
 )
-from mnp_core.policy.attachments import Claims, claim_attachments
+from mnp_core.policy.attachments import UNPOLICED_REMEDY, Claims, claim_attachments, unpoliced_type
 from mnp_core.policy.compile import selects
 from mnp_core.policy.membership import is_meant, members
 from mnp_core.policy.ports import served_ranges
@@ -44,7 +44,7 @@ class _Candidate:
     def is_peer(self, spec: GroupSpec) -> bool:
         return bool(members(spec, self.pod, self.claims.peers, self.namespace_labels))
 
-    def lacks_addresses(self, unleased: Container[ObjectName]) -> bool:
+    def lacks_addresses(self, unleased: Collection[ObjectName]) -> bool:
         return any(not peer.addresses and peer.network not in unleased for peer in self.claims.peers)
 
     def meant_attachments(self, spec: GroupSpec) -> tuple[Attachment, ...]:
@@ -60,8 +60,8 @@ def validate(
     pods: Iterable[Pod] = (),
     namespaces: Iterable[Namespace] = (),
     networks: Iterable[Network] = (),
-    claimed: Container[str],
-    unleased: Container[ObjectName] = (),
+    claimed: Collection[str],
+    unleased: Collection[ObjectName] = (),
 ) -> tuple[Report, ...]:
     """Report what only shows across objects, sorted: networks, CNI types, named ports and selectors that lead nowhere.
 
@@ -93,7 +93,7 @@ def validate(
 
 
 def network_reports(
-    policy: Policy, networks: Mapping[ObjectName, Network], claimed: Container[str]
+    policy: Policy, networks: Mapping[ObjectName, Network], claimed: Collection[str]
 ) -> Iterator[Report]:
     """Report the networks of policy-for on which the policy enforces nothing.
 
@@ -112,17 +112,17 @@ def network_reports(
                 "Name an existing NetworkAttachmentDefinition, as namespace/name if it is in another namespace",
             )
         elif network.cni_types:
-            yield from _kind_reports(policy, network, network.kind(claimed))
+            yield from _kind_reports(policy, network, claimed)
 
 
-def _kind_reports(policy: Policy, network: Network, kind: str | None) -> Iterator[Report]:
+def _kind_reports(policy: Policy, network: Network, claimed: Collection[str]) -> Iterator[Report]:
+    kind = network.kind(claimed)
     if kind is None:
-        types = ", ".join(network.cni_types)
         yield _about_scope(
             policy,
             Reason.UNCLAIMED_TYPE,
-            f"nothing is enforced on {network.name}: no loaded plugin claims its CNI type ({types})",
-            "Install the plugin for this type of attachment",
+            f"nothing is enforced on {network.name}: {unpoliced_type(network, claimed)}",
+            UNPOLICED_REMEDY,
         )
     elif policy.scope.kinds is not None and kind not in policy.scope.kinds:
         kinds = ", ".join(sorted(policy.scope.kinds))

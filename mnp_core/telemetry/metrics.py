@@ -14,12 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 import mnp_core
 from mnp_core.api import Failure, Outcome, Result
-from mnp_core.model import Reason, Report
+from mnp_core.model import OPEN_REASONS, Reason, Report
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-OPEN_REASONS: Final = (Reason.UNENFORCEABLE, Reason.UNCLAIMED_TYPE, Reason.ENFORCEMENT_FAILED)
-"""Reasons by which an interface may be open although a policy selects it (docs/reports.md)."""
 
 _APPLY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -106,7 +103,7 @@ class Metrics:
         for reports, difference in ((appeared, 1), (vanished, -1)):
             for report in reports:
                 self._reports.labels(report.reason.value).inc(difference)
-                if report.about.kind == "Pod" and report.reason in OPEN_REASONS:
+                if report.exposed:
                     self._open.labels(report.reason.value).inc(difference)
 
     def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:

@@ -1,5 +1,6 @@
 """The World keeps indexes; whatever the way, it must say what a World that was told everything at once would say."""
 
+import pytest
 from attrs import evolve
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -87,12 +88,14 @@ def test_a_namespace_that_is_not_known_yet_matches_no_namespace_selector():
     assert addresses(w.sandbox_policy(A.name)) == {"10.0.0.4"}
 
 
-def test_a_finished_pod_is_neither_target_nor_peer():
-    """S5."""
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_finished_pod_is_no_peer_and_a_target_as_long_as_its_sandbox_lives(phase):
+    """S5: a pod that was evicted is Failed while its processes still run."""
     w = world(NET, X, A, B, policy("p", ingress=from_(pods())))
-    effect = w.apply([present(pod("x/b", "10.0.0.2", phase="Succeeded"))])
-    assert effect.gone == {B.name}
-    assert w.sandbox_policy(B.name) is None
+    before = w.sandbox_policy(B.name)
+    effect = w.apply([present(pod("x/b", "10.0.0.2", phase=phase))])
+    assert effect.gone == frozenset()
+    assert w.sandbox_policy(B.name).interfaces == before.interfaces
     assert addresses(w.sandbox_policy(A.name)) == {"10.0.0.1"}
 
 

@@ -38,12 +38,18 @@ def test_the_same_network_twice_gives_two_attachments():
     assert [attachment.interface for attachment in claims.policed] == ["net1", "net2"]
 
 
-@pytest.mark.parametrize("changes", [{"host_network": True}, {"phase": "Succeeded"}, {"phase": "Failed"}])
-def test_a_pod_that_does_not_count_has_no_attachments(changes):
+def test_a_pod_of_the_hosts_network_has_no_attachments():
     """S5."""
-    web = pod("web", status("net-a", "net1", "10.0.0.1"), **changes)
-    claims = claims_of(web)
+    claims = claims_of(pod("web", status("net-a", "net1", "10.0.0.1"), host_network=True))
     assert (claims.policed, claims.peers, claims.reports) == ((), (), ())
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_a_finished_pod_is_no_peer_but_enforced_while_its_sandbox_lives(phase):
+    """S5: a pod that was evicted is Failed while its processes still run."""
+    claims = claims_of(pod("web", status("net-a", "net1", "10.0.0.1"), phase=phase), network("net-a", "macvlan"))
+    assert [attachment.interface for attachment in claims.policed] == ["net1"]
+    assert claims.peers == ()
 
 
 def test_a_pending_pod_with_attachments_is_policed():
@@ -59,8 +65,7 @@ def test_an_interface_of_a_type_that_nobody_claims_is_reported_and_still_is_a_pe
     assert [attachment.interface for attachment in claims.peers] == ["net1"]
     (report,) = claims.reports
     assert report.reason is Reason.UNCLAIMED_TYPE
-    assert "net1 on default/net-a is not policed" in str(report)
-    assert "tuning, ovs" in str(report)
+    assert "'net1' on default/net-a is not policed: its CNI type is tuning, ovs, policed are macvlan" in str(report)
 
 
 @pytest.mark.parametrize("definitions", [(), (network("net-a"),)], ids=["missing", "without configuration"])
@@ -73,9 +78,10 @@ def test_an_interface_whose_kind_is_not_known_is_policed_all_the_same(definition
 
 
 def test_an_interface_name_that_the_parser_refused_is_a_peer_only():
-    """S6: the parser has reported it."""
+    """S6, S64: it is not enforced, and says so."""
     claims = claims_of(pod("web", status("net-a", "", "10.0.0.1")), network("net-a", "macvlan"))
-    assert (claims.policed, claims.reports) == ((), ())
+    assert claims.policed == ()
+    assert [report.reason for report in claims.reports] == [Reason.UNENFORCEABLE]
     assert len(claims.peers) == 1
 
 

@@ -85,12 +85,13 @@ def test_what_stands_is_a_state_and_not_a_sum(metrics):
     assert value(metrics, "mnp_reports", reason="Duplicate") == 1
 
 
-def test_attachments_that_cannot_be_policed_are_counted_on_pods_alone(metrics):  # S64
+def test_attachments_that_cannot_be_policed_are_counted_where_a_policy_selects_them(metrics):  # S64
     metrics.reports(
         [
-            report(Reason.UNENFORCEABLE),
-            report(Reason.UNCLAIMED_TYPE, field="a"),
-            report(Reason.UNCLAIMED_TYPE, field="b"),
+            evolve(report(Reason.UNENFORCEABLE), exposed=True),
+            evolve(report(Reason.UNCLAIMED_TYPE, field="a"), exposed=True),
+            evolve(report(Reason.UNCLAIMED_TYPE, field="b"), exposed=True),
+            report(Reason.UNCLAIMED_TYPE, field="c"),
             report(Reason.UNCLAIMED_TYPE, kind="MultiNetworkPolicy"),
             report(Reason.MISMATCH),
         ],

@@ -18,7 +18,12 @@ WEB = ObjectName("demo", "web")
 FAILED = Outcome(pod=WEB, result=Result.FAILED, error="no", failure=Failure.REFUSED)
 UPDATED = Outcome(pod=WEB, result=Result.UPDATED)
 REPORT = Report(
-    about=ObjectRef("Pod", WEB), field="", reason=Reason.UNENFORCEABLE, message="no kernel device", remedy="None"
+    about=ObjectRef("Pod", WEB),
+    field="",
+    reason=Reason.UNENFORCEABLE,
+    message="no kernel device",
+    remedy="None",
+    exposed=True,
 )
 
 

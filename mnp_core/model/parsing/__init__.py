@@ -8,23 +8,31 @@ have been meant to narrow, so the rule, peer or port that holds it matches nothi
 The argument is what `json`, `msgspec` or `mnp_core.sources` decode to: dict, list, str, int, float, bool and None.
 """
 
+from mnp_core.model.parsing.field import Field, Findings
 from mnp_core.model.parsing.metadata import DEFAULT_NAMESPACE, parse_ref
 from mnp_core.model.parsing.namespace import NAME_LABEL, parse_namespace
 from mnp_core.model.parsing.network import parse_network
-from mnp_core.model.parsing.pod import MIRROR, parse_pod
+from mnp_core.model.parsing.networks import NETWORKS, parse_requests
+from mnp_core.model.parsing.pod import DEFAULT_NETWORK, MIRROR, parse_pod
 from mnp_core.model.parsing.policy import parse_policy
 from mnp_core.model.parsing.scope import POLICY_FOR
-from mnp_core.model.parsing.status import NETWORK_STATUS
+from mnp_core.model.parsing.status import NETWORK_STATUS, NETWORK_STATUS_OF_OLD
 
 __all__ = [
     "DEFAULT_NAMESPACE",
+    "DEFAULT_NETWORK",
     "MIRROR",
     "NAME_LABEL",
+    "NETWORKS",
     "NETWORK_STATUS",
+    "NETWORK_STATUS_OF_OLD",
     "POLICY_FOR",
+    "Field",
+    "Findings",
     "parse_namespace",
     "parse_network",
     "parse_pod",
     "parse_policy",
     "parse_ref",
+    "parse_requests",
 ]

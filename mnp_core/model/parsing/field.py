@@ -55,10 +55,11 @@ class Findings:
     def add(self, path: str, reason: Reason, message: str, remedy: str, severity: Severity = Severity.PROBLEM) -> None:
         """Record a finding; hints beyond the limit are dropped, problems are counted."""
         listed = self._problems if severity is Severity.PROBLEM else self._hints
+        found = Report(about=self.about, field=path, reason=reason, message=message, remedy=remedy, severity=severity)
+        if found in listed:  # a field that is read twice
+            return
         if len(listed) < MOST_REPORTS:
-            listed.append(
-                Report(about=self.about, field=path, reason=reason, message=message, remedy=remedy, severity=severity)
-            )
+            listed.append(found)
         elif severity is Severity.PROBLEM:
             self._further += 1
 

@@ -10,7 +10,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _SERVICE = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 _CNI_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_REFUSED_IN_INTERFACE = frozenset(b"\0/:%\t\n\v\f\r \xa0")  # isspace() in lib/ctype.c, and what has another meaning
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}(:[0-9a-f]{2}){0,14}")
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _DEVICE = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -39,12 +39,15 @@ def is_cni_type(text: object) -> bool:
 
 
 def is_interface_name(text: object) -> bool:
-    """Whether an attachment's interface can be called so.
+    """Whether an attachment's interface can be called so: all that the kernel takes, and never the loopback interface.
 
-    Narrower than the kernel (net/core/dev.c, dev_valid_name): no character that is a wildcard, a separator or an
-    option somewhere, and never the loopback interface.
+    The kernel (net/core/dev.c, dev_valid_name) looks at bytes and takes quotes, commas, wildcards and control
+    characters: a renderer has to quote them, and so does a message. A percent sign stands for a number.
     """
-    return _fits(_INTERFACE, text, 15) and text not in _RESERVED_INTERFACES
+    if not isinstance(text, str) or text in _RESERVED_INTERFACES:
+        return False
+    name = text.encode(errors="surrogatepass")
+    return 0 < len(name) <= 15 and name not in {b".", b".."} and _REFUSED_IN_INTERFACE.isdisjoint(name)
 
 
 def is_mac(text: object) -> bool:

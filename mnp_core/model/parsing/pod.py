@@ -1,16 +1,21 @@
 """Pods (core/v1 Pod): what policy needs of them, and nothing else is looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+from mnp_core.model.names import ObjectName
 from mnp_core.model.parsing.field import Field
 from mnp_core.model.parsing.metadata import annotation, open_object, parse_ref, read_labels
+from mnp_core.model.parsing.networks import NETWORKS, parse_requests
 from mnp_core.model.parsing.port import parse_container_ports
-from mnp_core.model.parsing.status import NETWORK_STATUS, parse_status
+from mnp_core.model.parsing.scope import parse_network_name
+from mnp_core.model.parsing.status import NETWORK_STATUS, NETWORK_STATUS_OF_OLD, parse_status
 from mnp_core.model.pod import Pod
 from mnp_core.model.port import ContainerPort
 from mnp_core.model.report import Reason, Report
 
 MIRROR = "kubernetes.io/config.mirror"
+DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
+_META_NAMESPACE = "kube-system"  # where the meta-plugin looks for a default network without a namespace
 _PHASES = frozenset({"Pending", "Running", "Succeeded", "Failed", "Unknown"})
 
 
@@ -23,7 +28,9 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
     ref = parse_ref(raw, "Pod")
     root = open_object(raw, ref)
     spec, phase = root.child("spec"), root.child("status").child("phase").text(wanted="a phase")
-    status = parse_status(annotation(root, NETWORK_STATUS), ref.name.namespace)
+    announced = _status_annotation(root)
+    status = parse_status(announced, ref.name.namespace)
+    phase = phase if phase in _PHASES else ""
     mirror = root.child("metadata").child("annotations").entry(MIRROR)
     pod = Pod(
         name=ref.name,
@@ -31,14 +38,51 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
         static_uid=mirror.text(wanted="the UID of a static pod"),
         labels=read_labels(root),
         node=spec.child("nodeName").text(wanted="the name of a node"),
-        phase=phase if phase in _PHASES else "",
+        phase=phase,
         terminating=root.child("metadata").child("deletionTimestamp").value is not None,
         host_network=_flag(spec.child("hostNetwork")),
         ports=tuple(_ports(spec)),
         statuses=status.statuses,
         default_interfaces=status.default_interfaces,
+        default_network=_default_network(annotation(root, DEFAULT_NETWORK)),
+        requests=parse_requests(annotation(root, NETWORKS), ref.name.namespace),
+        attached=announced.value not in (None, "") or phase not in {"", "Pending"} or _has_address(root),
+        net_admin=any(map(_may_administrate, _all_containers(spec))),
     )
     return pod, root.findings.reports()
+
+
+def _status_annotation(root: Field) -> Field:
+    """What old meta-plugins wrote counts where nothing else is; those in between wrote both."""
+    present, of_old = annotation(root, NETWORK_STATUS), annotation(root, NETWORK_STATUS_OF_OLD)
+    return of_old if present.is_missing and not of_old.is_missing else present
+
+
+def _default_network(field: Field) -> ObjectName | None:
+    text = field.value.strip() if isinstance(field.value, str) else ""
+    return parse_network_name(text, _META_NAMESPACE) if text else None
+
+
+def _has_address(root: Field) -> bool:
+    status = root.child("status")
+    return bool(status.child("podIP").value or status.child("podIPs").value)
+
+
+def _all_containers(spec: Field) -> Iterator[Field]:
+    """Containers of every sort; what is no list has been reported, or is none of policy's business."""
+    for sort in ("containers", "initContainers", "ephemeralContainers"):
+        yield from spec.child(sort).elements() or ()
+
+
+def _may_administrate(container: Field) -> bool:
+    """Whether it has CAP_NET_ADMIN over the pod's network namespace; a user namespace of the pod's own owns that, too.
+
+    Runtimes take names of capabilities in any case, with and without the prefix.
+    """
+    context = container.child("securityContext")
+    added = context.child("capabilities").child("add").elements() or ()
+    names = {each.value.upper().removeprefix("CAP_") for each in added if isinstance(each.value, str)}
+    return context.child("privileged").value is True or not names.isdisjoint({"NET_ADMIN", "ALL"})
 
 
 def _flag(field: Field) -> bool:

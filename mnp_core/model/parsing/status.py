@@ -19,6 +19,9 @@ from mnp_core.model.report import Reason
 
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 
+NETWORK_STATUS_OF_OLD = "k8s.v1.cni.cncf.io/networks-status"
+"""What the meta-plugin wrote before version 3.7."""
+
 MOST = 256
 """As many attachments of a pod count, and as many addresses of each; no CNI plugin makes more."""
 
@@ -37,12 +40,14 @@ class StatusAnnotation:
 def parse_status(annotation: Field, namespace: str) -> StatusAnnotation:
     """Read the annotation of a pod in `namespace`; entries that are malformed are reported and left out."""
     entries = list(_bounded(_entries(annotation), annotation))
-    secondary = [entry for entry in entries if not _is_default(entry)]
+    default_names = {_network_name(entry, namespace) for entry in entries if entry.child("default").value is True}
+    default = [_is_default(entry) or _network_name(entry, namespace) in default_names - {None} for entry in entries]
     defaults = frozenset(
         interface
-        for entry in entries
-        if _is_default(entry) and isinstance(interface := entry.child("interface").value, str)
+        for entry, is_default in zip(entries, default, strict=True)
+        if is_default and isinstance(interface := entry.child("interface").value, str)
     )
+    secondary = [entry for entry, is_default in zip(entries, default, strict=True) if not is_default]
     statuses = (_status(entry, namespace, defaults) for entry in secondary)
     return StatusAnnotation(
         statuses=tuple(status for status in statuses if status is not None), default_interfaces=defaults
@@ -85,9 +90,13 @@ def _is_default(entry: Field) -> bool:
     return entry.child("default").value is True or entry.child("name").value in (None, "")
 
 
+def _network_name(entry: Field, namespace: str) -> ObjectName | None:
+    name = entry.child("name").value
+    return parse_network_name(name, namespace) if isinstance(name, str) else None
+
+
 def _status(entry: Field, namespace: str, defaults: frozenset[str]) -> NetworkStatus | None:
-    name = entry.child("name")
-    network = parse_network_name(name.value, namespace) if isinstance(name.value, str) else None
+    name, network = entry.child("name"), _network_name(entry, namespace)
     if network is None:
         _wrong(name, f"{name} names no network: the attachment is left out")
         return None

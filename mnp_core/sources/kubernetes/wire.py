@@ -10,7 +10,7 @@ import msgspec
 from attrs import frozen
 
 from mnp_core.errors import ApiError, ApiUnreachableError
-from mnp_core.model.parsing import MIRROR, NETWORK_STATUS
+from mnp_core.model.parsing import DEFAULT_NETWORK, MIRROR, NETWORK_STATUS, NETWORK_STATUS_OF_OLD, NETWORKS
 
 Raw = dict[str, Any]
 
@@ -42,6 +42,7 @@ class Head(msgspec.Struct, frozen=True):
 class _Container(TypedDict, total=False):
     ports: Any
     restartPolicy: Any
+    securityContext: Any
 
 
 class _Spec(TypedDict, total=False):
@@ -49,14 +50,21 @@ class _Spec(TypedDict, total=False):
     hostNetwork: Any
     containers: list[_Container] | None
     initContainers: list[_Container] | None
+    ephemeralContainers: list[_Container] | None
 
 
 class _Status(TypedDict, total=False):
     phase: Any
+    podIP: Any
+    podIPs: Any
 
 
 # A name that is no identifier needs this spelling.
-_Annotations = TypedDict("_Annotations", {NETWORK_STATUS: Any, MIRROR: Any}, total=False)  # type: ignore[misc] # not a literal
+_Annotations = TypedDict(
+    "_Annotations",
+    {NETWORK_STATUS: Any, NETWORK_STATUS_OF_OLD: Any, NETWORKS: Any, DEFAULT_NETWORK: Any, MIRROR: Any},  # type: ignore[misc] # no literals
+    total=False,
+)
 
 
 class _Metadata(TypedDict, total=False):

@@ -15,9 +15,8 @@ from typing import Final
 
 from attrs import define
 
-from mnp_core.model import ObjectRef, Report
+from mnp_core.model import OPEN_REASONS, ObjectRef, Report
 from mnp_core.telemetry.events.notice import Notice
-from mnp_core.telemetry.metrics import OPEN_REASONS
 
 CAPACITY: Final = 2000  # notices, some 2 MB
 REPEAT: Final = 60.0  # seconds between two times that the same is told

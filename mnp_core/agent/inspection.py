@@ -1,0 +1,138 @@
+"""Compares what a pod's annotations claim with the interfaces that its sandbox really has (S64).
+
+Rules do not wait for this: they go by interface name, so an interface that appears late, or is not what it was claimed
+to be, is enforced all the same. These functions run on a thread that is inside of the sandbox.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from attrs import evolve, frozen
+
+from mnp_core.api import Discovery, InterfaceDiscoverer
+from mnp_core.discovery import compare, find_link, quoted
+from mnp_core.errors import MnpError
+from mnp_core.model import Attachment, Link, ObjectName, ObjectRef, Reason, Report, Severity
+from mnp_core.policy.attachments import Problem
+
+_FIELD = "metadata.annotations[k8s.v1.cni.cncf.io/network-status]"
+_DEFAULT_INTERFACE = "eth0"  # of every pod whose network-status does not name another one
+_SHOWN = 4
+
+
+@frozen(kw_only=True)
+class Findings:
+    """What was found of a pod's attachments.
+
+    Attributes:
+        attachments: As the kernel has them, in the order of the claims.
+        problems: What is not as claimed.
+        readable: Whether the interfaces could be read at all; else it has to be tried again.
+    """
+
+    attachments: tuple[Attachment, ...]
+    problems: tuple[Problem, ...] = ()
+    readable: bool = True
+
+
+@frozen(kw_only=True)
+class Claimed:
+    """What is claimed of a pod.
+
+    Attributes:
+        pod: The pod.
+        attachments: Those that are enforced.
+        defaults: Interfaces of its default network, as far as they are known.
+    """
+
+    pod: ObjectName
+    attachments: tuple[Attachment, ...]
+    defaults: frozenset[str] = frozenset()
+
+
+def inspect(
+    claimed: Claimed, read_links: Callable[[], Sequence[Link]], discoverers: Mapping[str, InterfaceDiscoverer]
+) -> Findings:
+    """Look at every interface.
+
+    A sandbox that cannot be looked at is one whose interfaces may be anything: that makes them unenforceable.
+    """
+    try:
+        links = read_links()
+    except MnpError as error:
+        text = f"could not be looked at: {error}"
+        problems = tuple(_problem(claim, Reason.UNENFORCEABLE, text) for claim in claimed.attachments)
+        return Findings(attachments=claimed.attachments, problems=problems, readable=False)
+    strays = _strays(claimed, links)
+    discoveries = [(claim, _discover(claim, links, strays, discoverers)) for claim in claimed.attachments]
+    return Findings(
+        attachments=tuple(discovery.attachment for _, discovery in discoveries),
+        problems=(*(p for claim, found in discoveries for p in _problems(claim, found)), *_unclaimed(claimed, strays)),
+    )
+
+
+def _discover(
+    claim: Attachment, links: Sequence[Link], strays: Sequence[Link], discoverers: Mapping[str, InterfaceDiscoverer]
+) -> Discovery:
+    link = find_link(claim, links)
+    if claim.lost and link is None:  # asked for, and not there: nothing is open
+        return Discovery(attachment=claim)
+    discoverer = discoverers.get(claim.kind)
+    try:
+        discovery = discoverer.discover(claim, links) if discoverer is not None else _ordinary(claim, links)
+    except Exception as error:  # noqa: BLE001 - a plugin that fails here must not look like rules that failed
+        problem = f"could not be looked at: {type(error).__name__} in the plugin for {claim.kind}: {error}"
+        return Discovery(attachment=claim, mismatches=(problem,))
+    outlets = [stray for stray in strays if stray.leads_out]
+    if discovery.unenforceable or link is None or link.leads_out or not outlets:
+        return discovery
+    names = ", ".join(quoted(outlet.name) for outlet in outlets[:_SHOWN])
+    decoy = f"it leads nowhere, and {names} leads out of the pod and is claimed by no entry: that may be the real one"
+    return Discovery(attachment=claim, unenforceable=f"{decoy} (virtual machines are bound to a network so)")
+
+
+def _ordinary(claim: Attachment, links: Sequence[Link]) -> Discovery:
+    """Without a plugin: its definition is not there, or a setting has it enforced as an ordinary device."""
+    return compare(claim, links)
+
+
+def _problems(claim: Attachment, discovery: Discovery) -> Iterator[Problem]:
+    for text in discovery.mismatches:
+        yield _problem(claim, Reason.MISMATCH, text)
+    if discovery.unenforceable:
+        yield _problem(claim, Reason.UNENFORCEABLE, discovery.unenforceable)
+
+
+def _strays(claimed: Claimed, links: Sequence[Link]) -> list[Link]:
+    """Interfaces that are up, and that no entry and no default network claims."""
+    known = {claim.interface for claim in claimed.attachments} | (claimed.defaults or {_DEFAULT_INTERFACE})
+    return [link for link in links if link.up and not link.loopback and link.name not in known]
+
+
+def _unclaimed(claimed: Claimed, strays: Sequence[Link]) -> Iterator[Problem]:
+    """One report, however many there are; what leads out of the pod may be an attachment that nothing is said of."""
+    for severity, meaning in (
+        (Severity.PROBLEM, "lead out of the pod, and no policy is enforced on them"),
+        (Severity.HINT, "lead nowhere"),
+    ):
+        found = [link for link in strays if link.leads_out is (severity is Severity.PROBLEM)]
+        if found:
+            names = ", ".join(f"{quoted(link.name)} of kind {quoted(link.kind)}" for link in found[:_SHOWN])
+            more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+            text = f"interfaces that no entry of network-status claims {meaning}: {names}{more}"
+            report = _report(claimed.pod, Reason.UNCLAIMED_INTERFACE, text)
+            yield Problem(report=evolve(report, severity=severity))
+
+
+def _problem(claim: Attachment, reason: Reason, message: str) -> Problem:
+    text = f"interface {quoted(claim.interface)} on network {claim.network}: {message.rstrip('.')}"
+    return Problem(report=_report(claim.pod, reason, text), attachment=claim)
+
+
+def _report(pod: ObjectName, reason: Reason, message: str) -> Report:
+    return Report(
+        about=ObjectRef("Pod", pod),
+        field=_FIELD,
+        reason=reason,
+        message=message,
+        remedy="Check what the network's CNI plugin did in the pod",
+    )

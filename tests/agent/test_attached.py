@@ -1,0 +1,213 @@
+"""Which attachments a pod has, and whose an address is, as the running agent's state has it (S3, S5, S64)."""
+
+import json
+
+import pytest
+from attrs import evolve
+
+from mnp_core.agent.world import World
+from mnp_core.model import CommonRules, ObjectName, Reason, Severity
+from mnp_core.model.parsing import parse_pod
+from mnp_core.testing.builders import absent, namespace, network, pods, policy, present, rule
+
+NET, OTHER = network("net", "macvlan"), network("other", "ovs")
+FROM_ALL = policy("p", networks=["net"], ingress=[rule([pods()])])
+STATUS = "k8s.v1.cni.cncf.io/network-status"
+OF_OLD = "k8s.v1.cni.cncf.io/networks-status"
+NETWORKS = "k8s.v1.cni.cncf.io/networks"
+DEFAULT = "v1.multus-cni.io/default-network"
+ETH0 = {"name": "cluster", "interface": "eth0", "default": True}
+A, B = ObjectName("default", "a"), ObjectName("default", "b")
+
+
+def entry(number, name="default/net", interface="net1", **more):
+    return {"name": name, "interface": interface, "ips": [f"10.0.0.{number}"], **more}
+
+
+def a_pod(name="a", *, annotations=None, phase="Running", node="here", terminating=False, containers=(), **spec):
+    """A pod as an API server has it, parsed as the agent parses it."""
+    texts = {key: text if isinstance(text, str) else json.dumps(text) for key, text in (annotations or {}).items()}
+    metadata = {"name": name, "namespace": "default", "annotations": texts}
+    if terminating:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    raw = {
+        "metadata": metadata,
+        "spec": {"nodeName": node, "containers": list(containers), **spec},
+        "status": {"phase": phase},
+    }
+    return parse_pod(raw)[0]
+
+
+def attached(name="a", number=1, **fields):
+    return a_pod(name, annotations={STATUS: [ETH0, entry(number)]}, **fields)
+
+
+def world(*objects, claimed=("macvlan",)):
+    new = World(common=CommonRules(), claimed=frozenset(claimed), node="here")
+    new.apply(map(present, (NET, OTHER, namespace("default"), *objects)))
+    return new
+
+
+def reports(world, reason):
+    return [report for report in world.reports() if report.reason is reason]
+
+
+def members(world, pod=A):
+    sandbox = world.sandbox_policy(pod)
+    return {str(address) for group in sandbox.groups.values() for address in group.members}
+
+
+def interfaces(world, pod=A):
+    return {claim.interface for claim in world.claims(pod)}
+
+
+# --- what network-status lost -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("networks", ["net", "default/net@net1", [{"name": "net", "ips": ["10.0.0.1/24"]}]])
+@pytest.mark.parametrize("status", [{}, {STATUS: [ETH0]}, {STATUS: "[{"}, {STATUS: "[]"}, {STATUS: ""}])
+def test_an_attachment_that_network_status_lost_stays_enforced_and_is_reported(networks, status):
+    """S64."""
+    before = world(a_pod(annotations={NETWORKS: networks, STATUS: [ETH0, entry(1)]}), FROM_ALL)
+    after = world(a_pod(annotations={NETWORKS: networks, **status}), FROM_ALL)
+    assert after.sandbox_policy(A).interfaces == before.sandbox_policy(A).interfaces
+    (report,) = [each for each in reports(after, Reason.INVALID_STATUS) if "asks for default/net" in each.message]
+    assert "asks for default/net as 'net1'" in report.message
+
+
+def test_what_was_asked_for_is_answered_by_an_entry_of_the_network_under_another_name():
+    """S3: what the meta-plugin really did counts."""
+    pod = a_pod(annotations={NETWORKS: "net@mine,net", STATUS: [ETH0, entry(1, interface="x"), entry(2)]})
+    assert interfaces(world(pod)) == {"x", "net1"}
+    third = evolve(pod, statuses=pod.statuses[:1])
+    assert interfaces(world(third)) == {"x", "net2"}
+
+
+def test_what_a_pod_asks_for_is_no_attachment_before_the_meta_plugin_is_done():
+    assert interfaces(world(a_pod(annotations={NETWORKS: "net"}, phase="Pending"))) == set()
+
+
+def test_an_address_that_was_not_asked_for_stands_for_nobody():
+    """S21."""
+    w = world(attached("b", 2), a_pod(annotations={NETWORKS: "net"}), FROM_ALL)
+    assert members(w, B) == {"10.0.0.2"}
+
+
+# --- the default network ----------------------------------------------------------------------------------------------
+
+
+def test_both_entries_of_a_primary_network_are_the_default_networks():
+    """S3: pods of a primary user-defined network have two entries of one name, one of them default."""
+    primary = {"name": "ovn-kubernetes", "interface": "ovn-udn1", "ips": ["10.128.0.4"], "default": True}
+    infra = {"name": "ovn-kubernetes", "interface": "eth0", "ips": ["10.244.0.4"]}
+    for entries in ([primary, infra, entry(1)], [infra, entry(1), primary]):
+        pod = a_pod(annotations={STATUS: entries})
+        assert pod.default_interfaces == {"ovn-udn1", "eth0"}
+        w = world(pod, FROM_ALL)
+        assert interfaces(w) == {"net1"}
+        assert w.reports() == ()
+
+
+@pytest.mark.parametrize("status", [[], [{"name": "default/net", "interface": "eth0", "default": True}]])
+def test_a_policy_on_a_network_that_is_a_pods_default_one_is_reported(status):
+    """S3."""
+    pod = a_pod(annotations={DEFAULT: "default/net", STATUS: status})
+    w = world(pod, FROM_ALL)
+    (report,) = reports(w, Reason.DEFAULT_NETWORK)
+    assert "MultiNetworkPolicy default/p enforces nothing" in report.message
+    assert w.sandbox_policy(A) is None
+    w.apply([absent(FROM_ALL)])
+    assert w.reports() == ()
+
+
+def test_the_annotation_of_old_meta_plugins_is_read_where_there_is_no_other():
+    assert interfaces(world(a_pod(annotations={OF_OLD: [ETH0, entry(1)]}))) == {"net1"}
+    both = {OF_OLD: [entry(1, interface="x")], STATUS: [entry(1)]}
+    assert interfaces(world(a_pod(annotations=both))) == {"net1"}
+
+
+# --- whose an address is ----------------------------------------------------------------------------------------------
+
+
+def test_an_address_of_a_terminating_pod_that_a_living_one_claims_is_the_living_ones_alone():
+    """S5: a dead node's pods stay terminating; their labels must not stand for somebody else."""
+    picky = policy("p", networks=["net"], ingress=[rule([pods(app="ghost")])])
+    ghost = evolve(attached("b", 2, node="dead", terminating=True), labels={"app": "ghost"})
+    w = world(attached(), ghost, picky)
+    assert members(w) == {"10.0.0.2"}
+    heir = attached("c", 2, node="alive")
+    w.apply([present(heir)])
+    assert members(w) == set()
+    assert reports(w, Reason.DUPLICATE_ADDRESS) == []
+    w.apply([absent(heir)])
+    assert members(w) == {"10.0.0.2"}
+
+
+def test_two_living_pods_with_one_address_are_reported_until_one_goes():
+    """S5."""
+    w = world(attached(), attached("b", 1, node="elsewhere"))
+    (report,) = reports(w, Reason.DUPLICATE_ADDRESS)
+    assert (report.about.name, "pod default/b's" in report.message) == (A, True)
+    w.apply([present(attached("b", 3, node="elsewhere"))])
+    assert w.reports() == ()
+
+
+def test_a_pod_that_was_never_scheduled_is_no_peer():
+    """S5: nobody has given it the addresses that its annotation claims."""
+    w = world(attached(), attached("b", 2, node=""), FROM_ALL)
+    assert members(w) == {"10.0.0.1"}
+    w.apply([present(attached("b", 2, node="elsewhere"))])
+    assert members(w) == {"10.0.0.1", "10.0.0.2"}
+
+
+# --- what alerts count ------------------------------------------------------------------------------------------------
+
+
+def test_an_unclaimed_type_counts_as_open_only_where_a_policy_selects_it():
+    """S64: an alert that fires for ever is turned off."""
+    pod = a_pod(annotations={STATUS: [ETH0, entry(1, name="default/other")]})
+    w = world(pod, FROM_ALL)
+    (report,) = reports(w, Reason.UNCLAIMED_TYPE)
+    assert not report.exposed
+    assert "its CNI type is ovs, policed are macvlan" in report.message
+    on_it = policy("q", networks=["other"], ingress=[])
+    w.apply([present(on_it)])
+    assert [each.exposed for each in reports(w, Reason.UNCLAIMED_TYPE) if each.about.kind == "Pod"] == [True]
+    w.apply([absent(on_it)])
+    assert [each.exposed for each in reports(w, Reason.UNCLAIMED_TYPE)] == [False]
+
+
+def test_an_interface_name_that_the_kernel_refuses_counts_as_open():
+    """S64."""
+    w = world(a_pod(annotations={STATUS: [ETH0, entry(1, interface="a/b")]}), FROM_ALL)
+    assert [report.exposed for report in reports(w, Reason.UNENFORCEABLE)] == [True]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"containers": [{"securityContext": {"privileged": True}}]},
+        {"containers": [{"securityContext": {"capabilities": {"add": ["NET_ADMIN"]}}}], "hostUsers": False},
+        {"initContainers": [{"securityContext": {"capabilities": {"add": ["cap_net_admin"]}}}]},
+        {"ephemeralContainers": [{"securityContext": {"capabilities": {"add": ["ALL"]}}}]},
+    ],
+)
+def test_a_selected_pod_that_may_change_its_own_namespace_is_a_hint(spec):
+    """S49."""
+    w = world(attached(**spec))
+    assert w.reports() == ()
+    w.apply([present(FROM_ALL)])
+    (report,) = reports(w, Reason.NETWORK_ADMIN)
+    assert (report.severity, report.exposed) == (Severity.HINT, False)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"containers": [{"securityContext": {"capabilities": {"add": ["NET_RAW"], "drop": ["ALL"]}}}]},
+        {"containers": [7]},
+    ],
+)
+def test_an_ordinary_pod_is_none(spec):
+    assert world(attached(**spec), FROM_ALL).reports() == ()
