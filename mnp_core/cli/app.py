@@ -3,28 +3,21 @@
 import click
 
 import mnp_core
-from mnp_core.cli.cleanup import cleanup_command
-from mnp_core.cli.explain import explain_command
-from mnp_core.cli.lab import lab_group
-from mnp_core.cli.plugin import plugin_group
-from mnp_core.cli.plugins import plugins_command
-from mnp_core.cli.reach import matrix_command
-from mnp_core.cli.render import render_command
-from mnp_core.cli.terminal import remark
-from mnp_core.cli.validate import validate_command
+from mnp_core.cli.lazy import Commands, LazyGroup, Promise
 from mnp_core.errors import PluginError
 from mnp_core.plugins import Registry
 
-_BUILT_IN = (
-    cleanup_command,
-    explain_command,
-    lab_group,
-    matrix_command,
-    plugin_group,
-    plugins_command,
-    render_command,
-    validate_command,
-)
+_CLI = "mnp_core.cli"
+_BUILT_IN = {
+    "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
+    "explain": Promise(f"{_CLI}.explain", "explain_command", "Say why a pod reaches another, or does not."),
+    "lab": Promise(f"{_CLI}.lab", "lab_group", "Try policies with real packets, without a cluster."),
+    "matrix": Promise(f"{_CLI}.reach", "matrix_command", "Print who reaches whom by the policies."),
+    "plugin": Promise(f"{_CLI}.plugin", "plugin_group", "For those who write plugins."),
+    "plugins": Promise(f"{_CLI}.plugins", "plugins_command", "List the installed plugins and the state of each."),
+    "render": Promise(f"{_CLI}.render", "render_command", "Print what would be applied in each pod."),
+    "validate": Promise(f"{_CLI}.validate", "validate_command", "Say what is wrong with manifests."),
+}
 
 
 def make_app(registry: Registry) -> click.Group:
@@ -33,13 +26,11 @@ def make_app(registry: Registry) -> click.Group:
     A plugin's command that cannot be made, or whose name is taken, is left out with a warning: the others work.
     """
     settings = {"obj": registry, "help_option_names": ["-h", "--help"], "max_content_width": 100}
-    app = click.Group("mnp", help=_HELP, context_settings=settings)
+    app = LazyGroup("mnp", help=_HELP, context_settings=settings, commands=Commands(_BUILT_IN))
     app = click.version_option(mnp_core.__version__, prog_name="mnp")(app)
-    for command in _BUILT_IN:
-        app.add_command(command)
     for name in registry.commands:
         if name in app.commands:
-            remark(f"Warning: a plugin offers the command {name!r}, but that is a built-in one: it is left out.")
+            _warn(f"a plugin offers the command {name!r}, but that is a built-in one: it is left out.")
         else:
             _add(app, registry, name)
     return app
@@ -56,4 +47,10 @@ def _add(app: click.Group, registry: Registry, name: str) -> None:
     try:
         app.add_command(registry.command(name), name)
     except PluginError as error:
-        remark(f"Warning: {error}")
+        _warn(str(error))
+
+
+def _warn(text: str) -> None:
+    from mnp_core.cli.terminal import remark  # noqa: PLC0415 # needs rich, which is slow to import
+
+    remark(f"Warning: {text}")

@@ -2,30 +2,38 @@
 
 With ``--output json`` standard output carries one JSON value and nothing else, so whatever is said meanwhile, a
 progress bar included, goes to the other end, and bars are drawn for eyes only.
+
+rich is imported where something is drawn: it takes longer than most commands.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
-from rich.text import Text
 
 from mnp_core.model import Report, Severity
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 Step = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
 
-def results() -> Console:
+def results() -> "Console":
     """Standard output; colours only on a terminal, and not with NO_COLOR."""
+    from rich.console import Console  # noqa: PLC0415 # see above
+
     return Console(highlight=False, soft_wrap=False)
 
 
-def remarks() -> Console:
+def remarks() -> "Console":
     """Standard error."""
+    from rich.console import Console  # noqa: PLC0415 # see above
+
     return Console(highlight=False, stderr=True)
 
 
@@ -36,6 +44,8 @@ def print_json(value: object) -> None:
 
 def remark(text: str) -> None:
     """Say something beside the result."""
+    from rich.text import Text  # noqa: PLC0415 # see above
+
     remarks().print(Text(text), soft_wrap=True)
 
 
@@ -61,6 +71,8 @@ def report_json(report: Report) -> dict[str, str]:
 @contextmanager
 def progress() -> Iterator[Step]:
     """Bars on standard error for the length of a block; nothing at all if that is not a terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415 # see above
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = remarks()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
@@ -70,7 +82,7 @@ def progress() -> Iterator[Step]:
 class _Bars:
     """One bar for each thing that is done, made when it is first heard of."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: "Progress") -> None:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 

@@ -2,40 +2,31 @@
 
 import click
 
-from mnp_core.cli.lab.look import exec_command, get_command
-from mnp_core.cli.lab.probe import probe_command
-from mnp_core.cli.lab.run import run_command
-from mnp_core.cli.lab.stay import apply_command, delete_command, down_command, up_command
-from mnp_core.cli.lab.test import test_command
+from mnp_core.cli.lazy import Commands, LazyGroup, Promise
 
-_COMMANDS = (
-    run_command,
-    test_command,
-    up_command,
-    apply_command,
-    delete_command,
-    get_command,
-    probe_command,
-    exec_command,
-    down_command,
+_LAB = "mnp_core.cli.lab"
+_COMMANDS = {  # in the order in which they are used
+    "run": Promise(f"{_LAB}.run", "run_command", "Build, enforce, probe every pair, take down."),
+    "test": Promise(f"{_LAB}.test", "test_command", "Compare what packets do with expectations."),
+    "up": Promise(f"{_LAB}.stay", "up_command", "Build a lab that stays."),
+    "apply": Promise(f"{_LAB}.stay", "apply_command", "Create or change objects."),
+    "delete": Promise(f"{_LAB}.stay", "delete_command", "Delete objects."),
+    "get": Promise(f"{_LAB}.look", "get_command", "Show labs, their pods and addresses."),
+    "probe": Promise(f"{_LAB}.probe", "probe_command", "Probe a lab that is up."),
+    "exec": Promise(f"{_LAB}.look", "exec_command", "Run a program in a pod."),
+    "down": Promise(f"{_LAB}.stay", "down_command", "Take a lab down."),
+}
+
+
+@click.group(
+    "lab",
+    cls=LazyGroup,
+    short_help="Try policies with real packets, without a cluster.",
+    commands=Commands(_COMMANDS),
 )
-
-
-class _InOrder(click.Group):
-    """Lists commands in the order in which they are used."""
-
-    def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-
-@click.group("lab", cls=_InOrder, short_help="Try policies with real packets, without a cluster.")
 def lab_group() -> None:
     """Build pods from manifests on this machine and see whom they reach; as root.
 
     `run` and `test` do everything at once and leave nothing behind. `up` builds a lab that stays until `down`; several
     stand side by side under different names. Pods are network namespaces with interfaces, they run no containers.
     """
-
-
-for _command in _COMMANDS:
-    lab_group.add_command(_command)

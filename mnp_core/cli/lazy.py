@@ -1,0 +1,77 @@
+"""Commands whose modules are imported when they are used: `mnp` starts with what the command needs, not with all."""
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+
+import click
+from attrs import frozen
+
+
+@frozen
+class Promise:
+    """A command that is not imported yet.
+
+    Attributes:
+        module: Where it is.
+        attribute: What it is called there.
+        short_help: Its short help, for the list of commands.
+    """
+
+    module: str
+    attribute: str
+    short_help: str
+
+    def keep(self) -> click.Command:
+        """Import it."""
+        command: click.Command = getattr(import_module(self.module), self.attribute)
+        return command
+
+
+class Commands(MutableMapping[str, click.Command]):
+    """Commands by name, each imported when it is taken out."""
+
+    def __init__(self, promises: Mapping[str, Promise]) -> None:
+        self.promises = promises
+        self._known: dict[str, click.Command | Promise] = {**promises}
+
+    def __getitem__(self, name: str) -> click.Command:
+        found = self._known[name]
+        if isinstance(found, Promise):
+            found = self._known[name] = found.keep()
+        return found
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._known[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._known
+
+
+class LazyGroup(click.Group):
+    """Lists its commands in the order in which they are promised, then the others, without importing any."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """As they are shown."""
+        return [*self.commands]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click does, with what is promised of those that are not imported."""
+        promises = self.commands.promises if isinstance(self.commands, Commands) else {}
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(map(len, names), default=0)
+        rows = [
+            (name, promises[name].short_help if name in promises else self.commands[name].get_short_help_str(limit))
+            for name in names
+        ]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)

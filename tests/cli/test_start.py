@@ -1,0 +1,62 @@
+"""What `mnp` imports: a command starts with what it needs."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from mnp_core.cli.app import make_app
+from mnp_core.cli.lazy import LazyGroup
+
+HEAVY = ("grpc", "google.protobuf", "kubernetes", "prometheus_client", "pyroute2", "structlog", "watchfiles")
+NETWORKING = ("mnp_core.lab.lab", "mnp_core.agent.agent", "mnp_core.sandbox.pool", "mnp_core.node")
+SCRIPT = """
+import json, sys
+from mnp_core.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as ended:
+    print(json.dumps([ended.code, sorted(sys.modules)]), file=sys.stderr)
+"""
+EXPLAIN = ("explain", "{examples}/quickstart", "--from", "demo/client", "--to", "demo/web")
+
+
+def imported(*arguments):
+    """The modules that there are when a command has ended well."""
+    command = [sys.executable, "-c", SCRIPT, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    status, modules = json.loads(done.stderr.splitlines()[-1])
+    assert status == 0, done.stderr
+    return modules
+
+
+def among(modules, names):
+    return sorted({name for name in names for module in modules if module == name or module.startswith(f"{name}.")})
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("lab", "--help"), ("--version",)], ids=["help", "lab", "version"])
+def test_help_imports_no_command(arguments):
+    modules = imported(*arguments)
+    assert among(modules, (*HEAVY, *NETWORKING, "rich", "mnp_core.cli.objects", "mnp_core.cli.lab.run")) == []
+
+
+@pytest.mark.parametrize(
+    "command", [EXPLAIN, ("validate", "{examples}/quickstart"), ("render", "{examples}/quickstart")]
+)
+def test_offline_commands_import_nothing_of_networking(examples, command):
+    modules = imported(*(word.format(examples=examples) for word in command))
+    assert among(modules, (*HEAVY, *NETWORKING)) == []
+
+
+def test_explain_draws_nothing(examples):
+    assert among(imported(*(word.format(examples=examples) for word in EXPLAIN)), ("rich",)) == []
+
+
+def test_what_is_listed_is_what_commands_say_of_themselves(registry):
+    app = make_app(registry)
+    for group in (app, app.commands["lab"]):
+        assert isinstance(group, LazyGroup)
+        for name, promise in group.commands.promises.items():
+            command = group.commands[name]
+            assert (command.name, command.get_short_help_str(100)) == (name, promise.short_help)
