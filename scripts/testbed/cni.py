@@ -16,6 +16,10 @@ def configure() -> None:
         (folder / plugin.name).symlink_to(plugin)
     name, content = ("00-multus.conf", _multus()) if chosen().multus == "thin" else ("10-testbed.conflist", _default())
     (place.NODE_FILES / "cni-config" / name).write_text(json.dumps(content, indent=1))
+    whereabouts = place.NODE_FILES / "cni-config/whereabouts.d"
+    whereabouts.mkdir(exist_ok=True)
+    settings = {"datastore": "kubernetes", "kubernetes": {"kubeconfig": str(place.KUBECONFIG)}}
+    (whereabouts / "whereabouts.conf").write_text(json.dumps(settings, indent=1))
 
 
 def _multus() -> dict[str, object]:

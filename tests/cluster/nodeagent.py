@@ -71,10 +71,14 @@ class NodeAgent:
         """What the readiness probe is answered: status and text."""
         return _ask("/readyz")
 
-    def metric(self, name: str) -> float:
-        """The sum of all series of a metric."""
-        families = text_string_to_metric_families(_ask("/metrics")[1])
-        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of all series of a metric that have these labels."""
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(_ask("/metrics")[1])
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
 
     def log(self) -> str:
         """What the agent has logged."""

@@ -8,9 +8,10 @@ import pytest
 
 from mnp_core.lab.probe import ProbeVerdict
 from mnp_core.model import ObjectName
-from scripts.testbed import place
+from scripts.testbed import place, programs
 from scripts.testbed.api import ApiError
 from scripts.testbed.bed import kubectl
+from scripts.testbed.kind import chosen
 from tests.cluster.crowd import on_network
 from tests.cluster.manifests import container, daemon_set, definition, network, network_status, pod, running
 
@@ -59,6 +60,19 @@ def test_addresses_and_interface_names_can_be_chosen(bed, namespace):
     link = addresses(bed, named(namespace, "a"), "red0")
     assert link["address"] == wish["mac"]
     assert [a["local"] for a in link["addr_info"] if a["family"] == "inet"] == ["10.77.1.9"]
+
+
+@pytest.mark.skipif(chosen().packaged, reason="whereabouts is not built for this bed")
+def test_addresses_are_given_out_for_the_whole_cluster_by_whereabouts(bed, namespace):
+    for file in (programs.part("whereabouts") / "crds").iterdir():
+        bed.objects.apply(file)
+    settings = "/etc/cni/net.d/whereabouts.d/whereabouts.conf"
+    ipam = {"type": "whereabouts", "range": "10.77.4.0/24", "configuration_path": settings}
+    bed.objects.apply(network("red", "", ipam=ipam), namespace)
+    found = run_pods(bed, namespace, pod("a", "red"), pod("b", "red"))
+    assert {tuple(network_status(each)[1]["ips"]) for each in found} == {("10.77.4.1",), ("10.77.4.2",)}
+    names = [f"{namespace}/{name}" for name in "ab"]
+    assert set(bed.talk.matrix(names, f"{namespace}/red", "tcp:80").values()) == {ProbeVerdict.ALLOWED}
 
 
 def test_a_list_of_plugins_is_chained(bed, namespace):

@@ -78,7 +78,7 @@ def test_a_sandbox_that_the_runtime_lists_late_is_waited_for_in_silence(bed, sce
     """Network-status is there seconds before the runtime lists the sandbox: no error, no Event, policed afterwards."""
     scene.run(*three()[1:])
     closed(scene)
-    errors = agent.metric("mnp_apply_failures_total")
+    before = errors(agent)
     begun = time.monotonic()
     scene.apply(three(runtimeClassName=slow_class)[0])
     bed.objects.wait_until("v1/Pod", "web", lambda found: STATUS in found["metadata"]["annotations"], scene.namespace)
@@ -95,7 +95,13 @@ def test_a_sandbox_that_the_runtime_lists_late_is_waited_for_in_silence(bed, sce
     assert ours == []
     said = [line for line in agent.log().splitlines() if f"{scene.namespace}/web" in line]
     assert [line for line in said if "ERROR" in line or "WARN" in line] == []
-    assert agent.metric("mnp_apply_failures_total") == errors
+    assert errors(agent) == before
+
+
+def errors(agent):
+    """Attempts that failed, those apart that found no sandbox yet: no alert counts these (docs/operations.md)."""
+    name = "mnp_apply_failures_total"
+    return agent.metric(name) - agent.metric(name, reason="NotFound")
 
 
 def test_the_window_at_a_pods_start_is_measured(scene, figures):
