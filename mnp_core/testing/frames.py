@@ -7,6 +7,7 @@ payload.
 """
 
 import struct
+from collections.abc import Iterator
 
 from mnp_core.lab.transport.icmp import checksum
 from mnp_core.lab.transport.sctp import Chunk, Message
@@ -19,6 +20,7 @@ _MAGIC = 0x6D6E7021  # "mnp!": what has it is ours
 _SYN, _ACK, _WINDOW = 0x02, 0x10, 0x6D6E
 _SIZE4, _SIZE6 = 20, 40
 _NOT_TO_BE_FRAGMENTED = 0x4000
+_FRAGMENT_HEADER = 44  # IANA protocol number
 
 
 def packet_bytes(packet: Packet, number: int) -> bytes:
@@ -97,3 +99,61 @@ def _summed(packet: Packet, data: bytes, at: int) -> bytes:
     if packet.protocol == Protocol.UDP:
         total = total or 0xFFFF
     return data[:at] + struct.pack("!H", total) + data[at + 2 :]
+
+
+def datagram_fragments(
+    source: str, destination: str, port: int, payload: bytes, identification: int, *, size: int = 1200
+) -> list[bytes]:
+    """A UDP datagram as IP fragments, in order, each with its IP header.
+
+    Args:
+        source: Address; both are of one family.
+        destination: Address.
+        port: Destination port; the source port is the first of `SOURCE_PORTS`.
+        payload: More than one fragment of it.
+        identification: Tells datagrams apart, 1 to 65535.
+        size: Bytes of the datagram in each fragment but the last, a multiple of 8.
+    """
+    here, there = parse_address(source), parse_address(destination)
+    ends, length = here.packed + there.packed, 8 + len(payload)
+    head = struct.pack("!HHHH", SOURCE_PORTS[0], port, length, 0)
+    total = checksum(ends + struct.pack("!II", length, Protocol.UDP) + head + payload)
+    whole = head[:6] + struct.pack("!H", total or 0xFFFF) + payload
+    offsets = range(0, length, size)
+    write = _fragment4 if here.version == 4 else _fragment6
+    return [
+        write(ends, identification, offset, whole[offset : offset + size], more=offset != offsets[-1])
+        for offset in offsets
+    ]
+
+
+def _fragment4(ends: bytes, identification: int, offset: int, part: bytes, *, more: bool) -> bytes:
+    """RFC 791; the kernel fills in the checksum of what a raw socket sends."""
+    place = offset // 8 | more << 13
+    size = _SIZE4 + len(part)
+    return struct.pack("!BBHHHBBH", 0x45, 0, size, identification, place, 64, Protocol.UDP, 0) + ends + part
+
+
+def _fragment6(ends: bytes, identification: int, offset: int, part: bytes, *, more: bool) -> bytes:
+    """RFC 8200 section 4.5."""
+    header = struct.pack("!BBHI", Protocol.UDP, 0, offset | more, identification)
+    return struct.pack("!IHBB", 6 << 28, len(header) + len(part), _FRAGMENT_HEADER, 64) + ends + header + part
+
+
+def crowd_frames(mac: str, destination: str, port: int, flows: int) -> Iterator[bytes]:
+    """Ethernet frames with a small UDP datagram each, of so many flows: from 200 addresses of the destination's /24.
+
+    Args:
+        mac: Where they go, ``02:00:00:00:00:01``.
+        destination: IPv4 address.
+        port: Destination port.
+        flows: At most 200 times as many as there are `SOURCE_PORTS`.
+    """
+    ethernet = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000099") + b"\x08\x00"
+    there, body = parse_address(destination).packed, b"crowd..."
+    for address in range(50, 250):
+        ends = there[:3] + bytes([address]) + there
+        head = struct.pack("!BBHHHBBH", 0x45, 0, _SIZE4 + 8 + len(body), 0, 0, 64, Protocol.UDP, 0)
+        head = head[:10] + struct.pack("!H", checksum(head + ends)) + ends
+        for source in SOURCE_PORTS[: flows // 200]:
+            yield ethernet + head + struct.pack("!HHHH", source, port, 8 + len(body), 0) + body

@@ -19,7 +19,8 @@ from pyroute2 import IPRoute
 from mnp_core.api import PolicyRenderer, RuleApplier, Sandbox
 from mnp_core.model import Group, GroupDelta, Ruleset, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
-from mnp_core.testing.netns import End, private_namespace, veth_pair
+from mnp_core.testing.frames import crowd_frames
+from mnp_core.testing.netns import End, delete_link, private_namespace, veth_pair
 
 T = TypeVar("T")
 Socket = socket.socket  # a method of `Host` has the name of the module
@@ -33,6 +34,8 @@ POD = {4: "10.0.0.1", 6: "fd00::1"}
 PEER = {4: "10.0.0.2", 6: "fd00::2"}
 OTHER = {4: "10.0.0.3", 6: "fd00::3"}
 FAMILIES = (4, 6)
+_INSIDE = tuple(f"{POD[family]}/{24 if family == 4 else 64}" for family in FAMILIES)
+_OUTSIDE = tuple(f"{own[family]}/{24 if family == 4 else 64}" for own in (PEER, OTHER) for family in FAMILIES)
 
 _ANY_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -139,10 +142,13 @@ class PolicedHost(Host):
         return found
 
 
+MakePod = Callable[[Sandbox, ExitStack], PolicedHost]
+
+
 class Wire:
     """``pod`` has ``net1``, on the other side of which ``peer`` has two addresses of each family."""
 
-    def __init__(self, cleanup: ExitStack, make_pod: Callable[[Sandbox, ExitStack], PolicedHost]) -> None:
+    def __init__(self, cleanup: ExitStack, make_pod: MakePod) -> None:
         """Build it.
 
         Args:
@@ -152,9 +158,10 @@ class Wire:
         self._cleanup = cleanup
         self.pod = make_pod(cleanup.enter_context(private_namespace()), cleanup)
         self.peer = Host(cleanup.enter_context(private_namespace()), cleanup)
-        inside = tuple(f"{address}/24" if family == 4 else f"{address}/64" for family, address in POD.items())
-        outside = tuple(f"{own[f]}/{24 if f == 4 else 64}" for own in (PEER, OTHER) for f in FAMILIES)
-        veth_pair(End(self.pod.sandbox, "net1", inside), End(self.peer.sandbox, "out", outside))
+        self._connect()
+
+    def _connect(self) -> None:
+        veth_pair(End(self.pod.sandbox, "net1", _INSIDE), End(self.peer.sandbox, "out", _OUTSIDE))
 
     def datagram(self, source: Socket, target: Socket) -> bool:
         """Whether a datagram gets from one socket to the other."""
@@ -181,6 +188,66 @@ class Wire:
         far.settimeout(SOON)
         listener.close()
         return near, far
+
+    def crowd(self, flows: int) -> None:
+        """Send the first datagram of so many flows into the pod, to UDP port 80, from addresses that nobody has."""
+        mac = self.pod.run(partial(_mac_of, "net1"))
+        sender = self.peer.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        sender.bind(("out", 0))
+        for frame in crowd_frames(mac, POD[4], 80, flows):
+            sender.send(frame)
+
+
+class LateWire(Wire):
+    """A `Wire` whose ``net1`` comes when `connect` is called, and goes with `disconnect`."""
+
+    def _connect(self) -> None:
+        """Not yet."""
+
+    def connect(self) -> None:
+        """Make the interfaces of both sides."""
+        super()._connect()
+
+    def disconnect(self) -> None:
+        """Delete them again; sockets stay bound to addresses that come back."""
+        delete_link(self.pod.sandbox, "net1")
+
+
+class Detour(Wire):
+    """A `Wire` with a second one beside it, ``net2``, by which the pod answers what comes by ``net1``."""
+
+    def __init__(self, cleanup: ExitStack, make_pod: MakePod) -> None:
+        """Build it; arguments as for `Wire`."""
+        super().__init__(cleanup, make_pod)
+        for host in (self.pod, self.peer):
+            for name in ("all", "default"):
+                host.sysctl(f"ipv4/conf/{name}/rp_filter", "0")
+        veth_pair(End(self.pod.sandbox, "net2"), End(self.peer.sandbox, "out2"))
+        mac = self.peer.run(partial(_mac_of, "out2"))
+        for address in PEER.values():
+            self.pod.run(partial(_route_by, "net2", address, mac))
+
+    def connects(self, family: int) -> bool:
+        """Whether a connection from the peer works, whose replies come by the other interface."""
+        try:
+            return works(*self.connection(self.peer, self.pod, 80, family))
+        except TimeoutError:
+            return False
+
+
+def _mac_of(name: str) -> str:
+    with IPRoute() as kernel:
+        (index,) = kernel.link_lookup(ifname=name)
+        (link,) = kernel.get_links(index)
+        return str(link.get("IFLA_ADDRESS"))
+
+
+def _route_by(name: str, address: str, mac: str) -> None:
+    """Send what is for an address out of this interface, whoever has the address."""
+    with IPRoute() as kernel:
+        (index,) = kernel.link_lookup(ifname=name)
+        kernel.neigh("add", dst=address, lladdr=mac, ifindex=index, state="permanent")
+        kernel.route("add", dst=f"{address}/{128 if ':' in address else 32}", oif=index)
 
 
 class Router:

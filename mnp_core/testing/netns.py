@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from ipaddress import ip_interface
 
 from attrs import frozen
-from pyroute2 import IPRoute
+from pyroute2 import IPRoute, NFCTSocket
 
 from mnp_core.api import Sandbox
 from mnp_core.sandbox.namespace import new_namespace
@@ -76,6 +76,22 @@ def bridge(sandbox: Sandbox, name: str, *ports: str) -> None:
 
     run_inside(sandbox, make)
     _configure(End(sandbox, name))
+
+
+def delete_link(sandbox: Sandbox, name: str) -> None:
+    """Delete an interface, and its peer if it has one."""
+
+    def delete() -> None:
+        with IPRoute() as kernel:
+            kernel.link("del", index=_index(kernel, name))
+
+    run_inside(sandbox, delete)
+
+
+def forget_kernel_connections() -> None:
+    """Forget every connection that the kernel tracks in the network namespace that the calling thread is in."""
+    with NFCTSocket() as kernel:
+        kernel.flush()
 
 
 def _make_between(here: End, there: End, make: Callable[[IPRoute, int], None]) -> None:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from attrs import frozen
-from pyroute2 import IPRoute, NFCTSocket
+from pyroute2 import IPRoute
 
 from mnp_core.model import Address, Direction, Protocol, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.frames import number_of, packet_bytes, split
-from mnp_core.testing.netns import End, private_namespace, veth_pair
+from mnp_core.testing.netns import End, forget_kernel_connections, private_namespace, veth_pair
 from mnp_core.testing.oracle import ESP, GRE, IGMP, Question, questions
 from mnp_core.testing.sending import drops_expected
 
@@ -78,6 +78,8 @@ class WiredPod:
 
     Attributes:
         sandbox: The pod's namespace; rules go there.
+        forget_connections: Called in the pod before each burst. Without ports, two packets between the same addresses
+            are one connection, and the second is its reply.
     """
 
     def __init__(self, cleanup: ExitStack, interfaces: Iterable[str] = ("net1",)) -> None:
@@ -89,6 +91,7 @@ class WiredPod:
         """
         self.sandbox = cleanup.enter_context(private_namespace())
         self._outside = cleanup.enter_context(private_namespace())
+        self.forget_connections: Callable[[], None] = forget_kernel_connections
         self._cleanup = cleanup
         self._poll = cleanup.enter_context(select.epoll())
         self._readers: dict[int, Callable[[], Iterator[tuple[str, Direction, int]]]] = {}
@@ -138,19 +141,10 @@ class WiredPod:
 
     def _ask(self, asked: Sequence[Question]) -> set[Question]:
         """Of questions about one direction, those whose packet passed."""
-        self._forget_connections()
+        self.run(self.forget_connections)
         passed = self._burst(asked, _PATIENCE)
         missing = [question for question in asked if question.verdict.allowed and question not in passed]
         return passed | self._burst(missing, _LAST_CHANCE) if missing else passed
-
-    def _forget_connections(self) -> None:
-        """Without ports, two packets between the same addresses are one connection, and the second is its reply."""
-
-        def flush() -> None:
-            with NFCTSocket() as kernel:
-                kernel.flush()
-
-        self.run(flush)
 
     def _burst(self, asked: Sequence[Question], patience: float) -> set[Question]:
         self._sent = {}

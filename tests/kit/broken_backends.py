@@ -38,10 +38,21 @@ class Renderer(ExampleRenderer):
         return self._delta(written) if self._delta else written
 
 
-def broken(
-    name, check, wrong, *, because="assert", policy=None, ruleset=None, delta=None, applier=ExampleApplier, **attributes
+def broken(  # each of them by its name
+    name,
+    check,
+    wrong,
+    *,
+    because="assert",
+    policy=None,
+    ruleset=None,
+    delta=None,
+    applier=ExampleApplier,
+    into=None,
+    **attributes,
 ):
-    """Make a class that is right but for one thing."""
+    """Make a class that is right but for one thing, in this module or in another one."""
+    into = globals() if into is None else into
 
     class Backend(BackendConformance):
         refuses = REFUSES
@@ -52,9 +63,9 @@ def broken(
         def make_applier(self):
             return applier()
 
-    made = type(f"Test{name}", (Backend,), {"__module__": __name__, "__doc__": wrong, **attributes})
-    globals()[made.__name__] = made
-    MUST_FAIL[made.__name__] = (check, wrong, because)
+    made = type(f"Test{name}", (Backend,), {"__module__": into["__name__"], "__doc__": wrong, **attributes})
+    into[made.__name__] = made
+    into["MUST_FAIL"][made.__name__] = (check, wrong, because)
 
 
 # --- tools to spoil with ------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import json
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -17,10 +18,16 @@ def main() -> None:
     """Read, render, write."""
     where = json.load(sys.stdin)
     sys.path[:] = where["path"]
+    kind = find_class(where)
+    json.dump(digests(kind()), sys.stdout)
+
+
+def find_class(where: Mapping[str, str]) -> Any:
+    """A conformance class, by the name and file of its module and its own name."""
     kind: Any = _module(where["module"], where["file"])
     for name in where["name"].split("."):
         kind = getattr(kind, name)
-    json.dump(digests(kind()), sys.stdout)
+    return kind
 
 
 def _module(name: str, file: str) -> ModuleType:

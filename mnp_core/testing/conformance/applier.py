@@ -11,7 +11,15 @@ from typing import TypeVar
 import pytest
 from attrs import evolve
 
-from mnp_core.api import PolicyRenderer, RuleApplier, RuleListener, RuleVerifier, Sandbox, StagedApplier
+from mnp_core.api import (
+    PolicyRenderer,
+    QuickGeneration,
+    RuleApplier,
+    RuleListener,
+    RuleVerifier,
+    Sandbox,
+    StagedApplier,
+)
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Delta, Group, GroupDelta, Ruleset, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
@@ -283,6 +291,29 @@ class ApplierConformance(Conformance, standard=True):
             before = self._generation(mnp_namespace)
             step()
             assert self._generation(mnp_namespace) != before
+
+    @pytest.mark.root
+    def test_a_quick_generation_stays_as_long_as_the_generation_does(self, mnp_namespace: Sandbox) -> None:
+        """S63: it may tell less, never more."""
+        applier = self.make_applier()
+        if not isinstance(applier, QuickGeneration):
+            # An ability that backends may lack: then the generation is asked.
+            pytest.skip("it has no QuickGeneration: its generation is asked")
+
+        def both() -> tuple[int, int]:
+            return applier.generation(), applier.quick_generation()
+
+        changes: list[Callable[[], object]] = [
+            lambda: self.enforce(mnp_namespace, FULL),
+            lambda: self.regroup(mnp_namespace, MEMBERS, addresses(GROUP, "10.0.0.2")),
+            lambda: run_inside(mnp_namespace, self.make_applier().installed),
+            lambda: run_inside(mnp_namespace, self.make_applier().remove),
+        ]
+        for change in changes:
+            generation, quick = run_inside(mnp_namespace, both)
+            change()
+            later, quick_later = run_inside(mnp_namespace, both)
+            assert quick == quick_later or generation != later
 
     @pytest.mark.root
     def test_looking_changes_nothing(self, mnp_namespace: Sandbox) -> None:

@@ -7,7 +7,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import cycle, islice
 from typing import Any
@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from mnp_core.api import Sandbox
 from mnp_core.errors import InputError
 from mnp_core.model import DenyAction, Direction, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
-from mnp_core.testing.conformance.applier import ApplierConformance
 from mnp_core.testing.conformance.base import shown
-from mnp_core.testing.conformance.renderer import RendererConformance
+from mnp_core.testing.conformance.paths import PathConformance
+from mnp_core.testing.conformance.pods import Pods
+from mnp_core.testing.conformance.survival import SurvivalConformance
 from mnp_core.testing.corpus import CORPUS
 from mnp_core.testing.hosts import (
     FAMILIES,
@@ -32,7 +32,6 @@ from mnp_core.testing.hosts import (
     QUIET,
     SOON,
     Host,
-    PolicedHost,
     Router,
     Wire,
     af,
@@ -53,34 +52,16 @@ from mnp_core.testing.policies import (
     sandbox,
 )
 from mnp_core.testing.sending import drops_expected
-from mnp_core.testing.wired import WiredPod
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
-Pods = Callable[..., WiredPod]
 
-_SHOWN = 12  # of many surprises
 _SPOT_CHECK = 120  # packets at each state of a life
 _CHANGES = 60
 _DENIED, _ALLOWED = 80, 81
 
 
-class BackendConformance(RendererConformance, ApplierConformance, standard=True):
+class BackendConformance(PathConformance, SurvivalConformance, standard=True):
     """For a renderer and an applier together: all that each must do, and what packets say."""
-
-    def agree(self, pod: WiredPod, policy: SandboxPolicy, *, most: int | None = None) -> None:
-        """Make sure that packets do what the policy says, which is in force."""
-        asked = pod.questions(policy)
-        step = 1 if most is None else max(1, len(asked) // most)
-        wrong = pod.surprises(asked[::step])
-        assert not wrong, f"{len(wrong)} of {len(asked[::step])} packets: " + "; ".join(map(str, wrong[:_SHOWN]))
-
-    def make_pod(self, sandbox: Sandbox, cleanup: ExitStack) -> PolicedHost:
-        """A pod that this backend polices."""
-        return PolicedHost(sandbox, cleanup, self.make_renderer(), self.make_applier())
-
-    def make_wire(self, cleanup: ExitStack) -> Wire:
-        """A pod and its neighbour."""
-        return Wire(cleanup, self.make_pod)
 
     # --- first packets --------------------------------------------------------------------------------------------
 
@@ -90,14 +71,14 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
         """S10 to S32, S43 to S45: at the borders of everything that the policy speaks of, and beside them."""
         ruleset, policy = self.render(case), CORPUS[case].policy
         names = sorted({"net1", "net2", *(each.interface for each in policy.interfaces)})
-        pod = mnp_wired_pods(*names)
+        pod = self.wired(mnp_wired_pods, *names)
         pod.run(lambda: self.make_applier().apply(ruleset))
         self.agree(pod, policy)
 
     @pytest.mark.root
     def test_packets_agree_after_a_change_of_membership(self, mnp_wired_pods: Pods) -> None:
         """S61: who comes is let in, who goes is not."""
-        pod, rules = mnp_wired_pods("net1", "net2"), isolated(allow([GROUP], ["TCP/80"]))
+        pod, rules = self.wired(mnp_wired_pods, "net1", "net2"), isolated(allow([GROUP], ["TCP/80"]))
         groups = [addresses(GROUP, *members) for members in ((), ("10.5.0.1", "fd00:5::1"), ("10.5.0.2", "fd00:5::1"))]
         before: State = None
         for group in (*groups, *groups[::-1]):
@@ -113,7 +94,7 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
         policy = sandbox(interface(name, ingress=DENY, egress=DENY))
         with suppress(InputError):
             ruleset = self.make_renderer().render(policy)
-            pod = mnp_wired_pods("net1", "net2", name)
+            pod = self.wired(mnp_wired_pods, "net1", "net2", name)
             pod.run(lambda: self.make_applier().apply(ruleset))
             self.agree(pod, policy)
 
@@ -121,7 +102,7 @@ class BackendConformance(RendererConformance, ApplierConformance, standard=True)
     @pytest.mark.parametrize("life", lives())
     def test_packets_agree_through_a_life(self, mnp_wired_pods: Pods, life: str) -> None:
         """S60: at every state, whatever the way to it."""
-        pod, before = mnp_wired_pods("net1", "net2"), None
+        pod, before = self.wired(mnp_wired_pods, "net1", "net2"), None
         run_inside(pod.sandbox, self.make_applier().remove)
         for state in self._possible(lives()[life]):
             self.become(pod.sandbox, before, state)
