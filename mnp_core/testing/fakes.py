@@ -6,13 +6,14 @@ contract goes; what is on the wire, only packets tell.
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import TypeVar, cast
 
-from attrs import define, evolve, field
+from attrs import AttrsInstance, define, evolve, field, fields, has
 
 from mnp_core.api import Sandbox, Support
 from mnp_core.errors import ApplyError, SandboxNotFoundError
 from mnp_core.model import (
+    CustomRules,
     Delta,
     Endpoint,
     Group,
@@ -102,16 +103,33 @@ class FakeRenderer:
 
     def render(self, policy: SandboxPolicy) -> Ruleset:
         """Write a policy down."""
-        shape = repr(evolve(policy, pod=ObjectName("", "any"), groups={}))
+        shape = _canonical(evolve(policy, pod=ObjectName("", "any"), groups={}))
         sets = {identity: _elements(group) for identity, group in policy.groups.items()}
-        text = "\n".join([shape, *(f"{name} {sorted(elements)}" for name, elements in sorted(sets.items()))])
-        return Ruleset(dialect="fake", text=text, sets=sets, digest=shape)
+        return Ruleset(dialect="fake", text=_text(shape, sets), sets=sets, digest=shape)
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership down."""
         before, after = _elements(delta.before), _elements(delta.after)
         added, removed = {delta.id: after - before}, {delta.id: before - after}
-        return Delta(dialect="fake", text=f"{delta.id} +{added} -{removed}", added=added, removed=removed)
+        text = f"{delta.id} +{sorted(after - before)} -{sorted(before - after)}" if before != after else ""
+        return Delta(dialect="fake", text=text, added=added, removed=removed)
+
+
+def _text(shape: str, sets: Mapping[str, frozenset[str]]) -> str:
+    return "\n".join([shape, *(f"{name} {sorted(elements)}" for name, elements in sorted(sets.items()))])
+
+
+def _canonical(value: object) -> str:
+    """A representation that does not depend on the order of rules, peers and ports."""
+    if isinstance(value, tuple):
+        return f"({', '.join(sorted(map(_canonical, value)))})"
+    if has(type(value)) and not isinstance(value, CustomRules):  # lines of those have an order
+        parts = (
+            f"{each.name}={_canonical(getattr(value, each.name))}"
+            for each in fields(cast("type[AttrsInstance]", type(value)))
+        )
+        return f"{type(value).__name__}({', '.join(parts)})"
+    return repr(value)
 
 
 def _elements(group: Group) -> frozenset[str]:
@@ -136,7 +154,9 @@ class FakeApplier:
         return Support(usable=True, detail="a kernel in memory")
 
     def apply(self, ruleset: Ruleset) -> None:
-        """Replace what is in force."""
+        """Replace what is in force; refused if the text is not that of the digest and the sets."""
+        if ruleset.text != _text(ruleset.digest, ruleset.sets):
+            raise ApplyError("refused: the text is not what a FakeRenderer writes")
         self._kernel.inside.commit(ruleset, "apply")
 
     def update(self, delta: Delta) -> None:
