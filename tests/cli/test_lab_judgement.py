@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -384,3 +385,61 @@ def test_what_is_no_object_affects_itself_alone(mnp, manifests, stray):
     assert (ended.status, ended.out.splitlines()[-1].partition(" in ")[0]) == (0, "1 passed, 0 failed"), ended
     role = stray["kind"] == "ClusterRole"
     assert ("left out" in ended.err) is not role, ended.err
+
+
+# --- inputs from the world ----------------------------------------------------------------------------------------
+
+DATA = Path(__file__).parent / "data"
+NET = {"type": "macvlan", "ipam": {"type": "host-local", "subnet": "10.60.0.0/24"}}
+
+
+@pytest.mark.parametrize(
+    ("case", "status", "summary"),
+    [
+        ("policy-for-with-blanks", 0, "2 probes: 1 allowed, 1 denied"),
+        ("policy-without-namespace", 0, "2 probes: 2 allowed"),
+        ("cnv-bridge", 1, "2 probes: 2 allowed"),
+        ("ovn-overlay", 1, "6 probes: 6 allowed"),
+        ("primary-user-defined-network", 0, "2 probes: 1 allowed, 1 denied"),
+        ("label-peer-without-ipam", 0, "Nothing to probe: no two pods have addresses of one family on a network that"),
+        ("macvtap", 1, "2 probes: 1 allowed, 1 error"),
+        ("egress-only-without-policytypes", 0, "2 probes: 1 allowed, 1 denied"),
+        ("several-networks-one-wire", 0, "2 probes: 2 allowed"),
+        ("odd-results", 0, "Nothing to probe: there is only one pod, demo/odd."),
+        ("kinds", 0, "Nothing to probe: there is only one pod, demo/kinds."),
+        ("userns", 0, "Nothing to probe: there is only one pod, demo/userns."),
+    ],
+)
+def test_inputs_from_the_world_give_a_sensible_answer(mnp, manifests, case, status, summary):
+    paths = [DATA / f"{case}.yaml"]
+    if case in {"kinds", "userns"}:
+        paths.append(manifests(nad(NET)))
+    ended = mnp("lab", "run", *paths)
+    assert (ended.status, summary in ended.out.splitlines()[-1]) == (status, True), ended
+    assert "left out" not in ended.err
+
+
+def test_a_policy_for_the_namespace_that_it_is_put_into_holds(mnp):
+    ended = mnp("lab", "test", DATA / "policy-without-namespace.yaml", "-n", "vmexamples")
+    assert (ended.status, "1 passed, 0 failed" in ended.out) == (0, True), ended
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"spec": {"hostUsers": True}},
+        {"spec": {"hostUsers": None}},
+        {"metadata": {"finalizers": ["x"]}},
+        {"status": {"phase": "Pending"}},
+    ],
+    ids=["userns", "host-users", "null", "finalizer", "pending"],
+)
+def test_a_pod_in_a_user_namespace_is_policed_like_any_other(mnp, manifests, more):
+    (userns,) = yaml.safe_load_all((DATA / "userns.yaml").read_text())
+    for key, value in more.items():
+        userns[key] = {**userns.get(key, {}), **value}
+    closed = policy({"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"]})
+    beside = pod("b", "10.60.0.9")
+    ended = mnp("lab", "run", manifests(nad(NET), beside, userns, closed), "--probe", "tcp:80", "--output", "json")
+    assert verdicts(ended) == {("demo/userns", "demo/b"): "allowed", ("demo/b", "demo/userns"): "denied"}

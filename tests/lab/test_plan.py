@@ -305,6 +305,45 @@ def test_primary_user_defined_networks_are_the_default_network():
     assert [entry["interface"] for entry in shown] == ["ovn-udn1", "net1"]
 
 
+MINE = {"name": "default/net", "interface": "net1"}
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [{"name": "ovn", "interface": "udn1", "default": True}, {"name": "ovn", "interface": "eth0"}],
+        [{"name": "ovn", "interface": "eth0"}, {"name": "ovn", "interface": "udn1", "default": True}],
+        [{"name": "x/ovn", "interface": "udn1", "default": True}, {"name": "x/ovn", "interface": "eth0"}],
+        [{"name": "ovn", "interface": "udn1", "default": True}, {"name": "default/ovn", "interface": "eth0"}],
+        [{"interface": "eth0"}, {"name": "ovn", "default": True}, {"name": "ovn", "interface": "eth1"}],
+    ],
+    ids=["default-first", "default-last", "of-a-namespace", "written-twice", "without-names"],
+)  # fmt: skip
+def test_whatever_belongs_to_the_default_network_is_not_wired(others):
+    """S3"""
+    plan = plan_lab([subnet("10.0.0.0/24"), pod("a", status=[*others, MINE])])
+    assert links(plan) == {"net1": ["10.0.0.2/24"]}
+    assert not plan.left_out
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"type": "bridge", "ipam": {}},
+        {"type": "bridge"},
+        {"type": "macvlan", "ipam": {"type": "dhcp"}},
+        {"plugins": [{"type": "macvlan", "ipam": {}}, {"type": "tuning"}]},
+        {"type": "ovn-k8s-cni-overlay", "name": "x", "topology": "layer2"},
+    ],
+)
+def test_pods_on_a_network_without_addresses_are_built_without(config):
+    """And their status says so, as the meta-plugin's would."""
+    plan = plan_lab([nad("net", config), pod("a"), pod("b", status=[MINE | {"mac": "02:00:00:00:00:02"}])])
+    assert (links(plan, A), links(plan, B)) == ({"net1": []}, {"net1": []})
+    parsed, reports = parse_pod(plan.objects[ObjectRef("Pod", B)].raw)
+    assert ([status.addresses for status in parsed.statuses], reports) == ([()], ())
+
+
 def test_an_infiniband_mac_is_no_reason_to_leave_a_pod_out():
     """One parser: what the core reads the lab reads; its interfaces are Ethernet all the same."""
     mac = ":".join(f"{byte:02x}" for byte in range(20))
