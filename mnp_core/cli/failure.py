@@ -6,10 +6,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import StringIO
 from types import FrameType
 
 import click
 
+from mnp_core.cli.streams import OutputError, discard, occupy_closed_streams, watched_output
 from mnp_core.errors import MnpError
 
 ANSWER_IS_BAD = 1
@@ -39,24 +41,30 @@ def guarded(
         is_whole_process: Whether this process is there for the command alone, so that another program may take its
             place.
     """
+    occupy_closed_streams()
     try:
         with _signals_raise():
-            result = make().main(args=arguments, prog_name=program, standalone_mode=False)
-            _flush()
+            with watched_output():
+                result = make().main(args=arguments, prog_name=program, standalone_mode=False)
             status = result(is_whole_process) if callable(result) else result
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", _SIGNALLED + signal.SIGINT)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        _discard_output()
-        return _SIGNALLED + signal.SIGPIPE
+        return _fail(_usage(error), error.exit_code)
+    except OutputError as error:  # the reader of a pipe, such as `head`, has seen enough
+        return _SIGNALLED + signal.SIGPIPE if error.is_pipe else _fail(f"Error: {error}", NOT_DONE)
     except MnpError as error:
         return _fail(f"Error: {error}", NOT_DONE)
     except Exception as error:  # noqa: BLE001 - the last resort of the program: whatever it is, say it shortly
         return _fail(_defect(error), DEFECT)
     return status if isinstance(status, int) else 0
+
+
+def _usage(error: click.ClickException) -> str:
+    """As click shows it."""
+    shown = StringIO()
+    error.show(shown)
+    return shown.getvalue().rstrip("\n")
 
 
 @contextmanager
@@ -84,14 +92,8 @@ def _defect(error: Exception) -> str:
 
 
 def _fail(message: str, status: int) -> int:
-    click.echo(message, err=True)
+    try:
+        click.echo(message, err=True)
+    except OSError:  # nobody can be told; the status says it
+        discard(sys.stderr)
     return status
-
-
-def _flush() -> None:
-    sys.stdout.flush()
-
-
-def _discard_output() -> None:
-    """Keep the interpreter from failing once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

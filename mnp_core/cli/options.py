@@ -1,5 +1,6 @@
 """Options and arguments that several commands share, each said once."""
 
+import math
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import wraps
@@ -18,6 +19,17 @@ from mnp_core.sources.yamltext import decode_yaml
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
+
+
+class Seconds(click.FloatRange):
+    """A duration. `click.FloatRange` takes nan, which is outside of no range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Convert it; raises click.BadParameter."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+        return number
 
 
 class Output(StrEnum):

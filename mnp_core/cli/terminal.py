@@ -7,12 +7,14 @@ rich is imported where something is drawn: it takes longer than most commands.
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
+from mnp_core.cli.streams import discard
 from mnp_core.model import Report, Severity
 
 if TYPE_CHECKING:
@@ -43,10 +45,13 @@ def print_json(value: object) -> None:
 
 
 def remark(text: str) -> None:
-    """Say something beside the result."""
+    """Say something beside the result, which stands also where it cannot be said."""
     from rich.text import Text  # noqa: PLC0415 # see above
 
-    remarks().print(Text(text), soft_wrap=True)
+    try:
+        remarks().print(Text(text), soft_wrap=True)
+    except OSError:
+        discard(sys.stderr)
 
 
 def remark_reports(reports: Iterable[Report]) -> None:

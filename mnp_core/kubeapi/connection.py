@@ -15,7 +15,7 @@ from urllib3.exceptions import TimeoutError as UrllibTimeoutError
 
 from mnp_core import __version__
 from mnp_core.errors import ApiUnreachableError, InputError
-from mnp_core.kubeapi.credentials import Access, Anonymous, InCluster, Kubeconfig, Login
+from mnp_core.kubeapi.credentials import Access, Anonymous, InCluster, Kubeconfig, Login, check_server
 from mnp_core.kubeapi.proxy import proxy_for
 from mnp_core.kubeapi.refusal import refusal
 from mnp_core.kubeapi.server import JSON, LARGEST, MERGE_PATCH, Params, TooLargeError
@@ -58,6 +58,8 @@ def connect(
     Raises:
         InputError: The kubeconfig cannot be used, or this is not a pod.
     """
+    if master:
+        check_server(master, "--master")
     return HttpApiServer(_login(kubeconfig, context, master), server=master, stream_timeout=stream_timeout)
 
 

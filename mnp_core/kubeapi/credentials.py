@@ -6,16 +6,23 @@ plugins and all: the library reads it, and is imported only then.
 """
 
 import os
+import re
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from mnp_core.errors import ApiUnreachableError, InputError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+_HOST = re.compile(r"[A-Za-z0-9_.:%-]+")  # a name, or an address of either family
+
+_MAX_BYTES = 8 * 1024 * 1024  # of a kubeconfig
 
 _RENEW_EVERY = 10.0  # seconds at least between two readings of a kubeconfig: each may run a program
 
@@ -41,6 +48,26 @@ class Access:
     certificate: str = ""
     key: str = ""
     proxy: str = ""
+
+
+def check_server(url: str, where: str) -> str:
+    """Make sure that a server can be asked at a URL at all.
+
+    Args:
+        url: Its URL.
+        where: What names it, for the message.
+
+    Raises:
+        InputError: It is not the URL of a server.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise InputError(f"{url[:80]!r} is not the URL of a server ({error})", where=where) from None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or not _HOST.fullmatch(parts.hostname):
+        raise InputError(f"{url[:80]!r} is not the URL of a server: write https://HOST:PORT", where=where)
+    return url
 
 
 class Login(Protocol):
@@ -116,6 +143,13 @@ class InCluster:
         """It is read each time."""
 
 
+def _check_size(path: str) -> None:
+    """Refuse a file that never ends; one that cannot be read is left to the library, which says so."""
+    with suppress(OSError), Path(path).expanduser().open("rb") as stream:
+        if len(stream.read(_MAX_BYTES + 1)) > _MAX_BYTES:
+            raise InputError(f"is larger than {_MAX_BYTES // 2**20} MiB: name a kubeconfig", where=path)
+
+
 class Kubeconfig:
     """A context of a kubeconfig: tokens, client certificates, credential plugins, read by the client library."""
 
@@ -137,6 +171,8 @@ class Kubeconfig:
         from kubernetes.client import Configuration  # noqa: PLC0415 # see the head of this file
         from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415 # likewise
 
+        for path in filter(None, self._path.split(os.pathsep)):
+            _check_size(path)  # the library reads whatever there is
         configuration = Configuration()
         configuration.proxy = None  # what the environment says is not for every server
         try:
@@ -146,6 +182,7 @@ class Kubeconfig:
         except Exception as error:  # noqa: BLE001 # the library lets through what it stumbled over, of any type
             message = f"is not a kubeconfig ({type(error).__name__}: {error!s:.200})"
             raise InputError(message, where=self._path) from None
+        check_server(configuration.host, self._path)
         self._configuration, self._read_at = configuration, time.monotonic()
 
     def access(self) -> Access:

@@ -107,7 +107,7 @@ class Catalog(Mapping[str, D]):
         elif near := get_close_matches(claim.value, known, n=1):
             text += f" Is {near[0]!r} meant?"
         elif not suspects:
-            text += f" Plugins of this project are called mnp-<name>: pip install mnp-{claim.value}?"
+            text += " `mnp plugins` lists those of this project that can be added."
         return " ".join([text, *map(str, suspects or broken)])
 
 

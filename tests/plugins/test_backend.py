@@ -105,7 +105,7 @@ def test_dialect_as_name_takes_the_best_of_its_appliers(site, backends):
 
 
 def test_unknown_name_says_what_is_installed_and_what_to_install(site):
-    with pytest.raises(PluginError, match=r"no applier 'absent', installed are healthy.*pip install mnp-absent"):
+    with pytest.raises(PluginError, match=r"no applier 'absent', installed are healthy.*`mnp plugins` lists"):
         choose_backend(site.load(), "absent")
     with pytest.raises(PluginError, match="Is 'healthy' meant"):
         choose_backend(site.load(), "healhty")

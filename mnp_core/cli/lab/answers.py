@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.matrix import print_matrices
-from mnp_core.cli.options import Output
+from mnp_core.cli.options import Output, Seconds
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json, results
 from mnp_core.lab.lab import Lab
 from mnp_core.lab.probe import ProbeResult, ProbeVerdict
@@ -21,7 +21,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 timeout_option = click.option(
     "--timeout",
-    type=click.FloatRange(min=0.05, max=60),
+    type=Seconds(min=0.05, max=60),
     metavar="SECONDS",
     default=DEFAULT_TIMEOUT,
     show_default=True,
