@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: help setup demo test test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
+.PHONY: help setup demo test test-attacks test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-long: setup ## Run the tests that take minutes
 
 test-soak: setup ## 10,000 applies in one process, each way into the kernel: memory and descriptors stay flat
 	@$(BIN)/pytest plugins -m long -k ten_thousand_applies -s $(PYTEST_ARGS)
+
+test-attacks: setup ## What a tenant does to the agent, beside a quiet one: attack, effect and bound as a table
+	@$(BIN)/pytest tests/security/test_attacks.py -s $(PYTEST_ARGS)
 
 test-backends: setup ## Truth table, random cases and examples with every backend that works here
 	@$(BIN)/pytest tests/truthtable tests/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)

@@ -22,8 +22,8 @@ _PLACES = 32  # pods that something is under way in
 _FINDERS = 16  # of which the sandbox is being looked for
 _SHARE = 7  # times as many places as are free may be taken by one namespace: 28 of 32, and there is always one free
 BIG = 1000  # lines of rules; what is smaller is no matter
-_MOST_AT_ONCE = 20_000  # lines of rules of all that is big, some 20 MB
-_FEW_BIG = 3  # namespaces with something bigger than that under way
+_MOST_AT_ONCE = 10_000  # lines of rules of all that is big
+_FEW_BIG = 2  # namespaces with something bigger than that under way
 _SLICE = 0.02  # seconds for which work is begun, until what has happened meanwhile is looked at
 
 

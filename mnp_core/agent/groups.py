@@ -5,6 +5,7 @@ Only groups that somebody here uses are maintained: a cluster's other policies c
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import cast
 
 from attrs import define, field
@@ -28,6 +29,9 @@ from mnp_core.model import (
     Selector,
 )
 from mnp_core.policy.membership import members
+
+_SAMPLE = 32  # pods by which the size of a group is estimated
+_SURE = 1.5  # times the limit that an estimate has to be over it: a group that is too big is not made to find out
 
 _Contribution = frozenset[Address] | frozenset[Endpoint]
 
@@ -101,6 +105,8 @@ class GroupTable:
             most: How many members they may have together.
             most_together: How many all groups may have that are used in the sandbox's namespace.
         """
+        if sum(self._estimate(identity, spec) for identity, spec in specs.items()) > _SURE * most:
+            return False
         total, mine = 0, set(self._used.get(user, ()))
         for identity, spec in specs.items():
             if identity not in mine:
@@ -168,9 +174,23 @@ class GroupTable:
             live = self._groups[identity] = _LiveGroup(spec, _group(spec, identity, ()))
             self._index.add(identity, *_filed_under(spec))
             for pod in self._roster.candidates(spec):
-                self._contribute(live, pod)
+                if now := self._members(spec, pod):
+                    live.contributions[pod] = now
+                    live.counts.update(now)
+                    self._member_of[pod].add(identity)
+            live.dirty = True
             live.settle()
         return live
+
+    def _estimate(self, identity: str, spec: GroupSpec) -> int:
+        """About how many members a group has or would have, by some of the pods that could be among them."""
+        live = self._groups.get(identity)
+        if live is not None:
+            return len(live.counts)
+        candidates = self._roster.candidates(spec)
+        number = len(candidates)
+        some = tuple(islice(candidates, None, None, max(1, number // _SAMPLE)))
+        return sum(len(self._members(spec, pod)) for pod in some) * number // max(1, len(some))
 
     def _begin(self, user: ObjectName, identity: str, spec: GroupSpec) -> None:
         live = self._acquire(identity, spec)

@@ -1,7 +1,7 @@
 """Every pod of the cluster that has attachments, and the ways to find it."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from attrs import evolve, frozen
 
@@ -96,7 +96,7 @@ class Roster:
         candidates = self._narrow(self._by_namespace.get(namespace, set()), selector)
         return {name for name in candidates if selector.matches(self._members[name].pod.labels)}
 
-    def candidates(self, spec: GroupSpec) -> Iterable[ObjectName]:
+    def candidates(self, spec: GroupSpec) -> Collection[ObjectName]:
         """Pods that could be members of a group."""
         peer = spec.peer
         if not isinstance(peer, PodPeer):

@@ -92,8 +92,8 @@ class Budgets:
         pod: Of all policies of one pod together, on each of its interfaces.
     """
 
-    policy: Size = Size(rules=1000, selectors=500, blocks=5000, ports=5000, members=100_000, bytes=512 * 1024)
-    namespace: Size = Size(rules=10_000, selectors=2000, blocks=250_000, ports=50_000, members=200_000, bytes=UNLIMITED)
+    policy: Size = Size(rules=1000, selectors=500, blocks=5000, ports=5000, members=50_000, bytes=512 * 1024)
+    namespace: Size = Size(rules=10_000, selectors=2000, blocks=250_000, ports=50_000, members=100_000, bytes=UNLIMITED)
     pod: Size = Size(rules=10_000, selectors=1000, blocks=100_000, ports=50_000, members=UNLIMITED, bytes=UNLIMITED)
 
 

@@ -1,0 +1,126 @@
+"""What a tenant may do to the node agent by writing objects, or from the node's loopback: each is a row of a table.
+
+A row is added by adding to `ATTACKS`. What it does is undone by the test: objects are deleted, clients are closed.
+"""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+from attrs import field, frozen
+
+from mnp_core.model import Reason
+
+TENANT = "tenant"
+POLICIES = "multi-networkpolicies"
+FOR = {"k8s.v1.cni.cncf.io/policy-for": "demo/data"}
+
+
+@frozen(kw_only=True)
+class Attack:
+    """One row.
+
+    Attributes:
+        name: What is done.
+        policies: What is written.
+        told: Reasons that must be reported.
+        clients: Slow clients of the endpoint.
+        long: Whether it is left to the long run.
+    """
+
+    name: str
+    policies: Callable[[], Iterator[dict]] = lambda: iter(())
+    told: frozenset = field(factory=frozenset, converter=frozenset)
+    clients: int = 0
+    long: bool = False
+
+    def __str__(self):
+        return self.name
+
+
+def policy(name, ingress, selector=None):
+    metadata = {"name": name, "namespace": TENANT, "annotations": FOR}
+    spec = {"podSelector": selector or {}, "ingress": ingress}
+    return {"apiVersion": "k8s.cni.cncf.io/v1beta1", "kind": "MultiNetworkPolicy", "metadata": metadata, "spec": spec}
+
+
+def _labelled(count):
+    return [{"from": [{"podSelector": {"matchLabels": {"a": str(number)}}}]} for number in range(count)]
+
+
+def _broad(count):
+    """Each means nearly everybody, and each is another."""
+    requirement = {"key": "x", "operator": "NotIn"}
+    peers = [{"matchExpressions": [requirement | {"values": [str(number)]}]} for number in range(count)]
+    return [{"from": [{"namespaceSelector": {}, "podSelector": peer}]} for peer in peers]
+
+
+def _blocks(count, start=0):
+    numbers = range(start, start + count)
+    return [{"from": [{"ipBlock": {"cidr": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/32"}}]} for n in numbers]
+
+
+def _peers(count, start):
+    return [peer for rule in _blocks(count, start) for peer in rule["from"]]
+
+
+def _ported(count):
+    return [rule | {"ports": [{"port": 1 + n % 60_000}]} for n, rule in enumerate(_blocks(count))]
+
+
+def _malformed(count):
+    return (policy(f"junk-{n}", [{"from": [{f"odd-{k}": {}} for k in range(60)]}]) for n in range(count))
+
+
+def _flood(count):
+    return (policy(f"flood-{n}", _blocks(50, 50 * n)) for n in range(count))
+
+
+def slow_clients(port, count) -> ExitStack:
+    """Connections that begin a request and do not end it."""
+    clients = ExitStack()
+    for _ in range(count):
+        client = clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=5))
+        client.sendall(b"GET /metrics HTTP/1.1\r\nX: ")
+    return clients
+
+
+OVER = {Reason.OVER_BUDGET}
+ATTACKS = (
+    Attack(
+        name="three policies of 400,000 times {}",
+        policies=lambda: (policy(f"empty-{n}", [{}] * 400_000) for n in range(3)),
+        told=OVER,
+    ),
+    Attack(name="300 selectors on all pods", policies=lambda: iter([policy("many", _labelled(300))])),
+    Attack(
+        name="1,500 selectors on all pods",
+        policies=lambda: iter([policy("more", _labelled(1500))]),
+        told=OVER,
+        long=True,
+    ),
+    Attack(name="100 broad selectors", policies=lambda: iter([policy("broad", _broad(100))]), told=OVER),
+    Attack(
+        name="1,000 broad selectors", policies=lambda: iter([policy("broader", _broad(1000))]), told=OVER, long=True
+    ),
+    Attack(
+        name="10,000 selectors on one pod",
+        policies=lambda: iter([policy("one", _labelled(10_000), {"matchLabels": {"number": "0"}})]),
+        told=OVER,
+        long=True,
+    ),
+    Attack(name="40,000 rules", policies=lambda: iter([policy("rules", _ported(40_000))]), told=OVER, long=True),
+    Attack(name="1,000 rules, as many as allowed", policies=lambda: iter([policy("big", _ported(1000))])),
+    Attack(name="100 malformed policies", policies=lambda: _malformed(100), told={Reason.INVALID_PEER}),
+    Attack(name="1,000 malformed policies", policies=lambda: _malformed(1000), told={Reason.INVALID_PEER}, long=True),
+    Attack(name="a flood of 150 policies", policies=lambda: _flood(150)),
+    Attack(
+        name="485 policies of 450 CIDRs, 10 pods",
+        policies=lambda: (
+            policy(f"load-{n}", [{"from": _peers(450, 450 * n)}], {"matchLabels": {"number": str(n % 10)}})
+            for n in range(485)
+        ),
+        long=True,
+    ),
+    Attack(name="48 slow clients of the endpoint", clients=48),
+)

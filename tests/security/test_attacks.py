@@ -1,0 +1,248 @@
+"""Attack x effect x bound, on the running program beside a quiet tenant: `make test-attacks` prints the table.
+
+The bounds are the same for all: a change of the quiet tenant is in force within a second (as many times that as there
+are programs for each processor), the process stays under the limit of its manifest, probes are answered, no packet
+passes that may not, and what was written is reported.
+"""
+
+import os
+import select
+import time
+import urllib.request
+from itertools import count
+from pathlib import Path
+
+import pytest
+from attrs import define, field
+
+from mnp_core.lab.lab import Lab
+from mnp_core.sources.manifests import Document, load_documents
+from mnp_core.testing.apiserver import FakeApiServer
+from mnp_nftables import NftablesApplier
+from tests.node.program import LAB, PLURALS, QUICKSTART, WEB, Node
+from tests.security.attacks import ATTACKS, FOR, POLICIES, TENANT, slow_clients
+
+pytestmark = pytest.mark.root
+MOST_MEMORY = 300  # MiB, deploy/kustomize/base/daemonset.yaml
+LONGEST = 1.0  # seconds
+PODS, PEERS = 10, 3000
+QUIET = {"apiVersion": "k8s.cni.cncf.io/v1beta1", "kind": "MultiNetworkPolicy"}
+
+
+@define
+class Effect:
+    """A row as it was measured."""
+
+    attack: str
+    delays: list = field(factory=list)
+    memory: float = 0.0
+    probes: list = field(factory=list)
+    told: set = field(factory=set)
+    seen: set = field(factory=set)
+    crowded: float = 1.0
+
+
+class Beside(Node):
+    """The program with two tenants: the quiet one is `demo` of the quickstart."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self._numbers = count()
+        self._commits = None
+
+    def start(self):
+        super().start()
+        self.deafen()
+        self._commits = self.inside(WEB, NftablesApplier().listen)
+        self.settle()
+
+    def deafen(self):
+        if self._commits is not None:
+            self._commits.close()
+
+    def kill(self):
+        super().kill()
+        self.deafen()
+
+    def settle(self):
+        while select.select([self._commits], [], [], 0.7)[0]:
+            self._commits.recv(65536)
+
+    def quiet_change(self):
+        """Seconds from a change of the quiet tenant until its first commit in the pod."""
+        number = next(self._numbers)
+        metadata = {"name": "quiet", "namespace": "demo", "annotations": FOR}
+        peer = {"ipBlock": {"cidr": f"192.0.{number // 250}.{number % 250}/32"}}
+        spec = {"podSelector": {"matchLabels": {"app": "web"}}, "ingress": [{"from": [peer]}]}
+        began = time.monotonic()
+        self.server.put(POLICIES, {**QUIET, "metadata": metadata, "spec": spec})
+        assert select.select([self._commits], [], [], 30)[0], "nothing was written within 30 s"
+        delay = time.monotonic() - began
+        self.settle()
+        return delay
+
+    def probe(self):
+        """Seconds of a liveness probe."""
+        began = time.monotonic()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/livez", timeout=5) as answer:
+            assert answer.status == 200
+        return time.monotonic() - began
+
+    def forget_peak(self):
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def peak(self):
+        """MiB resident at most, since `forget_peak`."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def tells(self, reason):
+        return [line for line in self.problems(reason) if f"{TENANT}/" in line]
+
+
+def tenant_pod(number):
+    metadata = {"name": f"pod-{number}", "namespace": TENANT, "labels": {"number": str(number)}}
+    metadata["annotations"] = {"k8s.v1.cni.cncf.io/networks": "demo/data"}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "c"}]}}
+
+
+def peer(number):
+    """A pod of another node."""
+    status = f'[{{"name": "demo/data", "interface": "net1", "ips": ["10.20.{number >> 8}.{number & 255}"]}}]'
+    metadata = {"name": f"far-{number}", "namespace": "crowd", "labels": {"far": "yes"}}
+    metadata["annotations"] = {"k8s.v1.cni.cncf.io/network-status": status}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": "elsewhere"}}
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("attacks")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MNP_RUN_DIR", str(folder / "run"))
+    documents = [*load_documents([QUICKSTART / "cluster.yaml", QUICKSTART / "policy.yaml"])]
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in (TENANT, "crowd")]
+    documents += [Document(where="attacks", raw=raw) for raw in (*spaces, *map(tenant_pod, range(PODS)))]
+    lab = Lab.up(LAB, documents)
+    try:
+        with FakeApiServer() as server:
+            for document in lab.objects.values():
+                if document.raw["kind"] == "Pod":
+                    document.raw["spec"]["nodeName"] = "here"
+                server.put(PLURALS[document.raw["kind"]], document.raw)
+            for number in range(PEERS):
+                server.put("pods", peer(number))
+            found = Beside(lab, server, folder)
+            try:
+                found.start()
+                yield found
+            finally:
+                found.kill()
+    finally:
+        lab.down()
+        patch.undo()
+
+
+@pytest.fixture(scope="module")
+def table():
+    rows = []
+    yield rows
+    print(f"\n{'attack':40} {'quiet change, worst':>20} {'resident':>10} {'probe':>8}  reported")  # noqa: T201
+    for row in rows:
+        told = ", ".join(sorted(row.told)) or "-"
+        print(  # noqa: T201 - what the command is for
+            f"{row.attack:40} {max(row.delays):>18.3f} s {row.memory:>6.0f} MiB {max(row.probes):>6.3f} s  {told}"
+        )
+
+
+def measure(node, attacks, seconds=3.0):
+    """What comes of attacks that are made at the same time; afterwards all is as before."""
+    effect = Effect(" + ".join(attack.name for attack in attacks)[:40])
+    written = [raw for attack in attacks for raw in attack.policies()]
+    wanted = {reason for attack in attacks for reason in attack.told}
+    node.forget_peak()
+    with slow_clients(node.port, sum(attack.clients for attack in attacks)):
+        for raw in written:
+            node.server.put(POLICIES, raw)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or len(effect.delays) < 3:
+            effect.delays.append(node.quiet_change())
+            effect.probes.append(node.probe())
+        node.until(lambda: all(node.tells(reason) for reason in wanted))
+    effect.told = {str(reason) for reason in wanted}
+    effect.crowded = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # who else waits for a processor here
+    effect.seen = node.allowed()
+    effect.memory = node.peak()
+    for raw in written:
+        node.server.delete(POLICIES, raw["metadata"]["name"], TENANT)
+    node.settle()
+    return effect
+
+
+def check(effect):
+    assert max(effect.delays) < LONGEST * effect.crowded, "the quiet tenant waits"
+    assert effect.memory < MOST_MEMORY
+    assert max(effect.probes) < LONGEST * effect.crowded
+    assert effect.seen == {"client"}, "packets"
+
+
+def test_nothing_is_done(node, table):
+    """What the others are to be compared with."""
+    table.append(Effect("nothing", [node.quiet_change() for _ in range(5)], node.peak(), [node.probe()], set(), set()))
+    assert node.allowed() == {"client"}
+
+
+@pytest.mark.parametrize("attack", [pytest.param(a, marks=pytest.mark.long) if a.long else a for a in ATTACKS], ids=str)
+def test_an_attack_costs_whoever_makes_it(node, table, attack):
+    """S6, S61: a tenant's memory and time are its own."""
+    effect = measure(node, [attack])
+    table.append(effect)
+    check(effect)
+
+
+@pytest.mark.long
+def test_all_attacks_at_once(node, table):
+    effect = measure(node, ATTACKS, seconds=20)
+    effect.attack = "all at once"
+    table.append(effect)
+    check(effect)
+
+
+def test_readiness_after_a_restart_does_not_wait_for_a_tenant(node):
+    (attack,) = [attack for attack in ATTACKS if attack.name.startswith("10,000 selectors")]
+    written = [
+        *attack.policies(),
+        *(raw for attack in ATTACKS if attack.name.startswith("1,000 rules") for raw in attack.policies()),
+    ]
+    for raw in written:
+        node.server.put(POLICIES, raw)
+    assert node.end() == 0
+    began = time.monotonic()
+    node.start()
+    assert time.monotonic() - began < 15 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), "it was 70 to 300 s"
+    for raw in written:
+        node.server.delete(POLICIES, raw["metadata"]["name"], TENANT)
+    node.settle()
+
+
+@pytest.mark.long
+def test_fifty_thousand_events_with_junk_leave_no_memory_behind(node):
+    """Soak: memory is back within 20 % of the start, once nothing is left of it."""
+    time.sleep(5)
+    before = resident(node)
+    junk = [
+        raw for attack in ATTACKS if "malformed" in attack.name or "flood" in attack.name for raw in attack.policies()
+    ]
+    for number in range(50_000):
+        node.server.put(POLICIES, junk[number % len(junk)] | {"status": {"round": number}})
+        if number % 5000 == 0:
+            assert node.quiet_change() < LONGEST * 30, "it goes on"
+    for raw in junk:
+        node.server.delete(POLICIES, raw["metadata"]["name"], TENANT)
+    node.settle()
+    time.sleep(10)
+    assert resident(node) < before * 1.2
+
+
+def resident(node):
+    status = Path(f"/proc/{node.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
