@@ -42,11 +42,13 @@ class Claimed:
         pod: The pod.
         attachments: Those that are enforced.
         defaults: Interfaces of its default network, as far as they are known.
+        announced: Interfaces that entries of network-status name, whether they are enforced or not.
     """
 
     pod: ObjectName
     attachments: tuple[Attachment, ...]
     defaults: frozenset[str] = frozenset()
+    announced: frozenset[str] = frozenset()
 
 
 def inspect(
@@ -104,7 +106,8 @@ def _problems(claim: Attachment, discovery: Discovery) -> Iterator[Problem]:
 
 def _strays(claimed: Claimed, links: Sequence[Link]) -> list[Link]:
     """Interfaces that are up, and that no entry and no default network claims."""
-    known = {claim.interface for claim in claimed.attachments} | (claimed.defaults or {_DEFAULT_INTERFACE})
+    known = {claim.interface for claim in claimed.attachments} | claimed.announced
+    known |= claimed.defaults or {_DEFAULT_INTERFACE}
     return [link for link in links if link.up and not link.loopback and link.name not in known]
 
 

@@ -99,7 +99,10 @@ class JobMaker:
         backend, policy, before = self.backend(local), self.world.sandbox_policy(local.name), local.stamp
         others = () if before is not None else tuple(other.applier for other in self.backends.others(backend))
         if policy is None:
-            return lambda: retire((backend.applier, *others))
+            claimed = self._claimed(local)  # nothing: what leads out of the pod all the same is reported (S64)
+            return lambda: evolve(
+                retire((backend.applier, *others)), findings=inspect(claimed, self.read_links, self.discoverers)
+            )
         ruleset = self.renderings.of(backend, policy)
         listening, drifting = self.listening and before is None, local.drifting
 
@@ -144,7 +147,12 @@ class JobMaker:
 
     def _look(self, local: LocalPod) -> Callable[[], InForce]:
         """Read its links, and write nothing."""
-        pod = self.world.pod(local.name)
-        defaults = pod.default_interfaces if pod is not None else frozenset[str]()
-        claimed = Claimed(pod=local.name, attachments=self.world.claims(local.name), defaults=defaults)
+        claimed = self._claimed(local)
         return lambda: InForce(result=Result.UNCHANGED, findings=inspect(claimed, self.read_links, self.discoverers))
+
+    def _claimed(self, local: LocalPod) -> Claimed:
+        pod, claims = self.world.pod(local.name), self.world.claims(local.name)
+        if pod is None:
+            return Claimed(pod=local.name, attachments=claims)
+        announced = frozenset(status.interface for status in pod.statuses)
+        return Claimed(pod=pod.name, attachments=claims, defaults=pod.default_interfaces, announced=announced)

@@ -15,7 +15,7 @@ from mnp_core.agent.register import Register
 from mnp_core.agent.world import Effect, World
 from mnp_core.api import Failure, Outcome, Result, Sandbox
 from mnp_core.errors import MnpError, SandboxNotFoundError
-from mnp_core.model import ObjectName
+from mnp_core.model import ObjectName, Severity
 
 Observer = Callable[[Outcome], None]
 
@@ -105,7 +105,7 @@ class Results:
 
     def _succeed(self, local: LocalPod, job: Job, done: InForce) -> None:
         if job.task is Task.REPLACE and done.stamp is None:  # nothing is to be there, and nothing is
-            self._register.forget(local.name)
+            self._cleared(local, done)
             if done.result is Result.REMOVED:
                 self._tell(local, job, done)
             return
@@ -124,6 +124,15 @@ class Results:
                 local.stamp = done.stamp
             case Task.LOOK:
                 self._looked(local, job, done)
+
+    def _cleared(self, local: LocalPod, done: InForce) -> None:
+        """Let go of a pod without attachments; one with an interface that leads out all the same stays reported."""
+        findings = done.findings
+        if findings is not None and any(p.report.severity is Severity.PROBLEM for p in findings.problems):
+            local.findings, local.stamp, local.attended = findings, None, True
+            local.error, local.failure, local.tries = "", None, 0
+        else:
+            self._register.forget(local.name)
 
     def _written(self, local: LocalPod, job: Job, done: InForce) -> None:
         local.error, local.tries, local.retry_at = "", 0, 0.0

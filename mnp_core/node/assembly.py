@@ -111,7 +111,10 @@ def run_node(registry: Registry, settings: Settings) -> None:
         )
         for thread in (monitor.thread, events.thread, *source.threads):
             health.depends_on(thread)
-        _log.info("started", version=mnp_core.__version__, node=name, backend=backend, kinds=sorted(claimed))
+        ordinary = {"ordinary": unclaimed} if (unclaimed := sorted(claimed - set(registry.claimed_types))) else {}
+        _log.info(
+            "started", version=mnp_core.__version__, node=name, backend=backend, kinds=sorted(claimed), **ordinary
+        )
         with _stopped_by_signals(node.stop):
             node.run(source)
 

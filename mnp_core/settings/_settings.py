@@ -16,6 +16,7 @@ from mnp_core.model import (
     Family,
 )
 from mnp_core.model.budget import Budgets
+from mnp_core.model.parsing import is_cni_type
 from mnp_core.settings._node import NodeSettings, parse_node_settings
 from mnp_core.settings._values import Values
 
@@ -54,20 +55,22 @@ class Settings:
     def police(self, claimed: Collection[str]) -> frozenset[str]:
         """Choose the CNI types to police.
 
+        A type that no plugin claims is policed as an ordinary device: by the name of its interface.
+
         Args:
             claimed: Those that loaded plugins claim.
 
         Raises:
-            InputError: The setting names one that nobody claims: its interfaces would be open without a word (S64).
+            InputError: The setting names something that cannot be a type.
         """
         if self.network_plugins is None:
             return frozenset(claimed)
-        if unclaimed := self.network_plugins - frozenset(claimed):
-            raise InputError(
-                f"no loaded plugin claims {', '.join(sorted(unclaimed))}: install the plugin, or take it out; "
-                f"claimed are {', '.join(sorted(claimed)) or 'none'}",
-                field="network-plugins",
-            )
+        for name in sorted(self.network_plugins):
+            if not is_cni_type(name):
+                problem = (
+                    f"{name[:80]!r} is not the name of a CNI plugin: write the type as network definitions have it"
+                )
+                raise InputError(problem, field="network-plugins")
         return self.network_plugins
 
 

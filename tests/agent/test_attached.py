@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from mnp_core.agent.world import World
-from mnp_core.model import CommonRules, ObjectName, Reason, Severity
+from mnp_core.model import AddressSource, CommonRules, ObjectName, Reason, Severity, parse_address
 from mnp_core.model.parsing import parse_pod
 from mnp_core.testing.builders import absent, namespace, network, pods, policy, present, rule
 
@@ -211,3 +211,43 @@ def test_a_selected_pod_that_may_change_its_own_namespace_is_a_hint(spec):
 )
 def test_an_ordinary_pod_is_none(spec):
     assert world(attached(**spec), FROM_ALL).reports() == ()
+
+
+# --- what an earlier sandbox had --------------------------------------------------------------------------------------
+
+
+def found(world, pod, *addresses):
+    """The kernel of a pod's sandbox has these addresses on its attachment."""
+    (claim,) = world.claims(pod)
+    world.found(pod, (evolve(claim, addresses=tuple(map(parse_address, addresses))),))
+
+
+@pytest.mark.parametrize("change", ["uid", "status", "gone"])
+def test_addresses_found_in_an_earlier_sandbox_do_not_stay_the_pods(change):
+    """S5, S61: with `peer-addresses: kernel`, what was found belongs to the sandbox in which it was found."""
+    w = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", peer_addresses=AddressSource.KERNEL)
+    b = attached("b", 2)
+    w.apply(map(present, (NET, namespace("default"), attached(), b, FROM_ALL)))
+    found(w, B, "10.0.0.99")
+    assert members(w) == {"10.0.0.1", "10.0.0.99"}
+    match change:
+        case "uid":
+            w.apply([present(evolve(b, uid="another"))])
+            assert members(w) == {"10.0.0.1", "10.0.0.2"}
+        case "status":
+            w.apply([present(attached("b", 3))])
+            assert members(w) == {"10.0.0.1", "10.0.0.3"}
+        case _:
+            w.apply([absent(b)])
+            w.apply([present(b)])
+            assert members(w) == {"10.0.0.1", "10.0.0.2"}
+
+
+def test_a_type_that_no_plugin_claims_is_enforced_where_a_setting_names_it():
+    """S4: cnv-bridge, ovn-k8s-cni-overlay and the like make ordinary devices."""
+    odd = network("odd", "ovn-k8s-cni-overlay")
+    pod = a_pod(annotations={STATUS: [ETH0, entry(1, name="default/odd")]})
+    on_it = policy("q", networks=["odd"], ingress=[])
+    w = world(odd, pod, on_it, claimed=("macvlan", "ovn-k8s-cni-overlay"))
+    assert interfaces(w) == {"net1"}
+    assert w.reports() == ()

@@ -99,7 +99,7 @@ def _forged_addresses() -> Iterator[Forgery]:
         case="the address of another pod",
         written=_of_agent(*lan(3)),
         gained=reach("prod/stranger:net1", "prod/web:net1"),
-        told=mismatch,
+        told={*mismatch, Reason.DUPLICATE_ADDRESS},
     )
     yield Forgery(
         row=ADDRESS,
@@ -138,7 +138,13 @@ def _forged_addresses() -> Iterator[Forgery]:
 
 def _forged_interfaces() -> Iterator[Forgery]:
     open_mallory = into("tenant/mallory")
-    yield Forgery(row=LEFT_OUT, case="left out", written=_of_mallory(default_entry(4)), gained=open_mallory)
+    yield Forgery(
+        row=LEFT_OUT,
+        case="left out",
+        written=_of_mallory(default_entry(4)),
+        gained=open_mallory,
+        told={Reason.UNCLAIMED_INTERFACE},
+    )
     called = default_entry(4), entry(4, default=True)
     yield Forgery(row=LEFT_OUT, case="called default", written=_of_mallory(*called), gained=open_mallory)
     yield Forgery(
@@ -146,13 +152,13 @@ def _forged_interfaces() -> Iterator[Forgery]:
         case="a name that is not there",
         written=_of_mallory(entry(4, "net9")),
         gained=open_mallory,
-        told={Reason.UNENFORCEABLE},
+        told={Reason.UNENFORCEABLE, Reason.UNCLAIMED_INTERFACE},
     )
     yield Forgery(
         row=DEFAULT,
         case="told of in the same annotation",
         written=_of_mallory(default_entry(4), entry(4), entry(4, "eth0")),
-        told={Reason.INVALID_STATUS},
+        told={Reason.INVALID_STATUS, Reason.UNENFORCEABLE},
     )
     yield Forgery(
         row=DEFAULT,
@@ -169,13 +175,18 @@ ODD_NAMES = (
 )
 
 
+TAKEN_NAMES = frozenset({"$(reboot)", 'net1"', "net1+", "net*"})
+"""Those that the kernel takes, so that an interface could be called so."""
+
+
 def _odd_entries() -> Iterator[Forgery]:
     for name in ODD_NAMES:
+        refused = set() if name in TAKEN_NAMES else {Reason.INVALID_STATUS}
         yield Forgery(
             row=ODD,
             case=f"an interface called {name}",
             written=_of_mallory(default_entry(4), entry(4), entry(4, name)),
-            told={Reason.INVALID_STATUS},
+            told={Reason.UNENFORCEABLE, *refused},
         )
     many = [entry(4, f"x{number}") for number in range(5000)]
     told = {Reason.INVALID_STATUS, Reason.UNENFORCEABLE}
@@ -185,21 +196,21 @@ def _odd_entries() -> Iterator[Forgery]:
         case="thousands of entries in front",
         written=_of_mallory(*many, entry(4)),
         gained=into("tenant/mallory"),
-        told=told,
+        told={*told, Reason.UNCLAIMED_INTERFACE},
     )
     yield Forgery(
         row=ODD,
         case="10 MB of entries",
         written=_of_mallory(text=json.dumps([entry(4)] * 120_000)),
         gained=into("tenant/mallory"),
-        told={Reason.INVALID_STATUS},
+        told={Reason.INVALID_STATUS, Reason.UNCLAIMED_INTERFACE},
     )
     yield Forgery(
         row=ODD,
         case="what is no JSON",
         written=_of_mallory(text='[{"name": "site/lan", "interface": "net1"'),
         gained=into("tenant/mallory"),
-        told={Reason.INVALID_STATUS},
+        told={Reason.INVALID_STATUS, Reason.UNCLAIMED_INTERFACE},
     )
 
 

@@ -10,6 +10,7 @@ The argument is what `json`, `msgspec` or `mnp_core.sources` decode to: dict, li
 
 from mnp_core.model.parsing.field import Field, Findings
 from mnp_core.model.parsing.metadata import DEFAULT_NAMESPACE, parse_ref
+from mnp_core.model.parsing.names import is_cni_type
 from mnp_core.model.parsing.namespace import NAME_LABEL, parse_namespace
 from mnp_core.model.parsing.network import parse_network
 from mnp_core.model.parsing.networks import NETWORKS, parse_requests
@@ -29,6 +30,7 @@ __all__ = [
     "POLICY_FOR",
     "Field",
     "Findings",
+    "is_cni_type",
     "parse_namespace",
     "parse_network",
     "parse_pod",

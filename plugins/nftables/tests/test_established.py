@@ -3,6 +3,8 @@
 import pytest
 
 from mnp_core.model import CustomRules, Direction, EstablishedFlows
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing import nft
 from plugins.nftables.tests.policies import (
     DENY,
     GROUP,
@@ -189,3 +191,37 @@ def test_recheck_sees_through_address_translation_in_the_pod(wire):
     assert arrives(sidecar, b"a first")
     sidecar.sendto(b"an answer from the sidecar", client.getsockname())
     assert arrives(client, b"an answer")
+
+
+def _flush():
+    nft.load("flush ruleset\n")
+
+
+OPEN_POD = only()
+
+
+@both_families
+def test_a_connection_outlives_a_moment_without_our_table_and_the_first_policy_after_it(wire, family):
+    """S41, S63: its conntrack entry stays while nobody tracks, and tracking goes on with it."""
+    wire.pod.enforce(OPEN_POD)
+    came, went = wire.connection(wire.peer, wire.pod, 80, family), wire.connection(wire.pod, wire.peer, 80, family)
+    run_inside(wire.pod.sandbox, _flush)
+    assert works(*came)
+    assert works(*went)
+    wire.pod.enforce(OPEN_POD)
+    wire.pod.enforce(only(ingress=NOT_WEB, egress=NOT_WEB))
+    assert works(*came)
+    assert works(*went)
+
+
+@both_families
+def test_a_connection_opened_without_our_table_is_known_once_it_has_sent_something_after_it(wire, family):
+    """S41, S63: before that no tracker can know of it, and the first policy cuts it."""
+    wire.pod.enforce(OPEN_POD)
+    run_inside(wire.pod.sandbox, _flush)
+    used, idle = (wire.connection(wire.peer, wire.pod, 80, family) for _ in range(2))
+    wire.pod.enforce(OPEN_POD)
+    assert works(*used)
+    wire.pod.enforce(only(ingress=NOT_WEB, egress=NOT_WEB))
+    assert works(*used)
+    assert not works(*idle)
