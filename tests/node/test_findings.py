@@ -69,3 +69,44 @@ def test_a_change_that_leads_to_no_news_is_no_pass():
         node.deliver(present(A), present(B))
         time.sleep(0.2)
         assert len(node.witness.syncs) == before
+
+
+def bind_to_a_guest():
+    """As KubeVirt's bridge binding does it: the real interface becomes a port, another one gets its name and MAC."""
+    with IPRoute() as kernel:
+        (real,) = kernel.link_lookup(ifname="net1")
+        mac = kernel.get_links(real)[0].get_attr("IFLA_ADDRESS")
+        kernel.link("set", index=real, state="down")
+        kernel.link("set", index=real, ifname="37a8eec1ce1-nic", address="02:00:00:00:77:77")
+        kernel.link("add", ifname="k6t-37a8eec1ce1", kind="bridge")
+        (bridge,) = kernel.link_lookup(ifname="k6t-37a8eec1ce1")
+        kernel.link("set", index=real, master=bridge, state="up")
+        kernel.link("set", index=bridge, state="up")
+        kernel.link("add", ifname="net1", kind="ifb", address=mac)
+        kernel.link("set", index=kernel.link_lookup(ifname="net1")[0], state="up")
+
+
+@pytest.mark.root
+def test_an_interface_in_front_of_a_bridge_port_is_reported_and_counted(node):
+    """S64: a denied client reaches the guest behind the bridge."""
+    node.start()
+    node.inside(WEB, bind_to_a_guest)
+    node.until(lambda: node.problems("Unenforceable") and node.problems("UnclaimedInterface"))
+    assert "'37a8eec1ce1-nic'" in node.problems("Unenforceable")[-1]
+    node.until(lambda: node.metric(OPEN) == 1)
+    assert node.metric('mnp_unenforceable_attachments{reason="UnclaimedInterface"}') == 1
+
+
+@pytest.mark.root
+def test_an_attachment_that_network_status_loses_in_a_running_pod_stays_enforced(node):
+    """S64: what the annotation networks asks for is enforced as it was asked for."""
+    node.start()
+    assert node.allowed() == {"client"}
+    raw = next(
+        d.raw for d in node.lab.objects.values() if d.raw["kind"] == "Pod" and d.raw["metadata"]["name"] == "web"
+    )
+    annotations = {"k8s.v1.cni.cncf.io/networks": "data", "k8s.v1.cni.cncf.io/network-status": "[]"}
+    lost = {**raw, "metadata": {**raw["metadata"], "annotations": annotations}}
+    node.server.put("pods", lost)
+    node.until(lambda: node.problems("InvalidNetworkStatus"))
+    assert node.allowed() == {"client"}
