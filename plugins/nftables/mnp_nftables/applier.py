@@ -198,12 +198,12 @@ def _run(ruleset: NftablesRuleset, batch: Batch) -> None:
     try:
         _commit(batch)
     except UnansweredError as error:
-        if not _is_done(ruleset):
+        if not is_in_force(ruleset):
             raise _unanswered(error) from error
 
 
-def _is_done(ruleset: NftablesRuleset) -> bool:
-    """Whether a ruleset is in force, whatever may be left over besides."""
+def is_in_force(ruleset: NftablesRuleset) -> bool:
+    """Whether a ruleset is in force for packets, whatever may be left over besides."""
     try:
         found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
     except TooMuchError as error:

@@ -18,6 +18,9 @@ _LINE = re.compile(r'((?:"[^"\x00-\x1f]*"|[^"#;\\\x00-\x1f])*)(?:#.*)?')
 """A rule that stays one: no second command, no open string, no continued line; then, perhaps, a comment."""
 
 
+_STRING = re.compile(r'"[^"]*"')
+
+
 def custom_chain(custom: CustomRules) -> str:
     """The chain that holds the lines of one direction and family."""
     return f"{PREFIX}{custom.direction.value.lower()}-ipv{custom.family}"
@@ -47,10 +50,15 @@ def numbered_lines(custom: CustomRules) -> Iterator[tuple[int, str]]:
 
 def _rule(custom: CustomRules, number: int, line: str) -> str:
     match = _LINE.fullmatch(line)
-    if not match:
+    if not match or not _is_closed(match[1]):
         raise InputError(
-            f'{line!r} is not one nftables rule: write one a line, without ";" or "\\" and with each string closed',
+            f'{line!r} is not one nftables rule: write one a line, without ";" or "\\", strings and braces closed',
             where=custom.place,
             field=f"line {number}",
         )
     return match[1].strip()
+
+
+def _is_closed(rule: str) -> bool:
+    bare = _STRING.sub("", rule)
+    return bare.count("{") == bare.count("}")

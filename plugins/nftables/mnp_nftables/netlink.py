@@ -71,7 +71,11 @@ class Connection:
             OSError: This kernel has no netfilter netlink.
         """
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+        except OSError:
+            self._socket.close()
+            raise
         self._sequence = 0
         self._left = MOST_BYTES
 

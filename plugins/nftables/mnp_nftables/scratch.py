@@ -146,7 +146,13 @@ def _refused(status: int, complaint: bytes, places: Mapping[int, tuple[CustomRul
 
 def _check(custom: Sequence[CustomRules], names: Sequence[str], found: Raw) -> None:
     """Refuse what makes more than rules: it would be left behind, or be in the way of the next replacement."""
-    more = [name for name, (each, _) in found.sets.items() if not each.get(_SET_FLAGS, b"\0")[-1] & _ANONYMOUS]
+    codes = (element for rules in found.rules.values() for expressions, _ in rules for element in expressions)
+    looked_up = {_lookup(element)[1] for element in codes if element.startswith(LOOKUP)}
+    more = [
+        name
+        for name, (each, _) in found.sets.items()
+        if name not in looked_up or not each.get(_SET_FLAGS, b"\0")[-1] & _ANONYMOUS
+    ]
     more += [name.encode() for name in found.chains if name not in names]
     if more:
         where = ", ".join(each.place for each in custom)
@@ -160,9 +166,13 @@ def _rules(chain: str, found: Raw) -> Iterator[Rule]:
         yield Rule(text="", code=code, userdata=userdata)
 
 
+def _lookup(element: bytes) -> dict[int, bytes]:
+    return dict(attributes(dict(attributes(element))[2]))
+
+
 def _code(element: bytes, sets: Mapping[bytes, tuple[Found, list[bytes]]]) -> Code:
     if element.startswith(LOOKUP):
-        use = dict(attributes(dict(attributes(element))[2]))
+        use = _lookup(element)
         found, elements = sets[use[1]]
         shape = b"".join(attribute(number, value) for number, value in found.items() if number not in _NOT_TO_BE_SAID)
         how = b"".join(attribute(number, value) for number, value in use.items() if number not in {1, 4})

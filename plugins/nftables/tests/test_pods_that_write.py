@@ -16,8 +16,8 @@ pytestmark = pytest.mark.root
 applier, render = NftablesApplier(), NftablesRenderer().render
 POLICY = sandbox(interface("net1", ingress=isolated(allow(["10.0.0.0/8"], ["TCP/80", "TCP/443"])), egress=DENY))
 RULESET = render(POLICY)
-SEGFAULT = b"\3\6\0\4\0\0\0\0"
-"""User data of a set: `typeof` (3) an expression whose number (0) is 0, which does not exist."""
+SEGFAULT = b"\3\x0c\0\4\0\0\0\0\1\4\0\0\0\0"
+"""User data of a set: `typeof` (3) an expression whose number (type 0) is 0, which does not exist, and its data (1)."""
 
 
 @pytest.fixture
