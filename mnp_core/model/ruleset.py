@@ -46,7 +46,7 @@ class Installed:
     """What of ours is in force in a sandbox, read from the kernel.
 
     Attributes:
-        digest: As stamped; empty if the rules are not (any more) what was stamped: somebody changed them (S63).
+        digest: As in `Ruleset`; empty, or another one, if the rules are not what it was taken of (S63).
         sets: Membership as it really is.
         incomplete: Whether the rules are as stamped, but do not hold on every interface yet: one appeared later, in a
             filter that is bound to devices. The ruleset is applied again, which is no drift.
