@@ -23,9 +23,11 @@ process (S62).
 Everything happens in the network namespace of the calling thread. An applier has no state: one serves all threads.
 """
 
+import errno
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import wraps
 from typing import Generic, ParamSpec, Protocol, TypeVar
 
@@ -50,6 +52,7 @@ from mnp_iptables.found import FoundTable, WantedRule, WantedTable, counters, di
 from mnp_iptables.ipset import Ipset
 from mnp_iptables.links import has_vrf
 from mnp_iptables.modules import require
+from mnp_iptables.persistence import insist
 from mnp_iptables.places import MANGLE
 from mnp_iptables.renderer import IptablesRenderer
 from mnp_iptables.slots import Slots
@@ -59,6 +62,15 @@ R = TypeVar("R")
 T = TypeVar("T", bound=WantedRule)
 
 _OLDEST_IPSET = 7
+
+
+_REMEDIES = {
+    errno.EPERM: "the agent needs CAP_NET_ADMIN in the pod's network namespace",
+    errno.ENOMEM: "the node has no memory for it",
+    errno.ENOBUFS: "the node has no memory for it",
+    errno.EMFILE: "raise the agent's limit of open files",
+    errno.ENFILE: "raise the node's limit of open files (fs.file-max)",
+}
 
 
 class Rules(Protocol[T]):
@@ -95,7 +107,8 @@ def _telling(work: Callable[Parameters, R]) -> Callable[Parameters, R]:
         try:
             return work(*args, **kwargs)
         except OSError as error:
-            raise ApplyError(f"the kernel refused: {error.strerror}") from error
+            remedy = _REMEDIES.get(error.errno or 0, "")
+            raise ApplyError(f"the kernel refused: {error.strerror}{remedy and f': {remedy}'}") from error
 
     return told
 
@@ -149,9 +162,15 @@ class IptablesApplier(Generic[T]):
             names = self._slots.prepare(compiled.sets, ruleset.sets)
             self._rules.replace(wanted, self._slots.indices(names))
         except (ApplyError, UnsupportedError, OSError):
-            self._slots.keep(before)
+            self._tidy(before)
             raise
-        self._slots.keep(names.values())
+        self._tidy(names.values())
+
+    def _tidy(self, names: Iterable[str]) -> None:
+        """Take away sets that no rule uses. Those that stay change nothing: the next ruleset tries again."""
+        kept = tuple(names)
+        with suppress(ApplyError, OSError):
+            insist(lambda: self._slots.keep(kept))
 
     @_telling
     def is_in_force(self, ruleset: Ruleset) -> bool:

@@ -119,9 +119,7 @@ class Ipset:
     def members(self, name: str) -> frozenset[str]:
         """The elements of a set, as they are written."""
         content = self.content(name)
-        return _plain_addresses(content) or frozenset(
-            _element_text(dict(attributes(data))) for _, data in attributes(content)
-        )
+        return _plain_addresses(content) or _elements(content)
 
     def index(self, name: str) -> int:
         """The number by which rules know a set; it stays with the name until somebody swaps it."""
@@ -218,7 +216,7 @@ def _body(message: Message) -> dict[int, bytes]:
 
 def _header(found: dict[int, bytes]) -> Header:
     data = dict(attributes(found.get(_DATA, b"")))
-    family = found.get(_FAMILY, b"\0")[0]
+    family = _byte(found.get(_FAMILY, b""))
     kind = SetType(kind=_text(found.get(_TYPE, b"")), family=6 if family == socket.AF_INET6 else 4)
     return Header(
         name=_text(found.get(_NAME, b"")),
@@ -262,6 +260,10 @@ def _head(kind: int, size: int) -> bytes:
 _IPV4_HEAD, _IPV6_HEAD = _head(_IPV4, 4), _head(_IPV6, 16)
 
 
+def _elements(content: bytes) -> frozenset[str]:
+    return frozenset(_element_text(dict(attributes(data))) for _, data in attributes(content))
+
+
 def _element_text(found: dict[int, bytes]) -> str:
     """What `_element` was made from. A network that is one address is written as a network all the same.
 
@@ -269,9 +271,9 @@ def _element_text(found: dict[int, bytes]) -> str:
     """
     text = _address_text(dict(attributes(found.get(_IP, b""))))
     if _CIDR in found:
-        text += f"/{found[_CIDR][0]}"
+        text += f"/{_byte(found[_CIDR])}"
     if _PORT in found and _PROTO in found:
-        number = found[_PROTO][0]
+        number = _byte(found[_PROTO])
         text += f",{_PROTOCOL_NAME.get(number, str(number))}:{int.from_bytes(found[_PORT], 'big')}"
     return text + "".join(f" {kind}={found[kind].hex()}" for kind in sorted(found.keys() - _IN_TEXT))
 
@@ -289,8 +291,15 @@ def _plain_addresses(content: bytes) -> frozenset[str]:
     return frozenset()
 
 
+def _byte(value: bytes) -> int:
+    return value[0] if value else 0
+
+
 def _address_text(found: dict[int, bytes]) -> str:
-    return socket.inet_ntoa(found[_IPV4]) if _IPV4 in found else _ipv6_text(found.get(_IPV6, bytes(16)))
+    for kind, size, text in ((_IPV4, 4, socket.inet_ntoa), (_IPV6, 16, _ipv6_text)):
+        if len(found.get(kind, b"")) == size:
+            return text(found[kind])
+    return "no address"
 
 
 def _ipv6_text(packed: bytes) -> str:

@@ -29,6 +29,7 @@ from mnp_iptables.compiler import Compiler, Tables
 from mnp_iptables.extensions import COMMENT, INDEX_SIZE, SET, comment_of, legacy_matches, pack_index, set_index
 from mnp_iptables.found import FoundRule, FoundTable, WantedTable, is_ours
 from mnp_iptables.names import odd_interface, placeholder
+from mnp_iptables.persistence import insist
 from mnp_iptables.places import TABLES
 from mnp_iptables.script import Script
 from mnp_iptables.sets import FAMILIES
@@ -107,12 +108,16 @@ class LegacyRules:
             before = _swap(first, wanted[first].name, _with(wanted[first], indices))
             try:
                 _swap(second, wanted[second].name, _with(wanted[second], indices))
-            except ApplyError:
-                _swap(first, wanted[first].name, lambda _: before)
+            except (ApplyError, OSError):
+                insist(lambda: _swap(first, wanted[first].name, lambda _: before))
                 raise
-            for table in self.read():
-                if table.name != wanted[table.family].name:
-                    _swap(table.family, table.name, _without_ours)
+            insist(lambda: self._clear({(family, table.name) for family, table in wanted.items()}))
+
+    def _clear(self, kept: set[tuple[Family, str]]) -> None:
+        """Take ours away from all tables but these."""
+        for table in self.read():
+            if (table.family, table.name) not in kept:
+                _swap(table.family, table.name, _without_ours)
 
     def read(self) -> tuple[FoundTable, ...]:
         """Everything of ours; no table is made by looking."""
@@ -122,8 +127,7 @@ class LegacyRules:
     def remove(self) -> None:
         """Take away our chains and jumps; an empty table stays, as nobody can remove one."""
         with _lock():
-            for table in self.read():
-                _swap(table.family, table.name, _without_ours)
+            self._clear(set())
 
     def state(self) -> bytes:
         """A digest of every rule in the tables that ours may be in, whosever they are."""

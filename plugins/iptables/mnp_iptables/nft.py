@@ -22,6 +22,7 @@ from mnp_iptables.modules import require
 from mnp_iptables.names import odd_interface, placeholder
 from mnp_iptables.netlink import KernelError, Message
 from mnp_iptables.nft_tables import ACCEPT, TABLE_FLAGS, NftKernel, NftRule, NftTable
+from mnp_iptables.persistence import insist
 from mnp_iptables.places import TABLES
 from mnp_iptables.script import Script
 from mnp_iptables.sets import FAMILIES
@@ -92,7 +93,7 @@ class NftRules:
             ApplyError: Refused; what was in force still is.
         """
         _commit(lambda found: _replacement(wanted, indices, found))
-        _commit(lambda found: _removal(table for table in found if table.name != wanted[table.family].name))
+        insist(lambda: _commit(lambda found: _removal([t for t in found if t.name != wanted[t.family].name])))
 
     def read(self) -> tuple[FoundTable, ...]:
         """Everything of ours, in one piece."""
@@ -219,7 +220,7 @@ def _without_jumps(there: FoundTable | None) -> Iterator[Message]:
             yield nft_tables.delete_rule(there.family, there.name, jump.chain, jump.handle)
 
 
-def _removal(found: Iterator[FoundTable] | Sequence[FoundTable]) -> Iterator[Message]:
+def _removal(found: Sequence[FoundTable]) -> Iterator[Message]:
     for table in found:
         yield from _without_jumps(table)
         yield from (nft_tables.flush_chain(table.family, table.name, chain) for chain in table.chains)

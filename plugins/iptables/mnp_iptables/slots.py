@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from mnp_core.errors import ApplyError
 from mnp_core.model import Delta
 from mnp_iptables.ipset import Header, Ipset
+from mnp_iptables.persistence import insist
 from mnp_iptables.sets import Elements, SetType
 
 _SLOTS = 9
@@ -63,14 +64,15 @@ class Slots:
             return {name: kernel.index(found) for name, found in names.items()}
 
     def in_force(self, types: Mapping[str, SetType], members: Elements) -> dict[str, int] | None:
-        """The numbers of the sets if there are exactly these, with exactly these members; None otherwise."""
+        """The numbers of the sets if rules use exactly these, with exactly these members; None otherwise."""
         with Ipset() as kernel:
             live = self._live(kernel.headers(_PREFIX))
-            if live.keys() != types.keys():
+            unused = {name for name, header in live.items() if not header.references}
+            if live.keys() - unused != types.keys() - unused or not types.keys() <= live.keys():
                 return None
             if not all(_holds(kernel, live[name], kind, members[name]) for name, kind in types.items()):
                 return None
-            return {name: kernel.index(header.name) for name, header in live.items()}
+            return {name: kernel.index(live[name].name) for name in types}
 
     def keep(self, names: Iterable[str]) -> None:
         """Take away every set of ours but these, if no rule uses it."""
@@ -92,10 +94,14 @@ class Slots:
         with Ipset() as kernel:
             live = {name: header.name for name, header in self._live(kernel.headers(_PREFIX)).items()}
             self._expect(kernel, live, delta)
-            for name, elements in delta.removed.items():
-                kernel.delete(live[name], elements)
-            for name, elements in delta.added.items():
-                kernel.add(live[name], elements)
+            try:
+                for name, elements in delta.removed.items():
+                    kernel.delete(live[name], elements)
+                for name, elements in delta.added.items():
+                    kernel.add(live[name], elements)
+            except (ApplyError, OSError):
+                insist(lambda: _undo(live, delta))
+                raise
 
     def members(self) -> dict[str, frozenset[str]] | None:
         """The members of each set in force, by its name in the ruleset; None if there are too many to be ours."""
@@ -157,6 +163,15 @@ class Slots:
 
     def _all(self, kernel: Ipset) -> list[Header]:
         return [header for header in kernel.headers(_PREFIX) if self._ours.fullmatch(header.name)]
+
+
+def _undo(live: Mapping[str, str], delta: Delta) -> None:
+    """Put members back to what they were before a change of which some part may have been made."""
+    with Ipset() as kernel:
+        for name, elements in delta.added.items():
+            kernel.delete(live[name], [each for each in elements if kernel.test(live[name], each)])
+        for name, elements in delta.removed.items():
+            kernel.add(live[name], [each for each in elements if not kernel.test(live[name], each)])
 
 
 def _holds(kernel: Ipset, found: Header, kind: SetType, members: frozenset[str]) -> bool:

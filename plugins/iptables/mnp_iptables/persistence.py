@@ -1,0 +1,26 @@
+"""Steps that have to be taken although something failed: what follows a commit, and what takes one back."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from mnp_core.errors import ApplyError
+
+T = TypeVar("T")
+
+_ATTEMPTS = 4
+_PAUSE = 0.02  # seconds, and twice as many each time: what a kernel lacks (memory, buffers) comes back soon
+
+
+def insist(work: Callable[[], T]) -> T:
+    """Try again what the kernel refuses, a few times.
+
+    Raises:
+        ApplyError: As `work`, the last time; likewise OSError.
+    """
+    for attempt in range(_ATTEMPTS - 1):
+        try:
+            return work()
+        except (ApplyError, OSError):
+            time.sleep(_PAUSE * 2**attempt)
+    return work()

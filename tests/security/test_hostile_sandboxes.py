@@ -1,0 +1,85 @@
+"""A process with CAP_NET_ADMIN litters its own pod: the running agent lives, other pods' changes are in time.
+
+Parametrised by backend; what a tenant leaves behind is a function that runs in the pod.
+"""
+
+import copy
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+import pytest
+import yaml
+
+from mnp_core.model import ObjectName
+from tests.node.conftest import node as node  # noqa: PLC0414 # a fixture
+
+pytestmark = pytest.mark.root
+BACKENDS = ("iptables-nft", "iptables-legacy")
+HOSTILE = ObjectName("demo", "stranger")
+IN_TIME = 6  # seconds on a machine that does other things too; some 0.02 where nothing else runs
+
+STORM = "while :; do nft add table ip litter; nft delete table ip litter; done"
+SETS = "for n in $(seq 5000); do echo create mnp4-litter$n hash:ip hashsize 64; done | ipset restore"
+RULES = """for t in iptables-nft iptables-legacy; do
+( echo '*mangle'
+  yes '-A PREROUTING -m comment --comment "%s"' | head -60000
+  echo COMMIT ) | $t-restore; done""" % ("x" * 200)
+NAMES = """nft -f - <<X
+table ip mangle { flags dormant; chain MNP-INGRESS { type filter hook input priority 0; policy drop; }; }
+table ip6 mangle { set MNP-I-net1 { type ipv6_addr; }; chain PREROUTING { type filter hook output priority 0; }; }
+X
+"""
+LITTER = {"storm": STORM, "sets": SETS, "rules": RULES, "names": NAMES}
+
+
+REPORTED = {"rules"}
+"""Litter with which nothing can be written into that pod any more."""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("written_by", BACKENDS)
+@pytest.mark.parametrize("litter", LITTER)
+def test_what_a_process_leaves_in_its_pod_harms_no_other_pod(node, written_by, litter):
+    """S6, S61: the agent lives, another pod's change is in time, and a pod that cannot be written to is reported."""
+    node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
+    node.start()
+    assert node.allowed() == {"client"}
+    policies = {
+        raw["metadata"]["name"]: copy.deepcopy(raw)
+        for raw in (document.raw for document in node.lab.objects.values())
+        if raw["kind"] == "MultiNetworkPolicy"
+    }
+    process = node.inside(HOSTILE, lambda: subprocess.Popen(["sh", "-c", LITTER[litter]], start_new_session=True))
+    try:
+        if litter != "storm":
+            process.wait(60)
+        node.server.put("multi-networkpolicies", about(policies["web-deny"], "stranger"))  # it is written to, too
+        for allowed in (set(), {"client"}):
+            began = time.monotonic()
+            if allowed:
+                node.server.put("multi-networkpolicies", policies["web-allow-client"])
+            else:
+                node.server.delete("multi-networkpolicies", "web-allow-client", "demo")
+            node.until(lambda allowed=allowed: node.allowed() == allowed)
+            assert time.monotonic() - began < IN_TIME
+        if litter in REPORTED:
+            node.until(lambda: "demo/stranger" in " ".join(node.problems("EnforcementFailed")))
+            assert "remove what a process in the pod" in node.log.read_text()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert node.process.poll() is None
+    assert node.end() == 0
+
+
+def about(policy, app):
+    """The same policy about other pods."""
+    policy = copy.deepcopy(policy)
+    policy["metadata"]["name"] = f"{app}-deny"
+    policy["spec"]["podSelector"] = {"matchLabels": {"app": app}}
+    return policy
