@@ -25,7 +25,7 @@ STORM = "while :; do nft add table ip litter; nft delete table ip litter; done"
 SETS = "for n in $(seq 5000); do echo create mnp4-litter$n hash:ip hashsize 64; done | ipset restore"
 RULES = """for t in iptables-nft iptables-legacy; do
 ( echo '*mangle'
-  yes '-A PREROUTING -m comment --comment "%s"' | head -60000
+  yes -- '-A PREROUTING -m comment --comment "%s"' | head -60000
   echo COMMIT ) | $t-restore; done""" % ("x" * 200)
 NAMES = """nft -f - <<X
 table ip mangle { flags dormant; chain MNP-INGRESS { type filter hook input priority 0; policy drop; }; }
