@@ -6,9 +6,11 @@ namespaces of its own; nothing is put on the host.
 From manifests to a plan, pure, no privileges (`render`, `explain` and `validate` want it too):
 
     documents = load_documents(paths)                     # mnp_core.sources.manifests
-    plan = plan_lab(documents)                            # mnp_core.lab.plan; raises InputError
+    plan = plan_lab(documents)                            # mnp_core.lab.plan; InputError for what is no object
     plan.documents    # as the API server would show them: namespaces, addresses and network-status filled in
     plan.pods         # Mapping[ObjectName, PodPlan]: what is wired to what
+    plan.left_out     # Mapping[ObjectName, InputError]: pods that cannot be built; the others are
+    plan.wires        # Mapping[ObjectName, str]: by network, its layer 2; several networks may share one
     plan.notices      # tuple[str, ...]: what the lab does otherwise than a cluster would
 
 A lab for the length of a block, or one that stays (`mnp_core.lab.lab`):
@@ -23,9 +25,11 @@ A lab for the length of a block, or one that stays (`mnp_core.lab.lab`):
 
     lab.apply(documents) -> Applied                       # like kubectl apply: upsert
     lab.replace(documents) -> Applied                     # exactly these from now on: the rest is deleted
-    lab.delete(refs: Iterable[ObjectRef]) -> Applied      # InputError if one is not there
+    lab.delete(refs: Iterable[ObjectRef]) -> Applied      # a namespace with all in it; InputError if one is not there
     lab.watch(paths, stop: threading.Event) -> Iterator[Applied | MnpError]   # replaces on each change of the files
     lab.exec(ObjectName, argv) -> int                     # exit status; terminal and standard streams inherited
+    lab.program(ObjectName, argv) -> Program              # to start, detach, or replace this process by it
+    lab.unenforced -> Mapping[ObjectName, str]            # pods whose policies could not be enforced, and why
     lab.plan, lab.objects (Mapping[ObjectRef, Document]), lab.last_sync (Sync | None)
     lab.sandbox(ObjectName) -> Sandbox                    # to do something else inside a pod: run_inside
     lab.close() / lab.down()                              # let go of it / take it down
