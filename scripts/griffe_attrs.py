@@ -1,4 +1,4 @@
-"""How attrs classes are made, for the reference in docs/: griffe reads sources and knows no decorator of attrs.
+"""What the reference in docs/ cannot read from sources: how attrs classes are made, and the members of enumerations.
 
 Used by mkdocstrings alone (mkdocs.yml); nothing imports it.
 """
@@ -10,11 +10,19 @@ import griffe
 _DECORATORS = {"attrs.frozen", "attrs.define"}
 
 
+_ENUMS = {"Enum", "IntEnum", "StrEnum"}
+
+
 class AttrsExtension(griffe.Extension):
-    """Gives each attrs class the `__init__` that it will have."""
+    """Gives each attrs class the `__init__` that it will have, and each member of an enumeration its value as text."""
 
     def on_class(self, *, cls: griffe.Class, **_: Any) -> None:
         """Look at one class, as griffe has read it."""
+        if {str(base).rpartition(".")[2] for base in cls.bases} & _ENUMS:
+            for member in cls.attributes.values():
+                if member.docstring is None and member.value is not None:  # without one it would be left out
+                    member.docstring = griffe.Docstring(f"`{member.value}`", parent=member)
+            return
         decorators = [each for each in cls.decorators if each.callable_path in _DECORATORS]
         if not decorators or "__init__" in cls.members:
             return

@@ -2,7 +2,7 @@
 
     with private_namespace() as left, private_namespace() as right:
         veth_pair(End(left, "net1", ("10.0.0.1/24", "fd00::1/64")), End(right, "net1", ("10.0.0.2/24",)))
-        run_inside(left, send_something)      # mnp_core.sandbox.netns
+        run_inside(left, send_something)
 
 Everything lives in namespaces that no path leads to and goes with them: nothing is left behind by a test that fails
 or is killed, and nothing touches the host's namespace. Needs root. IPv6 addresses are usable at once (no duplicate
@@ -20,6 +20,17 @@ from pyroute2 import IPRoute, NFCTSocket
 from mnp_core.api import Sandbox
 from mnp_core.sandbox.namespace import new_namespace
 from mnp_core.sandbox.netns import run_inside
+
+__all__ = [
+    "End",
+    "bridge",
+    "delete_link",
+    "forget_kernel_connections",
+    "macvlan",
+    "private_namespace",
+    "run_inside",
+    "veth_pair",
+]
 
 _IFA_F_NODAD = 2  # <linux/if_addr.h>
 

@@ -2,7 +2,7 @@
 
 What goes wrong in packet filters goes wrong at borders: the address before a block, the last port of a range, a member
 of a group in the other family, the right port under another protocol. The questions here are about those, for every
-rule of one direction of one interface; the answers are those of `mnp_core.policy.evaluate`, which is the definition.
+rule of one direction of one interface; the answers are those by which the core explains policy, the definition.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -1,5 +1,8 @@
 """`mnp plugin new`: what it makes, and what it refuses. What can be done with it: `tests/packages/test_outside.py`."""
 
+import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -36,9 +39,48 @@ def test_it_makes_a_distribution(tmp_path, name):
     assert Version(f"{Version(mnp_core.__version__).major + 1}.0") not in core.specifier
 
 
-def test_nothing_is_left_to_fill_in(tmp_path):
-    new("cable", "--directory", tmp_path)
-    assert [path for path in tmp_path.rglob("*") if path.is_file() and "$" in path.read_text()] == []
+MODULES = {
+    "attachment": ["__init__.py", "discoverer.py"],
+    "backend": ["__init__.py", "applier.py", "renderer.py"],
+    "locator": ["__init__.py", "locator.py"],
+    "policy-kind": ["__init__.py", "policy.py"],
+    "command": ["__init__.py", "command.py"],
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", sorted(set(MODULES) - {"backend"}))
+def test_each_kind_can_be_loaded_and_has_tests_that_pass_at_once(tmp_path, kind):
+    new("my-cable", "--kind", kind, "--directory", tmp_path)
+    folder = tmp_path / "mnp-my-cable"
+    assert sorted(path.name for path in (folder / "mnp_my_cable").glob("*.py")) == MODULES[kind]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout
+
+
+def test_a_new_backend_is_that_of_the_example_which_passes_the_kit(tmp_path):
+    new("example", "--kind", "backend", "--directory", tmp_path)
+    made, example = tmp_path / "mnp-example" / "mnp_example", Path(__file__).parents[2] / "plugins/example/mnp_example"
+    for module in ("applier.py", "renderer.py"):
+        expected = (example / module).read_text()
+        for ours, theirs in (
+            ("ExampleApplier", "Applier"),
+            ("ExampleRenderer", "Renderer"),
+            ("too many rules for an example", "not written yet"),
+        ):
+            expected = expected.replace(ours, theirs)
+        assert (made / module).read_text() == expected
+    tests = (made.parent / "tests" / "test_conformance.py").read_text()
+    assert "class TestBackend(BackendConformance)" in tests
+
+
+@pytest.mark.parametrize("kind", MODULES)
+def test_nothing_is_left_to_fill_in(tmp_path, kind):
+    new("cable", "--kind", kind, "--directory", tmp_path)
+    left = [path for path in tmp_path.rglob("*") if path.is_file() and re.search(r"\$[a-z{]", path.read_text())]
+    assert left == []
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """`mnp plugin new`: a distribution of one's own to begin with, complete and tested.
 
-The template is package data beside this module. In its files ``$name`` and the like are replaced (`string.Template`);
-they end in ``.tmpl`` because they are no Python yet.
+Templates are package data beside this module: one for each kind, and what all have in common. In their files ``$name``
+and the like are replaced (`string.Template`); they end in ``.tmpl`` because they are no Python yet.
 """
 
 import re
@@ -24,8 +24,24 @@ _SUFFIX = ".tmpl"
 _PREFIX = "mnp-"
 
 
+_SUMMARIES = {
+    "attachment": "makes interfaces known that the CNI plugin {} creates",
+    "backend": "enforces with a packet filter, {}",
+    "locator": "finds the network namespaces of pods",
+    "policy-kind": "reads objects of a kind of its own as policies",
+    "command": "adds the command mnp {}",
+}
+
+
 @click.command("new", short_help="Begin a plugin: a distribution with tests that pass.")
 @click.argument("name")
+@click.option(
+    "--kind",
+    type=click.Choice(tuple(_SUMMARIES)),
+    default="attachment",
+    show_default=True,
+    help="What the plugin offers to begin with.",
+)
 @click.option(
     "--directory",
     type=click.Path(path_type=Path, file_okay=False),
@@ -33,19 +49,19 @@ _PREFIX = "mnp-"
     show_default="this one",
     help="Where the plugin's folder, mnp-NAME, is made.",
 )
-def new_command(name: str, directory: Path) -> None:
+def new_command(name: str, kind: str, directory: Path) -> None:
     """Make the folder mnp-NAME with a distribution that can be built, installed and tested at once.
 
-    It makes interfaces known that a CNI plugin of type NAME creates; change it to what your plugin is to do. NAME is
-    lower case letters, digits and single hyphens.
+    What it offers works already; change it to what your plugin is to do. By default it makes interfaces known that a
+    CNI plugin of type NAME creates. NAME is lower case letters, digits and single hyphens.
     """
-    words = _words(name)
+    words = _words(name, kind)
     folder = directory / words["distribution"]
-    _make(folder, words)
+    _make(folder, kind, words)
     remark(f"Made {folder}. Next: cd {folder} && pip install -e '.[test]' && pytest && mnp plugins")
 
 
-def _words(name: str) -> Mapping[str, str]:
+def _words(name: str, kind: str) -> Mapping[str, str]:
     """What is put into the template."""
     short = name.removeprefix(_PREFIX)
     if not _NAME.fullmatch(short) or len(short) > _LONGEST or short == "core":
@@ -57,6 +73,8 @@ def _words(name: str) -> Mapping[str, str]:
         "name": short,
         "distribution": _PREFIX + short,
         "package": f"{_PREFIX}{short}".replace("-", "_"),
+        "camel": "".join(part.capitalize() for part in short.split("-")),
+        "summary": _SUMMARIES[kind].format(short),
         "core": _compatible(Version(mnp_core.__version__)),
     }
 
@@ -68,11 +86,11 @@ def _compatible(core: Version) -> str:
     return f">=0.{core.minor},<0.{core.minor + 1}"
 
 
-def _make(folder: Path, words: Mapping[str, str]) -> None:
+def _make(folder: Path, kind: str, words: Mapping[str, str]) -> None:
     try:
         if folder.exists() and any(folder.iterdir()):
             raise InputError("is there already, and not empty: choose another name or directory", where=str(folder))
-        for path, text in _rendered(words):
+        for path, text in _rendered(kind, words):
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
@@ -80,12 +98,13 @@ def _make(folder: Path, words: Mapping[str, str]) -> None:
         raise InputError(f"cannot be written: {error.strerror}", where=str(folder)) from error
 
 
-def _rendered(words: Mapping[str, str]) -> Iterator[tuple[PurePosixPath, str]]:
+def _rendered(kind: str, words: Mapping[str, str]) -> Iterator[tuple[PurePosixPath, str]]:
     """The files of the plugin: path and text."""
-    for path, source in _sources(files(__package__) / "template", PurePosixPath()):
-        parts = (words["package"] if part == "package" else part for part in path.parts)
-        text = Template(source.read_text(encoding="utf-8")).substitute(words)
-        yield PurePosixPath(*parts).with_suffix(""), text
+    for folder in ("common", kind):
+        for path, source in _sources(files(__package__) / "template" / folder, PurePosixPath()):
+            parts = (words["package"] if part == "package" else part for part in path.parts)
+            text = Template(source.read_text(encoding="utf-8")).substitute(words)
+            yield PurePosixPath(*parts).with_suffix(""), text
 
 
 def _sources(folder: Traversable, path: PurePosixPath) -> Iterator[tuple[PurePosixPath, Traversable]]:
