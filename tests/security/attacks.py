@@ -25,6 +25,7 @@ class Attack:
         policies: What is written.
         told: Reasons that must be reported.
         clients: Slow clients of the endpoint.
+        longest: Seconds for a change of the quiet tenant; what the API server tells of first is read first.
         long: Whether it is left to the long run.
     """
 
@@ -32,6 +33,7 @@ class Attack:
     policies: Callable[[], Iterator[dict]] = lambda: iter(())
     told: frozenset = field(factory=frozenset, converter=frozenset)
     clients: int = 0
+    longest: float = 1.0
     long: bool = False
 
     def __str__(self):
@@ -120,6 +122,7 @@ ATTACKS = (
             policy(f"load-{n}", [{"from": _peers(450, 450 * n)}], {"matchLabels": {"number": str(n % 10)}})
             for n in range(485)
         ),
+        longest=30.0,
         long=True,
     ),
     Attack(name="48 slow clients of the endpoint", clients=48),
