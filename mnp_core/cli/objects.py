@@ -76,8 +76,8 @@ class Objects:
         world.apply(self.changes)
         return world
 
-    @property
-    def pods(self) -> dict[ObjectName, Pod]:
+    @cached_property
+    def pods(self) -> Mapping[ObjectName, Pod]:
         """The pods by name."""
         return {pod.name: pod for pod in self._of(Pod)}
 

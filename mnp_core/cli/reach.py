@@ -19,6 +19,7 @@ from mnp_core.cli.options import (
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json, results
 from mnp_core.errors import InputError
 from mnp_core.lab.probe import DEFAULT_SPEC, Probe, ProbeResult, ProbeSpec, ProbeVerdict, parse_probe
+from mnp_core.model import ObjectName
 from mnp_core.policy.explain import Explanation, Flow, Host, explain
 from mnp_core.settings import Settings
 
@@ -59,9 +60,12 @@ def matrix_command(
     """
     specs = [parse_probe(probe) for probe in probes]
     objects = read_objects(paths, registry_of(context), settings, namespace)
-    senders, receivers = _hosts(objects, sources, namespace), _hosts(objects, destinations, namespace)
-    if len(senders) * len(receivers) > MOST_PAIRS:
-        raise InputError(f"{len(senders)} by {len(receivers)} pods are no readable matrix: narrow it with --from, --to")
+    ends = [_chosen(objects, names, namespace) for names in (sources, destinations)]
+    if len(ends[0]) * len(ends[1]) > MOST_PAIRS:
+        raise InputError(
+            f"{len(ends[0])} by {len(ends[1])} pods are no readable matrix: narrow it with --from and --to"
+        )
+    senders, receivers = (list(map(objects.host, names)) for names in ends)
     answers = list(_answers(objects, senders, receivers, specs))
     reports = objects.reports()
     if output is Output.JSON:
@@ -75,10 +79,10 @@ def matrix_command(
         click.echo("Nothing to say: no two pods have addresses on one network.")
 
 
-def _hosts(objects: Objects, names: Iterable[str], namespace: str | None) -> list[Host]:
-    chosen = [parse_object_name(name, namespace) for name in names] or sorted(objects.pods)
-    hosts = [objects.host(name) for name in chosen]
-    return hosts if names else [host for host in hosts if host.attachments]
+def _chosen(objects: Objects, names: Iterable[str], namespace: str | None) -> list[ObjectName]:
+    """The pods that were named, else all that have attachments."""
+    attached = (name for name, pod in objects.pods.items() if pod.counts and pod.statuses)
+    return [parse_object_name(name, namespace) for name in names] or sorted(attached)
 
 
 def _answers(
