@@ -27,6 +27,7 @@ VICTIM6, ATTACKER6 = "fd00::1", "fd00::3"
 OPEN_PORT, CLOSED_PORT = 80, 81
 GUESTS = 40
 HERE = "here"
+THERE = "there"  # a pod that was never scheduled is no peer (S5)
 
 
 def main(sandbox: Sandbox, journal: Path, seed: int) -> None:
@@ -115,7 +116,7 @@ class Enforcer:
         labels = {"app": self._chance.choice(("friend", "guest", "nobody"))}
         addresses = status("x/net", "net1", f"10.0.1.{number + 1}", f"fd00::1:{number + 1:x}")
         web = serves(f"UDP/{OPEN_PORT}", self._chance.choice(("web", "other")))
-        return pod(f"x/guest-{number}", addresses, labels=labels, ports=[web])
+        return evolve(pod(f"x/guest-{number}", addresses, labels=labels, ports=[web]), node=THERE)
 
     def _sync(self, changes: list[Change]) -> Sync:
         sync = self._agent.sync(changes)
@@ -168,7 +169,7 @@ def people() -> list[Pod]:
         ports=[serves(f"UDP/{OPEN_PORT}", "web")],
     )
     attacker = pod("x/attacker", status("x/net", "net1", ATTACKER, ATTACKER6), labels={"app": "attacker"})
-    return [evolve(victim, node=HERE), friend, attacker]
+    return [evolve(victim, node=HERE), evolve(friend, node=THERE), evolve(attacker, node=THERE)]
 
 
 # --- what is put in force: each form of MAIN allows the friend both ways, none lets the attacker in, or be reached ---
