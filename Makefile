@@ -40,7 +40,7 @@ test-vm: setup ## Run the tests of devices that few kernels have, in a virtual m
 	@scripts/vm/run env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(CURDIR)/$(BIN)/pytest -p pytest_timeout \
 		-p no:cacheprovider tests/vm $(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
 
-# BED=1.20, BED=crio or BED=thick: another bed than the current one (docs/testbed.md).
+# BED=1.20 or BED=crio: another bed than the current one (docs/testbed.md).
 testbed-up: setup ## Bring up a real cluster of one node on this machine (as root)
 	@$(BIN)/python -m scripts.testbed up
 

@@ -3,7 +3,6 @@
 import json
 
 from scripts.testbed import place, programs
-from scripts.testbed.kind import chosen
 
 _VERSION = "0.4.0"  # what the oldest plugins here speak
 
@@ -14,8 +13,7 @@ def configure() -> None:
     for plugin in programs.cni_plugins():
         (folder / plugin.name).unlink(missing_ok=True)
         (folder / plugin.name).symlink_to(plugin)
-    name, content = ("00-multus.conf", _multus()) if chosen().multus == "thin" else ("10-testbed.conflist", _default())
-    (place.NODE_FILES / "cni-config" / name).write_text(json.dumps(content, indent=1))
+    (place.NODE_FILES / "cni-config/00-multus.conf").write_text(json.dumps(_multus(), indent=1))
     whereabouts = place.NODE_FILES / "cni-config/whereabouts.d"
     whereabouts.mkdir(exist_ok=True)
     settings = {"datastore": "kubernetes", "kubernetes": {"kubeconfig": str(place.KUBECONFIG)}}

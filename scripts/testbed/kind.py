@@ -18,7 +18,6 @@ class Kind:
         runtime: The container runtime, ``containerd`` or ``crio``.
         packaged: etcd, the runtime and the CNI plugins are Debian's packages; else they are built.
         packages: Purposes of scripts/testbed/packages besides ``bed``.
-        multus: How Multus runs: ``thin``, a program that the runtime calls, or ``thick``, its DaemonSet.
     """
 
     name: str
@@ -26,7 +25,6 @@ class Kind:
     runtime: str = "containerd"
     packaged: bool = False
     packages: tuple[str, ...] = field(default=())
-    multus: str = "thin"
 
 
 _KINDS = {
@@ -35,7 +33,6 @@ _KINDS = {
         Kind(name="current"),
         Kind(name="1.20", kubernetes="kubernetes-1.20", packaged=True, packages=("1.20",)),
         Kind(name="crio", runtime="crio", packages=("crio",)),
-        Kind(name="thick", multus="thick"),
     )
 }
 _NOTE = place.ROOT / "kind"

@@ -66,8 +66,10 @@ def plugin_folder() -> Path:
 def cni_plugins() -> tuple[Path, ...]:
     """The CNI plugins, Multus and whereabouts where the bed has it included."""
     folders = [plugin_folder()] if chosen().packaged else [plugin_folder(), part("whereabouts")]
-    multus = [part("multus") / "multus"] if chosen().multus == "thin" else []
-    return (*(plugin for folder in folders for plugin in folder.iterdir() if plugin.is_file()), *multus)
+    return (
+        *(plugin for folder in folders for plugin in folder.iterdir() if plugin.is_file()),
+        part("multus") / "multus",
+    )
 
 
 @cache

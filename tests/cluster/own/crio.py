@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+from scripts.testbed.crio import write_modest_runc
 from scripts.testbed.programs import find, plugin_folder
 from tests.cluster.own.image import PAUSE
 from tests.cluster.own.runtime import OwnRuntime
@@ -54,7 +55,8 @@ class OwnCrio(OwnRuntime):
 
     def configure(self):
         (self.home / "policy.json").write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
-        fields = {"pinns": find("pinns"), "runc": find("runc"), "plugins": plugin_folder(), "pause": PAUSE}
+        write_modest_runc(self.home / "modest-runc", find("runc"))
+        fields = {"pinns": find("pinns"), "runc": self.home / "modest-runc", "plugins": plugin_folder(), "pause": PAUSE}
         (self.home / "crio.conf").write_text(_CONFIG.format(home=self.home, socket=self.socket, **fields))
 
     def command(self):
