@@ -11,11 +11,10 @@ from mnp_core.api import Failure, Sandbox
 from mnp_core.backend import Backend
 from mnp_core.model import Delta, GroupDelta, NetworkStatus, ObjectName
 
-_MANY = 10  # tries, about a minute: what fails so often fails for long
+_MANY_TRIES = 10  # about a minute: what fails so often fails for long
 _PERMANENT = frozenset({Failure.INPUT, Failure.UNSUPPORTED})
 _EARLY = 4  # tries, one and a half seconds with the pauses between them
-
-_MANY = 64  # changes of membership that wait
+_MANY_DELTAS = 64  # changes of membership that wait
 
 Incarnation = tuple[str, Sequence[NetworkStatus]]
 """UID and attachments: another one means another sandbox."""
@@ -79,7 +78,7 @@ class Wishes:
         """A change of membership, unless everything will be written anyway; many cost as much as that."""
         if not self.replace:
             self.deltas.append(delta)
-        if len(self.deltas) > _MANY:
+        if len(self.deltas) > _MANY_DELTAS:
             self.want_replacement()
 
     def next(self) -> Task | None:
@@ -155,7 +154,7 @@ class LocalPod:
     @property
     def given_up(self) -> bool:
         """Whether trying again soon is of no use: what was wrong is wrong until something changes, or it lasts."""
-        return self.failure in _PERMANENT or self.tries >= _MANY
+        return self.failure in _PERMANENT or self.tries >= _MANY_TRIES
 
     def due(self) -> float | None:
         """When something is to be done (time.monotonic), if anything is."""

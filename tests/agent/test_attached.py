@@ -222,7 +222,7 @@ def found(world, pod, *addresses):
     world.found(pod, (evolve(claim, addresses=tuple(map(parse_address, addresses))),))
 
 
-@pytest.mark.parametrize("change", ["uid", "status", "gone"])
+@pytest.mark.parametrize("change", ["uid", "status", "gone", "unscheduled"])
 def test_addresses_found_in_an_earlier_sandbox_do_not_stay_the_pods(change):
     """S5, S61: with `peer-addresses: kernel`, what was found belongs to the sandbox in which it was found."""
     w = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", peer_addresses=AddressSource.KERNEL)
@@ -238,7 +238,8 @@ def test_addresses_found_in_an_earlier_sandbox_do_not_stay_the_pods(change):
             w.apply([present(attached("b", 3))])
             assert members(w) == {"10.0.0.1", "10.0.0.3"}
         case _:
-            w.apply([absent(b)])
+            w.apply([absent(b) if change == "gone" else present(evolve(b, node=""))])
+            assert members(w) == {"10.0.0.1"}
             w.apply([present(b)])
             assert members(w) == {"10.0.0.1", "10.0.0.2"}
 

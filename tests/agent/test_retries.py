@@ -1,0 +1,171 @@
+"""When a pod that could not be written to is tried again, by a clock that the test sets (S64)."""
+
+from itertools import pairwise
+
+import pytest
+from attrs import evolve
+
+from mnp_core.agent import agent, crew, results
+from mnp_core.api import Result
+from mnp_core.errors import InputError, UnsupportedError
+from mnp_core.model import OPEN, Reason
+from mnp_core.testing.builders import absent, named, namespace, network, pod, policy, present, selector, status
+from mnp_core.testing.fakes import FakeRenderer
+from tests.agent.test_agent import Node
+
+NET = network("net", "macvlan")
+A, B = (pod(name, status("net", "net1", f"10.0.0.{n}"), labels={"app": name}) for n, name in enumerate("ab", 1))
+ON_A, ON_B = (policy(f"on-{name}", selector=selector(app=name), networks=["net"], ingress=[]) for name in "ab")
+SOON, RARELY, MANY = 30.0, 300.0, 10  # seconds, seconds, tries
+STEP = 0.05  # seconds: shorter than the shortest pause
+
+
+class Clock:
+    """Stands still until the test moves it."""
+
+    now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Retries come as late as they may: the spread is always its most."""
+    clock = Clock()
+    for module in (agent, crew, results):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(results.random, "uniform", lambda _, most: most)
+    return clock
+
+
+class Failing(FakeRenderer):
+    """Fails for pods that a policy selects, as long as there is an error."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def render(self, policy):
+        if self.error is not None and policy.interfaces[0].ingress != OPEN:
+            raise self.error
+        return super().render(policy)
+
+
+def started(**parts):
+    node = Node(**parts)
+    for name in "ab":
+        node.kernel.add(named(name))
+    node.sync(NET, namespace("default"), A, B)
+    node.told.clear()
+    return node
+
+
+def results_within(node, clock, seconds):
+    """What came of the first pod in so many seconds, each result with the time that it came at."""
+    began, found = clock.now, []
+    while clock.now < began + seconds:
+        node.agent.process(0)
+        found += [(clock.now, outcome.result) for outcome in node.told if outcome.pod == A.name]
+        node.told.clear()
+        clock.now += STEP
+    return found
+
+
+def reasons(node):
+    return [(report.reason, report.exposed) for report in node.agent.reports() if report.about.name == A.name]
+
+
+def test_what_fails_again_and_again_is_tried_rarely_and_counts_as_open(clock):
+    """S64: ten tries, less and less often; then one every five minutes."""
+    node = started()
+    node.kernel.namespaces[A.name].refuse = True
+    node.agent.submit([present(ON_A)])
+    begun = clock.now
+    first = results_within(node, clock, 30)
+    assert (len(first), reasons(node)) == (MANY - 1, [(Reason.ENFORCEMENT_FAILED, True)])
+    [(last, _)] = results_within(node, clock, 30)
+    assert last - begun < 60
+    assert reasons(node) == [(Reason.UNENFORCEABLE, True)]
+    clock.now = last + RARELY - 1
+    assert results_within(node, clock, 0.9) == []
+    assert [result for _, result in results_within(node, clock, 60)] == [Result.FAILED]
+    assert reasons(node) == [(Reason.UNENFORCEABLE, True)]
+
+
+def test_a_pod_that_is_tried_rarely_holds_up_no_other(clock):
+    node = started()
+    node.kernel.namespaces[A.name].refuse = True
+    node.agent.submit([present(ON_A)])
+    results_within(node, clock, 60)
+    node.agent.submit([present(ON_B)])
+    node.agent.process(0)
+    assert [(outcome.pod, outcome.result) for outcome in node.told] == [(B.name, Result.APPLIED)]
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_a_change_is_tried_at_once_however_often_it_failed_before(clock, mended):
+    """S61."""
+    node = started()
+    node.kernel.namespaces[A.name].refuse = True
+    node.agent.submit([present(ON_A)])
+    results_within(node, clock, 60)
+    node.kernel.namespaces[A.name].refuse = not mended
+    node.agent.submit([present(evolve(ON_A, egress=()))])
+    [(_, result)] = results_within(node, clock, 1)
+    assert result is (Result.APPLIED if mended else Result.FAILED)
+    assert reasons(node) == ([] if mended else [(Reason.UNENFORCEABLE, True)])
+
+
+def test_after_a_success_failures_are_counted_anew(clock):
+    node = started()
+    node.kernel.namespaces[A.name].refuse = True
+    node.agent.submit([present(ON_A)])
+    results_within(node, clock, 60)
+    node.kernel.namespaces[A.name].refuse = False
+    assert [result for _, result in results_within(node, clock, RARELY)] == [Result.APPLIED]
+    node.kernel.namespaces[A.name].refuse = True
+    node.agent.submit([absent(ON_A)])
+    assert len(results_within(node, clock, 2)) > 1
+    assert reasons(node) == [(Reason.ENFORCEMENT_FAILED, True)]
+
+
+@pytest.mark.parametrize("error", [InputError("a number is too big"), UnsupportedError("no such feature")])
+def test_what_cannot_succeed_is_tried_once_and_again_after_five_minutes(clock, error):
+    """S64."""
+    renderer = Failing(error)
+    node = started(renderer=renderer)
+    node.agent.submit([present(ON_A)])
+    [(first, result)] = results_within(node, clock, 1)
+    assert (result, reasons(node)) == (Result.FAILED, [(Reason.UNENFORCEABLE, True)])
+    clock.now = first + RARELY - 30
+    assert results_within(node, clock, 29) == []
+    assert [result for _, result in results_within(node, clock, 60)] == [Result.FAILED]
+    renderer.error = None
+    assert [result for _, result in results_within(node, clock, RARELY)] == [Result.APPLIED]
+    assert reasons(node) == []
+
+
+@pytest.mark.parametrize("error", [InputError("a number is too big"), UnsupportedError("no such feature")])
+def test_what_could_not_succeed_is_tried_when_its_input_changes(clock, error):
+    """S61: another pod's change is none of its input."""
+    node = started(renderer=Failing(error))
+    node.agent.submit([present(ON_A)])
+    assert len(results_within(node, clock, 1)) == 1
+    node.agent.submit([present(evolve(B, labels={"app": "other"}))])
+    assert results_within(node, clock, 1) == []
+    node.agent.submit([absent(ON_A)])
+    [(_, result)] = results_within(node, clock, 1)
+    assert result is not Result.FAILED
+    assert reasons(node) == []
+
+
+def test_a_sandbox_that_is_not_there_is_looked_for_all_the_time(clock):
+    """S64: it may come without another word of the API."""
+    node = started()
+    del node.kernel.namespaces[A.name]
+    node.agent.submit([present(ON_A)])
+    tried = results_within(node, clock, 200)
+    assert len(tried) > MANY
+    assert max(later - earlier for (earlier, _), (later, _) in pairwise(tried)) < SOON + 1
+    node.kernel.add(A.name)
+    assert [result for _, result in results_within(node, clock, SOON + 1)] == [Result.APPLIED]
