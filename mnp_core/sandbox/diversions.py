@@ -84,10 +84,7 @@ def read_diversions(kernel: Reader, links: Mapping[int, Link]) -> Mapping[int, s
             found.note(link.parent, f"{problem}, and sends past them")
     _read_shared_macs(kernel, links, found)
     _read_filters(kernel, found)
-    for index, ingress in tcx_programs(links):
-        if ingress:
-            found.note(index, "a BPF program (tcx) sees its packets first, and can send them elsewhere")
-        found.note_all(index, f"a BPF program (tcx) on {found.name(index)} can send packets out of it")
+    _read_tcx(links, found)
     _read_netdev(links, found)
     return found.reasons()
 
@@ -102,6 +99,17 @@ def _read_shared_macs(kernel: Reader, links: Mapping[int, Link], found: _Found) 
             if link.kind in {"bridge", "vxlan"}:  # their own forwarding table
                 continue
             found.note(index, f"it also receives for the MAC address {mac.hex(':')}, past its rules")
+
+
+def _read_tcx(links: Mapping[int, Link], found: _Found) -> None:
+    """What cannot be seen is not claimed to be fine."""
+    try:
+        for index, ingress in tcx_programs(links):
+            if ingress:
+                found.note(index, "a BPF program (tcx) sees its packets first, and can send them elsewhere")
+            found.note_all(index, f"a BPF program (tcx) on {found.name(index)} can send packets out of it")
+    except OSError as error:
+        found.note_all(0, f"whether BPF programs (tcx) take its packets cannot be seen: bpf(2): {error.strerror}")
 
 
 # --- traffic control ----------------------------------------------------------------------------------------------

@@ -1,12 +1,15 @@
 """What takes packets of an interface past rules that name it is found (S64), each by the real kernel."""
 
+import ctypes
+import errno
+import os
 import subprocess
 
 import pytest
 from pyroute2 import IPRoute
 
 from mnp_core.errors import SandboxError
-from mnp_core.sandbox import netlink
+from mnp_core.sandbox import bpf, netlink
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
@@ -101,6 +104,45 @@ def test_an_xdp_program_is_found_and_may_send_out_of_every_interface(pod):
 def test_a_tcx_program_is_found(pod, where):
     run_inside(pod, lambda: programs.attach_tcx(index_of("tap0"), where))
     assert diverted(pod)["net1"] == "a BPF program (tcx) on 'tap0' can send packets out of it"
+
+
+class Refusing:
+    """A C library whose system calls fail."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def syscall(self, *_arguments):
+        ctypes.set_errno(self.number)
+        return -1
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.ENOMEM])
+def test_programs_that_the_kernel_does_not_show_may_be_on_any_interface(pod, monkeypatch, number):
+    """S64: what cannot be seen is not claimed to be fine."""
+    monkeypatch.setattr(bpf, "_libc", Refusing(number))
+    found = diverted(pod)
+    assert {"net1", "tap0"} <= set(found)
+    assert "lo" not in found
+    assert found["net1"].endswith(f"cannot be seen: bpf(2): {os.strerror(number)}")
+
+
+def test_a_reason_that_can_be_seen_is_told_in_front_of_one_that_cannot(pod, monkeypatch):
+    monkeypatch.setattr(bpf, "_libc", Refusing(errno.EPERM))
+    redirect = (
+        "tc filter add dev net1 parent ffff: protocol all u32 match u8 0 0 action mirred egress redirect dev tap0"
+    )
+    assert "takes what it receives to 'tap0'" in diverted(pod, "tc qdisc add dev net1 ingress", redirect)["net1"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV])
+def test_a_kernel_without_tcx_has_no_such_programs(pod, monkeypatch, number):
+    monkeypatch.setattr(bpf, "_libc", Refusing(number))
+    assert diverted(pod) == {}
+
+
+def test_an_interface_that_has_just_gone_has_no_programs(sandbox):
+    assert run_inside(sandbox, lambda: list(bpf.tcx_programs([12345]))) == []
 
 
 def test_a_namespace_with_more_than_can_be_listed_is_an_error_that_says_so(pod, monkeypatch):
