@@ -16,6 +16,7 @@ from mnp_core.errors import ApplyError
 from mnp_iptables import ipset, nft_tables, slots
 from mnp_iptables.blob import LAYOUTS, Hooks, decode
 from mnp_iptables.netlink import attribute
+from mnp_iptables.nft_tables import NftKernel, new_chain, new_table
 from plugins.iptables.tests.pods import renderer
 from plugins.iptables.tests.test_applier import EVERYTHING
 from plugins.nftables.tests.policies import GROUP
@@ -203,6 +204,33 @@ def test_thousands_of_sets_by_our_names(pod):
     quietly(pod, "ipset", "restore", text="".join(f"create {name} hash:ip hashsize 64\n" for name in names))
     assert check(pod) == ""
     assert len(pod.ipset("list", "-n").split()) < 100
+
+
+def tables_without_end():
+    """Make tables of a chain each, as many as the kernel takes in a few seconds; returns how many."""
+    until, made = time.monotonic() + 2.5, 0
+    with NftKernel() as kernel:
+        while made < 20_000 and time.monotonic() < until:
+            names = [f"t{made + index}" for index in range(500)]
+            changes = [change for name in names for change in (new_table(4, name), new_chain(4, name, "MNP-INGRESS"))]
+            kernel.commit(changes, kernel.generation())
+            made += 500
+    return made
+
+
+def test_tables_by_the_thousand_slow_nothing_down(pod):
+    """Ours are read by name; chains the kernel lists only for all tables of a family together, as far as the limit."""
+    pod.enforce(EVERYTHING)
+    made = pod.run(tables_without_end)
+
+    def work():
+        began = time.thread_time()
+        pod.applier.apply(RULESET)
+        pod.applier.generation()
+        assert pod.applier.installed().digest == RULESET.digest
+        return time.thread_time() - began
+
+    assert pod.run(work) < 0.2 + made * 60e-6  # seconds
 
 
 # --- bytes ------------------------------------------------------------------------------------------------------

@@ -29,7 +29,14 @@ from mnp_nftables.custom import PREFIX, custom_rules
 from mnp_nftables.generation import generation
 from mnp_nftables.membership import change
 from mnp_nftables.names import ChainName, comment_text
-from mnp_nftables.netlink import Connection, RefusedError, SupersededError, TooMuchError, UnansweredError
+from mnp_nftables.netlink import (
+    MOST_BYTES,
+    Connection,
+    RefusedError,
+    SupersededError,
+    TooMuchError,
+    UnansweredError,
+)
 from mnp_nftables.renderer import NftablesRuleset
 from mnp_nftables.scratch import compile_rules, known_lines
 from mnp_nftables.sets import TABLE
@@ -151,7 +158,10 @@ def _unanswered(error: UnansweredError) -> ApplyError:
 
 
 def _too_much() -> ApplyError:
-    return ApplyError("there is more in nf_tables than is ever read: a process in the pod fills it")
+    return ApplyError(
+        f"there is more in nf_tables than is ever read, {MOST_BYTES >> 20} MiB: "
+        "remove what a process in the pod has put there, or restart the pod"
+    )
 
 
 def _commit(batch: Batch, before: int | None = None) -> None:

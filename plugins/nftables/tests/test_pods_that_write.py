@@ -1,5 +1,7 @@
 """What a process with NET_ADMIN in a pod puts into its nf_tables: no library parses it, and it is in nobody's way."""
 
+import time
+
 import pytest
 
 from mnp_core.errors import ApplyError
@@ -8,7 +10,7 @@ from mnp_core.testing import nft
 from mnp_core.testing.netns import private_namespace
 from mnp_nftables import NftablesApplier, NftablesRenderer, netlink
 from mnp_nftables.attributes import attribute, number, text_attribute
-from mnp_nftables.batch import CREATE, NEW_SET, NEW_TABLE, BatchWriter
+from mnp_nftables.batch import CREATE, NEW_CHAIN, NEW_SET, NEW_TABLE, BatchWriter
 from mnp_nftables.netlink import Connection
 from plugins.nftables.tests.policies import DENY, allow, interface, isolated, only, sandbox
 
@@ -162,4 +164,39 @@ def test_more_than_is_ever_read_is_not_read_and_goes(pod, monkeypatch):
     assert not run_inside(pod, applier.installed).matches(RULESET)
     with pytest.raises(ApplyError, match="than is ever read"):
         run_inside(pod, lambda: applier.apply(RULESET))
+    assert run_inside(pod, applier.installed).matches(RULESET)
+
+
+def tables_without_end():
+    """Make tables of a chain each, as many as the kernel takes in a few seconds; returns how many."""
+    until, made = time.monotonic() + 2.5, 0
+    while made < 20_000 and time.monotonic() < until:
+        writer = BatchWriter()
+        for name in (text_attribute(1, f"t{made + index}") for index in range(500)):
+            writer.add(NEW_TABLE, CREATE, name, number(2, 0))
+            writer.add(NEW_CHAIN, CREATE, name, text_attribute(3, "ingress"))
+        with Connection() as kernel:
+            kernel.commit(writer.batch())
+        made += 500
+    return made
+
+
+def test_tables_by_the_thousand_are_in_nobodys_way(pod, monkeypatch):
+    """S60, S63: ours is read by name; chains the kernel lists only for all tables together, and that has a bound."""
+    run_inside(pod, lambda: applier.apply(RULESET))
+    made = run_inside(pod, tables_without_end)
+
+    def work():
+        began = time.thread_time()
+        applier.apply(RULESET)
+        applier.generation()
+        assert applier.installed().matches(RULESET)
+        return time.thread_time() - began
+
+    assert run_inside(pod, work) < 0.2 + made * 20e-6  # seconds
+    monkeypatch.setattr(netlink, "MOST_BYTES", made * 20)
+    assert run_inside(pod, applier.counters)
+    with pytest.raises(ApplyError, match="remove what a process in the pod has put there, or restart the pod"):
+        run_inside(pod, lambda: applier.apply(RULESET))
+    monkeypatch.undo()
     assert run_inside(pod, applier.installed).matches(RULESET)
