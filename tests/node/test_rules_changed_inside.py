@@ -1,0 +1,76 @@
+"""A process in a pod changes the rules there, and leaves everything that could say whose they are as it was."""
+
+import subprocess
+import time
+
+import pytest
+import yaml
+
+from mnp_nftables import NftablesApplier
+from tests.node.program import WEB
+
+pytestmark = pytest.mark.root
+IN_TIME = 15  # seconds on a machine that does other things too; 2 where nothing else runs
+STRANGER = "10.10.0.3"
+OURS = {  # without rules of others in the same table, which stay there, and without the numbers of sets
+    "nftables": "nft -s list ruleset",
+    "iptables-nft": (
+        "{ for t in iptables ip6tables; do $t-nft-save -t mangle; done; ipset save; }"
+        r" | sed -n '/^:/ d; s/\(mnp[46]-[a-z0-9]*\)-n[0-9]*/\1/; /MNP\|mnp/ p' | sort"
+    ),
+}
+OPENINGS = {  # names, comments, sets and digests stay; what they stand for is another thing
+    "verdict-nftables": (
+        "nft list table inet mnp | sed 's/ drop/ accept/' | { echo delete table inet mnp; cat; } | nft -f -"
+    ),
+    "rule-nftables": "nft insert rule inet mnp ingress accept",
+    "member-nftables": f"nft add element inet mnp $(nft list sets | grep -o 'g4-[a-z0-9]*') '{{ {STRANGER} }}'",
+    "verdict-iptables-nft": "iptables-nft-save -t mangle | sed 's/-j DROP/-j ACCEPT/' | iptables-nft-restore",
+    "rule-iptables-nft": "iptables-nft -t mangle -I PREROUTING -j ACCEPT",
+    "member-iptables-nft": f"ipset add $(ipset list -n | grep mnp4) {STRANGER}",
+}
+CASES = [pytest.param(name, marks=[pytest.mark.long] if "member" in name else []) for name in OPENINGS]
+
+
+def in_the_pod(node, script):
+    """Run a script as a process in the pod with CAP_NET_ADMIN would."""
+    return node.inside(
+        WEB, lambda: subprocess.run(["sh", "-ec", script], check=True, capture_output=True, text=True).stdout
+    )
+
+
+@pytest.mark.parametrize("opening", CASES)
+def test_a_pod_that_is_opened_from_inside_is_closed_again_whatever_its_rules_claim(node, opening):
+    """S63: while the agent runs and while it does not; S62: what is as it should be is not written to at a start."""
+    written_by = opening.partition("-")[2]
+    node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
+    node.start()
+    wanted = in_the_pod(node, OURS[written_by])
+
+    def is_closed():
+        return in_the_pod(node, OURS[written_by]) == wanted and node.allowed() == {"client"}
+
+    assert is_closed()
+    began = time.monotonic()
+    in_the_pod(node, OPENINGS[opening])
+    node.until(is_closed)
+    assert time.monotonic() - began < IN_TIME
+
+    assert node.end() == 0
+    in_the_pod(node, OPENINGS[opening])
+    assert "stranger" in node.allowed(), "nobody is there who could close it"
+    node.start()
+    node.until(is_closed)
+
+    assert node.end() == 0
+    before = commits(node)
+    node.start()
+    time.sleep(1)  # a look at what is there, and another
+    assert node.end() == 0
+    assert commits(node) == before
+    assert is_closed()
+
+
+def commits(node):
+    """How often anything was committed in the pod's nf_tables."""
+    return node.inside(WEB, NftablesApplier().generation)
