@@ -32,17 +32,21 @@ table ip mangle { flags dormant; chain MNP-INGRESS { type filter hook input prio
 table ip6 mangle { set MNP-I-net1 { type ipv6_addr; }; chain PREROUTING { type filter hook output priority 0; }; }
 X
 """
+QUICK = ("names", "iptables-nft")
 LITTER = {"storm": STORM, "sets": SETS, "rules": RULES, "names": NAMES}
 
+CASES = [
+    pytest.param(litter, backend, marks=[] if (litter, backend) == QUICK else [pytest.mark.long])
+    for litter in LITTER
+    for backend in BACKENDS
+]
 
 REPORTED = {"rules"}
 """Litter with which nothing can be written into that pod any more."""
 
 
-@pytest.mark.long
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("written_by", BACKENDS)
-@pytest.mark.parametrize("litter", LITTER)
+@pytest.mark.parametrize(("litter", "written_by"), CASES)
 def test_what_a_process_leaves_in_its_pod_harms_no_other_pod(node, written_by, litter):
     """S6, S61: the agent lives, another pod's change is in time, and a pod that cannot be written to is reported."""
     node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))

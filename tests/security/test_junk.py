@@ -90,12 +90,12 @@ def test_junk_in_one_pod_neither_ends_the_agent_nor_delays_another_pod(tmp_path,
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(10))
-def test_thousands_of_rounds_of_junk_neither_end_the_agent_nor_delay_another_pod(tmp_path, monkeypatch, seed):
+@pytest.mark.parametrize("seed", range(5))
+def test_hundreds_of_rounds_of_junk_neither_end_the_agent_nor_delay_another_pod(tmp_path, monkeypatch, seed):
     """S6, S63."""
     monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
     with running(tmp_path) as node:
-        assert hostile_rounds(node, 300, seed=seed) < ON_TIME
+        assert hostile_rounds(node, 150, seed=seed) < ON_TIME
 
 
 def test_a_pod_whose_table_cannot_be_written_to_is_reported_and_harms_no_other(tmp_path, monkeypatch):

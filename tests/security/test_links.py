@@ -55,7 +55,7 @@ def storm(seed):
                 continue
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_a_pod_full_of_interfaces_that_change_costs_no_other_pod(node, seed):  # noqa: F811 - the fixture
     """The agent lives, another pod's change is in force on time, memory is bounded, and the pod is reported."""
     node.start()

@@ -37,6 +37,7 @@ from mnp_iptables.tools import find, run
 
 _TOOL: dict[Family, str] = {4: "iptables-legacy-restore", 6: "ip6tables-legacy-restore"}
 _LOCK = "/run/xtables.lock"
+_NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS})
 _PATIENCE = 5.0  # seconds that somebody else may hold the lock
 _PAUSE = 0.005
 _ATTEMPTS = 5
@@ -143,7 +144,7 @@ class LegacyRules:
 def _tables(family: Family) -> frozenset[str]:
     try:
         return sockopt.tables(family)
-    except OSError:
+    except FileNotFoundError:
         return frozenset()  # no module, no table
 
 
@@ -194,7 +195,9 @@ def _lock() -> Iterator[None]:
     """The lock of the iptables programs (iptables(8)); where its folder is not writable, there are none."""
     try:
         lock = os.open(_LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NO_FOLDER:
+            raise
         yield
         return
     try:

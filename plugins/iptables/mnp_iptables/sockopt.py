@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import frozen
@@ -18,6 +18,7 @@ from attrs import frozen
 from mnp_core.errors import ApplyError
 from mnp_core.model import Family
 from mnp_iptables.blob import LAYOUTS, Blob, Hooks, Layout, Table, decode, encode
+from mnp_iptables.persistence import insist
 
 _SOCKET = {4: (socket.AF_INET, socket.IPPROTO_IP), 6: (socket.AF_INET6, socket.IPPROTO_IPV6)}
 _GET_INFO, _GET_ENTRIES, _REPLACE, _ADD_COUNTERS = 64, 65, 64, 65
@@ -96,7 +97,7 @@ def _read(family: Family, name: str) -> tuple[Hooks, bytes]:
 
 
 def replace(name: str, table: Table, before: Snapshot) -> None:
-    """Put a table into force in one atomic step, and give the counters of what stays their value back.
+    """Put a table into force in one atomic step, and give the counters of what stays their value back, if possible.
 
     Raises:
         OSError: The kernel refused and nothing has changed; EAGAIN if the number of rules is not that of `before`.
@@ -117,7 +118,8 @@ def replace(name: str, table: Table, before: Snapshot) -> None:
         zero = bytes(_COUNTER_SIZE)
         kept = (counters.raw[place * _COUNTER_SIZE :][:_COUNTER_SIZE] if place >= 0 else zero for place in blob.places)
         request = _COUNTERS.pack(name.encode(), len(blob.places)) + b"".join(kept)
-        kernel.setsockopt(_SOCKET[family][1], _ADD_COUNTERS, request)
+        with suppress(OSError):  # the table is in force, whatever it counts from
+            insist(lambda: kernel.setsockopt(_SOCKET[family][1], _ADD_COUNTERS, request))
 
 
 def _offsets(blob: Blob) -> Iterator[int]:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -122,38 +123,45 @@ def matches(pod, ruleset):
     return pod.run(lambda: pod.applier.is_in_force(ruleset))
 
 
-def check(way, work, call, errors, numbers):
-    """Every fault of a call; returns how many there were."""
-    faults = 0
+def check(way, work, call, faults):
+    """Faults of a call, each an error and the number of the call, up to the last that there is; returns how many."""
+    reached_last = 0
     with ExitStack() as cleanup:
         pod = Pod(cleanup.enter_context(private_namespace()), cleanup, way)
         pod.enforce(NEW)  # so that it is translated, and the child need not
-        for error in errors:
-            for number in numbers:
-                pod.enforce(OLD)
-                said, reached = fail(pod, work, call, error, number)
-                if not reached:
-                    break
-                faults += 1
-                case = f"{work}, {call} number {number}: {error}: {said}"
-                assert said.startswith(("done", "refused: ")), case
-                left = matches(pod, OLD_RULES), matches(pod, DONE[work])
-                assert any(left) or work in {"update", "remove"}, case  # these are more than one step, and say so
-                assert matches(pod, DONE[work]) or not said.startswith("done"), case
-                pod.enforce(OLD)
-                assert matches(pod, OLD_RULES), case
-    return faults
+        for error, number in faults:
+            pod.enforce(OLD)
+            said, reached = fail(pod, work, call, error, number)
+            if not reached:
+                break
+            reached_last += 1
+            case = f"{work}, {call} number {number}: {error}: {said}"
+            assert said.startswith(("done", "refused: ")), case
+            left = matches(pod, OLD_RULES), matches(pod, DONE[work])
+            assert any(left) or work in {"update", "remove"}, case  # these are more than one step, and say so
+            assert matches(pod, DONE[work]) or not said.startswith("done"), case
+            pod.enforce(OLD)
+            assert matches(pod, OLD_RULES), case
+    return reached_last
 
 
 @pytest.mark.parametrize("call", ["socket", "sendto", "recvfrom", "getsockopt", "setsockopt"])
 def test_a_call_that_fails_leaves_the_old_state_or_the_new_one(way, call):
-    assert check(way, "apply", call, ["ENOBUFS"], range(1, 100, 9)) or call == "getsockopt"
+    assert check(way, "apply", call, (("ENOBUFS", number) for number in range(1, 100, 9))) or call == "getsockopt"
+
+
+@pytest.mark.parametrize("way", ["legacy"])
+@pytest.mark.parametrize(("work", "call"), [("apply", "setsockopt"), ("remove", "openat")])
+def test_neither_counters_that_are_lost_nor_a_list_that_cannot_be_read_stop_a_change_half_way(way, work, call):
+    """The kernel takes counters after the table; that it does not list its tables does not mean that there are none."""
+    assert check(way, work, call, (("ENOMEM", number) for number in range(1, 100)))
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("work", WORK)
 def test_every_call_that_fails_leaves_the_old_state_or_the_new_one(way, work):
-    faults = sum(check(way, work, call, ERRORS, range(1, 200)) for call in CALLS)
+    """Each call once, with one error after the other: some four minutes for all."""
+    faults = sum(check(way, work, call, zip(cycle(ERRORS), range(1, 200), strict=False)) for call in CALLS)
     print(f"{way}, {work}: {faults} faults")  # noqa: T201 - the figure
-    assert faults > 20
+    assert faults > 4
