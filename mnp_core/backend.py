@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from attrs import field, frozen
 
 from mnp_core.api import CustomRuleChecker, NodeState, PolicyRenderer, RuleApplier
-from mnp_core.errors import PluginError, UnsupportedError
+from mnp_core.errors import ApplyError, PluginError, UnsupportedError
 from mnp_core.model import Attachment, CommonRules, Feature, ObjectName
 from mnp_core.plugins import Registry
 
@@ -150,10 +150,48 @@ def choose_renderer(registry: Registry, name: str = "", features: frozenset[Feat
         PluginError: It is not installed, broken, or one of several that rank equally.
         UnsupportedError: It refuses a feature.
     """
-    dialect = registry.appliers[name].dialect if name in registry.appliers else name or _best_dialect(registry)
+    dialect = _dialect(registry, name)
     renderer = registry.renderer(dialect)
     _check_features(registry, dialect, features)
     return renderer
+
+
+def try_custom_rules(registry: Registry, name: str, common: CommonRules) -> str:
+    """Have the first applier that can do it here try the custom rules, as a node does at its start.
+
+    Args:
+        registry: What is installed.
+        name: As in `choose_renderer`.
+        common: The settings that hold the rules.
+
+    Returns:
+        Why no applier can try them here; empty if one did, or if there are none.
+
+    Raises:
+        InputError: A line of a custom rule file is wrong.
+        PluginError: As in `choose_renderer`.
+    """
+    if not common.custom:
+        return ""
+    dialect = _dialect(registry, name)
+    users = (
+        [name] if name in registry.appliers else [s.name for s in registry.appliers.values() if s.dialect == dialect]
+    )
+    reasons = []
+    for user in users:
+        try:
+            applier = registry.applier(user)
+            if isinstance(applier, CustomRuleChecker):
+                applier.check(common)
+                return ""
+            reasons.append(f"backend {user!r} has no way to")
+        except (ApplyError, PluginError, UnsupportedError) as error:
+            reasons.append(str(error))
+    return "; ".join(dict.fromkeys(reasons)) or f"no applier of dialect {dialect!r} is installed"
+
+
+def _dialect(registry: Registry, name: str) -> str:
+    return registry.appliers[name].dialect if name in registry.appliers else name or _best_dialect(registry)
 
 
 def _best_dialect(registry: Registry) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from attrs import frozen
 
-from mnp_core.backend import choose_renderer
+from mnp_core.backend import choose_renderer, try_custom_rules
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects, read_objects
 from mnp_core.cli.options import Output, namespace_option, output_option, paths_argument, registry_of, settings_options
@@ -41,9 +41,14 @@ def render_command(
     output: Output,
     settings: Settings,
 ) -> None:
-    """Print what would be applied in the network namespace of each pod, to the letter."""
+    """Print what would be applied in the network namespace of each pod, to the letter.
+
+    Custom rules are tried as at the start of a node, where this machine lets them be tried.
+    """
     registry = registry_of(context)
     renderer = choose_renderer(registry, settings.backends.node, settings.common.features)
+    if untried := try_custom_rules(registry, settings.backends.node, settings.common):
+        remark(f"Warning: the custom rules stand here as they are in their files, untried: {untried}")
     objects = read_objects(paths, registry, settings, namespace)
     chosen = [objects.host(parse_object_name(pod, namespace)).pod for pod in pods] or sorted(objects.world.local_pods())
     policies = {pod: objects.world.sandbox_policy(pod) for pod in chosen}

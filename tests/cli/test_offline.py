@@ -99,6 +99,34 @@ def test_settings_reach_the_rules(mnp, examples, write):
     assert "reject" not in plain
 
 
+BROKEN = {
+    "nftables": "# the web\ntcp dprot 80 accept\n",
+    "iptables-nft": "# the web\n-p tcp --dprot 80 -j ACCEPT\n",
+    "iptables-legacy": "# the web\n-p tcp --dprot 80 -j ACCEPT\n",
+    "iptables": "# the web\n-p tcp --dprot 80 -j ACCEPT\n",
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("written_by", BROKEN)
+def test_render_refuses_a_custom_rule_file_as_the_start_of_a_node_does(mnp, examples, write, written_by):
+    write("in4", BROKEN[written_by])
+    settings = write("settings.yaml", "custom-v4-ingress-rule-file: in4\n")
+    ended = mnp("render", examples / "deny-all", "--backend", written_by, "--settings", settings)
+    assert (ended.status, ended.out) == (2, "")
+    assert "custom-v4-ingress-rule-file: in4: line 2: " in ended.err
+
+
+@pytest.mark.parametrize(("written_by", "rule"), [("nftables", "tcp dport 80 accept"), ("iptables", "-p tcp -j DROP")])
+def test_render_says_that_custom_rules_cannot_be_tried_without_privileges(examples, write, written_by, rule):
+    write("in4", rule + "\n")
+    settings = write("settings.yaml", "custom-v4-ingress-rule-file: in4\n")
+    ended = unprivileged("render", examples / "deny-all", "--backend", written_by, "--settings", settings)
+    assert (ended.returncode, rule in ended.stdout) == (0, True)
+    assert ended.stderr.startswith("Warning: the custom rules stand here as they are in their files, untried: ")
+    assert "run as root" in ended.stderr
+
+
 # --- validate -------------------------------------------------------------------------------------------------------
 
 
@@ -210,18 +238,14 @@ OFFLINE = (
 )
 
 
-def test_offline_commands_need_no_privileges(examples):
-    """A program without any capability: a root in name only."""
+def unprivileged(*arguments):
+    """The program without any capability: a root in name only."""
     powerless = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-    for command in (
-        ["render", "--backend", "nftables"],
-        ["validate"],
-        ["explain", "--from", "demo/client", "--to", "demo/web"],
-    ):
-        process = subprocess.run(
-            [*powerless, sys.executable, "-m", "mnp_core.cli", command[0], examples / "quickstart", *command[1:]],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (process.returncode, process.stderr) == (0, ""), command
+    command = [*powerless, sys.executable, "-m", "mnp_core.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", OFFLINE)
+def test_offline_commands_need_no_privileges(examples, command):
+    process = unprivileged(command[0], examples / "quickstart", *command[1:])
+    assert (process.returncode, process.stderr) == (0, "")

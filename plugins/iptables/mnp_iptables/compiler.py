@@ -10,6 +10,7 @@ It also is where a custom rule shows whether iptables understands it.
 """
 
 import ctypes
+import errno
 import hashlib
 import os
 import threading
@@ -120,7 +121,9 @@ class Compiler(Generic[T]):
                 raise OSError(code, os.strerror(code))  # noqa: TRY301 - to whoever waits, as any other
             future.set_result(Compiled(sets=script.sets, tables=self._translate(script, _make_sets(script.sets))))
         except OSError as error:
-            future.set_exception(ApplyError(f"no network namespace to translate a ruleset in: {error}"))
+            remedy = ": run as root" if error.errno == errno.EPERM else ""
+            reason = f"no network namespace to translate a ruleset in ({error.strerror}){remedy}"
+            future.set_exception(ApplyError(reason))
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
             future.set_exception(error)
 
