@@ -36,7 +36,7 @@ def group(members: Iterable[IPv4Address]) -> AddressGroup:
     return AddressGroup(id=GROUP, members=frozenset(members))
 
 
-def sandbox(members: Iterable[IPv4Address]) -> SandboxPolicy:
+def sandbox(members: Iterable[IPv4Address], rules: int = RULES) -> SandboxPolicy:
     allows = tuple(
         Allow(
             peers=Peers(groups=(GROUP,)),
@@ -47,7 +47,7 @@ def sandbox(members: Iterable[IPv4Address]) -> SandboxPolicy:
                 rule=0,
             ),
         )
-        for number in range(RULES)
+        for number in range(rules)
     )
     interface = InterfacePolicy(interface="net1", ingress=Isolated(allows=allows))
     return SandboxPolicy(pod=ObjectName("default", "pod"), interfaces=(interface,), groups={GROUP: group(members)})
