@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from tests.cluster.agent import AgentProcess
-from tests.cluster.manifests import STATUS
+from tests.cluster.manifests import NETWORKS, STATUS
 from tests.cluster.standoff import app
 from tests.cluster.unrest import Unrest
 from tests.noopen.sending import Sending
@@ -87,7 +87,8 @@ def test_what_happened_while_the_agent_was_down_is_made_up_for_and_nothing_else_
         standoff.objects.delete("v1/Pod", "replaced", standoff.namespace)
         standoff.add_pods("replaced")
         detached = standoff.sandbox("detached")
-        standoff.objects.patch("v1/Pod", "detached", {"metadata": {"annotations": {STATUS: None}}}, standoff.namespace)
+        gone = {"metadata": {"annotations": {NETWORKS: None, STATUS: None}}}  # what is asked for stays enforced (S64)
+        standoff.objects.patch("v1/Pod", "detached", gone, standoff.namespace)
         assert standoff.reaching("replaced") == {"friend", "attacker"}, "nobody is there to police it"
         assert standoff.counters(standoff.sandbox("freed"))
         assert standoff.installed(detached) is not None
