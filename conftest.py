@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
 
 from hypothesis import HealthCheck, settings
+
+from mnp_core.sandbox._syscalls import CLONE_NEWNET, unshare
 
 # Machines that run tests have much else to do, so time says nothing about a case. CI asks the same questions each time:
 # what is found by chance is found by developers, whose runs differ.
@@ -11,11 +14,30 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
+CLONE_NEWNS = 0x00020000  # <linux/sched.h>
+
 pytest_plugins = ["mnp_core.testing.plugin"]  # fixtures, and what needs root is skipped without it
 
 
-def pytest_configure():
-    """What runs in the background of a shell, or under nohup, is started deaf to these, and tests send them."""
+def pytest_configure(config):
+    """Isolate a worker of pytest-xdist; restore signals that a shell in the background or nohup ignores."""
+    if hasattr(config, "workerinput") and os.geteuid() == 0:
+        _isolate()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+
+
+def _isolate() -> None:
+    """Enter mount and network namespaces of this process alone.
+
+    Workers share names otherwise: labs and network namespaces under /run, links, the lock of legacy iptables.
+    """
+    unshare(CLONE_NEWNS | CLONE_NEWNET)
+    for command in (
+        ("mount", "--make-rprivate", "/"),
+        ("mount", "-t", "tmpfs", "tmpfs", "/run"),
+        ("mkdir", "/run/netns", "/run/lock"),
+        ("ip", "link", "set", "lo", "up"),
+    ):
+        subprocess.run(command, check=True)  # noqa: S603 # programs named here

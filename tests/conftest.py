@@ -55,6 +55,27 @@ def _told_of_backend(request, record_property):
         record_property("backend", request.getfixturevalue("backend"))
 
 
+def pytest_sessionfinish(session):
+    """Send the figures of a worker of pytest-xdist to the process that prints them."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["figures"] = session.config.stash.get(FIGURES, [])
+
+
+class FiguresOfWorkers:
+    """A plugin of the process that starts the workers."""
+
+    def __init__(self, config):
+        self._config = config
+
+    def pytest_testnodedown(self, node):
+        self._config.stash.setdefault(FIGURES, []).extend(getattr(node, "workeroutput", {}).get("figures", ()))
+
+
+def pytest_configure(config):
+    if config.pluginmanager.has_plugin("dsession"):
+        config.pluginmanager.register(FiguresOfWorkers(config))
+
+
 def pytest_terminal_summary(terminalreporter, config):
     for line in (*config.stash.get(FIGURES, ()), *backend_table(terminalreporter.stats)):
         terminalreporter.write_line(line)
