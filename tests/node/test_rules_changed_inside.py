@@ -26,10 +26,16 @@ OPENINGS = {  # names, comments, sets and digests stay; what they stand for is a
     "rule-nftables": "nft insert rule inet mnp ingress accept",
     "member-nftables": f"nft add element inet mnp $(nft list sets | grep -o 'g4-[a-z0-9]*') '{{ {STRANGER} }}'",
     "verdict-iptables-nft": "iptables-nft-save -t mangle | sed 's/-j DROP/-j ACCEPT/' | iptables-nft-restore",
+    "stamp-iptables-nft": (
+        r"iptables-nft-save -t mangle | sed 's/-j DROP/-j ACCEPT/; s/MNP-[a-z2-7]\{24\}/MNP-aaaaaaaaaaaaaaaaaaaaaaaa/'"
+        " | { iptables-nft -t mangle -F; iptables-nft -t mangle -X; iptables-nft-restore; }"
+    ),
     "rule-iptables-nft": "iptables-nft -t mangle -I PREROUTING -j ACCEPT",
     "member-iptables-nft": f"ipset add $(ipset list -n | grep mnp4) {STRANGER}",
 }
-CASES = [pytest.param(name, marks=[pytest.mark.long] if "member" in name else []) for name in OPENINGS]
+CASES = [
+    pytest.param(name, marks=[pytest.mark.long] if name.startswith(("member", "stamp")) else []) for name in OPENINGS
+]
 
 
 def in_the_pod(node, script):
