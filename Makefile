@@ -34,7 +34,7 @@ test-attacks: setup ## What a tenant does to the agent, beside a quiet one: atta
 	@$(BIN)/pytest tests/security/test_attacks.py -s $(PYTEST_ARGS)
 
 test-backends: setup ## Truth table, random cases and examples with every backend that works here
-	@$(BIN)/pytest tests/truthtable tests/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)
+	@$(BIN)/pytest mnp_core/testing/suites/truthtable mnp_core/testing/suites/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)
 
 VM_BACKENDS := nftables iptables-nft iptables-legacy
 # Python is some fifteen times slower in the machine, and plugins of pytest that nobody needs there cost half a minute.

@@ -16,7 +16,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 CLONE_NEWNS = 0x00020000  # <linux/sched.h>
 
-pytest_plugins = ["mnp_core.testing.plugin"]  # fixtures, and what needs root is skipped without it
+pytest_plugins = ["mnp_core.testing.suites.plugin"]  # fixtures, --backend, and what needs root is skipped without it
 
 
 def pytest_configure(config):

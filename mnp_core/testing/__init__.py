@@ -4,6 +4,7 @@
 |---|---|
 | `conformance` | the standard tests of each sort of plugin, to inherit from (needs the extra ``mnp-core[testing]``) |
 | `plugin` | the pytest plugin that goes with them: fixtures, skips without root, a summary |
+| `suites` | truth table, random policies, atomicity, for an installed backend: `pytest --backend NAME` |
 | `corpus`, `oracle` | policies worth trying, by name; the packets worth sending at each, and what must become of them |
 | `lifecycle` | lists of states, and the lists that follow from one |
 | `wired` | a pod whose interfaces lead outside, and bursts of packets through them |

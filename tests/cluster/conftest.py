@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mnp_core.testing.suites.atomicity import traffic
 from scripts.testbed import bed as testbed
 from scripts.testbed import place
 from tests.cluster.agent import AgentProcess
@@ -17,7 +18,6 @@ from tests.cluster.manifests import network
 from tests.cluster.nodeagent import NodeAgent, give_image
 from tests.cluster.scene import Scene
 from tests.cluster.standoff import Standoff
-from tests.noopen import traffic
 
 HERE = Path(__file__).parent
 _UP_PATIENCE = 3600  # seconds; a cache that is empty is filled first

@@ -14,13 +14,13 @@ from mnp_core.backend import Backends, BackendSettings
 from mnp_core.model import Installed, ObjectName, RuleCounter
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing.suites.atomicity.traffic import Flow
 from tests.cluster.definitions import MACVLAN, OURS, define
 from tests.cluster.fixture import Bed
 from tests.cluster.manifests import POLICY_FOR, container, network, network_status, pod, running
 from tests.cluster.nodeagent import NodeAgent
 from tests.cluster.rest import at_rest
 from tests.cluster.talk import ProbeVerdict
-from tests.noopen.traffic import Flow
 
 PEOPLE = ("victim", "friend", "attacker", "bystander")
 NET = "standoff"

@@ -12,13 +12,13 @@ import yaml
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
+from mnp_core.testing.suites.atomicity.sending import Sending
 from scripts.testbed import daemon, place
 from tests.cluster.agent import AgentProcess
 from tests.cluster.crowd import on_network
 from tests.cluster.gate import Gate
 from tests.cluster.standoff import app
 from tests.cluster.stopwatch import ENFORCED, MENDED, allowed, time_until
-from tests.noopen.sending import Sending
 
 PAUSE = 0.001  # seconds between two packets of a flow
 STUCK = 12  # pods that cannot be found, more than are looked for at once

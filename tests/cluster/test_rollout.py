@@ -4,8 +4,8 @@ import time
 
 import pytest
 
+from mnp_core.testing.suites.atomicity.sending import Sending
 from tests.cluster.unrest import Unrest
-from tests.noopen.sending import Sending
 
 ROLLS = 2
 PAUSE = 0.001  # seconds between two packets of a flow

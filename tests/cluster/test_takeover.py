@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import pytest
 
+from mnp_core.testing.suites.atomicity.sending import Sending
 from tests.cluster.agent import AgentProcess
 from tests.cluster.manifests import NETWORKS, STATUS
 from tests.cluster.standoff import app
 from tests.cluster.unrest import Unrest
-from tests.noopen.sending import Sending
 
 KILLS = 50
 UPGRADES = 4

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
-from tests.differential.conftest import SEED
-from tests.differential.evaluated import Evaluated
-from tests.differential.questions import questions
-from tests.differential.strategies import Cluster, clusters
-from tests.reference import naive
-from tests.reference.naive import End
-from tests.wire.stations import Probe
+from mnp_core.testing.suites.differential.evaluated import Evaluated
+from mnp_core.testing.suites.differential.profile import SEED
+from mnp_core.testing.suites.differential.questions import questions
+from mnp_core.testing.suites.differential.strategies import Cluster, clusters
+from mnp_core.testing.suites.reference import naive
+from mnp_core.testing.suites.reference.naive import End
+from mnp_core.testing.suites.wire.stations import Probe
 
 PROFILE = settings.get_profile("differential")
 PROBES = 100

@@ -8,11 +8,11 @@ from random import Random
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
-from tests.differential.conftest import SEED
-from tests.differential.evaluated import Evaluated
-from tests.differential.questions import questions
-from tests.differential.strategies import clusters
-from tests.reference.naive import of_kind
+from mnp_core.testing.suites.differential.evaluated import Evaluated
+from mnp_core.testing.suites.differential.profile import SEED
+from mnp_core.testing.suites.differential.questions import questions
+from mnp_core.testing.suites.differential.strategies import clusters
+from mnp_core.testing.suites.reference.naive import of_kind
 
 PROFILE = settings.get_profile("differential")
 WRONG = {

@@ -45,10 +45,10 @@ def runner(fence, command):
         return "tests/cluster"
     if any(other.startswith("pip install") for other in fence.commands):
         return "tests/packages/test_install.py"
-    if program == "make" and {*arguments} <= IN_CI:
-        return ".ci/run"
-    if program == "make" and {*arguments} <= CHEAP:
-        return "tests/docs/test_console.py"
+    if "mnp_core.testing.suites" in arguments:
+        return "tests/packages/test_suites.py"
+    if program == "make" and {*arguments} <= IN_CI | CHEAP:
+        return ".ci/run" if {*arguments} <= IN_CI else "tests/docs/test_console.py"
     reasons = [beginning for beginning in NOWHERE if command.startswith(beginning)]
     return f"nowhere: {NOWHERE[max(reasons, key=len)]}" if reasons else None
 

@@ -20,8 +20,8 @@ each_example = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: fol
 
 @pytest.mark.root
 @each_example
-def test_packets_do_what_is_expected(mnp, folder, backend):
-    ended = mnp("lab", "test", folder, "--backend", backend, "--output", "json")
+def test_packets_do_what_is_expected(mnp, folder, mnp_backend):
+    ended = mnp("lab", "test", folder, "--backend", mnp_backend, "--output", "json")
     found = json.loads(ended.out)
     assert [probe for probe in found["probes"] if not probe["passed"]] == []
     assert (ended.status, found["reports"], ended.err) == (0, [], "")

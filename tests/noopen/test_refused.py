@@ -8,13 +8,13 @@ from attrs import evolve
 from mnp_core.api import Result
 from mnp_core.backend import Backend
 from mnp_core.model import Delta, GroupDelta, ObjectName, Reason, Ruleset, SandboxPolicy
+from mnp_core.testing.suites.reference import naive
+from mnp_core.testing.suites.truthtable.cluster import SUBNETS, base, pod, policy, probes
+from mnp_core.testing.suites.truthtable.generators import changed
+from mnp_core.testing.suites.wire.rig import Rig
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.terms import jump
 from mnp_nftables.transaction import with_rules
-from tests.reference import naive
-from tests.truthtable.cluster import SUBNETS, base, pod, policy, probes
-from tests.truthtable.generators import changed
-from tests.wire.rig import Rig
 
 pytestmark = pytest.mark.root
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.reference.naive import End, allowed
+from mnp_core.testing.suites.reference.naive import End, allowed
 
 NET = "x/net"
 

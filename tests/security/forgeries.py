@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from attrs import field, frozen
 
 from mnp_core.model import AddressSource, Reason
-from tests.reference.naive import Manifest
+from mnp_core.testing.suites.reference.naive import Manifest
 from tests.security.tenants import (
     NUMBERS,
     OUTSIDE,

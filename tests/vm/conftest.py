@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def engine(request, registry, record_property):
     """The renderer and the applier of one backend."""
-    record_property("backend", request.param)
+    record_property("mnp_backend", request.param)
     return choose_backend(registry, request.param)
 
 

@@ -9,7 +9,7 @@ from mnp_core.api import Sandbox
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import End as Link
 from mnp_core.testing.netns import bridge, veth_pair
-from tests.wire.rig import Rig, prepare
+from mnp_core.testing.suites.wire.rig import Rig, prepare
 
 
 class MixedRig(Rig):

@@ -7,9 +7,9 @@ from pyroute2 import IPRoute
 
 from mnp_core.model import AddressSource, Reason
 from mnp_core.sandbox.netns import run_inside
-from tests.reference.naive import End
-from tests.wire.rig import Rig
-from tests.wire.stations import Probe
+from mnp_core.testing.suites.reference.naive import End
+from mnp_core.testing.suites.wire.rig import Rig
+from mnp_core.testing.suites.wire.stations import Probe
 
 pytestmark = pytest.mark.root
 
@@ -56,9 +56,9 @@ def peer_addresses(request):
 
 
 @pytest.fixture
-def rig(backend, peer_addresses):
+def rig(mnp_backend, peer_addresses):
     subnets, outside = {LAN: ("10.0.0.0/24", "fd00::/64")}, {LAN: OUTSIDE}
-    with Rig(subnets, outside, backend=backend, peer_addresses=peer_addresses, listening=True) as rig:
+    with Rig(subnets, outside, backend=mnp_backend, peer_addresses=peer_addresses, listening=True) as rig:
         assert rig.sync(CLUSTER).reports == ()
         yield rig
 

@@ -8,11 +8,11 @@ from itertools import permutations
 import pytest
 
 from mnp_core.model import Reason
+from mnp_core.testing.suites.reference.naive import End, allowed
+from mnp_core.testing.suites.wire.living import make_decoder
+from mnp_core.testing.suites.wire.stations import Probe
 from tests.plugins.distributions import write_distribution
-from tests.reference.naive import End, allowed
-from tests.wire.living import make_decoder
 from tests.wire.mixed import MixedRig
-from tests.wire.stations import Probe
 
 pytestmark = pytest.mark.root
 

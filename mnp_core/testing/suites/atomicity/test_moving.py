@@ -13,10 +13,11 @@ from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.builders import network, present
-from tests.noopen import enforcer
-from tests.noopen.enforcer import HERE, MAIN
-from tests.noopen.sending import Sending
-from tests.noopen.test_no_open_moment import context, flows, people  # noqa: F401 - fixtures are used by their names
+from mnp_core.testing.suites.atomicity import enforcer
+from mnp_core.testing.suites.atomicity.enforcer import HERE, MAIN
+from mnp_core.testing.suites.atomicity.sending import Sending
+from mnp_core.testing.suites.atomicity.test_no_open_moment import context, flows, people  # noqa: F401 - fixtures are used by their names
+from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
 
 pytestmark = pytest.mark.root
 
@@ -25,8 +26,8 @@ ROUNDS = 3
 
 
 @pytest.mark.timeout(240)
-def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows):  # noqa: F811 - fixtures
-    usable = names_of_usable()
+def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows, mnp_backend):  # noqa: F811 - fixtures
+    usable = [mnp_backend, *others_that_work(mnp_backend)]
     if len(usable) < 2:
         pytest.skip(f"needs two backends that work here, there is {usable}")
     victim = people[0]
@@ -38,10 +39,9 @@ def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, peopl
     assert sending.wrong == {}
 
 
-def names_of_usable():
-    choice = Backends(REGISTRY, BackendSettings())
-    best = choice.of(())
-    return [best.name, *sorted(other.name for other in choice.others(best))]
+def others_that_work(name):
+    choice = Backends(REGISTRY, BackendSettings(node=name))
+    return sorted(other.name for other in choice.others(choice.of(())))
 
 
 def settle(sandbox, name):
@@ -53,10 +53,10 @@ def settle(sandbox, name):
 
     with SandboxPool(workers=2) as pool:
         agent = Agent(
-            world=World(common=CommonRules(), claimed=REGISTRY.claimed_types, node=HERE),
+            world=World(common=CommonRules(), claimed=claimed_types(REGISTRY), node=HERE),
             backends=Backends(REGISTRY, BackendSettings(node=name)),
             locator=Locator(),
-            discoverers=REGISTRY.make_discoverers(),
+            discoverers=make_discoverers(REGISTRY),
             pool=pool,
         )
         [outcome] = agent.sync(map(present, [network("x/net", "macvlan"), *enforcer.people(), MAIN[0]])).outcomes

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
-from tests.differential.conftest import SEED
-from tests.differential.evaluated import Evaluated
-from tests.differential.questions import questions
-from tests.differential.standing import OUTSIDE, SHAPES, pairs
-from tests.differential.strategies import SUBNETS, policy_sets
-from tests.reference import naive
-from tests.wire.connections import wrong_connections
-from tests.wire.rig import Rig
-from tests.wire.stations import Probe
+from mnp_core.testing.suites.differential.evaluated import Evaluated
+from mnp_core.testing.suites.differential.profile import CASES, SEED
+from mnp_core.testing.suites.differential.questions import questions
+from mnp_core.testing.suites.differential.standing import OUTSIDE, SHAPES, pairs
+from mnp_core.testing.suites.differential.strategies import SUBNETS, policy_sets
+from mnp_core.testing.suites.reference import naive
+from mnp_core.testing.suites.wire.connections import wrong_connections
+from mnp_core.testing.suites.wire.rig import Rig
+from mnp_core.testing.suites.wire.stations import Probe
 
 pytestmark = pytest.mark.root
 
@@ -30,9 +30,9 @@ CONNECTIONS = 0.15  # of the cases
 
 
 @pytest.fixture(scope="module")
-def opinions(backend):
+def opinions(mnp_backend):
     """The node, and the project's word for it."""
-    with Rig(SUBNETS, OUTSIDE, backend=backend) as rig:
+    with Rig(SUBNETS, OUTSIDE, backend=mnp_backend) as rig:
         yield rig, Evaluated()
 
 
@@ -59,7 +59,7 @@ def _is_between_pods(probe: Probe) -> bool:
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=200)
+@settings(PROFILE, max_examples=CASES)
 @given(policy_sets(SHAPES), st.integers(min_value=0, max_value=1 << 32))
 @pytest.mark.timeout(900)
 def test_packets_do_what_both_evaluations_say(opinions, cluster, dice):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations, product
 from typing import NamedTuple
 
-from tests.truthtable.cluster import Manifest, base, namespace, pod, policy
+from mnp_core.testing.suites.truthtable.cluster import Manifest, base, namespace, pod, policy
 
 DENY_BOTH = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 DIRECTIONS = (("Ingress", "ingress", "from"), ("Egress", "egress", "to"))

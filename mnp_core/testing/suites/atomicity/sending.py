@@ -4,8 +4,8 @@ from multiprocessing.context import BaseContext
 from types import TracebackType
 from typing import Self
 
-from tests.noopen import traffic
-from tests.noopen.traffic import Flow, Traffic
+from mnp_core.testing.suites.atomicity import traffic
+from mnp_core.testing.suites.atomicity.traffic import Flow, Traffic
 
 
 class Sending:

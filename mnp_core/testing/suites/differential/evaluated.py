@@ -13,8 +13,8 @@ from attrs import evolve
 from mnp_core.agent.world import Effect, World
 from mnp_core.model import CommonRules, Direction, ObjectName, Packet, Protocol, SandboxPolicy, parse_address
 from mnp_core.policy.evaluate import evaluate
-from tests.reference.naive import End
-from tests.wire.living import Living, Manifest, make_decoder
+from mnp_core.testing.suites.reference.naive import End
+from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
 
 
 class Evaluated:

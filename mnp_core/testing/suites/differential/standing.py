@@ -2,8 +2,8 @@
 
 from itertools import product
 
-from tests.differential.strategies import Nic, Shape
-from tests.reference.naive import End
+from mnp_core.testing.suites.differential.strategies import Nic, Shape
+from mnp_core.testing.suites.reference.naive import End
 
 SHAPES = (
     Shape("x", "a", (Nic("net1", "x/blue", ("10.1.0.1", "fd01::1")),)),

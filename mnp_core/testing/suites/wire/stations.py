@@ -16,8 +16,8 @@ from typing import NamedTuple, Self
 from mnp_core.api import Sandbox
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.sending import drops_expected
-from tests.reference.naive import End
-from tests.wire.packets import NUMBERS, identify, segment
+from mnp_core.testing.suites.reference.naive import End
+from mnp_core.testing.suites.wire.packets import NUMBERS, identify, segment
 
 SETTLE = 0.02  # seconds for packets that should not arrive to do so nevertheless
 PATIENCE = 0.15  # seconds for packets that should arrive

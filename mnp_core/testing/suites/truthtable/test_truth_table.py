@@ -10,13 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.differential.evaluated import Evaluated
-from tests.reference import naive
-from tests.truthtable.cluster import FAMILIES, SUBNETS, probes
-from tests.truthtable.generators import CATEGORIES, Step
-from tests.wire.connections import wrong_connections
-from tests.wire.rig import Rig
-from tests.wire.stations import Probe
+from mnp_core.testing.suites.differential.evaluated import Evaluated
+from mnp_core.testing.suites.reference import naive
+from mnp_core.testing.suites.truthtable.cluster import FAMILIES, SUBNETS, probes
+from mnp_core.testing.suites.truthtable.generators import CATEGORIES, Step
+from mnp_core.testing.suites.wire.connections import wrong_connections
+from mnp_core.testing.suites.wire.rig import Rig
+from mnp_core.testing.suites.wire.stations import Probe
 
 STEPS = {"targets": 48, "rules": 36, "peers": 112, "ports": 70, "conflicts": 29, "actions": 26}
 CONNECTIONS_EVERY = 16  # steps
@@ -48,15 +48,15 @@ class Table:
 
 
 @pytest.fixture(scope="module")
-def table(figures, backend):
+def table(mnp_figures, mnp_backend):
     made = Table()
     yield made
-    figures += (backend, *made.lines())
+    mnp_figures += (mnp_backend, *made.lines())
 
 
 @pytest.fixture(scope="module")
-def judges(backend):
-    with Rig(SUBNETS, {}, backend=backend) as rig:
+def judges(mnp_backend):
+    with Rig(SUBNETS, {}, backend=mnp_backend) as rig:
         yield rig, Evaluated()
 
 

@@ -7,8 +7,8 @@ from mnp_core.lab.probe import Probe as Question
 from mnp_core.lab.probe import ProbeVerdict
 from mnp_core.lab.prober import Prober
 from mnp_core.model import ObjectName, Protocol
-from tests.wire.rig import Rig
-from tests.wire.stations import Probe
+from mnp_core.testing.suites.wire.rig import Rig
+from mnp_core.testing.suites.wire.stations import Probe
 
 HASTY, PATIENT = 0.15, 2.0  # seconds
 

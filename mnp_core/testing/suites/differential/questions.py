@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 from random import Random
 
-from tests.differential.strategies import OUTSIDE, PORTS, PROTOCOLS, Cluster, Manifest
-from tests.reference.naive import End, full_name, interfaces, of_kind, plain
-from tests.wire.stations import Probe
+from mnp_core.testing.suites.differential.strategies import OUTSIDE, PORTS, PROTOCOLS, Cluster, Manifest
+from mnp_core.testing.suites.reference.naive import End, full_name, interfaces, of_kind, plain
+from mnp_core.testing.suites.wire.stations import Probe
 
 Port = tuple[str, int]
 ANY = [*product(PROTOCOLS, PORTS)]

@@ -6,8 +6,8 @@ Everything is a plain manifest. All nine pods have one interface, of both famili
 import json
 from itertools import product
 
-from tests.reference.naive import End
-from tests.wire.stations import Probe
+from mnp_core.testing.suites.reference.naive import End
+from mnp_core.testing.suites.wire.stations import Probe
 
 NAMESPACES = ("x", "y", "z")
 NAMES = ("a", "b", "c")

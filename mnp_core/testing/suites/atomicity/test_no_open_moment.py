@@ -10,6 +10,7 @@ import multiprocessing
 import time
 from bisect import bisect_left
 from collections import Counter
+from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
 
@@ -17,14 +18,23 @@ import pytest
 
 from mnp_core.api import Sandbox
 from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
-from tests.noopen import enforcer, journal, traffic
-from tests.noopen.enforcer import ATTACKER, ATTACKER6, CLOSED_PORT, FRIEND, OPEN_PORT, VICTIM, VICTIM6
-from tests.noopen.journal import Record
-from tests.noopen.sending import Sending
-from tests.noopen.traffic import Flow, Traffic
+from mnp_core.testing.suites.atomicity import enforcer, journal, traffic
+from mnp_core.testing.suites.atomicity.enforcer import (
+    ATTACKER,
+    ATTACKER6,
+    CLOSED_PORT,
+    FRIEND,
+    OPEN_PORT,
+    VICTIM,
+    VICTIM6,
+)
+from mnp_core.testing.suites.atomicity.journal import Record
+from mnp_core.testing.suites.atomicity.sending import Sending
+from mnp_core.testing.suites.atomicity.traffic import Flow, Traffic
 
 pytestmark = pytest.mark.root
 
+PLUGINS = sorted({entry.module for entry in entry_points(group="mnp")})
 CHANGES = 1000
 KILLS = 50
 ROUND = 400  # changes
@@ -35,7 +45,7 @@ LIMIT = 240  # seconds, on a machine that has much else to do
 def context():
     """Processes that start quickly: forked from one that has imported everything and has no threads."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload([enforcer.__name__, traffic.__name__, "mnp_nftables", "mnp_macvlan"])
+    made.set_forkserver_preload([enforcer.__name__, traffic.__name__, *PLUGINS])
     return made
 
 
@@ -68,21 +78,27 @@ def flows(people):
     ]
 
 
+@pytest.fixture
+def enforcing(context, people, tmp_path, mnp_chance, mnp_backend):
+    """Starts the agent's process for the victim."""
+    return lambda main=enforcer.main: Enforcing(context, people[0], tmp_path / "log", mnp_chance, mnp_backend, main)
+
+
 @pytest.mark.timeout(LIMIT + 60)
 def test_a_thousand_changes_let_no_denied_packet_through_and_cost_no_allowed_one(
-    context, people, flows, tmp_path, chance, figures
+    context, flows, enforcing, mnp_figures
 ):
     """S60"""
     watch = Watch(flows)
     until = time.monotonic() + LIMIT
-    with Enforcing(context, people[0], tmp_path / "log", chance) as enforcing:
-        while watch.watched.total() < CHANGES or enforcing.kills < KILLS:
-            assert time.monotonic() < until, f"this machine has no time for the test: {watch.summary(enforcing.kills)}"
+    with enforcing() as agent:
+        while watch.watched.total() < CHANGES or agent.kills < KILLS:
+            assert time.monotonic() < until, f"this machine has no time for the test: {watch.summary(agent.kills)}"
             with Sending(context, flows) as sending:
-                enforcing.change_until(len(watch.begun) + ROUND)
-            watch.add(sending.seen, enforcing.records())
+                agent.change_until(len(watch.begun) + ROUND)
+            watch.add(sending.seen, agent.records())
             assert watch.wrong == {}
-    figures += watch.summary(enforcing.kills)
+    mnp_figures += watch.summary(agent.kills)
 
 
 def test_without_policies_every_packet_arrives(context, flows):
@@ -92,11 +108,10 @@ def test_without_policies_every_packet_arrives(context, flows):
     assert set(sending.seen.received.values()) == {sending.seen.rounds}
 
 
-def test_an_agent_that_clears_before_it_writes_is_found_out(context, people, flows, tmp_path, chance):
+def test_an_agent_that_clears_before_it_writes_is_found_out(context, flows, enforcing):
     """The moment that S60 forbids is seen if it is there, by the same eyes."""
-    careless = Enforcing(context, people[0], tmp_path / "log", chance, main=enforcer.careless_main)
-    with careless as enforcing, Sending(context, flows) as sending:
-        enforcing.wait(40)
+    with enforcing(enforcer.careless_main) as agent, Sending(context, flows) as sending:
+        agent.wait(40)
     received = sending.seen.received
     assert all(received[flow.name] > 0 for flow in flows if not flow.allowed)
 
@@ -104,8 +119,9 @@ def test_an_agent_that_clears_before_it_writes_is_found_out(context, people, flo
 class Enforcing:
     """The agent's process, always one, killed and started again on demand."""
 
-    def __init__(self, context, victim: Sandbox, log: Path, chance: Random, main=enforcer.main) -> None:
-        self._context, self._victim, self._log, self._main, self._chance = context, victim, log, main, chance
+    def __init__(self, context, victim: Sandbox, log: Path, chance: Random, backend: str, main) -> None:
+        self._context, self._victim, self._log, self._chance = context, victim, log, chance
+        self._backend, self._main = backend, main
         self._log.touch()
         self.kills = 0
 
@@ -135,7 +151,7 @@ class Enforcing:
 
     def _start(self) -> None:
         """Returns when it has written something."""
-        arguments = (self._victim, self._log, self._chance.getrandbits(32))
+        arguments = (self._victim, self._log, self._chance.getrandbits(32), self._backend)
         self._process = self._context.Process(target=self._main, args=arguments, daemon=True)
         begun = journal.count(self._log)
         self._process.start()

@@ -19,8 +19,9 @@ from mnp_core.model import Attachment, Change, CommonRules, Delta, ObjectName, O
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.builders import block, network, pod, pods, policy, requirement, rule, selector, serves, status
-from tests.noopen.journal import Journal, Kind
-from tests.noopen.processor import have_processor
+from mnp_core.testing.suites.atomicity.journal import Journal, Kind
+from mnp_core.testing.suites.atomicity.processor import have_processor
+from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
 
 VICTIM, FRIEND, ATTACKER = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 VICTIM6, ATTACKER6 = "fd00::1", "fd00::3"
@@ -30,32 +31,32 @@ HERE = "here"
 THERE = "there"  # a pod that was never scheduled is no peer (S5)
 
 
-def main(sandbox: Sandbox, journal: Path, seed: int) -> None:
+def main(sandbox: Sandbox, journal: Path, seed: int, backend: str) -> None:
     """Enforce, and change what is enforced, until killed."""
     have_processor(min)
-    Enforcer(sandbox, Journal(journal), seed).run()
+    Enforcer(sandbox, Journal(journal), seed, backend).run()
 
 
-def careless_main(sandbox: Sandbox, journal: Path, seed: int) -> None:
+def careless_main(sandbox: Sandbox, journal: Path, seed: int, backend: str) -> None:
     """The same with an agent that clears what is in force before it writes."""
     have_processor(min)
-    CarelessEnforcer(sandbox, Journal(journal), seed).run()
+    CarelessEnforcer(sandbox, Journal(journal), seed, backend).run()
 
 
 class Enforcer:
     """One life of the agent."""
 
-    def __init__(self, sandbox: Sandbox, journal: Journal, seed: int) -> None:
+    def __init__(self, sandbox: Sandbox, journal: Journal, seed: int, backend: str) -> None:
         registry = load_plugins()
         self._sandbox, self._journal = sandbox, journal
         self._chance = random.Random(seed)  # noqa: S311 - a game of chance, no secret
         self._pool = SandboxPool(workers=2)
-        self._installed = Backends(registry, BackendSettings())
+        self._installed = Backends(registry, BackendSettings(node=backend))
         self._agent = Agent(
-            world=World(common=CommonRules(), claimed=registry.claimed_types, node=HERE),
+            world=World(common=CommonRules(), claimed=claimed_types(registry), node=HERE),
             backends=self,
             locator=self,
-            discoverers=registry.make_discoverers(),
+            discoverers=make_discoverers(registry),
             pool=self._pool,
         )
         self._policies: list[Policy] = []
@@ -70,7 +71,7 @@ class Enforcer:
             changes[self.kind]()
 
     def of(self, attachments: Iterable[Attachment]) -> Backend:
-        """What the agent asks of backends: the installed one, every write of which is noted."""
+        """What the agent asks of backends: the one to test, every write of which is noted."""
         backend = self._installed.of(attachments)
         return evolve(backend, applier=Noted(backend.applier, lambda: self._journal.entry(self.kind)))
 
@@ -116,7 +117,7 @@ class Enforcer:
         labels = {"app": self._chance.choice(("friend", "guest", "nobody"))}
         addresses = status("x/net", "net1", f"10.0.1.{number + 1}", f"fd00::1:{number + 1:x}")
         web = serves(f"UDP/{OPEN_PORT}", self._chance.choice(("web", "other")))
-        return evolve(pod(f"x/guest-{number}", addresses, labels=labels, ports=[web]), node=THERE)
+        return pod(f"x/guest-{number}", addresses, labels=labels, ports=[web], node=THERE)
 
     def _sync(self, changes: list[Change]) -> Sync:
         sync = self._agent.sync(changes)
@@ -160,16 +161,18 @@ def people() -> list[Pod]:
         "x/victim",
         status("x/net", "net1", VICTIM, VICTIM6),
         labels={"app": "victim"},
+        node=HERE,
         ports=[serves(f"UDP/{OPEN_PORT}", "web")],
     )
     friend = pod(
         "x/friend",
         status("x/net", "net1", FRIEND),
         labels={"app": "friend"},
+        node=THERE,
         ports=[serves(f"UDP/{OPEN_PORT}", "web")],
     )
-    attacker = pod("x/attacker", status("x/net", "net1", ATTACKER, ATTACKER6), labels={"app": "attacker"})
-    return [evolve(victim, node=HERE), evolve(friend, node=THERE), evolve(attacker, node=THERE)]
+    attacker = pod("x/attacker", status("x/net", "net1", ATTACKER, ATTACKER6), labels={"app": "attacker"}, node=THERE)
+    return [victim, friend, attacker]
 
 
 # --- what is put in force: each form of MAIN allows the friend both ways, none lets the attacker in, or be reached ---

@@ -26,9 +26,10 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import End as Link
 from mnp_core.testing.netns import macvlan, veth_pair
-from tests.reference.naive import counts, full_name, interfaces, of_kind
-from tests.wire.living import Living, Manifest, make_decoder
-from tests.wire.stations import Probe, Stations
+from mnp_core.testing.suites.reference.naive import counts, full_name, interfaces, of_kind
+from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
+from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
+from mnp_core.testing.suites.wire.stations import Probe, Stations
 
 SYSCTLS = {  # every address answers on its own interface, also where a pod has two on one network
     "arp_ignore": "1",
@@ -146,10 +147,10 @@ class Rig:
         registry = load_plugins()
         backends = Backends(registry, BackendSettings(node=backend))
         return Agent(
-            world=World(common=CommonRules(), claimed=registry.claimed_types, peer_addresses=peer_addresses),
+            world=World(common=CommonRules(), claimed=claimed_types(registry), peer_addresses=peer_addresses),
             backends=_Chosen(backends, choose),
             locator=self,
-            discoverers=registry.make_discoverers(),
+            discoverers=make_discoverers(registry),
             pool=self._cleanup.enter_context(SandboxPool(workers=4)),
             monitor=monitor,
         )

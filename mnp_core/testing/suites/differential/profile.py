@@ -1,10 +1,11 @@
-"""How hypothesis runs here: the same examples in every run of CI; with MNP_SEED set, others."""
+"""How hypothesis runs here: the same examples in every run; with MNP_SEED set, others. MNP_CASES is how many."""
 
 import os
 
 from hypothesis import HealthCheck, settings
 
 SEED = os.environ.get("MNP_SEED")
+CASES = int(os.environ.get("MNP_CASES", "200"))
 
 settings.register_profile(
     "differential",

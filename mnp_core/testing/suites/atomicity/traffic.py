@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from mnp_core.api import Sandbox
 from mnp_core.sandbox.netns import run_inside
-from tests.noopen.processor import have_processor
+from mnp_core.testing.suites.atomicity.processor import have_processor
 
 GAP = 100_000  # nanoseconds
 BUFFER = 64 << 20

@@ -1,0 +1,1 @@
+"""Random policies: a naive reading of the API, `evaluate` and packets agree."""

@@ -1,0 +1,1 @@
+"""A naive reading of the API, as a second opinion on what policies mean."""

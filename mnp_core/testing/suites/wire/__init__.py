@@ -1,0 +1,1 @@
+"""Pods in network namespaces that the agent polices, and packets between them."""
