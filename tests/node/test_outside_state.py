@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mnp_core.model import ObjectRef
-from tests.node.test_program import WEB, node  # noqa: F401 - the fixture is used by its name
+from tests.node.program import WEB
 from tests.plugins.distributions import write_distribution
 
 pytestmark = pytest.mark.root
@@ -74,7 +74,7 @@ def names(folder):
     return {path.name for path in folder.iterdir()}
 
 
-def test_state_outside_goes_with_its_namespace_and_stale_state_at_start(node, tmp_path, monkeypatch):  # noqa: F811 - the fixture
+def test_state_outside_goes_with_its_namespace_and_stale_state_at_start(node, tmp_path, monkeypatch):
     """S62: what is pinned for a pod stays while it is there, whatever restarts, and goes with it."""
     pins, site = tmp_path / "pins", tmp_path / "site"
     pins.mkdir()
