@@ -14,9 +14,9 @@ from typing import Protocol
 from mnp_core.agent.enforcement import InForce
 from mnp_core.agent.jobs import Job, JobMaker
 from mnp_core.agent.localpod import LocalPod, Task
-from mnp_core.agent.turns import Turns
 from mnp_core.api import Sandbox, SandboxLocator
 from mnp_core.errors import SandboxNotFoundError
+from mnp_core.turns import Turns
 
 _PLACES = 32  # pods that something is under way in
 _FINDERS = 16  # of which the sandbox is being looked for

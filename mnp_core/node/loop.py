@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.turns import Turns
 from mnp_core.api import Sync
 from mnp_core.model import Change
+from mnp_core.turns import Turns
 
 WATCH_INTERVAL: Final = 1.0  # seconds between two looks after sandboxes that do not tell of changes themselves
 _LONGEST_PASS: Final = 1.0  # seconds after which a pass is told of though somebody is still busy

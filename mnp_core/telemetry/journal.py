@@ -5,17 +5,19 @@ repeats itself is said again ever more rarely, with how often it happened.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import structlog
 from attrs import frozen
 
 from mnp_core.api import Failure, Outcome, Result
-from mnp_core.model import ObjectName, Report, Severity
+from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.telemetry.repeats import Repeats
 
 _FEW: Final = 8  # names in one line
+_LINES: Final = 5  # for reports of one object with one reason
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -78,13 +80,13 @@ class Journal:
 
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
         """Say which problems are new, and which are gone."""
-        for report in appeared:
+        for report, more in _first(appeared):
             if report.severity is Severity.HINT:
-                _log.info("hint", **_fields(report))
+                _log.info("hint", **_fields(report), **more)
             else:
-                _log.warning("problem", **_fields(report))
-        for report in (gone for gone in vanished if gone.severity is Severity.PROBLEM):
-            _log.info("problem gone", object=str(report.about), field=report.field, reason=report.reason.value)
+                _log.warning("problem", **_fields(report), **more)
+        for report, more in _first(gone for gone in vanished if gone.severity is Severity.PROBLEM):
+            _log.info("problem gone", object=str(report.about), field=report.field, reason=report.reason.value, **more)
 
     def watch_restarted(self, kind: str, cause: str) -> None:
         """A watch was begun anew."""
@@ -133,3 +135,18 @@ def _fields(report: Report) -> dict[str, object]:
         "message": report.message,
         "remedy": report.remedy,
     }
+
+
+def _first(reports: Iterable[Report]) -> Iterator[tuple[Report, dict[str, int]]]:
+    """A few reports of each object and reason; the last of them says how many more there are.
+
+    A line takes longer to write than a fault to find: a thousand policies with fifty faults each would hold up all
+    others for seconds.
+    """
+    alike = defaultdict[tuple[ObjectRef, Reason, Severity], list[Report]](list)
+    for report in reports:
+        alike[report.about, report.reason, report.severity].append(report)
+    for found in alike.values():
+        *others, last = found[:_LINES]
+        yield from ((report, {}) for report in others)
+        yield last, {"more": len(found) - _LINES} if len(found) > _LINES else {}

@@ -5,13 +5,13 @@ from concurrent.futures import Future
 import pytest
 from attrs import evolve
 
-from mnp_core.agent.turns import Turns
 from mnp_core.agent.world import World
 from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason
 from mnp_core.model.budget import Budgets, size_of
 from mnp_core.model.parsing import parse_policy
 from mnp_core.testing.builders import named, namespace, network, pod, present, status
 from mnp_core.testing.fakes import FakeKernel
+from mnp_core.turns import Turns
 from tests.agent.test_agent import Node
 
 NET = network("net", "macvlan")

@@ -14,6 +14,8 @@ from mnp_core.model import Reason
 TENANT = "tenant"
 POLICIES = "multi-networkpolicies"
 FOR = {"k8s.v1.cni.cncf.io/policy-for": "demo/data"}
+NETWORKS = [f"{TENANT}/net-{number}" for number in range(9)]
+NINE = {"k8s.v1.cni.cncf.io/policy-for": ",".join(NETWORKS)}
 
 
 @frozen(kw_only=True)
@@ -78,6 +80,16 @@ def _flood(count):
     return (policy(f"flood-{n}", _blocks(50, 50 * n)) for n in range(count))
 
 
+def _load(label, scope):
+    """Each pod is selected by 48 or 49 of them."""
+    for number in range(485):
+        raw = policy(
+            f"load-{number}", [{"from": _peers(450, 450 * number)}], {"matchLabels": {label: str(number % 10)}}
+        )
+        raw["metadata"]["annotations"] = scope
+        yield raw
+
+
 def slow_clients(port, count) -> ExitStack:
     """Connections that begin a request and do not end it."""
     clients = ExitStack()
@@ -118,11 +130,13 @@ ATTACKS = (
     Attack(name="a flood of 150 policies", policies=lambda: _flood(150)),
     Attack(
         name="485 policies of 450 CIDRs, 10 pods",
-        policies=lambda: (
-            policy(f"load-{n}", [{"from": _peers(450, 450 * n)}], {"matchLabels": {"number": str(n % 10)}})
-            for n in range(485)
-        ),
-        longest=30.0,
+        policies=lambda: _load("number", FOR),
+        long=True,
+    ),
+    Attack(
+        name="the same, 10 pods of 9 networks each",
+        policies=lambda: _load("wide", NINE),
+        told=OVER,
         long=True,
     ),
     Attack(name="48 slow clients of the endpoint", clients=48),

@@ -5,6 +5,7 @@ are programs for each processor), the process stays under the limit of its manif
 passes that may not, and what was written is reported.
 """
 
+import json
 import os
 import select
 import time
@@ -20,7 +21,7 @@ from mnp_core.sources.manifests import Document, load_documents
 from mnp_core.testing.apiserver import FakeApiServer
 from mnp_nftables import NftablesApplier
 from tests.node.program import LAB, PLURALS, QUICKSTART, WEB, Node
-from tests.security.attacks import ATTACKS, FOR, POLICIES, TENANT, slow_clients
+from tests.security.attacks import ATTACKS, FOR, NETWORKS, POLICIES, TENANT, slow_clients
 
 pytestmark = pytest.mark.root
 MOST_MEMORY = 300  # MiB, deploy/kustomize/base/daemonset.yaml
@@ -106,12 +107,35 @@ def tenant_pod(number):
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "c"}]}}
 
 
+def wide_pod(number):
+    """With a network interface in each of `NETWORKS`."""
+    raw = tenant_pod(number)
+    raw["metadata"] |= {"name": f"wide-{number}", "labels": {"wide": str(number)}}
+    raw["metadata"]["annotations"] = {"k8s.v1.cni.cncf.io/networks": ",".join(NETWORKS)}
+    return raw
+
+
+def network(number):
+    ipam = {"type": "host-local", "subnet": f"10.30.{number}.0/24"}
+    config = {"cniVersion": "0.3.1", "type": "macvlan", "master": f"eth{2 + number}", "mode": "bridge", "ipam": ipam}
+    namespace, name = NETWORKS[number].split("/")
+    kind = {"apiVersion": "k8s.cni.cncf.io/v1", "kind": "NetworkAttachmentDefinition"}
+    return {**kind, "metadata": {"name": name, "namespace": namespace}, "spec": {"config": json.dumps(config)}}
+
+
 def peer(number):
     """A pod of another node."""
     status = f'[{{"name": "demo/data", "interface": "net1", "ips": ["10.20.{number >> 8}.{number & 255}"]}}]'
     metadata = {"name": f"far-{number}", "namespace": "crowd", "labels": {"far": "yes"}}
     metadata["annotations"] = {"k8s.v1.cni.cncf.io/network-status": status}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": "elsewhere"}}
+
+
+def tenant():
+    yield from map(network, range(len(NETWORKS)))
+    for number in range(PODS):
+        yield tenant_pod(number)
+        yield wide_pod(number)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +145,7 @@ def node(tmp_path_factory):
     patch.setenv("MNP_RUN_DIR", str(folder / "run"))
     documents = [*load_documents([QUICKSTART / "cluster.yaml", QUICKSTART / "policy.yaml"])]
     spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in (TENANT, "crowd")]
-    documents += [Document(where="attacks", raw=raw) for raw in (*spaces, *map(tenant_pod, range(PODS)))]
+    documents += [Document(where="attacks", raw=raw) for raw in (*spaces, *tenant())]
     lab = Lab.up(LAB, documents)
     try:
         with FakeApiServer() as server:

@@ -170,3 +170,17 @@ def test_memory_of_failures_is_bounded(journal, lines):
         journal.outcome(evolve(FAILED, pod=ObjectName("demo", f"pod-{number}")))
     assert len(lines()) == 10_000
     assert len(journal._repeats._known) == 4096
+
+
+def test_many_faults_of_one_object_are_a_few_lines_that_say_how_many_more(journal, lines):
+    """S6: a thousand policies with fifty faults each take no fifty thousand lines, on the thread that serves all."""
+    faults = tuple(evolve(REPORT, field=f"spec.ingress[{number}]") for number in range(50))
+    other = evolve(REPORT, reason=Reason.INVALID_PEER)
+    journal.reports((*faults, other), ())
+    journal.reports((), faults)
+    *said, _, last_gone = [(line["msg"], line["reason"], line.get("more")) for line in lines()]
+    assert said[:6] == [("problem", "Malformed", None)] * 4 + [
+        ("problem", "Malformed", 45),
+        ("problem", "InvalidPeer", None),
+    ]
+    assert last_gone == ("problem gone", "Malformed", 45)

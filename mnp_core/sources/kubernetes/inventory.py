@@ -43,7 +43,7 @@ class Entry:
 
 
 class Inventory:
-    """What is known of one kind. Changed on one thread; `identity` may be called on any."""
+    """What is known of one kind. Changed by one thread at a time; `identity` may be called on any."""
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from random import SystemRandom
 
 from mnp_core.errors import ApiError, ApiUnreachableError
@@ -16,6 +17,7 @@ from mnp_core.kubeapi import ApiServer, Params, Stream
 from mnp_core.kubeapi.server import LARGEST, TooLargeError
 from mnp_core.lasting import LastingThread
 from mnp_core.model import Change, ObjectName
+from mnp_core.sources.kubernetes.backlog import Backlog
 from mnp_core.sources.kubernetes.discovery import served_version
 from mnp_core.sources.kubernetes.inventory import Entry, Inventory, gone
 from mnp_core.sources.kubernetes.observer import SourceObserver
@@ -223,26 +225,37 @@ class Watcher:
         """
         silent = True
         try:
-            for line in stream:
-                silent = False
-                self._event(read_event(line), api_version, stream.heard)
+            with self._backlog(stream, api_version) as backlog:
+                for line in stream:
+                    silent = False
+                    self._note(read_event(line), backlog, stream.heard)
         except ApiUnreachableError as error:
             if not (silent and error.timed_out) or self._quiet:
                 raise
             self._quiet = True
 
-    def _event(self, event: Event, api_version: str, heard: float) -> None:
+    def _backlog(self, stream: Stream, api_version: str) -> Backlog:
+        take_in = partial(self._take_in, api_version)
+        return Backlog(f"decode-{self.resource.plural}", take_in, stream.close)
+
+    def _note(self, event: Event, backlog: Backlog, heard: float) -> None:
+        """Remember the position. If what was before it cannot be taken in, everything is listed anew."""
         if event.type == "BOOKMARK":
             self._position, self._quiet = bookmark_version(event), False
-        elif event.type == "DELETED":
+        else:
             head = read_head(event.object)
-            self._remove(self.inventory.known(head), heard)
+            backlog.add(ObjectName(head.namespace, head.name), event, heard)
             self._position = head.version
+
+    def _take_in(self, api_version: str, event: Event, heard: float) -> None:
+        if self._stopping.is_set():
+            return
+        if event.type == "DELETED":
+            self._remove(self.inventory.known(read_head(event.object)), heard)
         else:
             entry = self.inventory.read(event.object, api_version)
             self._tell(self.inventory.news([entry]), heard)
             self.inventory.keep([entry])
-            self._position = entry.version
 
     # --- in common ----------------------------------------------------------------------------------------------
 
