@@ -22,7 +22,7 @@ demo: setup ## Three pods and two policies, without a cluster: real packets tell
 # Tests wait for silence and for the kernel about as long as they compute: two workers for a processor. Each has network and
 # mount namespaces of its own (conftest.py). PYTEST_ARGS=-n0 runs all in one process.
 test: setup ## Run the tests that CI runs (as root: with real packets)
-	@$(BIN)/pytest -m "not long" -n $$((2 * $$(nproc))) --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/pytest -m "not long" -n $$((2 * $$(nproc))) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-long: setup ## Run the tests that take minutes
 	@$(BIN)/pytest -m long $(PYTEST_ARGS)

@@ -90,7 +90,6 @@ def test_every_setting_that_is_no_mapping_is_a_flag():
         (["--allow-src-prefix=10.0.0.0/99"], "--allow-src-prefix: '10.0.0.0/99'"),
         (["--accept-imcp"], "No such option '--accept-imcp'"),
         (["--settings=/nowhere.yaml"], "/nowhere.yaml: cannot be read"),
-        (["--network-plugins=mcvlan"], "no loaded plugin claims mcvlan"),
         (["--backend=nfftables"], "nfftables"),
         (["--listen=here"], "is not an address to listen on"),
         (["--sandbox-locator=crii"], "crii"),

@@ -211,7 +211,8 @@ def test_a_peer_with_block_and_selector_is_the_block_and_an_empty_one_is_nothing
         ({"port": "sql"}, {"TCP/5432"}),
         ({"port": "sql", "protocol": "UDP"}, set()),
         ({"port": "http"}, set()),
-        ({"port": "80"}, set()),
+        ({"port": "80"}, {"TCP/80"}),
+        ({"port": 80, "protocol": "tcp"}, {"TCP/80"}),
         ({"port": 80, "protocol": "ICMP"}, set()),
     ],
 )
@@ -256,13 +257,16 @@ def test_policy_for(networks, selected):
     assert gets_in({"podSelector": {}}, networks=networks) is not selected
 
 
-@pytest.mark.parametrize("gone", [{"phase": "Succeeded"}, {"phase": "Failed"}, {"spec": {"hostNetwork": True}}])
-def test_pods_that_are_neither_targets_nor_peers(gone):
-    """S5"""
+@pytest.mark.parametrize(
+    ("gone", "target"),
+    [({"phase": "Succeeded"}, True), ({"phase": "Failed"}, True), ({"spec": {"hostNetwork": True}}, False)],
+)
+def test_pods_that_are_no_peers(gone, target):
+    """S5: a finished pod is enforced while its sandbox lives."""
     ghost = pod("client", addresses=["10.0.0.2"], **gone)
     cluster = [namespace("x"), DATABASE, ghost]
     assert not gets_in(only_from({"podSelector": {}}), ghost, cluster=cluster)
-    assert allowed([*cluster, policy({"podSelector": {}})], end(DATABASE), end(ghost), "TCP", 80)
+    assert allowed([*cluster, policy({"podSelector": {}})], end(DATABASE), end(ghost), "TCP", 80) is not target
 
 
 def test_allowed_is_the_union_over_policies_in_any_order():

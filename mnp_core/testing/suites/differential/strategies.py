@@ -107,7 +107,7 @@ def pods(draw, shape: Shape, phase: st.SearchStrategy[str | None] = ALIVE, *, ho
             "labels": draw(LABELS),
             "annotations": {"k8s.v1.cni.cncf.io/network-status": json.dumps(status)},
         },
-        "spec": {"containers": draw(CONTAINERS), "hostNetwork": host_network},
+        "spec": {"containers": draw(CONTAINERS), "hostNetwork": host_network, "nodeName": "node"},
         "status": {"phase": draw(phase)},
     }
 
@@ -307,7 +307,7 @@ def policies(draw, index: int) -> dict:
 
 @st.composite
 def ghosts(draw, standing: tuple[Shape, ...]) -> dict:
-    """A pod that is neither target nor peer, and has the addresses of one that is (S5)."""
+    """A pod that is no peer and has the addresses of one that is (S5): finished, or on the network of the host."""
     shape = draw(st.sampled_from(standing))._replace(namespace=draw(st.sampled_from(NAMESPACES)), name="ghost")
     finished = draw(st.booleans())
     return draw(pods(shape, GONE if finished else ALIVE, host_network=not finished))

@@ -74,11 +74,11 @@ def policy_types(policy: Manifest) -> list[str]:
     """API, policyTypes: "If this field is not specified, it will default based on the existence of ingress or egress.
 
     rules; policies that contain an egress section are assumed to affect egress, and all policies (whether or not they
-    contain an ingress section) are assumed to affect ingress." S1: an empty list is as if not specified.
+    contain an ingress section) are assumed to affect ingress." S1: a list without a valid entry is as if not specified.
     """
     spec = spec_of(policy)
-    if spec.get("policyTypes"):
-        return list(spec["policyTypes"])
+    if valid := [each for each in spec.get("policyTypes") or [] if each in ("Ingress", "Egress")]:
+        return valid
     return ["Ingress", "Egress"] if spec.get("egress") else ["Ingress"]
 
 
@@ -87,7 +87,7 @@ def selects(objects: list[Manifest], policy: Manifest, here: End) -> bool:
     pod = next(pod for pod in of_kind(objects, "Pod") if full_name(pod) == here.pod)
     networks = policy_networks(policy)
     return (
-        counts(pod)
+        not spec_of(pod).get("hostNetwork")
         and namespace_of(pod) == namespace_of(policy)
         and selector_matches(spec_of(policy).get("podSelector"), labels_of(pod), doubt=True)
         and any(i["interface"] == here.interface and i["network"] in networks for i in interfaces(pod))
@@ -98,7 +98,7 @@ def policy_networks(policy: Manifest) -> list[str]:
     """The valid entries of policy-for as ``namespace/name`` (S2)."""
     networks = []
     for entry in annotations_of(policy).get(POLICY_FOR, "").split(","):
-        parts = entry.strip().split("/")
+        parts = [part.strip() for part in entry.split("/")]
         if all(parts) and len(parts) == 1:
             networks.append(f"{namespace_of(policy)}/{parts[0]}")
         if all(parts) and len(parts) == 2:
@@ -109,8 +109,11 @@ def policy_networks(policy: Manifest) -> list[str]:
 # --- pods -------------------------------------------------------------------------------------------------------
 
 
-def counts(pod: Manifest) -> bool:
-    """S5: neither on the host's network, nor at its end."""
+def is_peer(pod: Manifest) -> bool:
+    """S5: neither on the host's network, nor at its end. All pods here have a node.
+
+    A finished pod stays a target while its sandbox lives.
+    """
     finished = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
     return not finished and not spec_of(pod).get("hostNetwork")
 
@@ -146,7 +149,7 @@ def addresses_of(objects: list[Manifest], name: str) -> list[str]:
 
 def has_address(pod: Manifest, address: str, networks: list[str]) -> bool:
     """S21: say whether the address is the pod's, on one of these networks; no others stand for the pod."""
-    return counts(pod) and any(
+    return is_peer(pod) and any(
         plain(address) in interface["addresses"] for interface in interfaces(pod) if interface["network"] in networks
     )
 
@@ -252,8 +255,8 @@ def port_matches(entry: Manifest | None, protocol: str, port: int, pods: list[Ma
     """
     if entry is None:
         return True
-    first, last = entry.get("port"), entry.get("endPort")
-    if (entry.get("protocol") or "TCP") != protocol:
+    first, last = number_of(entry.get("port")), number_of(entry.get("endPort"))
+    if (entry.get("protocol") or "TCP").upper() != protocol:
         return False
     if first is None:
         return last is None
@@ -261,6 +264,11 @@ def port_matches(entry: Manifest | None, protocol: str, port: int, pods: list[Ma
         return last is None and any(serves(pod, first, protocol, port) for pod in pods)
     last = first if last is None else last
     return 1 <= first <= last <= 65535 and first <= port <= last
+
+
+def number_of(port: str | int | None) -> str | int | None:
+    """S30: digits in quotes are a number."""
+    return int(port) if isinstance(port, str) and port.isdecimal() else port
 
 
 # --- labels, addresses, fields ----------------------------------------------------------------------------------

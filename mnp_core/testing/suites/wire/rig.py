@@ -26,7 +26,7 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import End as Link
 from mnp_core.testing.netns import macvlan, veth_pair
-from mnp_core.testing.suites.reference.naive import counts, full_name, interfaces, of_kind
+from mnp_core.testing.suites.reference.naive import full_name, interfaces, is_peer, of_kind
 from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
 from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
 from mnp_core.testing.suites.wire.stations import Probe, Stations
@@ -156,7 +156,7 @@ class Rig:
         )
 
     def _fall_and_stand(self, objects: list[Manifest]) -> None:
-        wanted = {full_name(pod): interfaces(pod) for pod in of_kind(objects, "Pod") if counts(pod)}
+        wanted = {full_name(pod): interfaces(pod) for pod in of_kind(objects, "Pod") if is_peer(pod)}
         for name in [name for name, (nics, _) in self._standing.items() if wanted.get(name) != nics]:
             del self._sandboxes[name]
             self._standing.pop(name)[1].close()
