@@ -20,10 +20,15 @@ class _Status(msgspec.Struct):
     details: _Details | None = None
 
 
+_status = msgspec.json.Decoder(
+    _Status
+)  # at import: threads that decode to a type for the first time at once crash msgspec
+
+
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """The error for an answer that is none of 2xx."""
     try:
-        told = msgspec.json.decode(body, type=_Status)
+        told = _status.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         told = _Status(message=body[:_LONGEST].decode(errors="replace").strip())
     asked = told.details.retry_after if told.details is not None else 0

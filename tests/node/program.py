@@ -58,7 +58,7 @@ class Node:
     def until(self, true):
         end = time.monotonic() + SOON
         while not true():
-            assert self.process.poll() is None, self.log.read_text()
+            assert self.process.poll() is None, f"{self.process.poll()} {self.log.read_text()}"
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.05)
 

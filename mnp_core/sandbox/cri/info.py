@@ -34,6 +34,9 @@ class _Info(msgspec.Struct, rename="camel"):
     runtime_spec: _Spec | None = None
 
 
+_info = msgspec.json.Decoder(_Info)  # at import: threads that decode to a type for the first time at once crash msgspec
+
+
 @frozen(kw_only=True)
 class Whereabouts:
     """Where a sandbox is, as the host has it.
@@ -56,7 +59,7 @@ def parse_info(info: Mapping[str, str]) -> Whereabouts:
         SandboxError: It is not JSON of that form.
     """
     try:
-        known = msgspec.json.decode(info.get(INFO) or "{}", type=_Info)
+        known = _info.decode(info.get(INFO) or "{}")
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise SandboxError(
             f"the container runtime tells of the sandbox in a way that is not understood: {error}"

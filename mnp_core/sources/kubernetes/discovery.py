@@ -41,6 +41,11 @@ class _Resources(msgspec.Struct, tag_field="kind", tag="APIResourceList"):
     resources: list[_Resource]
 
 
+# Made once, at import: msgspec works a type out when it first decodes to it, and crashes if two threads do at once.
+_groups = msgspec.json.Decoder(_Groups)
+_resources = msgspec.json.Decoder(_Resources)
+
+
 def served_version(fetch: Fetch, resource: Resource) -> str | None:
     """The first version of a resource that the server serves; None if it serves none.
 
@@ -58,12 +63,12 @@ def served_version(fetch: Fetch, resource: Resource) -> str | None:
 
 
 def _versions(fetch: Fetch, group: str) -> frozenset[str]:
-    groups = _decoded(fetch("/apis"), _Groups).groups
+    groups = _decoded(fetch("/apis"), _groups).groups
     return frozenset(version.version for each in groups if each.name == group for version in each.versions)
 
 
 def _plurals(fetch: Fetch, resource: Resource, version: str) -> frozenset[str]:
-    found = _decoded(fetch(f"/apis/{resource.api_version(version)}"), _Resources)
+    found = _decoded(fetch(f"/apis/{resource.api_version(version)}"), _resources)
     if found.group_version != resource.api_version(version):
         raise GarbledError(f"resources of {found.group_version:.80} came for {resource.api_version(version)}")
     return frozenset(each.name for each in found.resources)
@@ -78,8 +83,8 @@ def _check_ready(fetch: Fetch) -> None:
             raise
 
 
-def _decoded(body: bytes, shape: type[_Shape]) -> _Shape:
+def _decoded(body: bytes, decoder: msgspec.json.Decoder[_Shape]) -> _Shape:
     try:
-        return msgspec.json.decode(body, type=shape)
+        return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise GarbledError(f"the server's list of what it serves makes no sense ({error})") from error
