@@ -20,7 +20,7 @@ class _Status(msgspec.Struct):
     details: _Details | None = None
 
 
-_status = msgspec.json.Decoder(
+_status = msgspec.json.Decoder(_Status)  # at import: two threads that decode to a new type at once crash msgspec
     _Status
 )  # at import: threads that decode to a type for the first time at once crash msgspec
 

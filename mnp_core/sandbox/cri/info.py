@@ -34,7 +34,7 @@ class _Info(msgspec.Struct, rename="camel"):
     runtime_spec: _Spec | None = None
 
 
-_info = msgspec.json.Decoder(_Info)  # at import: threads that decode to a type for the first time at once crash msgspec
+_info = msgspec.json.Decoder(_Info)  # at import: two threads that decode to a new type at once crash msgspec
 
 
 @frozen(kw_only=True)
