@@ -21,8 +21,6 @@ class _Status(msgspec.Struct):
 
 
 _status = msgspec.json.Decoder(_Status)  # at import: two threads that decode to a new type at once crash msgspec
-    _Status
-)  # at import: threads that decode to a type for the first time at once crash msgspec
 
 
 def refusal(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
