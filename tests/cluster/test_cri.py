@@ -198,5 +198,5 @@ def test_a_sandbox_in_the_hosts_network_is_refused(runtime, run, locator):
     agent = run_inside(
         runtime.host, lambda: subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     )
-    assert "SandboxError: pod default/web: " in agent.stderr
+    assert "Error: pod default/web: " in agent.stderr
     assert "is the host's own network namespace" in agent.stderr
