@@ -25,10 +25,13 @@ from mnp_core.model import (
     NamedPort,
     ObjectName,
     PodPeer,
+    Report,
     Scope,
     Selector,
 )
-from mnp_core.policy.membership import members
+from mnp_core.policy.compile import CompiledPolicy
+from mnp_core.policy.membership import is_meant, members
+from mnp_core.policy.validate import unaddressed_selectors
 
 _SAMPLE = 32  # pods by which the size of a group is estimated
 _SURE = 1.5  # times the limit that an estimate has to be over it: a group that is too big is not made to find out
@@ -46,10 +49,24 @@ class _LiveGroup:
     namespaces: Counter[str] = field(factory=Counter)
     contributions: dict[ObjectName, _Contribution] = field(factory=dict)
     counts: Counter[Address | Endpoint] = field(factory=Counter)
+    idle: dict[ObjectName, frozenset[ObjectName]] = field(factory=dict)
+    """Pods that the selectors match and that contribute nothing, with the networks on which they lack an address."""
+    lacked: frozenset[ObjectName] = frozenset()  # `lacking` when it was settled last
     dirty: bool = False
 
-    def contribute(self, pod: ObjectName, now: _Contribution) -> None:
+    @property
+    def lacking(self) -> frozenset[ObjectName]:
+        """The networks on which its pods lack addresses; none if any pod has one, with the right port or not."""
+        if self.counts or not all(self.idle.values()):
+            return frozenset()
+        return frozenset[ObjectName]().union(*self.idle.values())
+
+    def contribute(self, pod: ObjectName, now: _Contribution, idle: frozenset[ObjectName] | None) -> None:
         before: _Contribution = self.contributions.pop(pod, frozenset())
+        if idle != self.idle.pop(pod, None):
+            self.dirty = True
+        if idle is not None:
+            self.idle[pod] = idle
         if now:
             self.contributions[pod] = now
         if now != before:
@@ -95,6 +112,7 @@ class GroupTable:
         self._index: SelectorIndex[str] = SelectorIndex()
         self._members_for: Counter[str] = Counter()  # by the namespace of whoever uses the groups
         self._own: dict[ObjectName, dict[tuple[Scope, NamedPort | None], _Contribution]] = {}
+        self._affected: set[ObjectName] = set()  # users of groups whose pods came to lack addresses, or have some now
 
     def admit(self, user: ObjectName, specs: Mapping[str, GroupSpec], most: int, most_together: int) -> bool:
         """Begin to use the groups of a policy, until `use` says otherwise; False, and nothing, if they are too big.
@@ -155,10 +173,29 @@ class GroupTable:
         for live in self._groups.values():
             before = len(live.group.members)
             delta = live.settle()
+            if live.lacked != (lacking := live.lacking if live.idle else frozenset()):
+                live.lacked = lacking
+                self._affected.update(live.users)
             if delta is not None:
                 for namespace in live.namespaces:
                     self._members_for[namespace] += len(live.group.members) - before
                 yield delta, frozenset(live.users)
+
+    def take_affected(self) -> set[ObjectName]:
+        """The sandboxes of which `unaddressed` may say something else since the last time."""
+        affected, self._affected = self._affected, set()
+        return affected
+
+    def unaddressed(self, policies: Iterable[CompiledPolicy]) -> Iterator[Report]:
+        """Report the selectors of policies in use whose pods have no address (S21)."""
+        for compiled in policies:
+            lacking = {
+                spec.peer: live.lacking
+                for identity, spec in compiled.groups.items()
+                if isinstance(spec.peer, PodPeer) and (live := self._groups.get(identity)) and live.idle
+            }
+            if any(lacking.values()):
+                yield from unaddressed_selectors(compiled.policy, lacking.get)
 
     def snapshot(self, user: ObjectName) -> dict[str, Group]:
         """The groups that a sandbox uses, as they are now."""
@@ -174,9 +211,9 @@ class GroupTable:
             live = self._groups[identity] = _LiveGroup(spec, _group(spec, identity, ()))
             self._index.add(identity, *_filed_under(spec))
             for pod in self._roster.candidates(spec):
-                if now := self._members(spec, pod):
-                    live.contributions[pod] = now
-                    live.counts.update(now)
+                now = self._members(spec, pod)
+                live.contribute(pod, now, self._idle(spec, pod, now))
+                if pod in live.contributions or pod in live.idle:
                     self._member_of[pod].add(identity)
             live.dirty = True
             live.settle()
@@ -209,13 +246,14 @@ class GroupTable:
         if not live.users:
             del self._groups[identity]
             self._index.discard(identity, *_filed_under(live.spec))
-            for pod in live.contributions:
+            for pod in live.contributions.keys() | live.idle.keys():
                 self._leave(pod, identity)
 
     def _contribute(self, live: _LiveGroup, pod: ObjectName) -> None:
         now = self._members(live.spec, pod)
-        live.contribute(pod, now)
-        if now:
+        idle = self._idle(live.spec, pod, now)
+        live.contribute(pod, now, idle)
+        if now or idle is not None:
             self._member_of[pod].add(live.group.id)
         else:
             self._leave(pod, live.group.id)
@@ -237,3 +275,21 @@ class GroupTable:
         if not found or isinstance(spec.peer, Block):
             return found
         return self._own.setdefault(pod, {}).setdefault((spec.scope, spec.port), found)  # one copy for all groups
+
+    def _idle(self, spec: GroupSpec, pod: ObjectName, contribution: _Contribution) -> frozenset[ObjectName] | None:
+        """On which networks a pod lacks an address that selectors match in vain; None if they do not.
+
+        The networks are none if it has an address, but not the port.
+        """
+        member, labels = self._roster.get(pod), self._roster.namespace_labels(pod.namespace)
+        if contribution or member is None or not member.looked_at or not isinstance(spec.peer, PodPeer):
+            return None
+        if labels is None and spec.peer.namespace is None:
+            return None
+        if not member.pod.counts or not is_meant(spec.peer, member.pod, labels or {}):
+            return None
+        attachments = [peer for peer in member.claims.peers if spec.scope.covers(peer)]
+        if not attachments:
+            return None
+        has_address = any(attachment.addresses for attachment in attachments)
+        return frozenset(() if has_address else (attachment.network for attachment in attachments))

@@ -19,11 +19,13 @@ class Member:
         pod: The pod.
         claims: Its attachments.
         yielded: Addresses that are another pod's by now (S5).
+        looked_at: Whether the addresses are what is known of it; False if its interfaces are yet to be read for them.
     """
 
     pod: Pod
     claims: Claims
     yielded: frozenset[Place] = frozenset()
+    looked_at: bool = True
 
     @property
     def peers(self) -> tuple[Attachment, ...]:

@@ -269,7 +269,8 @@ class World:
             self._found.pop(name, None)  # whatever comes by that name is another pod
             return None
         claims = claim_attachments(pod, self._networks, self._claimed)
-        member = Member(pod=pod, claims=claims)
+        looked_at = not self._believe_kernel or name in self._found or name not in self._residents
+        member = Member(pod=pod, claims=claims, looked_at=looked_at)
         if not (claims.peers or claims.policed or claims.problems or pod.default_network):
             return None
         return member.with_addresses(self._found.get(name, ()))
@@ -291,6 +292,8 @@ class World:
             self._settle_policies(name)
         for name in touched.sandboxes | touched.claims | crowded:
             self._report_claims(name)
+        for name in touched.sandboxes | crowded | self._groups.take_affected():
+            self.standing.put(("addresses", name), self._groups.unaddressed(self._covering.get(name, ())))
         sandboxes |= crowded
         deltas = ((delta, users - sandboxes) for delta, users in changes)
         return Effect(

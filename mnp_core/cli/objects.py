@@ -140,7 +140,9 @@ class Objects:
             unleased=self.unleased,
         )
         unenforced_ones = (report for _, report in self._unenforced)
-        found = (*self.flaws, *alone, *together, *self.world.reports(), *unenforced_ones)
+        # An address that only a cluster knows is missing here, and there alone it is known whether it is missing there.
+        of_pods = (report for report in self.world.reports() if report.reason is not Reason.NO_ADDRESS)
+        found = (*self.flaws, *alone, *together, *of_pods, *unenforced_ones)
         return tuple(sorted({evolve(report, exposed=False) for report in found}))  # who tells of it makes no difference
 
     def _of(self, kind: type[_T]) -> list[_T]:

@@ -3,7 +3,7 @@
 A selector that matches no pod right now is not among it: pods come and go.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 from attrs import field, frozen
 
@@ -150,25 +150,42 @@ def _port_reports(policy: Policy, candidates: list[_Candidate]) -> Iterator[Repo
 
 
 def _address_reports(policy: Policy, bare: list[_Candidate], candidates: list[_Candidate]) -> Iterator[Report]:
-    """Selectors that match pods and no packet: no address of any of them is known (S21, networks without IPAM).
+    """Selectors that match nothing although they match pods.
 
     Args:
         policy: One policy.
         bare: The candidates with an attachment that has no address.
         candidates: All of them.
     """
+
+    def lacking(peer: PodPeer) -> Collection[ObjectName]:
+        spec = GroupSpec(scope=policy.scope, peer=peer)
+        meant = [attachment for candidate in bare for attachment in candidate.meant_attachments(spec)]
+        if not meant or any(candidate.is_peer(spec) for candidate in candidates):
+            return ()
+        return {attachment.network for attachment in meant}
+
+    return unaddressed_selectors(policy, lacking)
+
+
+def unaddressed_selectors(
+    policy: Policy, lacking: Callable[[PodPeer], Collection[ObjectName] | None]
+) -> Iterator[Report]:
+    """Report selectors that match pods and no packet: no address of any of them is known (S21, networks without IPAM).
+
+    Args:
+        policy: One policy.
+        lacking: The networks on which a peer's pods have attachments without an address; none if any has one.
+    """
     for direction, peers in ((Direction.INGRESS, "from"), (Direction.EGRESS, "to")):
         for rule in policy.rules(direction) or ():
             for peer in rule.peers if isinstance(rule.peers, tuple) else ():
-                spec = GroupSpec(scope=policy.scope, peer=peer)
-                meant = [attachment for candidate in bare for attachment in candidate.meant_attachments(spec)]
-                if meant and not any(candidate.is_peer(spec) for candidate in candidates):
-                    place = f"spec.{direction.value.lower()}[{rule.index}].{peers}"
-                    yield _unaddressed(policy, place, sorted({attachment.network for attachment in meant}))
+                if isinstance(peer, PodPeer) and (networks := lacking(peer)):
+                    yield _unaddressed(policy, f"spec.{direction.value.lower()}[{rule.index}].{peers}", networks)
 
 
-def _unaddressed(policy: Policy, place: str, networks: list[ObjectName]) -> Report:
-    names = ", ".join(map(str, networks))
+def _unaddressed(policy: Policy, place: str, networks: Collection[ObjectName]) -> Report:
+    names = ", ".join(map(str, sorted(networks)))
     return Report(
         about=policy.ref,
         field=place,

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from mnp_core.agent.world import Effect, World
-from mnp_core.model import Change, CommonRules, ObjectName, Operator, SandboxPolicy, Selector
+from mnp_core.model import (
+    AddressSource,
+    Change,
+    CommonRules,
+    ObjectName,
+    Operator,
+    Reason,
+    SandboxPolicy,
+    Selector,
+    parse_address,
+)
 from mnp_core.testing import builders
 from mnp_core.testing.builders import absent, named, namespace, network, pods_across, present, requirement, selector
 
@@ -15,8 +25,8 @@ NET = network("x/net", "macvlan")
 CLAIMED = frozenset({"macvlan", "bridge"})
 
 
-def pod(name, address, *, node="n1", labels=None, net="x/net", **fields):
-    status = builders.status(net, "net1", address)
+def pod(name, *addresses, node="n1", labels=None, net="x/net", **fields):
+    status = builders.status(net, "net1", *addresses)
     return builders.pod(
         name, status, labels={"app": named(name).name} if labels is None else labels, node=node, **fields
     )
@@ -138,6 +148,40 @@ def test_a_network_definition_that_appears_late_reaches_the_pods_that_wait_for_i
     assert w.claims(A.name)[0].kind == "macvlan"
 
 
+@pytest.mark.parametrize("ports", [None, ["TCP/http"], ["TCP/80"]])
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_a_selector_whose_pods_have_no_address_is_reported_once_and_until_one_has(direction, ports):
+    """S21: on a network without IPAM; one report however many pods the policy selects and the selector matches."""
+
+    def unaddressed():
+        return [report for report in w.reports() if report.reason is Reason.NO_ADDRESS]
+
+    rules = {"ingress": (), direction: from_(pods(selector(role="vm")), ports=ports)}
+    w = world(NET, X, A, B, policy("p", **rules), node="n1")
+    assert unaddressed() == []
+    w.apply([present(pod(f"x/vm{n}", labels={"role": "vm"}, node=f"n{n}")) for n in range(3)])
+    (report,) = unaddressed()
+    assert (str(report.about), "x/net" in report.message) == ("MultiNetworkPolicy x/p", True)
+    w.apply([present(pod("x/vm1", "10.0.0.7", labels={"role": "vm"}))])
+    assert unaddressed() == []
+    w.apply([absent(pod("x/vm1"))])
+    assert unaddressed() == [report]
+    w.apply([absent(A), absent(B), absent(pod("x/vm0"))])
+    assert unaddressed() == [], "no pod of this node is selected any more"
+
+
+def test_a_pod_whose_interfaces_are_yet_to_be_read_lacks_no_address():
+    """S21: where the kernel is believed, its address is there a moment after the pod."""
+    w = World(common=CommonRules(), claimed=CLAIMED, node="n1", peer_addresses=AddressSource.KERNEL)
+    guest = pod("x/b", labels={"app": "b"})
+    w.apply(map(present, (NET, X, A, guest, policy("p", ingress=from_(pods(selector(app="b")))))))
+    assert w.reports() == ()
+    w.found(guest.name, w.claims(guest.name))
+    assert [report.reason for report in w.reports()] == [Reason.NO_ADDRESS]
+    w.found(guest.name, tuple(evolve(claim, addresses=(parse_address("10.0.0.9"),)) for claim in w.claims(guest.name)))
+    assert w.reports() == ()
+
+
 # --- any way to a state is as good as any other ---------------------------------------------------------------------
 
 labels = st.fixed_dictionaries({}, optional={"app": st.sampled_from("abc"), "tier": st.sampled_from("12")})
@@ -156,11 +200,11 @@ rules = st.builds(builders.rule, st.none() | st.lists(peers, max_size=2), st.sam
 rule_lists = st.none() | st.lists(rules, max_size=2)
 nets = st.sampled_from(["x/net", "x/other"])
 pod_objects = st.builds(
-    lambda name, number, port, **fields: pod(
-        name, f"10.0.0.{number}", ports=[builders.serves(f"TCP/{port}", "web")], **fields
+    lambda name, numbers, port, **fields: pod(
+        name, *(f"10.0.0.{number}" for number in numbers), ports=[builders.serves(f"TCP/{port}", "web")], **fields
     ),
     st.sampled_from(["x/a", "x/b", "x/c", "y/a", "y/b"]),
-    st.integers(1, 5),
+    st.lists(st.integers(1, 5), max_size=1),  # without an IPAM a network gives no address
     st.sampled_from([80, 81]),
     labels=labels,
     node=st.sampled_from(["n1", "n2"]),

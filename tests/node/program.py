@@ -67,6 +67,11 @@ class Node:
         probes = self.lab.plan_probes([ProbeSpec(protocol=Protocol.TCP, port=80)], destinations=frozenset({WEB}))
         return {result.probe.source.name for result in self.lab.probe(probes, 0.3) if result.verdict == "allowed"}
 
+    def raw(self, kind, name):
+        """An object as the API server had it at first."""
+        objects = (document.raw for document in self.lab.objects.values())
+        return next(raw for raw in objects if (raw["kind"], raw["metadata"]["name"]) == (kind, name))
+
     def inside(self, pod, work):
         return run_inside(self.lab.sandbox(pod), work)
 

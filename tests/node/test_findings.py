@@ -1,5 +1,6 @@
 """What a look at a running sandbox finds is reported by the running program when it is found (S64)."""
 
+import json
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from mnp_core.testing.builders import absent, pods, policy, present, rule
 from tests.node.program import WEB
 from tests.node.test_loop import A, B, Running, eventually
 
+STATUS = "k8s.v1.cni.cncf.io/network-status"
 OPEN = 'mnp_unenforceable_attachments{reason="Unenforceable"}'
 
 
@@ -102,11 +104,38 @@ def test_an_attachment_that_network_status_loses_in_a_running_pod_stays_enforced
     """S64: what the annotation networks asks for is enforced as it was asked for."""
     node.start()
     assert node.allowed() == {"client"}
-    raw = next(
-        d.raw for d in node.lab.objects.values() if d.raw["kind"] == "Pod" and d.raw["metadata"]["name"] == "web"
-    )
-    annotations = {"k8s.v1.cni.cncf.io/networks": "data", "k8s.v1.cni.cncf.io/network-status": "[]"}
+    raw = node.raw("Pod", "web")
+    annotations = {"k8s.v1.cni.cncf.io/networks": "data", STATUS: "[]"}
     lost = {**raw, "metadata": {**raw["metadata"], "annotations": annotations}}
     node.server.put("pods", lost)
     node.until(lambda: node.problems("InvalidNetworkStatus"))
+    assert node.allowed() == {"client"}
+
+
+@pytest.mark.root
+def test_a_selector_on_a_network_without_ipam_is_reported_once_and_resolved(node):
+    """S21: in log, Event and metric of the program; pods without an address come and go and nothing more is said."""
+
+    def told():
+        return node.problems("NoAddress")
+
+    client = node.raw("Pod", "client")
+    bare = json.loads(client["metadata"]["annotations"][STATUS])
+    for entry in bare:
+        entry["ips"] = []
+    without = {STATUS: json.dumps(bare)}
+    node.server.put("pods", {**client, "metadata": {**client["metadata"], "annotations": without}})
+    node.start()
+    node.until(lambda: node.metric('mnp_reports{reason="NoAddress"}') == 1)
+    assert "no address of any pod that a selector here matches is known on demo/data" in told()[0]
+    node.until(lambda: node.events("NoAddress"))
+    assert node.events("NoAddress")[0]["involvedObject"]["name"] == "web-allow-client"
+    for number in range(5):
+        copy = {**client["metadata"], "name": f"client-{number}", "uid": f"copy-{number}", "annotations": without}
+        node.server.put("pods", {**client, "metadata": copy, "spec": {**client["spec"], "nodeName": "elsewhere"}})
+    for number in range(5):
+        node.server.delete("pods", f"client-{number}", "demo")
+    node.server.put("pods", client)
+    node.until(lambda: node.metric('mnp_reports{reason="NoAddress"}') == 0)
+    assert len(told()) == len(node.events("NoAddress")) == 1
     assert node.allowed() == {"client"}
