@@ -11,8 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from mnp_core.errors import SandboxError
 from mnp_core.model import Link
+from mnp_core.netfilter.attributes import attributes, text
+from mnp_core.netfilter.messages import GENERIC, GET_FLOWTABLE, GET_RULE
+from mnp_core.netfilter.netlink import NETLINK_NETFILTER, InterruptedDumpError, Netlink
 from mnp_core.sandbox.bpf import tcx_programs
-from mnp_core.sandbox.netlink import InterruptedDumpError, Reader, attributes, text
+from mnp_core.sandbox.listing import listed
 
 _GET_NEIGHBOUR, _GET_QDISC, _GET_FILTER = 30, 38, 46  # RTM_GETNEIGH, RTM_GETQDISC, RTM_GETTFILTER
 _TC = struct.Struct("=BxHiIII")  # struct tcmsg: family, index, handle, parent, info
@@ -26,10 +29,7 @@ _ACTIONS = {"u32": 7, "flower": 3, "matchall": 2, "bpf": 1, "basic": 3, "fw": 4,
 _MIRRED = struct.Struct("=20xiI")  # struct tc_mirred behind tc_gen: what to do, interface
 _TO_EGRESS = frozenset({1, 2})  # TCA_EGRESS_REDIR, TCA_EGRESS_MIRROR
 
-_NETLINK_NETFILTER = 12  # <linux/netlink.h>
 _NETDEV = 5  # NFPROTO_NETDEV
-_NFGEN = struct.Struct("=BBH")  # struct nfgenmsg
-_GET_RULE, _GET_FLOWTABLE = 10 << 8 | 7, 10 << 8 | 23  # NFT_MSG_GETRULE, NFT_MSG_GETFLOWTABLE
 _RULE_EXPRESSIONS, _EXPRESSION_NAME = 4, 1
 _FLOWTABLE_HOOK, _FLOWTABLE_DEVICES, _DEVICE_NAME, _DEVICE_PREFIX = 3, 3, 1, 2
 _MOVING = frozenset({"fwd", "dup"})  # expressions of the netdev family that put packets on another interface
@@ -63,7 +63,7 @@ class _Found:
         return {index: self._all[1] for index, link in self._links.items() if not link.loopback} | self._of
 
 
-def read_diversions(kernel: Reader, links: Mapping[int, Link]) -> Mapping[int, str]:
+def read_diversions(kernel: Netlink, links: Mapping[int, Link]) -> Mapping[int, str]:
     """Find the interfaces whose packets do not all meet rules that name them, with the reason.
 
     Args:
@@ -89,9 +89,9 @@ def read_diversions(kernel: Reader, links: Mapping[int, Link]) -> Mapping[int, s
     return found.reasons()
 
 
-def _read_shared_macs(kernel: Reader, links: Mapping[int, Link], found: _Found) -> None:
+def _read_shared_macs(kernel: Netlink, links: Mapping[int, Link], found: _Found) -> None:
     """A macvlan on top of an interface shows in its list of MAC addresses, in whatever namespace it is."""
-    for message in kernel.dump(_GET_NEIGHBOUR, _NEIGHBOUR.pack(_AF_BRIDGE, 0, 0, 0, 0, 0)):
+    for message in listed(kernel, _GET_NEIGHBOUR, _NEIGHBOUR.pack(_AF_BRIDGE, 0, 0, 0, 0, 0)):
         _, _, index, _, flags, _ = _NEIGHBOUR.unpack_from(message)
         mac = dict(attributes(message, _NEIGHBOUR.size)).get(_NDA_LLADDR, b"")
         link = links.get(index)
@@ -115,16 +115,16 @@ def _read_tcx(links: Mapping[int, Link], found: _Found) -> None:
 # --- traffic control ----------------------------------------------------------------------------------------------
 
 
-def _read_filters(kernel: Reader, found: _Found) -> None:
+def _read_filters(kernel: Netlink, found: _Found) -> None:
     places = list(dict.fromkeys(_filter_places(kernel)))
     for index, parent in places:
-        for message in kernel.dump(_GET_FILTER, _TC.pack(0, 0, index, 0, parent, 0)):
+        for message in listed(kernel, _GET_FILTER, _TC.pack(0, 0, index, 0, parent, 0)):
             _note_filter(index, message, found, ingress=parent == _INGRESS)
 
 
-def _filter_places(kernel: Reader) -> Iterator[tuple[int, int]]:
+def _filter_places(kernel: Netlink) -> Iterator[tuple[int, int]]:
     """Interface and parent of every list of filters that there may be."""
-    for message in kernel.dump(_GET_QDISC, _TC.pack(0, 0, 0, 0, 0, 0)):
+    for message in listed(kernel, _GET_QDISC, _TC.pack(0, 0, 0, 0, 0, 0)):
         _, _, index, handle, _, _ = _TC.unpack_from(message)
         kind = text(dict(attributes(message, _TC.size)).get(_TCA_KIND, b""))
         if kind in {"ingress", "clsact"}:
@@ -172,12 +172,12 @@ def _mirred(options: bytes) -> tuple[int, int]:
 def _read_netdev(links: Mapping[int, Link], found: _Found) -> None:
     """Rules of the netdev family that move packets, and flowtables of any family."""
     try:
-        with Reader(_NETLINK_NETFILTER) as netfilter:
-            moving = [rule for rule in netfilter.dump(_GET_RULE, _NFGEN.pack(_NETDEV, 0, 0)) if _moves(rule)]
+        with Netlink(NETLINK_NETFILTER) as netfilter:
+            moving = [rule for rule in listed(netfilter, GET_RULE, GENERIC.pack(_NETDEV, 0, 0)) if _moves(rule)]
             if moving:
                 found.note_all(0, "rules of nftables' netdev family put packets on other interfaces past its rules")
             names = {
-                name for message in netfilter.dump(_GET_FLOWTABLE, _NFGEN.pack(0, 0, 0)) for name in _flows(message)
+                name for message in listed(netfilter, GET_FLOWTABLE, GENERIC.pack(0, 0, 0)) for name in _flows(message)
             }
     except InterruptedDumpError:
         raise
@@ -191,7 +191,7 @@ def _read_netdev(links: Mapping[int, Link], found: _Found) -> None:
 
 
 def _moves(rule: bytes) -> bool:
-    expressions = dict(attributes(rule, _NFGEN.size)).get(_RULE_EXPRESSIONS, b"")
+    expressions = dict(attributes(rule, GENERIC.size)).get(_RULE_EXPRESSIONS, b"")
     return any(
         text(dict(attributes(expression)).get(_EXPRESSION_NAME, b"")) in _MOVING
         for _, expression in attributes(expressions)
@@ -200,6 +200,6 @@ def _moves(rule: bytes) -> bool:
 
 def _flows(flowtable: bytes) -> Iterable[tuple[str, bool]]:
     """Names of a flowtable's devices, and whether they are beginnings of names."""
-    hook = dict(attributes(dict(attributes(flowtable, _NFGEN.size)).get(_FLOWTABLE_HOOK, b"")))
+    hook = dict(attributes(dict(attributes(flowtable, GENERIC.size)).get(_FLOWTABLE_HOOK, b"")))
     for kind, name in attributes(hook.get(_FLOWTABLE_DEVICES, b"")):
         yield text(name), kind == _DEVICE_PREFIX

@@ -4,18 +4,20 @@ What network-status says of a pod is a claim; what counts is what the kernel has
 interfaces at any time and name them as it likes, so nothing of what is read here is trusted to be well-formed.
 """
 
-import socket
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 
 from attrs import evolve
 
 from mnp_core.errors import SandboxError
 from mnp_core.model import Address, Link
+from mnp_core.netfilter.attributes import attribute, attributes, text
+from mnp_core.netfilter.netlink import NETLINK_ROUTE, InterruptedDumpError, Netlink
 from mnp_core.sandbox.diversions import read_diversions
-from mnp_core.sandbox.netlink import InterruptedDumpError, Reader, attribute, attributes, text
+from mnp_core.sandbox.listing import listed
 
 _GET_LINK, _GET_ADDRESS = 18, 22  # RTM_GETLINK, RTM_GETADDR in <linux/rtnetlink.h>
 _LINK = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
@@ -42,12 +44,9 @@ def read_links() -> tuple[Link, ...]:
         SandboxError: The kernel refused, there are too many, or they come and go faster than they can be listed.
     """
     try:
-        with Reader(socket.NETLINK_ROUTE) as kernel:
-            for _ in range(_ATTEMPTS):
-                try:
-                    return _read(kernel)
-                except InterruptedDumpError:
-                    continue
+        for _ in range(_ATTEMPTS):
+            with suppress(InterruptedDumpError), Netlink(NETLINK_ROUTE) as kernel:
+                return _read(kernel)
     except OSError as error:
         raise SandboxError(f"the interfaces of the network namespace cannot be read: {error}") from error
     except SandboxError as error:
@@ -55,7 +54,7 @@ def read_links() -> tuple[Link, ...]:
     raise SandboxError("the interfaces of the network namespace change faster than they can be read")
 
 
-def _read(kernel: Reader) -> tuple[Link, ...]:
+def _read(kernel: Netlink) -> tuple[Link, ...]:
     links = dict(_links(kernel))
     for index, addresses in _addresses(kernel).items():
         if index in links:
@@ -65,9 +64,9 @@ def _read(kernel: Reader) -> tuple[Link, ...]:
     return tuple(links[index] for index in sorted(links))
 
 
-def _addresses(kernel: Reader) -> Mapping[int, list[Address]]:
+def _addresses(kernel: Netlink) -> Mapping[int, list[Address]]:
     of_index: defaultdict[int, list[Address]] = defaultdict(list)
-    for message in kernel.dump(_GET_ADDRESS, _ADDRESS.pack(0, 0, 0, 0, 0)):
+    for message in listed(kernel, _GET_ADDRESS, _ADDRESS.pack(0, 0, 0, 0, 0)):
         found = dict(attributes(message, _ADDRESS.size))
         # On a point-to-point link IFA_ADDRESS is the other end's; IPv6 has IFA_LOCAL on such links only.
         packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
@@ -86,8 +85,8 @@ def _address(packed: bytes) -> Address | None:
     return address.ipv4_mapped or address
 
 
-def _links(kernel: Reader) -> Iterator[tuple[int, Link]]:
-    for message in kernel.dump(_GET_LINK, _LINK.pack(0, 0, 0, 0, 0) + _WITHOUT_STATISTICS):
+def _links(kernel: Netlink) -> Iterator[tuple[int, Link]]:
+    for message in listed(kernel, _GET_LINK, _LINK.pack(0, 0, 0, 0, 0) + _WITHOUT_STATISTICS):
         if (link := parse_link(message)) is not None:
             yield link.index, link
 

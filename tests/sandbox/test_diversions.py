@@ -9,7 +9,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from mnp_core.errors import SandboxError
-from mnp_core.sandbox import bpf, netlink
+from mnp_core.sandbox import bpf, listing
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
@@ -146,6 +146,6 @@ def test_an_interface_that_has_just_gone_has_no_programs(sandbox):
 
 
 def test_a_namespace_with_more_than_can_be_listed_is_an_error_that_says_so(pod, monkeypatch):
-    monkeypatch.setattr(netlink, "MOST", 2)
+    monkeypatch.setattr(listing, "MOST", 2)
     with pytest.raises(SandboxError, match="more than 2"):
         run_inside(pod, read_links)

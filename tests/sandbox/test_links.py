@@ -10,8 +10,8 @@ import pytest
 from pyroute2 import IPRoute
 
 from mnp_core.model import Link
+from mnp_core.netfilter.attributes import attribute
 from mnp_core.sandbox.links import parse_link, read_links
-from mnp_core.sandbox.netlink import attribute
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import End, bridge, macvlan, private_namespace, veth_pair

@@ -1,0 +1,16 @@
+"""Netfilter over netlink, for packet-filter backends: nothing is parsed without limits, and no library is loaded.
+
+Any byte that the kernel returns may come from a process in the pod. Names need not be text, listings may be endless,
+and user-space libraries abort on some of it (libnftables on names that are not UTF-8). These modules therefore walk
+attributes themselves: malformed data ends a walk, a listing has a size limit, and no value raises an error.
+
+============== ====================================================
+`attributes`   netlink attributes: encode, walk, decode names
+`netlink`      a socket: requests and dumps
+`messages`     message types and flags
+`batch`        nf_tables transactions as bytes
+`nfnetlink`    a netfilter socket: objects, batches
+`nf_tables`    generation, chains, rules, user data
+`comments`     rule comments: encode, decode, length limit
+============== ====================================================
+"""

@@ -1,0 +1,23 @@
+"""Message types and flags of nf_tables (<linux/netfilter/nf_tables.h>, <linux/netfilter/nfnetlink.h>)."""
+
+import socket
+import struct
+from collections.abc import Mapping
+
+from mnp_core.model import Family
+
+NFPROTO_INET = 1
+NFPROTO: Mapping[Family, int] = {4: socket.AF_INET, 6: socket.AF_INET6}
+GENERIC = struct.Struct("=BBH")  # struct nfgenmsg: family, version, resource
+
+SUBSYSTEM = 10 << 8  # NFNL_SUBSYS_NFTABLES
+NEW_TABLE, GET_TABLE, DELETE_TABLE = SUBSYSTEM | 0, SUBSYSTEM | 1, SUBSYSTEM | 2
+NEW_CHAIN, GET_CHAIN, DELETE_CHAIN = SUBSYSTEM | 3, SUBSYSTEM | 4, SUBSYSTEM | 5
+NEW_RULE, GET_RULE, DELETE_RULE = SUBSYSTEM | 6, SUBSYSTEM | 7, SUBSYSTEM | 8
+NEW_SET, GET_SET, DELETE_SET = SUBSYSTEM | 9, SUBSYSTEM | 10, SUBSYSTEM | 11
+NEW_ELEMENTS, GET_ELEMENTS, DELETE_ELEMENTS = SUBSYSTEM | 12, SUBSYSTEM | 13, SUBSYSTEM | 14
+NEW_GENERATION, GET_GENERATION = SUBSYSTEM | 15, SUBSYSTEM | 16
+GET_FLOWTABLE = SUBSYSTEM | 23
+BATCH_BEGIN, BATCH_END = 16, 17  # NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END
+
+EXCLUSIVE, CREATE, APPEND = 0x200, 0x400, 0x800  # NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND
