@@ -1,6 +1,6 @@
 """Bringing one sandbox up to date. These functions run on a thread that is inside of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import evolve, frozen
 
@@ -37,7 +37,7 @@ class InForce:
         findings: What was found of its attachments; None if nobody looked.
         listeners: Sockets that hear of later changes; whoever gets this closes them. None if there are none yet.
         completed: Whether the rules were right and only did not hold on every interface (`Installed.incomplete`).
-        rest: What has to be done in the sandbox yet that packets do not see; None if that is nothing.
+        unfinished: What a replacement leaves for later; None if nothing was replaced.
     """
 
     result: Result
@@ -46,7 +46,20 @@ class InForce:
     findings: Findings | None = None
     completed: bool = False
     listeners: Listeners | None = None
-    rest: Callable[[], None] | None = None
+    unfinished: "Unfinished | None" = None
+
+
+@frozen(kw_only=True)
+class Unfinished:
+    """What a replacement leaves for later.
+
+    Attributes:
+        ruleset: What it put in force, to be compared with what is there then.
+        rest: Does what packets do not see.
+    """
+
+    ruleset: Ruleset
+    rest: Callable[[], None] = lambda: None
 
 
 def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, drifting: bool = False) -> InForce:
@@ -66,12 +79,12 @@ def enforce(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, dri
         if is_in_force(applier, ruleset):
             return InForce(result=Result.UNCHANGED, stamp=stamp)
         completed = drifting and _is_incomplete(applier, ruleset)
-    rest = None
     if isinstance(applier, StagedApplier):
-        rest = applier.bring_into_force(ruleset)
+        unfinished = Unfinished(ruleset=ruleset, rest=applier.bring_into_force(ruleset))
     else:
         applier.apply(ruleset)
-    return evolve(_in_force(applier, Result.APPLIED, ruleset.digest), rest=rest, completed=completed)
+        unfinished = Unfinished(ruleset=ruleset)
+    return evolve(_in_force(applier, Result.APPLIED, ruleset.digest), unfinished=unfinished, completed=completed)
 
 
 def _is_incomplete(applier: RuleApplier, ruleset: Ruleset) -> bool:
@@ -100,10 +113,30 @@ def is_in_force(applier: RuleApplier, ruleset: Ruleset) -> bool:
     return installed is not None and installed.matches(ruleset)
 
 
-def finish(applier: RuleApplier, rest: Callable[[], None], digest: str) -> InForce:
-    """Do what packets do not see."""
+def finish(
+    applier: RuleApplier, rest: Callable[[], None], deltas: Sequence[Delta], wanted: Callable[[], Ruleset]
+) -> InForce:
+    """Complete a replacement, and compare what is there with what is wanted then.
+
+    A commit of others right after ours, or while we clear away, looks like ours by its number. Here it is found (S63):
+    then nothing is known of what is there, and `stamp` is None.
+
+    Args:
+        applier: Writes it.
+        rest: Does what packets do not see.
+        deltas: Changes of membership that have come since the replacement.
+        wanted: Gives the ruleset that has to be there after that.
+    """
     rest()
-    return _in_force(applier, Result.UNCHANGED, digest)
+    try:
+        for delta in deltas:
+            _updated(applier, delta)
+    except ApplyError:
+        return InForce(result=Result.UNCHANGED)
+    ruleset = wanted()
+    stamp = _stamp(applier, ruleset.digest)  # first, as in `enforce`
+    result = Result.UPDATED if deltas else Result.UNCHANGED
+    return InForce(result=result, stamp=stamp if is_in_force(applier, ruleset) else None)
 
 
 def update(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> InForce:

@@ -75,7 +75,7 @@ class JobMaker:
                 heard, wishes.heard, wishes.replace = wishes.heard, None, False
             case Task.FINISH:
                 run = self._finish(local)
-                wishes.rest = None
+                heard, wishes.heard, wishes.deltas, wishes.unfinished = wishes.heard, None, [], None
             case Task.UPDATE:
                 run = self._update(local)
                 heard, wishes.heard, wishes.deltas = wishes.heard, None, []
@@ -119,15 +119,14 @@ class JobMaker:
         return run
 
     def _finish(self, local: LocalPod) -> Callable[[], InForce]:
-        """What packets do not see of the last replacement."""
-        applier, digest, rest = (
-            self.backend(local).applier,
-            local.stamp.digest if local.stamp else "",
-            local.wishes.rest,
-        )
-        if rest is None:
+        """What the last replacement has left for later, with the changes of membership since."""
+        backend, unfinished = self.backend(local), local.wishes.unfinished
+        policy = self.world.sandbox_policy(local.name)
+        if unfinished is None or policy is None:
             return lambda: InForce(result=Result.UNCHANGED, stamp=local.stamp)
-        return lambda: finish(applier, rest, digest)
+        deltas = [delta.rendered(backend) for delta in local.wishes.deltas]
+        wanted = self.renderings.of(backend, policy).get if deltas else lambda: unfinished.ruleset
+        return lambda: finish(backend.applier, unfinished.rest, deltas, wanted)
 
     def _update(self, local: LocalPod) -> Callable[[], InForce]:
         """Membership alone."""

@@ -1,11 +1,11 @@
 """What the agent knows of one local pod's sandbox, and what it still has to do there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from attrs import define, field
 
-from mnp_core.agent.enforcement import Stamp
+from mnp_core.agent.enforcement import Stamp, Unfinished
 from mnp_core.agent.inspection import Findings
 from mnp_core.api import Failure, Sandbox
 from mnp_core.backend import Backend
@@ -24,7 +24,7 @@ class Task(Enum):
     """Work in a sandbox, the most urgent first."""
 
     REPLACE = auto()  # everything of ours, as a whole
-    FINISH = auto()  # what packets do not see of a replacement
+    FINISH = auto()  # what a replacement has left for later
     UPDATE = auto()  # membership alone
     CHECK = auto()  # whether somebody changed something
     LOOK = auto()  # at its interfaces
@@ -50,7 +50,7 @@ class Wishes:
 
     Attributes:
         replace: Write everything; whatever is compiled when that starts is as new as can be.
-        rest: What a replacement has left for later, when every pod has its rules.
+        unfinished: What a replacement has left for later, when every pod has its rules.
         deltas: Changes of membership since then, in order.
         check: See whether somebody changed something.
         look: Read its interfaces.
@@ -58,7 +58,7 @@ class Wishes:
     """
 
     replace: bool = False
-    rest: Callable[[], None] | None = None
+    unfinished: Unfinished | None = None
     deltas: list[SharedDelta] = field(factory=list)
     check: bool = False
     look: bool = False
@@ -71,7 +71,7 @@ class Wishes:
 
     def want_replacement(self) -> None:
         """Everything, which takes in what changes of membership were waiting."""
-        self.replace, self.rest = True, None
+        self.replace, self.unfinished = True, None
         self.deltas.clear()
 
     def want_update(self, delta: SharedDelta) -> None:
@@ -85,7 +85,7 @@ class Wishes:
         """The most urgent one."""
         if self.replace:
             return Task.REPLACE
-        if self.rest is not None:
+        if self.unfinished is not None:
             return Task.FINISH
         if self.deltas:
             return Task.UPDATE
@@ -161,7 +161,7 @@ class LocalPod:
         task = self.wishes.next()
         if task is None or self.busy:
             return None
-        if task is Task.FINISH and not self.wishes.deltas:  # they come after it
+        if task is Task.FINISH and not self.wishes.deltas:  # they go with it
             return max(self.retry_at, self.finish_at)
         if task is Task.LOOK:
             return max(self.retry_at, self.rest_until, self.look_after)

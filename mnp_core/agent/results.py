@@ -113,12 +113,14 @@ class Results:
         if done.listeners is not None:
             self._register.listen(local, done.listeners)
         match job.task:
-            case Task.UPDATE if done.stamp is None:
+            case Task.UPDATE | Task.FINISH if done.stamp is None:
                 local.wishes.hear(job.heard)
                 self._distrust(local)
             case Task.CHECK if done.stamp is None and local.stamp is not None:
                 self._distrust(local)
             case Task.REPLACE | Task.UPDATE:
+                self._written(local, job, done)
+            case Task.FINISH if done.result is Result.UPDATED:
                 self._written(local, job, done)
             case Task.FINISH:
                 local.stamp = done.stamp
@@ -136,7 +138,7 @@ class Results:
 
     def _written(self, local: LocalPod, job: Job, done: InForce) -> None:
         local.error, local.tries, local.retry_at = "", 0, 0.0
-        local.stamp, local.wishes.rest = done.stamp, done.rest
+        local.stamp, local.wishes.unfinished = done.stamp, done.unfinished
         local.finish_at = time.monotonic() + self._finish_after
         if job.task is Task.REPLACE and (local.findings is None or not self._register.listening):
             local.wishes.look = True

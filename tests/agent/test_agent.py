@@ -509,6 +509,20 @@ def test_what_was_not_finished_is_when_the_node_stops(staged):
     assert len(finished) == 2
 
 
+def test_what_others_commit_right_after_us_is_found_when_the_replacement_is_finished(staged):
+    """S63: by its number it looks like our own commit; a change of membership in between hides nothing either."""
+    node, _ = staged
+    tampered, untouched = (node.kernel.namespaces[named(name)] for name in ("a", "b"))
+    tampered.commit(evolve(tampered.ruleset, digest="somebody's"), "somebody else")
+    tampered.generation -= 1
+    node.agent.submit([present(evolve(B, statuses=(status("net", "net1", "10.0.0.3"),)))])
+    process_until(node, lambda: node.agent.ruleset(named("a")) == tampered.ruleset)
+    process_until(node, lambda: any(outcome.drifted for outcome in node.told))
+    assert {str(outcome.pod) for outcome in node.told if outcome.drifted} == {"default/a"}
+    assert "10.0.0.3" in str(tampered.ruleset.sets)
+    assert untouched.writes == ["apply"]
+
+
 def test_a_change_of_membership_does_not_wait_for_what_packets_do_not_see(staged):
     node, finished = staged
     began = time.monotonic()

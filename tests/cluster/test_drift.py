@@ -66,13 +66,19 @@ def test_what_others_do_to_our_rules_is_mended_and_told(standoff, process, enfor
 
 def test_drift_is_mended_while_members_come_and_go(standoff, process, enforcing, chance, figures):
     """S63: a change of membership writes something too, and must not hide what somebody else did."""
-    victim, right = enforcing
+    victim, other = enforcing
     took = []
 
-    def is_right():
-        return standoff.installed(victim).digest == right.digest  # whoever the members are
+    def digest():
+        return standoff.installed(victim).digest  # the same whoever the members are
 
     with Unrest(standoff, chance, policies=False) as unrest:
+        standoff.objects.wait_for("the main policy is followed", lambda: digest() != other.digest)
+        right = digest()
+
+        def is_right():
+            return digest() == right
+
         for _ in range(TAMPERINGS):
             standoff.objects.wait_for("all is right", is_right)
             time.sleep(chance.uniform(0.2, 0.6))
