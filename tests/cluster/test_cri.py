@@ -10,11 +10,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from attrs import evolve
+from attrs import evolve, field, frozen
 
+from mnp_core.api import Sandbox
 from mnp_core.errors import SandboxError, SandboxNotFoundError
 from mnp_core.model import ObjectName
 from mnp_core.sandbox.cri.locator import CriLocator, make_cri_locator
+from mnp_core.sandbox.host import Host
 from mnp_core.sandbox.namespace import new_namespace
 from mnp_core.sandbox.netns import identify, run_inside
 from mnp_core.sandbox.proc.locator import ProcLocator
@@ -114,9 +116,19 @@ class TestCri(_OnRuntime):
         return locator
 
 
+@frozen
+class _Host(Host):
+    """That of a runtime whose host is a namespace: CRI-O's monitors are in it, and in their pods' control groups."""
+
+    namespace: Sandbox = field(kw_only=True)
+
+    def owns(self, sandbox):
+        return super().owns(sandbox) or identity(sandbox) == identity(self.namespace)
+
+
 class TestProc(_OnRuntime):
     def make_locator(self, _stack):
-        return ProcLocator()
+        return ProcLocator(_Host(namespace=self.runtime.host))
 
 
 def test_the_path_is_the_one_that_the_runtime_keeps(runtime, run, locator):

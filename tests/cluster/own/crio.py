@@ -1,7 +1,11 @@
 """A CRI-O of one's own."""
 
 import json
+import re
+import signal
 import subprocess
+import time
+from pathlib import Path
 
 from scripts.testbed.crio import write_modest_runc
 from scripts.testbed.programs import find, plugin_folder
@@ -66,6 +70,15 @@ class OwnCrio(OwnRuntime):
         target = f"containers-storage:[vfs@{self.home}/root+{self.home}/run]{PAUSE}"
         source = f"docker-archive:{self.home}/pause.tar:{PAUSE}"
         subprocess.run(["skopeo", "--insecure-policy", "copy", source, target], check=True, timeout=60)
+
+    def run(self, pod, **rest):
+        """As `OwnRuntime.run`, and its first process would end at SIGTERM by now: CRI-O sends it once."""
+        sandbox = super().run(pod, **rest)
+        status, until = Path(f"/proc/{self.pid(sandbox)}/status"), time.monotonic() + 10
+        while not int(re.search(r"SigCgt:\s*(\w+)", status.read_text())[1], 16) >> (signal.SIGTERM - 1) & 1:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        return sandbox
 
     def pid(self, sandbox):
         return int((self.home / "run/vfs-containers" / sandbox / "userdata/pidfile").read_text())

@@ -8,17 +8,20 @@ import shutil
 import tarfile
 
 PAUSE = "pause.example/pause:1"
+# It ends at SIGTERM, as Kubernetes' pause does: CRI-O sends that signal and waits. Without a handler the kernel keeps
+# signals from the first process of a container.
+_COMMAND = ["/bin/busybox", "sh", "-c", "trap exit TERM INT; /bin/busybox sleep 2147483647 & wait"]
 
 
 def write_image(path):
-    """An image of one layer, as `docker save` writes it, whose process waits for ever."""
+    """An image of one layer, as `docker save` writes it, whose process waits for SIGTERM."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add(shutil.which("busybox"), "bin/busybox")
     config = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, os.uname().machine),
         "os": "linux",
-        "config": {"Entrypoint": ["/bin/busybox", "sleep", "2147483647"]},
+        "config": {"Entrypoint": _COMMAND},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{_sha256(layer.getvalue())}"]},
     }
     manifest = [{"Config": "config.json", "RepoTags": [PAUSE], "Layers": ["layer.tar"]}]
