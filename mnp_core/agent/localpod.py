@@ -11,7 +11,7 @@ from mnp_core.api import Failure, Sandbox
 from mnp_core.backend import Backend
 from mnp_core.model import Delta, GroupDelta, NetworkStatus, ObjectName
 
-_MANY_TRIES = 10  # about a minute: what fails so often fails for long
+_MANY_TRIES = 6  # in about five seconds: what fails so often cannot be enforced, for now
 _PERMANENT = frozenset({Failure.INPUT, Failure.UNSUPPORTED})
 _EARLY = 4  # tries, one and a half seconds with the pauses between them
 _MANY_DELTAS = 64  # changes of membership that wait
@@ -152,9 +152,14 @@ class LocalPod:
         return self.failure is Failure.NOT_FOUND and self.tries <= _EARLY
 
     @property
+    def is_permanent(self) -> bool:
+        """Whether the next try fails for the same reason unless its input changes."""
+        return self.failure in _PERMANENT
+
+    @property
     def given_up(self) -> bool:
-        """Whether trying again soon is of no use: what was wrong is wrong until something changes, or it lasts."""
-        return self.failure in _PERMANENT or self.tries >= _MANY_TRIES
+        """Whether the pod is unenforceable: what is wrong is wrong until something changes, or it lasts."""
+        return self.is_permanent or self.tries >= _MANY_TRIES
 
     def due(self) -> float | None:
         """When something is to be done (time.monotonic), if anything is."""

@@ -20,8 +20,8 @@ from mnp_core.model import ObjectName, Severity
 Observer = Callable[[Outcome], None]
 
 _FIRST_RETRY = 0.1  # seconds, and twice as many each time
-_LAST_RETRY = 30.0
-_RARE_RETRY = 300.0  # of what is of no use until something changes
+_LAST_RETRY = 30.0  # of a sandbox that is not there: it may come without another word
+_RARE_RETRY = 300.0  # of what lasts
 _UNFINISHED_RETRY = 5.0
 _SHARE = 20  # times as long as a look took: what a pod makes big costs the node one twentieth of a thread
 _UNREADABLE_RETRY = 10.0
@@ -176,10 +176,7 @@ class Results:
             local.retry_at = time.monotonic() + _UNFINISHED_RETRY
         elif task not in {Task.UPDATE, Task.CHECK}:
             local.tries += 1
-            delay = min(_LAST_RETRY, _FIRST_RETRY * 2.0 ** min(local.tries - 1, 20))
-            if local.given_up and local.failure is not Failure.NOT_FOUND:  # a sandbox may come without another word
-                delay = _RARE_RETRY
-            local.retry_at = time.monotonic() + delay * random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
+            local.retry_at = time.monotonic() + _pause(local) * random.uniform(0.5, 1)  # noqa: S311 - spreads retries
         outcome = _outcome(local, Result.FAILED, started)
         self._publish(evolve(outcome, error=local.error, failure=local.failure, passing=local.waits))
 
@@ -191,6 +188,14 @@ class Results:
     def _publish(self, outcome: Outcome) -> None:
         self._outcomes.append(outcome)
         self._observe(outcome)
+
+
+def _pause(local: LocalPod) -> float:
+    """Seconds until the next try."""
+    if local.is_permanent:
+        return _RARE_RETRY
+    longest = _LAST_RETRY if local.failure is Failure.NOT_FOUND else _RARE_RETRY
+    return min(longest, _FIRST_RETRY * 2.0 ** min(local.tries - 1, 20))
 
 
 def _outcome(local: LocalPod, result: Result, started: float) -> Outcome:
