@@ -19,6 +19,7 @@ from tests.node.conftest import node as node  # noqa: PLC0414 # a fixture
 pytestmark = pytest.mark.root
 BACKENDS = ("iptables-nft", "iptables-legacy")
 HOSTILE = ObjectName("demo", "stranger")
+SOON, RARE = 15, 5  # seconds: until it is reported, and in which at most one more try is made
 IN_TIME = 6  # seconds on a machine that does other things too; some 0.02 where nothing else runs
 
 STORM = "while :; do nft add table ip litter; nft delete table ip litter; done"
@@ -43,6 +44,9 @@ CASES = [
 
 REPORTED = {"rules"}
 """Litter with which nothing can be written into that pod any more."""
+
+OWNED = {"nftables": ["inet mnp"], "iptables-nft": ["ip mangle", "ip6 mangle"]}
+"""Tables that nobody else can write to once a process in the pod owns them."""
 
 
 @pytest.mark.timeout(180)
@@ -71,7 +75,7 @@ def test_what_a_process_leaves_in_its_pod_harms_no_other_pod(node, written_by, l
             node.until(lambda allowed=allowed: node.allowed() == allowed)
             assert time.monotonic() - began < IN_TIME
         if litter in REPORTED:
-            node.until(lambda: "demo/stranger" in " ".join(node.problems("EnforcementFailed")))
+            node.until(lambda: "demo/stranger" in " ".join(node.problems("Unenforceable")))
             assert "remove what a process in the pod" in node.log.read_text()
     finally:
         with suppress(ProcessLookupError):
@@ -87,3 +91,32 @@ def about(policy, app):
     policy["metadata"]["name"] = f"{app}-deny"
     policy["spec"]["podSelector"] = {"matchLabels": {"app": app}}
     return policy
+
+
+@pytest.mark.parametrize("written_by", OWNED)
+def test_a_pod_whose_rules_cannot_be_written_is_unenforceable_soon_and_until_they_can(node, written_by):
+    """S64: told in log, metric and Event; other pods are as before, and the agent goes on trying, rarely."""
+    node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
+    node.start()
+    script = "; ".join(f"add table {t}; delete table {t}; add table {t} {{ flags owner; }}" for t in OWNED[written_by])
+    owner = node.inside(
+        HOSTILE,
+        lambda: subprocess.Popen(["sh", "-c", f"(echo '{script}'; exec sleep 600) | nft -i"], start_new_session=True),
+    )
+    try:
+        raw = node.raw("MultiNetworkPolicy", "web-deny")
+        node.server.put("multi-networkpolicies", about(raw, "stranger"))
+        began = time.monotonic()
+        node.until(lambda: "demo/stranger" in " ".join(node.problems("Unenforceable")))
+        assert time.monotonic() - began < SOON
+        node.until(lambda: node.metric('mnp_unenforceable_attachments{reason="Unenforceable"}') == 1)
+        node.until(lambda: node.events("Unenforceable"))
+        failures = node.metric('mnp_apply_failures_total{reason="Refused"}')
+        time.sleep(RARE)
+        assert node.metric('mnp_apply_failures_total{reason="Refused"}') <= failures + 1
+        assert node.allowed() == {"client"}
+    finally:
+        os.killpg(owner.pid, signal.SIGKILL)
+        owner.wait()
+    node.server.put("multi-networkpolicies", {**about(raw, "stranger"), "spec": {"podSelector": {}, "ingress": []}})
+    node.until(lambda: node.metric('mnp_unenforceable_attachments{reason="Unenforceable"}') == 0)
