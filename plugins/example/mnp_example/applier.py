@@ -1,8 +1,8 @@
 """Put rulesets into the kernel with the nft program, and read back what is there.
 
 Core calls this inside the pod's network namespace; a program that is started there runs there. Two stamps stand in the
-table: the digest says which ruleset it is, and is part of it; the seal says what the kernel made of it, and shows
-whoever reads the table later that nobody has changed it since (S63).
+table: the digest says which ruleset it is, and is part of it; the checksum covers the table as the
+kernel has it, so that a later change is noticed (S63).
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class ExampleApplier:
         return Support(usable=True, rank=1, detail="the nft program")
 
     def apply(self, ruleset: Ruleset) -> None:
-        """Replace everything of ours, in one transaction; then seal it."""
+        """Replace everything of ours, in one transaction; then write the checksum."""
         found = [(kind, each[kind]["name"]) for each in _objects() or () for kind in ("chain", "set") if kind in each]
         known = {*CHAINS, STAMP, *ruleset.sets}
         stale = [f"delete {kind} {TABLE} {name}\n" for kind, name in found if name not in known]
@@ -43,7 +43,7 @@ class ExampleApplier:
             _run("".join([ruleset.text, *stale]))
         except ApplyError:  # perhaps what is there has our names, but is something else: it goes
             _run(_DELETE + ruleset.text)
-        _run(f'add rule {TABLE} {STAMP} counter comment "seal {_seal(_objects() or [])}"\n')
+        _run(f'add rule {TABLE} {STAMP} counter comment "checksum {_checksum(_objects() or [])}"\n')
 
     def update(self, delta: Delta) -> None:
         """Change membership, in one transaction."""
@@ -51,16 +51,16 @@ class ExampleApplier:
             _run(delta.text)
 
     def installed(self) -> Installed | None:
-        """Read digest and membership; a digest only if the seal fits."""
+        """Read digest and membership; a digest only if the checksum is right."""
         objects = _objects()
         if objects is None:
             return None
         stamps = {comment for each in objects if (comment := _stamp(each))}
         digest = next((stamp.removeprefix("digest ") for stamp in stamps if stamp.startswith("digest ")), "")
-        sealed = f"seal {_seal(objects)}" in stamps
+        unchanged = f"checksum {_checksum(objects)}" in stamps
         sets = [each["set"] for each in objects if "set" in each]
         members = {each["name"]: frozenset(map(_element, each.get("elem", []))) for each in sets}
-        return Installed(digest=digest if sealed else "", sets=members)
+        return Installed(digest=digest if unchanged else "", sets=members)
 
     def generation(self) -> int:
         """A checksum of everything that nft lists."""
@@ -117,10 +117,10 @@ def _stamp(found: dict[str, Any]) -> str:
     return found["rule"].get("comment", "") if "rule" in found and found["rule"]["chain"] == STAMP else ""
 
 
-def _seal(objects: list[dict[str, Any]]) -> str:
-    """A digest of everything but counters, membership and the seal itself; handles are in it."""
+def _checksum(objects: list[dict[str, Any]]) -> str:
+    """A digest of everything but counters, membership and the checksum itself; handles are in it."""
     parts = []
-    for kind, body in (item for each in objects if not _stamp(each).startswith("seal ") for item in each.items()):
+    for kind, body in (item for each in objects if not _stamp(each).startswith("checksum ") for item in each.items()):
         expressions = [part for part in body.get("expr", []) if "counter" not in part]
         parts.append((kind, sorted({**body, "elem": "", "expr": str(expressions)}.items())))
     return hashlib.sha256(str(parts).encode()).hexdigest()

@@ -5,12 +5,12 @@ family goes from the old complete state to the new complete state in one of them
 
 1. The ruleset is translated into what the kernel takes, elsewhere (`mnp_iptables.compiler`).
 2. Sets that have the right members already stay. Those that have not are made anew, under another name, and filled,
-   while no rule knows them (`mnp_iptables.slots`).
+   while no rule knows them (`mnp_iptables.versioned_sets`).
 3. The rules of a family are replaced in one commit, in one table, ingress and egress together. They take up the fresh
    sets. With nf_tables it is one commit for both families; with legacy tables the other family's follows (no packet
    belongs to both), and if it is refused, the first goes back to what it was.
-4. Only if the table itself changes (`mnp_iptables.places`) there is a moment in which both judge: what passes then is
-   what passes before and after. The rules in the table that is left go in a last commit.
+4. Only if the table itself changes (`mnp_iptables.hook_points`) there is a moment in which both judge: what passes then
+   is what passes before and after. The rules in the table that is left go in a last commit.
 5. Sets that no rule uses any more go.
 
 A change of membership alone (`update`) concerns one set of each family, and an address in it flips once, in the set
@@ -48,14 +48,14 @@ from mnp_core.model import (
     SandboxPolicy,
 )
 from mnp_iptables.compiler import Compiled, Compiler
-from mnp_iptables.found import FoundTable, WantedRule, WantedTable, counters, digest, is_as_wanted
+from mnp_iptables.hook_points import MANGLE
+from mnp_iptables.installed import InstalledTable, WantedRule, WantedTable, counters, digest, is_as_wanted
 from mnp_iptables.ipset import Ipset
 from mnp_iptables.links import has_vrf
 from mnp_iptables.modules import require
 from mnp_iptables.persistence import insist
-from mnp_iptables.places import MANGLE
 from mnp_iptables.renderer import IptablesRenderer
-from mnp_iptables.slots import Slots
+from mnp_iptables.versioned_sets import VersionedSets
 
 Parameters = ParamSpec("Parameters")
 R = TypeVar("R")
@@ -74,9 +74,9 @@ _REMEDIES = {
 
 
 class Rules(Protocol[T]):
-    """A way to write tables; `letter` tells its sets from those of other ways, `rank` is for the probe."""
+    """A way to write tables; `suffix` tells its sets from those of other ways, `rank` is for the probe."""
 
-    letter: str
+    suffix: str
     rank: int
 
     @property
@@ -89,7 +89,7 @@ class Rules(Protocol[T]):
     def replace(self, wanted: Mapping[Family, WantedTable[T]], indices: Mapping[str, int]) -> None:
         """Put tables into force; refused means unchanged."""
 
-    def read(self) -> tuple[FoundTable, ...]:
+    def read(self) -> tuple[InstalledTable, ...]:
         """Everything of ours."""
 
     def remove(self) -> None:
@@ -99,7 +99,7 @@ class Rules(Protocol[T]):
         """Something that differs after every change."""
 
 
-def _telling(work: Callable[Parameters, R]) -> Callable[Parameters, R]:
+def _as_apply_error(work: Callable[Parameters, R]) -> Callable[Parameters, R]:
     """Whatever the kernel refuses is told in one way."""
 
     @wraps(work)
@@ -119,7 +119,7 @@ class IptablesApplier(Generic[T]):
     def __init__(self, rules: Rules[T]) -> None:
         """Write rules in this way."""
         self._rules = rules
-        self._slots = Slots(rules.letter)
+        self._sets = VersionedSets(rules.suffix)
 
     def probe(self) -> Support:
         """Ask tools and kernel; changes nothing."""
@@ -152,15 +152,15 @@ class IptablesApplier(Generic[T]):
                     return InputError(refused, where=custom.place, field=f"line {number}")
         return None
 
-    @_telling
+    @_as_apply_error
     def apply(self, ruleset: Ruleset) -> None:
         """Replace everything of ours, in the order that the module's text explains."""
         compiled = self._rules.compiler.compile(ruleset)
         wanted = _choose(compiled)
-        before = self._slots.names()
+        before = self._sets.names()
         try:
-            names = self._slots.prepare(compiled.sets, ruleset.sets)
-            self._rules.replace(wanted, self._slots.indices(names))
+            names = self._sets.prepare(compiled.sets, ruleset.sets)
+            self._rules.replace(wanted, self._sets.indices(names))
         except (ApplyError, UnsupportedError, OSError):
             self._tidy(before)
             raise
@@ -170,51 +170,51 @@ class IptablesApplier(Generic[T]):
         """Take away sets that no rule uses. Those that stay change nothing: the next ruleset tries again."""
         kept = tuple(names)
         with suppress(ApplyError, OSError):
-            insist(lambda: self._slots.keep(kept))
+            insist(lambda: self._sets.keep(kept))
 
-    @_telling
+    @_as_apply_error
     def is_in_force(self, ruleset: Ruleset) -> bool:
         """Compare rules, sets and members with the ruleset."""
         compiled = self._rules.compiler.compile(ruleset)
-        indices = self._slots.in_force(compiled.sets, ruleset.sets)
+        indices = self._sets.in_force(compiled.sets, ruleset.sets)
         return indices is not None and _are_as_wanted(self._rules.read(), compiled, indices)
 
-    @_telling
+    @_as_apply_error
     def update(self, delta: Delta) -> None:
         """Add and remove members."""
-        self._slots.change(delta)
+        self._sets.change(delta)
 
-    @_telling
+    @_as_apply_error
     def installed(self) -> Installed | None:
         """Read what the rules claim to be, and membership; a ruleset that this process knows is compared, too."""
-        tables, names = self._rules.read(), self._slots.names()
+        tables, names = self._rules.read(), self._sets.names()
         if not tables and not names:
             return None
-        claimed, members = digest(tables, vrf=has_vrf()), self._slots.members()
+        claimed, members = digest(tables, vrf=has_vrf()), self._sets.members()
         if members is None:
             return Installed(digest="", sets={})
         compiled = self._rules.compiler.known(claimed)
         if compiled is not None:
-            indices = self._slots.in_force(compiled.sets, members)
+            indices = self._sets.in_force(compiled.sets, members)
             claimed = claimed if indices is not None and _are_as_wanted(tables, compiled, indices) else ""
         return Installed(digest=claimed, sets=members)
 
-    @_telling
+    @_as_apply_error
     def generation(self) -> int:
         """A digest of the state of tables, sets and VRFs, 64 bits."""
-        parts = self._rules.state(), self._slots.state(), bytes([has_vrf()])
+        parts = self._rules.state(), self._sets.state(), bytes([has_vrf()])
         return int.from_bytes(hashlib.sha256(b"".join(parts)).digest()[:8], "big")
 
-    @_telling
+    @_as_apply_error
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
         return counters(self._rules.read())
 
-    @_telling
+    @_as_apply_error
     def remove(self) -> None:
         """Take rules away, then sets."""
         self._rules.remove()
-        self._slots.keep(())
+        self._sets.keep(())
 
 
 def _trial(common: CommonRules) -> Ruleset:
@@ -232,7 +232,7 @@ def _choose(compiled: Compiled[T]) -> dict[Family, WantedTable[T]]:
     }
 
 
-def _are_as_wanted(tables: Sequence[FoundTable], compiled: Compiled[T], indices: Mapping[str, int]) -> bool:
+def _are_as_wanted(tables: Sequence[InstalledTable], compiled: Compiled[T], indices: Mapping[str, int]) -> bool:
     wanted = _choose(compiled)
     return sorted((table.family, table.name) for table in tables) == sorted(
         (family, table.name) for family, table in wanted.items()

@@ -27,9 +27,9 @@ from mnp_core.model import (
     Peers,
 )
 from mnp_iptables.custom import custom_lines
+from mnp_iptables.hook_points import HookPoints
 from mnp_iptables.matches import REPLYING, Fields, allow_matches, peer_matches
 from mnp_iptables.names import ChainName, comment
-from mnp_iptables.places import Place
 
 _OTHER = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 _PREFIX_SETTING = {Direction.INGRESS: "allow-src-prefix", Direction.EGRESS: "allow-dst-prefix"}
@@ -49,19 +49,19 @@ class Chain:
 
 
 @frozen(kw_only=True)
-class Setting:
+class RenderContext:
     """Where and for which family rules are written, under which settings of the node."""
 
     common: CommonRules
-    place: Place
+    hook_points: HookPoints
     family: Family
 
 
-def interface_chains(policy: InterfacePolicy, setting: Setting) -> Iterator[Chain]:
+def interface_chains(policy: InterfacePolicy, context: RenderContext) -> Iterator[Chain]:
     """The chains of one interface; none if it is open."""
     for direction in Direction:
         if isinstance(policy.of(direction), Isolated):
-            yield from _direction_chains(policy, direction, setting)
+            yield from _direction_chains(policy, direction, context)
 
 
 def configured_peers(common: CommonRules, direction: Direction) -> Peers:
@@ -70,17 +70,17 @@ def configured_peers(common: CommonRules, direction: Direction) -> Peers:
     return Peers(blocks=tuple(Block(cidr=prefix) for prefix in prefixes))
 
 
-def _direction_chains(policy: InterfacePolicy, direction: Direction, setting: Setting) -> Iterator[Chain]:
+def _direction_chains(policy: InterfacePolicy, direction: Direction, context: RenderContext) -> Iterator[Chain]:
     """One chain, entered by goto; more of them where custom rules or replies need a place to go on at."""
     name = {
         part: str(ChainName(direction=direction, interface=policy.interface, part=part)) for part in ("", "R", "N", "P")
     }
-    head = tuple(_established(policy, direction, setting))
-    replies = tuple(_replies(policy, direction, setting))
-    custom = custom_lines(setting.common, direction, setting.family, setting.place, follows=name["P"])
-    fields = setting.place.opening[direction]
-    new = (*_always(setting), *_configured(direction, setting, fields), *custom)
-    policies = (*_allowed(policy, direction, setting, fields), _rule("", "denied", target=_deny(setting)))
+    head = tuple(_established(policy, direction, context))
+    replies = tuple(_replies(policy, direction, context))
+    custom = custom_lines(context.common, direction, context.family, context.hook_points, follows=name["P"])
+    fields = context.hook_points.opening[direction]
+    new = (*_always(context), *_configured(direction, context, fields), *custom)
+    policies = (*_allowed(policy, direction, context, fields), _rule("", "denied", target=_deny(context)))
     if custom:
         yield Chain(name=name["P"], rules=policies)
         policies = (f"-g {name['P']}",)
@@ -91,8 +91,8 @@ def _direction_chains(policy: InterfacePolicy, direction: Direction, setting: Se
     yield Chain(name=name[""], rules=(*head, *new, *policies))
 
 
-def _established(policy: InterfacePolicy, direction: Direction, setting: Setting) -> Iterator[str]:
-    if setting.common.established_flows is EstablishedFlows.KEEP:
+def _established(policy: InterfacePolicy, direction: Direction, context: RenderContext) -> Iterator[str]:
+    if context.common.established_flows is EstablishedFlows.KEEP:
         yield _rule("-m conntrack --ctstate RELATED,ESTABLISHED", "established")
         return
     yield _rule("-m conntrack --ctstate RELATED", "related")
@@ -101,22 +101,22 @@ def _established(policy: InterfacePolicy, direction: Direction, setting: Setting
         yield _rule(_REPLY, "established")
 
 
-def _replies(policy: InterfacePolicy, direction: Direction, setting: Setting) -> Iterator[str]:
+def _replies(policy: InterfacePolicy, direction: Direction, context: RenderContext) -> Iterator[str]:
     """Replies that take this direction, of connections that were opened in the other one, where they are judged."""
     opened = _OTHER[direction]
     isolated = isinstance(policy.of(opened), Isolated)
-    if setting.common.established_flows is EstablishedFlows.KEEP or not isolated:
+    if context.common.established_flows is EstablishedFlows.KEEP or not isolated:
         return
-    yield from _configured(opened, setting, REPLYING[opened])
-    if custom_lines(setting.common, opened, setting.family, setting.place, follows=""):
+    yield from _configured(opened, context, REPLYING[opened])
+    if custom_lines(context.common, opened, context.family, context.hook_points, follows=""):
         yield _rule("", "established")
-    yield from _allowed(policy, opened, setting, REPLYING[opened])
+    yield from _allowed(policy, opened, context, REPLYING[opened])
 
 
-def _always(setting: Setting) -> Iterator[str]:
+def _always(context: RenderContext) -> Iterator[str]:
     """What passes in both directions whatever the policies say."""
-    common = setting.common
-    if setting.family == 4:
+    common = context.common
+    if context.family == 4:
         if common.accept_icmp:
             yield _rule("-p icmp", "accept-icmp")
         if common.accept_multicast_management:
@@ -131,23 +131,23 @@ def _always(setting: Setting) -> Iterator[str]:
             yield _rule(f"-p ipv6-icmp -m icmp6 --icmpv6-type {kind}", "accept-multicast-management")
 
 
-def _configured(direction: Direction, setting: Setting, fields: Fields) -> Iterator[str]:
-    for match in peer_matches(configured_peers(setting.common, direction), setting.family, fields):
+def _configured(direction: Direction, context: RenderContext, fields: Fields) -> Iterator[str]:
+    for match in peer_matches(configured_peers(context.common, direction), context.family, fields):
         yield _rule(match, _PREFIX_SETTING[direction])
 
 
-def _allowed(policy: InterfacePolicy, direction: Direction, setting: Setting, fields: Fields) -> Iterator[str]:
+def _allowed(policy: InterfacePolicy, direction: Direction, context: RenderContext, fields: Fields) -> Iterator[str]:
     rules = policy.of(direction)
     if not isinstance(rules, Isolated):
         return
-    found = {(allow.origin, match) for allow in rules.allows for match in allow_matches(allow, setting.family, fields)}
+    found = {(allow.origin, match) for allow in rules.allows for match in allow_matches(allow, context.family, fields)}
     for origin, match in sorted(found):
         yield _rule(match, str(origin))
 
 
-def _deny(setting: Setting) -> str:
-    rejects = setting.place.rejects and setting.common.deny_action is DenyAction.REJECT
-    return _REJECT[setting.family] if rejects else "DROP"
+def _deny(context: RenderContext) -> str:
+    rejects = context.hook_points.rejects and context.common.deny_action is DenyAction.REJECT
+    return _REJECT[context.family] if rejects else "DROP"
 
 
 def _rule(match: str, label: str, *, target: str = "RETURN") -> str:

@@ -23,7 +23,7 @@ from attrs import frozen
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Family, Ruleset
-from mnp_iptables.found import WantedRule, WantedTable
+from mnp_iptables.installed import WantedRule, WantedTable
 from mnp_iptables.ipset import Ipset
 from mnp_iptables.names import digest_chain
 from mnp_iptables.script import Script, parse
@@ -104,7 +104,7 @@ class Compiler(Generic[T]):
             self._size -= self._done.pop(key, (0, None))[0]
 
     def _work(self, key: str, future: "Future[Compiled[T]]", script: Script) -> None:
-        thread = threading.Thread(target=self._fulfil, args=(future, script), name="scratch", daemon=True)
+        thread = threading.Thread(target=self._compile_into, args=(future, script), name="compile-ruleset", daemon=True)
         try:
             thread.start()
             thread.join()
@@ -113,7 +113,7 @@ class Compiler(Generic[T]):
         if future.exception():
             self._forget(key)  # what was missing may be there next time
 
-    def _fulfil(self, future: "Future[Compiled[T]]", script: Script) -> None:
+    def _compile_into(self, future: "Future[Compiled[T]]", script: Script) -> None:
         """Work on a thread that never comes back from its own, empty network namespace."""
         try:
             if _libc.unshare(_CLONE_NEWNET):

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from mnp_core.errors import InputError
 from mnp_core.model import CommonRules, CustomRules, Direction, Family
-from mnp_iptables.places import Place
+from mnp_iptables.hook_points import HookPoints
 
 _LINE = re.compile(r'(?:"[^"\\\x00-\x1f]*"|[^"\'\\\x00-\x1f])*')
 """A rule that stays one: each string is closed, and nothing is escaped."""
@@ -29,7 +29,7 @@ def has_reject(common: CommonRules) -> bool:
 
 
 def custom_lines(
-    common: CommonRules, direction: Direction, family: Family, place: Place, *, follows: str
+    common: CommonRules, direction: Direction, family: Family, hook_points: HookPoints, *, follows: str
 ) -> tuple[str, ...]:
     """The rules of one direction and family, in the order of their file.
 
@@ -37,14 +37,14 @@ def custom_lines(
         common: Holds them.
         direction: Of them.
         family: Of them.
-        place: Where they are to work; where REJECT does not, it is DROP.
+        hook_points: Table and chains of the rules; where REJECT does not, it is DROP.
         follows: The chain that judges what they do not.
 
     Raises:
         InputError: A line is more or less than one rule.
     """
     wanted = (custom for custom in common.custom if (custom.direction, custom.family) == (direction, family))
-    return tuple(_translated(line, place, follows) for custom in wanted for line in _lines(custom))
+    return tuple(_translated(line, hook_points, follows) for custom in wanted for line in _lines(custom))
 
 
 def _lines(custom: CustomRules) -> Iterable[str]:
@@ -71,11 +71,15 @@ def _targets(line: str) -> set[str]:
     return {target for part in _QUOTED.split(line)[::2] for target in _TARGET.findall(part)}
 
 
-def _translated(line: str, place: Place, follows: str) -> str:
-    written = {"ACCEPT": "-j RETURN", "RETURN": f"-g {follows}", "REJECT": "-j REJECT" if place.rejects else "-j DROP"}
+def _translated(line: str, hook_points: HookPoints, follows: str) -> str:
+    written = {
+        "ACCEPT": "-j RETURN",
+        "RETURN": f"-g {follows}",
+        "REJECT": "-j REJECT" if hook_points.rejects else "-j DROP",
+    }
     parts = _QUOTED.split(line)
     for index in range(0, len(parts), 2):  # the others are strings
         parts[index] = _TARGET.sub(lambda target: written[target[1]], parts[index])
-        if not place.rejects:
+        if not hook_points.rejects:
             parts[index] = _REJECT_WITH.sub("", parts[index])
     return "".join(parts).strip()

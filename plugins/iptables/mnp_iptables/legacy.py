@@ -27,13 +27,13 @@ from mnp_iptables import sockopt
 from mnp_iptables.blob import Chain, Entry, Table
 from mnp_iptables.compiler import Compiler, Tables
 from mnp_iptables.extensions import COMMENT, INDEX_SIZE, SET, comment_of, legacy_matches, pack_index, set_index
-from mnp_iptables.found import FoundRule, FoundTable, WantedTable, is_ours
+from mnp_iptables.hook_points import TABLES
+from mnp_iptables.installed import InstalledRule, InstalledTable, WantedTable, is_ours
 from mnp_iptables.names import odd_interface, placeholder
 from mnp_iptables.persistence import insist
-from mnp_iptables.places import TABLES
+from mnp_iptables.restore_tool import find, run
 from mnp_iptables.script import Script
 from mnp_iptables.sets import FAMILIES
-from mnp_iptables.tools import find, run
 
 _TOOL: dict[Family, str] = {4: "iptables-legacy-restore", 6: "ip6tables-legacy-restore"}
 _LOCK = "/run/xtables.lock"
@@ -67,7 +67,7 @@ Wanted = Mapping[Family, WantedTable[LegacyWanted]]
 class LegacyRules:
     """Our chains in the legacy tables, in the network namespace of the calling thread."""
 
-    letter = "l"
+    suffix = "l"
     rank = 30
 
     @property
@@ -120,7 +120,7 @@ class LegacyRules:
             if (table.family, table.name) not in kept:
                 _swap(table.family, table.name, _without_ours)
 
-    def read(self) -> tuple[FoundTable, ...]:
+    def read(self) -> tuple[InstalledTable, ...]:
         """Everything of ours; no table is made by looking."""
         found = [_find_ours(family, name) for family in FAMILIES for name in TABLES if name in _tables(family)]
         return tuple(table for table in found if table)
@@ -226,7 +226,7 @@ def _try(read: Callable[[Family, str], bytes], family: Family, name: str) -> Ite
         yield read(family, name)
 
 
-def _find_ours(family: Family, name: str) -> FoundTable | None:
+def _find_ours(family: Family, name: str) -> InstalledTable | None:
     snapshot = _read(family, name)
     chains = snapshot.table.chains
     ours = tuple(filter(is_ours, chains))
@@ -238,7 +238,7 @@ def _find_ours(family: Family, name: str) -> FoundTable | None:
         for number, rule in enumerate(chain.rules)
         if is_ours(rule.jump)
     ]
-    found = FoundTable(family=family, name=name, chains=ours, rules=tuple(rules), jumps=tuple(jumps))
+    found = InstalledTable(family=family, name=name, chains=ours, rules=tuple(rules), jumps=tuple(jumps))
     return found if found.chains or found.jumps else None
 
 
@@ -252,9 +252,9 @@ def _read(family: Family, name: str) -> sockopt.Snapshot:
     raise ApplyError(f"table {name} of IPv{family} cannot be read: {_STORM}")
 
 
-def _found(chain: str, rule: Entry, counters: Sequence[tuple[int, int]]) -> FoundRule:
+def _found(chain: str, rule: Entry, counters: Sequence[tuple[int, int]]) -> InstalledRule:
     looked_into, _ = _sets(rule)
-    return FoundRule(
+    return InstalledRule(
         chain=chain,
         content=_content(rule),
         sets=looked_into,

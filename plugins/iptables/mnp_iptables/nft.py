@@ -17,16 +17,16 @@ from mnp_core.model import Family
 from mnp_iptables import nft_tables
 from mnp_iptables.compiler import Compiler, Tables
 from mnp_iptables.extensions import INDEX_SIZE, pack_index
-from mnp_iptables.found import FoundRule, FoundTable, WantedTable, has_jumps, is_ours
+from mnp_iptables.hook_points import TABLES
+from mnp_iptables.installed import InstalledRule, InstalledTable, WantedTable, has_jumps, is_ours
 from mnp_iptables.modules import require
 from mnp_iptables.names import odd_interface, placeholder
 from mnp_iptables.netlink import KernelError, Message
 from mnp_iptables.nft_tables import ACCEPT, TABLE_FLAGS, NftKernel, NftRule, NftTable
 from mnp_iptables.persistence import insist
-from mnp_iptables.places import TABLES
+from mnp_iptables.restore_tool import find, run
 from mnp_iptables.script import Script
 from mnp_iptables.sets import FAMILIES
-from mnp_iptables.tools import find, run
 
 _TOOL: dict[Family, str] = {4: "iptables-nft", 6: "ip6tables-nft"}
 _ATTEMPTS = 10
@@ -57,7 +57,7 @@ Wanted = Mapping[Family, WantedTable[NftWanted]]
 class NftRules:
     """Our chains in the tables of iptables-nft, in the network namespace of the calling thread."""
 
-    letter = "n"
+    suffix = "n"
     rank = 50
 
     @property
@@ -95,7 +95,7 @@ class NftRules:
         _commit(lambda found: _replacement(wanted, indices, found))
         insist(lambda: _commit(lambda found: _removal([t for t in found if t.name != wanted[t.family].name])))
 
-    def read(self) -> tuple[FoundTable, ...]:
+    def read(self) -> tuple[InstalledTable, ...]:
         """Everything of ours, in one piece."""
         with NftKernel() as kernel:
             return _read(kernel)[0]
@@ -120,7 +120,7 @@ class NftRules:
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def _read(kernel: NftKernel) -> tuple[tuple[FoundTable, ...], int]:
+def _read(kernel: NftKernel) -> tuple[tuple[InstalledTable, ...], int]:
     """Everything of ours, and the generation that it is of."""
     for _ in range(_ATTEMPTS):
         before = kernel.generation()
@@ -134,14 +134,14 @@ def _storm() -> ApplyError:
     return ApplyError("nf_tables: a process in the pod changes its rules all the time: stop it, or restart the pod")
 
 
-def _find_ours(kernel: NftKernel) -> Iterator[FoundTable]:
+def _find_ours(kernel: NftKernel) -> Iterator[InstalledTable]:
     for family in FAMILIES:
         for name in TABLES:
             table = kernel.read(family, name)
             chains = tuple(filter(is_ours, table.chains)) if table else ()
             if table and (chains or table.rules):
                 found = [(is_ours(rule.chain), _found(rule)) for rule in table.rules]
-                yield FoundTable(
+                yield InstalledTable(
                     family=family,
                     name=name,
                     frame=table.frame,
@@ -151,8 +151,8 @@ def _find_ours(kernel: NftKernel) -> Iterator[FoundTable]:
                 )
 
 
-def _found(rule: NftRule) -> FoundRule:
-    return FoundRule(
+def _found(rule: NftRule) -> InstalledRule:
+    return InstalledRule(
         chain=rule.chain,
         content=rule.content,
         sets=rule.indices,
@@ -168,7 +168,7 @@ def _found(rule: NftRule) -> FoundRule:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def _commit(changes: Callable[[Sequence[FoundTable]], Iterator[Message]]) -> None:
+def _commit(changes: Callable[[Sequence[InstalledTable]], Iterator[Message]]) -> None:
     """Run what is to be changed of what is there, again if somebody else has committed meanwhile."""
     with NftKernel() as kernel:
         for _ in range(_ATTEMPTS):
@@ -186,14 +186,14 @@ def _commit(changes: Callable[[Sequence[FoundTable]], Iterator[Message]]) -> Non
     raise _storm()
 
 
-def _replacement(wanted: Wanted, indices: Mapping[str, int], found: Sequence[FoundTable]) -> Iterator[Message]:
+def _replacement(wanted: Wanted, indices: Mapping[str, int], found: Sequence[InstalledTable]) -> Iterator[Message]:
     there = {(table.family, table.name): table for table in found}
     for family, table in wanted.items():
         yield from _table(family, table, indices, there.get((family, table.name)))
 
 
 def _table(
-    family: Family, wanted: WantedTable[NftWanted], indices: Mapping[str, int], there: FoundTable | None
+    family: Family, wanted: WantedTable[NftWanted], indices: Mapping[str, int], there: InstalledTable | None
 ) -> Iterator[Message]:
     name = wanted.name
     yield nft_tables.new_table(family, name)
@@ -214,13 +214,13 @@ def _table(
     yield from (nft_tables.delete_chain(family, name, chain) for chain in old if chain not in wanted.chains)
 
 
-def _without_jumps(there: FoundTable | None) -> Iterator[Message]:
+def _without_jumps(there: InstalledTable | None) -> Iterator[Message]:
     if there is not None:
         for jump in there.jumps:
             yield nft_tables.delete_rule(there.family, there.name, jump.chain, jump.handle)
 
 
-def _removal(found: Sequence[FoundTable]) -> Iterator[Message]:
+def _removal(found: Sequence[InstalledTable]) -> Iterator[Message]:
     for table in found:
         yield from _without_jumps(table)
         yield from (nft_tables.flush_chain(table.family, table.name, chain) for chain in table.chains)
@@ -233,7 +233,7 @@ def _is_vacant(kernel: NftKernel, family: Family, name: str, table: NftTable) ->
     return not table.chains and accepts and not kernel.has_rules(family, name)
 
 
-def _try_to_delete(kernel: NftKernel, table: FoundTable, generation: int) -> None:
+def _try_to_delete(kernel: NftKernel, table: InstalledTable, generation: int) -> None:
     try:
         kernel.commit([nft_tables.delete_table(table.family, table.name)], generation)
     except KernelError as error:

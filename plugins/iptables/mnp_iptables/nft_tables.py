@@ -14,7 +14,7 @@ from attrs import frozen
 
 from mnp_core.model import Family
 from mnp_iptables.extensions import comment_of, set_index
-from mnp_iptables.found import is_ours
+from mnp_iptables.installed import is_ours
 from mnp_iptables.names import CHAIN_PREFIX
 from mnp_iptables.netlink import (
     NESTED,

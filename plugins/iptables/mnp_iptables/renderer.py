@@ -9,7 +9,7 @@ sections:
     # ipset members       add NAME ELEMENT             what is in the sets
 
 How it comes into force in steps of which none opens or closes anything wrongly is told in `mnp_iptables.applier`.
-Where rules reject (`mnp_iptables.places`) there are two tables of each family, of which one is used.
+Where rules reject (`mnp_iptables.hook_points`) there are two tables of each family, of which one is used.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,8 +30,9 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
-from mnp_iptables.chains import Chain, Setting, configured_peers, interface_chains
+from mnp_iptables.chains import Chain, RenderContext, configured_peers, interface_chains
 from mnp_iptables.custom import has_reject
+from mnp_iptables.hook_points import FILTER, MANGLE, HookPoints
 from mnp_iptables.names import (
     DIGEST_LENGTH,
     DISPATCH,
@@ -41,7 +42,6 @@ from mnp_iptables.names import (
     short_hash,
     written_interface,
 )
-from mnp_iptables.places import FILTER, MANGLE, Place
 from mnp_iptables.sets import FAMILIES, MAXELEM, Blocks, Elements, SetType, combine, elements, set_types
 
 DIALECT = "iptables"
@@ -111,26 +111,26 @@ def _rules(policy: SandboxPolicy, types: dict[str, SetType]) -> Iterator[str]:
     rejects = policy.common.deny_action is DenyAction.REJECT or has_reject(policy.common)
     for family in FAMILIES:
         yield f"{TOOLS[family]}\n"
-        for place in (FILTER, MANGLE) if rejects else (MANGLE,):
-            yield from _table(policy, Setting(common=policy.common, place=place, family=family))
+        for hook_points in (FILTER, MANGLE) if rejects else (MANGLE,):
+            yield from _table(policy, RenderContext(common=policy.common, hook_points=hook_points, family=family))
 
 
-def _table(policy: SandboxPolicy, setting: Setting) -> Iterator[str]:
-    chains = tuple(_chains(policy, setting))
-    yield f"*{setting.place.table}\n"
+def _table(policy: SandboxPolicy, context: RenderContext) -> Iterator[str]:
+    chains = tuple(_chains(policy, context))
+    yield f"*{context.hook_points.table}\n"
     yield from (f":{chain.name} - [0:0]\n" for chain in chains)
     for chain in chains:
         yield from (f"-A {chain.name} {rule}\n" for rule in chain.rules)
-    yield from _jumps(setting.place)
+    yield from _jumps(context.hook_points)
     yield "COMMIT\n"
 
 
-def _chains(policy: SandboxPolicy, setting: Setting) -> Iterator[Chain]:
+def _chains(policy: SandboxPolicy, context: RenderContext) -> Iterator[Chain]:
     yield Chain(name=digest_chain(_NO_DIGEST_YET), rules=(_ARMING,))
     for direction, name in DISPATCH.items():
         yield Chain(name=name, rules=tuple(_dispatch(policy.interfaces, direction)))
     for interface in policy.interfaces:
-        yield from interface_chains(interface, setting)
+        yield from interface_chains(interface, context)
 
 
 def _dispatch(interfaces: Iterable[InterfacePolicy], direction: Direction) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _dispatch(interfaces: Iterable[InterfacePolicy], direction: Direction) -> It
             yield f'{_INTERFACE[direction]} "{written_interface(name)}" -g {chain}'
 
 
-def _jumps(place: Place) -> Iterator[str]:
+def _jumps(hook_points: HookPoints) -> Iterator[str]:
     """Each goes to the top, so the last one is the first that packets meet: ingress before egress (S47)."""
     for direction in reversed(DISPATCH):
-        yield from (f"-I {hook} -j {DISPATCH[direction]}\n" for hook in place.hooks[direction])
+        yield from (f"-I {hook} -j {DISPATCH[direction]}\n" for hook in hook_points.hooks[direction])

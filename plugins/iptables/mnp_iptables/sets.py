@@ -1,8 +1,8 @@
 """Groups and long lists of blocks as ipsets: what they are called and how members are written.
 
 A group has the same sets in every sandbox, one per family, both always declared, so that a change of membership is the
-same everywhere. Blocks are named by what is in them, so they never change. The names here are without the slot that the
-applier puts behind them (`mnp_iptables.slots`).
+same everywhere. Blocks are named by what is in them, so they never change. The names here are without the version that
+the applier puts behind them (`mnp_iptables.versioned_sets`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

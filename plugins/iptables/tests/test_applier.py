@@ -20,7 +20,7 @@ from attrs import evolve
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Block, CustomRules, DenyAction, Direction, Peers
 from mnp_core.testing.netns import private_namespace
-from mnp_iptables import links, sockopt, tools
+from mnp_iptables import links, restore_tool, sockopt
 from mnp_iptables.applier import IptablesApplier
 from plugins.iptables.tests.pods import WAYS, Pod, renderer
 from plugins.nftables.tests.policies import (
@@ -99,7 +99,7 @@ def test_nothing_of_an_older_ruleset_is_left(pod):
 
 
 def without_slots(listing):
-    """Without the slots of sets, which are others after each change."""
+    """Without the versions of sets, which are others after each change."""
     return sorted(re.sub(r"-([ln])\d\b", r"-\1", line) for line in listing)
 
 
@@ -373,7 +373,9 @@ def test_without_rules_there_are_no_counters(pod):
 def test_pods_with_the_same_rules_share_one_translation(cleanup, way, monkeypatch):
     """A program is started for a ruleset, not for each pod, whoever its members are."""
     started = []
-    monkeypatch.setattr(tools.subprocess, "Popen", lambda *args, **kwargs: started.append(1) or Popen(*args, **kwargs))
+    monkeypatch.setattr(
+        restore_tool.subprocess, "Popen", lambda *args, **kwargs: started.append(1) or Popen(*args, **kwargs)
+    )
     custom = CustomRules(
         direction=Direction.INGRESS, family=6, lines=("-p tcp -m tcp --syn -m limit --limit 5/s -j RETURN",)
     )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnp_core.errors import ApplyError
-from mnp_iptables import ipset, nft_tables, slots
+from mnp_iptables import ipset, nft_tables, versioned_sets
 from mnp_iptables.blob import LAYOUTS, Hooks, decode
 from mnp_iptables.netlink import attribute
 from mnp_iptables.nft_tables import NftKernel, new_chain, new_table
@@ -183,7 +183,7 @@ def test_a_table_that_is_too_large_to_be_read_is_refused(pod):
 
 def test_members_that_somebody_adds_by_the_million_are_not_read(pod, monkeypatch):
     """S63: they are noticed by their number, and the set is made anew."""
-    monkeypatch.setattr(slots, "_MOST", 10_000)
+    monkeypatch.setattr(versioned_sets, "_MOST", 10_000)
     pod.enforce(EVERYTHING)
     generation, before = pod.generation(), memory()
     (name,) = [name for name in pod.ipset("list", "-n").split() if name.startswith(f"mnp4-{GROUP}")]

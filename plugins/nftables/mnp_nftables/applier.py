@@ -24,8 +24,9 @@ from mnp_core.errors import ApplyError, DisturbedError, InputError
 from mnp_core.model import CommonRules, Delta, Direction, Installed, RuleCounter, Ruleset
 from mnp_nftables import table
 from mnp_nftables.batch import Batch
-from mnp_nftables.commits import listen_to_commits
+from mnp_nftables.commit_listener import listen_to_commits
 from mnp_nftables.custom import PREFIX, custom_rules
+from mnp_nftables.custom_rule_encoder import compile_rules, known_lines
 from mnp_nftables.generation import generation
 from mnp_nftables.membership import change
 from mnp_nftables.names import ChainName, comment_text
@@ -38,7 +39,6 @@ from mnp_nftables.netlink import (
     UnansweredError,
 )
 from mnp_nftables.renderer import NftablesRuleset
-from mnp_nftables.scratch import compile_rules, known_lines
 from mnp_nftables.sets import TABLE
 from mnp_nftables.table import Counted, Outline, UnsettledError, Whole
 from mnp_nftables.transaction import CustomChain, after_removal, clearing, removal, with_rules

@@ -87,7 +87,7 @@ def _on_a_thread(custom: Sequence[CustomRules]) -> Compiled:
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
             result.set_exception(error)
 
-    threading.Thread(target=work, name="scratch", daemon=True).start()
+    threading.Thread(target=work, name="custom-rules", daemon=True).start()
     return result.result()
 
 

@@ -1,11 +1,11 @@
-"""Sets as the rules of one applier use them: a name of the ruleset is a set with a slot behind its name.
+"""Sets as the rules of one applier use them: a name of the ruleset is a set with a version behind its name.
 
 Rules and sets cannot change in one step. So the members of a set that rules look into change only by themselves (a
-delta of membership). Where they are to change together with the rules, a fresh set is made in the next slot and
+delta of membership). Where they are to change together with the rules, a fresh set is made in the next version and
 filled while no rule knows it, the new rules take it up as they come into force, and the old one goes when no rule
 uses it any more. A set that has the right members already is left as it is.
 
-The two appliers have slots of their own, so that each finds, and removes, exactly what is its own.
+The two appliers have versions of their own, so that each finds, and removes, exactly what is its own.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from mnp_iptables.ipset import Header, Ipset
 from mnp_iptables.persistence import insist
 from mnp_iptables.sets import Elements, SetType
 
-_SLOTS = 9
+_VERSIONS = 9
 _PATIENCE = 2.0  # seconds; nf_tables lets go of sets a little (an RCU grace period, some 10 ms) after its commit
 _PAUSE = 0.002
 _PREFIX = "mnp"
@@ -28,13 +28,13 @@ _MOST = 1_000_000
 they are not read, which would cost hundreds of MiB, but count as another state, and the sets are made anew."""
 
 
-class Slots:
+class VersionedSets:
     """The sets of one applier, in the network namespace of the calling thread."""
 
-    def __init__(self, letter: str) -> None:
-        """Use names that end in a hyphen, this letter and a digit."""
-        self._letter = letter
-        self._ours = re.compile(rf"(mnp[be]?[46]-[a-z2-7]+)-{letter}[1-{_SLOTS}]")
+    def __init__(self, suffix: str) -> None:
+        """Use names that end in a hyphen, this suffix and a digit."""
+        self._suffix = suffix
+        self._ours = re.compile(rf"(mnp[be]?[46]-[a-z2-7]+)-{suffix}[1-{_VERSIONS}]")
 
     def names(self) -> list[str]:
         """Every set of ours that is there, as the kernel knows it."""
@@ -134,10 +134,12 @@ class Slots:
         """The set in force if it is right, else a fresh one."""
         if live is not None and _holds(kernel, live, kind, members):
             return live.name
-        free = (slot for digit in range(1, _SLOTS + 1) if (slot := f"{name}-{self._letter}{digit}") not in taken)
+        free = (
+            version for digit in range(1, _VERSIONS + 1) if (version := f"{name}-{self._suffix}{digit}") not in taken
+        )
         fresh = next(free, None)
         if fresh is None:
-            raise ApplyError(f"ipset: every slot of set {name} is taken: remove the sets of that name by hand")
+            raise ApplyError(f"ipset: every version of set {name} is taken: remove the sets of that name by hand")
         kernel.create(fresh, kind, size=len(members))
         kernel.add(fresh, members)
         return fresh

@@ -6,13 +6,13 @@ from typing import Generic, Protocol, TypeVar
 from attrs import field, frozen
 
 from mnp_core.model import Family, RuleCounter
+from mnp_iptables.hook_points import FILTER
 from mnp_iptables.names import CHAIN_PREFIX, ChainName, comment_text, parse_digest
-from mnp_iptables.places import FILTER
 from mnp_iptables.sets import FAMILIES
 
 
 @frozen(kw_only=True)
-class FoundRule:
+class InstalledRule:
     """A rule in a chain of ours, or one that leads into one.
 
     Attributes:
@@ -35,7 +35,7 @@ class FoundRule:
 
 
 @frozen(kw_only=True)
-class FoundTable:
+class InstalledTable:
     """A table in which something of ours is.
 
     Attributes:
@@ -49,20 +49,20 @@ class FoundTable:
     name: str
     frame: Mapping[str, bytes] = field(factory=dict)
     chains: tuple[str, ...]
-    rules: tuple[FoundRule, ...]
-    jumps: tuple[FoundRule, ...]
+    rules: tuple[InstalledRule, ...]
+    jumps: tuple[InstalledRule, ...]
 
 
 class WantedRule(Protocol):
-    """A rule as its way writes it: `content` as in `FoundRule`, and the names of its sets in the ruleset."""
+    """A rule as its way writes it: `content` as in `InstalledRule`, and the names of its sets in the ruleset."""
 
     @property
     def content(self) -> bytes:
-        """As in `FoundRule`."""
+        """As in `InstalledRule`."""
 
     @property
     def sets(self) -> tuple[str, ...]:
-        """In the order of `FoundRule.sets`."""
+        """In the order of `InstalledRule.sets`."""
 
 
 R_co = TypeVar("R_co", bound=WantedRule, covariant=True)
@@ -73,7 +73,7 @@ class WantedTable(Generic[R_co]):
     """What is to be of ours in one table.
 
     Attributes:
-        frame: As in `FoundTable`, of the chains that ours are reached from.
+        frame: As in `InstalledTable`, of the chains that ours are reached from.
         chains: Our chains with their rules.
         jumps: By built-in chain, the rules that lead into ours; they come first there.
     """
@@ -84,7 +84,7 @@ class WantedTable(Generic[R_co]):
     jumps: Mapping[str, tuple[R_co, ...]]
 
 
-def has_jumps(found: FoundTable, wanted: WantedTable[WantedRule]) -> bool:
+def has_jumps(found: InstalledTable, wanted: WantedTable[WantedRule]) -> bool:
     """Whether the jumps that are wanted are the first rules where they have to be, and there are no others."""
     expected = {chain: [rule.content for rule in rules] for chain, rules in wanted.jumps.items()}
     there: dict[str, list[bytes]] = {}
@@ -93,7 +93,7 @@ def has_jumps(found: FoundTable, wanted: WantedTable[WantedRule]) -> bool:
     return there == expected and all(jump.first for jump in found.jumps)
 
 
-def is_as_wanted(found: FoundTable, wanted: WantedTable[WantedRule], indices: Mapping[str, int]) -> bool:
+def is_as_wanted(found: InstalledTable, wanted: WantedTable[WantedRule], indices: Mapping[str, int]) -> bool:
     """Whether a table has exactly what is wanted.
 
     Args:
@@ -117,7 +117,7 @@ def is_ours(chain: str) -> bool:
     return chain.startswith(CHAIN_PREFIX)
 
 
-def digest(tables: Sequence[FoundTable], *, vrf: bool) -> str:
+def digest(tables: Sequence[InstalledTable], *, vrf: bool) -> str:
     """The digest that stands in the tables; empty if they cannot be what some ruleset asks for.
 
     It says what they claim to be; whether they are, only a comparison with the ruleset tells.
@@ -134,12 +134,12 @@ def digest(tables: Sequence[FoundTable], *, vrf: bool) -> str:
     return digests.pop()
 
 
-def counters(tables: Iterable[FoundTable]) -> list[RuleCounter]:
+def counters(tables: Iterable[InstalledTable]) -> list[RuleCounter]:
     """What the rules of interfaces have counted, in the order in which packets meet them.
 
     Rules that come from the same rule of a policy, in both families, are counted together.
     """
-    found: dict[tuple[str, str, str], list[FoundRule]] = {}
+    found: dict[tuple[str, str, str], list[InstalledRule]] = {}
     for rule in (rule for table in tables for rule in table.rules if rule.comment):
         if chain := ChainName.parse(rule.chain):
             key = chain.interface, chain.direction.value, comment_text(rule.comment)

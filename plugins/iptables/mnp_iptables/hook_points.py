@@ -20,7 +20,7 @@ from mnp_iptables.matches import OPENING, OPENING_TRANSLATED, Fields
 
 
 @frozen(kw_only=True)
-class Place:
+class HookPoints:
     """A table to judge packets in.
 
     Attributes:
@@ -36,13 +36,13 @@ class Place:
     rejects: bool
 
 
-MANGLE = Place(
+MANGLE = HookPoints(
     table="mangle",
     hooks={Direction.INGRESS: ("PREROUTING",), Direction.EGRESS: ("POSTROUTING",)},
     opening=OPENING,
     rejects=False,
 )
-FILTER = Place(
+FILTER = HookPoints(
     table="filter",
     hooks={Direction.INGRESS: ("INPUT", "FORWARD"), Direction.EGRESS: ("OUTPUT", "FORWARD")},
     opening=OPENING_TRANSLATED,
