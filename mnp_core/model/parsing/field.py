@@ -48,8 +48,8 @@ class Findings:
     """The problems and hints that were found in one object so far."""
 
     about: ObjectRef
-    _problems: list[Report] = field(factory=list, init=False)
-    _hints: list[Report] = field(factory=list, init=False)  # apart, so that hints never crowd out a problem
+    _problems: dict[Report, None] = field(factory=dict, init=False)  # in their order
+    _hints: dict[Report, None] = field(factory=dict, init=False)  # apart, so that hints never crowd out a problem
     _further: int = field(default=0, init=False)
 
     def add(self, path: str, reason: Reason, message: str, remedy: str, severity: Severity = Severity.PROBLEM) -> None:
@@ -59,7 +59,7 @@ class Findings:
         if found in listed:  # a field that is read twice
             return
         if len(listed) < MOST_REPORTS:
-            listed.append(found)
+            listed[found] = None
         elif severity is Severity.PROBLEM:
             self._further += 1
 
@@ -70,7 +70,7 @@ class Findings:
         further = Report(
             about=self.about,
             field="",
-            reason=self._problems[-1].reason,
+            reason=next(reversed(self._problems)).reason,
             message=f"{self._further} more problems are not listed",
             remedy="Mend those that are listed first",
         )

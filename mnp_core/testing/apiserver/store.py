@@ -4,7 +4,10 @@ import copy
 import itertools
 import threading
 import uuid
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Any
 
 from attrs import define, field, frozen
@@ -53,7 +56,7 @@ class Store:
     version: int = 1000
     compacted: int = 0
     _objects: dict[str, dict[Key, Object]] = field(factory=dict)
-    _history: list[Event] = field(factory=list)
+    _history: defaultdict[str, list[Event]] = field(factory=lambda: defaultdict(list))  # by plural, in order
     _snapshots: dict[str, Snapshot] = field(factory=dict)
     _tokens: "itertools.count[int]" = field(factory=itertools.count)
 
@@ -83,7 +86,7 @@ class Store:
             self._record(plural, before, None)
 
     def _record(self, plural: str, before: Object | None, after: Object | None) -> None:
-        self._history.append(Event(self.version, plural, before, after))
+        self._history[plural].append(Event(self.version, plural, before, after))
         self.changed.notify_all()
 
     def drop(self, plural: str) -> None:
@@ -134,7 +137,8 @@ class Store:
         with self.changed:
             if version < self.compacted:
                 raise ExpiredError
-            events = [event for event in self._history if event.version > version and event.plural == plural]
+            history = self._history[plural]
+            events = history[bisect_right(history, version, key=attrgetter("version")) :]
             told = [each for each in map(selector.seen, events) if each is not None]
             return told, max(version, self.version)
 
