@@ -143,9 +143,12 @@ class InCluster:
         """It is read each time."""
 
 
-def _check_size(path: str) -> None:
-    """Refuse a file that never ends; one that cannot be read is left to the library, which says so."""
-    with suppress(OSError), Path(path).expanduser().open("rb") as stream:
+def _check_file(path: str) -> None:
+    """Refuse a file that never ends, or can be read only once; one that cannot be read is left to the library."""
+    file = Path(path).expanduser()
+    if file.is_fifo():
+        raise InputError("is a pipe, and has to be read more than once: name a file", where=path)
+    with suppress(OSError), file.open("rb") as stream:
         if len(stream.read(_MAX_BYTES + 1)) > _MAX_BYTES:
             raise InputError(f"is larger than {_MAX_BYTES // 2**20} MiB: name a kubeconfig", where=path)
 
@@ -172,7 +175,7 @@ class Kubeconfig:
         from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415 # likewise
 
         for path in filter(None, self._path.split(os.pathsep)):
-            _check_size(path)  # the library reads whatever there is
+            _check_file(path)  # the library reads whatever there is
         configuration = Configuration()
         configuration.proxy = None  # what the environment says is not for every server
         try:

@@ -7,13 +7,14 @@ with file, document and line, and leaves what is in force alone.
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 from attrs import frozen
 
 from mnp_core.errors import InputError
 from mnp_core.model.parsing.field import shown
+from mnp_core.sources.textfile import read_head
 from mnp_core.sources.yamltext import DEEPEST, YamlDocument, decode_yaml
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -135,11 +136,7 @@ def _load(file: Path) -> Iterator[Document | _NoObject]:
 
 def _read(file: Path, name: str) -> str:
     try:
-        if str(file) == STDIN:
-            content = _head(sys.stdin.buffer)
-        else:
-            with file.open("rb") as stream:
-                content = _head(stream)
+        content = sys.stdin.buffer.read(MAX_BYTES + 1) if str(file) == STDIN else read_head(file, MAX_BYTES + 1)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror}): name a file or folder of manifests", where=name) from None
     if len(content) > MAX_BYTES:
@@ -148,10 +145,6 @@ def _read(file: Path, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 text, at byte {error.start}: save it as UTF-8", where=name) from None
-
-
-def _head(stream: BinaryIO) -> bytes:
-    return stream.read(MAX_BYTES + 1)
 
 
 def _decode(text: str, name: str) -> Iterator[YamlDocument]:

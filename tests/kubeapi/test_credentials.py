@@ -1,6 +1,7 @@
 """Where the server is, and who we are: in a pod, and with kubeconfigs."""
 
 import base64
+import os
 import ssl
 import sys
 from contextlib import closing
@@ -191,6 +192,13 @@ def test_what_is_no_kubeconfig_is_said_with_its_name(files, text):
 
 
 # --- proxies ----------------------------------------------------------------------------------------------------
+
+
+def test_a_pipe_is_no_kubeconfig(tmp_path):
+    """It is read more than once, and nobody may write into it."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="is a pipe"):
+        connect(str(tmp_path / "pipe"))
 
 
 def test_a_kubeconfig_may_name_a_proxy(kubeconfig, tls_server):
