@@ -21,8 +21,8 @@ from mnp_core.agent.outside import OutsideState
 from mnp_core.agent.register import Monitor, Register
 from mnp_core.agent.rendering import Renderings
 from mnp_core.agent.results import Observer, Results
-from mnp_core.agent.world import Effect, World
 from mnp_core.api import InterfaceDiscoverer, SandboxLocator, Sync
+from mnp_core.cluster.state import Affected, ClusterState
 from mnp_core.model import AddressSource, Attachment, Change, Link, ObjectName, Report, Ruleset
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.monitor import Topic
@@ -36,12 +36,12 @@ _PATIENCE = 30.0  # seconds to wait for something to happen before asking again 
 
 
 class Agent:
-    """Reconciles the sandboxes of one node with a `World`."""
+    """Reconciles the sandboxes of one node with a `ClusterState`."""
 
     def __init__(  # noqa: PLR0913 - the parts that it is put together from, each by its name
         self,
         *,
-        world: World,
+        cluster: ClusterState,
         backends: BackendChoice,
         locator: SandboxLocator,
         discoverers: Mapping[str, InterfaceDiscoverer],
@@ -57,7 +57,7 @@ class Agent:
         """Put together what was chosen.
 
         Args:
-            world: The state of the cluster; the agent owns it from now on.
+            cluster: The state of the cluster; the agent owns it from now on.
             backends: Chooses renderer and applier for a sandbox by its attachments.
             locator: Finds a pod's network namespace.
             discoverers: By the CNI type that they claim.
@@ -71,19 +71,19 @@ class Agent:
                 when many pods are written to.
             outside: Removes what appliers keep outside of sandboxes; None if none does.
         """
-        self.world = world
+        self.cluster = cluster
         self._outside = outside or OutsideState({}, lambda _: ())
-        self._pods = Register(world, monitor, self._outside)
+        self._pods = Register(cluster, monitor, self._outside)
         self._results = Results(
-            world=world, register=self._pods, affect=self._affect, observe=observe, finish_after=finish_after
+            cluster=cluster, register=self._pods, affect=self._affect, observe=observe, finish_after=finish_after
         )
         self._jobs = JobMaker(
-            world=world,
+            cluster=cluster,
             backends=backends,
             discoverers=discoverers,
             read_links=read_links,
             listening=self._pods.listening,
-            renderings=Renderings(world),
+            renderings=Renderings(cluster),
         )
         self._crew = Crew(
             client=self._results,
@@ -125,11 +125,11 @@ class Agent:
             changes: What is new; the first time, everything (S62).
             heard: When that was heard of (time.monotonic).
         """
-        effect = self.world.apply(changes)
+        effect = self.cluster.apply(changes)
         self._affect(effect, heard)
         if not self._started:
             self._started = True
-            for name in self.world.residents - effect.sandboxes:  # they may have had attachments before we came
+            for name in self.cluster.local_pods - effect.sandboxes:  # they may have had attachments before we came
                 self._want_replacement(name, heard)
 
     def process(self, timeout: float) -> None:
@@ -155,7 +155,7 @@ class Agent:
         """
         if time.monotonic() >= self._reconsider_at:
             self._reconsider_at = time.monotonic() + _RECONSIDER
-            self._affect(self.world.reconsider())
+            self._affect(self.cluster.reconsider())
         for local in self._pods:
             if local.sandbox is not None and not self._pool.is_there(local.sandbox):
                 self._pods.lose_sandbox(local)
@@ -171,9 +171,9 @@ class Agent:
     def take_sync(self) -> Sync | None:
         """What has become of everything since the last time; None if that is nothing."""
         outcomes = self._results.take()
-        if not outcomes and not self.world.standing.changed:
+        if not outcomes and not self.cluster.standing.changed:
             return None
-        appeared, vanished = self.world.standing.take()
+        appeared, vanished = self.cluster.standing.take()
         seconds = sum(outcome.seconds for outcome in outcomes)
         return Sync(outcomes=outcomes, appeared=appeared, vanished=vanished, seconds=seconds)
 
@@ -192,7 +192,7 @@ class Agent:
         return all(local.attended or self._is_big(local) or (local.busy and local.begun < slow) for local in self._pods)
 
     def _is_big(self, local: LocalPod) -> bool:
-        return self.world.weight(local.name) > BIG
+        return self.cluster.weight(local.name) > BIG
 
     @property
     def enforced(self) -> int:
@@ -234,7 +234,7 @@ class Agent:
         self.process(0)
         while self.busy:
             self.process(_PATIENCE)
-        appeared, vanished = self.world.standing.take()
+        appeared, vanished = self.cluster.standing.take()
         return Sync(
             outcomes=self._results.take(),
             appeared=appeared,
@@ -249,21 +249,21 @@ class Agent:
         """The attachments of a local pod: as the kernel has them, or as claimed, by the setting ``own-addresses``."""
         local = self._pods.get(pod)
         if local is None or local.findings is None or self._own_addresses is not AddressSource.KERNEL:
-            return self.world.claims(pod)
+            return self.cluster.claims(pod)
         return local.findings.attachments
 
     def ruleset(self, pod: ObjectName) -> Ruleset | None:
         """What is to be in force in a local pod, as it would be applied; None if nothing is."""
-        policy = self.world.sandbox_policy(pod)
+        policy = self.cluster.sandbox_policy(pod)
         return self._jobs.backend(self._pods.enrol(pod)).renderer.render(policy) if policy is not None else None
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands."""
-        return self.world.reports()
+        return self.cluster.reports()
 
     # --- from changes to wishes -----------------------------------------------------------------------------------
 
-    def _affect(self, effect: Effect, heard: float | None = None) -> None:
+    def _affect(self, effect: Affected, heard: float | None = None) -> None:
         for name in effect.gone:
             self._pods.forget(name)
         for name in sorted(effect.sandboxes):

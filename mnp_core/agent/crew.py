@@ -142,7 +142,7 @@ class Crew:
         self._start(local, local.sandbox)
 
     def _weight(self, local: LocalPod) -> int:
-        return self._jobs.world.weight(local.name)
+        return self._jobs.cluster.weight(local.name)
 
     def _has_place(self, local: LocalPod) -> bool:
         """Whether something may be begun in a pod now."""
@@ -170,7 +170,7 @@ class Crew:
         return not self._winding_down or local.wishes.next() is Task.FINISH
 
     def _find(self, local: LocalPod) -> None:
-        pod = self._jobs.world.pod(local.name)
+        pod = self._jobs.cluster.pod(local.name)
         if pod is None:
             future: Future[Sandbox] = Future()
             future.set_exception(SandboxNotFoundError(f"pod {local.name} is not known any more"))

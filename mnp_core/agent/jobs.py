@@ -1,4 +1,4 @@
-"""Work in one sandbox: made on the agent's thread from what the World says at that moment, run inside the sandbox."""
+"""Work in one sandbox: made on the agent's thread from the cluster state of that moment, run inside the sandbox."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -9,9 +9,9 @@ from mnp_core.agent.enforcement import InForce, Stamp, check, deafen, enforce, f
 from mnp_core.agent.inspection import Claimed, inspect
 from mnp_core.agent.localpod import LocalPod, Task
 from mnp_core.agent.rendering import Renderings
-from mnp_core.agent.world import World
 from mnp_core.api import InterfaceDiscoverer, Result
 from mnp_core.backend import Backend
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import Attachment, Link
 
 _THOROUGH_CHECK_SECONDS = 30.0  # between two costly checks of an applier that has a cheap one
@@ -50,7 +50,7 @@ class JobMaker:
     """Makes the most urgent piece of work of a pod.
 
     Attributes:
-        world: Says what is to be in force.
+        cluster: Says what is to be in force.
         backends: Chooses who enforces it.
         discoverers: By the CNI type that they claim.
         read_links: Reads the interfaces of the sandbox that it is called in.
@@ -58,7 +58,7 @@ class JobMaker:
         renderings: Rulesets that sandboxes have in common.
     """
 
-    world: World
+    cluster: ClusterState
     backends: BackendChoice
     discoverers: Mapping[str, InterfaceDiscoverer]
     read_links: Callable[[], Sequence[Link]]
@@ -89,14 +89,14 @@ class JobMaker:
 
     def backend(self, local: LocalPod) -> Backend:
         """By its attachments; a pod that has lost them keeps the backend that it had."""
-        claims = self.world.claims(local.name)
+        claims = self.cluster.claims(local.name)
         if claims or local.backend is None:
             local.backend = self.backends.of(claims)
         return local.backend
 
     def _replace(self, local: LocalPod) -> Callable[[], InForce]:
         """Everything of ours, as a whole."""
-        backend, policy, before = self.backend(local), self.world.sandbox_policy(local.name), local.stamp
+        backend, policy, before = self.backend(local), self.cluster.sandbox_policy(local.name), local.stamp
         others = () if before is not None else tuple(other.applier for other in self.backends.others(backend))
         if policy is None:
             claimed = self._claimed(local)  # nothing: what leads out of the pod all the same is reported (S64)
@@ -121,7 +121,7 @@ class JobMaker:
     def _finish(self, local: LocalPod) -> Callable[[], InForce]:
         """What the last replacement has left for later, with the changes of membership since."""
         backend, unfinished = self.backend(local), local.wishes.unfinished
-        policy = self.world.sandbox_policy(local.name)
+        policy = self.cluster.sandbox_policy(local.name)
         if unfinished is None or policy is None:
             return lambda: InForce(result=Result.UNCHANGED, stamp=local.stamp)
         deltas = [delta.rendered(backend) for delta in local.wishes.deltas]
@@ -150,7 +150,7 @@ class JobMaker:
         return lambda: InForce(result=Result.UNCHANGED, findings=inspect(claimed, self.read_links, self.discoverers))
 
     def _claimed(self, local: LocalPod) -> Claimed:
-        pod, claims = self.world.pod(local.name), self.world.claims(local.name)
+        pod, claims = self.cluster.pod(local.name), self.cluster.claims(local.name)
         if pod is None:
             return Claimed(pod=local.name, attachments=claims)
         announced = frozenset(status.interface for status in pod.statuses)

@@ -7,7 +7,7 @@ from typing import Protocol
 from mnp_core.agent.enforcement import deafen
 from mnp_core.agent.localpod import LocalPod, Wishes
 from mnp_core.agent.outside import OutsideState
-from mnp_core.agent.world import World
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
 from mnp_core.policy.attachments import Problem
 from mnp_core.sandbox.monitor import Listeners, Topic
@@ -26,15 +26,15 @@ class Monitor(Protocol):
 class Register:
     """Each pod by its name, and who listens to its sandbox."""
 
-    def __init__(self, world: World, monitor: Monitor | None, outside: OutsideState) -> None:
+    def __init__(self, cluster: ClusterState, monitor: Monitor | None, outside: OutsideState) -> None:
         """Begin with no pods.
 
         Args:
-            world: Says which of the pods that ever had a name is meant by it.
+            cluster: Says which of the pods that ever had a name is meant by it.
             monitor: Listens to sandboxes; None if nobody does.
             outside: Takes over the sandboxes that pods leave.
         """
-        self._world = world
+        self._cluster = cluster
         self._outside = outside
         self._monitor = monitor
         self._pods: dict[ObjectName, LocalPod] = {}
@@ -58,7 +58,7 @@ class Register:
 
     def enrol(self, name: ObjectName) -> LocalPod:
         """A pod in our care, from now on if it was not; one that came back is another one, with the same backend."""
-        pod = self._world.pod(name)
+        pod = self._cluster.pod(name)
         incarnation = (pod.uid, pod.statuses) if pod is not None else ("", ())
         local = self._pods.get(name)
         if local is not None and local.incarnation == incarnation:
@@ -76,7 +76,7 @@ class Register:
         if local is not None:
             local.wishes = Wishes()
             self._leave_sandbox(local)
-            self._world.standing.put(("pod", name), ())
+            self._cluster.standing.put(("pod", name), ())
         if self._monitor is not None:
             self._monitor.forget(name)
 
@@ -103,8 +103,8 @@ class Register:
     def restate(self, local: LocalPod) -> None:
         """Have reported what is not as it should be in this pod now."""
         if self.holds(local):
-            problems = map(self._world.exposing, repeat(local.name), _problems(local))
-            self._world.standing.put(("pod", local.name), problems)
+            problems = map(self._cluster.exposing, repeat(local.name), _problems(local))
+            self._cluster.standing.put(("pod", local.name), problems)
 
 
 def _problems(local: LocalPod) -> Iterator[Problem]:

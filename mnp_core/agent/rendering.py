@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Mapping
 
-from mnp_core.agent.recent import Recent
-from mnp_core.agent.world import World
 from mnp_core.backend import Backend
+from mnp_core.cluster.state import ClusterState
+from mnp_core.lru import WeightedCache
 from mnp_core.model import Group, InterfacePolicy, Ruleset, SandboxPolicy
 
 
@@ -29,23 +29,23 @@ class SharedRuleset:
 class Renderings:
     """Rulesets as they are at one moment; what they are for tells sandboxes apart, not whose sandbox it is."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._version = world.version
-        self._shared: Recent[SharedRuleset] = Recent()
+    def __init__(self, cluster: ClusterState) -> None:
+        self._cluster = cluster
+        self._version = cluster.version
+        self._shared: WeightedCache[SharedRuleset] = WeightedCache()
 
     def of(self, backend: Backend, policy: SandboxPolicy) -> SharedRuleset:
         """The ruleset of a sandbox, not rendered yet."""
-        if self._version != self._world.version:
-            self._version = self._world.version
+        if self._version != self._cluster.version:
+            self._version = self._cluster.version
             self._shared.clear()
         key = backend.name, *_identity(policy.interfaces, policy.groups)
         shared = self._shared.get(key)
         if shared is None:  # it holds what the key is made of
-            shared = self._shared.keep(key, SharedRuleset(backend, policy), self._world.weight(policy.pod) + 1)
+            shared = self._shared.keep(key, SharedRuleset(backend, policy), self._cluster.weight(policy.pod) + 1)
         return shared
 
 
 def _identity(interfaces: tuple[InterfacePolicy, ...], groups: Mapping[str, Group]) -> tuple[int, int]:
-    """What `World.sandbox_policy` compiled once is one object; comparing it part by part would cost more than that."""
+    """`ClusterState.sandbox_policy` gives equal pods one object; a comparison by content would cost more."""
     return id(interfaces), id(groups)

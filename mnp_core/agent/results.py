@@ -12,8 +12,8 @@ from mnp_core.agent.failure import failure_of
 from mnp_core.agent.jobs import Job
 from mnp_core.agent.localpod import LocalPod, Task
 from mnp_core.agent.register import Register
-from mnp_core.agent.world import Effect, World
 from mnp_core.api import Failure, Outcome, Result, Sandbox
+from mnp_core.cluster.state import Affected, ClusterState
 from mnp_core.errors import MnpError, SandboxNotFoundError
 from mnp_core.model import ObjectName, Severity
 
@@ -34,22 +34,22 @@ class Results:
     def __init__(
         self,
         *,
-        world: World,
+        cluster: ClusterState,
         register: Register,
-        affect: Callable[[Effect], None],
+        affect: Callable[[Affected], None],
         observe: Observer,
         finish_after: float,
     ) -> None:
         """Begin with nothing to tell.
 
         Args:
-            world: Says what is to be in force, and is told what interfaces there are.
+            cluster: Says what is to be in force, and is told what interfaces there are.
             register: The pods.
             affect: Called with what follows from what was found.
             observe: Told of each outcome.
             finish_after: Seconds that what packets do not see of a replacement waits.
         """
-        self._world = world
+        self._cluster = cluster
         self._register = register
         self._affect = affect
         self._observe = observe
@@ -100,8 +100,8 @@ class Results:
 
     def _needs_no_sandbox(self, name: ObjectName) -> bool:
         """Whether it is no problem if there is none: nothing is to be in force there, or the pod is about to go."""
-        pod = self._world.pod(name)
-        return pod is None or pod.terminating or pod.finished or self._world.sandbox_policy(name) is None
+        pod = self._cluster.pod(name)
+        return pod is None or pod.terminating or pod.finished or self._cluster.sandbox_policy(name) is None
 
     def _succeed(self, local: LocalPod, job: Job, done: InForce) -> None:
         if job.task is Task.REPLACE and done.stamp is None:  # nothing is to be there, and nothing is
@@ -162,7 +162,7 @@ class Results:
             local.look_after = time.monotonic() + _UNREADABLE_RETRY
         before, local.findings = local.findings, done.findings
         if done.findings is not None and (before is None or before != done.findings):
-            self._affect(self._world.found(local.name, done.findings.attachments))
+            self._affect(self._cluster.observe_attachments(local.name, done.findings.attachments))
 
     def _fail(self, local: LocalPod, task: Task | None, error: BaseException, started: float) -> None:
         """Remember why, and try everything again: later, or at once if only a part of it was tried."""

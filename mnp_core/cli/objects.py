@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from attrs import evolve, field, frozen
 
-from mnp_core.agent.world import World
 from mnp_core.api import InterfaceDiscoverer
 from mnp_core.cli.assumed import assume
 from mnp_core.cli.unenforced import unenforced
+from mnp_core.cluster.state import ClusterState
 from mnp_core.errors import InputError
 from mnp_core.model import (
     Address,
@@ -70,11 +70,11 @@ class Objects:
     skipped: int = 0
 
     @cached_property
-    def world(self) -> World:
+    def cluster(self) -> ClusterState:
         """What follows from them for every pod."""
-        world = World(common=self.settings.common, claimed=self.claimed, budgets=self.settings.budgets)
-        world.apply(self.changes)
-        return world
+        cluster = ClusterState(common=self.settings.common, claimed=self.claimed, budgets=self.settings.budgets)
+        cluster.apply(self.changes)
+        return cluster
 
     @cached_property
     def pods(self) -> Mapping[ObjectName, Pod]:
@@ -110,7 +110,7 @@ class Objects:
 
     def _enforced(self, name: ObjectName) -> SandboxPolicy | None:
         """What a node could really enforce in a pod."""
-        sandbox = self.world.sandbox_policy(name)
+        sandbox = self.cluster.sandbox_policy(name)
         without = {claim.interface for claim, _ in self._unenforced if claim.pod == name}
         if sandbox is None or not without:
             return sandbox
@@ -120,9 +120,9 @@ class Objects:
     def _unenforced(self) -> tuple[tuple[Attachment, Report], ...]:
         if not self.discoverers:
             return ()
-        policies = {name: self.world.sandbox_policy(name) for name in self.pods}
+        policies = {name: self.cluster.sandbox_policy(name) for name in self.pods}
         sandboxes = {name: sandbox for name, sandbox in policies.items() if sandbox is not None}
-        attachments = {name: self.world.claims(name) for name in sandboxes}
+        attachments = {name: self.cluster.claims(name) for name in sandboxes}
         return unenforced(sandboxes, attachments, self.documents, self.discoverers)
 
     def _attachments(self, pod: Pod) -> tuple[Attachment, ...]:
@@ -141,7 +141,7 @@ class Objects:
         )
         unenforced_ones = (report for _, report in self._unenforced)
         # An address that only a cluster knows is missing here, and there alone it is known whether it is missing there.
-        of_pods = (report for report in self.world.reports() if report.reason is not Reason.NO_ADDRESS)
+        of_pods = (report for report in self.cluster.reports() if report.reason is not Reason.NO_ADDRESS)
         found = (*self.flaws, *alone, *together, *of_pods, *unenforced_ones)
         return tuple(sorted({evolve(report, exposed=False) for report in found}))  # who tells of it makes no difference
 

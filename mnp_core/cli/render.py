@@ -50,8 +50,10 @@ def render_command(
     if untried := try_custom_rules(registry, settings.backends.node, settings.common):
         remark(f"Warning: the custom rules stand here as they are in their files, untried: {untried}")
     objects = read_objects(paths, registry, settings, namespace)
-    chosen = [objects.host(parse_object_name(pod, namespace)).pod for pod in pods] or sorted(objects.world.local_pods())
-    policies = {pod: objects.world.sandbox_policy(pod) for pod in chosen}
+    chosen = [objects.host(parse_object_name(pod, namespace)).pod for pod in pods] or sorted(
+        objects.cluster.attached_pods()
+    )
+    policies = {pod: objects.cluster.sandbox_policy(pod) for pod in chosen}
     rendered = [_Rendered(pod, renderer.render(policy)) for pod, policy in policies.items() if policy is not None]
     if output is Output.JSON:
         print_json({"rulesets": [r.as_json() for r in rendered], "reports": [*map(report_json, objects.reports())]})

@@ -16,8 +16,8 @@ import structlog
 import mnp_core
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.outside import OutsideState
-from mnp_core.agent.world import World
 from mnp_core.backend import Backends
+from mnp_core.cluster.state import ClusterState
 from mnp_core.kubeapi.connection import connect
 from mnp_core.model import ObjectName
 from mnp_core.node.loop import Node
@@ -86,7 +86,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         )
         stack.callback(monitor.close)
         agent = Agent(
-            world=World(
+            cluster=ClusterState(
                 common=settings.common,
                 claimed=claimed,
                 node=name,
@@ -123,8 +123,8 @@ def run_node(registry: Registry, settings: Settings) -> None:
 
 
 def _context(agent: Agent, pod: ObjectName) -> PodContext:
-    interfaces = [attachment.interface for attachment in agent.world.claims(pod)]
-    return PodContext(interfaces=interfaces, policies=[str(policy) for policy in agent.world.policies_of(pod)])
+    interfaces = [attachment.interface for attachment in agent.cluster.claims(pod)]
+    return PodContext(interfaces=interfaces, policies=[str(policy) for policy in agent.cluster.policies_of(pod)])
 
 
 @contextmanager

@@ -73,10 +73,10 @@ class NodeWitness:
         if self._busy_until is not None and time.monotonic() > self._busy_until + _CALM:
             self._busy_until = None
             tidy()
-        sizes = agent.world.group_sizes
+        sizes = agent.cluster.group_sizes
         self._telemetry.state(
             pods=agent.enforced,
-            policies=agent.world.policies,
+            policies=agent.cluster.policies,
             groups=len(sizes),
             members=sum(sizes.values()),
         )

@@ -6,9 +6,9 @@ import pytest
 from attrs import evolve
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.world import World
 from mnp_core.api import Discovery, Failure, Result
 from mnp_core.backend import Backend
+from mnp_core.cluster.state import ClusterState
 from mnp_core.errors import ApplyError, DisturbedError
 from mnp_core.model import (
     OPEN,
@@ -79,7 +79,7 @@ class Node:
         self.choice = OneBackend(self.kernel, renderer or FakeRenderer())
         self.told = []
         self.agent = Agent(
-            world=World(
+            cluster=ClusterState(
                 common=CommonRules(),
                 claimed=frozenset({"macvlan"}),
                 peer_addresses=peers or AddressSource.NETWORK_STATUS,
@@ -373,7 +373,7 @@ def test_a_pod_that_is_about_to_go_may_have_lost_its_sandbox():
     node.agent.watch()
     node.agent.process(0)
     assert (node.agent.attended, node.agent.reports()) == (True, ())
-    assert node.agent.world.claims(A.name)
+    assert node.agent.cluster.claims(A.name)
 
 
 def test_a_pod_that_was_made_anew_under_its_old_name_is_another_one():
@@ -604,7 +604,7 @@ def test_a_pod_that_has_gone_is_forgotten():
 def test_what_is_in_force_is_what_evaluate_judges_by():
     node = Node()
     start(node, FROM_ALL)
-    sandbox = node.agent.world.sandbox_policy(named("a"))
+    sandbox = node.agent.cluster.sandbox_policy(named("a"))
     assert evaluate(sandbox, "net1", Direction.INGRESS, packet("10.0.0.2", "10.0.0.1")).allowed
     assert not evaluate(sandbox, "net1", Direction.INGRESS, packet("10.0.0.9", "10.0.0.1")).allowed
 
@@ -652,8 +652,8 @@ def test_addresses_that_were_found_are_forgotten_with_the_pod():
     start(node, FROM_ALL)
     node.sync(gone=[B])
     elsewhere = evolve(B, node="other")
-    node.agent.world.apply([present(elsewhere)])
-    assert {str(m) for g in node.agent.world.sandbox_policy(A.name).groups.values() for m in g.members} == {
+    node.agent.cluster.apply([present(elsewhere)])
+    assert {str(m) for g in node.agent.cluster.sandbox_policy(A.name).groups.values() for m in g.members} == {
         "10.0.0.2",
         "10.0.0.5",
     }

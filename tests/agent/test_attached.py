@@ -5,7 +5,7 @@ import json
 import pytest
 from attrs import evolve
 
-from mnp_core.agent.world import World
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import AddressSource, CommonRules, ObjectName, Reason, Severity, parse_address
 from mnp_core.model.parsing import parse_pod
 from mnp_core.testing.builders import absent, namespace, network, pods, policy, present, rule
@@ -42,23 +42,23 @@ def attached(name="a", number=1, **fields):
     return a_pod(name, annotations={STATUS: [ETH0, entry(number)]}, **fields)
 
 
-def world(*objects, claimed=("macvlan",)):
-    new = World(common=CommonRules(), claimed=frozenset(claimed), node="here")
+def cluster(*objects, claimed=("macvlan",)):
+    new = ClusterState(common=CommonRules(), claimed=frozenset(claimed), node="here")
     new.apply(map(present, (NET, OTHER, namespace("default"), *objects)))
     return new
 
 
-def reports(world, reason):
-    return [report for report in world.reports() if report.reason is reason]
+def reports(cluster, reason):
+    return [report for report in cluster.reports() if report.reason is reason]
 
 
-def members(world, pod=A):
-    sandbox = world.sandbox_policy(pod)
+def members(cluster, pod=A):
+    sandbox = cluster.sandbox_policy(pod)
     return {str(address) for group in sandbox.groups.values() for address in group.members}
 
 
-def interfaces(world, pod=A):
-    return {claim.interface for claim in world.claims(pod)}
+def interfaces(cluster, pod=A):
+    return {claim.interface for claim in cluster.claims(pod)}
 
 
 # --- what network-status lost -----------------------------------------------------------------------------------------
@@ -68,8 +68,8 @@ def interfaces(world, pod=A):
 @pytest.mark.parametrize("status", [{}, {STATUS: [ETH0]}, {STATUS: "[{"}, {STATUS: "[]"}, {STATUS: ""}])
 def test_an_attachment_that_network_status_lost_stays_enforced_and_is_reported(networks, status):
     """S64."""
-    before = world(a_pod(annotations={NETWORKS: networks, STATUS: [ETH0, entry(1)]}), FROM_ALL)
-    after = world(a_pod(annotations={NETWORKS: networks, **status}), FROM_ALL)
+    before = cluster(a_pod(annotations={NETWORKS: networks, STATUS: [ETH0, entry(1)]}), FROM_ALL)
+    after = cluster(a_pod(annotations={NETWORKS: networks, **status}), FROM_ALL)
     assert after.sandbox_policy(A).interfaces == before.sandbox_policy(A).interfaces
     (report,) = [each for each in reports(after, Reason.INVALID_STATUS) if "asks for default/net" in each.message]
     assert "asks for default/net as 'net1'" in report.message
@@ -78,18 +78,18 @@ def test_an_attachment_that_network_status_lost_stays_enforced_and_is_reported(n
 def test_what_was_asked_for_is_answered_by_an_entry_of_the_network_under_another_name():
     """S3: what the meta-plugin really did counts."""
     pod = a_pod(annotations={NETWORKS: "net@mine,net", STATUS: [ETH0, entry(1, interface="x"), entry(2)]})
-    assert interfaces(world(pod)) == {"x", "net1"}
+    assert interfaces(cluster(pod)) == {"x", "net1"}
     third = evolve(pod, statuses=pod.statuses[:1])
-    assert interfaces(world(third)) == {"x", "net2"}
+    assert interfaces(cluster(third)) == {"x", "net2"}
 
 
 def test_what_a_pod_asks_for_is_no_attachment_before_the_meta_plugin_is_done():
-    assert interfaces(world(a_pod(annotations={NETWORKS: "net"}, phase="Pending"))) == set()
+    assert interfaces(cluster(a_pod(annotations={NETWORKS: "net"}, phase="Pending"))) == set()
 
 
 def test_an_address_that_was_not_asked_for_stands_for_nobody():
     """S21."""
-    w = world(attached("b", 2), a_pod(annotations={NETWORKS: "net"}), FROM_ALL)
+    w = cluster(attached("b", 2), a_pod(annotations={NETWORKS: "net"}), FROM_ALL)
     assert members(w, B) == {"10.0.0.2"}
 
 
@@ -103,7 +103,7 @@ def test_both_entries_of_a_primary_network_are_the_default_networks():
     for entries in ([primary, infra, entry(1)], [infra, entry(1), primary]):
         pod = a_pod(annotations={STATUS: entries})
         assert pod.default_interfaces == {"ovn-udn1", "eth0"}
-        w = world(pod, FROM_ALL)
+        w = cluster(pod, FROM_ALL)
         assert interfaces(w) == {"net1"}
         assert w.reports() == ()
 
@@ -112,7 +112,7 @@ def test_both_entries_of_a_primary_network_are_the_default_networks():
 def test_a_policy_on_a_network_that_is_a_pods_default_one_is_reported(status):
     """S3."""
     pod = a_pod(annotations={DEFAULT: "default/net", STATUS: status})
-    w = world(pod, FROM_ALL)
+    w = cluster(pod, FROM_ALL)
     (report,) = reports(w, Reason.DEFAULT_NETWORK)
     assert "MultiNetworkPolicy default/p enforces nothing" in report.message
     assert w.sandbox_policy(A) is None
@@ -121,9 +121,9 @@ def test_a_policy_on_a_network_that_is_a_pods_default_one_is_reported(status):
 
 
 def test_the_annotation_of_old_meta_plugins_is_read_where_there_is_no_other():
-    assert interfaces(world(a_pod(annotations={OF_OLD: [ETH0, entry(1)]}))) == {"net1"}
+    assert interfaces(cluster(a_pod(annotations={OF_OLD: [ETH0, entry(1)]}))) == {"net1"}
     both = {OF_OLD: [entry(1, interface="x")], STATUS: [entry(1)]}
-    assert interfaces(world(a_pod(annotations=both))) == {"net1"}
+    assert interfaces(cluster(a_pod(annotations=both))) == {"net1"}
 
 
 # --- whose an address is ----------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ def test_an_address_of_a_terminating_pod_that_a_living_one_claims_is_the_living_
     """S5: a dead node's pods stay terminating; their labels must not stand for somebody else."""
     picky = policy("p", networks=["net"], ingress=[rule([pods(app="ghost")])])
     ghost = evolve(attached("b", 2, node="dead", terminating=True), labels={"app": "ghost"})
-    w = world(attached(), ghost, picky)
+    w = cluster(attached(), ghost, picky)
     assert members(w) == {"10.0.0.2"}
     heir = attached("c", 2, node="alive")
     w.apply([present(heir)])
@@ -145,7 +145,7 @@ def test_an_address_of_a_terminating_pod_that_a_living_one_claims_is_the_living_
 
 def test_two_living_pods_with_one_address_are_reported_until_one_goes():
     """S5."""
-    w = world(attached(), attached("b", 1, node="elsewhere"))
+    w = cluster(attached(), attached("b", 1, node="elsewhere"))
     (report,) = reports(w, Reason.DUPLICATE_ADDRESS)
     assert (report.about.name, "pod default/b's" in report.message) == (A, True)
     w.apply([present(attached("b", 3, node="elsewhere"))])
@@ -154,7 +154,7 @@ def test_two_living_pods_with_one_address_are_reported_until_one_goes():
 
 def test_a_pod_that_was_never_scheduled_is_no_peer():
     """S5: nobody has given it the addresses that its annotation claims."""
-    w = world(attached(), attached("b", 2, node=""), FROM_ALL)
+    w = cluster(attached(), attached("b", 2, node=""), FROM_ALL)
     assert members(w) == {"10.0.0.1"}
     w.apply([present(attached("b", 2, node="elsewhere"))])
     assert members(w) == {"10.0.0.1", "10.0.0.2"}
@@ -166,7 +166,7 @@ def test_a_pod_that_was_never_scheduled_is_no_peer():
 def test_an_unclaimed_type_counts_as_open_only_where_a_policy_selects_it():
     """S64: an alert that fires for ever is turned off."""
     pod = a_pod(annotations={STATUS: [ETH0, entry(1, name="default/other")]})
-    w = world(pod, FROM_ALL)
+    w = cluster(pod, FROM_ALL)
     (report,) = reports(w, Reason.UNCLAIMED_TYPE)
     assert not report.exposed
     assert "its CNI type is ovs, policed are macvlan" in report.message
@@ -179,7 +179,7 @@ def test_an_unclaimed_type_counts_as_open_only_where_a_policy_selects_it():
 
 def test_an_interface_name_that_the_kernel_refuses_counts_as_open():
     """S64."""
-    w = world(a_pod(annotations={STATUS: [ETH0, entry(1, interface="a/b")]}), FROM_ALL)
+    w = cluster(a_pod(annotations={STATUS: [ETH0, entry(1, interface="a/b")]}), FROM_ALL)
     assert [report.exposed for report in reports(w, Reason.UNENFORCEABLE)] == [True]
 
 
@@ -194,7 +194,7 @@ def test_an_interface_name_that_the_kernel_refuses_counts_as_open():
 )
 def test_a_selected_pod_that_may_change_its_own_namespace_is_a_hint(spec):
     """S49."""
-    w = world(attached(**spec))
+    w = cluster(attached(**spec))
     assert w.reports() == ()
     w.apply([present(FROM_ALL)])
     (report,) = reports(w, Reason.NETWORK_ADMIN)
@@ -210,22 +210,24 @@ def test_a_selected_pod_that_may_change_its_own_namespace_is_a_hint(spec):
     ],
 )
 def test_an_ordinary_pod_is_none(spec):
-    assert world(attached(**spec), FROM_ALL).reports() == ()
+    assert cluster(attached(**spec), FROM_ALL).reports() == ()
 
 
 # --- what an earlier sandbox had --------------------------------------------------------------------------------------
 
 
-def found(world, pod, *addresses):
+def found(cluster, pod, *addresses):
     """The kernel of a pod's sandbox has these addresses on its attachment."""
-    (claim,) = world.claims(pod)
-    world.found(pod, (evolve(claim, addresses=tuple(map(parse_address, addresses))),))
+    (claim,) = cluster.claims(pod)
+    cluster.observe_attachments(pod, (evolve(claim, addresses=tuple(map(parse_address, addresses))),))
 
 
 @pytest.mark.parametrize("change", ["uid", "status", "gone", "unscheduled"])
 def test_addresses_found_in_an_earlier_sandbox_do_not_stay_the_pods(change):
     """S5, S61: with `peer-addresses: kernel`, what was found belongs to the sandbox in which it was found."""
-    w = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", peer_addresses=AddressSource.KERNEL)
+    w = ClusterState(
+        common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", peer_addresses=AddressSource.KERNEL
+    )
     b = attached("b", 2)
     w.apply(map(present, (NET, namespace("default"), attached(), b, FROM_ALL)))
     found(w, B, "10.0.0.99")
@@ -249,6 +251,6 @@ def test_a_type_that_no_plugin_claims_is_enforced_where_a_setting_names_it():
     odd = network("odd", "ovn-k8s-cni-overlay")
     pod = a_pod(annotations={STATUS: [ETH0, entry(1, name="default/odd")]})
     on_it = policy("q", networks=["odd"], ingress=[])
-    w = world(odd, pod, on_it, claimed=("macvlan", "ovn-k8s-cni-overlay"))
+    w = cluster(odd, pod, on_it, claimed=("macvlan", "ovn-k8s-cni-overlay"))
     assert interfaces(w) == {"net1"}
     assert w.reports() == ()

@@ -5,7 +5,7 @@ from concurrent.futures import Future
 import pytest
 from attrs import evolve
 
-from mnp_core.agent.world import World
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason
 from mnp_core.model.budget import Budgets, size_of
 from mnp_core.model.parsing import parse_policy
@@ -50,21 +50,21 @@ def gone(name):
 
 
 @pytest.fixture
-def world():
-    made = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", budgets=FEW)
+def cluster():
+    made = ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", budgets=FEW)
     made.apply(map(present, (NET, namespace("default"), local("a", 1), local("b", 2))))
     return made
 
 
-def rules(world, name):
+def rules(cluster, name):
     """How many rules hold in a pod."""
-    [interface] = world.sandbox_policy(named(name)).interfaces
+    [interface] = cluster.sandbox_policy(named(name)).interfaces
     assert isinstance(interface.ingress, Isolated)
     return len(interface.ingress.allows)
 
 
-def over(world):
-    return {str(report.about.name) for report in world.reports() if report.reason is Reason.OVER_BUDGET}
+def over(cluster):
+    return {str(report.about.name) for report in cluster.reports() if report.reason is Reason.OVER_BUDGET}
 
 
 def test_equal_rules_are_one():
@@ -73,32 +73,32 @@ def test_equal_rules_are_one():
     assert size_of(change.object).rules == 3
 
 
-def test_a_policy_over_its_budget_isolates_and_allows_nothing_until_it_is_smaller(world):
-    world.apply([written("big", *blocks(1, 2, 3, 4))])
-    [report] = world.reports()
+def test_a_policy_over_its_budget_isolates_and_allows_nothing_until_it_is_smaller(cluster):
+    cluster.apply([written("big", *blocks(1, 2, 3, 4))])
+    [report] = cluster.reports()
     assert (report.reason, report.field, str(report.about.name)) == (Reason.OVER_BUDGET, "spec", "default/big")
     assert "4 rules (at most 3)" in report.message
     assert "budget-per-policy" in report.remedy
-    assert rules(world, "a") == 0
-    world.apply([written("big", *blocks(1, 2, 3))])
-    assert (rules(world, "a"), world.reports()) == (3, ())
+    assert rules(cluster, "a") == 0
+    cluster.apply([written("big", *blocks(1, 2, 3))])
+    assert (rules(cluster, "a"), cluster.reports()) == (3, ())
 
 
-def test_of_the_policies_of_a_namespace_the_last_by_name_have_to_do_without_rules(world):
+def test_of_the_policies_of_a_namespace_the_last_by_name_have_to_do_without_rules(cluster):
     """Whatever the order in which they come."""
-    world.apply([written("c", *blocks(6), selects={"app": "b"})])
-    world.apply([written("b", *blocks(4, 5), selects={"app": "a"})])
-    world.apply([written("a", *blocks(1, 2, 3), selects={"app": "b"})])
-    assert over(world) == {"default/c"}
-    assert (rules(world, "a"), rules(world, "b")) == (2, 3)
-    world.apply([gone("b")])
-    assert (over(world), rules(world, "b")) == (set(), 4)
+    cluster.apply([written("c", *blocks(6), selects={"app": "b"})])
+    cluster.apply([written("b", *blocks(4, 5), selects={"app": "a"})])
+    cluster.apply([written("a", *blocks(1, 2, 3), selects={"app": "b"})])
+    assert over(cluster) == {"default/c"}
+    assert (rules(cluster, "a"), rules(cluster, "b")) == (2, 3)
+    cluster.apply([gone("b")])
+    assert (over(cluster), rules(cluster, "b")) == (set(), 4)
 
 
-def test_what_is_too_much_for_one_pod_holds_in_others(world):
-    world.apply([written("a", *blocks(1, 2, 3), selects={"app": "a"}), written("b", *blocks(4, 5))])
-    assert over(world) == {"default/b"}
-    assert (rules(world, "a"), rules(world, "b")) == (3, 2)
+def test_what_is_too_much_for_one_pod_holds_in_others(cluster):
+    cluster.apply([written("a", *blocks(1, 2, 3), selects={"app": "a"}), written("b", *blocks(4, 5))])
+    assert over(cluster) == {"default/b"}
+    assert (rules(cluster, "a"), rules(cluster, "b")) == (3, 2)
 
 
 def selecting(*values):
@@ -108,16 +108,16 @@ def selecting(*values):
     ]
 
 
-def test_groups_with_too_many_members_are_let_go(world):
-    world.apply([written("p", *selecting("1", "2"))])
-    assert (over(world), rules(world, "a")) == (set(), 2)
-    world.apply([present(local("c", 3))])
-    assert over(world) == {"default/p"}
-    assert (rules(world, "a"), rules(world, "c"), sum(world.group_sizes.values())) == (0, 0, 0)
-    world.apply([Change(ref=ObjectRef("Pod", named("c")), object=None)])
-    effect = world.reconsider()
+def test_groups_with_too_many_members_are_let_go(cluster):
+    cluster.apply([written("p", *selecting("1", "2"))])
+    assert (over(cluster), rules(cluster, "a")) == (set(), 2)
+    cluster.apply([present(local("c", 3))])
+    assert over(cluster) == {"default/p"}
+    assert (rules(cluster, "a"), rules(cluster, "c"), sum(cluster.group_sizes.values())) == (0, 0, 0)
+    cluster.apply([Change(ref=ObjectRef("Pod", named("c")), object=None)])
+    effect = cluster.reconsider()
     assert effect.sandboxes == {named("a"), named("b")}
-    assert (over(world), rules(world, "a")) == (set(), 2)
+    assert (over(cluster), rules(cluster, "a")) == (set(), 2)
 
 
 def test_namespaces_take_turns():

@@ -1,4 +1,4 @@
-"""Two opinions on random clusters: `evaluate`, through parser, World and compiler, and the naive reference."""
+"""Two opinions on random clusters: `evaluate`, through parser, ClusterState and compiler, and the naive reference."""
 
 import json
 from random import Random

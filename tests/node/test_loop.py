@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.world import World
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import CommonRules
 from mnp_core.node.loop import Node
 from mnp_core.testing.builders import absent, named, namespace, network, pod, pods, policy, present, rule, status
@@ -69,7 +69,7 @@ class Running:
     def __init__(self, kernel=None):
         self.kernel, self.witness, self.source = kernel or FakeKernel(), Witness(), Source()
         self.agent = Agent(
-            world=World(common=CommonRules(), claimed=frozenset({"macvlan"})),
+            cluster=ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"})),
             backends=OneBackend(self.kernel, FakeRenderer()),
             locator=self.kernel,
             discoverers={"macvlan": Agreeing()},
@@ -117,7 +117,7 @@ def test_nothing_is_written_before_everything_is_known():
         node.source.complete = True
         eventually(lambda: ("ready",) in node.witness.told)
         assert node.kernel.namespaces[named("a")].writes == ["apply"]
-        assert node.agent.world.sandbox_policy(named("a")).interfaces
+        assert node.agent.cluster.sandbox_policy(named("a")).interfaces
     assert node.witness.told == [("waiting", "pods were not listed yet"), ("began",), ("ready",), ("stopping",)]
 
 

@@ -6,8 +6,8 @@ import pytest
 from attrs import evolve
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.world import World
 from mnp_core.backend import Backends, BackendSettings
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import CommonRules, Reason, Trait
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
@@ -73,7 +73,7 @@ def test_agent_reports_the_function_on_vfio(discoverer, given_away, pod, registr
 
     with closing(SandboxPool(workers=1)) as pool:
         agent = Agent(
-            world=World(common=CommonRules(), claimed=registry.claimed_types),
+            cluster=ClusterState(common=CommonRules(), claimed=registry.claimed_types),
             backends=Backends(registry, BackendSettings()),
             locator=Locator(),
             discoverers={"sriov": discoverer},

@@ -77,7 +77,7 @@ class Judge:
         ]
 
     def _is_isolated(self, pod: ObjectName, interface: str) -> bool:
-        sandbox = self.wished.world.sandbox_policy(pod)
+        sandbox = self.wished.cluster.sandbox_policy(pod)
         policies = [each for each in (sandbox.interfaces if sandbox else ()) if each.interface == interface]
         return any(isinstance(way, Isolated) for each in policies for way in (each.ingress, each.egress))
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 import click
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.world import World
 from mnp_core.backend import Backends
 from mnp_core.cli.options import Choice
 from mnp_core.cli.terminal import Step
+from mnp_core.cluster.state import ClusterState
 from mnp_core.errors import UnsupportedError
 from mnp_core.lab.lab import Enforcement, Lab
 from mnp_core.lab.locator import LabLocator
@@ -77,7 +77,7 @@ def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
 
     def make_agent(locator: LabLocator) -> Agent:
         return Agent(
-            world=World(
+            cluster=ClusterState(
                 common=settings.common,
                 claimed=claimed,
                 peer_addresses=settings.peer_addresses,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnp_core.agent.world import World
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import CommonRules, Direction, Reason
 from mnp_core.model.parsing import parse_policy
 from mnp_core.plugins import load_plugins
@@ -34,15 +34,15 @@ def manifest(kind="MacvlanNetworkPolicy", networks=None, ingress=(), name="p"):
     }
 
 
-def world(*policies):
-    new = World(common=CommonRules(), claimed=CLAIMED)
+def cluster(*policies):
+    new = ClusterState(common=CommonRules(), claimed=CLAIMED)
     new.apply(map(present, (namespace("default"), *NETWORKS, *PODS, *policies)))
     return new
 
 
 def reach(*policies):
     """The interfaces of web that each other pod reaches."""
-    web = world(*policies).sandbox_policy(PODS[0].name)
+    web = cluster(*policies).sandbox_policy(PODS[0].name)
     return {
         f"{peer} net{i}"
         for i in (1, 2, 3)
@@ -83,7 +83,7 @@ def test_missing_policy_for_is_no_mistake():
 
 def test_named_network_that_is_not_macvlan_is_reported():
     """S64."""
-    (report,) = world(macvlan_policy(networks="fast,lan")).reports()
+    (report,) = cluster(macvlan_policy(networks="fast,lan")).reports()
     assert report.reason is Reason.INVALID_POLICY_FOR
     assert "default/lan" in report.message
     assert validate(policies=[macvlan_policy(networks="fast,lan")], networks=NETWORKS, claimed=CLAIMED) == (report,)
@@ -104,7 +104,7 @@ def test_it_forms_one_union_with_multi_network_policies_on_the_same_interface(re
 
 def test_network_whose_definition_has_gone_stays_closed():
     """S4, S13: it may have been macvlan."""
-    left = world(macvlan_policy())
+    left = cluster(macvlan_policy())
     left.apply([present(network("fast"))])
     web = left.sandbox_policy(PODS[0].name)
     assert not evaluate(web, "net1", Direction.INGRESS, packet("10.1.0.2", "10.1.0.1")).allowed

@@ -12,9 +12,9 @@ from pathlib import Path
 from attrs import evolve
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.world import World
 from mnp_core.api import Result, RuleApplier, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import Attachment, Change, CommonRules, Delta, ObjectName, ObjectRef, Pod, Policy, Ruleset
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.pool import SandboxPool
@@ -53,7 +53,7 @@ class Enforcer:
         self._pool = SandboxPool(workers=2)
         self._installed = Backends(registry, BackendSettings(node=backend))
         self._agent = Agent(
-            world=World(common=CommonRules(), claimed=claimed_types(registry), node=HERE),
+            cluster=ClusterState(common=CommonRules(), claimed=claimed_types(registry), node=HERE),
             backends=self,
             locator=self,
             discoverers=make_discoverers(registry),
@@ -100,7 +100,7 @@ class Enforcer:
         """Not what an agent does with a sandbox that is right, but what it does with one that is not."""
         name = ObjectName("x", "victim")
         ruleset = self._agent.ruleset(name)
-        applier = self.of(self._agent.world.claims(name)).applier
+        applier = self.of(self._agent.cluster.claims(name)).applier
         self._pool.run(self._sandbox, lambda: applier.apply(ruleset))
 
     def _draw(self) -> list[Policy]:
@@ -130,7 +130,7 @@ class CarelessEnforcer(Enforcer):
     """What must be noticed."""
 
     def apply_again(self) -> None:
-        self._pool.run(self._sandbox, self.of(self._agent.world.claims(ObjectName("x", "victim"))).applier.remove)
+        self._pool.run(self._sandbox, self.of(self._agent.cluster.claims(ObjectName("x", "victim"))).applier.remove)
         super().apply_again()
 
 

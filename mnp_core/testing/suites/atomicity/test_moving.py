@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.world import World
 from mnp_core.api import Result
 from mnp_core.backend import Backends, BackendSettings
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import CommonRules
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.netns import run_inside
@@ -53,7 +53,7 @@ def settle(sandbox, name):
 
     with SandboxPool(workers=2) as pool:
         agent = Agent(
-            world=World(common=CommonRules(), claimed=claimed_types(REGISTRY), node=HERE),
+            cluster=ClusterState(common=CommonRules(), claimed=claimed_types(REGISTRY), node=HERE),
             backends=Backends(REGISTRY, BackendSettings(node=name)),
             locator=Locator(),
             discoverers=make_discoverers(REGISTRY),

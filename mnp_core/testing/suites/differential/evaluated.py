@@ -1,8 +1,8 @@
-"""The project's own opinion: manifests through parser, World and compiler, then `evaluate`.
+"""The project's own opinion: manifests through parser, ClusterState and compiler, then `evaluate`.
 
 Each state is reached from the one before by changes, and what is evaluated is what an agent would have put in force:
-sandboxes that an `Effect` names are compiled anew, groups that it names are replaced, everything else stays. So a
-change that the World overlooks is a wrong answer here (S61).
+sandboxes that an `Affected` names are compiled anew, groups that it names are replaced, everything else stays. So a
+change that the cluster state overlooks is a wrong answer here (S61).
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 from attrs import evolve
 
-from mnp_core.agent.world import Effect, World
+from mnp_core.cluster.state import Affected, ClusterState
 from mnp_core.model import CommonRules, Direction, ObjectName, Packet, Protocol, SandboxPolicy, parse_address
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.testing.suites.reference.naive import End
@@ -22,12 +22,12 @@ class Evaluated:
 
     def __init__(self) -> None:
         self._living = Living(make_decoder())
-        self._world = World(common=CommonRules(), claimed=frozenset({"macvlan"}))
+        self._cluster = ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}))
         self._in_force: dict[ObjectName, SandboxPolicy | None] = {}
 
     def become(self, objects: Iterable[Manifest]) -> None:
         """Go on to another state of the cluster."""
-        self._take_in(self._world.apply(self._living.become(objects)))
+        self._take_in(self._cluster.apply(self._living.become(objects)))
 
     def allowed(self, source: End, destination: End, protocol: str, port: int) -> bool:
         """The same question that the reference answers."""
@@ -48,14 +48,14 @@ class Evaluated:
         return evaluate(policy, here.interface, Direction(direction), packet).allowed
 
     def _is_own(self, pod: str, address: str) -> bool:
-        known = self._world.pod(_name(pod))
+        known = self._cluster.pod(_name(pod))
         return known is not None and any(ip_address(address) in status.addresses for status in known.statuses)
 
-    def _take_in(self, effect: Effect) -> None:
+    def _take_in(self, effect: Affected) -> None:
         for pod in effect.gone:
             self._in_force.pop(pod, None)
         for pod in effect.sandboxes:
-            self._in_force[pod] = self._world.sandbox_policy(pod)
+            self._in_force[pod] = self._cluster.sandbox_policy(pod)
         for delta, users in effect.deltas:
             for pod in users:
                 policy = self._in_force[pod]

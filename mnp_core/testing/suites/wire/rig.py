@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Self
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.world import World
 from mnp_core.api import Result, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
+from mnp_core.cluster.state import ClusterState
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.lab.transport.neighbours import forget_neighbours
 from mnp_core.model import AddressSource, Attachment, CommonRules, ObjectName, Pod
@@ -147,7 +147,7 @@ class Rig:
         registry = load_plugins()
         backends = Backends(registry, BackendSettings(node=backend))
         return Agent(
-            world=World(common=CommonRules(), claimed=claimed_types(registry), peer_addresses=peer_addresses),
+            cluster=ClusterState(common=CommonRules(), claimed=claimed_types(registry), peer_addresses=peer_addresses),
             backends=_Chosen(backends, choose),
             locator=self,
             discoverers=make_discoverers(registry),

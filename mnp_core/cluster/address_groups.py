@@ -10,8 +10,8 @@ from typing import cast
 
 from attrs import define, field
 
-from mnp_core.agent.index import SelectorIndex
-from mnp_core.agent.roster import Roster
+from mnp_core.cluster.pods import PodIndex
+from mnp_core.cluster.selector_index import SelectorIndex
 from mnp_core.model import (
     EVERYTHING,
     Address,
@@ -40,7 +40,7 @@ _Contribution = frozenset[Address] | frozenset[Endpoint]
 
 
 @define
-class _LiveGroup:
+class _TrackedGroup:
     """One group with who uses it and who contributes what; several pods may contribute the same address."""
 
     spec: GroupSpec
@@ -61,7 +61,7 @@ class _LiveGroup:
             return frozenset()
         return frozenset[ObjectName]().union(*self.idle.values())
 
-    def contribute(self, pod: ObjectName, now: _Contribution, idle: frozenset[ObjectName] | None) -> None:
+    def set_members(self, pod: ObjectName, now: _Contribution, idle: frozenset[ObjectName] | None) -> None:
         before: _Contribution = self.contributions.pop(pod, frozenset())
         if idle != self.idle.pop(pod, None):
             self.dirty = True
@@ -81,7 +81,7 @@ class _LiveGroup:
             if not self.counts[member]:
                 del self.counts[member]
 
-    def settle(self) -> GroupDelta | None:
+    def flush(self) -> GroupDelta | None:
         """Take over what was contributed; the difference, if there is one."""
         if not self.dirty:
             return None
@@ -101,12 +101,12 @@ def _filed_under(spec: GroupSpec) -> tuple[str | None, Selector]:
     return (spec.peer.namespace, spec.peer.pod_selector) if isinstance(spec.peer, PodPeer) else (None, EVERYTHING)
 
 
-class GroupTable:
+class AddressGroups:
     """The groups in use."""
 
-    def __init__(self, roster: Roster) -> None:
-        self._roster = roster
-        self._groups: dict[str, _LiveGroup] = {}
+    def __init__(self, pods: PodIndex) -> None:
+        self._pods = pods
+        self._groups: dict[str, _TrackedGroup] = {}
         self._used: dict[ObjectName, frozenset[str]] = {}
         self._member_of: dict[ObjectName, set[str]] = defaultdict(set)
         self._index: SelectorIndex[str] = SelectorIndex()
@@ -161,18 +161,18 @@ class GroupTable:
     def refresh(self, pod: ObjectName) -> None:
         """A pod, or the labels of its namespace, changed: work out what it contributes now."""
         self._own.pop(pod, None)
-        member = self._roster.get(pod)
+        member = self._pods.get(pod)
         affected = set(self._member_of.get(pod, ()))
         if member is not None:
             affected.update(self._index.candidates(pod.namespace, member.pod.labels))
         for identity in affected:
             self._contribute(self._groups[identity], pod)
 
-    def settle(self) -> Iterator[tuple[GroupDelta, frozenset[ObjectName]]]:
+    def flush(self) -> Iterator[tuple[GroupDelta, frozenset[ObjectName]]]:
         """All differences since the last time, each with the sandboxes that use the group."""
         for live in self._groups.values():
             before = len(live.group.members)
-            delta = live.settle()
+            delta = live.flush()
             if live.lacked != (lacking := live.lacking if live.idle else frozenset()):
                 live.lacked = lacking
                 self._affected.update(live.users)
@@ -205,18 +205,18 @@ class GroupTable:
         """Members by group, for metrics."""
         return {identity: len(live.group.members) for identity, live in self._groups.items()}
 
-    def _acquire(self, identity: str, spec: GroupSpec) -> _LiveGroup:
+    def _acquire(self, identity: str, spec: GroupSpec) -> _TrackedGroup:
         live = self._groups.get(identity)
         if live is None:
-            live = self._groups[identity] = _LiveGroup(spec, _group(spec, identity, ()))
+            live = self._groups[identity] = _TrackedGroup(spec, _group(spec, identity, ()))
             self._index.add(identity, *_filed_under(spec))
-            for pod in self._roster.candidates(spec):
+            for pod in self._pods.candidates(spec):
                 now = self._members(spec, pod)
-                live.contribute(pod, now, self._idle(spec, pod, now))
+                live.set_members(pod, now, self._idle(spec, pod, now))
                 if pod in live.contributions or pod in live.idle:
                     self._member_of[pod].add(identity)
             live.dirty = True
-            live.settle()
+            live.flush()
         return live
 
     def _estimate(self, identity: str, spec: GroupSpec) -> int:
@@ -224,7 +224,7 @@ class GroupTable:
         live = self._groups.get(identity)
         if live is not None:
             return len(live.counts)
-        candidates = self._roster.candidates(spec)
+        candidates = self._pods.candidates(spec)
         number = len(candidates)
         some = tuple(islice(candidates, None, None, max(1, number // _SAMPLE)))
         return sum(len(self._members(spec, pod)) for pod in some) * number // max(1, len(some))
@@ -249,10 +249,10 @@ class GroupTable:
             for pod in live.contributions.keys() | live.idle.keys():
                 self._leave(pod, identity)
 
-    def _contribute(self, live: _LiveGroup, pod: ObjectName) -> None:
+    def _contribute(self, live: _TrackedGroup, pod: ObjectName) -> None:
         now = self._members(live.spec, pod)
         idle = self._idle(live.spec, pod, now)
-        live.contribute(pod, now, idle)
+        live.set_members(pod, now, idle)
         if now or idle is not None:
             self._member_of[pod].add(live.group.id)
         else:
@@ -266,8 +266,8 @@ class GroupTable:
                 del self._member_of[pod]
 
     def _members(self, spec: GroupSpec, pod: ObjectName) -> _Contribution:
-        member = self._roster.get(pod)
-        labels = self._roster.namespace_labels(pod.namespace)
+        member = self._pods.get(pod)
+        labels = self._pods.namespace_labels(pod.namespace)
         by_namespace = isinstance(spec.peer, PodPeer) and spec.peer.namespace is None
         if member is None or (by_namespace and labels is None):
             return frozenset()
@@ -281,7 +281,7 @@ class GroupTable:
 
         The networks are none if it has an address, but not the port.
         """
-        member, labels = self._roster.get(pod), self._roster.namespace_labels(pod.namespace)
+        member, labels = self._pods.get(pod), self._pods.namespace_labels(pod.namespace)
         if contribution or member is None or not member.looked_at or not isinstance(spec.peer, PodPeer):
             return None
         if labels is None and spec.peer.namespace is None:

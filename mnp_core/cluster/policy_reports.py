@@ -3,15 +3,17 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from mnp_core.agent.standing import Standing
+from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.model import Network, ObjectName, ObjectRef, Policy
 from mnp_core.policy.validate import network_reports
 
 
-class ScopeReports:
+class PolicyReports:
     """Reports about policies that name networks on which nothing is enforced. The cost follows the change."""
 
-    def __init__(self, networks: Mapping[ObjectName, Network], claimed: Collection[str], standing: Standing) -> None:
+    def __init__(
+        self, networks: Mapping[ObjectName, Network], claimed: Collection[str], standing: ActiveReports
+    ) -> None:
         """Start without policies.
 
         Args:

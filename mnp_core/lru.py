@@ -8,7 +8,7 @@ T = TypeVar("T")
 _MOST = 20_000  # lines of rules
 
 
-class Recent(Generic[T]):
+class WeightedCache(Generic[T]):
     """A cache that is bounded by the weight of what it holds; what was used last is kept, however big it is."""
 
     def __init__(self, most: int = _MOST) -> None:

@@ -5,14 +5,14 @@ from collections.abc import Collection, Iterable, Mapping
 
 from attrs import evolve, frozen
 
-from mnp_core.agent.claimants import Place
-from mnp_core.agent.index import anchors
+from mnp_core.cluster.address_claims import Place
+from mnp_core.cluster.selector_index import required_labels
 from mnp_core.model import Attachment, GroupSpec, ObjectName, Pod, PodPeer, Selector
 from mnp_core.policy.attachments import Claims
 
 
 @frozen(kw_only=True)
-class Member:
+class IndexedPod:
     """A pod with what its annotations claim.
 
     Attributes:
@@ -35,32 +35,32 @@ class Member:
     def _kept(self, peer: Attachment) -> Attachment:
         return evolve(peer, addresses=tuple(a for a in peer.addresses if (peer.network, a) not in self.yielded))
 
-    def is_another_target(self, before: "Member") -> bool:
+    def is_another_target(self, before: "IndexedPod") -> bool:
         """Whether what holds in its sandbox may differ: more than the addresses by which others know it has changed."""
         as_before = evolve(self.pod, terminating=before.pod.terminating)
         return as_before != before.pod or self.claims.policed != before.claims.policed
 
-    def with_addresses(self, found: Iterable[Attachment]) -> "Member":
+    def with_addresses(self, found: Iterable[Attachment]) -> "IndexedPod":
         """The same pod, as a peer known by the addresses that were found on its interfaces."""
         addresses = {(attachment.network, attachment.interface): attachment.addresses for attachment in found}
         peers = (evolve(p, addresses=addresses.get((p.network, p.interface), p.addresses)) for p in self.claims.peers)
         return evolve(self, claims=evolve(self.claims, peers=tuple(peers))) if addresses else self
 
 
-class Roster:
+class PodIndex:
     """Pods by name, namespace, label and network; namespaces by name. Pods that do not count (S5) are not in it."""
 
     def __init__(self) -> None:
-        self._members: dict[ObjectName, Member] = {}
+        self._members: dict[ObjectName, IndexedPod] = {}
         self._by_namespace: dict[str, set[ObjectName]] = defaultdict(set)
         self._by_label: dict[tuple[str, str], set[ObjectName]] = defaultdict(set)
         self._namespaces: dict[str, Mapping[str, str]] = {}
 
-    def get(self, name: ObjectName) -> Member | None:
+    def get(self, name: ObjectName) -> IndexedPod | None:
         """The pod, if it has attachments and counts."""
         return self._members.get(name)
 
-    def put(self, name: ObjectName, member: Member | None) -> None:
+    def put(self, name: ObjectName, member: IndexedPod | None) -> None:
         """Replace a pod by its present state; None takes it out."""
         before = self._members.pop(name, None)
         if before is not None:
@@ -110,7 +110,7 @@ class Roster:
 
     def _narrow(self, names: set[ObjectName], selector: Selector) -> set[ObjectName]:
         """Of these pods, those that have one of the labels that the selector insists on."""
-        labels = anchors(selector)
+        labels = required_labels(selector)
         if None in labels:
             return names
         labelled: set[ObjectName] = set().union(*(self._by_label.get(label, set()) for label in labels if label))

@@ -9,7 +9,7 @@ Difference = tuple[tuple[Report, ...], tuple[Report, ...]]
 """Reports that have appeared, and those that have vanished, each sorted."""
 
 
-class Standing:
+class ActiveReports:
     """Reports by their source. Two sources may give the same report: it stands until both have taken it back."""
 
     def __init__(self) -> None:

@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import evolve, frozen
 
-from mnp_core.agent.allotment import Allotment
-from mnp_core.agent.budgets import PolicyBudget
-from mnp_core.agent.claimants import Claimants
-from mnp_core.agent.groups import GroupTable
-from mnp_core.agent.policies import PolicyTable
-from mnp_core.agent.recent import Recent
-from mnp_core.agent.roster import Member, Roster
-from mnp_core.agent.scopes import ScopeReports
-from mnp_core.agent.selection import selection_reports
-from mnp_core.agent.standing import Standing
+from mnp_core.cluster.active_reports import ActiveReports
+from mnp_core.cluster.address_claims import AddressClaims
+from mnp_core.cluster.address_groups import AddressGroups
+from mnp_core.cluster.pod_budget import PodBudget
+from mnp_core.cluster.pods import IndexedPod, PodIndex
+from mnp_core.cluster.policies import PolicyIndex
+from mnp_core.cluster.policy_budget import PolicyBudget
+from mnp_core.cluster.policy_reports import PolicyReports
+from mnp_core.cluster.selection_reports import selection_reports
+from mnp_core.lru import WeightedCache
 from mnp_core.model import (
     OPEN_REASONS,
     AddressSource,
@@ -44,7 +44,7 @@ from mnp_core.policy.compile import CompiledPolicy, compile_sandbox
 
 
 @frozen(kw_only=True)
-class Effect:
+class Affected:
     """What has to be done after some changes.
 
     Attributes:
@@ -58,7 +58,7 @@ class Effect:
     deltas: tuple[tuple[GroupDelta, frozenset[ObjectName]], ...]
 
 
-class World:
+class ClusterState:
     """The state of the cluster as one node needs it. Not thread-safe: one thread owns it."""
 
     def __init__(
@@ -81,74 +81,76 @@ class World:
             budgets: How big policies may be.
         """
         self._believe_kernel = peer_addresses is AddressSource.KERNEL
-        self._found: dict[ObjectName, tuple[Attachment, ...]] = {}
+        self._observed: dict[ObjectName, tuple[Attachment, ...]] = {}
         self._common = common
         self._claimed = claimed
         self._node = node
-        self._pods: dict[ObjectName, Pod] = {}
-        self._residents: set[ObjectName] = set()
+        self._known_pods: dict[ObjectName, Pod] = {}
+        self._local_pods: set[ObjectName] = set()
         self._networks: dict[ObjectName, Network] = {}
-        self.standing = Standing()  # problems of all policies and networks, and of the pods of this node
-        self._scopes = ScopeReports(self._networks, claimed, self.standing)
+        self.standing = ActiveReports()  # problems of all policies and networks, and of the pods of this node
+        self._scopes = PolicyReports(self._networks, claimed, self.standing)
         self._attached: dict[ObjectName, set[ObjectName]] = defaultdict(set)
-        self._roster = Roster()
-        self._claimants = Claimants()
+        self._pods = PodIndex()
+        self._address_claims = AddressClaims()
         self._selected: dict[ObjectName, frozenset[_Place]] = {}
-        self._policies = PolicyTable()
-        self._covering: dict[ObjectName, tuple[CompiledPolicy, ...]] = {}
-        self._groups = GroupTable(self._roster)
+        self._policies = PolicyIndex()
+        self._policies_by_pod: dict[ObjectName, tuple[CompiledPolicy, ...]] = {}
+        self._groups = AddressGroups(self._pods)
         self._budget = PolicyBudget(budgets, self.standing)
-        self._allotment = Allotment(budgets, self._policies, self._groups, self.standing)
-        self._alike: Recent[SandboxPolicy] = Recent()
+        self._pod_budget = PodBudget(budgets, self._policies, self._groups, self.standing)
+        self._compiled_by_shape: WeightedCache[SandboxPolicy] = WeightedCache()
         self.version = 0  # another one after everything that is taken in
 
-    def apply(self, changes: Iterable[Change]) -> Effect:
+    def apply(self, changes: Iterable[Change]) -> Affected:
         """Take in changes and say what follows from them, all together: what cancels out leaves no trace."""
-        touched = _Touched()
+        dirty = _Dirty()
         for change in changes:
-            self._take_in(change, touched)
-        return self._effect(touched)
+            self._take_in(change, dirty)
+        return self._effect(dirty)
 
-    def found(self, pod: ObjectName, attachments: tuple[Attachment, ...]) -> Effect:
+    def observe_attachments(self, pod: ObjectName, attachments: tuple[Attachment, ...]) -> Affected:
         """Take in what the kernel of a local pod's sandbox says of its attachments, and say what follows."""
-        touched = _Touched()
-        if self._believe_kernel and self._found.get(pod) != attachments and self._local(pod) is not None:
-            self._found[pod] = attachments
-            self._enrol(pod, touched)
-        return self._effect(touched)
+        dirty = _Dirty()
+        if self._believe_kernel and self._observed.get(pod) != attachments and self._local(pod) is not None:
+            self._observed[pod] = attachments
+            self._refresh_pod(pod, dirty)
+        return self._effect(dirty)
 
-    def reconsider(self) -> Effect:
+    def reconsider(self) -> Affected:
         """Try again the policies whose groups had too many members; meant to be called every minute or so."""
-        touched = _Touched()
-        again = self._allotment.reconsider()
+        dirty = _Dirty()
+        again = self._pod_budget.reconsider()
         if not again:
-            return Effect(sandboxes=frozenset(), gone=frozenset(), deltas=())
-        touched.sandboxes.update(
-            name for name, policies in self._covering.items() if any(each.policy.ref in again for each in policies)
+            return Affected(sandboxes=frozenset(), gone=frozenset(), deltas=())
+        dirty.sandboxes.update(
+            name
+            for name, policies in self._policies_by_pod.items()
+            if any(each.policy.ref in again for each in policies)
         )
-        return self._effect(touched)
+        return self._effect(dirty)
 
     def weight(self, pod: ObjectName) -> int:
         """About how many lines the rules of a local pod are."""
-        return self._allotment.weight(pod)
+        return self._pod_budget.weight(pod)
 
     def sandbox_policy(self, pod: ObjectName) -> SandboxPolicy | None:
         """What is to be in force in a local pod; None if it has no attachment that is policed."""
         member = self._local(pod)
         if member is None or not member.claims.policed:
             return None
-        policies = self._covering.get(pod, ())
+        policies = self._policies_by_pod.get(pod, ())
         shape = _shape(member, policies)
-        alike = self._alike.get(shape)
+        alike = self._compiled_by_shape.get(shape)
         if alike is None:
             groups = self._groups.snapshot(pod)
             alike = compile_sandbox(member.pod, member.claims.policed, policies, groups, self._common)
-            self._alike.keep(shape, alike, self.weight(pod) + 1)
+            self._compiled_by_shape.keep(shape, alike, self.weight(pod) + 1)
         return evolve(alike, pod=pod)
 
     def pod(self, name: ObjectName) -> Pod | None:
         """A pod as its source tells of it."""
-        return self._pods.get(name)
+        return self._known_pods.get(name)
 
     def claims(self, name: ObjectName) -> tuple[Attachment, ...]:
         """The attachments of a local pod that are policed."""
@@ -157,12 +159,12 @@ class World:
 
     def policies_of(self, name: ObjectName) -> list[ObjectRef]:
         """The policies that are about interfaces of a local pod."""
-        return sorted(compiled.policy.ref for compiled in self._covering.get(name, ()))
+        return sorted(compiled.policy.ref for compiled in self._policies_by_pod.get(name, ()))
 
     @property
-    def residents(self) -> frozenset[ObjectName]:
+    def local_pods(self) -> frozenset[ObjectName]:
         """Pods of this node that count (S5), with attachments or without."""
-        return frozenset(self._residents)
+        return frozenset(self._local_pods)
 
     @property
     def policies(self) -> int:
@@ -174,9 +176,9 @@ class World:
         """How many members the address groups have that sandboxes of this node use."""
         return self._groups.sizes()
 
-    def local_pods(self) -> Iterator[ObjectName]:
+    def attached_pods(self) -> Iterator[ObjectName]:
         """Local pods that have attachments."""
-        return (name for name in self._residents if self._roster.get(name) is not None)
+        return (name for name in self._local_pods if self._pods.get(name) is not None)
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands: of all policies and networks, and of the pods of this node."""
@@ -184,54 +186,56 @@ class World:
 
     # --- taking in changes --------------------------------------------------------------------------------------
 
-    def _take_in(self, change: Change, touched: "_Touched") -> None:
+    def _take_in(self, change: Change, dirty: "_Dirty") -> None:
         name = change.ref.name
         self.standing.put(("object", change.ref), change.reports)
         match change.ref.kind:
             case "Pod":
-                self._put_pod(name, change.object if isinstance(change.object, Pod) else None, touched)
+                self._put_pod(name, change.object if isinstance(change.object, Pod) else None, dirty)
             case "Namespace":
                 labels = change.object.labels if isinstance(change.object, Namespace) else None
-                if self._roster.put_namespace(name.name, labels):
-                    touched.members.update(self._roster.in_namespace(name.name))
+                if self._pods.put_namespace(name.name, labels):
+                    dirty.members.update(self._pods.in_namespace(name.name))
             case "NetworkAttachmentDefinition":
-                self._put_network(name, change.object if isinstance(change.object, Network) else None, touched)
+                self._put_network(name, change.object if isinstance(change.object, Network) else None, dirty)
             case _:
                 policy = change.object if isinstance(change.object, Policy) else None
                 for ref, enforced in self._budget.put(change.ref, policy).items():
-                    self._put_policy(ref, enforced, touched)
+                    self._put_policy(ref, enforced, dirty)
 
-    def _put_policy(self, ref: ObjectRef, policy: Policy | None, touched: "_Touched") -> None:
+    def _put_policy(self, ref: ObjectRef, policy: Policy | None, dirty: "_Dirty") -> None:
         self._scopes.put_policy(ref, policy)
         states = self._policies.put(ref, policy)
         if states:
-            self._allotment.forget(ref)
+            self._pod_budget.forget(ref)
         for state in states:
-            touched.sandboxes.update(self._roster.selected(state.namespace, state.pod_selector))
+            dirty.sandboxes.update(self._pods.selected(state.namespace, state.pod_selector))
 
-    def _put_pod(self, name: ObjectName, pod: Pod | None, touched: "_Touched") -> None:
-        before = self._pods.get(name)
+    def _put_pod(self, name: ObjectName, pod: Pod | None, dirty: "_Dirty") -> None:
+        before = self._known_pods.get(name)
         if before == pod:
             return
         if self._local(name) is not None:
-            touched.was_local.add(name)
+            dirty.was_local.add(name)
         for network in _networks_of(before):
             self._attached[network].discard(name)
         if pod is None:
-            del self._pods[name]
+            del self._known_pods[name]
         else:
-            self._pods[name] = pod
+            self._known_pods[name] = pod
             if before is None or (before.uid, before.statuses) != (pod.uid, pod.statuses):
-                self._found.pop(name, None)  # what was found was found of another sandbox, or before this was claimed
+                self._observed.pop(
+                    name, None
+                )  # what was found was found of another sandbox, or before this was claimed
             for network in _networks_of(pod):
                 self._attached[network].add(name)
         if pod is not None and pod.is_target and self._node in {None, pod.node}:
-            self._residents.add(name)
+            self._local_pods.add(name)
         else:
-            self._residents.discard(name)
-        self._enrol(name, touched)
+            self._local_pods.discard(name)
+        self._refresh_pod(name, dirty)
 
-    def _put_network(self, name: ObjectName, network: Network | None, touched: "_Touched") -> None:
+    def _put_network(self, name: ObjectName, network: Network | None, dirty: "_Dirty") -> None:
         if self._networks.get(name) == network:
             return
         if network is None:
@@ -240,83 +244,83 @@ class World:
             self._networks[name] = network
         self._scopes.network_changed(name)
         for pod in tuple(self._attached.get(name, ())):
-            self._enrol(pod, touched)
+            self._refresh_pod(pod, dirty)
 
-    def _enrol(self, name: ObjectName, touched: "_Touched") -> None:
+    def _refresh_pod(self, name: ObjectName, dirty: "_Dirty") -> None:
         """Work out a pod's attachments anew."""
         now = self._member(name)
         peers, living = (now.claims.peers, not now.pod.terminating) if now is not None else ((), False)
-        others = self._claimants.put(name, peers, living=living)
-        self._place(name, now, touched)
+        others = self._address_claims.put(name, peers, living=living)
+        self._place(name, now, dirty)
         for other in others:  # an address may have become theirs, or somebody else's
-            self._place(other, self._roster.get(other), touched)
+            self._place(other, self._pods.get(other), dirty)
 
-    def _place(self, name: ObjectName, member: Member | None, touched: "_Touched") -> None:
-        before = self._roster.get(name)
-        now = evolve(member, yielded=self._claimants.yielded(name)) if member is not None else None
-        self.standing.put(("address", name), self._claimants.reports(name) if name in self._residents else ())
+    def _place(self, name: ObjectName, member: IndexedPod | None, dirty: "_Dirty") -> None:
+        before = self._pods.get(name)
+        now = evolve(member, yielded=self._address_claims.yielded(name)) if member is not None else None
+        self.standing.put(("address", name), self._address_claims.reports(name) if name in self._local_pods else ())
         if now != before:
-            touched.claims.add(name)
-            self._roster.put(name, now)
-            touched.members.add(name)
+            dirty.claims.add(name)
+            self._pods.put(name, now)
+            dirty.members.add(name)
             if now is None or before is None or now.is_another_target(before):
-                touched.sandboxes.add(name)
+                dirty.sandboxes.add(name)
 
-    def _member(self, name: ObjectName) -> Member | None:
+    def _member(self, name: ObjectName) -> IndexedPod | None:
         """A pod with its attachments, None if it has none."""
-        pod = self._pods.get(name)
+        pod = self._known_pods.get(name)
         if pod is None or not pod.is_target or (self._node is not None and not pod.node):
-            self._found.pop(name, None)  # whatever comes by that name is another pod
+            self._observed.pop(name, None)  # whatever comes by that name is another pod
             return None
         claims = claim_attachments(pod, self._networks, self._claimed)
-        looked_at = not self._believe_kernel or name in self._found or name not in self._residents
-        member = Member(pod=pod, claims=claims, looked_at=looked_at)
+        looked_at = not self._believe_kernel or name in self._observed or name not in self._local_pods
+        member = IndexedPod(pod=pod, claims=claims, looked_at=looked_at)
         if not (claims.peers or claims.policed or claims.problems or pod.default_network):
             return None
-        return member.with_addresses(self._found.get(name, ()))
+        return member.with_addresses(self._observed.get(name, ()))
 
     # --- what follows -------------------------------------------------------------------------------------------
 
-    def _effect(self, touched: "_Touched") -> Effect:
+    def _effect(self, dirty: "_Dirty") -> Affected:
         self.version += 1
-        self._alike.clear()
-        for name in touched.members:
+        self._compiled_by_shape.clear()
+        for name in dirty.members:
             self._groups.refresh(name)
-        gone = touched.was_local - self._residents
-        sandboxes = {name for name in touched.sandboxes if self._local(name)} | touched.was_local - gone
-        for name in sorted(touched.sandboxes):
-            self._settle_policies(name)
-        changes = tuple(self._groups.settle())
-        crowded = {name for name in self._allotment.crowded(changes, self._covering) if self._local(name)}
+        gone = dirty.was_local - self._local_pods
+        sandboxes = {name for name in dirty.sandboxes if self._local(name)} | dirty.was_local - gone
+        for name in sorted(dirty.sandboxes):
+            self._refresh_policies(name)
+        changes = tuple(self._groups.flush())
+        crowded = {name for name in self._pod_budget.crowded(changes, self._policies_by_pod) if self._local(name)}
         for name in sorted(crowded):
-            self._settle_policies(name)
-        for name in touched.sandboxes | touched.claims | crowded:
+            self._refresh_policies(name)
+        for name in dirty.sandboxes | dirty.claims | crowded:
             self._report_claims(name)
-        for name in touched.sandboxes | crowded | self._groups.take_affected():
-            self.standing.put(("addresses", name), self._groups.unaddressed(self._covering.get(name, ())))
+        for name in dirty.sandboxes | crowded | self._groups.take_affected():
+            self.standing.put(("addresses", name), self._groups.unaddressed(self._policies_by_pod.get(name, ())))
         sandboxes |= crowded
         deltas = ((delta, users - sandboxes) for delta, users in changes)
-        return Effect(
+        return Affected(
             sandboxes=frozenset(sandboxes),
             gone=frozenset(gone),
             deltas=tuple((delta, users) for delta, users in deltas if users),
         )
 
-    def _settle_policies(self, name: ObjectName) -> None:
+    def _refresh_policies(self, name: ObjectName) -> None:
         """Find out which policies are about a local pod, and which groups their rules refer to."""
         member, specs = self._local(name), dict[str, GroupSpec]()
-        self._covering.pop(name, None)
+        self._policies_by_pod.pop(name, None)
         self._selected.pop(name, None)
         self.standing.put(("selected", name), ())
         if member is not None:
             selecting = tuple(self._policies.selecting(member.pod))
-            covering = self._covering[name] = self._allotment.of(member, self._policies_for(member, selecting))
+            covering = self._policies_by_pod[name] = self._pod_budget.of(member, self._policies_for(member, selecting))
             self._selected[name] = frozenset(_selected(member, selecting))
             self.standing.put(("selected", name), selection_reports(member.pod, selecting, covering))
             for compiled in covering:
                 specs.update(compiled.groups)
         else:
-            self._allotment.leave(name)
+            self._pod_budget.leave(name)
         self._groups.use(name, specs)
 
     def _report_claims(self, name: ObjectName) -> None:
@@ -331,14 +335,14 @@ class World:
         exposed = (about.network, about.interface) in selected if about is not None else bool(selected)
         return evolve(problem.report, exposed=opens and exposed)
 
-    def _policies_for(self, member: Member, selecting: Iterable[CompiledPolicy]) -> Iterator[CompiledPolicy]:
+    def _policies_for(self, member: IndexedPod, selecting: Iterable[CompiledPolicy]) -> Iterator[CompiledPolicy]:
         for compiled in selecting:
             if any(map(compiled.policy.scope.may_cover, member.claims.policed)):
                 yield compiled
 
-    def _local(self, name: ObjectName) -> Member | None:
+    def _local(self, name: ObjectName) -> IndexedPod | None:
         """A pod of this node that has attachments and counts."""
-        return self._roster.get(name) if name in self._residents else None
+        return self._pods.get(name) if name in self._local_pods else None
 
 
 _Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int]]
@@ -355,7 +359,7 @@ _Place = tuple[ObjectName, str]
 """A network, and the interface on it."""
 
 
-def _selected(member: Member, selecting: Iterable[CompiledPolicy]) -> Iterator[_Place]:
+def _selected(member: IndexedPod, selecting: Iterable[CompiledPolicy]) -> Iterator[_Place]:
     """What policies are about, whether it can be policed or not."""
     about = {problem.attachment for problem in member.claims.problems if problem.attachment is not None}
     for attachment in (*member.claims.policed, *about):
@@ -363,13 +367,13 @@ def _selected(member: Member, selecting: Iterable[CompiledPolicy]) -> Iterator[_
             yield attachment.network, attachment.interface
 
 
-def _shape(member: Member, policies: Iterable[CompiledPolicy]) -> _Shape:
+def _shape(member: IndexedPod, policies: Iterable[CompiledPolicy]) -> _Shape:
     """All that tells apart what holds in two sandboxes at one moment: copies of a pod are alike, and compiled once."""
     attachments = tuple((a.interface, a.network, a.kind) for a in member.claims.policed)
     return attachments, member.pod.ports, frozenset(map(id, policies))
 
 
-class _Touched:
+class _Dirty:
     """Names of what a batch of changes may concern."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 
 from attrs import define, field
 
-from mnp_core.agent.standing import Standing
+from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.model import ObjectRef, Policy
 from mnp_core.model.budget import Budgets, Size, closed, over_budget, size_of
 
@@ -43,7 +43,7 @@ class _Namespace:
 class PolicyBudget:
     """Takes in policies as they are written, and gives them as they are enforced."""
 
-    def __init__(self, budgets: Budgets, standing: Standing) -> None:
+    def __init__(self, budgets: Budgets, standing: ActiveReports) -> None:
         """Begin without policies; reports go to `standing`."""
         self._budgets = budgets
         self._standing = standing

@@ -16,7 +16,7 @@ Label = tuple[str, str]
 _Key = tuple[str | None, Label | None]
 
 
-def anchors(selector: Selector) -> tuple[Label | None, ...]:
+def required_labels(selector: Selector) -> tuple[Label | None, ...]:
     """Labels of which a matching object has at least one; ``(None,)`` if there is no such promise."""
     if selector.never:
         return ()
@@ -35,12 +35,12 @@ class SelectorIndex(Generic[Item]):
 
     def add(self, item: Item, namespace: str | None, selector: Selector) -> None:
         """File an item; a namespace of None stands for all of them."""
-        for anchor in anchors(selector):
+        for anchor in required_labels(selector):
             self._buckets[namespace, anchor].add(item)
 
     def discard(self, item: Item, namespace: str | None, selector: Selector) -> None:
         """Take an item out, with what it was filed under."""
-        for anchor in anchors(selector):
+        for anchor in required_labels(selector):
             bucket = self._buckets[namespace, anchor]
             bucket.discard(item)
             if not bucket:

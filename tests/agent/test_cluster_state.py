@@ -1,4 +1,4 @@
-"""The World keeps indexes; whatever the way, it must say what a World that was told everything at once would say."""
+"""ClusterState keeps indexes; after any sequence of changes it equals one that got the final state at once."""
 
 import pytest
 from attrs import evolve
@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mnp_core.agent.world import Effect, World
+from mnp_core.cluster.state import Affected, ClusterState
 from mnp_core.model import (
     AddressSource,
     Change,
@@ -44,8 +44,8 @@ def from_(*peers, ports=None):
     return [builders.rule(peers, ports)]
 
 
-def world(*objects, node=None):
-    new = World(common=CommonRules(), claimed=CLAIMED, node=node)
+def cluster(*objects, node=None):
+    new = ClusterState(common=CommonRules(), claimed=CLAIMED, node=node)
     new.apply(map(present, objects))
     return new
 
@@ -67,7 +67,7 @@ def difference(effect):
 
 def test_a_new_peer_is_a_difference_of_membership_and_nothing_else():
     """S61."""
-    w = world(NET, X, A, B, policy("p", selector=selector(app="a"), ingress=from_(pods())))
+    w = cluster(NET, X, A, B, policy("p", selector=selector(app="a"), ingress=from_(pods())))
     effect = w.apply([present(pod("x/c", "10.0.0.3", node="n2"))])
     assert effect.sandboxes == {named("x/c")}
     assert difference(effect) == ({"10.0.0.3"}, set(), {A.name})
@@ -75,14 +75,14 @@ def test_a_new_peer_is_a_difference_of_membership_and_nothing_else():
 
 def test_a_pod_that_nobody_selects_as_a_peer_affects_nobody_else():
     """S61."""
-    w = world(NET, X, A, B, policy("p", ingress=from_(pods(selector(role="client")))), node="n1")
+    w = cluster(NET, X, A, B, policy("p", ingress=from_(pods(selector(role="client")))), node="n1")
     effect = w.apply([present(pod("x/c", "10.0.0.3", node="n2"))])
-    assert effect == Effect(sandboxes=frozenset(), gone=frozenset(), deltas=())
+    assert effect == Affected(sandboxes=frozenset(), gone=frozenset(), deltas=())
 
 
 def test_relabelling_a_namespace_changes_membership():
     """S61."""
-    w = world(NET, X, Y, A, pod("y/d", "10.0.0.4"), policy("p", ingress=from_(pods_across(selector(team="blue")))))
+    w = cluster(NET, X, Y, A, pod("y/d", "10.0.0.4"), policy("p", ingress=from_(pods_across(selector(team="blue")))))
     effect = w.apply([present(namespace("y", team="green"))])
     assert effect.sandboxes == frozenset()
     assert difference(effect) == (set(), {"10.0.0.4"}, {A.name})
@@ -92,7 +92,7 @@ def test_relabelling_a_namespace_changes_membership():
 def test_a_namespace_that_is_not_known_yet_matches_no_namespace_selector():
     """S13: never more is allowed because something is missing."""
     not_red = pods_across(selector(requirement("team", "NotIn", "red")))
-    w = world(NET, X, A, pod("y/d", "10.0.0.4"), policy("p", ingress=from_(not_red)))
+    w = cluster(NET, X, A, pod("y/d", "10.0.0.4"), policy("p", ingress=from_(not_red)))
     assert addresses(w.sandbox_policy(A.name)) == set()
     w.apply([present(Y)])
     assert addresses(w.sandbox_policy(A.name)) == {"10.0.0.4"}
@@ -101,7 +101,7 @@ def test_a_namespace_that_is_not_known_yet_matches_no_namespace_selector():
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_finished_pod_is_no_peer_and_a_target_as_long_as_its_sandbox_lives(phase):
     """S5: a pod that was evicted is Failed while its processes still run."""
-    w = world(NET, X, A, B, policy("p", ingress=from_(pods())))
+    w = cluster(NET, X, A, B, policy("p", ingress=from_(pods())))
     before = w.sandbox_policy(B.name)
     effect = w.apply([present(pod("x/b", "10.0.0.2", phase=phase))])
     assert effect.gone == frozenset()
@@ -111,7 +111,7 @@ def test_a_finished_pod_is_no_peer_and_a_target_as_long_as_its_sandbox_lives(pha
 
 def test_an_address_that_moved_to_another_pod_stays_allowed_whatever_the_order():
     """S5: the address of a finished pod may belong to another pod already."""
-    w = world(NET, X, A, B, policy("p", ingress=from_(pods(selector(app="b")))))
+    w = cluster(NET, X, A, B, policy("p", ingress=from_(pods(selector(app="b")))))
     w.apply([present(pod("x/heir", "10.0.0.2", labels={"app": "b"}))])
     effect = w.apply([absent(B)])
     assert effect.deltas == ()
@@ -120,7 +120,7 @@ def test_an_address_that_moved_to_another_pod_stays_allowed_whatever_the_order()
 
 def test_a_pod_that_loses_its_attachments_is_told_of_so_that_its_rules_go():
     """S62."""
-    w = world(NET, X, A)
+    w = cluster(NET, X, A)
     effect = w.apply([present(evolve(A, statuses=()))])
     assert effect.sandboxes == {A.name}
     assert w.sandbox_policy(A.name) is None
@@ -128,21 +128,21 @@ def test_a_pod_that_loses_its_attachments_is_told_of_so_that_its_rules_go():
 
 def test_pods_of_other_nodes_are_peers_but_not_targets():
     far = pod("x/far", "10.0.0.9", node="n2")
-    w = world(NET, X, A, far, policy("p", ingress=from_(pods())), node="n1")
+    w = cluster(NET, X, A, far, policy("p", ingress=from_(pods())), node="n1")
     assert w.sandbox_policy(far.name) is None
     assert addresses(w.sandbox_policy(A.name)) == {"10.0.0.1", "10.0.0.9"}
 
 
 def test_a_change_that_changes_nothing_affects_nothing():
     """S61."""
-    w = world(NET, X, A, B, policy("p"))
+    w = cluster(NET, X, A, B, policy("p"))
     effect = w.apply(map(present, (NET, X, A, B, policy("p"))))
-    assert effect == Effect(sandboxes=frozenset(), gone=frozenset(), deltas=())
+    assert effect == Affected(sandboxes=frozenset(), gone=frozenset(), deltas=())
 
 
 def test_a_network_definition_that_appears_late_reaches_the_pods_that_wait_for_it():
     """S61."""
-    w = world(X, A, policy("p"))
+    w = cluster(X, A, policy("p"))
     effect = w.apply([present(NET)])
     assert effect.sandboxes == {A.name}
     assert w.claims(A.name)[0].kind == "macvlan"
@@ -157,7 +157,7 @@ def test_a_selector_whose_pods_have_no_address_is_reported_once_and_until_one_ha
         return [report for report in w.reports() if report.reason is Reason.NO_ADDRESS]
 
     rules = {"ingress": (), direction: from_(pods(selector(role="vm")), ports=ports)}
-    w = world(NET, X, A, B, policy("p", **rules), node="n1")
+    w = cluster(NET, X, A, B, policy("p", **rules), node="n1")
     assert unaddressed() == []
     w.apply([present(pod(f"x/vm{n}", labels={"role": "vm"}, node=f"n{n}")) for n in range(3)])
     (report,) = unaddressed()
@@ -172,13 +172,15 @@ def test_a_selector_whose_pods_have_no_address_is_reported_once_and_until_one_ha
 
 def test_a_pod_whose_interfaces_are_yet_to_be_read_lacks_no_address():
     """S21: where the kernel is believed, its address is there a moment after the pod."""
-    w = World(common=CommonRules(), claimed=CLAIMED, node="n1", peer_addresses=AddressSource.KERNEL)
+    w = ClusterState(common=CommonRules(), claimed=CLAIMED, node="n1", peer_addresses=AddressSource.KERNEL)
     guest = pod("x/b", labels={"app": "b"})
     w.apply(map(present, (NET, X, A, guest, policy("p", ingress=from_(pods(selector(app="b")))))))
     assert w.reports() == ()
-    w.found(guest.name, w.claims(guest.name))
+    w.observe_attachments(guest.name, w.claims(guest.name))
     assert [report.reason for report in w.reports()] == [Reason.NO_ADDRESS]
-    w.found(guest.name, tuple(evolve(claim, addresses=(parse_address("10.0.0.9"),)) for claim in w.claims(guest.name)))
+    w.observe_attachments(
+        guest.name, tuple(evolve(claim, addresses=(parse_address("10.0.0.9"),)) for claim in w.claims(guest.name))
+    )
     assert w.reports() == ()
 
 
@@ -229,31 +231,31 @@ objects = st.one_of(
 
 
 class Ways(RuleBasedStateMachine):
-    """Follows the effects as an agent would, and compares with a World that was told the final state at once."""
+    """Follows `Affected` as an agent would, and compares with a cluster state that got the final state at once."""
 
     def __init__(self):
         super().__init__()
-        self.world = World(common=CommonRules(), claimed=CLAIMED, node="n1")
+        self.cluster = ClusterState(common=CommonRules(), claimed=CLAIMED, node="n1")
         self.objects = {}
         self.written: dict[ObjectName, SandboxPolicy] = {}
 
     @rule(values=st.lists(objects, min_size=1, max_size=3))
     def put(self, values):
         self.objects.update({builders.reference(value): value for value in values})
-        self.follow(self.world.apply(map(present, values)))
+        self.follow(self.cluster.apply(map(present, values)))
 
     @precondition(lambda self: self.objects)
     @rule(data=st.data())
     def remove(self, data):
         ref = data.draw(st.sampled_from(sorted(self.objects)))
         del self.objects[ref]
-        self.follow(self.world.apply([Change(ref=ref, object=None)]))
+        self.follow(self.cluster.apply([Change(ref=ref, object=None)]))
 
     def follow(self, effect):
         for name in effect.gone:
             self.written.pop(name, None)
         for name in effect.sandboxes:
-            written = self.world.sandbox_policy(name)
+            written = self.cluster.sandbox_policy(name)
             if written is None:
                 self.written.pop(name, None)
             else:
@@ -269,11 +271,11 @@ class Ways(RuleBasedStateMachine):
 
     @invariant()
     def every_way_leads_to_the_same_state(self):
-        fresh = World(common=CommonRules(), claimed=CLAIMED, node="n1")
+        fresh = ClusterState(common=CommonRules(), claimed=CLAIMED, node="n1")
         fresh.apply(map(present, self.objects.values()))
-        wanted = {name: fresh.sandbox_policy(name) for name in fresh.local_pods()}
+        wanted = {name: fresh.sandbox_policy(name) for name in fresh.attached_pods()}
         assert self.written == {name: sandbox for name, sandbox in wanted.items() if sandbox is not None}
-        assert self.world.reports() == fresh.reports()
+        assert self.cluster.reports() == fresh.reports()
 
 
 TestWays = Ways.TestCase

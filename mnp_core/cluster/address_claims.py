@@ -11,13 +11,13 @@ Place = tuple[ObjectName, Address]
 """A network and an address on it."""
 
 
-class Claimants:
+class AddressClaims:
     """Pods by the places that they claim. The cost of a change follows the addresses of one pod."""
 
     def __init__(self) -> None:
         self._places: dict[ObjectName, frozenset[Place]] = {}
         self._living: set[ObjectName] = set()
-        self._claimants: defaultdict[Place, set[ObjectName]] = defaultdict(set)
+        self._address_claims: defaultdict[Place, set[ObjectName]] = defaultdict(set)
 
     def put(self, pod: ObjectName, peers: Iterable[Attachment], *, living: bool) -> set[ObjectName]:
         """Replace what a pod claims.
@@ -32,13 +32,13 @@ class Claimants:
         """
         before = self._places.pop(pod, frozenset())
         now = frozenset((peer.network, address) for peer in peers for address in peer.addresses)
-        others = {other for place in before | now for other in self._claimants.get(place, ()) if other != pod}
+        others = {other for place in before | now for other in self._address_claims.get(place, ()) if other != pod}
         for place in before - now:
-            self._claimants[place].discard(pod)
-            if not self._claimants[place]:
-                del self._claimants[place]
+            self._address_claims[place].discard(pod)
+            if not self._address_claims[place]:
+                del self._address_claims[place]
         for place in now:
-            self._claimants[place].add(pod)
+            self._address_claims[place].add(pod)
         if now:
             self._places[pod] = now
         (self._living.add if living else self._living.discard)(pod)
@@ -70,4 +70,4 @@ class Claimants:
         )
 
     def _others(self, place: Place, pod: ObjectName) -> set[ObjectName]:
-        return self._claimants.get(place, set()) - {pod}
+        return self._address_claims.get(place, set()) - {pod}

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from mnp_core.agent.world import World
 from mnp_core.api import PolicyRenderer
 from mnp_core.backend import choose_renderer
+from mnp_core.cluster.state import ClusterState
 from mnp_core.model import (
     Change,
     CommonRules,
@@ -58,17 +58,16 @@ def main() -> None:
     for crowded in (False, True):
         name = "crowded" if crowded else "spread"
         objects = [*cluster(crowded=crowded)]
-        world = from_scratch(name, objects, renderer)
-        membership(world, renderer)
+        membership(from_scratch(name, objects, renderer), renderer)
 
 
-def from_scratch(name: str, objects: list[KubernetesObject], renderer: PolicyRenderer) -> World:
+def from_scratch(name: str, objects: list[KubernetesObject], renderer: PolicyRenderer) -> ClusterState:
     """Everything that an agent works out when it starts."""
-    world = World(common=CommonRules(), claimed=frozenset({"macvlan"}), node=HERE)
+    cluster = ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}), node=HERE)
     started = time.perf_counter()
-    effect = world.apply(map(change, objects))
+    effect = cluster.apply(map(change, objects))
     applied = time.perf_counter()
-    policies = [world.sandbox_policy(pod) for pod in effect.sandboxes]
+    policies = [cluster.sandbox_policy(pod) for pod in effect.sandboxes]
     compiled = time.perf_counter()
     texts = [renderer.render(policy).text for policy in policies if policy is not None]
     rendered = time.perf_counter()
@@ -76,7 +75,7 @@ def from_scratch(name: str, objects: list[KubernetesObject], renderer: PolicyRen
     print(f"{name}: {len(policies)} sandboxes, {rules} rules on them, {sum(map(len, texts)) / 1e6:.1f} MB of text")
     print(f"  from scratch: {compiled - started:.2f} s, of these {compiled - applied:.2f} s to compile the sandboxes")
     print(f"  to render them besides: {rendered - compiled:.2f} s")
-    return world
+    return cluster
 
 
 def count_rules(policy: SandboxPolicy | None) -> int:
@@ -85,14 +84,14 @@ def count_rules(policy: SandboxPolicy | None) -> int:
     return sum(len(direction.allows) for direction in directions if isinstance(direction, Isolated))
 
 
-def membership(world: World, renderer: PolicyRenderer) -> None:
+def membership(cluster: ClusterState, renderer: PolicyRenderer) -> None:
     """One pod on another node joins some groups and leaves others."""
     there = make_pod(0, 0)
     times, groups, users = [], 0, 0
     for number in range(1, ROUNDS + 1):
         moved = evolve(there, labels={**there.labels, "app": f"app-{number % APPS}"})
         started = time.perf_counter()
-        effect = world.apply([change(moved)])
+        effect = cluster.apply([change(moved)])
         deltas = [renderer.render_delta(delta) for delta, _ in effect.deltas]
         times.append(time.perf_counter() - started)
         if not deltas or effect.sandboxes:

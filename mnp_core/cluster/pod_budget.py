@@ -6,10 +6,10 @@ many for one pod; in all pods, if its groups have too many members. Those come f
 
 from collections.abc import Iterable, Mapping
 
-from mnp_core.agent.groups import GroupTable
-from mnp_core.agent.policies import PolicyTable
-from mnp_core.agent.roster import Member
-from mnp_core.agent.standing import Standing
+from mnp_core.cluster.active_reports import ActiveReports
+from mnp_core.cluster.address_groups import AddressGroups
+from mnp_core.cluster.pods import IndexedPod
+from mnp_core.cluster.policies import PolicyIndex
 from mnp_core.model import GroupDelta, ObjectName, ObjectRef, Report
 from mnp_core.model.budget import Budgets, Size, over_budget
 from mnp_core.policy.compile import CompiledPolicy
@@ -19,10 +19,10 @@ _Users = frozenset[ObjectName]
 _Covering = Mapping[ObjectName, tuple[CompiledPolicy, ...]]
 
 
-class Allotment:
+class PodBudget:
     """Shares out what a pod and a namespace may take."""
 
-    def __init__(self, budgets: Budgets, policies: PolicyTable, groups: GroupTable, standing: Standing) -> None:
+    def __init__(self, budgets: Budgets, policies: PolicyIndex, groups: AddressGroups, standing: ActiveReports) -> None:
         """Begin with everything free.
 
         Args:
@@ -38,7 +38,7 @@ class Allotment:
         self._crowded: set[ObjectRef] = set()
         self._weights: dict[ObjectName, int] = {}
 
-    def of(self, member: Member, policies: Iterable[CompiledPolicy]) -> tuple[CompiledPolicy, ...]:
+    def of(self, member: IndexedPod, policies: Iterable[CompiledPolicy]) -> tuple[CompiledPolicy, ...]:
         """The policies of a pod, those without their rules that there is no room for."""
         name, most = member.pod.name, self._budgets.pod
         total, identities = Size(), set[str]()
@@ -105,7 +105,7 @@ class Allotment:
                 return {n for n, policies in covering.items() if any(each is compiled for each in policies)}
         return set()
 
-    def _on(self, member: Member, compiled: CompiledPolicy) -> Size:
+    def _on(self, member: IndexedPod, compiled: CompiledPolicy) -> Size:
         """What a policy takes on all interfaces of a pod."""
         scope = compiled.policy.scope
         interfaces = {claim.interface for claim in member.claims.policed if scope.may_cover(claim)}

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from mnp_core.agent.index import SelectorIndex
+from mnp_core.cluster.selector_index import SelectorIndex
 from mnp_core.model import ObjectRef, Pod, Policy
 from mnp_core.model.budget import Size, closed, size_of
 from mnp_core.policy.compile import CompiledPolicy, compile_policy
 
 
-class PolicyTable:
+class PolicyIndex:
     """Compiled policies by name, indexed by the pods that they may select."""
 
     def __init__(self) -> None:
