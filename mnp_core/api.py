@@ -1,4 +1,4 @@
-"""What plugins provide: descriptors that hooks register, and the Protocols behind them that do the work.
+"""The plugin API: descriptors that hooks register, and the Protocols behind them that do the work.
 
 A descriptor is data (a name, what it claims) with a factory; the factory is called when the thing is first needed, in
 the process that needs it. Names are lower case and unique among all loaded plugins.
@@ -37,9 +37,9 @@ from mnp_core.model import (
 
 @frozen(kw_only=True)
 class Sandbox:
-    """A pod's network namespace: a path to open, and the identity of what must be found there (nsfs).
+    """A pod's network namespace: a path to open, and the identity of the namespace there (nsfs).
 
-    A path may come to mean another namespace (a reused pid, a re-created pod); device and inode tell.
+    A path may come to mean another namespace (a reused pid, a re-created pod); device and inode reveal it.
     """
 
     path: str
@@ -52,7 +52,7 @@ class Sandbox:
 
 @frozen(kw_only=True)
 class Discovery:
-    """What a discoverer says of one claimed attachment.
+    """A discoverer's findings about one claimed attachment.
 
     Attributes:
         attachment: As it really is: addresses and MAC from the kernel, traits set. If the interface cannot be
@@ -70,7 +70,7 @@ class InterfaceDiscoverer(Protocol):
     """Knows the kinds of attachment that some CNI types make."""
 
     def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:
-        """Compare what network-status claims with what is in the sandbox.
+        """Compare the claims of network-status with the links in the sandbox.
 
         Args:
             claim: One attachment; its kind is one of the claimed CNI types.
@@ -105,7 +105,7 @@ class PolicyRenderer(Protocol):
     def render(self, policy: SandboxPolicy) -> Ruleset:
         """Write everything that is to be in force in one sandbox.
 
-        What is written does not depend on `policy.pod`, which is for messages: copies of a pod share one ruleset.
+        The result does not depend on `policy.pod`, which is for messages: copies of a pod share one ruleset.
         """
 
     def render_delta(self, delta: GroupDelta) -> Delta:
@@ -135,7 +135,7 @@ class PolicyRendererSpec:
 
 @frozen(kw_only=True)
 class Support:
-    """What a probe found.
+    """The result of a probe.
 
     Attributes:
         usable: Whether the applier works on this kernel.
@@ -144,7 +144,7 @@ class Support:
             100 a backend is taken wherever it is usable, below 0 only where none of these is, and one that should
             never be taken without being named ranks at -100. Given also if it is not usable: offline commands choose
             a dialect by it.
-        detail: Why not, and what would help; or what was found.
+        detail: The reason and remedy if not usable; else the findings.
     """
 
     usable: bool
@@ -169,7 +169,7 @@ class RuleApplier(Protocol):
         """Change membership. Refused if the sets are not there, or not as expected.
 
         For each set the step is atomic; between sets it may stop half-way, if the filter has no transaction over all of
-        them: then it raises `ApplyError`, `installed` gives what is really there, and the agent applies everything.
+        them: then it raises `ApplyError`, `installed` returns the rules there, and the agent applies everything.
 
         Raises:
             DisturbedError: It is done, but somebody else changed something at the same time. Optional: for those who
@@ -177,7 +177,7 @@ class RuleApplier(Protocol):
         """
 
     def installed(self) -> Installed | None:
-        """Read what of ours is in force; None if nothing is."""
+        """Read our rules in force; None if there are none."""
 
     def generation(self) -> int:
         """A number that differs whenever anything in this namespace's packet filter was changed (S63).
@@ -195,7 +195,7 @@ class RuleApplier(Protocol):
 
 @runtime_checkable
 class StagedApplier(Protocol):
-    """What an applier may be besides: then every pod has its new rules before any has what is only for later."""
+    """Optional two-phase apply: every pod gets its new rules before any pod's bookkeeping is done."""
 
     def bring_into_force(self, ruleset: Ruleset) -> Callable[[], None]:
         """Do the part of `RuleApplier.apply` that packets see, in one atomic step; refused means unchanged (S60).
@@ -206,16 +206,16 @@ class StagedApplier(Protocol):
             give the digest, unless the rest would change nothing: a fresh process has to write again.
 
         Raises:
-            ApplyError: As `RuleApplier.apply`; so does what is returned.
+            ApplyError: As `RuleApplier.apply`; the returned callable raises it, too.
         """
 
 
 @runtime_checkable
 class RuleVerifier(Protocol):
-    """What an applier may be besides: one that trusts no stamp which a process in the pod can rewrite (S63)."""
+    """Optional comparison with the kernel: no trust in stamps that a process in the pod can rewrite (S63)."""
 
     def is_in_force(self, ruleset: Ruleset) -> bool:
-        """Compare rules and membership in the sandbox with the ruleset itself, in whatever process it was applied.
+        """Compare rules and membership in the sandbox with the ruleset itself, whichever process applied it.
 
         Without this method the digest and the sets of `RuleApplier.installed` decide.
 
@@ -226,12 +226,12 @@ class RuleVerifier(Protocol):
 
 @runtime_checkable
 class RuleListener(Protocol):
-    """What an applier may be besides: then nobody has to ask again and again whether its rules were changed (S63)."""
+    """Optional notification of commits: replaces polling for changed rules (S63)."""
 
     def listen(self) -> socket.socket:
         """Open a socket that can be read whenever anything in this namespace's packet filter has changed.
 
-        Called inside the sandbox. The socket is non-blocking, and the caller's from then on; what comes on it is not
+        Called inside the sandbox. The socket is non-blocking and owned by the caller; its messages are not
         looked at, so it may be lost where it comes too fast. Without this method an applier's `generation` is asked
         every second.
 
@@ -242,7 +242,7 @@ class RuleListener(Protocol):
 
 @runtime_checkable
 class CustomRuleChecker(Protocol):
-    """What an applier may be besides: then an error in a custom rule file ends the start, not each pod's rules."""
+    """Optional check of custom rules at start, so that an error in a file does not surface pod by pod."""
 
     def check(self, common: CommonRules) -> None:
         """Try the custom rules in an empty network namespace, which the applier makes for this and lets go of.
@@ -261,7 +261,7 @@ class QuickGeneration(Protocol):
     """Optional ability of an applier whose `generation` is costly and that cannot listen, e.g. reads whole maps."""
 
     def quick_generation(self) -> int:
-        """A number that tells most changes, cheap enough for every second: handles and identities, no contents.
+        """A number that reflects most changes, cheap enough for every second: handles and identities, no contents.
 
         It changes only if `generation` does. The agent reads it every second, and `generation` every 30 seconds.
         """
@@ -283,17 +283,17 @@ class NodeState(Protocol):
     """Optional ability of an applier that keeps state outside of network namespaces: pins, files, a daemon.
 
     Both methods are called outside of any sandbox, one at a time, by the agent's own thread: they must return soon.
-    What they raise is logged, and a sweep follows a minute later.
+    Exceptions are logged, and a sweep follows a minute later.
     """
 
     def forget(self, sandbox: Sandbox) -> None:
-        """Remove what is kept for a network namespace, which is gone; nothing there is no error.
+        """Remove the state of a network namespace that is gone; no state is no error.
 
         A later namespace may have the same device and inode: the agent does not call this for one that is in use.
         """
 
     def sweep(self, known: Collection[Sandbox]) -> None:
-        """Remove what is kept for any other network namespace than these.
+        """Remove the state of all network namespaces but these.
 
         Called when a node's agent has started, with the sandboxes of all its pods and every other namespace of the
         machine that has a name or a process; and by `mnp cleanup`, with none.
@@ -344,7 +344,7 @@ class PolicyKindSpec:
         versions: Served versions that are understood, preferred first.
         kind: ``kind`` of the object.
         plural: Name of the resource in the API.
-        parse: From the decoded object to the policy and what was wrong with it. It must not raise anything but
+        parse: From the decoded object to the policy and its problems. It must not raise anything but
             `mnp_core.errors.InputError`, which drops the object (S6).
     """
 
@@ -374,7 +374,7 @@ class Result(StrEnum):
     UPDATED = "updated"  # membership only
     UNCHANGED = "unchanged"  # already right, nothing written
     REMOVED = "removed"
-    FAILED = "failed"  # what was in force still is
+    FAILED = "failed"  # the rules before are still in force
 
 
 class Failure(StrEnum):
@@ -384,24 +384,24 @@ class Failure(StrEnum):
     REFUSED = "Refused"  # by the kernel
     SANDBOX = "Sandbox"  # it is there, but cannot be worked in
     UNSUPPORTED = "Unsupported"  # by this machine
-    PLUGIN = "Plugin"  # missing, broken, ambiguous, or raised what it must not raise
+    PLUGIN = "Plugin"  # missing, broken, ambiguous, or raised an error outside its contract
     INPUT = "Input"  # something that a user gave
     OTHER = "Other"
 
 
 @frozen(kw_only=True)
 class Outcome:
-    """What became of one sandbox in one pass.
+    """The result of one operation in one sandbox.
 
     Attributes:
         pod: The pod.
         result: See Result.
-        error: For a failure, what and what would help.
+        error: For a failure, the problem and the remedy.
         failure: For a failure, why in one word; None otherwise.
         passing: Whether a failure is most likely over soon: a pod is told of before its sandbox is there.
         seconds: From the start of the attempt to its end.
-        drifted: Whether somebody had changed our rules (S63).
-        latency: Seconds from when the agent heard of the change that asked for this until it was in force; None if no
+        drifted: Whether our rules had been changed by others (S63).
+        latency: Seconds from the arrival of the change that caused this until it was in force; None if no
             change did, or it failed.
         backend: Name of the backend; empty if the attempt did not come to choose one.
     """
@@ -426,8 +426,8 @@ class Sync:
         appeared: Problems that stand now and did not at the end of the pass before, sorted.
         vanished: Problems that stood then and do not now, sorted.
         reports: Every problem that stands, sorted; only where the caller has waited for the pass (`mnp lab`). The
-            node's loop leaves it empty: collecting them costs as much as the cluster has, whatever has changed.
-        seconds: What it took.
+            node's loop leaves it empty: collecting them costs time by the size of the cluster, not of the change.
+        seconds: Duration.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -439,7 +439,7 @@ class Sync:
 
 @runtime_checkable
 class Named(Protocol):
-    """What every descriptor has."""
+    """Base of all descriptors."""
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
 """Which backend enforces: a renderer, and an applier that understands its dialect.
 
-What a setting names is taken or refused with the reason, never replaced by something else. Without a setting the
+A backend named by a setting is used or refused with the reason, never replaced by another. Without a setting the
 kernel decides: every applier is asked whether it works here, and the one with the highest rank is taken.
 """
 
@@ -18,7 +18,7 @@ from mnp_core.plugins import Registry
 
 @frozen(kw_only=True)
 class Backend:
-    """What is used in one sandbox: `name` is the applier's."""
+    """Renderer and applier of one sandbox: `name` is the applier's."""
 
     name: str
     renderer: PolicyRenderer
@@ -30,7 +30,7 @@ class BackendSettings:
     """Names of backends as the settings give them: an applier, or a dialect of which the best applier is taken.
 
     Attributes:
-        node: For whatever nothing else is said; empty means the best that this kernel supports.
+        node: The default; empty: the best that this kernel supports.
         kinds: By kind of attachment (a CNI type).
         networks: By network attachment definition.
     """
@@ -40,7 +40,7 @@ class BackendSettings:
     networks: Mapping[ObjectName, str] = field(factory=dict)
 
     def of(self, attachment: Attachment) -> str:
-        """What is asked for: by its network, else by its kind, else for the node."""
+        """The configured one: by its network, else by its kind, else for the node."""
         return self.networks.get(attachment.network) or self.kinds.get(attachment.kind) or self.node
 
 
@@ -53,9 +53,9 @@ class Backends:
         """Make sure that everything which the settings name can be used here.
 
         Args:
-            registry: What is installed.
+            registry: Installed plugins.
             settings: Which backend enforces where.
-            features: What the node's other settings need of every backend.
+            features: Features that the node's other settings require of every backend.
 
         Raises:
             PluginError: It is not installed, broken, or one of several that claim the same.
@@ -122,16 +122,16 @@ def choose_backend(registry: Registry, name: str = "", features: frozenset[Featu
     """Choose an applier, and the renderer for it.
 
     Args:
-        registry: What is installed.
+        registry: Installed plugins.
         name: Of an applier, or of a dialect; empty for the best of all.
-        features: What the renderer must not refuse.
+        features: Features that the renderer must not refuse.
 
     Raises:
         PluginError: It is not installed, broken, or one of several that claim the same.
         UnsupportedError: This kernel lacks something for it, or for all of them; or it refuses a feature.
     """
     candidates = [spec.name for spec in registry.appliers.values() if name in {"", spec.dialect}]
-    if name in registry.appliers or (name and not candidates):  # if it is not there, the registry says why
+    if name in registry.appliers or (name and not candidates):  # missing: the registry has the reason
         return _supported(registry, name, features)[1]
     if not candidates:
         raise PluginError(_none_installed(registry))
@@ -139,12 +139,12 @@ def choose_backend(registry: Registry, name: str = "", features: frozenset[Featu
 
 
 def choose_renderer(registry: Registry, name: str = "", features: frozenset[Feature] = frozenset()) -> PolicyRenderer:
-    """Choose a renderer, for those who only want to see what would be applied: what does not work here is fine too.
+    """Choose a renderer, for output only: one that does not work here is fine, too.
 
     Args:
-        registry: What is installed.
+        registry: Installed plugins.
         name: Of a dialect, or of an applier; empty for the dialect of the highest rank.
-        features: What the renderer must not refuse.
+        features: Features that the renderer must not refuse.
 
     Raises:
         PluginError: It is not installed, broken, or one of several that rank equally.
@@ -160,7 +160,7 @@ def try_custom_rules(registry: Registry, name: str, common: CommonRules) -> str:
     """Have the first applier that can do it here try the custom rules, as a node does at its start.
 
     Args:
-        registry: What is installed.
+        registry: Installed plugins.
         name: As in `choose_renderer`.
         common: The settings that hold the rules.
 
@@ -209,7 +209,7 @@ def _best_dialect(registry: Registry) -> str:
 
 
 def _rank(registry: Registry, name: str) -> int:
-    """What an applier ranks at, whether it is usable here or not; a broken one comes last."""
+    """The rank of an applier, usable here or not; a broken one comes last."""
     try:
         return registry.probe(name, registry.applier(name)).rank
     except PluginError:
@@ -244,7 +244,7 @@ def _supported(registry: Registry, name: str, features: frozenset[Feature] = fro
 
 
 def _best(registry: Registry, names: Iterable[str], features: frozenset[Feature]) -> Backend:
-    """The highest rank of those that work here; why the others do not is told only if none does."""
+    """The highest rank of those that work here; the reasons of the others are given only if none does."""
     ranked: dict[int, list[Backend]] = {}
     reasons = []
     for name in names:

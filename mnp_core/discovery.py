@@ -1,11 +1,11 @@
 """Compares an attachment, as network-status claims it, with the interfaces in the pod's network namespace.
 
-This is what discoverers of every kind have in common; plugins may use it, and add what only their kind knows. An
-interface of the kernel is policed by its name, whatever else it may turn out to be: packets enter and leave the pod's
-kernel by it. What does not do so although it is an interface is named here too, because any kind may meet it.
+Common to discoverers of every kind; plugins may use it, and add the checks of their kind. An
+interface of the kernel is policed by its name, of any device type: packets enter and leave the pod's
+kernel by it. Interfaces whose packets bypass it are detected here, because any kind may meet them.
 
 Claims are what a user can write and links are what a process in the pod can make, so both are taken as hostile: texts
-about them are short whatever they hold.
+about them are cut short.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -36,7 +36,7 @@ def compare(
     """Find the interface by the claimed name and say in what it differs.
 
     Args:
-        claim: What network-status says.
+        claim: The entry of network-status.
         links: Every interface in the pod's network namespace.
         kinds: Kinds of link (IFLA_INFO_KIND, empty for hardware) that the CNI plugin may make; None for any.
         own_mac: Whether interfaces of this kind have a MAC address of their own.
@@ -80,7 +80,7 @@ def _absence(claim: Attachment, links: Sequence[Link], *, own_mac: bool) -> str:
 
 
 def _mark_of(claim: Attachment, link: Link, *, own_mac: bool) -> str:
-    """By what an interface of another name is known to be the claimed one; empty if it is not."""
+    """The property that identifies an interface of another name as the claimed one; empty if none does."""
     if claim.device and link.device == claim.device:
         return "its device"
     if not claim.mac or link.mac != claim.mac.lower():
@@ -112,7 +112,7 @@ def _bypass(link: Link, links: Iterable[Link]) -> str:
 def _double(claim: Attachment, link: Link, links: Iterable[Link], *, own_mac: bool) -> str:
     """Another interface that has the claimed MAC address, and so may be the real one; empty if there is none.
 
-    Interfaces that belong together share one: a bond or bridge with its ports, whatever is on top of an interface.
+    Interfaces that belong together share one: a bond or bridge with its ports, an interface with those on top of it.
     """
     mac = claim.mac.lower() or link.mac
     if not own_mac or not mac.strip("0:"):

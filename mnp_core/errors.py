@@ -1,7 +1,7 @@
-"""The errors of the project, named by what the caller should do.
+"""The errors of the project, named by the reaction that they call for.
 
     MnpError
-    ├── InputError           what a user gave is wrong: show it, it says what would be right
+    ├── InputError           wrong user input: show it, it names the fix
     ├── UnsupportedError     this machine lacks something (root, a tool, a kernel feature): show it
     ├── PluginError          a plugin is missing, broken or ambiguous
     ├── ApiError             the API server refuses: `status` says whether another try can help
@@ -9,21 +9,21 @@
     └── SandboxError         one pod's network namespace: the others are not concerned
         ├── SandboxNotFoundError  not there (yet): try again later
         ├── DisturbedError        done, but somebody else changed something meanwhile: look again
-        └── ApplyError            the kernel refused; what was in force still is
+        └── ApplyError            the kernel refused; the rules before are still in force
 
 Failures of one item among many are values (`Report`, `Outcome`), not exceptions.
 """
 
 
 class MnpError(Exception):
-    """Whatever this project raises on purpose. Its text names the object, the field and the remedy."""
+    """Base of all errors raised on purpose. The text names the object, the field and the remedy."""
 
 
 class InputError(MnpError):
     """Something that a user wrote cannot be used.
 
     Attributes:
-        message: What is wrong and what would be right, without the place.
+        message: The problem and the fix, without the place.
         where: The file, document or object, for example ``pods.yaml, document 3``.
         field: The path of the field, for example ``spec.ingress[0].from``; empty if it is the whole.
     """
@@ -87,4 +87,4 @@ class DisturbedError(SandboxError):
 
 
 class ApplyError(SandboxError):
-    """The kernel refused a ruleset. What was in force before is still in force (S60)."""
+    """The kernel refused a ruleset. The one before is still in force (S60)."""

@@ -11,7 +11,7 @@ which are marked with ``mnp_core.hookimpl`` and called as below are its hooks; i
         yield PolicyRendererSpec(name="mine", dialect="mine", factory=MyRenderer)
 
 Hooks that register return or yield descriptors (`mnp_core.api`); they are called once, when plugins are loaded, and
-must not do any work or touch the system. What they raise, or a wrong type, disables that plugin alone. Wrappers,
+must not do any work or touch the system. An exception, or a wrong type, disables that plugin alone. Wrappers,
 ``tryfirst``, ``trylast`` and ``optionalhook`` have no meaning here, wrappers are rejected.
 """
 
@@ -98,9 +98,9 @@ def mnp_register_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body
 
 @hookspec
 def mnp_observe_outcome(outcome: Outcome) -> None:
-    """Be told what became of one sandbox.
+    """Observe the result of an operation in one sandbox.
 
-    Called on the agent's thread after each attempt; must return soon. What it raises is logged and forgotten.
+    Called on the agent's thread after each attempt; must return soon. Exceptions are logged and dropped.
 
     Args:
         outcome: Pod, result, time taken, error.
@@ -111,9 +111,9 @@ def mnp_observe_outcome(outcome: Outcome) -> None:
 
 @hookspec
 def mnp_observe_sync(sync: Sync) -> None:
-    """Be told that everything which a change affected has been dealt with.
+    """Observe the end of a pass: everything that a change affected is done.
 
-    Called on the agent's thread after each pass; must return soon. What it raises is logged and forgotten.
+    Called on the agent's thread after each pass; must return soon. Exceptions are logged and dropped.
 
     Args:
         sync: The outcomes of the pass, and the reports that have appeared and vanished in it.

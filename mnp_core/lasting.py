@@ -12,14 +12,14 @@ _log = logging.getLogger(__name__)
 
 
 class LastingThread:
-    """Does its work again when that has failed, and says so; ends when it returns."""
+    """Restarts its work after an exception, with a log line; ends when the work returns."""
 
     def __init__(self, name: str, work: Callable[[], None]) -> None:
         """Prepare; nothing is done until `start`.
 
         Args:
             name: For the log and for health.
-            work: Returns when the thread is to end; whatever it raises is logged, and it is called again.
+            work: Returns when the thread is to end; any exception is logged, and it is called again.
         """
         self.name = name
         self.failures = 0
@@ -50,7 +50,7 @@ class LastingThread:
         while not self._ending.is_set():
             try:
                 self._work()
-            except Exception:  # noqa: BLE001 - whatever it is, the thread has to last
+            except Exception:  # noqa: BLE001 - the thread has to survive all of them
                 self.failures += 1
                 _log.exception("the thread %s has failed, it begins again", self.name)
                 self._ending.wait(min(_LONGEST, _SHORTEST * 2.0 ** min(self.failures - 1, 10)))

@@ -1,4 +1,4 @@
-"""Who is next: namespaces take turns, so that one with much to do delays itself and nobody else."""
+"""Fair queues: namespaces take turns, so that one with much work delays only itself."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Turns(Generic[T]):
-    """What waits, by namespace. Within a namespace the order stays."""
+    """Waiting items by namespace, in order within each."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, deque[T]] = {}  # never an empty queue; the first namespace is next
@@ -24,7 +24,7 @@ class Turns(Generic[T]):
             self._length += 1
 
     def take(self, most: int) -> list[T]:
-        """At most so many of the namespace whose turn it is; none if nobody waits."""
+        """At most this many items of the next namespace; empty if none wait."""
         for namespace in tuple(self._waiting):
             waiting = self._waiting.pop(namespace)
             taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]

@@ -1,6 +1,6 @@
-"""The way to an API server: requests that give bytes, and errors that say what the caller can do.
+"""Access to an API server: requests that return bytes, and errors by remedy.
 
-Nothing else imports the client library, and nothing here knows what objects mean. Whoever needs the API server takes
+Nothing else imports the client library, and nothing here knows the meaning of objects. Callers of the API server use
 an `ApiServer`; `mnp_core.kubeapi.connection.connect` makes one.
 """
 

@@ -82,7 +82,7 @@ class HttpApiServer:
         self._connections()
 
     def close(self) -> None:
-        """Close the connections that nobody uses at this moment."""
+        """Close the idle connections."""
         with self._lock:
             if self._pools is not None:
                 self._pools[1].clear()
@@ -189,7 +189,7 @@ def _tls(access: Access) -> dict[str, object]:
 
 
 def _bounded(response: BaseHTTPResponse) -> bytes:
-    """The answer as a whole; raises TooLargeError, and what urllib3 raises."""
+    """The answer as a whole; raises TooLargeError and the errors of urllib3."""
     body = bytearray()
     while block := response.read(_BLOCK):
         body += block

@@ -29,16 +29,16 @@ _RENEW_EVERY = 10.0  # seconds at least between two readings of a kubeconfig: ea
 
 @frozen(kw_only=True)
 class Access:
-    """How to reach the server. Files are read anew for each connection, so that what is rotated is followed.
+    """How to reach the server. Files are read anew for each connection, so that rotation is followed.
 
     Attributes:
         server: URL, with a path if the API is not at the root.
         authority: File with the certificates that are trusted; empty for those of the system.
         verify: Whether the server's certificate is verified.
-        server_name: What the certificate is to be for, if not for the server's host.
+        server_name: Expected name in the certificate, if not the server's host.
         certificate: File with a client certificate; empty for none.
         key: File with its key; empty if it is in the same file.
-        proxy: URL of a proxy; empty for what the environment says.
+        proxy: URL of a proxy; empty: that of the environment.
     """
 
     server: str
@@ -55,7 +55,7 @@ def check_server(url: str, where: str) -> str:
 
     Args:
         url: Its URL.
-        where: What names it, for the message.
+        where: Its place, for the message.
 
     Raises:
         InputError: It is not the URL of a server.
@@ -115,7 +115,7 @@ class InCluster:
 
     @classmethod
     def find(cls, folder: Path = SERVICE_ACCOUNT) -> "InCluster":
-        """The one that the environment tells of.
+        """The one named by the environment.
 
         Raises:
             InputError: This process does not run in a pod, or in one without a service account.
@@ -144,7 +144,7 @@ class InCluster:
 
 
 def _check_file(path: str) -> None:
-    """Refuse a file that never ends, or can be read only once; one that cannot be read is left to the library."""
+    """Refuse a file that never ends, or can be read only once; an unreadable one is left to the library."""
     file = Path(path).expanduser()
     if file.is_fifo():
         raise InputError("is a pipe, and has to be read more than once: name a file", where=path)
@@ -175,21 +175,21 @@ class Kubeconfig:
         from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415 # likewise
 
         for path in filter(None, self._path.split(os.pathsep)):
-            _check_file(path)  # the library reads whatever there is
+            _check_file(path)  # the library reads a file of any size
         configuration = Configuration()
-        configuration.proxy = None  # what the environment says is not for every server
+        configuration.proxy = None  # the environment's is not for every server
         try:
             load_kube_config(self._path, self._context, configuration, persist_config=False)  # type: ignore[no-untyped-call] # the library has no types here
         except ConfigException as error:
             raise InputError(f"cannot be used: {error}", where=self._path) from None
-        except Exception as error:  # noqa: BLE001 # the library lets through what it stumbled over, of any type
+        except Exception as error:  # noqa: BLE001 # the library lets errors of any type through
             message = f"is not a kubeconfig ({type(error).__name__}: {error!s:.200})"
             raise InputError(message, where=self._path) from None
         check_server(configuration.host, self._path)
         self._configuration, self._read_at = configuration, time.monotonic()
 
     def access(self) -> Access:
-        """What the cluster and user of the context say."""
+        """Credentials of the context's cluster and user."""
         known = self._configuration
         return Access(
             server=known.host,

@@ -1,4 +1,4 @@
-"""What an API server says when it refuses (meta/v1 Status), as an error."""
+"""Refusals of an API server (meta/v1 Status), as errors."""
 
 from collections.abc import Mapping
 

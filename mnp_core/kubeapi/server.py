@@ -1,4 +1,4 @@
-"""What the project asks of an API server, whoever answers."""
+"""The requests of the project to an API server."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -19,7 +19,7 @@ LARGEST = 16 * 1024 * 1024
 
 
 class TooLargeError(ApiUnreachableError):
-    """An answer is larger than what is read; a list can be asked for in smaller pages."""
+    """An answer is over the size limit; a list can be requested in smaller pages."""
 
     def __init__(self) -> None:
         super().__init__(f"the answer is larger than {LARGEST // 2**20} MiB")
@@ -67,7 +67,7 @@ class Stream(Protocol):
 class ApiServer(Protocol):
     """Requests to one API server. Safe to be used on many threads.
 
-    Paths are absolute (``/api/v1/pods``), bodies are what JSON can hold. Every method raises
+    Paths are absolute (``/api/v1/pods``), bodies are JSON values. Every method raises
     `mnp_core.errors.ApiError` when the server refuses and `mnp_core.errors.ApiUnreachableError` when there is no
     answer; nothing is tried twice, that is the caller's decision.
     """
@@ -79,7 +79,7 @@ class ApiServer(Protocol):
         """Read line by line; see `Stream`. Nothing is sent yet."""
 
     def post(self, path: str, body: Mapping[str, object]) -> bytes:
-        """Create; gives what the server made of it."""
+        """Create; returns the object as stored."""
 
     def patch(self, path: str, body: Mapping[str, object], content_type: str = MERGE_PATCH) -> bytes:
-        """Change; gives what the server made of it."""
+        """Change; returns the object as stored."""

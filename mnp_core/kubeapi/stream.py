@@ -30,7 +30,7 @@ class HttpStream:
     heard = 0.0
 
     def __init__(self, send: Callable[[], BaseHTTPResponse]) -> None:
-        """Keep what sends the request for `__enter__`."""
+        """Store the function that sends the request, for `__enter__`."""
         self._send = send
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
@@ -71,7 +71,7 @@ class HttpStream:
         self._check()
 
     def close(self) -> None:
-        """Wake up whoever waits for bytes: the kernel tells it that there will be none."""
+        """Wake up a blocked reader: the kernel signals the end of the stream."""
         with self._lock:
             self._closed = True
             if self._socket is not None:
@@ -95,7 +95,7 @@ class HttpStream:
         return line
 
     def _fill(self) -> bool:
-        """Take what has come; False at the end."""
+        """Take received bytes; False at the end."""
         block = self._read()
         now = time.monotonic()
         first, *others = block.split(b"\n")
@@ -143,7 +143,7 @@ def _waits_on(connection: HTTPConnection) -> None:
 
 
 class _Connection(HTTPConnection):
-    """Tells the stream that waits for an answer on which socket it will come."""
+    """Gives the waiting stream the socket of its answer."""
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3 has it
         _waits_on(self)

@@ -85,7 +85,7 @@ class AddressRange:
 def address_ranges(blocks: Iterable[Block], family: Family) -> tuple[AddressRange, ...]:
     """The union of the blocks of one family as ranges: sorted, disjoint, never adjacent.
 
-    It is what a packet filter wants: excepts are gone (S23), overlapping and nested CIDRs have been merged.
+    The form of a packet filter: excepts are subtracted (S23), overlapping and nested CIDRs merged.
     """
     make = IPv4Address if family == 4 else IPv6Address
     spans = sorted(span for block in blocks if block.cidr.version == family for span in _block_spans(block))

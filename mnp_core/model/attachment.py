@@ -12,7 +12,7 @@ UNKNOWN_KIND = ""
 
 
 class Trait(StrEnum):
-    """What a backend may need to know of an attachment, whatever its kind is called."""
+    """Properties of an attachment that matter to a backend, independent of its kind."""
 
     KERNEL_DEVICE = "kernel-device"  # an interface of the kernel, inside the sandbox
     HOST_PORT = "host-port"  # a port on the host side that can be policed (veth peer, representor)
@@ -23,8 +23,8 @@ class Trait(StrEnum):
 class AddressSource(StrEnum):
     """Who is believed about the addresses of an attachment (settings ``own-addresses`` and ``peer-addresses``)."""
 
-    KERNEL = "kernel"  # what the interface really has; only the pod's own node can look
-    NETWORK_STATUS = "network-status"  # what the meta-plugin says that it gave
+    KERNEL = "kernel"  # read from the interface; on the pod's own node only
+    NETWORK_STATUS = "network-status"  # as reported by the meta-plugin
 
 
 @frozen(kw_only=True)
@@ -41,7 +41,7 @@ class Attachment:
         traits: See Trait.
         device: PCI address of the device behind it; may be empty.
         rdma: Name of the RDMA device that the pod was given with it, whose packets pass the kernel by; may be empty.
-        lost: Whether network-status does not tell of it, only the annotation networks, which asks for it (S64).
+        lost: Requested by the annotation networks, but missing from network-status (S64).
         host_port: Interface on the node's side of it, if that is known (a switchdev representor), with the trait
             HOST_PORT; may be empty.
     """

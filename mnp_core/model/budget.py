@@ -1,7 +1,7 @@
 """How much a policy, the policies of a namespace, and the rules of one pod may take.
 
-What a tenant writes costs memory and time on every node. Within these numbers it costs that tenant; beyond them a
-policy isolates what it selects, allows nothing, and is reported.
+A policy costs memory and time on every node. These limits keep that cost with its tenant; beyond them a policy
+isolates the pods that it selects, allows nothing, and is reported.
 """
 
 from attrs import asdict, frozen
@@ -16,7 +16,7 @@ UNLIMITED = 2**63
 
 @frozen(kw_only=True)
 class Size:
-    """What something takes, or may take.
+    """An amount of each resource: used, or allowed.
 
     Attributes:
         rules: Elements of ``ingress`` and ``egress``, equal ones once.
@@ -77,7 +77,7 @@ class Size:
         )
 
     def excess(self, most: "Size") -> str:
-        """What is over a limit, for a message: ``400000 rules (at most 1000)``; empty if nothing is."""
+        """The exceeded limits, for a message: ``400000 rules (at most 1000)``; empty if none."""
         limits = asdict(most)
         return ", ".join(f"{n} {what} (at most {limits[what]})" for what, n in asdict(self).items() if n > limits[what])
 
@@ -98,7 +98,7 @@ class Budgets:
 
 
 def size_of(policy: Policy) -> Size:
-    """What a policy takes, but for what depends on the cluster (members) and on how it is written (bytes)."""
+    """Resources of a policy by itself, without members (they depend on the cluster) and bytes (on its text)."""
     rules = [rule for direction in Direction for rule in policy.rules(direction) or ()]
     peers = [peer for rule in rules if isinstance(rule.peers, tuple) for peer in rule.peers]
     return Size(
@@ -110,7 +110,7 @@ def size_of(policy: Policy) -> Size:
 
 
 def closed(policy: Policy) -> Policy:
-    """The policy without its rules: it isolates what it isolated, and allows nothing."""
+    """The policy without its rules: same isolation, nothing allowed."""
     return Policy(
         ref=policy.ref,
         scope=policy.scope,
@@ -125,11 +125,11 @@ def _none_of(rules: tuple[PolicyRule, ...] | None) -> tuple[PolicyRule, ...] | N
 
 
 def over_budget(ref: ObjectRef, wrong: str, setting: str) -> Report:
-    """What is said of a policy that has to do without its rules."""
+    """The report of a policy that is over budget."""
     return Report(
         about=ref,
         field="spec",
         reason=Reason.OVER_BUDGET,
         message=f"{wrong}: it isolates what it selects and allows nothing",
-        remedy=f"Write fewer, or have whoever runs the node raise the setting {setting}",
+        remedy=f"Write fewer, or ask the operator of the node to raise the setting {setting}",
     )

@@ -22,7 +22,7 @@ class Change:
     Attributes:
         ref: Kind and name.
         object: Its present state; None if it is gone, or cannot be understood at all (then `reports` say why).
-        reports: What is wrong with it.
+        reports: Its problems.
     """
 
     ref: ObjectRef

@@ -19,7 +19,7 @@ GROUP_ID_LENGTH = 20
 
 @frozen(kw_only=True)
 class GroupSpec:
-    """What makes two groups the same: networks, selectors (with the policy's namespace where it matters) and port.
+    """Identity of a group: networks, selectors (with the policy's namespace where it matters) and port.
 
     Attributes:
         scope: Only addresses of attachments in scope count (S21).

@@ -19,7 +19,7 @@ class Link:
         master: Index of the VRF, bond or bridge that it belongs to, or None.
         mode: For kinds that have one which policy must know (IFLA_IPVLAN_MODE): ``l2``, ``l3`` or ``l3s``.
         device: PCI address of the device that it belongs to, such as ``0000:18:02.5`` (IFLA_PARENT_DEV_NAME, since
-            Linux 5.14); empty for what is no PCI device.
+            Linux 5.14); empty unless a PCI device.
         loopback: Whether it is the loopback interface (IFF_LOOPBACK).
         parent: Index of the interface below it, or of its other end (IFLA_LINK), or None.
         parent_inside: Whether that one is in the same network namespace (no IFLA_LINK_NETNSID).

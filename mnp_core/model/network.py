@@ -1,4 +1,4 @@
-"""A network attachment definition, as far as it says of which kind its attachments are."""
+"""Network attachment definitions: the part that decides the kind of attachments."""
 
 from collections.abc import Container
 
@@ -21,5 +21,5 @@ class Network:
     cni_types: tuple[str, ...]
 
     def kind(self, claimed: Container[str]) -> str | None:
-        """The first CNI type that somebody claims, or None (S4)."""
+        """The first CNI type with a claiming plugin, or None (S4)."""
         return next((cni_type for cni_type in self.cni_types if cni_type in claimed), None)

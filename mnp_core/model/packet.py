@@ -1,4 +1,4 @@
-"""A packet that opens a connection, and what becomes of it."""
+"""The first packet of a connection, and its verdict."""
 
 from attrs import frozen
 
@@ -39,7 +39,7 @@ class Packet:
 
 @frozen(kw_only=True)
 class Verdict:
-    """What becomes of a packet in one direction of one interface.
+    """The verdict on a packet in one direction of one interface.
 
     Attributes:
         allowed: Whether it passes.

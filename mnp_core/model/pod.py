@@ -32,7 +32,7 @@ class NetworkRequest:
 
 @frozen(kw_only=True)
 class NetworkStatus:
-    """One entry of the annotation ``k8s.v1.cni.cncf.io/network-status``: what the meta-plugin really did (S3).
+    """One entry of the annotation ``k8s.v1.cni.cncf.io/network-status``: an attachment as the meta-plugin made it (S3).
 
     Entries of the default network (``default: true`` or no net-attach-def) are not kept, but for the name of
     their interface in `Pod.default_interfaces`.
@@ -55,7 +55,7 @@ class Pod:
         name: Namespace and name.
         uid: ``metadata.uid``; empty in the lab.
         static_uid: Of a mirror pod: the UID that the kubelet gave to the static pod behind it, which is the one that
-            the node knows (annotation ``kubernetes.io/config.mirror``). Whoever writes the pod can claim it.
+            the node knows (annotation ``kubernetes.io/config.mirror``). Any author of the pod can claim it.
         labels: ``metadata.labels``.
         node: ``spec.nodeName``.
         phase: ``status.phase``; empty if it was not given.
@@ -66,7 +66,7 @@ class Pod:
         default_interfaces: Interfaces of the default network, which are never touched.
         default_network: The network that is its default one instead of the cluster's (annotation
             ``v1.multus-cni.io/default-network``), or None.
-        requests: What it asks the meta-plugin for, in the order of the annotation.
+        requests: Attachments requested from the meta-plugin, in the order of the annotation.
         attached: Whether the meta-plugin is done with it: it has network-status, an address, or runs.
         net_admin: Whether one of its containers may change its network namespace: with the capability NET_ADMIN, or
             privileged.

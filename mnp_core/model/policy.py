@@ -1,4 +1,4 @@
-"""A network policy as it was written, freed of what cannot be understood (S1, S2, S6)."""
+"""A network policy as written, without the parts that cannot be parsed (S1, S2, S6)."""
 
 from enum import StrEnum
 
@@ -51,9 +51,9 @@ class Scope:
         )
 
     def may_cover(self, attachment: Attachment) -> bool:
-        """Say whether the attachment is in scope as far as anybody can tell: the question to ask of a target.
+        """Whether the attachment may be in scope: the question for a target.
 
-        Of an unknown kind it could be every kind: whoever deletes a definition must not open pods by it. A peer is
+        Of an unknown kind it could be every kind: deleting a definition must not open pods. A peer is
         asked with `covers`, for the same reason.
         """
         return (self.networks is None or attachment.network in self.networks) and (

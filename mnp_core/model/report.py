@@ -1,4 +1,4 @@
-"""What is wrong with an object, said to whoever wrote it; never silence."""
+"""Problems of objects, for their authors; no problem is silent."""
 
 from enum import StrEnum
 
@@ -36,10 +36,10 @@ class Reason(StrEnum):
     UNCLAIMED_INTERFACE = "UnclaimedInterface"  # an interface in a pod that no entry of network-status claims (S64)
     DUPLICATE_ADDRESS = "DuplicateAddress"  # two living pods have one address on one network (S5)
     DEFAULT_NETWORK = "DefaultNetwork"  # a policy names a network that is a pod's default one: nothing there (S3)
-    NETWORK_ADMIN = "NetworkAdmin"  # a selected pod may change its own namespace, and so what is enforced there (S49)
+    NETWORK_ADMIN = "NetworkAdmin"  # a selected pod may change the rules in its own namespace (S49)
     DUPLICATE = "Duplicate"  # the same object twice
     IGNORED = "Ignored"  # an object that has no meaning here
-    SPELLING = "Spelling"  # a hint: taken for what it means, though Kubernetes spells it otherwise (S2, S30)
+    SPELLING = "Spelling"  # a hint: accepted, though Kubernetes spells it otherwise (S2, S30)
     IMPLIED_TYPE = "ImpliedPolicyType"  # a hint: a direction is isolated that the policy does not mention (S1)
 
 
@@ -59,9 +59,9 @@ class Report:
     Attributes:
         about: The object at fault.
         field: Path of the field, as in ``spec.ingress[0].from[1].ipBlock.cidr``; empty for the whole object.
-        reason: What kind of problem.
-        message: What is wrong and what it means for enforcement, one sentence.
-        remedy: What would be right, one sentence.
+        reason: The kind of problem.
+        message: The problem and its effect on enforcement, one sentence.
+        remedy: The fix, one sentence.
         severity: A problem, or a hint.
         exposed: Whether an interface that a policy selects may be open because of it: alerts count these.
     """

@@ -1,7 +1,7 @@
-"""The intermediate representation: what is to hold on each interface of one pod.
+"""The intermediate representation: the rules of each interface of one pod.
 
 It knows nothing of labels, namespaces or objects other than the names in `Origin`, so a renderer sees all that it
-needs and nothing more, and `evaluate` answers from it what a packet meets.
+needs and nothing more, and `evaluate` derives the verdict on a packet from it.
 """
 
 from collections.abc import Mapping
@@ -75,7 +75,7 @@ class Open:
 
 @frozen(kw_only=True)
 class Isolated:
-    """Only what some rule allows passes (S11); `Isolated(allows=())` lets nothing in.
+    """Only traffic that some rule allows passes (S11); `Isolated(allows=())` drops all.
 
     Attributes:
         allows: The union over all policies, in canonical order: order never matters for the verdict.
@@ -92,7 +92,7 @@ OPEN = Open()
 
 @frozen(kw_only=True)
 class InterfacePolicy:
-    """Both directions of one interface. `networks` says which attachments share the name, for `explain`."""
+    """Both directions of one interface. `networks`: the attachments with this interface name, for `explain`."""
 
     interface: str
     networks: tuple[ObjectName, ...] = ()
@@ -122,7 +122,7 @@ class EstablishedFlows(StrEnum):
 class CustomRules:
     """Lines in the backend's own language, put before our rules in every isolated direction (section 7).
 
-    They come from files of whoever runs the node, not from users of the cluster.
+    They come from files of the node's operator, not from users of the cluster.
 
     Attributes:
         direction: Which packets they are asked for.
@@ -166,8 +166,8 @@ class CommonRules:
         allow_src_prefixes: Packets from these sources pass, in ingress.
         allow_dst_prefixes: Packets to these destinations pass, in egress.
         custom: Lines in the backend's own language.
-        deny_action: What happens to denied packets.
-        established_flows: What happens to flows that a new policy no longer allows.
+        deny_action: Treatment of denied packets.
+        established_flows: Treatment of flows that a new policy no longer allows.
     """
 
     accept_icmp: bool = False

@@ -1,4 +1,4 @@
-"""What a renderer hands to an applier: text in a dialect, canonical and printable."""
+"""Rulesets and deltas, from renderer to applier: text in a dialect, canonical and printable."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ from attrs import field, frozen
 
 @frozen(kw_only=True)
 class Ruleset:
-    """Everything of ours in one sandbox, as one transaction that replaces whatever of ours is there.
+    """Everything of ours in one sandbox, as one transaction that replaces everything of ours there.
 
     Attributes:
         dialect: The language, for example ``nftables``. Renderer and applier of one dialect understand each other.
-        text: The transaction, complete and canonical: it is what `mnp render` prints, what is logged and what is run.
+        text: The transaction, complete and canonical: `mnp render` prints it, the log shows it, the kernel runs it.
         sets: Membership of every named set in `text`: set name to elements as the dialect writes them. Kept beside
             the text so that membership found in a kernel can be compared without parsing rules.
         digest: Over everything in `text` except membership; it stands in `text` too and so in the kernel, where a
@@ -43,10 +43,10 @@ class Delta:
 
 @frozen(kw_only=True)
 class Installed:
-    """What of ours is in force in a sandbox, read from the kernel.
+    """Our rules in force in a sandbox, read from the kernel.
 
     Attributes:
-        digest: As in `Ruleset`; empty, or another one, if the rules are not what it was taken of (S63).
+        digest: As in `Ruleset`; different, or empty, if the rules were changed (S63).
         sets: Membership as it really is.
         incomplete: Whether the rules are as stamped, but do not hold on every interface yet: one appeared later, in a
             filter that is bound to devices. The ruleset is applied again, which is no drift.
@@ -72,7 +72,7 @@ class RuleCounter:
     Attributes:
         interface: Name in the sandbox.
         direction: ``Ingress`` or ``Egress``.
-        label: What the rule is: the text of its `Origin`, or ``established``, ``denied`` and the like.
+        label: Origin of the rule: the text of its `Origin`, or ``established``, ``denied`` and the like.
     """
 
     interface: str

@@ -1,4 +1,4 @@
-"""Label selectors (meta/v1 LabelSelector), already freed of what cannot be evaluated (S13)."""
+"""Label selectors (meta/v1 LabelSelector), without requirements that cannot be evaluated (S13)."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -38,7 +38,7 @@ class Requirement:
 
     @property
     def sort_key(self) -> tuple[str, str, tuple[str, ...]]:
-        """A total order, so that equal selectors are equal whatever order they were written in."""
+        """A total order: equal selectors compare equal in any order of writing."""
         return self.key, self.operator.value, tuple(sorted(self.values))
 
 
@@ -52,7 +52,7 @@ class Selector:
 
     Attributes:
         requirements: In canonical order, without duplicates.
-        never: Matches nothing, whatever else it says: a peer's selector that could not be understood (S13).
+        never: Matches nothing at all: a peer's selector that could not be evaluated (S13).
     """
 
     requirements: tuple[Requirement, ...] = field(default=(), converter=_canonical)

@@ -1,4 +1,4 @@
-"""What a pod's annotations and the network definitions together say of its attachments.
+"""The attachments of a pod, from its annotations and the network definitions.
 
 Two questions are answered separately: on which interfaces the pod is policed, and which addresses it brings into the
 groups that others' rules refer to. Whatever is doubtful is policed, and is reported.
@@ -42,7 +42,7 @@ class Claims:
         policed: Those whose interface policies are enforced on.
         peers: Those whose addresses stand for the pod in others' rules: `policed` and some more (S21).
         problems: Of the pod; each is about an interface that is not policed, or whose kind is not known, or that
-            network-status does not tell of.
+            network-status lacks.
     """
 
     policed: tuple[Attachment, ...] = ()
@@ -51,7 +51,7 @@ class Claims:
 
     @property
     def reports(self) -> tuple[Report, ...]:
-        """The problems, without what they are about."""
+        """The problems, without their subjects."""
         return tuple(problem.report for problem in self.problems)
 
 
@@ -80,7 +80,7 @@ def claim_attachments(pod: Pod, networks: Mapping[ObjectName, Network], claimed:
 
 
 def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
-    """What network-status tells of."""
+    """Attachments in network-status."""
     for status in pod.statuses:
         yield Attachment(
             pod=pod.name,
@@ -95,7 +95,7 @@ def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collec
 
 
 def _lost(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
-    """What the pod asks for and network-status does not tell of, once the meta-plugin is done with the pod.
+    """Attachments that the pod requests and network-status lacks, once the meta-plugin is done with the pod.
 
     It is policed as it was asked for: status is written once, by others, and gets lost (S64).
     """
@@ -197,7 +197,7 @@ def _loss(pod: Pod, attachment: Attachment) -> Report | None:
         reason=Reason.INVALID_STATUS,
         message=f"it asks for {attachment.network} as {shown(attachment.interface)}, which network-status does not"
         " list: policies are enforced on the interface of that name, and no address but one asked for stands for it",
-        remedy="Find out what took the entry out of network-status, or create the pod again",
+        remedy="Find the writer that removed the entry from network-status, or create the pod again",
     )
 
 

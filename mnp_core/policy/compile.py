@@ -1,10 +1,10 @@
-"""From policies to what has to hold on the interfaces of one pod.
+"""Compilation: from policies to the rules of one pod's interfaces.
 
-Compilation has two stages. `compile_policy` does once per policy whatever does not depend on the pod that it will
-select: peers become blocks and address groups, ports become merged ranges. `compile_sandbox` is then little more than
-putting finished tuples together, so that a thousand policies on a thousand pods are no matter.
+Compilation has two stages. `compile_policy` does once per policy everything that does not depend on the selected pod:
+peers become blocks and address groups, ports become merged ranges. `compile_sandbox` is then little more than putting
+finished tuples together, so that a thousand policies on a thousand pods are no matter.
 
-Equal input gives an equal result whatever order it came in, in every process: a renderer can rely on it (S11).
+Equal input in any order gives an equal result in every process; renderers rely on it (S11).
 """
 
 from collections import defaultdict
@@ -52,7 +52,7 @@ from mnp_core.policy.ports import merged_ranges, served_ranges
 
 @frozen(kw_only=True)
 class NamedAllow:
-    """An ingress rule with named ports: only the selected pod can tell which numbers they are (S31)."""
+    """An ingress rule with named ports: their numbers depend on the selected pod (S31)."""
 
     peers: AnyPeer | Peers
     ranges: tuple[PortRange, ...]
@@ -182,7 +182,7 @@ def _enter(specs: Iterable[GroupSpec], groups: dict[str, GroupSpec]) -> tuple[st
 
 
 def _compile_ports(rule: PolicyRule) -> tuple[AnyPort | Ports, frozenset[NamedPort]]:
-    """Numbers and names apart; a name says nothing new where every port of its protocol matches (S30)."""
+    """Numbers and names apart; a name adds nothing where every port of its protocol matches (S30)."""
     if isinstance(rule.ports, AnyPort):
         return rule.ports, frozenset()
     ranges = merged_ranges(port for port in rule.ports if isinstance(port, PortRange))
@@ -205,12 +205,12 @@ def compile_sandbox(
     groups: Mapping[str, Group],
     common: CommonRules,
 ) -> SandboxPolicy:
-    """What is to be in force in one pod's network namespace.
+    """The rules of one pod's network namespace.
 
     Args:
         pod: The pod.
         attachments: Those that are policed (`Claims.policed`), in any order. Attachments that share an interface
-            share what holds on it: the union over the policies for any of them.
+            share its rules: the union over the policies for any of them.
         policies: Any policies, no two of one name, in any order; those that do not select the pod are passed over.
         groups: The groups that are known; one that is not here has no members.
         common: The node's settings.
@@ -240,7 +240,7 @@ def compile_sandbox(
 
 
 def _union(pod: Pod, isolating: list[tuple[ObjectRef, CompiledDirection]]) -> DirectionPolicy:
-    """Open unless some policy isolates the direction; then what any of them allows (S11)."""
+    """Open unless a policy isolates the direction; then the union of the allowed traffic (S11)."""
     if not isolating:
         return OPEN
     return Isolated(

@@ -1,7 +1,7 @@
-"""What becomes of a packet, answered from the same value that renderers write into the kernel.
+"""The verdict on a packet, from the same value that renderers translate for the kernel.
 
 It is the definition that backends are tested against, so it is written to be read, not to be fast. It knows no
-connections: the packet is the first of its flow, and what is allowed here lets the replies pass too (S40).
+connections: the packet is the first of its flow, and an allowed one lets the replies pass, too (S40).
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,11 +38,11 @@ def evaluate(sandbox: SandboxPolicy, interface: str, direction: Direction, packe
     """Say whether a sandbox lets the first packet of a flow pass on one interface.
 
     Custom rules (`CommonRules.custom`) are text in a backend's own language and are not looked at: with them, more
-    may pass, or less, than this says. An interface of which the sandbox policy does not speak is open; `lo`, on which
+    may pass than this verdict, or less. An interface without an entry in the sandbox policy is open; `lo`, on which
     a pod reaches its own addresses, always is one (S44).
 
     Args:
-        sandbox: What holds in the pod.
+        sandbox: The rules of the pod.
         interface: Name in the sandbox: the one that the packet comes in on, or leaves by (S47).
         direction: As the pod sees it.
         packet: As it is on the wire of that interface.
@@ -61,7 +61,7 @@ def evaluate(sandbox: SandboxPolicy, interface: str, direction: Direction, packe
 
 
 def _setting(common: CommonRules, direction: Direction, packet: Packet) -> str | None:
-    """The first of what passes under isolation whatever the policies say, or None."""
+    """The first built-in exception from isolation that lets it pass, or None."""
     return next((name for name, applies in _settings(common, direction, packet) if applies), None)
 
 

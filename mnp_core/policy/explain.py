@@ -1,6 +1,6 @@
 """Why one pod reaches another or does not: which policies stand on each side, and which rule decides.
 
-It says in words, and as JSON, what `evaluate` says, and nothing of its own: it is right exactly when that is.
+It puts the result of `evaluate` into words and JSON and adds nothing: it is right exactly when that is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -31,7 +31,7 @@ class Host:
     Attributes:
         pod: Its name.
         attachments: All that it has (`Claims.peers`), policed or not.
-        sandbox: What holds in it; None if nothing in it is policed.
+        sandbox: Its rules; None if no interface is enforced.
     """
 
     pod: ObjectName
@@ -41,7 +41,7 @@ class Host:
 
 @frozen(kw_only=True)
 class Flow:
-    """What is sent.
+    """The traffic in question.
 
     Attributes:
         protocol: ICMP stands for an echo request in the protocol of the addresses' family.
@@ -63,25 +63,25 @@ class Flow:
 
 
 class Standing(StrEnum):
-    """On what footing a side's verdict stands."""
+    """The basis of a side's verdict."""
 
     OUTSIDE = "outside"  # an address that is no pod's: nothing is enforced there
     LOOPBACK = "loopback"  # a pod and its own address: it goes through `lo` (S44)
     UNPOLICED = "unpoliced"  # an interface that cannot be policed; there is a report about the pod (S64)
     OPEN = "open"  # no policy isolates this direction of the interface (S10)
-    ISOLATED = "isolated"  # only what some rule allows passes (S11)
+    ISOLATED = "isolated"  # only traffic that some rule allows passes (S11)
 
 
 @frozen(kw_only=True)
 class Side:
-    """One end of a flow and what it makes of it: egress at the source, ingress at the destination.
+    """One end of a flow and its verdict: egress at the source, ingress at the destination.
 
     Attributes:
         direction: As this end sees it.
         address: Its address.
         attachment: The interface that has the address; None outside of the cluster.
         standing: See Standing.
-        verdict: What `evaluate` says.
+        verdict: The result of `evaluate`.
         custom: Whether custom rules of the node come before it, which only a packet can ask.
     """
 
@@ -98,7 +98,7 @@ class Side:
         return f"{self.attachment.pod} ({self.attachment.interface}, {self.address})"
 
     def as_json(self) -> dict[str, object]:
-        """What can be written as JSON; `rule` and `setting` say what allows it under isolation."""
+        """For JSON; `rule` or `setting` is the one that allows it under isolation."""
         origin = self.verdict.origin
         return {
             "interface": self.attachment.interface if self.attachment else None,
@@ -114,7 +114,7 @@ class Side:
 
 @frozen(kw_only=True)
 class Explanation:
-    """What becomes of one flow between two addresses on one network."""
+    """The verdict on one flow between two addresses on one network."""
 
     flow: Flow
     source: Side
@@ -173,7 +173,7 @@ def explain(
 
 
 def obstacles(source: Host | Address, destination: Host | Address, wires: Wires | None = None) -> tuple[str, ...]:
-    """Why nothing can be said of ways that both ends are attached to: no address is known there.
+    """The reason why networks of both ends have no verdict: no known address.
 
     Without one, no packet can be judged: a selector matches none, and a block or any-peer rule may match.
     """

@@ -1,6 +1,6 @@
-"""What one pod contributes to one address group.
+"""The contribution of one pod to one address group.
 
-A group is the union of what every pod contributes, so a change of one pod, or of the labels of its namespace, is
+A group is the union of the contributions of all pods, so a change of one pod, or of the labels of its namespace, is
 worked out from that pod alone.
 """
 
@@ -13,10 +13,10 @@ from mnp_core.policy.ports import served_ranges
 def members(
     spec: GroupSpec, pod: Pod, peers: Iterable[Attachment], namespace_labels: Mapping[str, str]
 ) -> frozenset[Address] | frozenset[Endpoint]:
-    """What a pod contributes to a group: addresses, or, if the spec names a port, endpoints (S31).
+    """The members of a group that a pod adds: addresses, or, if the spec names a port, endpoints (S31).
 
     Args:
-        spec: What the group means.
+        spec: The definition of the group.
         pod: The pod; one that does not count contributes nothing (S5).
         peers: Its attachments that count as a peer's (`Claims.peers`); those outside of the scope do not (S21).
         namespace_labels: Labels of the pod's namespace.

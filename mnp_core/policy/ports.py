@@ -1,4 +1,4 @@
-"""Ports of a rule: unions of ranges (S30), and what a name means on one pod (S31)."""
+"""Ports of a rule: unions of ranges (S30), and the numbers of a named port on one pod (S31)."""
 
 from collections.abc import Collection, Iterable
 
@@ -21,7 +21,7 @@ def merged_ranges(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
 
 
 def served_ranges(pod: Pod, named: Collection[NamedPort]) -> tuple[PortRange, ...]:
-    """What the names stand for on this pod: the ports of all containers that declare one of them (S31).
+    """The numbers of the names on this pod: the ports of all containers that declare one of them (S31).
 
     A name under another protocol is another name; a port without a name answers to none.
     """

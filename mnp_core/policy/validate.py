@@ -1,4 +1,4 @@
-"""What is wrong with objects that look right one by one: it shows only when they are seen together.
+"""Problems across objects, each of which is valid by itself.
 
 A selector that matches no pod right now is not among it: pods come and go.
 """
@@ -63,7 +63,7 @@ def validate(
     claimed: Collection[str],
     unleased: Collection[ObjectName] = (),
 ) -> tuple[Report, ...]:
-    """Report what only shows across objects, sorted: networks, CNI types, named ports and selectors that lead nowhere.
+    """Report problems across objects, sorted: networks, CNI types, named ports and selectors that lead nowhere.
 
     Args:
         policies: All policies.

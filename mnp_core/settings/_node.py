@@ -1,4 +1,4 @@
-"""Settings that only the node agent needs: where it runs, whom it asks, and how it is watched."""
+"""Settings of the node agent alone: its node, API server, logs and endpoint."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -32,14 +32,14 @@ class NodeSettings:
     """How the agent of one node runs.
 
     Attributes:
-        name: The node's name in the API, `spec.nodeName` of its pods; empty for what the machine says.
+        name: The node's name in the API, `spec.nodeName` of its pods; empty: the host name.
         kubeconfig: A kubeconfig file; empty for the pod's own ServiceAccount.
-        master: URL of the API server, instead of what the kubeconfig says; empty for that.
+        master: URL of the API server, overrides the kubeconfig; empty: not overridden.
         sandbox_locator: Which locator finds pods' network namespaces.
-        locator: What it is told, by setting; ``host-prefix`` is where the host's file system is mounted.
+        locator: Its settings by name; ``host-prefix`` is where the host's file system is mounted.
         listen: Address and port of /healthz, /readyz and /metrics; empty for none.
-        log_format: For whom the log is.
-        log_level: What is worth a line.
+        log_format: Text for people or JSON.
+        log_level: The lowest level that is logged.
     """
 
     name: str = ""

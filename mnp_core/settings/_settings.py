@@ -1,4 +1,4 @@
-"""Settings of what is enforced, and by whom."""
+"""Settings of enforcement and backends."""
 
 from collections.abc import Callable, Collection
 
@@ -35,13 +35,13 @@ class Settings:
     """Everything that holds for a whole node.
 
     Attributes:
-        common: What holds in every isolated direction.
+        common: Rules of every isolated direction.
         backends: Which backend enforces.
         network_plugins: CNI types that are policed; None for all that loaded plugins claim.
         own_addresses: Who is believed about the addresses of a pod's own interfaces.
         peer_addresses: Who is believed about the addresses of this node's pods where they are peers.
         budgets: How big policies may be.
-        node: What only the node agent needs.
+        node: Settings of the node agent alone.
     """
 
     common: CommonRules = field(factory=CommonRules)
@@ -83,7 +83,7 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
         read: Gives the text of custom rule files.
 
     Raises:
-        InputError: A setting is unknown or has an impossible value; it names the nearest, or what is possible.
+        InputError: A setting is unknown or has an impossible value; it names the nearest, or the possible ones.
     """
     values = Values(raw, where)
     settings = Settings(

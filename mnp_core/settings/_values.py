@@ -1,4 +1,4 @@
-"""The settings by name, each taken as what it has to be, or refused with a sentence that says what would be right."""
+"""The settings by name, each parsed to its type, or refused with the fix."""
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""ipBlock: a CIDR and what is taken out of it (networking.k8s.io/v1 IPBlock, S23)."""
+"""ipBlock: a CIDR and its excepts (networking.k8s.io/v1 IPBlock, S23)."""
 
 from mnp_core.model.address import Block, Cidr, cidr_order, covers, parse_cidr
 from mnp_core.model.parsing.field import Field, Refusal
@@ -9,7 +9,7 @@ def parse_block(field: Field) -> Block:
     """Read an ipBlock. An except that does not touch the CIDR is reported and left out.
 
     Raises:
-        Refusal: Nothing is left of it, or it is not clear what is: without an except that cannot be read, more
+        Refusal: Nothing is left of it, or the rest is unknown: without an unreadable except, more
             would be allowed than is meant.
     """
     if not field.is_mapping:

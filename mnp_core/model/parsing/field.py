@@ -1,6 +1,6 @@
 """A value in a decoded object together with where it stands, so that every complaint about it can say so.
 
-Values come from whoever may write an object: any type may stand anywhere, of any size and depth. A field is never
+Values are user input: any type in any place, of any size and depth. A field is never
 walked as a whole and never shown at length.
 """
 
@@ -14,7 +14,7 @@ from mnp_core.model.names import ObjectRef
 from mnp_core.model.report import Reason, Report, Severity
 
 MOST_REPORTS = 50
-"""As many problems are listed for one object; the others are counted. Ten thousand Events would help nobody."""
+"""Limit of listed problems of one object; further ones are counted."""
 
 _Parsed = TypeVar("_Parsed")
 
@@ -25,7 +25,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z0-9_./-]{1,120}")
 
 
 def shown(value: object) -> str:
-    """A value for a message: at most about 60 characters, printable, whatever it is."""
+    """Any value for a message: printable, at most about 60 characters."""
     if isinstance(value, str):
         return _shown_text(value)
     if isinstance(value, bool):
@@ -39,7 +39,7 @@ def shown(value: object) -> str:
 
 
 def _shown_text(value: str) -> str:
-    text = repr(value[:_SHOWN])  # escapes what cannot be printed
+    text = repr(value[:_SHOWN])  # escapes unprintable characters
     return text if len(text) <= _SHOWN + 2 and len(value) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -79,7 +79,7 @@ class Findings:
 
 @define
 class Field:
-    """One value, whatever it is. Nobody changes one; it is not frozen since a pod has fifty, which takes time.
+    """One value of any type. Never changed; not frozen, because a pod has fifty and that takes time.
 
     Attributes:
         value: As it was decoded; None if it is null, or not there.
@@ -131,11 +131,11 @@ class Field:
         return ", ".join(map(shown, unknown[:3])) + (" …" if len(unknown) > 3 else "")
 
     def refusal(self, reason: Reason, problem: str, remedy: str) -> "Refusal":
-        """Make the exception that says that this value cannot be used, and so what it is a part of."""
+        """The exception that refuses this value, and with it the part of the object around it."""
         return Refusal(self, reason, problem, remedy)
 
     def report(self, reason: Reason, message: str, remedy: str) -> None:
-        """Say what is wrong with this value; see `Report`."""
+        """Report a problem of this value; see `Report`."""
         self.findings.add(self.path, reason, message, remedy)
 
     def hint(self, reason: Reason, message: str, remedy: str) -> None:
@@ -151,19 +151,19 @@ class Field:
 
 
 class Refusal(Exception):  # noqa: N818 # no error: it never leaves the parsers, see `accepted`
-    """A part of an object cannot be used. Raised where that is found, reported where it is known what follows."""
+    """A part of an object is unusable. Raised at the value, reported where the effect is known."""
 
     def __init__(self, field: Field, reason: Reason, problem: str, remedy: str) -> None:
         super().__init__(problem)
         self._field, self._reason, self._problem, self._remedy = field, reason, problem, remedy
 
     def report(self, effect: str) -> None:
-        """Say what is wrong, and what it means for enforcement."""
+        """Report the problem with its effect on enforcement."""
         self._field.report(self._reason, f"{self._problem}: {effect}", self._remedy)
 
 
 def accepted(parse: Callable[[Field], _Parsed], field: Field, effect: str) -> _Parsed | None:
-    """What a parser makes of a field; None, and reported with this effect, if it refuses it."""
+    """The parsed field; None, and a report with this effect, if the parser refuses it."""
     try:
         return parse(field)
     except Refusal as refusal:

@@ -11,7 +11,7 @@ def decode_json(text: str) -> object:
     """Decode it.
 
     Raises:
-        ValueError: It is not JSON, or beyond all bounds; the text says how.
+        ValueError: Not JSON, or over a limit; with the reason.
     """
     if len(text) > LONGEST:
         raise ValueError(f"it is longer than {LONGEST:,} characters")

@@ -1,4 +1,4 @@
-"""What all objects have in common: ``metadata`` (meta/v1 ObjectMeta)."""
+"""``metadata`` of all objects (meta/v1 ObjectMeta)."""
 
 from collections.abc import Callable, Mapping
 

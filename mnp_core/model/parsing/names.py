@@ -1,7 +1,7 @@
-"""What may be a name: everything that leaves the parsers as a name has passed one of these.
+"""Valid names: every name that leaves the parsers has passed one of these checks.
 
 Names end up in rulesets, file names, terminals and Events; a name that Kubernetes, or the kernel, would not accept is
-refused here once, so that nobody downstream has to think of it again.
+refused here once, so that no code downstream has to.
 """
 
 import re
@@ -10,7 +10,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
 _SERVICE = re.compile(r"(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 _CNI_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_REFUSED_IN_INTERFACE = frozenset(b"\0/:%\t\n\v\f\r \xa0")  # isspace() in lib/ctype.c, and what has another meaning
+_REFUSED_IN_INTERFACE = frozenset(b"\0/:%\t\n\v\f\r \xa0")  # isspace() in lib/ctype.c, and characters with a meaning
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}(:[0-9a-f]{2}){0,14}")
 _PCI = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]")
 _DEVICE = re.compile(r"[a-z0-9][a-z0-9_.-]*")

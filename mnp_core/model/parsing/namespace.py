@@ -7,7 +7,7 @@ from mnp_core.model.parsing.metadata import open_object, parse_ref, read_labels
 from mnp_core.model.report import Report
 
 NAME_LABEL = "kubernetes.io/metadata.name"
-"""Carries the name; the API server sets it on every namespace and lets nobody change it (KEP-2161)."""
+"""Holds the name; set by the API server on every namespace, and immutable (KEP-2161)."""
 
 
 def parse_namespace(raw: Mapping[str, object]) -> tuple[Namespace, tuple[Report, ...]]:

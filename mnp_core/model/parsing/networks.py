@@ -1,4 +1,4 @@
-"""The annotation networks: what a pod asks the meta-plugin for (S64).
+"""The annotation networks: attachments that a pod requests from the meta-plugin (S64).
 
 Format: NPWG multi-network de-facto standard, section 4: a comma separated list of ``[namespace/]name[@interface]``, or
 a JSON list of objects. Who may edit the pod may write anything here.

@@ -14,7 +14,7 @@ def parse_peer(field: Field, namespace: str) -> PolicyPeer:
     """Read a peer of a policy in `namespace`.
 
     Raises:
-        Refusal: It matches nothing, whatever the cluster holds.
+        Refusal: It can match nothing in any cluster.
     """
     pods, namespaces, block = map(field.child, _FIELDS)
     if not field.is_mapping:

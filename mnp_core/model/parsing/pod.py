@@ -1,4 +1,4 @@
-"""Pods (core/v1 Pod): what policy needs of them, and nothing else is looked at."""
+"""Pods (core/v1 Pod): only the fields that policy needs."""
 
 from collections.abc import Iterator, Mapping
 
@@ -53,7 +53,7 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
 
 
 def _status_annotation(root: Field) -> Field:
-    """What old meta-plugins wrote counts where nothing else is; those in between wrote both."""
+    """The annotation of old meta-plugins counts if it is the only one; some versions wrote both."""
     present, of_old = annotation(root, NETWORK_STATUS), annotation(root, NETWORK_STATUS_OF_OLD)
     return of_old if present.is_missing and not of_old.is_missing else present
 
@@ -69,7 +69,7 @@ def _has_address(root: Field) -> bool:
 
 
 def _all_containers(spec: Field) -> Iterator[Field]:
-    """Containers of every sort; what is no list has been reported, or is none of policy's business."""
+    """Containers of every sort. Anything but a list is reported elsewhere, or irrelevant to policy."""
     for sort in ("containers", "initContainers", "ephemeralContainers"):
         yield from spec.child(sort).elements() or ()
 

@@ -28,7 +28,7 @@ def parse_rules(field: Field, direction: Direction, namespace: str) -> tuple[Pol
     rules: dict[object, PolicyRule] = {}
     for index, element in enumerate(elements or ()):
         rule = _rule(element, index, direction, namespace)
-        rules.setdefault((rule.peers, rule.ports), rule)  # equal ones are one: 400,000 times {} says no more than {}
+        rules.setdefault((rule.peers, rule.ports), rule)  # equal rules are one: 400,000 times {} means {}
     return tuple(rules.values())
 
 

@@ -11,7 +11,7 @@ _REMEDY = "List networks as net or namespace/net, separated by commas"
 
 
 def parse_networks(annotation: Field, namespace: str) -> frozenset[ObjectName]:
-    """Read the networks; a bare name is in the policy's namespace. What is malformed is reported and left out."""
+    """Read the networks; a bare name is in the policy's namespace. Malformed ones are reported and left out."""
     if annotation.is_missing:
         annotation.report(Reason.INVALID_POLICY_FOR, "it is missing: the policy selects nothing", _REMEDY)
         return frozenset()

@@ -1,4 +1,4 @@
-"""Label selectors (meta/v1 LabelSelector). What cannot be evaluated never allows more than it might mean (S13)."""
+"""Label selectors (meta/v1 LabelSelector). One that cannot be evaluated never allows more than it might mean (S13)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -14,14 +14,14 @@ _WITH_VALUES = frozenset({Operator.IN, Operator.NOT_IN})
 
 
 def parse_target_selector(field: Field) -> Selector:
-    """Read a policy's podSelector: what cannot be evaluated counts as matching. Missing selects everything."""
+    """Read a policy's podSelector: a requirement that cannot be evaluated matches. Missing selects everything."""
     effect = "it counts as matching, so the policy may select more pods than it should"
     found = (accepted(parse, part, effect) for parse, part in _parts(field))
     return Selector(requirements=tuple(requirement for requirement in found if requirement is not None))
 
 
 def parse_peer_selector(field: Field) -> Selector:
-    """Read a peer's selector: what cannot be evaluated counts as not matching. Missing selects everything."""
+    """Read a peer's selector: one that cannot be evaluated matches nothing. Missing selects everything."""
     effect = "it counts as not matching, so the peer matches nothing"
     found = [accepted(parse, part, effect) for parse, part in _parts(field)]
     requirements = tuple(requirement for requirement in found if requirement is not None)
@@ -29,7 +29,7 @@ def parse_peer_selector(field: Field) -> Selector:
 
 
 def _parts(field: Field) -> Iterator[tuple[Callable[[Field], Requirement], Field]]:
-    """Everything that narrows the selector, with what reads or refuses it."""
+    """The narrowing fields of a selector, each with its parser."""
     if field.is_missing:
         return
     labels, expressions = map(field.child, _FIELDS)

@@ -1,4 +1,4 @@
-"""The annotation network-status: what the meta-plugin says that it did for a pod (S3).
+"""The annotation network-status: the attachments of a pod as reported by the meta-plugin (S3).
 
 Format: NPWG multi-network de-facto standard, "Network Attachment Status Annotation". Who may edit the pod may write
 anything here, so nothing is believed that could not be true.
@@ -20,7 +20,7 @@ from mnp_core.model.report import Reason
 NETWORK_STATUS = "k8s.v1.cni.cncf.io/network-status"
 
 NETWORK_STATUS_OF_OLD = "k8s.v1.cni.cncf.io/networks-status"
-"""What the meta-plugin wrote before version 3.7."""
+"""The key before version 3.7 of the meta-plugin."""
 
 MOST = 256
 """As many attachments of a pod count, and as many addresses of each; no CNI plugin makes more."""
@@ -31,7 +31,7 @@ _DEVICE_TYPES = frozenset({"pci", "vdpa", "memif", "vhost-user"})  # device-info
 
 @frozen(kw_only=True)
 class StatusAnnotation:
-    """What it says of the secondary networks, and the interfaces of the default network."""
+    """Entries of secondary networks, and interfaces of the default network."""
 
     statuses: tuple[NetworkStatus, ...] = ()
     default_interfaces: frozenset[str] = frozenset()
@@ -138,7 +138,7 @@ def _addresses(field: Field) -> Iterator[Address]:
 
 
 def _address(value: object) -> Address | None:
-    """An address of a pod; a prefix length behind it says nothing here."""
+    """An address of a pod; a prefix length is ignored."""
     try:
         address = parse_address(value.partition("/")[0] if isinstance(value, str) else value)
     except ValueError:
