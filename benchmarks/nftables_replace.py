@@ -13,11 +13,11 @@ from contextlib import ExitStack
 from nftables_apply import group, sandbox
 
 from mnp_core.api import Sandbox
+from mnp_core.netfilter.nfnetlink import Nfnetlink
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import private_namespace
 from mnp_nftables import NftablesApplier, NftablesRenderer
 from mnp_nftables.libnftables import LIBRARY
-from mnp_nftables.netlink import Connection
 from mnp_nftables.renderer import NftablesRuleset
 
 RULES, THREADS, NAMESPACES, ROUNDS = 26, 16, 100, 15
@@ -33,7 +33,7 @@ def work_of(ruleset: NftablesRuleset, library: ctypes.CDLL) -> dict[str, Callabl
         library.nft_ctx_free(ctypes.c_void_p(context))
 
     def by_messages() -> None:
-        with Connection() as kernel:
+        with Nfnetlink() as kernel:
             kernel.commit(ruleset.batch)
 
     return {

@@ -113,19 +113,19 @@ def expressions(data: bytes) -> Iterator[tuple[str, int, bytes]]:
         yield text(parts.get(EXPRESSION_NAME, (0, b""))[1]), start + offset, value
 
 
-def counted(counter: bytes) -> tuple[int, int]:
+def counter_values(counter: bytes) -> tuple[int, int]:
     """Packets and bytes in the data of a counter."""
     found = dict(attributes(counter))
     return number(found, _COUNTER_PACKETS), number(found, _COUNTER_BYTES)
 
 
-def userdata(comment: str) -> bytes:
+def userdata_of(comment: str) -> bytes:
     """The user data of a rule with a comment: type and length in a byte each, then the text (libnftnl's udata)."""
     value = comment.encode() + b"\0"
     return bytes([_COMMENT, len(value)]) + value
 
 
-def comment(userdata: bytes) -> str:
+def comment_in(userdata: bytes) -> str:
     """The comment in the user data of a rule; empty if there is none."""
     offset = 0
     while offset + 2 <= len(userdata):

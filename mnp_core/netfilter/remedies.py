@@ -13,7 +13,11 @@ _REMEDIES = {
 }
 
 
+def remedy(code: int) -> str:
+    """The remedy of an error by its number; empty if it has none of its own."""
+    return _REMEDIES.get(code, "")
+
+
 def describe(error: OSError, otherwise: str = "") -> str:
     """An error in words, with its remedy, or with `otherwise` if there is none of its own."""
-    remedy = _REMEDIES.get(error.errno or 0, otherwise)
-    return f"{error.strerror}: {remedy}" if remedy else f"{error.strerror}"
+    return ": ".join(part for part in (error.strerror or str(error), remedy(error.errno or 0) or otherwise) if part)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mnp_core.lab.probe import ProbeVerdict
 from mnp_core.model import ObjectName
-from mnp_nftables.generation import generation
+from mnp_core.netfilter.nf_tables import generation
 from tests.cluster.fixture import Bed
 from tests.cluster.manifests import running
 from tests.cluster.rest import at_rest

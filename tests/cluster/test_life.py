@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mnp_nftables.generation import generation
+from mnp_core.netfilter.nf_tables import generation
 from tests.cluster.manifests import (
     STATUS,
     container,

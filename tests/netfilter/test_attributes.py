@@ -30,8 +30,8 @@ def test_no_bytes_raise_an_error(data):
     assert starts == sorted(set(starts))
     assert all(start <= len(data) for start in starts)
     assert sum(len(body) for *_, body in messages(data)) <= len(data)
-    assert isinstance(nf_tables.comment(data), str)
-    assert isinstance(nf_tables.counted(data), tuple)
+    assert isinstance(nf_tables.comment_in(data), str)
+    assert isinstance(nf_tables.counter_values(data), tuple)
     assert all(isinstance(name, str) for name, _, _ in nf_tables.expressions(data))
     assert isinstance(text(data), str)
 
@@ -57,7 +57,7 @@ def test_the_data_of_an_expression_are_at_their_offset():
 
 @given(st.text(max_size=40).filter(lambda comment: "\0" not in comment))
 def test_comments_come_back_from_user_data(comment):
-    assert nf_tables.comment(nf_tables.userdata(comment)) == comment
+    assert nf_tables.comment_in(nf_tables.userdata_of(comment)) == comment
 
 
 def batch(*names, kind=NEW_CHAIN):

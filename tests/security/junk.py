@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from random import Random
 
-from mnp_nftables.attributes import attribute, nested, number
-from mnp_nftables.batch import (
+from mnp_core.netfilter.attributes import attribute, nested, number
+from mnp_core.netfilter.batch import BatchWriter
+from mnp_core.netfilter.messages import (
     APPEND,
     CREATE,
     DELETE_CHAIN,
@@ -21,10 +22,9 @@ from mnp_nftables.batch import (
     NEW_RULE,
     NEW_SET,
     NEW_TABLE,
-    BatchWriter,
 )
+from mnp_core.netfilter.nfnetlink import Nfnetlink, RefusedError, UnansweredError
 from mnp_nftables.expressions import accept, counter, drop, expression, meta
-from mnp_nftables.netlink import Connection, RefusedError, UnansweredError
 
 OURS = b"mnp"
 SEGFAULT = b"\3\x0c\0\4\0\0\0\0\1\4\0\0\0\0"
@@ -42,7 +42,7 @@ def commit(*messages: tuple[int, bytes]) -> None:
     writer = BatchWriter()
     for kind, body in messages:
         writer.add(kind, CREATE | (APPEND if kind == NEW_RULE else 0), body)
-    with Connection() as kernel, suppress(RefusedError, UnansweredError):
+    with Nfnetlink() as kernel, suppress(RefusedError, UnansweredError):
         kernel.commit(writer.batch())
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from mnp_core.lab.lab import Lab
 from mnp_core.model import ObjectName
+from mnp_core.netfilter.attributes import number, text_attribute
+from mnp_core.netfilter.batch import BatchWriter
+from mnp_core.netfilter.messages import CREATE, DELETE_TABLE, NEW_TABLE
+from mnp_core.netfilter.nfnetlink import Nfnetlink
 from mnp_core.sources.manifests import load_documents
 from mnp_core.testing.apiserver import FakeApiServer
 from mnp_nftables import NftablesApplier
-from mnp_nftables.attributes import number, text_attribute
-from mnp_nftables.batch import CREATE, DELETE_TABLE, NEW_TABLE, BatchWriter
-from mnp_nftables.netlink import Connection
 from mnp_nftables.sets import TABLE
 from tests.node.program import LAB, PLURALS, QUICKSTART, Node
 from tests.security.junk import KINDS
@@ -112,6 +113,6 @@ def own_the_table():
     writer = BatchWriter()
     writer.add(DELETE_TABLE, 0, text_attribute(1, TABLE))
     writer.add(NEW_TABLE, CREATE, text_attribute(1, TABLE), number(2, 2))
-    owner = Connection()
+    owner = Nfnetlink()
     owner.commit(writer.batch())
     return owner

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from mnp_nftables.attributes import attribute, nested, number
+from mnp_core.netfilter.attributes import attribute, nested, number
 
 _CONSTANT, _INTERVAL, _ANONYMOUS = 0x2, 0x4, 0x1  # NFT_SET_CONSTANT, NFT_SET_INTERVAL, NFT_SET_ANONYMOUS
 _END = 0x1  # NFT_SET_ELEM_INTERVAL_END

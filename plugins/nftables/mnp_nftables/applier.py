@@ -22,25 +22,21 @@ from attrs import evolve
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, DisturbedError, InputError
 from mnp_core.model import CommonRules, Delta, Direction, Installed, RuleCounter, Ruleset
+from mnp_core.netfilter.batch import Batch
+from mnp_core.netfilter.comments import decode
+from mnp_core.netfilter.netlink import OversizeError
+from mnp_core.netfilter.nf_tables import generation
+from mnp_core.netfilter.nfnetlink import Nfnetlink, RefusedError, SupersededError, UnansweredError, UnsettledError
+from mnp_core.netfilter.remedies import describe, remedy
 from mnp_nftables import table
-from mnp_nftables.batch import Batch
 from mnp_nftables.commit_listener import listen_to_commits
 from mnp_nftables.custom import PREFIX, custom_rules
 from mnp_nftables.custom_rule_encoder import compile_rules, known_lines
-from mnp_nftables.generation import generation
 from mnp_nftables.membership import change
-from mnp_nftables.names import ChainName, comment_text
-from mnp_nftables.netlink import (
-    MOST_BYTES,
-    Connection,
-    RefusedError,
-    SupersededError,
-    TooMuchError,
-    UnansweredError,
-)
+from mnp_nftables.names import ChainName
 from mnp_nftables.renderer import NftablesRuleset
 from mnp_nftables.sets import TABLE
-from mnp_nftables.table import Counted, Outline, UnsettledError, Whole
+from mnp_nftables.table import Counted, Outline, Whole
 from mnp_nftables.transaction import CustomChain, after_removal, clearing, removal, with_rules
 
 T = TypeVar("T")
@@ -54,13 +50,6 @@ _GENERATIONS = 2**32
 _WHY_NOT = {
     errno.EPERM: "no permission: run as root with CAP_NET_ADMIN",
     errno.EACCES: "no permission: run as root with CAP_NET_ADMIN",
-}
-_REMEDIES = {
-    errno.EMFILE: "raise the limit of open files of the process",
-    errno.ENFILE: "raise the limit of open files of the machine",
-    errno.ENOMEM: "the machine or its control group is out of memory",
-    errno.ENOBUFS: "the machine or its control group is out of memory",
-    errno.EPERM: "run as root with CAP_NET_ADMIN; or a process in the pod owns the table",
 }
 _NO_REMEDY = "it is tried again"
 
@@ -102,7 +91,7 @@ class NftablesApplier:
         """Read what is there; where that cannot be done it is not what is wanted."""
         try:
             found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
-        except (UnsettledError, TooMuchError):
+        except (UnsettledError, OversizeError):
             return Installed(digest="", sets={})
         return None if found is None else Installed(digest=_digest(found), sets=found.members)
 
@@ -115,15 +104,11 @@ class NftablesApplier:
         try:
             return listen_to_commits()
         except OSError as error:
-            raise ApplyError(f"commits cannot be listened to: {_words(error)}") from error
+            raise ApplyError(f"commits cannot be listened to: {describe(error, _NO_REMEDY)}") from error
 
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
-        try:
-            found = _asked(lambda: table.read_counters(TABLE))
-        except TooMuchError as error:
-            raise _too_much() from error
-        return [counter for rule in found for counter in _counters(rule)]
+        return [counter for rule in _asked(lambda: table.read_counters(TABLE)) for counter in _counters(rule)]
 
     def remove(self) -> None:
         """Delete the table."""
@@ -142,33 +127,22 @@ def _asked(question: Callable[[], T]) -> T:
     try:
         return question()
     except OSError as error:
-        raise ApplyError(f"nf_tables does not answer: {_words(error)}") from error
-
-
-def _words(error: OSError) -> str:
-    return f"{error.strerror}: {_REMEDIES.get(error.errno or 0, _NO_REMEDY)}"
+        raise ApplyError(f"nf_tables does not answer: {describe(error, _NO_REMEDY)}") from error
 
 
 def _refusal(refused: RefusedError) -> ApplyError:
-    return ApplyError(f"nf_tables refuses {refused}: {_REMEDIES.get(refused.code, 'see what else is in this pod')}")
+    return ApplyError(f"nf_tables refuses {refused}: {remedy(refused.code) or 'see what else is in this pod'}")
 
 
 def _unanswered(error: UnansweredError) -> ApplyError:
     return ApplyError(f"the answer of nf_tables was lost ({error}), and nothing has changed: {_NO_REMEDY}")
 
 
-def _too_much() -> ApplyError:
-    return ApplyError(
-        f"there is more in nf_tables than is ever read, {MOST_BYTES >> 20} MiB: "
-        "remove what a process in the pod has put there, or restart the pod"
-    )
-
-
 def _commit(batch: Batch, before: int | None = None) -> None:
-    """Run a transaction; the errors of `Connection.commit`, but for those of the kernel's being asked at all."""
+    """Run a transaction; the errors of `Nfnetlink.commit`, but for those of the kernel's being asked at all."""
 
     def commit() -> None:
-        with Connection() as kernel:
+        with Nfnetlink() as kernel:
             kernel.commit(batch, before)
 
     _asked(commit)
@@ -214,10 +188,7 @@ def _run(ruleset: NftablesRuleset, batch: Batch) -> None:
 
 def is_in_force(ruleset: NftablesRuleset) -> bool:
     """Whether a ruleset is in force for packets, whatever may be left over besides."""
-    try:
-        found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
-    except TooMuchError as error:
-        raise _too_much() from error
+    found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
     if found is None:
         return False
     chains, sets = ruleset.outline
@@ -243,9 +214,9 @@ def _clear(ruleset: NftablesRuleset, batch: Batch) -> None:
 def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
     try:
         found = _asked(lambda: table.read_outline(TABLE))
-    except TooMuchError as error:
+    except OversizeError:
         _replace_anew(batch)
-        raise _too_much() from error
+        raise
     if found is None or not _holds(found, ruleset):
         _replace_anew(batch)
         return
@@ -292,7 +263,7 @@ def _counters(rule: Counted) -> Iterator[RuleCounter]:
         yield RuleCounter(
             interface=chain.interface,
             direction=chain.direction.value,
-            label=comment_text(rule.comment),
+            label=decode(rule.comment),
             packets=rule.packets,
             bytes=rule.bytes,
         )

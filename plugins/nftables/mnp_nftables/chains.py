@@ -25,10 +25,11 @@ from mnp_core.model import (
     Peers,
     Protocol,
 )
+from mnp_core.netfilter.comments import encode
 from mnp_nftables import terms
 from mnp_nftables.custom import custom_chain, custom_rules
 from mnp_nftables.matches import OPENING, REPLYING, Fields, allow_matches, peer_matches
-from mnp_nftables.names import ChainName, comment
+from mnp_nftables.names import COMMENT_LIMIT, ChainName
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.terms import ACCEPT, COUNTER, NOTHING, Term
 
@@ -126,4 +127,4 @@ def _order(entry: tuple[Origin, str]) -> tuple[str, str, str, int, str]:
 
 
 def _rule(match: Term, label: str, *, verdict: Term = ACCEPT) -> Rule:
-    return Rule.of(match + COUNTER + verdict, comment(label))
+    return Rule.of(match + COUNTER + verdict, encode(label, COMMENT_LIMIT))

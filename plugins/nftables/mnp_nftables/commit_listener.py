@@ -5,8 +5,8 @@ import socket
 import struct
 import sys
 
-from mnp_nftables.batch import NEW_GENERATION
-from mnp_nftables.netlink import NETLINK_NETFILTER
+from mnp_core.netfilter.messages import NEW_GENERATION
+from mnp_core.netfilter.netlink import NETLINK_NETFILTER
 
 _GROUP_NFTABLES = 7  # NFNLGRP_NFTABLES in <linux/netfilter/nfnetlink.h>
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1  # <linux/netlink.h>

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 from attrs import frozen
 
+from mnp_core.netfilter.attributes import attributes
 from mnp_nftables.anonymous import AnonymousSet
-from mnp_nftables.attributes import attributes
 from mnp_nftables.terms import Code
 
 COUNTER = b"\x0c\0\x01\0counter\0"

@@ -18,8 +18,8 @@ from attrs import frozen
 
 from mnp_core.errors import ApplyError, InputError, UnsupportedError
 from mnp_core.model import CustomRules
+from mnp_core.netfilter.attributes import attribute, attributes
 from mnp_nftables.anonymous import AnonymousSet
-from mnp_nftables.attributes import attribute, attributes
 from mnp_nftables.content import LOOKUP, anonymous_content, found_rule_content, joined
 from mnp_nftables.custom import custom_chain, numbered_lines, rule_lines
 from mnp_nftables.rule import Chain, Rule

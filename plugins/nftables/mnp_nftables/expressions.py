@@ -7,7 +7,7 @@ side by side.
 import sys
 from functools import lru_cache
 
-from mnp_nftables.attributes import attribute, nested, number, text_attribute
+from mnp_core.netfilter.attributes import attribute, nested, number, text_attribute
 
 META_INPUT, META_OUTPUT, META_FAMILY, META_PROTOCOL = 6, 7, 15, 16  # NFT_META_IIFNAME, OIFNAME, NFPROTO, L4PROTO
 NETWORK, TRANSPORT = 1, 2  # NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER

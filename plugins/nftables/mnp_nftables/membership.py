@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Delta
-from mnp_nftables.attributes import attribute, nested, text_attribute
-from mnp_nftables.batch import CREATE, DELETE_ELEMENTS, EXCLUSIVE, NEW_ELEMENTS, Batch, BatchWriter
+from mnp_core.netfilter.attributes import attribute, nested, text_attribute
+from mnp_core.netfilter.batch import Batch, BatchWriter
+from mnp_core.netfilter.messages import CREATE, DELETE_ELEMENTS, EXCLUSIVE, NEW_ELEMENTS
 from mnp_nftables.sets import TABLE, Elements, element_key
 
 _TABLE, _SET, _ELEMENTS = 1, 2, 3  # NFTA_SET_ELEM_LIST_TABLE, _SET, _ELEMENTS in <linux/netfilter/nf_tables.h>

@@ -5,19 +5,18 @@ escapes: a quote ends it, whatever stands before, and an asterisk at its end mak
 is refused (groups) or written in another alphabet (comments, interface names that nft has no way to write).
 """
 
-import hashlib
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from attrs import frozen
 
 from mnp_core.errors import InputError
 from mnp_core.model import Direction, ObjectName
 from mnp_core.model.group import GROUP_ID_LENGTH
+from mnp_core.netfilter.comments import SAFE
 
-_COMMENT_LENGTH = 128  # bytes that the kernel keeps with a rule for libnftables (NFTNL_UDATA_COMMENT_MAXLEN)
-_HASH_LENGTH = 16
-_COMMENT_SAFE = " !#$&'()+,-./:;<=>@[]^_`{|}~"  # beside letters and digits; '%' is what encodes the others
+COMMENT_LIMIT = 128
+"""Bytes that the kernel keeps with a rule for libnftables (NFTNL_UDATA_COMMENT_MAXLEN)."""
 
 _INTERFACE_SIZE = 15  # bytes, IFNAMSIZ without the end
 _NOT_IN_INTERFACES = frozenset(b"/:\t\n\v\f\r \xa0\0")  # dev_valid_name() of the kernel; its spaces are Latin-1's
@@ -54,7 +53,7 @@ def interface_bytes(name: str) -> bytes:
 def interface_text(name: str) -> str:
     """A name as it stands in quotes in the text; see `is_writable`."""
     if not is_writable(name):
-        return quote(interface_bytes(name), safe=_COMMENT_SAFE.replace(" ", ""))
+        return quote(interface_bytes(name), safe=SAFE)
     return f"{name[:-1]}\\*" if name.endswith("*") else name
 
 
@@ -96,21 +95,3 @@ class ChainName:
         interface = match["name"] or bytes.fromhex(match["hex"]).decode(errors="surrogateescape")
         direction = Direction(match["direction"].capitalize())
         return cls(direction=direction, interface=interface, replies=bool(match["replies"]))
-
-
-def comment(text: str) -> str:
-    """A text as the comment of a rule: whatever is not plain ASCII is percent-encoded, what is too long is cut.
-
-    A text that was cut ends in a hash of the whole, so that different texts stay different.
-    """
-    encoded = quote(text, safe=_COMMENT_SAFE, errors="surrogatepass")
-    if len(encoded) <= _COMMENT_LENGTH:
-        return encoded
-    digest = hashlib.sha256(encoded.encode()).hexdigest()[:_HASH_LENGTH]
-    kept = encoded[: _COMMENT_LENGTH - _HASH_LENGTH - 1]
-    return f"{re.sub('%.?$', '', kept)}~{digest}"
-
-
-def comment_text(encoded: str) -> str:
-    """What `comment` was made from, as far as it was kept."""
-    return unquote(encoded)

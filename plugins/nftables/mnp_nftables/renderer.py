@@ -29,8 +29,8 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
+from mnp_core.netfilter.batch import Batch
 from mnp_nftables import terms
-from mnp_nftables.batch import Batch
 from mnp_nftables.chains import interface_chains
 from mnp_nftables.custom import custom_chain, custom_rules, rule_lines
 from mnp_nftables.names import ChainName, interface_name, is_writable

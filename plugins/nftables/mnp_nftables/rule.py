@@ -4,9 +4,8 @@ from typing import Self
 
 from attrs import frozen
 
+from mnp_core.netfilter.nf_tables import userdata_of
 from mnp_nftables.terms import Code, Term
-
-_COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, a convention of user space
 
 
 @frozen(kw_only=True)
@@ -27,8 +26,8 @@ class Rule:
     def of(cls, term: Term, comment: str = "", remark: str = "") -> Self:
         """A rule, perhaps with a comment that the kernel keeps, and a remark that only the text has."""
         text = f'{term.words} comment "{comment}"' if comment else term.words
-        userdata = _userdata(comment) if comment else b""
-        return cls(text=f"{text} # {remark}" if remark else text, code=term.code, userdata=userdata)
+        text = f"{text} # {remark}" if remark else text
+        return cls(text=text, code=term.code, userdata=userdata_of(comment) if comment else b"")
 
 
 @frozen(kw_only=True)
@@ -37,8 +36,3 @@ class Chain:
 
     name: str
     rules: tuple[Rule, ...]
-
-
-def _userdata(comment: str) -> bytes:
-    text = comment.encode() + b"\0"
-    return bytes([_COMMENT, len(text)]) + text

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from attrs import field, frozen
 
 from mnp_core.model import Direction
-from mnp_nftables.anonymous import AnonymousSet
-from mnp_nftables.attributes import attribute, attributes, nested, number, text_attribute
-from mnp_nftables.batch import (
+from mnp_core.netfilter.attributes import attribute, attributes, nested, number, text_attribute
+from mnp_core.netfilter.batch import Batch, BatchWriter
+from mnp_core.netfilter.batch import joined as in_one
+from mnp_core.netfilter.messages import (
     APPEND,
     CREATE,
     DELETE_CHAIN,
@@ -23,10 +24,8 @@ from mnp_nftables.batch import (
     NEW_RULE,
     NEW_SET,
     NEW_TABLE,
-    Batch,
-    BatchWriter,
-    in_one,
 )
+from mnp_nftables.anonymous import AnonymousSet
 from mnp_nftables.content import Content, chain_content, joined, rule_content, set_content
 from mnp_nftables.expressions import lookup_in
 from mnp_nftables.membership import add_elements

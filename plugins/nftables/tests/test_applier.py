@@ -13,9 +13,9 @@ from attrs import evolve
 
 from mnp_core.errors import ApplyError, DisturbedError, UnsupportedError
 from mnp_core.model import GroupDelta, Ruleset
+from mnp_core.netfilter.attributes import attribute, text_attribute
 from mnp_core.testing import nft
 from mnp_nftables import NftablesApplier, NftablesRenderer, libnftables
-from mnp_nftables.attributes import attribute, text_attribute
 from mnp_nftables.expressions import expression
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.sets import TABLE, element_key, element_text

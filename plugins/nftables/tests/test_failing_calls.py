@@ -11,9 +11,10 @@ import pytest
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import GroupDelta
+from mnp_core.netfilter import netlink, nf_tables
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import private_namespace
-from mnp_nftables import NftablesApplier, NftablesRenderer, generation, netlink
+from mnp_nftables import NftablesApplier, NftablesRenderer
 from mnp_nftables.applier import is_in_force
 from plugins.nftables.tests.policies import DENY, GROUP, addresses, allow, interface, isolated, sandbox
 
@@ -59,8 +60,8 @@ class Faults:
                 return super().recv(*arguments)
 
         monkeypatch.setattr(netlink.socket, "socket", Socket)
-        libc = generation._libc
-        monkeypatch.setattr(generation, "_libc", self)
+        libc = nf_tables._libc
+        monkeypatch.setattr(nf_tables, "_libc", self)
         self.socket, self.send, self.recv = (self._c(getattr(libc, name)) for name in ("socket", "send", "recv"))
 
     def call(self, _, answer=lambda: None):

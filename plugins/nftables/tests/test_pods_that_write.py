@@ -5,13 +5,15 @@ import time
 import pytest
 
 from mnp_core.errors import ApplyError
+from mnp_core.netfilter import netlink
+from mnp_core.netfilter.attributes import attribute, number, text_attribute
+from mnp_core.netfilter.batch import BatchWriter
+from mnp_core.netfilter.messages import CREATE, NEW_CHAIN, NEW_SET, NEW_TABLE
+from mnp_core.netfilter.nfnetlink import Nfnetlink
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from mnp_core.testing.netns import private_namespace
-from mnp_nftables import NftablesApplier, NftablesRenderer, netlink
-from mnp_nftables.attributes import attribute, number, text_attribute
-from mnp_nftables.batch import CREATE, NEW_CHAIN, NEW_SET, NEW_TABLE, BatchWriter
-from mnp_nftables.netlink import Connection
+from mnp_nftables import NftablesApplier, NftablesRenderer
 from plugins.nftables.tests.policies import DENY, allow, interface, isolated, only, sandbox
 
 pytestmark = pytest.mark.root
@@ -34,7 +36,7 @@ def write(*messages, table="theirs"):
     writer.add(NEW_TABLE, CREATE, text_attribute(1, table), number(2, 0))
     for kind, *parts in messages:
         writer.add(kind, CREATE, text_attribute(1, table), *parts)
-    with Connection() as kernel:
+    with Nfnetlink() as kernel:
         kernel.commit(writer.batch())
 
 
@@ -141,7 +143,7 @@ def test_a_table_that_a_process_in_the_pod_owns_is_an_error_that_says_so(pod):
     """S60: the kernel lets nobody else write to it."""
 
     def own():
-        owner = Connection()
+        owner = Nfnetlink()
         writer = BatchWriter()
         writer.add(NEW_TABLE, CREATE, text_attribute(1, "mnp"), number(2, 2))  # NFT_TABLE_F_OWNER
         owner.commit(writer.batch())
@@ -162,7 +164,7 @@ def test_more_than_is_ever_read_is_not_read_and_goes(pod, monkeypatch):
     run_inside(pod, lambda: write(*sets, table="mnp"))
     monkeypatch.setattr(netlink, "MOST_BYTES", 1 << 18)
     assert not run_inside(pod, applier.installed).matches(RULESET)
-    with pytest.raises(ApplyError, match="than is ever read"):
+    with pytest.raises(ApplyError, match="MiB to read"):
         run_inside(pod, lambda: applier.apply(RULESET))
     assert run_inside(pod, applier.installed).matches(RULESET)
 
@@ -175,7 +177,7 @@ def tables_without_end():
         for name in (text_attribute(1, f"t{made + index}") for index in range(500)):
             writer.add(NEW_TABLE, CREATE, name, number(2, 0))
             writer.add(NEW_CHAIN, CREATE, name, text_attribute(3, "ingress"))
-        with Connection() as kernel:
+        with Nfnetlink() as kernel:
             kernel.commit(writer.batch())
         made += 500
     return made

@@ -26,7 +26,7 @@ from mnp_core.model import (
 )
 from mnp_nftables import NftablesRenderer
 from mnp_nftables.matches import OPENING, allow_matches
-from mnp_nftables.names import ChainName, comment, comment_text, interface_name
+from mnp_nftables.names import ChainName, interface_name
 from plugins.nftables.tests.policies import (
     DENY,
     GROUP,
@@ -260,23 +260,6 @@ def test_chain_names_lead_back_to_the_interface(name):
         ChainName(direction=Direction.INGRESS, interface=name, replies=True),
     ):
         assert ChainName.parse(str(chain)) == chain
-
-
-@given(st.text(max_size=600))
-def test_comments_stay_in_their_place(text):
-    """128 bytes that end no string, whatever is written."""
-    encoded = comment(text)
-    assert len(encoded.encode()) <= 128
-    assert encoded.isascii()
-    assert encoded.isprintable() or not encoded
-    assert not set('"\\*') & set(encoded)
-    if "~" not in encoded[-17:-15]:
-        assert comment_text(encoded) == text
-
-
-def test_long_comments_stay_different():
-    assert comment("x" * 500 + "a") != comment("x" * 500 + "b")
-    assert comment_text(comment("x" * 500)).startswith("x" * 100)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnp_core.model import ANY_PEER, ANY_PORT, CommonRules, CustomRules, DenyAction, Direction, EstablishedFlows
+from mnp_core.netfilter.netlink import MOST_BYTES
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from mnp_core.testing.corpus import CORPUS
 from mnp_core.testing.netns import private_namespace
 from mnp_nftables import NftablesApplier, NftablesRenderer
-from mnp_nftables.netlink import MOST_BYTES
 from plugins.nftables.tests.policies import (
     DENY,
     GROUP,
