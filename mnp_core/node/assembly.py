@@ -30,10 +30,10 @@ from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.settings import NodeSettings, Settings
 from mnp_core.sources.kubernetes.source import KubernetesSource
+from mnp_core.telemetry.change_log import ChangeLog, PodContext
 from mnp_core.telemetry.endpoint import Endpoint, parse_listen_address
 from mnp_core.telemetry.events import EventRecorder
 from mnp_core.telemetry.health import Health
-from mnp_core.telemetry.journal import Journal, PodContext
 from mnp_core.telemetry.metrics import Metrics
 from mnp_core.telemetry.telemetry import Telemetry
 
@@ -77,8 +77,8 @@ def run_node(registry: Registry, settings: Settings) -> None:
         stack.callback(api.close)
         identify = lambda ref: source.identity(ref)  # noqa: E731, PLW0108 - there is no source yet
         events = stack.enter_context(EventRecorder(api=api, identify=identify, node=name, counted=metrics.event))
-        journal = Journal(context=lambda pod: _context(agent, pod))
-        telemetry = Telemetry(metrics=metrics, journal=journal, events=events)
+        change_log = ChangeLog(context=lambda pod: _context(agent, pod))
+        telemetry = Telemetry(metrics=metrics, change_log=change_log, events=events)
         witness = NodeWitness(telemetry, health, registry)
         monitor = Monitor[ObjectName](
             lambda pod, topic: agent.noticed(pod, topic),  # noqa: PLW0108 - nor an agent

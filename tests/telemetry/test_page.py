@@ -9,7 +9,7 @@ import pytest
 from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import ObjectName, Reason
 from mnp_core.telemetry.endpoint import SETTING
-from mnp_core.telemetry.events.notice import DRIFT_MENDED, Fate
+from mnp_core.telemetry.events.event import DRIFT_MENDED, EventResult
 from mnp_core.telemetry.health import Unready
 from mnp_core.telemetry.logs import LogFormat, LogLevel
 from mnp_core.telemetry.metrics import OPEN_REASONS, Metrics
@@ -55,7 +55,7 @@ def test_words(heading, number, words):
 
 def test_results_of_events():
     rows = re.findall(r"^\| `(\w+)` \|", PAGE.partition("| `result` in `mnp_kubernetes_events_total`")[2], re.MULTILINE)
-    assert rows[: len(Fate)] == [fate.value for fate in Fate]
+    assert rows[: len(EventResult)] == [fate.value for fate in EventResult]
 
 
 def test_reasons_of_what_may_be_open():
@@ -75,8 +75,8 @@ def test_results_of_attempts():
 
 def test_messages_of_the_log():
     source = Path(__file__).parents[2] / "mnp_core" / "telemetry"
-    text = (source / "journal.py").read_text() + (source / "events" / "herald.py").read_text()
-    said = set(re.findall(r'_log\.(?:info|warning|error)\("([^"]+)"', text))
+    text = (source / "change_log.py").read_text() + (source / "events" / "sender.py").read_text()
+    said = set(re.findall(r'_log\.(?:info|warning|error)\(\s*"([^"]+)"', text))
     said |= set(re.findall(r'_say\("\w+", "([^"]+)"', text))
     said |= {f"rules {result.value}" for result in (Result.APPLIED, Result.REMOVED)}
     assert set(table("Logs")) == said

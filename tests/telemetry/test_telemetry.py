@@ -8,8 +8,8 @@ from attrs import evolve
 from mnp_core.api import Failure, Outcome, Result, Sync
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.telemetry import Telemetry
+from mnp_core.telemetry.change_log import ChangeLog
 from mnp_core.telemetry.events import EventRecorder
-from mnp_core.telemetry.journal import Journal
 from mnp_core.telemetry.metrics import Metrics
 from tests.telemetry.apiserver import EventServer, HttpApi
 from tests.telemetry.test_recorder import Identity
@@ -39,7 +39,7 @@ def test_a_pass_is_counted_logged_and_told(server, lines):
     with EventRecorder(
         api=HttpApi(server.port), identify=lambda _: Identity(), node="node-1", counted=metrics.event
     ) as events:
-        telemetry = Telemetry(metrics=metrics, journal=Journal(), events=events)
+        telemetry = Telemetry(metrics=metrics, change_log=ChangeLog(), events=events)
         for outcome in (FAILED, FAILED, FAILED, UPDATED):
             telemetry.outcome(outcome)
         telemetry.outcome(UPDATED)
@@ -63,7 +63,7 @@ def test_a_hint_is_logged_and_neither_counted_nor_an_event(server, lines):
     with EventRecorder(
         api=HttpApi(server.port), identify=lambda _: Identity(), node="node-1", counted=metrics.event
     ) as events:
-        telemetry = Telemetry(metrics=metrics, journal=Journal(), events=events)
+        telemetry = Telemetry(metrics=metrics, change_log=ChangeLog(), events=events)
         telemetry.sync(Sync(outcomes=(), appeared=(hint, REPORT), seconds=0.1))
         deadline = time.monotonic() + 20
         while not server.events:
@@ -75,7 +75,7 @@ def test_a_hint_is_logged_and_neither_counted_nor_an_event(server, lines):
 
 
 def test_the_source_is_observed_without_events(lines):
-    telemetry = Telemetry(metrics=Metrics(), journal=Journal())
+    telemetry = Telemetry(metrics=Metrics(), change_log=ChangeLog())
     telemetry.listed("Pod", 7)
     telemetry.watch_restarted("Pod", "gone")
     telemetry.refused("Namespace", "may not list namespaces")

@@ -4,5 +4,5 @@ They are Events of ``v1``, not of ``events.k8s.io/v1``: those are what every ``k
 server shows them under either name.
 """
 
-from mnp_core.telemetry.events.notice import Identity as Identity
+from mnp_core.telemetry.events.event import Identity as Identity
 from mnp_core.telemetry.events.recorder import EventRecorder as EventRecorder

@@ -1,20 +1,20 @@
-"""A token bucket: so many at once, and then so many a second."""
+"""A token bucket: a burst, then a steady rate."""
 
 from typing import Final
 
-_ROUNDING: Final = 1e-9  # of a token: who has waited as long as it was told has waited long enough
+_ROUNDING: Final = 1e-9  # of a token: waiting for `wait()` seconds always yields one
 
 
 class TokenBucket:
-    """Full at first. Belongs to one thread."""
+    """Starts full. Not thread-safe."""
 
     def __init__(self, *, rate: float, burst: int, now: float) -> None:
-        """Fill it.
+        """Create a full bucket.
 
         Args:
-            rate: Tokens that come back, a second.
-            burst: Tokens that it holds.
-            now: Seconds on the clock that all later calls go by.
+            rate: Tokens refilled per second.
+            burst: Capacity.
+            now: Seconds on the clock of all later calls.
         """
         self._rate = rate
         self._burst = float(burst)
@@ -22,13 +22,13 @@ class TokenBucket:
         self._filled = now
 
     def wait(self, now: float) -> float:
-        """Seconds until there is a token; 0 if there is one."""
+        """Seconds until a token is available; 0 if one is."""
         self._fill(now)
         lacking = 1.0 - self._tokens
         return lacking / self._rate if lacking > _ROUNDING else 0.0
 
     def take(self, now: float) -> bool:
-        """Take one, if there is one."""
+        """Take a token if one is available."""
         if self.wait(now) > 0:
             return False
         self._tokens -= 1.0

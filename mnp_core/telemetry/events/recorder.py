@@ -1,4 +1,4 @@
-"""The thread that Events are made on, and the little that crosses over to it."""
+"""Records Events without blocking the node's loop: a bounded queue and a sender thread."""
 
 import math
 import threading
@@ -11,18 +11,18 @@ from typing import Final, Self
 from mnp_core.api import Outcome
 from mnp_core.lasting import LastingThread
 from mnp_core.model import Report
-from mnp_core.telemetry.events.herald import EventApi, Herald, Identify
-from mnp_core.telemetry.events.notice import Fate
+from mnp_core.telemetry.events.event import EventResult
+from mnp_core.telemetry.events.sender import EventApi, EventSender, Identify
 
-PACE: Final = 1.0  # seconds for which news are collected
-_LONGEST_QUEUE: Final = 1000  # outcomes
-_PATIENCE: Final = 2.0  # seconds for a request that is on its way when it is closed
+COLLECT_SECONDS: Final = 1.0  # to batch changes
+_MAX_QUEUED_OUTCOMES: Final = 1000  # outcomes
+_CLOSE_TIMEOUT_SECONDS: Final = 2.0  # for a request in flight
 
 
 class EventRecorder:
-    """Told by the node's loop, which never waits for it: all work and all requests are done on a thread of its own.
+    """Called by the node's loop, and never blocks it: all requests are made on a thread of its own.
 
-    Of what stands only the difference is kept, of what happened so much that it fits into a bounded queue.
+    Standing problems are kept as differences, occurrences in a bounded queue.
     """
 
     def __init__(
@@ -31,29 +31,29 @@ class EventRecorder:
         api: EventApi,
         identify: Identify,
         node: str,
-        counted: Callable[[Fate], None] = lambda _: None,
+        counted: Callable[[EventResult], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start.
+        """Start the thread.
 
         Args:
             api: The API server.
             identify: Finds an object's ``apiVersion`` and ``uid``; called on the recorder's thread.
             node: Name of this node.
-            counted: Told what became of each Event, in one word; `Metrics.event`.
+            counted: Called with the result of each Event; `Metrics.event`.
             clock: Seconds, monotonic.
         """
-        self._herald = Herald(api=api, identify=identify, node=node, counted=counted, clock=clock)
+        self._sender = EventSender(api=api, identify=identify, node=node, counted=counted, clock=clock)
         self._counted = counted
         self._lock = threading.Lock()
-        self._changed: dict[Report, bool] = {}  # whether it stands now
+        self._changed: dict[Report, bool] = {}  # True if it stands
         self._outcomes: deque[Outcome] = deque()
         self._news, self._closed = threading.Event(), threading.Event()
         self.thread = LastingThread("events", self._run)
         self.thread.start()
 
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
-        """Take in which problems stand now that did not before, and which do not any more."""
+        """Record which problems have appeared and which have been resolved."""
         if not (appeared or vanished):
             return
         with self._lock:
@@ -62,23 +62,23 @@ class EventRecorder:
         self._news.set()
 
     def outcome(self, outcome: Outcome) -> None:
-        """Take in what became of an attempt; only drift is told, as failures that last are among what stands."""
+        """Record drift; other outcomes are ignored, since lasting failures are reported as standing problems."""
         if not outcome.drifted:
             return
         with self._lock:
-            room = len(self._outcomes) < _LONGEST_QUEUE
+            room = len(self._outcomes) < _MAX_QUEUED_OUTCOMES
             if room:
                 self._outcomes.append(outcome)
         if room:
             self._news.set()
         else:
-            self._counted(Fate.DROPPED)
+            self._counted(EventResult.DROPPED)
 
     def close(self) -> None:
-        """Tell no more; a request that hangs is left to itself."""
+        """Stop; a hanging request is abandoned."""
         self._closed.set()
         self._news.set()
-        self.thread.join(_PATIENCE)
+        self.thread.join(_CLOSE_TIMEOUT_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -90,16 +90,16 @@ class EventRecorder:
 
     def _run(self) -> None:
         pause = math.inf
-        while self._rest(pause):
+        while self._wait(pause):
             self._take_in()
-            pause = self._herald.step()
+            pause = self._sender.send_next()
 
-    def _rest(self, pause: float) -> bool:
-        """Wait for news, or until there is something to do; False if it was closed."""
+    def _wait(self, pause: float) -> bool:
+        """Wait for changes or the next due Event; False once closed."""
         if pause > 0:
             self._news.wait(None if math.isinf(pause) else pause)
         if self._news.is_set() and pause > 0:
-            self._closed.wait(min(PACE, pause))
+            self._closed.wait(min(COLLECT_SECONDS, pause))
         return not self._closed.is_set()
 
     def _take_in(self) -> None:
@@ -108,9 +108,9 @@ class EventRecorder:
             changed, self._changed = self._changed, {}
             outcomes, self._outcomes = self._outcomes, deque()
         if changed:
-            self._herald.change(
+            self._sender.set_standing(
                 [report for report, stands in changed.items() if stands],
                 [report for report, stands in changed.items() if not stands],
             )
         for outcome in outcomes:
-            self._herald.happened(outcome)
+            self._sender.record(outcome)

@@ -8,9 +8,9 @@ from attrs import evolve, frozen
 
 from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
-from mnp_core.telemetry.events.herald import Herald
-from mnp_core.telemetry.events.ledger import Ledger
-from mnp_core.telemetry.events.notice import Notice
+from mnp_core.telemetry.events.event import PendingEvent
+from mnp_core.telemetry.events.queue import EventQueue
+from mnp_core.telemetry.events.sender import EventSender
 from tests.telemetry.apiserver import EventServer, HttpApi
 from tests.telemetry.timing import Clock
 
@@ -35,12 +35,12 @@ class Identity:
 
 
 class Node:
-    """The herald of one node, and what it counted."""
+    """The sender of one node, and what it counted."""
 
     def __init__(self, server, clock, name="node-1"):
         self.standing = ()
         self.clock, self.counts, self.known = clock, [], {"": Identity("k8s.cni.cncf.io/v1beta1", "u-1")}
-        self.herald = Herald(
+        self.sender = EventSender(
             api=HttpApi(server.port),
             identify=lambda ref: self.known.get(ref.name.name, self.known.get("")),
             node=name,
@@ -52,16 +52,16 @@ class Node:
     def stands(self, *reports):
         before, self.standing = self.standing, reports
         appeared = [report for report in reports if report not in before]
-        self.herald.change(appeared, [report for report in before if report not in reports])
+        self.sender.set_standing(appeared, [report for report in before if report not in reports])
 
     def happens(self, *outcomes):
         for outcome in outcomes:
-            self.herald.happened(outcome)
+            self.sender.record(outcome)
 
     def pass_time(self, seconds):
         """Do all that is to be done in that time, each at its time."""
         end = self.clock.now + seconds
-        while (pause := self.herald.step()) <= end - self.clock.now:
+        while (pause := self.sender.send_next()) <= end - self.clock.now:
             self.clock.sleep(pause)
         self.clock.now = end
 
@@ -177,7 +177,7 @@ def test_nodes_do_not_look_all_at_once(server):
     for number in range(100):
         each = Node(server, Clock(), f"node-{number}")
         each.stands(MALFORMED)
-        waits.add(each.herald.step())
+        waits.add(each.sender.send_next())
     assert len(waits) == 100
     assert min(waits) >= 3
     assert max(waits) <= 6
@@ -348,17 +348,17 @@ def test_more_than_can_be_kept_in_mind_is_dropped_and_counted(node, server):
 
 
 def test_what_has_vanished_makes_room():
-    ledger = Ledger(settle=0, capacity=2)
+    queue = EventQueue(stable_seconds=0, capacity=2)
     before = []
     for number in range(5):
         reports = [named(MALFORMED, f"{number}-{each}") for each in range(2)]
-        ledger.change(reports, before, 0)
-        assert ledger.left_out() == []
+        queue.set_standing(reports, before, 0)
+        assert queue.left_out() == []
         before = reports
-        while entry := ledger.next(now=0):
-            ledger.told(entry, 0, event="told", count=1)
-        assert len(ledger) == 2
-    assert not ledger.happened(Notice.of_drift(MENDED, "run"), now=0)
+        while entry := queue.next(now=0):
+            queue.sent(entry, 0, event_name="sent", count=1)
+        assert len(queue) == 2
+    assert not queue.record(PendingEvent.of_drift(MENDED, "run"), now=0)
 
 
 def elsewhere(report, name, namespace):
@@ -408,11 +408,11 @@ def test_a_lookup_that_breaks_concerns_one_object(node, server, lines):
     node.stands(named(MALFORMED, "broken"), MALFORMED)
     node.pass_time(A_WHILE)
     assert server.one()["involvedObject"]["name"] == "deny"
-    assert [line["msg"] for line in lines()] == ["no event could be made"]
+    assert [line["msg"] for line in lines()] == ["event not created"]
 
 
 def test_nothing_to_do_means_no_waking_up(node):
-    assert node.herald.step() == math.inf
+    assert node.sender.send_next() == math.inf
 
 
 def test_events_can_be_written_as_json(node, server):

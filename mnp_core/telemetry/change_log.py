@@ -1,7 +1,7 @@
-"""What changed, a line for each change: neither for each event of the API nor for each attempt.
+"""Logs changes: one line per change, not per API event or attempt.
 
-Membership updates touch many pods at once and happen all the time, so those of one pass are one line. A failure that
-repeats itself is said again ever more rarely, with how often it happened.
+Membership updates of one pass share one line, since they touch many pods. A repeated failure is logged at growing
+intervals, with its count.
 """
 
 import time
@@ -14,20 +14,20 @@ from attrs import frozen
 
 from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
-from mnp_core.telemetry.repeats import Repeats
+from mnp_core.telemetry.log_throttle import LogThrottle
 
-_FEW: Final = 8  # names in one line
-_LINES: Final = 5  # for reports of one object with one reason
+_MAX_NAMES: Final = 8  # names in one line
+_MAX_LINES: Final = 5  # for the reports of one object with one reason
 
 _log = structlog.stdlib.get_logger(__name__)
 
 
 @frozen(kw_only=True)
 class PodContext:
-    """What is worth knowing in a line about a pod.
+    """Fields of a log line about a pod.
 
     Attributes:
-        interfaces: Names of its policed interfaces.
+        interfaces: Names of its enforced interfaces.
         policies: Names of the policies that select it.
     """
 
@@ -35,8 +35,8 @@ class PodContext:
     policies: Sequence[str] = ()
 
 
-class Journal:
-    """Told by the node's loop, on one thread; source observers may call from others."""
+class ChangeLog:
+    """Called by the node's loop on one thread; source observers may call from others."""
 
     def __init__(
         self,
@@ -44,22 +44,22 @@ class Journal:
         context: Callable[[ObjectName], PodContext] = lambda _: PodContext(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin without memory.
+        """Start empty.
 
         Args:
-            context: Finds what is worth knowing of a pod; called for each line about one.
+            context: Looks up the fields of a pod; called for each line about one.
             clock: Seconds, monotonic.
         """
         self._context = context
         self._updated: list[Outcome] = []
-        self._repeats = Repeats(clock=clock)
+        self._throttle = LogThrottle(clock=clock)
 
     def outcome(self, outcome: Outcome) -> None:
-        """Say what became of a pod, if anything changed."""
+        """Log an outcome if it changed anything."""
         if outcome.result is Result.FAILED:
             self._failed(outcome)
             return
-        if attempts := self._repeats.over(outcome.pod):
+        if attempts := self._throttle.reset(outcome.pod):
             self._say("info", "recovered", outcome, attempts=attempts)
         elif outcome.drifted:
             self._say("warning", "drift mended", outcome)
@@ -69,7 +69,7 @@ class Journal:
             self._say("info", f"rules {outcome.result.value}", outcome)
 
     def flush(self) -> None:
-        """Say what was updated since the last time, in one line."""
+        """Log the membership updates since the last call in one line."""
         updated, self._updated = self._updated, []
         pods = {outcome.pod for outcome in updated}
         if len(pods) == 1:
@@ -79,34 +79,36 @@ class Journal:
             _log.info("members updated", pods=len(pods), updates=len(updated), longest_seconds=round(longest, 4))
 
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
-        """Say which problems are new, and which are gone."""
+        """Log problems that have appeared or have been resolved."""
         for report, more in _first(appeared):
             if report.severity is Severity.HINT:
                 _log.info("hint", **_fields(report), **more)
             else:
                 _log.warning("problem", **_fields(report), **more)
         for report, more in _first(gone for gone in vanished if gone.severity is Severity.PROBLEM):
-            _log.info("problem gone", object=str(report.about), field=report.field, reason=report.reason.value, **more)
+            _log.info(
+                "problem resolved", object=str(report.about), field=report.field, reason=report.reason.value, **more
+            )
 
     def watch_restarted(self, kind: str, cause: str) -> None:
-        """A watch was begun anew."""
-        if times := self._repeats.again(("watch", kind, cause)):
+        """Log the restart of a watch."""
+        if times := self._throttle.should_log(("watch", kind, cause)):
             _log.info("watch restarted", kind=kind, cause=cause, times=times)
 
     def listed(self, kind: str, count: int) -> None:
-        """All objects of a kind were read."""
+        """Log a complete list of a kind."""
         _log.info("listed", kind=kind, objects=count)
 
     def refused(self, kind: str, sentence: str) -> None:
-        """The API server does not let us read a kind."""
-        if times := self._repeats.again(("refused", kind, sentence)):
+        """Log a refused read of a kind."""
+        if times := self._throttle.should_log(("refused", kind, sentence)):
             _log.error("refused by the API server", kind=kind, error=sentence, times=times)
 
     def _failed(self, outcome: Outcome) -> None:
         reason = (outcome.failure or Failure.OTHER).value
         if outcome.passing:
-            self._say("debug", "not yet", outcome, reason=reason, error=outcome.error)
-        elif attempts := self._repeats.again(outcome.pod, reason):
+            self._say("debug", "sandbox not ready", outcome, reason=reason, error=outcome.error)
+        elif attempts := self._throttle.should_log(outcome.pod, reason):
             self._say("error", "failed", outcome, reason=reason, error=outcome.error, attempts=attempts)
 
     def _say(self, level: str, message: str, outcome: Outcome, **more: object) -> None:
@@ -123,8 +125,8 @@ class Journal:
 
 
 def _names(names: Sequence[str]) -> str:
-    rest = len(names) - _FEW
-    return ",".join([*names[:_FEW], *([f"and {rest} more"] if rest > 0 else [])])
+    rest = len(names) - _MAX_NAMES
+    return ",".join([*names[:_MAX_NAMES], *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def _fields(report: Report) -> dict[str, object]:
@@ -138,15 +140,14 @@ def _fields(report: Report) -> dict[str, object]:
 
 
 def _first(reports: Iterable[Report]) -> Iterator[tuple[Report, dict[str, int]]]:
-    """A few reports of each object and reason; the last of them says how many more there are.
+    """The first reports of each object and reason; the last one carries the number of omitted ones.
 
-    A line takes longer to write than a fault to find: a thousand policies with fifty faults each would hold up all
-    others for seconds.
+    A thousand policies with fifty faults each would block the log for seconds.
     """
     alike = defaultdict[tuple[ObjectRef, Reason, Severity], list[Report]](list)
     for report in reports:
         alike[report.about, report.reason, report.severity].append(report)
     for found in alike.values():
-        *others, last = found[:_LINES]
+        *others, last = found[:_MAX_LINES]
         yield from ((report, {}) for report in others)
-        yield last, {"more": len(found) - _LINES} if len(found) > _LINES else {}
+        yield last, {"more": len(found) - _MAX_LINES} if len(found) > _MAX_LINES else {}

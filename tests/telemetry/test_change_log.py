@@ -5,7 +5,7 @@ from attrs import evolve
 
 from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
-from mnp_core.telemetry.journal import Journal, PodContext
+from mnp_core.telemetry.change_log import ChangeLog, PodContext
 
 WEB = ObjectName("demo", "web")
 APPLIED = Outcome(pod=WEB, result=Result.APPLIED, seconds=0.0123456, backend="nftables")
@@ -21,16 +21,16 @@ REPORT = Report(
 
 
 @pytest.fixture
-def journal(clock):
-    return Journal(context=lambda _: PodContext(interfaces=["net1"], policies=["demo/a", "demo/b"]), clock=clock)
+def change_log(clock):
+    return ChangeLog(context=lambda _: PodContext(interfaces=["net1"], policies=["demo/a", "demo/b"]), clock=clock)
 
 
 def without_time(line):
     return {key: value for key, value in line.items() if key != "time"}
 
 
-def test_a_change_has_pod_interfaces_policies_and_seconds(journal, lines):
-    journal.outcome(APPLIED)
+def test_a_change_has_pod_interfaces_policies_and_seconds(change_log, lines):
+    change_log.outcome(APPLIED)
     assert [without_time(line) for line in lines()] == [
         {
             "level": "info",
@@ -45,95 +45,95 @@ def test_a_change_has_pod_interfaces_policies_and_seconds(journal, lines):
 
 
 def test_what_is_not_known_of_a_pod_is_left_out(lines):
-    Journal().outcome(evolve(APPLIED, result=Result.REMOVED, backend=""))
+    ChangeLog().outcome(evolve(APPLIED, result=Result.REMOVED, backend=""))
     [line] = lines()
     assert set(line) == {"time", "level", "msg", "pod", "seconds"}
 
 
-def test_what_is_over_soon_is_no_error(lines, journal):
+def test_what_is_over_soon_is_no_error(lines, change_log):
     """A pod is told of before its sandbox is there."""
     early = evolve(FAILED, failure=Failure.NOT_FOUND, passing=True)
-    journal.outcome(early)
-    journal.outcome(early)
-    journal.outcome(APPLIED)
+    change_log.outcome(early)
+    change_log.outcome(early)
+    change_log.outcome(APPLIED)
     assert [(line["level"], line["msg"]) for line in lines() if line["level"] != "debug"] == [("info", "rules applied")]
 
 
 def test_many_policies_are_not_a_long_line(lines):
-    Journal(context=lambda _: PodContext(policies=[f"demo/{number}" for number in range(1000)])).outcome(APPLIED)
+    ChangeLog(context=lambda _: PodContext(policies=[f"demo/{number}" for number in range(1000)])).outcome(APPLIED)
     [line] = lines()
     assert line["policies"].endswith("demo/7,and 992 more")
 
 
-def test_nothing_is_said_of_what_was_right_already(journal, lines):
-    journal.outcome(evolve(APPLIED, result=Result.UNCHANGED))
-    journal.flush()
+def test_nothing_is_said_of_what_was_right_already(change_log, lines):
+    change_log.outcome(evolve(APPLIED, result=Result.UNCHANGED))
+    change_log.flush()
     assert lines() == []
 
 
-def test_members_of_many_pods_are_one_line(journal, lines):
+def test_members_of_many_pods_are_one_line(change_log, lines):
     for number in range(100):
-        journal.outcome(evolve(UPDATED, pod=ObjectName("demo", f"pod-{number}"), seconds=number / 1000))
+        change_log.outcome(evolve(UPDATED, pod=ObjectName("demo", f"pod-{number}"), seconds=number / 1000))
     assert lines() == []
-    journal.flush()
-    journal.flush()
+    change_log.flush()
+    change_log.flush()
     [line] = lines()
     assert (line["msg"], line["pods"], line["longest_seconds"]) == ("members updated", 100, 0.099)
 
 
-def test_members_of_one_pod_name_it(journal, lines):
-    journal.outcome(UPDATED)
-    journal.outcome(UPDATED)
-    journal.flush()
+def test_members_of_one_pod_name_it(change_log, lines):
+    change_log.outcome(UPDATED)
+    change_log.outcome(UPDATED)
+    change_log.flush()
     [line] = lines()
     assert (line["msg"], line["pod"]) == ("members updated", "demo/web")
 
 
-def test_drift_is_a_warning(journal, lines):  # S63
-    journal.outcome(evolve(APPLIED, drifted=True))
+def test_drift_is_a_warning(change_log, lines):  # S63
+    change_log.outcome(evolve(APPLIED, drifted=True))
     [line] = lines()
     assert (line["level"], line["msg"]) == ("warning", "drift mended")
 
 
-def test_the_same_failure_is_said_ever_more_rarely(journal, lines, clock):
+def test_the_same_failure_is_said_ever_more_rarely(change_log, lines, clock):
     said = []
     for second in range(3600):
-        journal.outcome(evolve(FAILED, error=f"the kernel says no, {second}"))
+        change_log.outcome(evolve(FAILED, error=f"the kernel says no, {second}"))
         clock.sleep(1)
         said += [second for _ in lines()]
     assert said == [0, 10, 30, 70, 150, 310, 630, 1270, 2550]
 
 
-def test_a_failure_of_another_sort_is_news(journal, lines):
-    journal.outcome(FAILED)
-    journal.outcome(evolve(FAILED, failure=Failure.NOT_FOUND))
+def test_a_failure_of_another_sort_is_news(change_log, lines):
+    change_log.outcome(FAILED)
+    change_log.outcome(evolve(FAILED, failure=Failure.NOT_FOUND))
     assert [line["reason"] for line in lines()] == ["Refused", "NotFound"]
 
 
-def test_a_failure_says_why_and_how_often(journal, lines, clock):
-    journal.outcome(FAILED)
+def test_a_failure_says_why_and_how_often(change_log, lines, clock):
+    change_log.outcome(FAILED)
     clock.sleep(5)
-    journal.outcome(FAILED)
+    change_log.outcome(FAILED)
     clock.sleep(5)
-    journal.outcome(FAILED)
+    change_log.outcome(FAILED)
     first, second = lines()
     assert (first["level"], first["error"], first["attempts"]) == ("error", "the kernel says no", 1)
     assert second["attempts"] == 3
 
 
-def test_recovery_is_said_once(journal, lines):
-    journal.outcome(FAILED)
-    journal.outcome(APPLIED)
-    journal.outcome(APPLIED)
+def test_recovery_is_said_once(change_log, lines):
+    change_log.outcome(FAILED)
+    change_log.outcome(APPLIED)
+    change_log.outcome(APPLIED)
     assert [line["msg"] for line in lines()] == ["failed", "recovered", "rules applied"]
 
 
-def test_problems_are_said_when_they_appear_and_when_they_go(journal, lines):
+def test_problems_are_said_when_they_appear_and_when_they_go(change_log, lines):
     other = evolve(REPORT, field="spec.egress")
-    journal.reports((REPORT,), ())
-    journal.reports((), ())
-    journal.reports((other,), ())
-    journal.reports((), (REPORT,))
+    change_log.reports((REPORT,), ())
+    change_log.reports((), ())
+    change_log.reports((other,), ())
+    change_log.reports((), (REPORT,))
     first, second, third = lines()
     assert without_time(first) == {
         "level": "warning",
@@ -145,42 +145,42 @@ def test_problems_are_said_when_they_appear_and_when_they_go(journal, lines):
         "remedy": "Write a list",
     }
     assert second["field"] == "spec.egress"
-    assert (third["msg"], third["field"], third["reason"]) == ("problem gone", "spec.ingress", "Malformed")
+    assert (third["msg"], third["field"], third["reason"]) == ("problem resolved", "spec.ingress", "Malformed")
 
 
-def test_a_source_that_is_refused_again_and_again_is_not_a_line_each_time(journal, lines, clock):
+def test_a_source_that_is_refused_again_and_again_is_not_a_line_each_time(change_log, lines, clock):
     for _ in range(600):
-        journal.refused("Pod", "may not list pods")
-        journal.watch_restarted("Pod", "unreachable")
+        change_log.refused("Pod", "may not list pods")
+        change_log.watch_restarted("Pod", "unreachable")
         clock.sleep(1)
     said = [line["msg"] for line in lines()]
     assert said.count("refused by the API server") == said.count("watch restarted") == 6
 
 
-def test_a_new_outage_after_a_quiet_day_is_said(journal, lines, clock):
+def test_a_new_outage_after_a_quiet_day_is_said(change_log, lines, clock):
     for _ in range(3):
         for _ in range(100):
-            journal.watch_restarted("Pod", "unreachable")
+            change_log.watch_restarted("Pod", "unreachable")
         clock.sleep(86400)
     assert [line["times"] for line in lines()] == [1, 101, 201]
 
 
-def test_memory_of_failures_is_bounded(journal, lines):
+def test_memory_of_failures_is_bounded(change_log, lines):
     for number in range(10_000):
-        journal.outcome(evolve(FAILED, pod=ObjectName("demo", f"pod-{number}")))
+        change_log.outcome(evolve(FAILED, pod=ObjectName("demo", f"pod-{number}")))
     assert len(lines()) == 10_000
-    assert len(journal._repeats._known) == 4096
+    assert len(change_log._throttle._known) == 4096
 
 
-def test_many_faults_of_one_object_are_a_few_lines_that_say_how_many_more(journal, lines):
+def test_many_faults_of_one_object_are_a_few_lines_that_say_how_many_more(change_log, lines):
     """S6: a thousand policies with fifty faults each take no fifty thousand lines, on the thread that serves all."""
     faults = tuple(evolve(REPORT, field=f"spec.ingress[{number}]") for number in range(50))
     other = evolve(REPORT, reason=Reason.INVALID_PEER)
-    journal.reports((*faults, other), ())
-    journal.reports((), faults)
+    change_log.reports((*faults, other), ())
+    change_log.reports((), faults)
     *said, _, last_gone = [(line["msg"], line["reason"], line.get("more")) for line in lines()]
     assert said[:6] == [("problem", "Malformed", None)] * 4 + [
         ("problem", "Malformed", 45),
         ("problem", "InvalidPeer", None),
     ]
-    assert last_gone == ("problem gone", "Malformed", 45)
+    assert last_gone == ("problem resolved", "Malformed", 45)

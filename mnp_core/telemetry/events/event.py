@@ -1,4 +1,4 @@
-"""What an Event says, and how it is written."""
+"""The content of an Event and its encoding."""
 
 import hashlib
 from enum import StrEnum
@@ -11,26 +11,26 @@ from mnp_core.model import ObjectRef, Reason, Report
 from mnp_core.telemetry.text import printable, shorten
 
 COMPONENT: Final = "multi-network-policy-node"
-LONGEST_MESSAGE: Final = 1024  # bytes; longer ones are refused by events.k8s.io
-_LONGEST_NAME: Final = 253  # of an object, RFC 1123 subdomain
-_DIGITS: Final = 16
+MAX_MESSAGE_BYTES: Final = 1024  # bytes; longer ones are refused by events.k8s.io
+_MAX_NAME_LENGTH: Final = 253  # of an object, RFC 1123 subdomain
+_DIGEST_DIGITS: Final = 16
 DRIFT_MENDED: Final = "DriftMended"  # S63; other reasons are those of reports
 
 
-class Fate(StrEnum):
-    """What became of a notice."""
+class EventResult(StrEnum):
+    """Result of sending an Event."""
 
-    CREATED = "created"  # an Event was made
-    REPEATED = "repeated"  # its Event says that it is so again
-    KNOWN = "known"  # another node has made the Event
-    LIMITED = "limited"  # put off: the object has too many Events already
-    DROPPED = "dropped"  # there are too many notices
-    REFUSED = "refused"  # by the API server, for good
-    FAILED = "failed"  # no answer, or not now: tried again
+    CREATED = "created"
+    REPEATED = "repeated"  # the count of an existing Event was raised
+    KNOWN = "known"  # another node has created the Event
+    LIMITED = "limited"  # postponed: rate limit of the object
+    DROPPED = "dropped"  # the queue is full
+    REFUSED = "refused"  # by the API server, permanently
+    FAILED = "failed"  # no answer, or a temporary refusal: will be retried
 
 
 class Identity(Protocol):
-    """What an Event names an object by, beside its kind and name; `mnp_core.sources` knows it."""
+    """An object's ``apiVersion`` and ``uid``, which an Event refers to; provided by `mnp_core.sources`."""
 
     @property
     def api_version(self) -> str:
@@ -42,14 +42,14 @@ class Identity(Protocol):
 
 
 @frozen(kw_only=True)
-class Notice:
-    """One thing to be said about one object.
+class PendingEvent:
+    """An Event that is not sent yet.
 
     Attributes:
         about: The object.
         reason: A word in CamelCase.
         message: One or two sentences.
-        sort: Tells notices of one object and reason apart; part of the Event's name.
+        sort: Distinguishes Events of one object and reason; part of the Event's name.
     """
 
     about: ObjectRef
@@ -58,10 +58,10 @@ class Notice:
     sort: str
 
     @classmethod
-    def of_report(cls, report: Report) -> "Notice":
-        """What is wrong with an object: the same words on every node, so the same Event.
+    def of_report(cls, report: Report) -> "PendingEvent":
+        """An object's problem: the same text on every node, hence the same Event.
 
-        Of a pod that rules cannot be written for there is one, whatever its words: only its node tells of it.
+        `EnforcementFailed` is one Event per pod whatever its message: only the pod's node reports it.
         """
         place = f"{report.field}: " if report.field else ""
         message = _fit(f"{place}{report.message}. {report.remedy}.")
@@ -69,32 +69,32 @@ class Notice:
         return cls(about=report.about, reason=report.reason.value, message=message, sort=sort)
 
     @classmethod
-    def of_drift(cls, outcome: Outcome, run: str) -> "Notice":
-        """Somebody had changed the rules in a pod."""
-        message = "Somebody had changed the rules in this pod's network namespace; they were put back."
+    def of_drift(cls, outcome: Outcome, run: str) -> "PendingEvent":
+        """Drift: the rules in a pod were changed by another process."""
+        message = "The rules in this pod's network namespace were changed by another process; they have been restored."
         about = ObjectRef("Pod", outcome.pod)
         return cls(about=about, reason=DRIFT_MENDED, message=message, sort=run)
 
     @property
     def namespace(self) -> str:
-        """Of the Event: that of the object; an object without one has its Events in ``default``."""
+        """Namespace of the Event: the object's, or ``default`` for a cluster-scoped object."""
         return self.about.name.namespace or "default"
 
     def event_name(self, identity: Identity) -> str:
-        """The same for every node that says the same of the same object."""
+        """Identical on every node that reports the same problem of the same object."""
         text = "\0".join((self.about.kind, identity.uid, self.reason, self.sort))
-        digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:_DIGITS]
-        readable = self.about.name.name[: _LONGEST_NAME - _DIGITS - 1].rstrip("-.")
+        digest = hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:_DIGEST_DIGITS]
+        readable = self.about.name.name[: _MAX_NAME_LENGTH - _DIGEST_DIGITS - 1].rstrip("-.")
         return f"{readable}.{digest}"
 
-    def event(self, identity: Identity, *, node: str, time: str, count: int) -> dict[str, object]:
-        """The Event as an object of the API (core/v1).
+    def body(self, identity: Identity, *, node: str, time: str, count: int) -> dict[str, object]:
+        """The Event as an API object (core/v1).
 
         Args:
             identity: Of the object.
-            node: Who says it.
+            node: The reporting node.
             time: Now, as in ``2026-01-31T12:00:00Z``.
-            count: How often it happened.
+            count: Number of occurrences.
         """
         name = self.about.name
         return {
@@ -119,10 +119,10 @@ class Notice:
             "count": count,
         }
 
-    def again(self, *, time: str, count: int) -> dict[str, object]:
-        """What changes in the Event when it is said once more (RFC 7386)."""
+    def patch(self, *, time: str, count: int) -> dict[str, object]:
+        """Merge patch that repeats the Event (RFC 7386)."""
         return {"message": self.message, "lastTimestamp": time, "count": count}
 
 
 def _fit(text: str) -> str:
-    return shorten(printable(text), LONGEST_MESSAGE)
+    return shorten(printable(text), MAX_MESSAGE_BYTES)
