@@ -45,8 +45,9 @@ Probes (`mnp_core.lab.probe`, `mnp_core.lab.prober`):
 Expectations (`mnp_core.lab.expectations`):
 
     load_expectations(path) -> tuple[Expectation, ...]    # InputError names file, entry and field
-    lab.test(expectations, timeout=1.0, progress=None) -> tuple[Check, ...]
+    lab.test(expectations, timeout=1.0, progress=None) -> tuple[Check | Unjudged, ...]
     check.expectation, check.result (ProbeResult), check.passed
+    unjudged.expectation, unjudged.error (InputError)     # no packet can decide it
 
 `Progress` is ``Callable[[str, int, int], None]``: what is being done, how much of it is done, how much there is.
 """

@@ -56,30 +56,52 @@ class Expectation:
     family: int | None = None
     entry: Field
 
-    def probes(self, plan: LabPlan) -> tuple[Probe, ...]:
-        """What has to be asked.
-
-        Raises:
-            InputError: Nothing has to be, so that the expectation could never fail.
-        """
-        sources = self._matching(plan, "from", self.sources)
-        destinations = self._matching(plan, "to", self.destinations)
+    def probes(self, plan: LabPlan) -> "Questions":
+        """Find the probes that decide it; a pattern without a pod in the lab costs no other pattern its probes."""
+        sources, errors = self._matching(plan, "from", self.sources)
+        destinations, more = self._matching(plan, "to", self.destinations)
+        errors += more
         found = plan_probes(plan, self.specs, sources=sources, destinations=destinations, network=self.network)
         probes = tuple(probe for probe in found if self.family in (None, probe.address.version))
-        if not probes:
-            raise self.entry.wrong("nothing to probe: these pods share no such network, or have no address there")
-        return probes
+        if not probes and not errors:
+            wrong = "nothing to probe: these pods share no such network, or have no address there"
+            errors.append(self.entry.wrong(wrong))
+        return Questions(probes=probes, errors=tuple(errors))
 
-    def _matching(self, plan: LabPlan, field: str, patterns: Sequence[str]) -> frozenset[ObjectName]:
+    def _matching(
+        self, plan: LabPlan, field: str, patterns: Sequence[str]
+    ) -> tuple[frozenset[ObjectName], list[InputError]]:
         matching = {pattern: {pod for pod in plan.pods if fnmatchcase(str(pod), pattern)} for pattern in patterns}
-        for pattern, pods in matching.items():
-            if not pods:
-                for pod, error in plan.left_out.items():
-                    if fnmatchcase(str(pod), pattern):
-                        raise self.entry.child(field).wrong(f"pod {pod} is left out of the lab: {error}")
-                known = ", ".join(map(str, sorted(plan.pods)[:10])) or "none"
-                raise self.entry.child(field).wrong(f"no pod is called {pattern!r}; there are {known}")
-        return frozenset().union(*matching.values())
+        errors = [self._missing(plan, field, pattern) for pattern, pods in matching.items() if not pods]
+        return frozenset().union(*matching.values()), errors
+
+    def _missing(self, plan: LabPlan, field: str, pattern: str) -> InputError:
+        for pod, error in plan.left_out.items():
+            if fnmatchcase(str(pod), pattern):
+                return self.entry.child(field).wrong(f"pod {pod} is left out of the lab: {error}")
+        known = ", ".join(map(str, sorted(plan.pods)[:10])) or "none"
+        return self.entry.child(field).wrong(f"no pod is called {pattern!r}; there are {known}")
+
+
+@frozen(kw_only=True)
+class Questions:
+    """What one expectation needs to know.
+
+    Attributes:
+        probes: The packets to send.
+        errors: Parts that no packet can decide. There is at least one where there are no probes.
+    """
+
+    probes: tuple[Probe, ...]
+    errors: tuple[InputError, ...]
+
+
+@frozen(kw_only=True)
+class Unjudged:
+    """An expectation that no packet can decide, or a part of it: never passed, so that no typing error passes."""
+
+    expectation: Expectation
+    error: InputError
 
 
 @frozen(kw_only=True)

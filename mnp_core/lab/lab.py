@@ -14,7 +14,7 @@ from mnp_core.api import Sandbox, Sync
 from mnp_core.errors import InputError, MnpError
 from mnp_core.lab.admission import index
 from mnp_core.lab.applied import Applied, applied
-from mnp_core.lab.expectations import Check, Expectation
+from mnp_core.lab.expectations import Check, Expectation, Unjudged
 from mnp_core.lab.interruption import postponed
 from mnp_core.lab.plan import plan_lab
 from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict, plan_probes
@@ -331,21 +331,22 @@ class Lab:
         expectations: Iterable[Expectation],
         timeout: float = DEFAULT_TIMEOUT,
         progress: Progress | None = None,
-    ) -> tuple[Check, ...]:
+    ) -> tuple[Check | Unjudged, ...]:
         """Compare what is expected with what packets do. A packet that got lost is sent once more.
 
-        Raises:
-            InputError: An expectation is about nothing in this lab.
+        An expectation that is about nothing in this lab affects itself alone; such ones come last.
         """
         with self._held(), self.prober() as prober:
-            asked = [(expectation, probe) for expectation in expectations for probe in expectation.probes(self.plan)]
+            questions = [(expectation, expectation.probes(self.plan)) for expectation in expectations]
+            unjudged = [Unjudged(expectation=e, error=error) for e, found in questions for error in found.errors]
+            asked = [(expectation, probe) for expectation, found in questions for probe in found.probes]
             results = prober.run([probe for _, probe in asked], timeout, progress or self._progress)
             checks = [Check(expectation=e, result=self._trusted(r)) for (e, _), r in zip(asked, results, strict=True)]
             doubtful = [number for number, check in enumerate(checks) if check.may_be_chance]
             again = prober.run([checks[number].result.probe for number in doubtful], _SECOND_CHANCE * timeout)
             for number, result in zip(doubtful, again, strict=True):
                 checks[number] = evolve(checks[number], result=self._trusted(result))
-            return tuple(checks)
+            return (*checks, *unjudged)
 
     def _trusted(self, result: ProbeResult) -> ProbeResult:
         for pod in (result.probe.source, result.probe.destination):

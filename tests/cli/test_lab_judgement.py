@@ -243,12 +243,36 @@ def test_one_pod_that_cannot_be_built_affects_itself_alone(mnp, manifests, odd):
     assert mnp("lab", "test", path).status == 0
 
 
-def test_an_expectation_about_a_pod_that_is_left_out_says_why(mnp, manifests):
-    odd = pod("odd", "10.0.0.9", "nowhere")
-    path = manifests(nad({"type": "bridge"}), A, B, odd, expecting("allowed", "demo/odd"))
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("demo/odd", "pod demo/odd is left out of the lab: "),
+        (["demo/odd", "demo/b"], "pod demo/odd is left out of the lab: "),
+        ("demo/typo", "no pod is called 'demo/typo'"),
+        ("demo/bare", "nothing to probe"),
+    ],
+)
+def test_an_expectation_that_cannot_be_judged_fails_alone_and_says_why(mnp, manifests, source, words):
+    """S6: the others are judged."""
+    bare = status_pod("bare", {"name": "demo/net", "interface": "net1"})
+    objects = (nad({"type": "bridge"}), A, B, pod("odd", "10.0.0.9", "nowhere"), bare, policy(CLOSED))
+    expected = expecting("denied", source)
+    for other in (expecting("denied"), expecting("allowed", "demo/a", "demo/b")):
+        expected["expectations"] += other["expectations"]
+    path = manifests(*objects, expected)
     ended = mnp("lab", "test", path)
-    assert ended.status == 2
-    assert "pod demo/odd is left out of the lab: " in ended.err
+    assert ended.status == 1
+    lines = ended.out.splitlines()
+    assert [line for line in lines if line.startswith("PASS")][-2:] == [
+        "PASS  demo/b -> demo/a (10.0.0.2) tcp:80: denied",
+        "PASS  demo/a -> demo/b (10.0.0.3) tcp:80: allowed",
+    ]
+    (failed,) = (number for number, line in enumerate(lines) if line.startswith("FAIL"))
+    assert "error, but denied is expected" in lines[failed]
+    assert "entry 1: from: " in lines[failed + 1] or source == "demo/bare"
+    assert words in lines[failed + 1]
+    answer = json.loads(mnp("lab", "test", path, "--output", "json").out)
+    assert (answer["failed"], words in answer["unjudged"][0]["error"]) == (1, True)
 
 
 def test_a_lab_without_any_pod_that_could_be_built_is_an_error(mnp, manifests):

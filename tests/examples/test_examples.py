@@ -33,7 +33,8 @@ def test_explain_says_what_is_expected(registry, folder):
     plan = plan_lab(documents)
     objects = decode_objects(plan.documents, registry, Settings())
     for expectation in expectations_among(documents):
-        for probe in expectation.probes(plan):
+        assert expectation.probes(plan).errors == ()
+        for probe in expectation.probes(plan).probes:
             assert explanation_of(probe, objects).allowed == (expectation.verdict == "allowed"), probe
 
 

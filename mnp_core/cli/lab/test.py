@@ -25,7 +25,7 @@ from mnp_core.cli.options import (
 )
 from mnp_core.cli.terminal import progress, remark, remark_reports
 from mnp_core.errors import InputError
-from mnp_core.lab.expectations import Expectation, load_expectations, parse_expectations
+from mnp_core.lab.expectations import Check, Expectation, Unjudged, load_expectations, parse_expectations
 from mnp_core.lab.lab import Lab
 from mnp_core.sources.manifests import Document
 
@@ -84,13 +84,14 @@ def test_command(
         judge = Judge.of(lab, objects, registry)
         tested = lab.test(expectations, timeout=timeout, progress=step)
         reports = reports_of(lab, output) if lab.last_sync else objects.reports()
-    checks = [evolve(check, result=judge.as_on_a_node(check.result)) for check in tested]
+    checks = [evolve(c, result=judge.as_on_a_node(c.result)) for c in tested if isinstance(c, Check)]
+    unjudged = [each for each in tested if isinstance(each, Unjudged)]
     for complaint in lab.plan.complaints if paths else ():
         remark(f"Notice: {complaint}")
     if output is Output.TABLE:
         remark_reports(reports)
-    print_checks(checks, judge, reports, seconds=time.monotonic() - started, output=output)
-    return 0 if all(check.passed for check in checks) else ANSWER_IS_BAD
+    print_checks(checks, unjudged, judge, reports, seconds=time.monotonic() - started, output=output)
+    return 0 if all(check.passed for check in checks) and not unjudged else ANSWER_IS_BAD
 
 
 def _among(documents: Iterable[Document]) -> Iterator[Expectation]:
