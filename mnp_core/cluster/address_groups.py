@@ -4,7 +4,7 @@ Only groups that somebody here uses are maintained: a cluster's other policies c
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import cast
 
@@ -107,7 +107,7 @@ class AddressGroups:
     def __init__(self, pods: PodIndex) -> None:
         self._pods = pods
         self._groups: dict[str, _TrackedGroup] = {}
-        self._used: dict[ObjectName, frozenset[str]] = {}
+        self._used: defaultdict[ObjectName, set[str]] = defaultdict(set)
         self._member_of: dict[ObjectName, set[str]] = defaultdict(set)
         self._index: SelectorIndex[str] = SelectorIndex()
         self._members_for: Counter[str] = Counter()  # by the namespace of whoever uses the groups
@@ -115,7 +115,7 @@ class AddressGroups:
         self._affected: set[ObjectName] = set()  # users of groups whose pods came to lack addresses, or have some now
 
     def admit(self, user: ObjectName, specs: Mapping[str, GroupSpec], most: int, most_together: int) -> bool:
-        """Begin to use the groups of a policy, until `use` says otherwise; False, and nothing, if they are too big.
+        """Begin to use the groups of a policy, until `release`; False, and nothing, if they are too big.
 
         Args:
             user: A sandbox.
@@ -125,17 +125,16 @@ class AddressGroups:
         """
         if sum(self._estimate(identity, spec) for identity, spec in specs.items()) > _SURE * most:
             return False
-        total, mine = 0, set(self._used.get(user, ()))
+        total, used, new = 0, self._used[user], set[str]()
         for identity, spec in specs.items():
-            if identity not in mine:
+            if identity not in used:
                 self._begin(user, identity, spec)
-                mine.add(identity)
+                new.add(identity)
+                used.add(identity)
             total += len(self._groups[identity].counts)
             if total > most or self._members_for[user.namespace] > most_together:
-                for each in mine - self._used.get(user, frozenset()):
-                    self._release(each, user)
+                self.release(user, new)
                 return False
-        self._used[user] = frozenset(mine)
         return True
 
     def crowd(self, namespace: str) -> int:
@@ -146,17 +145,18 @@ class AddressGroups:
         """How many members some groups have together."""
         return sum(len(self._groups[identity].counts) for identity in identities if identity in self._groups)
 
-    def use(self, user: ObjectName, specs: Mapping[str, GroupSpec]) -> None:
-        """Say which groups a sandbox uses from now on; groups without users are dropped."""
-        before, now = self._used.get(user, frozenset()), frozenset(specs)
-        for identity in now - before:
-            self._begin(user, identity, specs[identity])
-        for identity in before - now:
+    def keep(self, user: ObjectName, identities: Container[str]) -> None:
+        """Use no groups but these any more."""
+        self.release(user, [identity for identity in self._used.get(user, ()) if identity not in identities])
+
+    def release(self, user: ObjectName, identities: Iterable[str]) -> None:
+        """Use some groups no more; those without users are dropped."""
+        used = self._used[user]
+        for identity in identities:
+            used.discard(identity)
             self._release(identity, user)
-        if now:
-            self._used[user] = now
-        else:
-            self._used.pop(user, None)
+        if not used:
+            del self._used[user]
 
     def refresh(self, pod: ObjectName) -> None:
         """A pod, or the labels of its namespace, changed: work out what it contributes now."""

@@ -6,9 +6,11 @@ many for one pod; in all pods, if its groups have too many members. Those come f
 
 from collections.abc import Iterable, Mapping
 
+from attrs import evolve
+
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_groups import AddressGroups
-from mnp_core.cluster.pods import IndexedPod
+from mnp_core.cluster.pod_policies import PodPolicies
 from mnp_core.cluster.policies import PolicyIndex
 from mnp_core.model import GroupDelta, ObjectName, ObjectRef, Report
 from mnp_core.model.budget import Budgets, Size, over_budget
@@ -16,7 +18,7 @@ from mnp_core.policy.compile import CompiledPolicy
 
 _MEMBERS = 8  # take as much as a rule
 _Users = frozenset[ObjectName]
-_Covering = Mapping[ObjectName, tuple[CompiledPolicy, ...]]
+_Pods = Mapping[ObjectName, PodPolicies]
 
 
 class PodBudget:
@@ -38,35 +40,46 @@ class PodBudget:
         self._crowded: set[ObjectRef] = set()
         self._weights: dict[ObjectName, int] = {}
 
-    def of(self, member: IndexedPod, policies: Iterable[CompiledPolicy]) -> tuple[CompiledPolicy, ...]:
-        """The policies of a pod, those without their rules that there is no room for."""
-        name, most = member.pod.name, self._budgets.pod
-        total, identities = Size(), set[str]()
-        found: list[CompiledPolicy] = []
+    def fill(self, pod: PodPolicies) -> None:
+        """Find the policies of a pod, and out of them those that there is room for."""
         reports: list[Report] = []
-        for compiled in sorted(policies, key=lambda each: each.order):
-            size = self._on(member, compiled)
-            with_it = total + size - Size(selectors=size.selectors)
-            selectors = len(identities | compiled.groups.keys())
-            with_it += Size(selectors=selectors - with_it.selectors)
-            if not with_it.fits(most):
-                wrong = f"in a pod that it selects, its rules and those of other policies have {with_it.excess(most)}"
-                reports.append(over_budget(compiled.policy.ref, f"{wrong}, so there", "budget-per-pod"))
-                found.append(self._policies.closed(compiled))
-            elif not self._has_room(name, compiled):
-                found.append(self._policies.closed(compiled))
+        covering = [compiled for compiled in self._policies.selecting(pod.member.pod) if pod.select(compiled)]
+        for compiled in sorted(covering, key=lambda each: each.order):
+            ref, size = compiled.policy.ref, self._size(pod, compiled)
+            if excess := self._excess(pod, compiled, size):
+                wrong = f"in a pod that it selects, its rules and those of other policies have {excess}"
+                reports.append(over_budget(ref, f"{wrong}, so there", "budget-per-pod"))
+                pod.in_force[ref] = self._policies.closed(compiled)
+            elif ref in self._crowded or not self._admit_groups(pod, compiled):
+                self._refuse(compiled)
+                pod.in_force[ref] = self._policies.closed(compiled)
             else:
-                found.append(compiled)
-                total = with_it
-                identities |= compiled.groups.keys()
+                pod.add(compiled, size)
+        name = pod.member.pod.name
         self._standing.put(("allotment", name), reports)
-        members = self._groups.size(identities) // _MEMBERS
-        self._weights[name] = total.rules + total.blocks + total.ports + 4 * total.selectors + members
-        return tuple(found)
+        self._groups.keep(name, pod.groups)
+        self._weigh(pod)
+
+    def change(self, pod: PodPolicies, refs: Iterable[ObjectRef]) -> bool:
+        """Take in the present state of some policies; False if there is no room for all: then the order decides."""
+        if not pod.has_room_for_all:
+            return False
+        unused = {identity for ref in refs for identity in pod.drop(ref)}
+        for ref in refs:
+            compiled = self._policies.selecting_as(ref, pod.member.pod)
+            if compiled is not None and pod.select(compiled):
+                size = self._size(pod, compiled)
+                if self._excess(pod, compiled, size) or not self._admit_groups(pod, compiled):
+                    return False
+                pod.add(compiled, size)
+        self._groups.release(pod.member.pod.name, unused - pod.groups.keys())
+        self._weigh(pod)
+        return True
 
     def leave(self, name: ObjectName) -> None:
         """A pod needs nothing any more."""
         self._standing.put(("allotment", name), ())
+        self._groups.keep(name, ())
         self._weights.pop(name, None)
 
     def weight(self, name: ObjectName) -> int:
@@ -85,41 +98,55 @@ class PodBudget:
             self.forget(ref)
         return again
 
-    def crowded(self, changes: Iterable[tuple[GroupDelta, _Users]], covering: _Covering) -> set[ObjectName]:
+    def crowded(self, changes: Iterable[tuple[GroupDelta, _Users]], pods: _Pods) -> set[ObjectName]:
         """The pods whose policies have to do without their rules, as groups have grown too big."""
         grown = ((delta.id, users) for delta, users in changes if len(delta.after.members) > len(delta.before.members))
         found: set[ObjectName] = set()
         for identity, users in grown:
             for name in users:
                 if self._groups.crowd(name.namespace) > self._budgets.policy.members:  # else none can be over it
-                    found |= self._refuse_grown(identity, name, covering)
+                    found |= self._refuse_grown(identity, name, pods)
         return found
 
-    def _refuse_grown(self, identity: str, name: ObjectName, covering: _Covering) -> set[ObjectName]:
+    def _refuse_grown(self, identity: str, name: ObjectName, pods: _Pods) -> set[ObjectName]:
         together = self._groups.crowd(name.namespace) > self._budgets.namespace.members
-        for compiled in reversed(covering.get(name, ())):
-            if identity in compiled.groups and (
-                together or self._groups.size(compiled.groups) > self._budgets.policy.members
-            ):
-                self._refuse(compiled)
-                return {n for n, policies in covering.items() if any(each is compiled for each in policies)}
-        return set()
+        policies = pods[name].in_force.values() if name in pods else ()
+        too_big = [
+            compiled
+            for compiled in policies
+            if identity in compiled.groups
+            and (together or self._groups.size(compiled.groups) > self._budgets.policy.members)
+        ]
+        if not too_big:
+            return set()
+        last = max(too_big, key=lambda each: each.order)
+        self._refuse(last)
+        return {other for other, pod in pods.items() if pod.in_force.get(last.policy.ref) is last}
 
-    def _on(self, member: IndexedPod, compiled: CompiledPolicy) -> Size:
-        """What a policy takes on all interfaces of a pod."""
-        scope = compiled.policy.scope
-        interfaces = {claim.interface for claim in member.claims.policed if scope.may_cover(claim)}
-        return self._policies.size(compiled).times(len(interfaces))
+    def _size(self, pod: PodPolicies, compiled: CompiledPolicy) -> Size:
+        """What the rules of a policy take on all interfaces of a pod, without selectors: groups are counted once a pod."""
+        interfaces = pod.reach(compiled.policy.scope).interfaces
+        return evolve(self._policies.size(compiled).times(interfaces), selectors=0)
 
-    def _has_room(self, name: ObjectName, compiled: CompiledPolicy) -> bool:
-        """Whether the groups of a policy are not too big; it uses them from now on."""
-        if compiled.policy.ref in self._crowded:
-            return False
+    def _excess(self, pod: PodPolicies, compiled: CompiledPolicy, size: Size) -> str:
+        """What a pod has too much of with a policy more; empty if that fits."""
+        selectors = len(pod.groups) + sum(identity not in pod.groups for identity in compiled.groups)
+        most, total = self._budgets.pod, pod.total + size
+        if selectors <= most.selectors and total.fits(most):
+            return ""
+        return evolve(total, selectors=selectors).excess(most)
+
+    def _admit_groups(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
+        """Begin to use the groups of a policy, unless they are too big."""
         most = self._budgets
-        if self._groups.admit(name, compiled.groups, most.policy.members, most.namespace.members):
-            return True
-        self._refuse(compiled)
-        return False
+        return not compiled.groups or self._groups.admit(
+            pod.member.pod.name, compiled.groups, most.policy.members, most.namespace.members
+        )
+
+    def _weigh(self, pod: PodPolicies) -> None:
+        total, members = pod.total, self._groups.size(pod.groups) // _MEMBERS
+        weight = total.rules + total.blocks + total.ports + 4 * len(pod.groups) + members
+        self._weights[pod.member.pod.name] = weight
 
     def _refuse(self, compiled: CompiledPolicy) -> None:
         ref = compiled.policy.ref

@@ -38,6 +38,13 @@ class PolicyIndex:
             if compiled.policy.pod_selector.matches(pod.labels):
                 yield compiled
 
+    def selecting_as(self, ref: ObjectRef, pod: Pod) -> CompiledPolicy | None:
+        """The present state of a policy if that selects a pod."""
+        compiled = self._policies.get(ref)
+        if compiled is None or compiled.policy.namespace != pod.name.namespace:
+            return None
+        return compiled if compiled.policy.pod_selector.matches(pod.labels) else None
+
     def size(self, compiled: CompiledPolicy) -> Size:
         """What it takes."""
         return self._sizes[compiled.policy.ref]

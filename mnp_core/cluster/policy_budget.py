@@ -48,29 +48,35 @@ class PolicyBudget:
         self._budgets = budgets
         self._standing = standing
         self._namespaces: defaultdict[str, _Namespace] = defaultdict(_Namespace)
+        self._dirty: set[str] = set()
+        self._changed: dict[ObjectRef, Policy | None] = {}
 
-    def put(self, ref: ObjectRef, policy: Policy | None) -> dict[ObjectRef, Policy | None]:
-        """Take in the present state of a policy, None if it is gone.
-
-        Returns:
-            It and the others of its namespace that are to be enforced in another way from now on.
-        """
+    def put(self, ref: ObjectRef, policy: Policy | None) -> None:
+        """Take in the present state of a policy, None if it is gone."""
         space = self._namespaces[ref.name.namespace]
         space.forget(ref)
         self._standing.put(("budget", ref), ())
-        changed: dict[ObjectRef, Policy | None] = {ref: policy}
+        self._changed[ref] = policy
+        self._dirty.add(ref.name.namespace)
         if policy is not None:
             size = size_of(policy)
             if size.fits(self._budgets.policy):
                 space.sizes[ref], space.admitted[ref] = size, policy
                 space.total = space.total + size
             else:
-                changed[ref] = closed(policy)
+                self._changed[ref] = closed(policy)
                 excess = size.excess(self._budgets.policy)
                 self._standing.put(("budget", ref), [over_budget(ref, f"it has {excess}", "budget-per-policy")])
-        changed |= self._settle(space)
-        if not space.sizes:
-            del self._namespaces[ref.name.namespace]
+
+    def flush(self) -> dict[ObjectRef, Policy | None]:
+        """The policies that are to be enforced in another way since the last time, None if they are gone."""
+        changed, self._changed = self._changed, {}
+        for namespace in self._dirty:
+            space = self._namespaces[namespace]
+            changed |= self._settle(space)
+            if not space.sizes:
+                del self._namespaces[namespace]
+        self._dirty.clear()
         return changed
 
     def _settle(self, space: _Namespace) -> dict[ObjectRef, Policy]:
@@ -81,7 +87,7 @@ class PolicyBudget:
                 changed[ref] = self._admit(space, ref)
             return changed
         total, excess = Size(), space.total.excess(most)
-        for ref in sorted(space.sizes):
+        for ref in sorted(space.sizes, key=lambda each: (each.kind, each.name.namespace, each.name.name)):
             with_it = total + space.sizes[ref]
             if with_it.fits(most):
                 total = with_it

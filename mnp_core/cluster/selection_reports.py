@@ -17,13 +17,12 @@ def selection_reports(
         covering: Those of them that are about one of its attachments.
     """
     about = ObjectRef("Pod", pod.name)
-    names = sorted(c.policy.ref for c in selecting if pod.default_network in (c.policy.scope.networks or ()))
-    if pod.default_network is not None and names:
+    if first := _first_on_default_network(pod, selecting):
         yield Report(
             about=about,
             field="metadata.annotations[v1.multus-cni.io/default-network]",
             reason=Reason.DEFAULT_NETWORK,
-            message=f"{pod.default_network} is the default network of this pod, on which {names[0]} enforces nothing",
+            message=f"{pod.default_network} is the default network of this pod, on which {first} enforces nothing",
             remedy="Attach the network as a secondary one, or use NetworkPolicy of the cluster's default network",
         )
     if pod.net_admin and covering:
@@ -36,3 +35,11 @@ def selection_reports(
             remedy="Take NET_ADMIN from the pod, or do not rely on policies that are to confine it",
             severity=Severity.HINT,
         )
+
+
+def _first_on_default_network(pod: Pod, selecting: Collection[CompiledPolicy]) -> ObjectRef | None:
+    """The first by name of the policies that name the pod's default network."""
+    default = pod.default_network
+    if default is None:
+        return None
+    return min((c.policy.ref for c in selecting if default in (c.policy.scope.networks or ())), default=None)

@@ -5,7 +5,7 @@ to them. What is kept besides the objects are indexes, so that the cost of a cha
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from attrs import evolve, frozen
 
@@ -13,6 +13,7 @@ from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_claims import AddressClaims
 from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.pod_budget import PodBudget
+from mnp_core.cluster.pod_policies import Place, PodPolicies
 from mnp_core.cluster.pods import IndexedPod, PodIndex
 from mnp_core.cluster.policies import PolicyIndex
 from mnp_core.cluster.policy_budget import PolicyBudget
@@ -27,7 +28,6 @@ from mnp_core.model import (
     CommonRules,
     ContainerPort,
     GroupDelta,
-    GroupSpec,
     Namespace,
     Network,
     ObjectName,
@@ -93,9 +93,8 @@ class ClusterState:
         self._attached: dict[ObjectName, set[ObjectName]] = defaultdict(set)
         self._pods = PodIndex()
         self._address_claims = AddressClaims()
-        self._selected: dict[ObjectName, frozenset[_Place]] = {}
         self._policies = PolicyIndex()
-        self._policies_by_pod: dict[ObjectName, tuple[CompiledPolicy, ...]] = {}
+        self._policies_by_pod: dict[ObjectName, PodPolicies] = {}
         self._groups = AddressGroups(self._pods)
         self._budget = PolicyBudget(budgets, self.standing)
         self._pod_budget = PodBudget(budgets, self._policies, self._groups, self.standing)
@@ -107,6 +106,8 @@ class ClusterState:
         dirty = _Dirty()
         for change in changes:
             self._take_in(change, dirty)
+        for ref, enforced in self._budget.flush().items():
+            self._put_policy(ref, enforced, dirty)
         return self._effect(dirty)
 
     def observe_attachments(self, pod: ObjectName, attachments: tuple[Attachment, ...]) -> Affected:
@@ -124,9 +125,7 @@ class ClusterState:
         if not again:
             return Affected(sandboxes=frozenset(), gone=frozenset(), deltas=())
         dirty.sandboxes.update(
-            name
-            for name, policies in self._policies_by_pod.items()
-            if any(each.policy.ref in again for each in policies)
+            name for name, pod in self._policies_by_pod.items() if not again.isdisjoint(pod.in_force)
         )
         return self._effect(dirty)
 
@@ -139,7 +138,7 @@ class ClusterState:
         member = self._local(pod)
         if member is None or not member.claims.policed:
             return None
-        policies = self._policies_by_pod.get(pod, ())
+        policies = self._policies_in(pod)
         shape = _shape(member, policies)
         alike = self._compiled_by_shape.get(shape)
         if alike is None:
@@ -159,7 +158,7 @@ class ClusterState:
 
     def policies_of(self, name: ObjectName) -> list[ObjectRef]:
         """The policies that are about interfaces of a local pod."""
-        return sorted(compiled.policy.ref for compiled in self._policies_by_pod.get(name, ()))
+        return sorted(compiled.policy.ref for compiled in self._policies_in(name))
 
     @property
     def local_pods(self) -> frozenset[ObjectName]:
@@ -200,8 +199,7 @@ class ClusterState:
                 self._put_network(name, change.object if isinstance(change.object, Network) else None, dirty)
             case _:
                 policy = change.object if isinstance(change.object, Policy) else None
-                for ref, enforced in self._budget.put(change.ref, policy).items():
-                    self._put_policy(ref, enforced, dirty)
+                self._budget.put(change.ref, policy)
 
     def _put_policy(self, ref: ObjectRef, policy: Policy | None, dirty: "_Dirty") -> None:
         self._scopes.put_policy(ref, policy)
@@ -209,7 +207,8 @@ class ClusterState:
         if states:
             self._pod_budget.forget(ref)
         for state in states:
-            dirty.sandboxes.update(self._pods.selected(state.namespace, state.pod_selector))
+            for name in self._pods.selected(state.namespace, state.pod_selector):
+                dirty.policies[name].add(ref)
 
     def _put_pod(self, name: ObjectName, pod: Pod | None, dirty: "_Dirty") -> None:
         before = self._known_pods.get(name)
@@ -290,15 +289,17 @@ class ClusterState:
         sandboxes = {name for name in dirty.sandboxes if self._local(name)} | dirty.was_local - gone
         for name in sorted(dirty.sandboxes):
             self._refresh_policies(name)
+        sandboxes |= self._change_policies(dirty)
         changes = tuple(self._groups.flush())
         crowded = {name for name in self._pod_budget.crowded(changes, self._policies_by_pod) if self._local(name)}
         for name in sorted(crowded):
             self._refresh_policies(name)
-        for name in dirty.sandboxes | dirty.claims | crowded:
-            self._report_claims(name)
-        for name in dirty.sandboxes | crowded | self._groups.take_affected():
-            self.standing.put(("addresses", name), self._groups.unaddressed(self._policies_by_pod.get(name, ())))
         sandboxes |= crowded
+        for name in dirty.sandboxes | dirty.claims | sandboxes:
+            self._report_claims(name)
+        for name in dirty.sandboxes | sandboxes | self._groups.take_affected():
+            with_groups = (compiled for compiled in self._policies_in(name) if compiled.groups)
+            self.standing.put(("addresses", name), self._groups.unaddressed(with_groups))
         deltas = ((delta, users - sandboxes) for delta, users in changes)
         return Affected(
             sandboxes=frozenset(sandboxes),
@@ -307,21 +308,36 @@ class ClusterState:
         )
 
     def _refresh_policies(self, name: ObjectName) -> None:
-        """Find out which policies are about a local pod, and which groups their rules refer to."""
-        member, specs = self._local(name), dict[str, GroupSpec]()
-        self._policies_by_pod.pop(name, None)
-        self._selected.pop(name, None)
-        self.standing.put(("selected", name), ())
-        if member is not None:
-            selecting = tuple(self._policies.selecting(member.pod))
-            covering = self._policies_by_pod[name] = self._pod_budget.of(member, self._policies_for(member, selecting))
-            self._selected[name] = frozenset(_selected(member, selecting))
-            self.standing.put(("selected", name), selection_reports(member.pod, selecting, covering))
-            for compiled in covering:
-                specs.update(compiled.groups)
-        else:
+        """Find all policies of a local pod anew, and the groups that their rules refer to."""
+        member = self._local(name)
+        if member is None:
+            self._policies_by_pod.pop(name, None)
+            self.standing.put(("selected", name), ())
             self._pod_budget.leave(name)
-        self._groups.use(name, specs)
+            return
+        pod = self._policies_by_pod[name] = PodPolicies(member)
+        self._pod_budget.fill(pod)
+        self._report_selection(pod)
+
+    def _change_policies(self, dirty: "_Dirty") -> set[ObjectName]:
+        """Take in the policies that are others now, for each pod that they select or did; these pods."""
+        names = {name for name in dirty.policies.keys() - dirty.sandboxes if self._local(name)}
+        for name in sorted(names):
+            pod = self._policies_by_pod[name]
+            if self._pod_budget.change(pod, sorted(dirty.policies[name])):
+                self._report_selection(pod)
+            else:
+                self._refresh_policies(name)
+        return names
+
+    def _report_selection(self, pod: PodPolicies) -> None:
+        found = selection_reports(pod.member.pod, pod.selecting.values(), pod.in_force.values())
+        self.standing.put(("selected", pod.member.pod.name), found)
+
+    def _policies_in(self, name: ObjectName) -> Collection[CompiledPolicy]:
+        """The policies about interfaces of a local pod, in no particular order."""
+        pod = self._policies_by_pod.get(name)
+        return pod.in_force.values() if pod is not None else ()
 
     def _report_claims(self, name: ObjectName) -> None:
         member = self._local(name)
@@ -330,15 +346,11 @@ class ClusterState:
 
     def exposing(self, pod: ObjectName, problem: Problem) -> Report:
         """The report of a problem in a local pod, which says whether a policy selects what it is about (S64)."""
-        selected, about = self._selected.get(pod, frozenset()), problem.attachment
+        policies, about = self._policies_by_pod.get(pod), problem.attachment
+        selected = policies.selected.keys() if policies is not None else set[Place]()
         opens = problem.report.reason in OPEN_REASONS and problem.report.severity is Severity.PROBLEM
         exposed = (about.network, about.interface) in selected if about is not None else bool(selected)
         return evolve(problem.report, exposed=opens and exposed)
-
-    def _policies_for(self, member: IndexedPod, selecting: Iterable[CompiledPolicy]) -> Iterator[CompiledPolicy]:
-        for compiled in selecting:
-            if any(map(compiled.policy.scope.may_cover, member.claims.policed)):
-                yield compiled
 
     def _local(self, name: ObjectName) -> IndexedPod | None:
         """A pod of this node that has attachments and counts."""
@@ -355,18 +367,6 @@ def _networks_of(pod: Pod | None) -> set[ObjectName]:
     return {status.network for status in pod.statuses} | {request.network for request in pod.requests}
 
 
-_Place = tuple[ObjectName, str]
-"""A network, and the interface on it."""
-
-
-def _selected(member: IndexedPod, selecting: Iterable[CompiledPolicy]) -> Iterator[_Place]:
-    """What policies are about, whether it can be policed or not."""
-    about = {problem.attachment for problem in member.claims.problems if problem.attachment is not None}
-    for attachment in (*member.claims.policed, *about):
-        if any(compiled.policy.scope.may_cover(attachment) for compiled in selecting):
-            yield attachment.network, attachment.interface
-
-
 def _shape(member: IndexedPod, policies: Iterable[CompiledPolicy]) -> _Shape:
     """All that tells apart what holds in two sandboxes at one moment: copies of a pod are alike, and compiled once."""
     attachments = tuple((a.interface, a.network, a.kind) for a in member.claims.policed)
@@ -379,5 +379,6 @@ class _Dirty:
     def __init__(self) -> None:
         self.members: set[ObjectName] = set()  # pods that may have joined or left a group
         self.sandboxes: set[ObjectName] = set()  # pods whose rules may change as a whole
+        self.policies: defaultdict[ObjectName, set[ObjectRef]] = defaultdict(set)  # those that are others now, by pod
         self.was_local: set[ObjectName] = set()
         self.claims: set[ObjectName] = set()  # pods whose own problems may be others now

@@ -4,7 +4,10 @@ from concurrent.futures import Future
 
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mnp_core.cluster.pod_policies import PodPolicies
 from mnp_core.cluster.state import ClusterState
 from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason
 from mnp_core.model.budget import Budgets, size_of
@@ -148,3 +151,62 @@ def test_pods_in_which_nothing_comes_to_its_end_leave_places_to_other_namespaces
     for _ in range(20):
         node.agent.process(0)
     assert node.kernel.namespaces[quiet.name].writes == ["apply"]
+
+
+FEW_RULES = evolve(FEW, policy=evolve(FEW.policy, members=100), namespace=evolve(FEW.namespace, members=1000))
+NAMES = ("a", "b", "c", "d")
+
+
+def made_of(changes):
+    found = ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", budgets=FEW_RULES)
+    found.apply(map(present, (NET, namespace("default"))))
+    found.apply(changes)
+    return found
+
+
+def observed(state):
+    """All that may depend on the way: what holds in pods, what is reported, which groups are kept."""
+    pods = [named(name) for name in ("a", "b")]
+    return (
+        [state.sandbox_policy(name) for name in pods],
+        [state.policies_of(name) for name in pods],
+        [state.weight(name) for name in pods],
+        state.reports(),
+        state.group_sizes,
+    )
+
+
+@st.composite
+def steps(draw):
+    """What happens, a few things at a time: policies and pods come, change, and go."""
+    name = draw(st.sampled_from(NAMES))
+    if draw(st.integers(0, 4)) == 0:
+        lives = draw(st.booleans())
+        pod_name = draw(st.sampled_from(("a", "b")))
+        ref = ObjectRef("Pod", named(pod_name))
+        return present(local(pod_name, draw(st.integers(1, 2)))) if lives else Change(ref=ref, object=None)
+    if draw(st.integers(0, 3)) == 0:
+        return gone(name)
+    peers = draw(st.lists(st.sampled_from((*blocks(1, 2, 3), *selecting("1", "2"))), max_size=4, unique_by=str))
+    return written(name, *peers, selects=draw(st.sampled_from((None, {"app": "a"}, {"app": "b"}))))
+
+
+@given(st.lists(st.lists(steps(), min_size=1, max_size=3), max_size=8))
+@settings(deadline=None)
+def test_what_holds_depends_on_what_there_is_and_not_on_the_way_there(batches):
+    """S6, S11: one policy more costs one policy, and the result is that of looking at all."""
+    state, last = made_of([]), {}
+    for batch in batches:
+        state.apply(batch)
+        last.update((change.ref, change) for change in batch)
+    assert observed(state) == observed(made_of(last.values()))
+
+
+def test_one_policy_more_costs_one_policy(monkeypatch):
+    """S61: not all policies of all pods that it selects."""
+    state = made_of([present(local("a", 1)), *(written(f"many-{n:03}", selects={"app": "a"}) for n in range(200))])
+    seen = []
+    select = PodPolicies.select
+    monkeypatch.setattr(PodPolicies, "select", lambda pod, compiled: seen.append(compiled) or select(pod, compiled))
+    effect = state.apply([written("more", *blocks(1))])
+    assert (effect.sandboxes, len(seen), rules(state, "a")) == ({named("a")}, 1, 1)
