@@ -19,10 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mnp_core.lab.lab import Lab
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sources.manifests import Document
+from mnp_lab.lab import Lab
 from mnp_nftables.commit_listener import listen_to_commits
 from scripts.testbed import bed, place
 from scripts.testbed.api import ApiError

@@ -1,8 +1,7 @@
 """The core's own plugin, loaded by the same entry point, hooks and checks as everybody else's.
 
-The core registers its replaceable parts: ways to find a pod's network namespace
-(`mnp_register_sandbox_locators`) and observers. It sits above everything that it registers, and so do its imports: a
-hook imports what it offers inside its factory, because `mnp --help` loads this module too.
+It registers the two ways to find a pod's network namespace. Each is imported inside its factory, because `mnp --help`
+loads this module, too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,10 +12,9 @@ from mnp_core.api import SandboxLocator, SandboxLocatorSpec
 
 @hookimpl
 def mnp_register_sandbox_locators() -> Iterator[SandboxLocatorSpec]:
-    """Offer the ways to pods: the container runtime's, that of their processes, and a lab's for an agent beside it."""
+    """Offer the ways to pods: by the container runtime, and by their processes."""
     yield SandboxLocatorSpec(name="cri", factory=_make_cri_locator)
     yield SandboxLocatorSpec(name="proc", factory=_make_proc_locator)
-    yield SandboxLocatorSpec(name="lab", factory=_make_lab_locator)
 
 
 def _make_cri_locator(settings: Mapping[str, str]) -> SandboxLocator:
@@ -29,9 +27,3 @@ def _make_proc_locator(settings: Mapping[str, str]) -> SandboxLocator:
     from mnp_core.sandbox.proc.locator import make_proc_locator  # noqa: PLC0415 # see above
 
     return make_proc_locator(settings)
-
-
-def _make_lab_locator(settings: Mapping[str, str]) -> SandboxLocator:
-    from mnp_core.lab.locator import make_lab_locator  # noqa: PLC0415 # see above
-
-    return make_lab_locator(settings)

@@ -5,13 +5,12 @@ import click
 import mnp_core
 from mnp_core.cli.lazy import Commands, LazyGroup, Promise
 from mnp_core.errors import PluginError
-from mnp_core.plugins import Registry
+from mnp_core.plugins import COMMAND_DISTRIBUTIONS, Registry
 
 _CLI = "mnp_core.cli"
 _BUILT_IN = {
     "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
     "explain": Promise(f"{_CLI}.explain", "explain_command", "Say why a pod reaches another, or does not."),
-    "lab": Promise(f"{_CLI}.lab", "lab_group", "Try policies with real packets, without a cluster."),
     "matrix": Promise(f"{_CLI}.reach", "matrix_command", "Print who reaches whom by the policies."),
     "plugin": Promise(f"{_CLI}.plugin", "plugin_group", "For those who write plugins."),
     "plugins": Promise(f"{_CLI}.plugins", "plugins_command", "List the installed plugins and the state of each."),
@@ -26,7 +25,7 @@ def make_app(registry: Registry) -> click.Group:
     A plugin's command that cannot be made, or whose name is taken, is left out with a warning: the others work.
     """
     settings = {"obj": registry, "help_option_names": ["-h", "--help"], "max_content_width": 100}
-    app = LazyGroup("mnp", help=_HELP, context_settings=settings, commands=Commands(_BUILT_IN))
+    app = _App("mnp", help=_HELP, context_settings=settings, commands=Commands(_BUILT_IN))
     app = click.version_option(mnp_core.__version__, prog_name="mnp")(app)
     for name in registry.commands:
         if name in app.commands:
@@ -36,11 +35,26 @@ def make_app(registry: Registry) -> click.Group:
     return app
 
 
+class _App(LazyGroup):
+    """Knows the commands of this project's plugins that are not there, and says how to get them."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments name, as click does."""
+        home = COMMAND_DISTRIBUTIONS.get(args[0])
+        if home and args[0] not in self.commands:
+            statuses = [status for status in ctx.obj.statuses if status.distribution == home]
+            remedy = " ".join(map(str, statuses)) or f"pip install {home}"
+            raise click.UsageError(f"The command {args[0]!r} comes with {home}: {remedy}", ctx)
+        return super().resolve_command(ctx, args)
+
+
 _HELP = """Kubernetes network policy on the secondary interfaces of pods.
 
-`mnp lab` builds pods from manifests on this machine, without a cluster, enforces their policies and sends real
-packets (as root). `mnp cleanup` is for nodes that are not to be policed any more (as root). The other commands work
-offline and need no privileges."""
+`mnp lab`, which mnp-lab adds, builds pods from manifests on this machine, without a cluster, enforces their policies
+and sends real packets (as root). `mnp cleanup` is for nodes that are not to be policed any more (as root). The other
+commands work offline and need no privileges."""
 
 
 def _add(app: click.Group, registry: Registry, name: str) -> None:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from attrs import define, evolve, field, frozen
 
 from mnp_core.errors import InputError
-from mnp_core.lab.admission import root
-from mnp_core.lab.definition import Definition, parse_definition
-from mnp_core.lab.ipam import IPAM_TYPES
-from mnp_core.lab.request import NETWORKS_ANNOTATION, parse_requests
-from mnp_core.lab.wires import join
 from mnp_core.model import Address, Change, NetworkStatus, ObjectName, ObjectRef, Pod, Reason, Report, Severity
+from mnp_core.offline.admission import root
+from mnp_core.offline.definition import Definition, parse_definition
+from mnp_core.offline.ipam import IPAM_TYPES
+from mnp_core.offline.request import NETWORKS_ANNOTATION, parse_requests
+from mnp_core.offline.wires import join
 from mnp_core.sources.manifests import Document
 
 _NETWORK = "NetworkAttachmentDefinition"

@@ -13,8 +13,8 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mnp_core.lab.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
 from mnp_core.model import Address, ObjectName
+from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
 
 _STYLES = {
     ProbeVerdict.ALLOWED: "green",

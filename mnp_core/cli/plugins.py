@@ -18,6 +18,7 @@ _OURS = {
     "mnp-ipvlan": "ipvlan attachments",
     "mnp-sriov": "SR-IOV attachments",
     "mnp-netdev": "attachments that are ordinary kernel devices",
+    "mnp-lab": "pods and real packets without a cluster",
 }
 """The project's own plugins, for whoever has installed the core and wonders what to do with it."""
 

@@ -18,8 +18,8 @@ from mnp_core.cli.options import (
 )
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json, results
 from mnp_core.errors import InputError
-from mnp_core.lab.probe import DEFAULT_SPEC, Probe, ProbeResult, ProbeSpec, ProbeVerdict, parse_probe
 from mnp_core.model import ObjectName
+from mnp_core.offline.probe import DEFAULT_SPEC, Probe, ProbeResult, ProbeSpec, ProbeVerdict, parse_probe
 from mnp_core.policy.explain import Explanation, Flow, Host, explain
 from mnp_core.settings import Settings
 

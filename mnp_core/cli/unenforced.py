@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 
 from mnp_core.api import InterfaceDiscoverer
 from mnp_core.errors import InputError
-from mnp_core.lab.definition import Definition, parse_definition
 from mnp_core.model import Attachment, Isolated, Link, ObjectName, ObjectRef, Reason, Report, SandboxPolicy
+from mnp_core.offline.definition import Definition, parse_definition
 from mnp_core.sources.manifests import Document
 
 _NETWORK = "NetworkAttachmentDefinition"

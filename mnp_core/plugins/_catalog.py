@@ -21,6 +21,9 @@ HOMES = {
 }
 """Where this project's backends come from, for whoever has configured one that is not installed."""
 
+COMMAND_DISTRIBUTIONS = {"lab": "mnp-lab"}
+"""Likewise its commands."""
+
 Contested = Mapping[Claim, tuple[Offer[Any], ...]]
 
 

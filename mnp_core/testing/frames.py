@@ -9,9 +9,9 @@ payload.
 import struct
 from collections.abc import Iterator
 
-from mnp_core.lab.transport.icmp import checksum
-from mnp_core.lab.transport.sctp import Chunk, Message
 from mnp_core.model import Address, Packet, Protocol, parse_address
+from mnp_lab.transport.icmp import checksum
+from mnp_lab.transport.sctp import Chunk, Message
 
 SOURCE_PORTS = range(20000, 60000)
 """Each number has its own of these, so that each packet opens a connection of its own."""

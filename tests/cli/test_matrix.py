@@ -5,8 +5,8 @@ import pytest
 from rich.console import Console
 
 from mnp_core.cli.matrix import print_matrices
-from mnp_core.lab.probe import Probe, ProbeResult, ProbeVerdict, parse_probe
 from mnp_core.model import ObjectName
+from mnp_core.offline.probe import Probe, ProbeResult, ProbeVerdict, parse_probe
 
 
 def answer(source, destination, verdict="allowed", *, spec="tcp:80", network="demo/data"):

@@ -10,7 +10,7 @@ from mnp_core.cli.app import make_app
 from mnp_core.cli.lazy import LazyGroup
 
 HEAVY = ("grpc", "google.protobuf", "kubernetes", "prometheus_client", "pyroute2", "structlog", "watchfiles")
-NETWORKING = ("mnp_core.lab.lab", "mnp_core.agent.agent", "mnp_core.sandbox.pool", "mnp_core.node")
+NETWORKING = ("mnp_lab.lab", "mnp_core.agent.agent", "mnp_core.sandbox.pool", "mnp_core.node")
 SCRIPT = """
 import json, sys
 from mnp_core.cli import main
@@ -38,7 +38,7 @@ def among(modules, names):
 @pytest.mark.parametrize("arguments", [("--help",), ("lab", "--help"), ("--version",)], ids=["help", "lab", "version"])
 def test_help_imports_no_command(arguments):
     modules = imported(*arguments)
-    assert among(modules, (*HEAVY, *NETWORKING, "rich", "mnp_core.cli.objects", "mnp_core.cli.lab.run")) == []
+    assert among(modules, (*HEAVY, *NETWORKING, "rich", "mnp_core.cli.objects", "mnp_lab.cli.run")) == []
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from mnp_core.lab.probe import ProbeVerdict
 from mnp_core.model import ObjectName
 from mnp_core.netfilter.nf_tables import generation
+from mnp_core.offline.probe import ProbeVerdict
 from tests.cluster.fixture import Bed
 from tests.cluster.manifests import running
 from tests.cluster.rest import at_rest

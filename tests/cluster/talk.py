@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from mnp_core.lab.probe import Probe, ProbeSpec, ProbeVerdict, parse_probe
-from mnp_core.lab.prober import Prober
 from mnp_core.model import ObjectName
+from mnp_core.offline.probe import Probe, ProbeSpec, ProbeVerdict, parse_probe
+from mnp_lab.prober import Prober
 from tests.cluster.manifests import network_status
 from tests.cluster.objects import Objects
 from tests.cluster.sandboxes import Sandboxes

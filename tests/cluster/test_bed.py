@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mnp_core.lab.probe import ProbeVerdict
 from mnp_core.model import ObjectName
+from mnp_core.offline.probe import ProbeVerdict
 from scripts.testbed import place, programs
 from scripts.testbed.api import ApiError
 from scripts.testbed.bed import kubectl

@@ -12,9 +12,9 @@ import yaml
 
 import mnp_core.model
 from mnp_core.errors import InputError
-from mnp_core.lab.expectations import parse_expectations
 from mnp_core.model import Reason
 from mnp_core.settings import parse_settings
+from mnp_lab.expectations import parse_expectations
 from tests.docs.fences import DOCS, PAGES, ROOT, TUTORIAL, fences, lines
 
 FENCES = [fence for page in PAGES for fence in fences(page)]

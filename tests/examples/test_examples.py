@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mnp_core.cli.lab.judgement import explanation_of
 from mnp_core.cli.objects import decode_objects
-from mnp_core.lab.expectations import parse_expectations
-from mnp_core.lab.plan import plan_lab
 from mnp_core.settings import Settings
 from mnp_core.sources.manifests import load_documents
+from mnp_lab.cli.judgement import explanation_of
+from mnp_lab.expectations import parse_expectations
+from mnp_lab.plan import plan_lab
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/policy.yaml"))

@@ -4,8 +4,6 @@ from contextlib import contextmanager
 
 from mnp_core.api import PolicyKindSpec
 from mnp_core.discovery import compare
-from mnp_core.lab.locator import LabLocator
-from mnp_core.lab.spaces import AnonymousSpaces, pod_key
 from mnp_core.model import Link
 from mnp_core.model.parsing import parse_policy
 from mnp_core.testing.builders import pod
@@ -16,6 +14,8 @@ from mnp_core.testing.conformance import (
 )
 from mnp_core.testing.conformance.locator import Located
 from mnp_core.testing.netns import End, veth_pair
+from mnp_lab.locator import LabLocator
+from mnp_lab.spaces import AnonymousSpaces, pod_key
 
 
 class Discoverer:

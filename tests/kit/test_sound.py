@@ -4,12 +4,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from mnp_core.lab.locator import make_lab_locator
-from mnp_core.lab.spaces import pod_key
-from mnp_core.lab.state import LabDirectory
 from mnp_core.testing.builders import pod
 from mnp_core.testing.conformance import SandboxLocatorConformance
 from mnp_core.testing.conformance.locator import Located
+from mnp_lab.locator import make_lab_locator
+from mnp_lab.spaces import pod_key
+from mnp_lab.state import LabDirectory
 from tests.kit.sound import DiscovererTests, LocatorTests, PolicyKindTests
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from mnp_core.lab.lab import Lab
+from mnp_lab.lab import Lab
 from tests.lab.looks import mounts_below
 
 

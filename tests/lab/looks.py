@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mnp_core.lab.probe import ProbeVerdict, parse_probe
+from mnp_core.offline.probe import ProbeVerdict, parse_probe
 
 
 def mounts_below(path):

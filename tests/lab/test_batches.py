@@ -2,10 +2,11 @@
 
 from collections import Counter
 
-from mnp_core.lab.plan import plan_lab
-from mnp_core.lab.probe import parse_probe, plan_probes
-from mnp_core.lab.prober import _batches
-from mnp_core.lab.transport.neighbours import PAIRS_AT_ONCE
+from mnp_core.offline.probe import parse_probe
+from mnp_lab.plan import plan_lab
+from mnp_lab.probe import plan_probes
+from mnp_lab.prober import _batches
+from mnp_lab.transport.neighbours import PAIRS_AT_ONCE
 from tests.lab.manifests import nad, pod
 
 DUAL = nad("net", type="host-local", ranges=[[{"subnet": "10.0.0.0/24"}], [{"subnet": "fd00::/64"}]])

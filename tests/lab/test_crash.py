@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mnp_core.lab.lab import Lab
-from mnp_core.lab.state import LabDirectory
+from mnp_lab.lab import Lab
+from mnp_lab.state import LabDirectory
 from tests.lab.looks import mounts_below, pairs
 from tests.lab.manifests import pod, subnet
 
@@ -22,7 +22,7 @@ APPLY = 'Lab.open("demo", progress=hook).apply(PODS)'
 RUN = 'lab = Lab.run([NET, *PODS], progress=hook); print(lab.sandbox(ObjectName("default", "p0")).inode); input()'
 SCRIPT = """
 import os, signal
-from mnp_core.lab.lab import Lab
+from mnp_lab.lab import Lab
 from mnp_core.model import ObjectName
 from tests.lab.test_crash import NET, PODS
 

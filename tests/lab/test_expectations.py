@@ -3,9 +3,9 @@
 import pytest
 
 from mnp_core.errors import InputError
-from mnp_core.lab.expectations import Check, load_expectations
-from mnp_core.lab.plan import plan_lab
-from mnp_core.lab.probe import ProbeResult, ProbeVerdict
+from mnp_core.offline.probe import ProbeResult, ProbeVerdict
+from mnp_lab.expectations import Check, load_expectations
+from mnp_lab.plan import plan_lab
 from tests.lab.manifests import nad, pod, subnet
 
 PLAN = plan_lab(

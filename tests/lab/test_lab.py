@@ -13,15 +13,15 @@ import yaml
 
 from mnp_core.api import Outcome, Result, Sync
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError
-from mnp_core.lab.lab import Enforcement, Lab
-from mnp_core.lab.probe import Probe, ProbeVerdict
-from mnp_core.lab.state import LabDirectory
 from mnp_core.model import ObjectName, ObjectRef, Protocol
 from mnp_core.model.parsing import parse_pod
+from mnp_core.offline.probe import Probe, ProbeVerdict
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sources.decode import Decoder
+from mnp_lab.lab import Enforcement, Lab
+from mnp_lab.state import LabDirectory
 from tests.lab.looks import pairs
 from tests.lab.manifests import deny_ingress, nad, pod, subnet, written
 
@@ -402,7 +402,7 @@ def test_watching_follows_the_files_and_survives_broken_ones(tmp_path):
 
 def test_without_privileges_it_says_what_is_needed():
     script = (
-        "from mnp_core.lab.lab import Lab\n"
+        "from mnp_lab.lab import Lab\n"
         "from mnp_core.errors import UnsupportedError\n"
         "from mnp_core.sources.manifests import Document\n"
         "raw = {'apiVersion': 'v1', 'kind': 'Pod', 'metadata': {'name': 'a'}}\n"

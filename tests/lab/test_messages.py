@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnp_core.lab.transport.icmp import checksum, echo_request
-from mnp_core.lab.transport.ports import PortSequence
-from mnp_core.lab.transport.sctp import Chunk, Message, crc32c
+from mnp_lab.transport.icmp import checksum, echo_request
+from mnp_lab.transport.ports import PortSequence
+from mnp_lab.transport.sctp import Chunk, Message, crc32c
 
 PORTS, TAGS = st.integers(0, 65535), st.integers(1, 0xFFFFFFFF)
 

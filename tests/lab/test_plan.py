@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnp_core.errors import InputError
-from mnp_core.lab.admission import NAME_LABEL
-from mnp_core.lab.definition import LinkKind
-from mnp_core.lab.plan import plan_lab
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.model.parsing import parse_pod
+from mnp_core.offline.admission import NAME_LABEL
+from mnp_core.offline.definition import LinkKind
+from mnp_lab.plan import plan_lab
 from tests.lab.manifests import NETWORKS, STATUS, deny_ingress, manifest, nad, pod, subnet, written
 
 A, B, C = (ObjectName("default", name) for name in "abc")

@@ -5,9 +5,10 @@ from ipaddress import ip_address
 import pytest
 
 from mnp_core.errors import InputError
-from mnp_core.lab.plan import plan_lab
-from mnp_core.lab.probe import ProbeResult, ProbeVerdict, parse_probe, plan_probes
 from mnp_core.model import ObjectName
+from mnp_core.offline.probe import ProbeResult, ProbeVerdict, parse_probe
+from mnp_lab.plan import plan_lab
+from mnp_lab.probe import plan_probes
 from tests.lab.manifests import nad, pod, subnet
 
 A, B = ObjectName("default", "a"), ObjectName("default", "b")

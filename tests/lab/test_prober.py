@@ -9,13 +9,14 @@ from contextlib import closing
 import pytest
 
 from mnp_core.errors import SandboxNotFoundError
-from mnp_core.lab.lab import Lab
-from mnp_core.lab.probe import ProbeVerdict, parse_probe, plan_probes
-from mnp_core.lab.prober import Prober
-from mnp_core.lab.transport.flight import Loop
-from mnp_core.lab.transport.station import Station
 from mnp_core.model import ObjectName
+from mnp_core.offline.probe import ProbeVerdict, parse_probe
 from mnp_core.sandbox.netns import run_inside
+from mnp_lab.lab import Lab
+from mnp_lab.probe import plan_probes
+from mnp_lab.prober import Prober
+from mnp_lab.transport.flight import Loop
+from mnp_lab.transport.station import Station
 from tests.cluster.stopwatch import allowed
 from tests.lab.manifests import nad, pod, subnet
 

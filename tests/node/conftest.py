@@ -2,9 +2,9 @@
 
 import pytest
 
-from mnp_core.lab.lab import Lab
 from mnp_core.sources.manifests import load_documents
 from mnp_core.testing.apiserver import FakeApiServer
+from mnp_lab.lab import Lab
 from tests.node.program import LAB, PLURALS, QUICKSTART, Node
 
 

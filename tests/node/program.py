@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from mnp_core.lab.probe import ProbeSpec
 from mnp_core.model import ObjectName, Protocol
+from mnp_core.offline.probe import ProbeSpec
 from mnp_core.sandbox.netns import run_inside
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"

@@ -67,13 +67,16 @@ class Environment:
     def lend(self, *names: str) -> None:
         """Put distributions and all that they need there, as links to where these tests have them; nothing of ours."""
         [site] = self.folder.glob("lib/python*/site-packages")
-        for name in set().union(*map(dependencies, names)) - {"mnp-core"}:
+        for name in set().union(*map(dependencies, names)):
+            if name.startswith("mnp-"):
+                continue
             for top in {file.parts[0] for file in distribution(name).files or () if file.parts[0] != ".."}:
                 if not (site / top).exists():
                     (site / top).symlink_to(distribution(name).locate_file(top))
 
     def install(self, *what: object, links: Path) -> None:
-        """From files alone: nothing is downloaded."""
+        """From files alone: nothing is downloaded. What distributions of ours need is lent."""
+        self.lend(*(str(name) for name in what if str(name).startswith("mnp-")))
         self._pip("install", "--quiet", "--no-index", "--find-links", links, *what)
 
     def uninstall(self, *what: str) -> None:
@@ -147,11 +150,14 @@ def environment(tmp_path):
 
 def dependencies(name: str) -> set[str]:
     """A distribution with all that it needs."""
-    found: set[str] = set()
-    waiting = [name]
+    found: set[tuple[str, str]] = set()
+    asked = Requirement(name)
+    waiting = [(asked.name, extra) for extra in ("", *asked.extras)]
     while waiting:
-        if (name := waiting.pop()) not in found:
-            found.add(name)
-            requirements = map(Requirement, distribution(name).requires or ())
-            waiting += [each.name for each in requirements if not each.marker or each.marker.evaluate({"extra": ""})]
-    return found
+        if (wanted := waiting.pop()) not in found:
+            found.add(wanted)
+            name, extra = wanted
+            for each in map(Requirement, distribution(name).requires or ()):
+                if not each.marker or each.marker.evaluate({"extra": extra}):
+                    waiting += [(each.name, further) for further in ("", *each.extras)]
+    return {name for name, _ in found}

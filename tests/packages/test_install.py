@@ -31,20 +31,22 @@ def checkout(dist, tmp_path):
 
 @pytest.mark.parametrize("fence", BLOCKS, ids=str)
 def test_what_a_page_says_to_install_works(fence, with_pip, checkout):
+    asked = {
+        word.rpartition("/")[2].removeprefix("mnp-")
+        for command in fence.commands
+        for word in command.split()
+        if "mnp-" in word or "/" in word
+    }
+    with_pip.lend(*(f"mnp-{name}" for name in asked))
     typed = [command for command in fence.commands if command != "make dist"]  # done, see above
     done = with_pip.shell("\n".join(typed), folder=checkout)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(with_pip.run("mnp", "plugins", "--output", "json").stdout)["plugins"]
-    asked = {
-        word.rpartition("/")[2].removeprefix("mnp-")
-        for word in " ".join(typed).split()
-        if "mnp-" in word or "/" in word
-    }
     assert {"core", *asked} == {plugin["name"] for plugin in found}
     assert {plugin["state"] for plugin in found} == {"loaded"}
 
 
 def test_the_pages_say_how_to_install_from_a_checkout_and_from_wheels():
     told = " ".join(command for fence in BLOCKS for command in fence.commands)
-    assert "pip install . ./plugins/nftables" in told
+    assert "pip install . ./plugins/lab ./plugins/nftables" in told
     assert "--find-links dist" in told

@@ -45,8 +45,8 @@ class Author:
 
 @pytest.fixture
 def author(environment, dist, tmp_path):
-    """The core, pytest and a tool to build with are installed; nothing else of ours is."""
-    environment.install("mnp-core", links=dist)
+    """The core with the kit and a tool to build with are installed; nothing else of ours is."""
+    environment.install("mnp-core[testing]", links=dist)
     environment.lend(*TOOLS)
     folder = tmp_path / "empty"
     folder.mkdir()

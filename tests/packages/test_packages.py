@@ -94,7 +94,10 @@ def test_core_alone_works_and_says_what_can_be_added(environment, dist):
     assert "no backend is installed: pip install one, for example mnp-nftables" in rendering.stderr
     validation = environment.run("mnp", "validate", ROOT / "examples" / "quickstart")
     assert "its CNI type is macvlan, policed are none" in " ".join(validation.stdout.split())
-    assert "Traceback" not in rendering.stderr + validation.stderr
+    lab = environment.run("mnp", "lab", "run", ROOT / "examples" / "quickstart")
+    assert lab.returncode == 2
+    assert "The command 'lab' comes with mnp-lab: pip install mnp-lab" in lab.stderr
+    assert "Traceback" not in rendering.stderr + validation.stderr + lab.stderr
 
 
 @pytest.mark.parametrize("name", PLUGINS)

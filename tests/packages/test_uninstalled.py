@@ -7,7 +7,7 @@ import pytest
 from tests.packages.conftest import ROOT, make_environment
 
 QUICKSTART = ROOT / "examples" / "quickstart"
-OFFERED = ("mnp-nftables", "mnp-iptables", "mnp-macvlan", "mnp-ipvlan", "mnp-netdev", "mnp-sriov")
+OFFERED = ("mnp-nftables", "mnp-iptables", "mnp-macvlan", "mnp-ipvlan", "mnp-netdev", "mnp-sriov", "mnp-lab")
 
 SETTINGS = ("backend: {}", "backend-by-kind: {{macvlan: {}}}", "backend-by-network: {{demo/data: {}}}")
 

@@ -33,7 +33,7 @@ def test_its_layers_are_checked(distribution):
         for start in ("Plugins see what is public", "Plugins do not know each other")
     )
     assert package in rules["root_packages"]
-    assert package in public["source_modules"]
+    assert package in public["source_modules"] or package == "mnp_lab", "the lab builds on the agent and the commands"
     assert package in apart["modules"]
 
 

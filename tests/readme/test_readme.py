@@ -2,7 +2,7 @@
 
 import re
 
-from mnp_core.cli.lab import lab_group
+from mnp_lab.cli import lab_group
 from tests.docs.fences import DOCS, PAGES, ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from mnp_core.lab.lab import Lab
 from mnp_core.sources.manifests import Document, load_documents
 from mnp_core.testing.apiserver import FakeApiServer
+from mnp_lab.lab import Lab
 from mnp_nftables import NftablesApplier
 from tests.node.program import LAB, PLURALS, QUICKSTART, WEB, Node
 from tests.security.attacks import ATTACKS, FOR, NETWORKS, POLICIES, TENANT, slow_clients

@@ -6,7 +6,6 @@ from random import Random
 
 import pytest
 
-from mnp_core.lab.lab import Lab
 from mnp_core.model import ObjectName
 from mnp_core.netfilter.attributes import number, text_attribute
 from mnp_core.netfilter.batch import BatchWriter
@@ -14,6 +13,7 @@ from mnp_core.netfilter.messages import CREATE, DELETE_TABLE, NEW_TABLE
 from mnp_core.netfilter.nfnetlink import Nfnetlink
 from mnp_core.sources.manifests import load_documents
 from mnp_core.testing.apiserver import FakeApiServer
+from mnp_lab.lab import Lab
 from mnp_nftables import NftablesApplier
 from mnp_nftables.sets import TABLE
 from tests.node.program import LAB, PLURALS, QUICKSTART, Node

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
-from mnp_core.lab.probe import Probe as Question
-from mnp_core.lab.probe import ProbeVerdict
-from mnp_core.lab.prober import Prober
 from mnp_core.model import ObjectName, Protocol
+from mnp_core.offline.probe import Probe as Question
+from mnp_core.offline.probe import ProbeVerdict
 from mnp_core.testing.suites.wire.rig import Rig
 from mnp_core.testing.suites.wire.stations import Probe
+from mnp_lab.prober import Prober
 
 HASTY, PATIENT = 0.15, 2.0  # seconds
 

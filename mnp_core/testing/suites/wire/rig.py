@@ -17,7 +17,6 @@ from mnp_core.api import Result, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
 from mnp_core.cluster.state import ClusterState
 from mnp_core.errors import SandboxNotFoundError
-from mnp_core.lab.transport.neighbours import forget_neighbours
 from mnp_core.model import AddressSource, Attachment, CommonRules, ObjectName, Pod
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.monitor import Monitor
@@ -30,6 +29,7 @@ from mnp_core.testing.suites.reference.naive import full_name, interfaces, is_pe
 from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
 from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
 from mnp_core.testing.suites.wire.stations import Probe, Stations
+from mnp_lab.transport.neighbours import forget_neighbours
 
 SYSCTLS = {  # every address answers on its own interface, also where a pod has two on one network
     "arp_ignore": "1",

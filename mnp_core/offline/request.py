@@ -1,0 +1,54 @@
+"""What a pod asks the meta-plugin for, as the core reads it (S64); the lab cannot build what it cannot read."""
+
+from attrs import frozen
+
+from mnp_core.errors import InputError
+from mnp_core.model import Address, ObjectName, ObjectRef
+from mnp_core.model.parsing import NETWORKS as NETWORKS_ANNOTATION
+from mnp_core.model.parsing import Field as CoreField
+from mnp_core.model.parsing import Findings
+from mnp_core.model.parsing import parse_requests as parse_core_requests
+from mnp_core.offline.field import AddressInterface, Field
+
+__all__ = ["NETWORKS_ANNOTATION", "NetworkRequest", "parse_requests"]
+
+
+@frozen(kw_only=True)
+class NetworkRequest:
+    """One attachment that a pod asks for.
+
+    Attributes:
+        network: The NetworkAttachmentDefinition.
+        interface: Name in the pod; ``net1``, ``net2`` … by position if it was not given.
+        addresses: Asked for explicitly; empty leaves it to the network's IPAM.
+        mac: Asked for explicitly; may be empty.
+        source: Where it is written.
+    """
+
+    network: ObjectName
+    interface: str
+    addresses: tuple[Address | AddressInterface, ...] = ()
+    mac: str = ""
+    source: Field
+
+
+def parse_requests(annotation: Field, namespace: str) -> tuple[NetworkRequest, ...]:
+    """Read the annotation of a pod in `namespace`.
+
+    Raises:
+        InputError: Something in it cannot be understood, or two attachments have one name.
+    """
+    findings = Findings(ObjectRef("Pod", ObjectName(namespace, "")))
+    requests = parse_core_requests(CoreField(annotation.value, annotation.path, findings), namespace)
+    for report in findings.reports():
+        raise InputError(f"{report.message}: {report.remedy}", where=annotation.where, field=report.field)
+    return tuple(
+        NetworkRequest(
+            network=request.network,
+            interface=request.interface,
+            addresses=request.addresses,
+            mac=request.mac,
+            source=annotation,
+        )
+        for request in requests
+    )

@@ -1,0 +1,147 @@
+"""Gives addresses to attachments: first those that are asked for, then leases, then what is free."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from mnp_core.errors import InputError
+from mnp_core.model import Address, ObjectName
+from mnp_core.offline.definition import Definition
+from mnp_core.offline.field import AddressInterface
+from mnp_core.offline.request import NetworkRequest
+from mnp_lab.topology import LeaseKey, Leases, PodLink
+
+Requests = Mapping[ObjectName, Sequence[NetworkRequest]]
+
+_ETHERNET = 17  # letters of a MAC address; InfiniBand's are longer
+
+
+class Addressing:
+    """Who has which address. Networks that are one wire share their addresses."""
+
+    def __init__(
+        self, definitions: Mapping[ObjectName, Definition], wires: Mapping[ObjectName, str], leases: Leases
+    ) -> None:
+        """Start with nothing given out.
+
+        Args:
+            definitions: The networks that are used.
+            wires: By network, the switch that it is on.
+            leases: What attachments have had so far.
+        """
+        self._definitions = definitions
+        self._wires = wires
+        self._leases = leases
+        self._given: dict[LeaseKey, tuple[AddressInterface, ...]] = {}
+        self._owners: dict[str, dict[Address, LeaseKey]] = defaultdict(dict)
+
+    def claiming_order(self, requests: Requests) -> list[ObjectName]:
+        """Those who have had all that they ask for come first: a newcomer takes no address away."""
+        return sorted(requests, key=lambda pod: (not all(self._had(pod, request) for request in requests[pod]), pod))
+
+    def claim(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
+        """Note the addresses that a pod asks for; all of them, or none.
+
+        Raises:
+            InputError: One belongs to another attachment.
+        """
+        claimed = {_key(pod, request): self._completed(request) for request in requests}
+        wanted: set[tuple[str, Address]] = set()
+        for request in requests:
+            for address in claimed[_key(pod, request)]:
+                self._insist_free(_key(pod, request), address, request, wanted)
+        for key, addresses in claimed.items():
+            self._give(key, addresses)
+
+    def renew(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
+        """Give addresses to the attachments that have had some before and ask for none, before others get any.
+
+        Raises:
+            InputError: As for `allocate`.
+        """
+        self._allocate(pod, [request for request in requests if _key(pod, request) in self._leases])
+
+    def allocate(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
+        """Give addresses to all other attachments that have asked for none.
+
+        Raises:
+            InputError: A range is used up. The pod has no addresses at all any more.
+        """
+        self._allocate(pod, requests)
+
+    def links(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> tuple[PodLink, ...]:
+        """The pod's interfaces; raises InputError if a route leads nowhere."""
+        return tuple(self._link(pod, request) for request in requests)
+
+    def _had(self, pod: ObjectName, request: NetworkRequest) -> bool:
+        return not request.addresses or self._completed(request) == self._leases.get(_key(pod, request), ())
+
+    def _allocate(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
+        try:
+            for key, request in [(_key(pod, request), request) for request in requests]:
+                self._give(key, self._given[key] or self._allocated(key, request))
+        except InputError:
+            self._take_back(pod)
+            raise
+
+    def _allocated(self, key: LeaseKey, request: NetworkRequest) -> tuple[AddressInterface, ...]:
+        ipam, taken = self._definitions[key.network].ipam, self._owners[self._wires[key.network]]
+        addresses = ipam.allocate(taken, self._leases.get(key, ()))
+        for address in addresses:
+            self._insist_free(key, address, request, set())
+        return addresses
+
+    def _completed(self, request: NetworkRequest) -> tuple[AddressInterface, ...]:
+        return tuple(self._definitions[request.network].ipam.complete(address) for address in request.addresses)
+
+    def _insist_free(
+        self, key: LeaseKey, address: AddressInterface, request: NetworkRequest, wanted: set[tuple[str, Address]]
+    ) -> None:
+        wire = self._wires[key.network]
+        owner = self._owners[wire].get(address.ip)
+        if (wire, address.ip) in wanted:
+            raise request.source.wrong(f"address {address.ip} is asked for twice: every attachment needs its own")
+        if owner is not None and owner != key:
+            raise request.source.wrong(
+                f"address {address.ip} on network {key.network} belongs to {owner.interface} of pod {owner.pod}: "
+                f"every attachment needs its own"
+            )
+        wanted.add((wire, address.ip))
+
+    def _give(self, key: LeaseKey, addresses: tuple[AddressInterface, ...]) -> None:
+        self._given[key] = addresses
+        self._owners[self._wires[key.network]] |= dict.fromkeys((address.ip for address in addresses), key)
+
+    def _take_back(self, pod: ObjectName) -> None:
+        for owners in self._owners.values():
+            for address in [address for address, key in owners.items() if key.pod == pod]:
+                del owners[address]
+
+    def _link(self, pod: ObjectName, request: NetworkRequest) -> PodLink:
+        definition, key = self._definitions[request.network], _key(pod, request)
+        addresses = self._given[key]
+        return PodLink(
+            network=request.network,
+            wire=self._wires[request.network],
+            kind=definition.link_kind,
+            interface=request.interface,
+            mac=request.mac if len(request.mac) == _ETHERNET else _mac(key, addresses),
+            addresses=addresses,
+            routes=definition.ipam.routes_for(addresses),
+            node_kind=definition.node_kind,
+            node_mode=definition.node_mode,
+        )
+
+
+def _key(pod: ObjectName, request: NetworkRequest) -> LeaseKey:
+    return LeaseKey(pod, request.interface, request.network)
+
+
+def _mac(key: LeaseKey, addresses: tuple[AddressInterface, ...]) -> str:
+    """A locally administered MAC address that goes with the IP address, as the bridge plugin used to make them.
+
+    So whoever gets an address that another pod had before is not looked for where that one was.
+    """
+    owner = f"{addresses[0].ip}" if addresses else f"{key.pod} {key.interface}"
+    digest = hashlib.sha256(f"{owner} {key.network}".encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))

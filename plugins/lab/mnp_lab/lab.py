@@ -1,0 +1,454 @@
+"""A lab: pods from manifests, for the length of a block or until it is taken down."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from attrs import evolve
+
+from mnp_core.api import Sandbox, Sync
+from mnp_core.errors import InputError, MnpError
+from mnp_core.model import ObjectName, ObjectRef
+from mnp_core.offline.admission import index
+from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
+from mnp_core.sources.manifests import Document
+from mnp_core.sources.placement import place
+from mnp_lab.applied import Applied, applied
+from mnp_lab.expectations import Check, Expectation, Unjudged
+from mnp_lab.interruption import postponed
+from mnp_lab.plan import plan_lab
+from mnp_lab.probe import plan_probes
+from mnp_lab.prober import DEFAULT_TIMEOUT, Prober, Progress
+from mnp_lab.program import Program, wait
+from mnp_lab.site import NOTHING, Enforcement, Site, failures, moves
+from mnp_lab.spaces import AnonymousSpaces
+from mnp_lab.state import LabDirectory, LabState, lab_names
+from mnp_lab.topology import LabPlan
+from mnp_lab.watch import watch_documents
+
+__all__ = ["Applied", "Enforcement", "Lab"]
+
+_SECOND_CHANCE = 2  # times the timeout
+
+
+Objects = Mapping[ObjectRef, Document]
+
+
+class Lab:
+    """One lab. Made by `run`, `up` or `open`; usable as a context manager, which closes it.
+
+    Not thread-safe. A named lab may be used by several processes at once: each operation holds it alone and begins
+    with what the others have left.
+    """
+
+    def __init__(
+        self, enforcement: Enforcement | None, directory: LabDirectory | None, progress: Progress = lambda *_: None
+    ) -> None:
+        """Use `run`, `up` or `open`."""
+        self._directory = directory
+        self._site = Site(directory.spaces if directory else AnonymousSpaces(), enforcement)
+        self._enforced = enforcement is not None
+        self._progress = progress
+        self._given: Objects = {}
+        self._serial = -1
+        self._options: Mapping[str, str] = {}
+        self._unfinished: frozenset[ObjectName] = frozenset()
+        self.plan: LabPlan = NOTHING
+        self.last_sync: Sync | None = None
+        self.unenforced: Mapping[ObjectName, str] = {}
+
+    # --- coming and going -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def run(
+        cls,
+        documents: Iterable[Document],
+        *,
+        enforcement: Enforcement | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> "Lab":
+        """Build a lab that is gone when it is closed, or when this process ends, even by SIGKILL.
+
+        Args:
+            documents: Manifests.
+            enforcement: Who enforces; None leaves all pods open.
+            progress: Told what is being done.
+
+        Raises:
+            InputError: The manifests do not fit together.
+            UnsupportedError: No root, or the kernel lacks something.
+            SandboxError: The kernel refused.
+        """
+        given = index(documents)
+        lab = cls(enforcement, None, progress)
+        try:
+            with postponed() as moment:
+                lab._realise(given, plan_lab(given.values()), moment)
+        except BaseException:
+            lab.close()
+            raise
+        return lab
+
+    @classmethod
+    def up(
+        cls,
+        name: str,
+        documents: Iterable[Document],
+        *,
+        enforcement: Enforcement | None = None,
+        options: Mapping[str, str] | None = None,
+        run_dir: Path | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> "Lab":
+        """Build a lab that stays; if that fails or is interrupted, nothing of it does.
+
+        Args:
+            name: Of the lab.
+            documents: Manifests.
+            enforcement: Who enforces; None leaves all pods open.
+            options: What the enforcement was chosen by; see `options_of`.
+            run_dir: See `LabDirectory`.
+            progress: Told what is being done.
+
+        Raises:
+            InputError: There is such a lab, or the manifests do not fit together.
+            UnsupportedError: No root, or the kernel lacks something.
+            SandboxError: The kernel refused.
+        """
+        given = index(documents)
+        plan = plan_lab(given.values())
+        directory = LabDirectory(name, run_dir)
+        lab = cls(enforcement, directory, progress)
+        lab._options = options or {}
+        with postponed() as moment, directory.locked(create=True, moment=moment):
+            if directory.exists():
+                raise InputError(f"lab {name!r} is up already: change it with mnp lab apply, or take it down first")
+            directory.clear()  # what a process that was killed left
+            lab._realise(given, plan, moment)  # if it fails there is no state, and the lock's end removes all
+        return lab
+
+    @classmethod
+    def open(
+        cls,
+        name: str,
+        *,
+        enforcement: Enforcement | None = None,
+        run_dir: Path | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> "Lab":
+        """Go on with a lab that is up.
+
+        Raises:
+            InputError: There is none of that name.
+        """
+        lab = cls(enforcement, LabDirectory(name, run_dir), progress)
+        with lab._held():
+            return lab
+
+    @staticmethod
+    def options_of(name: str, run_dir: Path | None = None) -> Mapping[str, str]:
+        """What `up` was told to remember, so that whoever opens the lab again enforces as before.
+
+        Raises:
+            InputError: There is no lab of that name.
+        """
+        directory = LabDirectory(name, run_dir)
+        with directory.locked():
+            state = directory.read()
+        return state.options if state else {}
+
+    @property
+    def name(self) -> str:
+        """Its name; empty for one that only lasts for a block."""
+        return self._directory.name if self._directory else ""
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What `up` was told to remember."""
+        return self._options
+
+    @staticmethod
+    def names(run_dir: Path | None = None) -> tuple[str, ...]:
+        """Labs that are up."""
+        return tuple(name for name in lab_names(run_dir) if LabDirectory(name, run_dir).exists())
+
+    @staticmethod
+    def down_named(name: str, run_dir: Path | None = None) -> tuple[str, ...]:
+        """Remove a lab, or what is left of one; raises InputError if there is nothing."""
+        directory = LabDirectory(name, run_dir)
+        with postponed() as moment, directory.locked(moment=moment):
+            directory.clear()
+        return (name,)
+
+    @classmethod
+    def down_all(cls, run_dir: Path | None = None) -> tuple[str, ...]:
+        """Remove all labs, and what is left of any."""
+        removed: list[str] = []
+        for name in lab_names(run_dir):
+            with suppress(InputError):  # somebody else was quicker
+                removed += cls.down_named(name, run_dir)
+        return tuple(removed)
+
+    def down(self) -> None:
+        """Remove this lab."""
+        self.close()
+        if self._directory is not None:
+            with postponed() as moment, self._directory.locked(moment=moment):
+                self._directory.clear()
+
+    def close(self) -> None:
+        """Let go of it: a named lab stays up, another one is gone."""
+        self._site.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- changing it ------------------------------------------------------------------------------------------------
+
+    @property
+    def objects(self) -> Objects:
+        """The objects as API server and meta-plugin would show them."""
+        return self.plan.objects
+
+    def apply(self, documents: Iterable[Document]) -> Applied:
+        """Create or replace objects, and leave the others as they are.
+
+        Raises:
+            InputError: It does not fit together; nothing has changed then.
+            SandboxError: The kernel refused; the lab is as it was before.
+        """
+        changed = index(documents)
+        return self._change(lambda given: {**given, **changed})
+
+    def replace(self, documents: Iterable[Document]) -> Applied:
+        """Have exactly these objects from now on; raises as `apply` does."""
+        exactly = index(documents)
+        return self._change(lambda _: exactly)
+
+    def delete(self, refs: Iterable[ObjectRef]) -> Applied:
+        """Delete objects; with a namespace all that is in it.
+
+        Raises:
+            InputError: One is not there, or is needed by another one; nothing has changed then.
+        """
+        unwanted = set(refs)
+
+        def without(given: Objects) -> Objects:
+            everything = unwanted | {ref for ref in given if _namespace_of(ref) in unwanted}
+            for ref in sorted(unwanted - self.plan.objects.keys()):
+                raise InputError(f"{ref} is not in the lab, nothing was deleted")
+            return {ref: document for ref, document in given.items() if ref not in everything}
+
+        return self._change(without)
+
+    def watch(
+        self, paths: Sequence[Path], stop: threading.Event, namespace: str | None = None
+    ) -> Iterator[Applied | MnpError]:
+        """Follow the manifests that the lab was made from, until told to stop.
+
+        What leaves them is deleted; objects that are applied meanwhile from elsewhere stay.
+
+        Args:
+            paths: Files and folders.
+            stop: Ends it.
+            namespace: See `mnp_core.sources.placement.place`.
+
+        Yields:
+            What each change came to; or what is wrong with it, and then the lab is as it was before.
+        """
+        watched = set(self._given)
+        for documents in watch_documents(paths, stop):
+            try:
+                if isinstance(documents, MnpError):
+                    raise documents
+                now = index(place(documents, namespace))
+                done = self._change(partial(_exchange, watched - now.keys(), now))
+            except MnpError as error:
+                yield error
+            else:
+                watched = set(now)
+                if done.anything:
+                    yield done
+
+    # --- using it ---------------------------------------------------------------------------------------------------
+
+    def exec(self, pod: ObjectName, argv: Sequence[str]) -> int:
+        """Run a program of this machine in a pod's network namespace, with this process' terminal and streams.
+
+        Returns:
+            Its exit status; 128 and the signal's number if one ended it.
+
+        Raises:
+            InputError: There is no such pod or program.
+        """
+        with self._held():
+            process = self.program(pod, argv).start()
+        return wait(process)
+
+    def program(self, pod: ObjectName, argv: Sequence[str]) -> Program:
+        """A program of this machine in a pod's network namespace, to be started in whichever way.
+
+        Raises:
+            InputError: There is no such pod.
+        """
+        return Program(sandbox=self.sandbox(pod), argv=argv)
+
+    def plan_probes(
+        self,
+        specs: Sequence[ProbeSpec] = (),
+        *,
+        sources: frozenset[ObjectName] | None = None,
+        destinations: frozenset[ObjectName] | None = None,
+        network: ObjectName | None = None,
+    ) -> tuple[Probe, ...]:
+        """See `mnp_lab.probe.plan_probes`."""
+        return plan_probes(self.plan, specs, sources=sources, destinations=destinations, network=network)
+
+    def probe(
+        self, probes: Iterable[Probe], timeout: float = DEFAULT_TIMEOUT, progress: Progress | None = None
+    ) -> tuple[ProbeResult, ...]:
+        """Send real packets; see `Prober.run`. To probe often, keep a `prober`.
+
+        A pod whose policies could not be enforced (`unenforced`) shows nothing of them: that is an error.
+        """
+        with self._held(), self.prober() as prober:
+            return tuple(map(self._trusted, prober.run(probes, timeout, progress or self._progress)))
+
+    def prober(self) -> Prober:
+        """A prober that keeps its listeners open until it is closed."""
+        return Prober(self._site.find)
+
+    def test(
+        self,
+        expectations: Iterable[Expectation],
+        timeout: float = DEFAULT_TIMEOUT,
+        progress: Progress | None = None,
+    ) -> tuple[Check | Unjudged, ...]:
+        """Compare what is expected with what packets do. A packet that got lost is sent once more.
+
+        An expectation that is about nothing in this lab affects itself alone; such ones come last.
+        """
+        with self._held(), self.prober() as prober:
+            questions = [(expectation, expectation.probes(self.plan)) for expectation in expectations]
+            unjudged = [Unjudged(expectation=e, error=error) for e, found in questions for error in found.errors]
+            asked = [(expectation, probe) for expectation, found in questions for probe in found.probes]
+            results = prober.run([probe for _, probe in asked], timeout, progress or self._progress)
+            checks = [Check(expectation=e, result=self._trusted(r)) for (e, _), r in zip(asked, results, strict=True)]
+            doubtful = [number for number, check in enumerate(checks) if check.may_be_chance]
+            again = prober.run([checks[number].result.probe for number in doubtful], _SECOND_CHANCE * timeout)
+            for number, result in zip(doubtful, again, strict=True):
+                checks[number] = evolve(checks[number], result=self._trusted(result))
+            return (*checks, *unjudged)
+
+    def _trusted(self, result: ProbeResult) -> ProbeResult:
+        for pod in (result.probe.source, result.probe.destination):
+            if pod in self.unenforced:
+                detail = f"the policies of {pod} could not be enforced: {self.unenforced[pod]}"
+                return evolve(result, verdict=ProbeVerdict.ERROR, detail=detail)
+        return result
+
+    # --- what all of it rests on ------------------------------------------------------------------------------------
+
+    def _change(self, edit: Callable[[Objects], Objects]) -> Applied:
+        with self._held():
+            before = self.plan
+            given = edit(self._given)
+            plan = plan_lab(given.values(), leases=self.plan.leases)
+            for name in sorted(plan.left_out.keys() & before.pods.keys()):  # what stands is not lost by a mistake
+                raise plan.left_out[name]
+            with postponed() as moment:
+                disconnected = self._realise(given, plan, moment)
+        return applied(before, self.plan, disconnected, self.last_sync)
+
+    def _realise(self, given: Objects, plan: LabPlan, moment: Callable[[], None]) -> frozenset[ObjectName]:
+        """Bring what is there to the plan; if that fails, back to what was."""
+        self._site.check(plan)
+        steps = moves(self.plan, plan, unfinished=self._unfinished)
+        if self.plan is not NOTHING:  # else there is no lab yet, and nothing to go back to
+            self._note(steps.pods)
+        try:
+            sync, disconnected = self._site.change(self.plan, plan, steps, progress=self._progress, moment=moment)
+        except BaseException:
+            if self.plan is not NOTHING:
+                self._mend(steps.pods)
+            raise
+        self._given, self.plan, self.last_sync = given, plan, sync
+        self.unenforced = failures(sync, plan.pods)
+        self._note(disconnected)
+        return disconnected
+
+    def _mend(self, unfinished: frozenset[ObjectName]) -> None:
+        """Make pods anew that are in no known state."""
+        self._site.forget_agent()
+        steps = moves(self.plan, self.plan, unfinished=unfinished)
+        steps = evolve(steps, new_switches=tuple(self.plan.switches.values()))
+        sync, disconnected = self._site.change(
+            self.plan, self.plan, steps, progress=self._progress, moment=lambda: None
+        )
+        self.unenforced = failures(sync, self.plan.pods)
+        self._note(disconnected)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Have the lab alone, as it is now."""
+        if self._directory is None:
+            yield
+            return
+        with self._directory.locked():
+            self._catch_up(self._directory)
+            yield
+
+    def _catch_up(self, directory: LabDirectory) -> None:
+        state = directory.read()
+        if state is None:
+            raise InputError(f"lab {directory.name!r} is not there (any more): mnp lab up makes one")
+        if state.serial != self._serial:
+            self._site.forget_agent()
+            self._given = index(state.documents)
+            self.plan = plan_lab(self._given.values(), leases=state.leases)
+            self._serial = state.serial
+            self._options = state.options
+            self._unfinished = state.unfinished
+        if state.unfinished and self._enforced:
+            with postponed():
+                self._mend(state.unfinished)
+
+    def _note(self, unfinished: frozenset[ObjectName]) -> None:
+        """Remember what is not in order; whoever changes the lab next makes these pods anew."""
+        self._unfinished = unfinished
+        if self._directory is None:
+            return
+        self._serial += 1
+        self._directory.write(
+            LabState(
+                documents=tuple(self._given.values()),
+                leases=self.plan.leases,
+                options=self._options,
+                unfinished=unfinished,
+                serial=self._serial,
+            )
+        )
+
+    def sandbox(self, pod: ObjectName) -> Sandbox:
+        """The network namespace of a pod; raises InputError if there is no such pod."""
+        if pod not in self.plan.pods:
+            known = ", ".join(map(str, sorted(self.plan.pods))) or "none"
+            raise InputError(f"there is no pod {pod} in the lab: its pods are {known:.500}")
+        return self._site.find(pod)
+
+
+def _namespace_of(ref: ObjectRef) -> ObjectRef:
+    return ObjectRef("Namespace", ObjectName("", ref.name.namespace))
+
+
+def _exchange(gone: set[ObjectRef], now: Objects, given: Objects) -> Objects:
+    return {ref: document for ref, document in given.items() if ref not in gone} | dict(now)

@@ -1,0 +1,240 @@
+"""Sends real packets between pods, hundreds of probes at once on one thread, without starting a program."""
+
+import resource
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from attrs import evolve
+
+from mnp_core.api import Sandbox
+from mnp_core.errors import SandboxError
+from mnp_core.model import Address, ObjectName
+from mnp_core.offline.probe import Probe, ProbeResult, ProbeVerdict
+from mnp_core.sandbox.netns import run_inside
+from mnp_lab.transport import neighbours
+from mnp_lab.transport.flight import Flight, Loop
+from mnp_lab.transport.station import Station
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+DEFAULT_TIMEOUT = 1.0
+"""Seconds after which silence is taken for a denial."""
+
+_AT_ONCE = 1000
+_DESCRIPTORS_PER_PROBE = 2  # one that asks and, at worst, one that answers
+_ATTEMPTS = 4  # when the neighbour table overflows
+_RESEND_AT = (0.15, 0.4, 0.7)  # parts of the timeout
+
+
+class Prober:
+    """Asks questions, and listens where nobody else does. Listeners stay open until it is closed, for the next run."""
+
+    def __init__(self, locate: Callable[[ObjectName], Sandbox]) -> None:
+        """Start with nothing open.
+
+        Args:
+            locate: From a pod to its network namespace; raises SandboxNotFoundError if there is none.
+        """
+        self._locate = locate
+        self._loop = Loop()
+        self._stations: dict[ObjectName, Station] = {}
+
+    def run(
+        self, probes: Iterable[Probe], timeout: float = DEFAULT_TIMEOUT, progress: Progress = lambda *_: None
+    ) -> tuple[ProbeResult, ...]:
+        """Ask all questions, as many at once as there is room for.
+
+        Args:
+            probes: The questions.
+            timeout: Seconds that each may take; silence for so long is a denial.
+            progress: Told as answers come in.
+
+        Returns:
+            The answers, in the order of the questions.
+        """
+        asked = tuple(probes)
+        answers: list[ProbeResult] = []
+        for batch in _batches(asked, _room()):
+            if answers:
+                self._forget_neighbours()
+            done = partial(_report, progress, len(answers), len(asked))
+            answers += self._insist(batch, timeout, done)
+        return tuple(answers)
+
+    def close(self) -> None:
+        """Stop listening."""
+        for station in self._stations.values():
+            station.close()
+        self._stations.clear()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _insist(self, probes: Sequence[Probe], timeout: float, landed: Callable[[int], None]) -> list[ProbeResult]:
+        """Ask again what got no answer for the reason that the neighbour table overflowed."""
+        answers: dict[int, ProbeResult] = {}
+        for attempt in range(_ATTEMPTS):
+            overflows = neighbours.overflows()
+            open_ones = [number for number in range(len(probes)) if not _answered(answers.get(number))]
+            results = self._run([probes[number] for number in open_ones], timeout, landed)
+            answers.update(zip(open_ones, results, strict=True))
+            if neighbours.overflows() == overflows:
+                return [answers[number] for number in range(len(probes))]
+            self._forget_neighbours()
+            time.sleep(attempt)  # entries of others can be replaced when they are a few seconds old
+        return [
+            a if _answered(a) else evolve(a, verdict=ProbeVerdict.ERROR, detail=neighbours.FULL)
+            for a in answers.values()
+        ]
+
+    def _forget_neighbours(self) -> None:
+        for station in self._stations.values():
+            with suppress(SandboxError):
+                run_inside(station.sandbox, neighbours.forget_neighbours)
+
+    def _run(self, probes: Sequence[Probe], timeout: float, landed: Callable[[int], None]) -> list[ProbeResult]:
+        missing = self._staff(probes)
+        flights = [self._flight(probe, missing) for probe in probes]
+        try:
+            self._fly([flight for flight in flights if flight.result is None], timeout, landed)
+            return [flight.result for flight in flights if flight.result is not None]
+        finally:
+            for flight in flights:
+                flight.close()
+            for station in self._stations.values():
+                station.discard_questions()
+
+    def _staff(self, probes: Sequence[Probe]) -> dict[ObjectName, str]:
+        """Open what is needed in every pod; say which pods could not be entered, and why."""
+        missing: dict[ObjectName, str] = {}
+        for name in sorted({name for probe in probes for name in (probe.source, probe.destination)}):
+            try:
+                self._visit(name)
+            except SandboxError as error:
+                missing[name] = str(error)
+        for probe in probes:
+            if not missing.keys() & {probe.source, probe.destination}:
+                self._stations[probe.destination].want_answers(probe)
+                self._stations[probe.source].want_questions(probe)
+        for name in self._stations.keys() - missing.keys():
+            try:
+                self._stations[name].open()
+            except (SandboxError, OSError) as error:
+                self._stations.pop(name).close()
+                missing[name] = str(error)
+        return missing
+
+    def _visit(self, name: ObjectName) -> None:
+        """Have a station in the pod as it is now; it may have been made anew."""
+        station = self._stations.pop(name, None)
+        try:
+            sandbox = self._locate(name)
+            if station is None or station.sandbox != sandbox:
+                station, old = Station(sandbox, self._loop), station
+                if old is not None:
+                    old.close()
+        except SandboxError:
+            if station is not None:
+                station.close()
+            raise
+        self._stations[name] = station
+
+    def _flight(self, probe: Probe, missing: dict[ObjectName, str]) -> Flight:
+        trouble = missing.get(probe.source) or missing.get(probe.destination)
+        trouble = trouble or self._stations[probe.destination].trouble(probe)
+        if trouble:
+            flight = Flight(probe, self._loop)
+            flight.land(ProbeVerdict.ERROR, trouble)
+            return flight
+        self._stations[probe.destination].serve(probe)
+        try:
+            return self._stations[probe.source].flight(probe)
+        except OSError as error:
+            flight = Flight(probe, self._loop)
+            flight.fail(error)
+            return flight
+
+    def _fly(self, flights: Sequence[Flight], timeout: float, landed: Callable[[int], None]) -> None:
+        for flight in flights:
+            flight.launch()
+        start = time.monotonic()
+        resends = [start + timeout * part for part in _RESEND_AT]
+        airborne = set(flights)
+        while airborne:
+            airborne = _still_airborne(airborne)
+            landed(len(flights) - len(airborne))
+            wake = resends[0] if resends else start + timeout
+            busy = bool(airborne) and self._loop.turn(wake - time.monotonic())
+            now = time.monotonic()
+            if resends and now >= resends[0]:
+                resends.pop(0)
+                for flight in airborne:
+                    flight.resend()
+            elif now >= start + timeout and (not busy or now >= start + 3 * timeout):
+                # Only when nothing is left to be read: this thread may have been kept from running meanwhile.
+                self._expire(airborne)
+
+    def _expire(self, flights: Iterable[Flight]) -> None:
+        for flight in flights:
+            if flight.unsent:
+                flight.land(ProbeVerdict.DENIED, flight.unsent)
+            else:
+                flight.land(*self._stations[flight.probe.destination].silence(flight.probe))
+
+
+def _batches(probes: Sequence[Probe], size: int) -> Iterator[tuple[Probe, ...]]:
+    """Cut into parts of a size, and of not too many pairs that have to find each other."""
+    batch: list[Probe] = []
+    pairs: Counter[int] = Counter()
+    seen: set[tuple[Address, Address]] = set()
+    for probe in probes:
+        ends = {(probe.source_address, probe.address), (probe.address, probe.source_address)}
+        if len(batch) == size or pairs[probe.address.version] + len(ends - seen) > neighbours.PAIRS_AT_ONCE:
+            yield tuple(batch)
+            batch, pairs, seen = [], Counter(), set()
+        batch.append(probe)
+        pairs[probe.address.version] += len(ends - seen)
+        seen |= ends
+    if batch:
+        yield tuple(batch)
+
+
+def _still_airborne(flights: Iterable[Flight]) -> set[Flight]:
+    """Those that have not landed; the others let go of their sockets, which would keep the loop busy."""
+    for flight in flights:
+        if flight.result is not None:
+            flight.close()
+    return {flight for flight in flights if flight.result is None}
+
+
+def _report(progress: Progress, before: int, total: int, landed: int) -> None:
+    progress("probing", before + landed, total)
+
+
+def _answered(result: ProbeResult | None) -> bool:
+    """Whether packets came back, so that the answer is sure."""
+    return result is not None and (result.verdict is ProbeVerdict.ALLOWED or result.verdict is ProbeVerdict.REFUSED)
+
+
+def _room() -> int:
+    """How many probes fit into the file descriptors that this process may open, after asking for all it may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _AT_ONCE * (_DESCRIPTORS_PER_PROBE + 1)
+    ceiling = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < ceiling:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
+        soft = ceiling
+    spare = wanted if soft == resource.RLIM_INFINITY else soft
+    return max(1, min(_AT_ONCE, spare // (_DESCRIPTORS_PER_PROBE + 1)))

@@ -1,0 +1,99 @@
+"""A probe under way."""
+
+import errno
+import os
+import selectors
+import time
+from collections.abc import Callable
+from socket import SocketType
+
+from mnp_core.offline.probe import Probe, ProbeResult, ProbeVerdict
+
+SENDING_TRIES = 20
+"""How many source ports are tried before a probe is given up."""
+
+
+class Loop:
+    """Calls back whoever waits for a socket."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def watch(self, sock: SocketType, events: int, callback: Callable[[], None]) -> None:
+        """Call back whenever the socket is ready."""
+        self._selector.register(sock, events, callback)
+
+    def forget(self, sock: SocketType) -> None:
+        """Stop calling back. A socket that is not watched, or already closed, is no error."""
+        if sock.fileno() >= 0 and sock in self._selector.get_map():
+            self._selector.unregister(sock)
+
+    def turn(self, seconds: float) -> bool:
+        """Wait for something to happen, at most so long, and deal with it; say whether anything did."""
+        events = self._selector.select(max(0.0, seconds))
+        for key, _ in events:
+            if key.fd in self._selector.get_map():  # an earlier callback may have closed it
+                key.data()
+        return bool(events)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._selector.close()
+
+
+class Flight:
+    """One probe from its launch until it lands. Subclasses send and listen; whoever first knows, lands it."""
+
+    def __init__(self, probe: Probe, loop: Loop) -> None:
+        self.probe = probe
+        self.loop = loop
+        self.result: ProbeResult | None = None
+        self.unsent = ""  # why the last packet did not leave the source, for silence to be explained by
+        self._launched = 0.0
+
+    def launch(self) -> None:
+        """Send the first packet. What goes wrong becomes the result."""
+        self._launched = time.monotonic()
+        self._try(self.start)
+
+    def resend(self) -> None:
+        """Ask again."""
+        self._try(self.ask)
+
+    def start(self) -> None:
+        """Send the first packet; may raise OSError."""
+        self.ask()
+
+    def ask(self) -> None:
+        """Send the question, where the kernel does not do that again by itself; may raise OSError."""
+
+    def close(self) -> None:
+        """Let go of what the flight alone uses."""
+
+    def land(self, verdict: ProbeVerdict, detail: str = "") -> None:
+        """Note the answer; the first one counts."""
+        if self.result is None:
+            seconds = time.monotonic() - self._launched if self._launched else 0.0
+            self.result = ProbeResult(probe=self.probe, verdict=verdict, seconds=seconds, detail=detail)
+
+    def _try(self, send: Callable[[], None]) -> None:
+        self.unsent = ""
+        try:
+            send()
+        except OSError as error:
+            self.fail(error)
+
+    def fail(self, error: OSError) -> None:
+        """Land with what an error of the kernel means.
+
+        ENOBUFS alone is not final: it is what traffic control returns for a packet that it dropped (net_xmit_errno),
+        and a queue that was full for a moment. Sending is repeated, and if nothing ever gets out, that is a denial.
+        """
+        if error.errno == errno.ENOBUFS:
+            self.unsent = "dropped by traffic control on its way out of the source"
+        elif error.errno == errno.EPERM:  # what netfilter's output hook returns for a packet that it dropped
+            self.land(ProbeVerdict.DENIED, "dropped on its way out of the source")
+        elif error.errno == errno.ECONNREFUSED:
+            self.land(ProbeVerdict.REFUSED)
+        else:
+            self.land(ProbeVerdict.ERROR, os.strerror(error.errno or 0))
