@@ -13,9 +13,9 @@ from mnp_core.model import Delta, GroupDelta, Ruleset
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import private_namespace
 from mnp_iptables.applier import IptablesApplier
-from mnp_iptables.legacy import LegacyRules
-from mnp_iptables.nft import NftRules
-from mnp_iptables.renderer import IptablesRenderer
+from mnp_iptables.render.renderer import IptablesRenderer
+from mnp_iptables.restore.legacy import LegacyRules
+from mnp_iptables.restore.nft import NftRules
 
 
 def main() -> None:

@@ -66,17 +66,21 @@ class Nfnetlink(Netlink):
         """
         super().__init__(NETLINK_NETFILTER)
 
-    def get(self, kind: int, request: bytes = b"", *, family: int = NFPROTO_INET, flags: int = 0) -> Found | None:
-        """Request one object, or a change of one (`flags` has ACKNOWLEDGE then); None if it does not exist.
+    def call(self, kind: int, request: bytes = b"", *, family: int = NFPROTO_INET, flags: int = 0) -> Found:
+        """Send one request: the object in the answer; no attributes for an acknowledgement (flag ACKNOWLEDGE).
 
         Raises:
             OSError: Refused, or no answer.
         """
+        answer = self.request(kind, GENERIC.pack(family, 0, 0) + request, flags=flags)
+        return dict(attributes(answer, GENERIC.size))
+
+    def get(self, kind: int, request: bytes, *, family: int = NFPROTO_INET) -> Found | None:
+        """Request one object; None if it does not exist. Errors as `call`."""
         try:
-            answer = self.request(kind, GENERIC.pack(family, 0, 0) + request, flags=flags)
+            return self.call(kind, request, family=family)
         except FileNotFoundError:
             return None
-        return dict(attributes(answer, GENERIC.size))
 
     def dump(self, kind: int, request: bytes, *, family: int = NFPROTO_INET, beginning: bytes = b"") -> Iterator[Found]:
         """List the objects that a request names; errors as `Netlink.dump_bodies`.

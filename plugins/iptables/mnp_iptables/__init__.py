@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from mnp_core import hookimpl
 from mnp_core.api import PolicyRendererSpec, RuleApplierSpec
 from mnp_iptables.applier import IptablesApplier
-from mnp_iptables.legacy import LegacyRules
-from mnp_iptables.nft import NftRules
-from mnp_iptables.renderer import DIALECT, IptablesRenderer
+from mnp_iptables.render.renderer import DIALECT, IptablesRenderer
+from mnp_iptables.restore.legacy import LegacyRules
+from mnp_iptables.restore.nft import NftRules
 
 
 @hookimpl

@@ -3,14 +3,14 @@
 Rules and each set change in steps of their own; there is no other way with iptables. The steps are so ordered that each
 family goes from the old complete state to the new complete state in one of them (S60):
 
-1. The ruleset is translated into what the kernel takes, elsewhere (`mnp_iptables.compiler`).
+1. The ruleset is translated into what the kernel takes, elsewhere (`mnp_iptables.restore.compiler`).
 2. Sets that have the right members already stay. Those that have not are made anew, under another name, and filled,
-   while no rule knows them (`mnp_iptables.versioned_sets`).
+   while no rule knows them (`mnp_iptables.sets.versioned_sets`).
 3. The rules of a family are replaced in one commit, in one table, ingress and egress together. They take up the fresh
    sets. With nf_tables it is one commit for both families; with legacy tables the other family's follows (no packet
    belongs to both), and if it is refused, the first goes back to what it was.
-4. Only if the table itself changes (`mnp_iptables.hook_points`) there is a moment in which both judge: what passes then
-   is what passes before and after. The rules in the table that is left go in a last commit.
+4. Only if the table itself changes (`mnp_iptables.render.hook_points`) there is a moment in which both judge: a packet
+   then passes if it passes before and after. The rules in the table that is left go in a last commit.
 5. Sets that no rule uses any more go.
 
 A change of membership alone (`update`) concerns one set of each family, and an address in it flips once, in the set
@@ -23,13 +23,12 @@ process (S62).
 Everything happens in the network namespace of the calling thread. An applier has no state: one serves all threads.
 """
 
-import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import wraps
-from typing import Generic, ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from attrs import evolve
 
@@ -47,46 +46,37 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
-from mnp_iptables.compiler import Compiled, Compiler
-from mnp_iptables.hook_points import MANGLE
-from mnp_iptables.installed import InstalledTable, WantedRule, WantedTable, counters, digest, is_as_wanted
-from mnp_iptables.ipset import Ipset
+from mnp_core.netfilter.remedies import describe
 from mnp_iptables.links import has_vrf
 from mnp_iptables.modules import require
 from mnp_iptables.persistence import insist
-from mnp_iptables.renderer import IptablesRenderer
-from mnp_iptables.versioned_sets import VersionedSets
+from mnp_iptables.render.hook_points import MANGLE
+from mnp_iptables.render.renderer import IptablesRenderer
+from mnp_iptables.restore.compiler import Compiled, Compiler
+from mnp_iptables.restore.installed import InstalledTable, WantedTable, counters, digest, is_as_wanted
+from mnp_iptables.sets.ipset import Ipset
+from mnp_iptables.sets.versioned_sets import VersionedSets
 
 Parameters = ParamSpec("Parameters")
 R = TypeVar("R")
-T = TypeVar("T", bound=WantedRule)
 
 _OLDEST_IPSET = 7
 
 
-_REMEDIES = {
-    errno.EPERM: "the agent needs CAP_NET_ADMIN in the pod's network namespace",
-    errno.ENOMEM: "the node has no memory for it",
-    errno.ENOBUFS: "the node has no memory for it",
-    errno.EMFILE: "raise the agent's limit of open files",
-    errno.ENFILE: "raise the node's limit of open files (fs.file-max)",
-}
-
-
-class Rules(Protocol[T]):
+class Rules(Protocol):
     """A way to write tables; `suffix` tells its sets from those of other ways, `rank` is for the probe."""
 
     suffix: str
     rank: int
 
     @property
-    def compiler(self) -> Compiler[T]:
-        """Translates rulesets for this way."""
+    def compiler(self) -> Compiler:
+        """Compiles rulesets for this variant."""
 
     def probe(self) -> str:
         """Say what is used, or raise UnsupportedError."""
 
-    def replace(self, wanted: Mapping[Family, WantedTable[T]], indices: Mapping[str, int]) -> None:
+    def replace(self, wanted: Mapping[Family, WantedTable], numbers: Mapping[str, int]) -> None:
         """Put tables into force; refused means unchanged."""
 
     def read(self) -> tuple[InstalledTable, ...]:
@@ -100,23 +90,22 @@ class Rules(Protocol[T]):
 
 
 def _as_apply_error(work: Callable[Parameters, R]) -> Callable[Parameters, R]:
-    """Whatever the kernel refuses is told in one way."""
+    """Turn errors of the kernel into `ApplyError`, with their remedies."""
 
     @wraps(work)
     def told(*args: Parameters.args, **kwargs: Parameters.kwargs) -> R:
         try:
             return work(*args, **kwargs)
         except OSError as error:
-            remedy = _REMEDIES.get(error.errno or 0, "")
-            raise ApplyError(f"the kernel refused: {error.strerror}{remedy and f': {remedy}'}") from error
+            raise ApplyError(f"the kernel refused: {describe(error)}") from error
 
     return told
 
 
-class IptablesApplier(Generic[T]):
+class IptablesApplier:
     """Applies rulesets of the dialect ``iptables``; see `mnp_core.api.RuleApplier` and `RuleVerifier`."""
 
-    def __init__(self, rules: Rules[T]) -> None:
+    def __init__(self, rules: Rules) -> None:
         """Write rules in this way."""
         self._rules = rules
         self._sets = VersionedSets(rules.suffix)
@@ -160,7 +149,7 @@ class IptablesApplier(Generic[T]):
         before = self._sets.names()
         try:
             names = self._sets.prepare(compiled.sets, ruleset.sets)
-            self._rules.replace(wanted, self._sets.indices(names))
+            self._rules.replace(wanted, self._sets.numbers(names))
         except (ApplyError, UnsupportedError, OSError):
             self._tidy(before)
             raise
@@ -176,8 +165,8 @@ class IptablesApplier(Generic[T]):
     def is_in_force(self, ruleset: Ruleset) -> bool:
         """Compare rules, sets and members with the ruleset."""
         compiled = self._rules.compiler.compile(ruleset)
-        indices = self._sets.in_force(compiled.sets, ruleset.sets)
-        return indices is not None and _are_as_wanted(self._rules.read(), compiled, indices)
+        numbers = self._sets.in_force(compiled.sets, ruleset.sets)
+        return numbers is not None and _are_as_wanted(self._rules.read(), compiled, numbers)
 
     @_as_apply_error
     def update(self, delta: Delta) -> None:
@@ -195,8 +184,8 @@ class IptablesApplier(Generic[T]):
             return Installed(digest="", sets={})
         compiled = self._rules.compiler.known(claimed)
         if compiled is not None:
-            indices = self._sets.in_force(compiled.sets, members)
-            claimed = claimed if indices is not None and _are_as_wanted(tables, compiled, indices) else ""
+            numbers = self._sets.in_force(compiled.sets, members)
+            claimed = claimed if numbers is not None and _are_as_wanted(tables, compiled, numbers) else ""
         return Installed(digest=claimed, sets=members)
 
     @_as_apply_error
@@ -223,7 +212,7 @@ def _trial(common: CommonRules) -> Ruleset:
     return IptablesRenderer().render(SandboxPolicy(pod=ObjectName("", "trial"), interfaces=(interface,), common=common))
 
 
-def _choose(compiled: Compiled[T]) -> dict[Family, WantedTable[T]]:
+def _choose(compiled: Compiled) -> dict[Family, WantedTable]:
     """The table of each family: the first that is offered, unless it does not see what an interface in a VRF gets."""
     vrf = has_vrf()
     return {
@@ -232,11 +221,11 @@ def _choose(compiled: Compiled[T]) -> dict[Family, WantedTable[T]]:
     }
 
 
-def _are_as_wanted(tables: Sequence[InstalledTable], compiled: Compiled[T], indices: Mapping[str, int]) -> bool:
+def _are_as_wanted(tables: Sequence[InstalledTable], compiled: Compiled, numbers: Mapping[str, int]) -> bool:
     wanted = _choose(compiled)
     return sorted((table.family, table.name) for table in tables) == sorted(
         (family, table.name) for family, table in wanted.items()
-    ) and all(is_as_wanted(table, wanted[table.family], indices) for table in tables)
+    ) and all(is_as_wanted(table, wanted[table.family], numbers) for table in tables)
 
 
 def _check_ipset() -> None:

@@ -8,7 +8,6 @@ import base64
 import binascii
 import hashlib
 import re
-from urllib.parse import quote, unquote
 
 from attrs import frozen
 
@@ -23,9 +22,8 @@ DISPATCH = {Direction.INGRESS: "MNP-INGRESS", Direction.EGRESS: "MNP-EGRESS"}
 DIGEST_LENGTH = 24
 """Characters of a digest: 120 bits, and as long as a chain name (28) leaves room for."""
 
-_COMMENT_LENGTH = 200  # bytes; xt_comment holds 255, and iptables-nft may keep them where 256 must do for everything
-_HASH_LENGTH = 16
-_COMMENT_SAFE = " !#$&'()+,-./:;<=>@[]^_`{|}~"  # beside letters and digits; '%' is what encodes the others
+COMMENT_LIMIT = 200
+"""Bytes; xt_comment holds 255, and iptables-nft may keep them where 256 have to do for everything."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 _NO_INTERFACE = frozenset(b"/:\0\t\n\v\f\r \xa0")  # dev_valid_name() in net/core/dev.c
@@ -142,21 +140,3 @@ def _decoded(code: str) -> str:
         return base64.urlsafe_b64decode(code + "=" * (-len(code) % 4)).decode(errors="surrogateescape")
     except binascii.Error:
         return ""
-
-
-def comment(text: str) -> str:
-    """A text as the comment of a rule: whatever is not plain ASCII is percent-encoded, what is too long is cut.
-
-    A text that was cut ends in a hash of the whole, so that different texts stay different.
-    """
-    encoded = quote(text, safe=_COMMENT_SAFE, errors="surrogatepass")
-    if len(encoded) <= _COMMENT_LENGTH:
-        return encoded
-    digest = hashlib.sha256(encoded.encode()).hexdigest()[:_HASH_LENGTH]
-    kept = encoded[: _COMMENT_LENGTH - _HASH_LENGTH - 1]
-    return f"{re.sub('%.?$', '', kept)}~{digest}"
-
-
-def comment_text(encoded: str) -> str:
-    """What `comment` was made from, as far as it was kept."""
-    return unquote(encoded)

@@ -7,11 +7,11 @@ import subprocess
 from functools import partial
 
 from mnp_core.model import GroupDelta
-from mnp_iptables import sockopt
 from mnp_iptables.applier import IptablesApplier
-from mnp_iptables.legacy import LegacyRules
-from mnp_iptables.nft import NftRules
-from mnp_iptables.renderer import IptablesRenderer
+from mnp_iptables.render.renderer import IptablesRenderer
+from mnp_iptables.restore import sockopt
+from mnp_iptables.restore.legacy import LegacyRules
+from mnp_iptables.restore.nft import NftRules
 from plugins.nftables.tests.wire import Host
 
 WAYS = {"nft": NftRules, "legacy": LegacyRules}

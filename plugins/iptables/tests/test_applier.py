@@ -20,8 +20,9 @@ from attrs import evolve
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Block, CustomRules, DenyAction, Direction, Peers
 from mnp_core.testing.netns import private_namespace
-from mnp_iptables import links, restore_tool, sockopt
+from mnp_iptables import links
 from mnp_iptables.applier import IptablesApplier
+from mnp_iptables.restore import restore_tool, sockopt
 from plugins.iptables.tests.pods import WAYS, Pod, renderer
 from plugins.nftables.tests.policies import (
     DENY,

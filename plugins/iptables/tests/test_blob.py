@@ -4,8 +4,8 @@ import pytest
 
 from mnp_core.errors import ApplyError
 from mnp_core.testing.netns import private_namespace
-from mnp_iptables import sockopt
-from mnp_iptables.blob import LAYOUTS, Chain, Entry, Hooks, Table, decode, encode
+from mnp_iptables.restore import sockopt
+from mnp_iptables.restore.blob import ACCEPT, DROP, LAYOUTS, Chain, Entry, Hooks, Table, decode, encode, standard
 from plugins.iptables.tests.pods import Pod
 
 pytestmark = pytest.mark.root
@@ -59,11 +59,11 @@ def test_a_table_that_is_taken_apart_and_put_together_is_the_same(pod, family):
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_table_survives_the_way_there_and_back(family):
     layout = LAYOUTS[family]
-    head = bytes(layout.offsets)
+    jump, accept, drop = (standard(layout, verdict) for verdict in (0, ACCEPT, DROP))
     chains = {  # places count the headers and ends of chains too
-        "INPUT": Chain(rules=[Entry(head=head, jump="B", place=0)], policy=Entry(head=head, verdict=-2, place=1)),
-        "A": Chain(rules=[Entry(head=head, matches=bytes(48), verdict=-1, place=3)]),
-        "B": Chain(rules=[Entry(head=head, jump="A", place=6), Entry(head=head, place=7)]),
+        "INPUT": Chain(rules=[Entry(data=jump, jump="B", place=0)], policy=Entry(data=accept, place=1)),
+        "A": Chain(rules=[Entry(data=drop, place=3)]),
+        "B": Chain(rules=[Entry(data=jump, jump="A", place=6), Entry(data=standard(layout), place=7)]),
     }
     blob = encode(Table(layout=layout, chains=chains))
     assert blob.places == (0, 1, -1, 3, -1, -1, 6, 7, -1, -1)
@@ -73,8 +73,8 @@ def test_a_table_survives_the_way_there_and_back(family):
 def test_a_jump_to_nowhere_is_told():
     """Somebody in the pod may have written it without iptables."""
     layout = LAYOUTS[4]
-    head = bytes(layout.offsets)
-    rules = [Entry(head=head, verdict=8), Entry(head=head, verdict=-2)]
-    blob = encode(Table(layout=layout, chains={"INPUT": Chain(rules=rules, policy=Entry(head=head, verdict=-2))}))
+    rules = [Entry(data=standard(layout, 8)), Entry(data=standard(layout, ACCEPT))]
+    chains = {"INPUT": Chain(rules=rules, policy=Entry(data=standard(layout, ACCEPT)))}
+    blob = encode(Table(layout=layout, chains=chains))
     with pytest.raises(ApplyError, match="middle of a chain"):
         decode(layout, Hooks(entries=blob.hooks.entries, underflows=blob.hooks.underflows), blob.data)

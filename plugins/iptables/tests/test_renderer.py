@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from mnp_core.errors import InputError
 from mnp_core.model import Block, CustomRules, DenyAction, Direction, EstablishedFlows, GroupDelta
-from mnp_iptables.matches import OPENING, allow_matches
-from mnp_iptables.names import ChainName, comment, comment_text
-from mnp_iptables.sets import combine
+from mnp_iptables.names import ChainName
+from mnp_iptables.render.matches import OPENING, allow_matches
+from mnp_iptables.sets.set_types import combine
 from plugins.iptables.tests.pods import renderer
 from plugins.nftables.tests.policies import (
     DENY,
@@ -139,16 +139,6 @@ def test_blocks_become_disjoint_networks_that_mean_the_same(spans, data):
         hits = sum(probe in cidr for cidr in found.cidrs)
         assert hits <= 1
         assert (found.everything or hits == 1) is any(block.contains(probe) for block in blocks)
-
-
-@given(st.text())
-def test_comments_can_be_read_again(text):
-    encoded = comment(text)
-    assert encoded.isascii()
-    assert len(encoded) <= 200
-    assert not set(encoded) & set('"\\\n')
-    if "~" not in encoded[-17:] and text.isprintable():
-        assert comment_text(encoded) == text
 
 
 @given(

@@ -22,7 +22,7 @@ from mnp_core.model import (
     Ports,
     Protocol,
 )
-from mnp_iptables.sets import combine, endpoint_set, group_set
+from mnp_iptables.sets.set_types import combine, endpoint_set, group_set
 
 _MULTIPORT = 15  # ports in one match, XT_MULTI_PORTS; a range takes two places
 _PROTOCOL = {

@@ -17,8 +17,8 @@ from attrs import frozen
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Family
-from mnp_iptables.blob import LAYOUTS, Blob, Hooks, Layout, Table, decode, encode
 from mnp_iptables.persistence import insist
+from mnp_iptables.restore.blob import LAYOUTS, Blob, Hooks, Layout, Table, decode, encode
 
 _SOCKET = {4: (socket.AF_INET, socket.IPPROTO_IP), 6: (socket.AF_INET6, socket.IPPROTO_IPV6)}
 _GET_INFO, _GET_ENTRIES, _REPLACE, _ADD_COUNTERS = 64, 65, 64, 65

@@ -1,12 +1,10 @@
 """Rules in the legacy tables, written as the bytes that they are in the kernel.
 
-What the bytes are, ``iptables-legacy-restore`` and ``ip6tables-legacy-restore`` have said elsewhere
-(`mnp_iptables.compiler`): they hold matches in the revisions that these programs print. A table is read, changed and
-replaced as a whole, in one atomic step, with the rules of others as the bytes that they are. There is nothing in the
-process that namespaces or threads could share, and no library or program parses what is in a pod.
+A table is read, changed and replaced as a whole, in one atomic step, with foreign rules as the bytes that they are. No
+library or program parses a pod's table, and nothing in the process is shared by namespaces or threads.
 
-The kernel notices if the number of rules has changed since a table was read; that nobody changes it at the same time
-is what the lock of the iptables programs is for, which we take as they do. Those in the pod's containers have another
+The kernel notices if the number of rules has changed since a table was read. Against other changes at the same time
+there is the lock of the iptables programs, which is taken here as by them. Those in the pod's containers have another
 one, in their own file system.
 """
 
@@ -19,23 +17,28 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from mnp_core.errors import ApplyError, UnsupportedError
 from mnp_core.model import Family
-from mnp_iptables import sockopt
-from mnp_iptables.blob import Chain, Entry, Table
-from mnp_iptables.compiler import Compiler, Tables
-from mnp_iptables.extensions import COMMENT, INDEX_SIZE, SET, comment_of, legacy_matches, pack_index, set_index
-from mnp_iptables.hook_points import TABLES
-from mnp_iptables.installed import InstalledRule, InstalledTable, WantedTable, is_ours
-from mnp_iptables.names import odd_interface, placeholder
+from mnp_core.netfilter.attributes import text
 from mnp_iptables.persistence import insist
-from mnp_iptables.restore_tool import find, run
-from mnp_iptables.script import Script
-from mnp_iptables.sets import FAMILIES
+from mnp_iptables.render.hook_points import TABLES
+from mnp_iptables.restore import sockopt
+from mnp_iptables.restore.blob import Chain, Entry, Table, matches
+from mnp_iptables.restore.compiler import Compiler
+from mnp_iptables.restore.installed import (
+    SET_NUMBER_SIZE,
+    InstalledRule,
+    InstalledTable,
+    WantedRule,
+    WantedTable,
+    is_ours,
+)
+from mnp_iptables.restore.restore_tool import find
+from mnp_iptables.sets.set_types import FAMILIES
 
-_TOOL: dict[Family, str] = {4: "iptables-legacy-restore", 6: "ip6tables-legacy-restore"}
+_TOOLS: dict[Family, str] = {4: "iptables-legacy-restore", 6: "ip6tables-legacy-restore"}
 _LOCK = "/run/xtables.lock"
 _NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS})
 _PATIENCE = 5.0  # seconds that somebody else may hold the lock
@@ -44,24 +47,7 @@ _ATTEMPTS = 5
 _STORM = "a process in the pod changes it all the time: stop it, or restart the pod"
 
 
-@frozen(kw_only=True)
-class LegacyWanted:
-    """A rule to be written, with the names of its sets, whose numbers are at these places in its matches."""
-
-    content: bytes
-    sets: tuple[str, ...]
-    places: tuple[int, ...]
-    entry: Entry
-
-    def bound(self, indices: Mapping[str, int]) -> Entry:
-        """The rule, with the numbers that the sets have in one namespace."""
-        matches = bytearray(self.entry.matches)
-        for place, name in zip(self.places, self.sets, strict=True):
-            matches[place : place + INDEX_SIZE] = pack_index(indices[name])
-        return evolve(self.entry, matches=bytes(matches))
-
-
-Wanted = Mapping[Family, WantedTable[LegacyWanted]]
+Wanted = Mapping[Family, WantedTable]
 
 
 class LegacyRules:
@@ -71,8 +57,8 @@ class LegacyRules:
     rank = 30
 
     @property
-    def compiler(self) -> Compiler[LegacyWanted]:
-        """Translates rulesets, for all that write in this way."""
+    def compiler(self) -> Compiler:
+        """Compiles rulesets for this variant."""
         return _COMPILER
 
     def probe(self) -> str:
@@ -81,7 +67,7 @@ class LegacyRules:
         Raises:
             UnsupportedError: A tool is missing, the kernel has no legacy tables, or this is no 64-bit machine.
         """
-        for tool in _TOOL.values():
+        for tool in _TOOLS.values():
             find(tool)
         if struct.calcsize("P") != struct.calcsize("Q"):
             raise UnsupportedError("legacy tables are laid out in another way on 32-bit machines")
@@ -94,21 +80,21 @@ class LegacyRules:
             ) from error
         return "the kernel's legacy tables"
 
-    def replace(self, wanted: Wanted, indices: Mapping[str, int]) -> None:
+    def replace(self, wanted: Wanted, numbers: Mapping[str, int]) -> None:
         """Put tables into force, one family after the other; if the second is refused, the first goes back.
 
         Args:
-            wanted: For each family, what is to be in one table; nothing of ours stays in the others.
-            indices: The kernel's number of each set, by its name in the ruleset.
+            wanted: Our part of one table for each family.
+            numbers: The kernel's number of each ipset, by its name in the ruleset.
 
         Raises:
             ApplyError: Refused; what was in force still is.
         """
         first, second = FAMILIES
         with _lock():
-            before = _swap(first, wanted[first].name, _with(wanted[first], indices))
+            before = _swap(first, wanted[first].name, _with(wanted[first], numbers))
             try:
-                _swap(second, wanted[second].name, _with(wanted[second], indices))
+                _swap(second, wanted[second].name, _with(wanted[second], numbers))
             except (ApplyError, OSError):
                 insist(lambda: _swap(first, wanted[first].name, lambda _: before))
                 raise
@@ -151,14 +137,18 @@ def _tables(family: Family) -> frozenset[str]:
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
-def _with(wanted: WantedTable[LegacyWanted], indices: Mapping[str, int]) -> Callable[[Table], Table]:
+def _with(wanted: WantedTable, numbers: Mapping[str, int]) -> Callable[[Table], Table]:
     """What makes a table that has exactly these chains and jumps of ours, and everything of others as it was."""
-    chains = {name: Chain(rules=[rule.bound(indices) for rule in rules]) for name, rules in wanted.chains.items()}
+
+    def entries(rules: Sequence[WantedRule]) -> list[Entry]:
+        return [Entry(data=rule.bound(numbers), jump=rule.target) for rule in rules]
+
+    chains = {name: Chain(rules=entries(rules)) for name, rules in wanted.chains.items()}
 
     def change(table: Table) -> Table:
         without = _without_ours(table).chains
         for name, jumps in wanted.jumps.items():
-            without[name].rules[:0] = [jump.bound(indices) for jump in jumps]
+            without[name].rules[:0] = entries(jumps)
         return evolve(table, chains={**without, **chains})
 
     return change
@@ -230,9 +220,9 @@ def _find_ours(family: Family, name: str) -> InstalledTable | None:
     snapshot = _read(family, name)
     chains = snapshot.table.chains
     ours = tuple(filter(is_ours, chains))
-    rules = [_found(chain, rule, snapshot.counters) for chain in ours for rule in chains[chain].rules]
+    rules = [_installed(chain, rule, snapshot) for chain in ours for rule in chains[chain].rules]
     jumps = [
-        evolve(_found(name, rule, snapshot.counters), first=all(is_ours(each.jump) for each in chain.rules[:number]))
+        evolve(_installed(name, rule, snapshot), first=all(is_ours(each.jump) for each in chain.rules[:number]))
         for name, chain in chains.items()
         if not is_ours(name)
         for number, rule in enumerate(chain.rules)
@@ -252,79 +242,36 @@ def _read(family: Family, name: str) -> sockopt.Snapshot:
     raise ApplyError(f"table {name} of IPv{family} cannot be read: {_STORM}")
 
 
-def _found(chain: str, rule: Entry, counters: Sequence[tuple[int, int]]) -> InstalledRule:
-    looked_into, _ = _sets(rule)
+def _installed(chain: str, rule: Entry, snapshot: sockopt.Snapshot) -> InstalledRule:
+    found = [(place, info) for place, info in _matches(snapshot, rule, "set") if len(info) >= SET_NUMBER_SIZE]
+    packets, octets = snapshot.counters[rule.place]
     return InstalledRule(
-        chain=chain,
-        content=_content(rule),
-        sets=looked_into,
+        data=rule.data,
+        places=tuple(place for place, _ in found),
         target=rule.jump,
-        comment=next((comment_of(info) for name, _, info in legacy_matches(rule.matches) if name == COMMENT), ""),
-        packets=counters[rule.place][0],
-        bytes=counters[rule.place][1],
+        chain=chain,
+        comment=next((text(info) for _, info in _matches(snapshot, rule, "comment")), ""),
+        packets=packets,
+        bytes=octets,
     )
 
 
-def _content(rule: Entry) -> bytes:
-    """All but counters and the numbers of sets."""
-    matches = bytearray(rule.matches)
-    for place in _sets(rule)[1]:
-        matches[place : place + INDEX_SIZE] = bytes(INDEX_SIZE)
-    parts = rule.head, bytes(matches), rule.target, rule.jump.encode(errors="replace"), str(rule.verdict).encode()
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+def _matches(snapshot: sockopt.Snapshot, rule: Entry, wanted: str) -> Iterator[tuple[int, bytes]]:
+    found = matches(snapshot.table.layout, rule)
+    return ((place, info) for name, place, info in found if name == wanted)
 
 
-def _sets(rule: Entry) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The numbers of the sets that a rule looks into, and where in its matches they are."""
-    found = [
-        (set_index(info), place)
-        for name, place, info in legacy_matches(rule.matches)
-        if name == SET and len(info) >= INDEX_SIZE
-    ]
-    return tuple(index for index, _ in found), tuple(place for _, place in found)
+# --- compiling ----------------------------------------------------------------------------------------------------
 
 
-# --- translating --------------------------------------------------------------------------------------------------
-
-
-def _translate(script: Script, names: Mapping[int, str]) -> Tables[LegacyWanted]:
-    """Have the programs write the rules where nothing else is, and read what they have become."""
-    for family, tables in script.tables.items():
-        for text in tables.values():
-            run(_TOOL[family], "--noflush", text=text)
-    return {
-        family: tuple(_normal_form(name, sockopt.read(family, name).table, names) for name in tables)
-        for family, tables in script.tables.items()
-    }
-
-
-def _normal_form(name: str, table: Table, names: Mapping[int, str]) -> WantedTable[LegacyWanted]:
-    rules = {chain: tuple(_wanted(chain, rule, names) for rule in found.rules) for chain, found in table.chains.items()}
-    return WantedTable(
-        name=name,
-        chains={chain: found for chain, found in rules.items() if is_ours(chain)},
-        jumps={chain: found for chain, found in rules.items() if not is_ours(chain) and found},
-    )
-
-
-def _wanted(chain: str, rule: Entry, names: Mapping[int, str]) -> LegacyWanted:
-    new = evolve(rule, place=-1)
-    if name := odd_interface(chain, rule.jump):
-        new = evolve(new, head=_with_interface(rule.head, *placeholder(name)))
-    looked_into, places = _sets(new)
-    return LegacyWanted(
-        content=_content(new), sets=tuple(names[index] for index in looked_into), places=places, entry=new
-    )
-
-
-def _with_interface(head: bytes, before: bytes, after: bytes) -> bytes:
-    """Another name, and what of it is compared: up to the NUL, as what is behind it is left over from older names."""
-    place = head.index(before)
-    compared = b"\xff" * (len(after.rstrip(b"\0")) + 1)
-    changed = bytearray(head)
-    changed[place : place + len(after)] = after
-    changed[place + 2 * len(after) : place + 3 * len(after)] = compared.ljust(len(after), b"\0")
+def _name_interface(data: bytes, placeholder: bytes, name: bytes) -> bytes:
+    """Another name, and another mask up to its NUL: the kernel keeps leftovers of older names behind that."""
+    place, size = data.index(placeholder), len(name)
+    mask = b"\xff" * (len(name.rstrip(b"\0")) + 1)
+    changed = bytearray(data)
+    changed[place : place + size] = name
+    changed[place + 2 * size : place + 3 * size] = mask.ljust(size, b"\0")
     return bytes(changed)
 
 
-_COMPILER = Compiler(_translate)
+_COMPILER = Compiler(_TOOLS, _find_ours, _name_interface)

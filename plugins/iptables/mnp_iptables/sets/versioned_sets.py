@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Delta
-from mnp_iptables.ipset import Header, Ipset
 from mnp_iptables.persistence import insist
-from mnp_iptables.sets import Elements, SetType
+from mnp_iptables.sets.ipset import Header, Ipset
+from mnp_iptables.sets.set_types import Elements, SetType
 
 _VERSIONS = 9
 _PATIENCE = 2.0  # seconds; nf_tables lets go of sets a little (an RCU grace period, some 10 ms) after its commit
@@ -58,7 +58,7 @@ class VersionedSets:
                 for name, kind in types.items()
             }
 
-    def indices(self, names: Mapping[str, str]) -> dict[str, int]:
+    def numbers(self, names: Mapping[str, str]) -> dict[str, int]:
         """The numbers by which rules know sets, by their names in the ruleset."""
         with Ipset() as kernel:
             return {name: kernel.index(found) for name, found in names.items()}

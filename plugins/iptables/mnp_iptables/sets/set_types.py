@@ -2,7 +2,7 @@
 
 A group has the same sets in every sandbox, one per family, both always declared, so that a change of membership is the
 same everywhere. Blocks are named by what is in them, so they never change. The names here are without the version that
-the applier puts behind them (`mnp_iptables.versioned_sets`).
+the applier puts behind them (`mnp_iptables.sets.versioned_sets`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

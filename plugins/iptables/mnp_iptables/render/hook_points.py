@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from mnp_core.model import Direction
-from mnp_iptables.matches import OPENING, OPENING_TRANSLATED, Fields
+from mnp_iptables.render.matches import OPENING, OPENING_TRANSLATED, Fields
 
 
 @frozen(kw_only=True)

@@ -7,28 +7,19 @@ somebody inside the pod: a set of another kind than ours has elements that no se
 import errno
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv6Address
-from types import TracebackType
-from typing import Self
 
 from attrs import frozen
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Protocol
-from mnp_iptables.netlink import (
-    ACK,
-    EXCLUSIVE,
-    NESTED,
-    NET_BYTE_ORDER,
-    Connection,
-    KernelError,
-    Message,
-    attribute,
-    attributes,
-    text_attribute,
-)
-from mnp_iptables.sets import MAXELEM, SetType
+from mnp_core.netfilter.attributes import NESTED, NET_BYTE_ORDER, attribute, attributes, text, text_attribute
+from mnp_core.netfilter.messages import EXCLUSIVE
+from mnp_core.netfilter.netlink import ACKNOWLEDGE
+from mnp_core.netfilter.nfnetlink import Found, Nfnetlink, dump_settled
+from mnp_core.netfilter.remedies import describe
+from mnp_iptables.sets.set_types import MAXELEM, SetType
 
 _SUBSYSTEM = 6 << 8
 _PROTOCOL_COMMAND, _CREATE, _DESTROY, _LIST, _ADD, _DELETE, _TEST, _GET_BY_NAME = 1, 2, 3, 7, 9, 10, 11, 14
@@ -46,7 +37,6 @@ _DATA_HEAD = 4  # bytes of an attribute before its value
 
 _VERSION = attribute(_PROTOCOL, b"\x07")
 _REVISION_1 = b"\x01"  # the oldest that kernel and ipset program know of each of our types
-_GENERIC = struct.Struct("=BBH")  # struct nfgenmsg: family, version, resource
 _SOCKET_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 _SMALLEST = 6  # of a hash table, as a power of two: there are many sets and most of them are small
 _BATCH = 1000  # elements in a message, which holds 64 KiB
@@ -76,45 +66,26 @@ class Header:
     count: int
 
 
-class Ipset:
+class Ipset(Nfnetlink):
     """The sets of the calling thread's network namespace; use it in a ``with``."""
-
-    def __init__(self) -> None:
-        """Open a socket.
-
-        Raises:
-            OSError: This kernel has no netfilter netlink.
-        """
-        self._kernel = Connection()
-
-    def __enter__(self) -> Self:
-        self._kernel.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._kernel.__exit__(kind, error, trace)
 
     def version(self) -> int:
         """The newest protocol that the kernel speaks.
 
         Raises:
-            KernelError: It has no ipset.
+            OSError: It has no ipset.
         """
-        (answer,) = self._kernel.ask(_message(_PROTOCOL_COMMAND, _VERSION))
-        return _body(answer)[_PROTOCOL][0]
+        return _byte(self.call(_SUBSYSTEM | _PROTOCOL_COMMAND, _VERSION, family=socket.AF_INET).get(_PROTOCOL, b""))
 
     def headers(self, part: str) -> tuple[Header, ...]:
         """Every set that may have this in its name; a pod can have 65,000 others."""
         wanted = part.encode()
-        answers = self._dump(_VERSION + _number(_FLAGS, _LIST_HEADER), wanted=lambda body: wanted in body)
-        return tuple(_header(_body(answer)) for answer in answers)
+        return tuple(map(_header, _dump(_VERSION + _number(_FLAGS, _LIST_HEADER), lambda body: wanted in body)))
 
     def content(self, name: str) -> bytes:
-        """The elements of a set as the kernel sends them: equal as long as nobody changes the set."""
-        answers = self._dump(_VERSION + text_attribute(_NAME, name))
-        return b"".join(_body(answer).get(_ELEMENTS, b"") for answer in answers)
+        """The elements of a set as the kernel sends them: equal as long as the set stays the same."""
+        answers = _dump(_VERSION + text_attribute(_NAME, name))
+        return b"".join(found.get(_ELEMENTS, b"") for found in answers)
 
     def members(self, name: str) -> frozenset[str]:
         """The elements of a set, as they are written."""
@@ -122,9 +93,9 @@ class Ipset:
         return _plain_addresses(content) or _elements(content)
 
     def index(self, name: str) -> int:
-        """The number by which rules know a set; it stays with the name until somebody swaps it."""
-        answers = self._ask(_message(_GET_BY_NAME, _VERSION + text_attribute(_NAME, name)), f"look up set {name}")
-        return int.from_bytes(_body(answers[0])[_INDEX], "big")
+        """The number by which rules know a set; it stays with the name until two sets are swapped."""
+        found = self._ask(_GET_BY_NAME, _VERSION + text_attribute(_NAME, name), f"look up set {name}")
+        return int.from_bytes(found.get(_INDEX, b""), "big")
 
     def create(self, name: str, kind: SetType, *, size: int = 0) -> None:
         """Make an empty set; refused if there is one of that name.
@@ -132,102 +103,90 @@ class Ipset:
         Args:
             name: Its name.
             kind: Its type.
-            size: How many elements to expect; it grows when there are more.
+            size: The expected number of elements; it grows when there are more.
         """
         options = _number(_HASHSIZE, 1 << max(_SMALLEST, size.bit_length())) + _number(_MAXELEM, MAXELEM)
+        family = _SOCKET_FAMILY[kind.family]
         body = (
             _VERSION
             + text_attribute(_NAME, name)
             + text_attribute(_TYPE, kind.kind)
             + attribute(_REVISION, _REVISION_1)
-            + attribute(_FAMILY, bytes([_SOCKET_FAMILY[kind.family]]))
+            + attribute(_FAMILY, bytes([family]))
             + attribute(_DATA | NESTED, options)
         )
-        self._ask(
-            _message(_CREATE, body, family=_SOCKET_FAMILY[kind.family]), f"make set {name}", flags=ACK | EXCLUSIVE
-        )
+        self._ask(_CREATE, body, f"make set {name}", flags=ACKNOWLEDGE | EXCLUSIVE, family=family)
 
     def add(self, name: str, elements: Iterable[str]) -> None:
-        """Put elements in; refused at the first that is there already, with those before it in."""
+        """Add elements; refused at the first that is a member, with those before it added."""
         self._change(_ADD, name, elements, f"add to set {name}")
 
     def delete(self, name: str, elements: Iterable[str]) -> None:
-        """Take elements out; refused at the first that is not there, with those before it out."""
+        """Delete elements; refused at the first that is no member, with those before it deleted."""
         self._change(_DELETE, name, elements, f"take out of set {name}")
 
     def test(self, name: str, element: str) -> bool:
         """Whether an element is in a set; for networks, exactly this one."""
         body = _VERSION + text_attribute(_NAME, name) + attribute(_DATA | NESTED, _element(element))
-        try:
-            self._kernel.ask(_message(_TEST, body), flags=ACK)
-        except KernelError as error:
-            if error.errno == _NOT_IN_SET:
-                return False
-            raise _refused(f"look into set {name}", error) from error
-        return True
+        return not self._fails(_TEST, body, {_NOT_IN_SET}, f"look into set {name}")
 
     def destroy(self, name: str) -> bool:
-        """Take a set away; False if rules still use it. A set that is not there is no error."""
-        try:
-            self._kernel.ask(_message(_DESTROY, _VERSION + text_attribute(_NAME, name)), flags=ACK)
-        except KernelError as error:
-            if error.errno == _IN_USE:
-                return False
-            if error.errno != errno.ENOENT:
-                raise _refused(f"destroy set {name}", error) from error
-        return True
+        """Destroy a set, if it exists; False if rules still use it."""
+        body = _VERSION + text_attribute(_NAME, name)
+        return self._fails(_DESTROY, body, {_IN_USE, errno.ENOENT}, f"destroy set {name}") != _IN_USE
 
     def _change(self, command: int, name: str, elements: Iterable[str], what: str) -> None:
         head = _VERSION + text_attribute(_NAME, name) + _number(_LINE, 0)
         for batch in _batches(sorted(elements)):
             data = b"".join(attribute(_DATA | NESTED, _element(element)) for element in batch)
-            self._ask(_message(command, head + attribute(_ELEMENTS | NESTED, data)), what, flags=ACK | EXCLUSIVE)
+            self._ask(command, head + attribute(_ELEMENTS | NESTED, data), what, flags=ACKNOWLEDGE | EXCLUSIVE)
 
-    def _dump(self, request: bytes, *, wanted: Callable[[bytes], bool] = bool) -> list[Message]:
+    def _fails(self, command: int, body: bytes, expected: Collection[int], what: str) -> int:
+        """Send a command; returns the number of an expected error, 0 for none."""
         try:
-            return self._kernel.dump(_message(_LIST, request), wanted=wanted)
-        except KernelError as error:
-            if error.errno == errno.ENOENT:
-                return []
-            raise _refused("list sets", error) from error
+            self.call(_SUBSYSTEM | command, body, family=socket.AF_INET, flags=ACKNOWLEDGE)
+        except OSError as error:
+            if (code := error.errno or 0) in expected:
+                return code
+            raise _refused(what, error) from error
+        return 0
 
-    def _ask(self, message: Message, what: str, *, flags: int = 0) -> list[Message]:
+    def _ask(self, command: int, body: bytes, what: str, *, flags: int = 0, family: int = socket.AF_INET) -> Found:
         try:
-            return self._kernel.ask(message, flags=flags)
-        except KernelError as error:
+            return self.call(_SUBSYSTEM | command, body, family=family, flags=flags)
+        except OSError as error:
             raise _refused(what, error) from error
 
 
-def _refused(what: str, error: KernelError) -> ApplyError:
-    return ApplyError(f"ipset: the kernel refused to {what}: {_PRIVATE_ERRORS.get(error.errno or 0, error.strerror)}")
+def _dump(request: bytes, wanted: Callable[[bytes], bool] = bool) -> list[Found]:
+    try:
+        return dump_settled(_SUBSYSTEM | _LIST, request, family=socket.AF_INET, wanted=wanted)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _refused("list sets", error) from error
+
+
+def _refused(what: str, error: OSError) -> ApplyError:
+    return ApplyError(
+        f"ipset: the kernel refused to {what}: {_PRIVATE_ERRORS.get(error.errno or 0) or describe(error)}"
+    )
 
 
 def _number(kind: int, value: int) -> bytes:
     return attribute(kind | NET_BYTE_ORDER, struct.pack("!I", value))
 
 
-def _message(command: int, body: bytes, *, family: int = socket.AF_INET) -> Message:
-    return Message(kind=_SUBSYSTEM | command, body=_GENERIC.pack(family, 0, 0) + body)
-
-
-def _body(message: Message) -> dict[int, bytes]:
-    return dict(attributes(message.body[_GENERIC.size :]))
-
-
-def _header(found: dict[int, bytes]) -> Header:
+def _header(found: Found) -> Header:
     data = dict(attributes(found.get(_DATA, b"")))
     family = _byte(found.get(_FAMILY, b""))
-    kind = SetType(kind=_text(found.get(_TYPE, b"")), family=6 if family == socket.AF_INET6 else 4)
+    kind = SetType(kind=text(found.get(_TYPE, b"")), family=6 if family == socket.AF_INET6 else 4)
     return Header(
-        name=_text(found.get(_NAME, b"")),
+        name=text(found.get(_NAME, b"")),
         type=None if _NEVER_OURS & data.keys() else kind,
         references=int.from_bytes(data.get(_REFERENCES, b""), "big"),
         count=int.from_bytes(data.get(_COUNT, b""), "big"),
     )
-
-
-def _text(value: bytes) -> str:
-    return value.rstrip(b"\0").decode(errors="backslashreplace")
 
 
 def _batches(elements: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -281,13 +240,13 @@ def _element_text(found: dict[int, bytes]) -> str:
 def _plain_addresses(content: bytes) -> frozenset[str]:
     """The elements of a set of addresses, which may be many, without taking each apart; none if it is another set."""
     head = content[: len(_IPV4_HEAD) + _DATA_HEAD]
-    for size, text in ((4, socket.inet_ntoa), (16, _ipv6_text)):
+    for size, written in ((4, socket.inet_ntoa), (16, _ipv6_text)):
         step = len(head) + size
         starts = range(0, len(content), step)
         sizes = struct.pack("=H", step), struct.pack("=H", step - _DATA_HEAD)
         fits = (head[:2], head[_DATA_HEAD : _DATA_HEAD + 2]) == sizes and len(content) % step == 0
         if fits and all(content.startswith(head, start) for start in starts):
-            return frozenset(text(content[start + len(head) : start + step]) for start in starts)
+            return frozenset(written(content[start + len(head) : start + step]) for start in starts)
     return frozenset()
 
 
@@ -296,9 +255,9 @@ def _byte(value: bytes) -> int:
 
 
 def _address_text(found: dict[int, bytes]) -> str:
-    for kind, size, text in ((_IPV4, 4, socket.inet_ntoa), (_IPV6, 16, _ipv6_text)):
+    for kind, size, written in ((_IPV4, 4, socket.inet_ntoa), (_IPV6, 16, _ipv6_text)):
         if len(found.get(kind, b"")) == size:
-            return text(found[kind])
+            return written(found[kind])
     return "no address"
 
 

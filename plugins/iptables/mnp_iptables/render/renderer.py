@@ -9,7 +9,7 @@ sections:
     # ipset members       add NAME ELEMENT             what is in the sets
 
 How it comes into force in steps of which none opens or closes anything wrongly is told in `mnp_iptables.applier`.
-Where rules reject (`mnp_iptables.hook_points`) there are two tables of each family, of which one is used.
+Where rules reject (`mnp_iptables.render.hook_points`) there are two tables of each family, of which one is used.
 """
 
 from collections.abc import Iterable, Iterator
@@ -30,9 +30,6 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
-from mnp_iptables.chains import Chain, RenderContext, configured_peers, interface_chains
-from mnp_iptables.custom import has_reject
-from mnp_iptables.hook_points import FILTER, MANGLE, HookPoints
 from mnp_iptables.names import (
     DIGEST_LENGTH,
     DISPATCH,
@@ -42,7 +39,10 @@ from mnp_iptables.names import (
     short_hash,
     written_interface,
 )
-from mnp_iptables.sets import FAMILIES, MAXELEM, Blocks, Elements, SetType, combine, elements, set_types
+from mnp_iptables.render.chains import Chain, RenderContext, configured_peers, interface_chains
+from mnp_iptables.render.custom_rules import has_reject
+from mnp_iptables.render.hook_points import FILTER, MANGLE, HookPoints
+from mnp_iptables.sets.set_types import FAMILIES, MAXELEM, Blocks, Elements, SetType, combine, elements, set_types
 
 DIALECT = "iptables"
 SETS = "# ipset"

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from mnp_core.errors import InputError
 from mnp_core.model import CommonRules, CustomRules, Direction, Family
-from mnp_iptables.hook_points import HookPoints
+from mnp_iptables.render.hook_points import HookPoints
 
 _LINE = re.compile(r'(?:"[^"\\\x00-\x1f]*"|[^"\'\\\x00-\x1f])*')
 """A rule that stays one: each string is closed, and nothing is escaped."""

@@ -6,8 +6,8 @@ from attrs import frozen
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Family
-from mnp_iptables.renderer import MEMBERS, SETS, TOOLS
-from mnp_iptables.sets import SetType
+from mnp_iptables.render.renderer import MEMBERS, SETS, TOOLS
+from mnp_iptables.sets.set_types import SetType
 
 
 @frozen(kw_only=True)
@@ -27,7 +27,7 @@ class Script:
 
 
 def parse(text: str) -> Script:
-    """Read what `mnp_iptables.renderer` wrote.
+    """Read what `mnp_iptables.render.renderer` wrote.
 
     Raises:
         ApplyError: Somebody else wrote it.

@@ -26,10 +26,11 @@ from mnp_core.model import (
     Isolated,
     Peers,
 )
-from mnp_iptables.custom import custom_lines
-from mnp_iptables.hook_points import HookPoints
-from mnp_iptables.matches import REPLYING, Fields, allow_matches, peer_matches
-from mnp_iptables.names import ChainName, comment
+from mnp_core.netfilter.comments import encode
+from mnp_iptables.names import COMMENT_LIMIT, ChainName
+from mnp_iptables.render.custom_rules import custom_lines
+from mnp_iptables.render.hook_points import HookPoints
+from mnp_iptables.render.matches import REPLYING, Fields, allow_matches, peer_matches
 
 _OTHER = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 _PREFIX_SETTING = {Direction.INGRESS: "allow-src-prefix", Direction.EGRESS: "allow-dst-prefix"}
@@ -151,4 +152,4 @@ def _deny(context: RenderContext) -> str:
 
 
 def _rule(match: str, label: str, *, target: str = "RETURN") -> str:
-    return f'{match} -m comment --comment "{comment(label)}" -j {target}'.lstrip()
+    return f'{match} -m comment --comment "{encode(label, COMMENT_LIMIT)}" -j {target}'.lstrip()
