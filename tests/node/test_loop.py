@@ -66,14 +66,15 @@ class Witness:
 class Running:
     """A node on a kernel in memory, running on a thread of its own."""
 
-    def __init__(self, kernel=None):
+    def __init__(self, kernel=None, claimed=frozenset({"macvlan"}), discoverers=None, **parts):
         self.kernel, self.witness, self.source = kernel or FakeKernel(), Witness(), Source()
         self.agent = Agent(
-            cluster=ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"})),
+            cluster=ClusterState(common=CommonRules(), claimed=claimed),
             backends=OneBackend(self.kernel, FakeRenderer()),
             locator=self.kernel,
-            discoverers={"macvlan": Agreeing()},
+            discoverers=discoverers or {"macvlan": Agreeing()},
             pool=self.kernel,
+            **parts,
         )
         self.node = Node(self.agent, self.witness)
         self.thread = threading.Thread(target=self.node.run, args=(self.source,))

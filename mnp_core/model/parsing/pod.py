@@ -55,7 +55,7 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
 def _status_annotation(root: Field) -> Field:
     """The annotation of old meta-plugins counts if it is the only one; some versions wrote both."""
     present, of_old = annotation(root, NETWORK_STATUS), annotation(root, NETWORK_STATUS_OF_OLD)
-    return of_old if present.is_missing and not of_old.is_missing else present
+    return of_old if present.value in (None, "") and not of_old.is_missing else present
 
 
 def _default_network(field: Field) -> ObjectName | None:
