@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: help setup demo test test-attacks test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
+.PHONY: help setup demo test test-full test-attacks test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,8 +21,12 @@ demo: setup ## Three pods and two policies, without a cluster: real packets tell
 
 # Tests wait for silence and for the kernel about as long as they compute: two workers for a processor. Each has network and
 # mount namespaces of its own (conftest.py). PYTEST_ARGS=-n0 runs all in one process.
-test: setup ## Run the tests that CI runs (as root: with real packets)
-	@$(BIN)/pytest -m "not long" -n $$((2 * $$(nproc))) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
+PARALLEL = -n $$((2 * $$(nproc))) --dist loadscope --no-loadscope-reorder
+test: setup ## Run everything fast, and one test of each kind that sends packets (as root)
+	@$(BIN)/pytest -m "not long and not full" $(PARALLEL) $(PYTEST_ARGS)
+
+test-full: setup ## Run these and the rest of what CI runs: each backend, each family, many more cases
+	@$(BIN)/pytest -m "not long" $(PARALLEL) $(PYTEST_ARGS)
 
 test-long: setup ## Run the tests that take minutes
 	@$(BIN)/pytest -m long $(PYTEST_ARGS)

@@ -15,7 +15,11 @@ FENCES = [fence for page in PAGES for fence in fences(page) if fence.language ==
 TARGETS = set(re.findall(r"^([a-z-]+):.* ## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
 CI = (ROOT / ".ci" / "run").read_text()
 
-IN_CI = {"setup", "test", *re.search(r"^for check in ([a-z -]+);", CI, re.MULTILINE)[1].split()}
+IN_CI = {
+    "setup",
+    "test",
+    *re.search(r"^for check in ([a-z -]+);", CI, re.MULTILINE)[1].split(),
+}  # test is a part of test-full
 CHEAP = {"demo", "help"}
 
 NOWHERE = {

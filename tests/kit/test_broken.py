@@ -43,6 +43,7 @@ def failures(tmp_path_factory):
 
 
 @pytest.mark.root
+@pytest.mark.full
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(("name", "check", "because"), [(name, check, because) for _, name, check, _, because in TABLE])
 def test_a_broken_plugin_fails_at_the_check_that_is_named_for_it(failures, name, check, because):

@@ -8,6 +8,8 @@ import pytest
 from tests.docs.fences import PAGES, TUTORIAL, fences
 from tests.packages.conftest import ROOT
 
+pytestmark = pytest.mark.full  # each fills an environment of its own
+
 BLOCKS = [
     fence
     for page in PAGES

@@ -10,6 +10,8 @@ from attrs import frozen
 
 from tests.packages.conftest import ROOT, Environment
 
+pytestmark = pytest.mark.full  # each fills an environment of its own
+
 ANSWER = Path(__file__).parent / "slate"
 TOOLS = ("pytest", "hatchling")
 

@@ -100,6 +100,7 @@ def test_core_alone_works_and_says_what_can_be_added(environment, dist):
     assert "Traceback" not in rendering.stderr + validation.stderr + lab.stderr
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", PLUGINS)
 def test_a_plugin_alone_pulls_the_core_in_and_is_loaded(name, environment, dist):
     environment.install(name, links=dist)
@@ -108,6 +109,7 @@ def test_a_plugin_alone_pulls_the_core_in_and_is_loaded(name, environment, dist)
     assert own["provides"]
 
 
+@pytest.mark.full
 def test_all_together_are_loaded_and_say_what_they_would_apply(environment, dist):
     environment.install(*PROJECTS, links=dist)
     assert {plugin["state"] for plugin in found_by(environment).values()} == {"loaded"}
@@ -130,6 +132,7 @@ future = "mnp_future"
 """
 
 
+@pytest.mark.full
 def test_a_plugin_for_another_major_version_is_not_imported_and_says_what_to_install(
     environment, dist, tmp_path, monkeypatch
 ):
@@ -154,6 +157,7 @@ def test_the_core_knows_every_plugin_of_this_repository_by_name():
     assert described == plugins_command._OURS
 
 
+@pytest.mark.full
 def test_the_core_knows_where_every_backend_of_this_repository_comes_from(environment, dist):
     environment.install(*OFFERED, links=dist)
     homes = {

@@ -6,6 +6,8 @@ import pytest
 
 from tests.docs.fences import TUTORIAL, fences, lines
 
+pytestmark = pytest.mark.full  # each fills an environment of its own
+
 QUICKLY = {"PYTEST_ADDOPTS": "-p no:cacheprovider -m 'not root'"}
 """The same files are tested in plugins/example, with packets: once is enough."""
 

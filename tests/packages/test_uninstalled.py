@@ -6,6 +6,8 @@ import pytest
 
 from tests.packages.conftest import ROOT, make_environment
 
+pytestmark = pytest.mark.full  # each fills an environment of its own
+
 QUICKSTART = ROOT / "examples" / "quickstart"
 OFFERED = ("mnp-nftables", "mnp-iptables", "mnp-macvlan", "mnp-ipvlan", "mnp-netdev", "mnp-sriov", "mnp-lab")
 

@@ -67,6 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the markers known."""
+    config.addinivalue_line("markers", "full: repeats with many more cases what shorter tests show")
     config.addinivalue_line("markers", "long: takes minutes")
     config.addinivalue_line("markers", "timeout: seconds, for pytest-timeout where that is installed")
 

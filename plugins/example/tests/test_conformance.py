@@ -1,5 +1,7 @@
 """The kit's standard tests: all that it takes to know that the plugin is right."""
 
+import pytest
+
 from mnp_core.model import Link
 from mnp_core.testing.conformance import BackendConformance, InterfaceDiscovererConformance
 from mnp_core.testing.netns import End, veth_pair
@@ -7,6 +9,7 @@ from mnp_example import ExampleApplier, ExampleDiscoverer, ExampleRenderer
 from mnp_example.renderer import REFUSES
 
 
+@pytest.mark.full
 class TestBackend(BackendConformance):
     refuses = REFUSES
 

@@ -518,6 +518,7 @@ def soak(pod, applies):
     return [now - then for now, then in zip((*memory(), descriptors()), before, strict=True)]
 
 
+@pytest.mark.full
 def test_nothing_leaks(pod):
     """A leak grows in every round; what others leave in this process comes in one."""
     soak(pod, 60)  # everything was used before it is measured

@@ -70,9 +70,14 @@ def change_tables(pod):
 
 
 @pytest.mark.parametrize(
-    "change", [change_rules, change_members, change_nothing, change_groups_with_rules, change_tables]
+    "change",
+    [
+        change_rules,
+        *(pytest.param(change, marks=pytest.mark.full) for change in (change_members, change_nothing)),
+        *(pytest.param(change, marks=pytest.mark.full) for change in (change_groups_with_rules, change_tables)),
+    ],
 )
-@pytest.mark.parametrize("direction", ["ingress", "egress"])
+@pytest.mark.parametrize("direction", ["ingress", pytest.param("egress", marks=pytest.mark.full)])
 def test_no_packet_meets_anything_between_two_states(wire, change, direction):
     """S60."""
     pod = wire.pod

@@ -116,7 +116,7 @@ def change_nothing(pod):
 
 
 @pytest.mark.parametrize("change", [change_rules, change_members, change_nothing])
-@pytest.mark.parametrize("direction", ["ingress", "egress"])
+@pytest.mark.parametrize("direction", ["ingress", pytest.param("egress", marks=pytest.mark.full)])
 def test_no_packet_meets_anything_between_two_states(wire, change, direction):
     """S60."""
     pod = wire.pod

@@ -84,6 +84,7 @@ def enforcing(context, people, tmp_path, mnp_chance, mnp_backend):
     return lambda main=enforcer.main: Enforcing(context, people[0], tmp_path / "log", mnp_chance, mnp_backend, main)
 
 
+@pytest.mark.full
 @pytest.mark.timeout(LIMIT + 60)
 def test_a_thousand_changes_let_no_denied_packet_through_and_cost_no_allowed_one(
     context, flows, enforcing, mnp_figures

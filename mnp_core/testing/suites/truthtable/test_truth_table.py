@@ -19,6 +19,7 @@ from mnp_core.testing.suites.wire.rig import Rig
 from mnp_core.testing.suites.wire.stations import Probe
 
 STEPS = {"targets": 48, "rules": 36, "peers": 112, "ports": 70, "conflicts": 29, "actions": 26}
+LARGE = ("peers", "ports")
 CONNECTIONS_EVERY = 16  # steps
 
 
@@ -71,7 +72,9 @@ def test_a_step_has_486_probes_in_each_family():
 
 @pytest.mark.root
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("category", CATEGORIES)
+@pytest.mark.parametrize(
+    "category", [pytest.param(each, marks=[pytest.mark.full] * (each in LARGE)) for each in CATEGORIES]
+)
 def test_truth_table(judges, table, category):
     """S1 to S32, S40, S44, S61"""
     wrong = {}
