@@ -117,3 +117,22 @@ def test_a_network_plugin_that_no_plugin_claims_makes_ordinary_devices():
     assert parse({"network-plugins": ["macvlan", "cnv-bridge"]}).police({"macvlan"}) == {"macvlan", "cnv-bridge"}
     with pytest.raises(InputError, match=r"network-plugins: 'a b' is not the name of a CNI plugin"):
         parse({"network-plugins": ["a b"]}).police({"macvlan"})
+
+
+def test_plugins_are_disabled_by_name():
+    assert parse({"plugins": {"disabled": ["sriov", "mnp-lab"]}}).disabled_plugins == ("sriov", "mnp-lab")
+
+
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        ([], "plugins"),
+        ({"disabled": 7}, "plugins.disabled"),
+        ({"disabled": [7]}, "plugins.disabled"),
+        ({"disbled": []}, "plugins.disbled"),
+    ],
+)
+def test_what_disables_no_plugin_is_an_error_that_names_the_field(raw, field):
+    with pytest.raises(InputError) as wrong:
+        parse({"plugins": raw})
+    assert (wrong.value.where, wrong.value.field) == ("settings.yaml", field)

@@ -53,7 +53,7 @@ def explain_command(
     rule decides. Pods without network-status have the addresses that `mnp lab` would give them.
     """
     flows = [parse_probe(port) for port in ports]
-    objects = read_objects(paths, registry_of(context), settings, namespace)
+    objects = read_objects(paths, registry_of(context, settings), settings, namespace)
     pairs = list(product(_ends(objects, source, namespace), _ends(objects, destination, namespace)))
     found = [
         explanation

@@ -13,7 +13,7 @@ from mnp_core.cli.flags import Flags, options, read_flags
 from mnp_core.cli.options import read_yaml
 from mnp_core.cli.terminal import remark
 from mnp_core.errors import InputError
-from mnp_core.plugins import Registry, load_plugins
+from mnp_core.plugins import load_plugins
 from mnp_core.settings import Settings, parse_settings
 from mnp_core.sources.textfile import read_text
 
@@ -31,16 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; those of the process if not given.
     """
-    sys.exit(guarded(lambda: make_command(load_plugins()), arguments, _NAME))
+    sys.exit(guarded(make_command, arguments, _NAME))
 
 
-def make_command(registry: Registry) -> click.Command:
-    """Make the program with these plugins."""
+def make_command() -> click.Command:
+    """Make the program. It loads plugins when the settings are known, so that disabled ones are never imported."""
 
     def run(settings_file: Path | None, **given: Any) -> None:
         flags = read_flags(given)
         settings = node_settings(settings_file, flags)
-        _run(registry, settings, flags.remarks)
+        _run(settings, flags.remarks)
 
     path = click.Path(path_type=Path, dir_okay=False)
     file_option = click.Option(
@@ -76,11 +76,12 @@ def node_settings(path: Path | None, flags: Flags) -> Settings:
         raise
 
 
-def _run(registry: Registry, settings: Settings, remarks: Sequence[str]) -> None:
+def _run(settings: Settings, remarks: Sequence[str]) -> None:
     from mnp_core.node.assembly import run_node  # noqa: PLC0415 - `--help` needs neither a client nor a kernel
     from mnp_core.telemetry.logs import configure_logging  # noqa: PLC0415 - likewise
 
     configure_logging(settings.node.log_format, settings.node.log_level)
+    registry = load_plugins(settings.disabled_plugins)
     for text in remarks:
         remark(f"Warning: {text}")
     for status in registry.problems:

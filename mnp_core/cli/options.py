@@ -12,7 +12,7 @@ from attrs import evolve, frozen
 
 from mnp_core.errors import InputError
 from mnp_core.model.parsing.names import is_namespace_name
-from mnp_core.plugins import Registry
+from mnp_core.plugins import Registry, load_plugins
 from mnp_core.settings import Settings, parse_settings
 from mnp_core.sources.textfile import read_text
 from mnp_core.sources.yamltext import decode_yaml
@@ -171,8 +171,14 @@ def read_yaml(path: Path) -> object:
     return next(iter(documents), None)
 
 
-def registry_of(context: click.Context) -> Registry:
-    """The plugins that were loaded when the program started."""
+def registry_of(context: click.Context, settings: Settings | None = None) -> Registry:
+    """The loaded plugins, without those that the settings disable.
+
+    Raises:
+        InputError: The settings disable a plugin that is not installed.
+    """
+    if settings is not None and settings.disabled_plugins:
+        return load_plugins(settings.disabled_plugins)
     registry = context.find_object(Registry)
     if registry is None:
         raise TypeError("the command runs outside of `mnp`")

@@ -5,9 +5,10 @@ from attrs import asdict
 from rich.table import Table
 from rich.text import Text
 
-from mnp_core.cli.options import Output, output_option, registry_of
+from mnp_core.cli.options import Output, output_option, registry_of, settings_file_option
 from mnp_core.cli.terminal import print_json, results
 from mnp_core.plugins import PluginStatus, Registry, State
+from mnp_core.settings import Settings
 
 _STYLES = {State.LOADED: "green", State.DISABLED: "dim"}
 
@@ -25,13 +26,14 @@ _OURS = {
 
 @click.command("plugins")
 @output_option
+@settings_file_option
 @click.pass_context
-def plugins_command(context: click.Context, output: Output) -> None:
+def plugins_command(context: click.Context, output: Output, settings: Settings) -> None:
     """List the installed plugins and the state of each.
 
     A plugin that is broken, or made for another version, is listed with the reason and the remedy; the others work.
     """
-    registry = registry_of(context)
+    registry = registry_of(context, settings)
     if output is Output.JSON:
         available = [{"distribution": name, "description": text} for name, text in _available(registry)]
         print_json({"plugins": [_as_json(status) for status in registry.statuses], "available": available})

@@ -59,7 +59,7 @@ def matrix_command(
     Custom rules and listeners are a matter of packets: only the lab asks them.
     """
     specs = [parse_probe(probe) for probe in probes]
-    objects = read_objects(paths, registry_of(context), settings, namespace)
+    objects = read_objects(paths, registry_of(context, settings), settings, namespace)
     ends = [_chosen(objects, names, namespace) for names in (sources, destinations)]
     if len(ends[0]) * len(ends[1]) > MOST_PAIRS:
         raise InputError(

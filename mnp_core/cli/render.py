@@ -45,7 +45,7 @@ def render_command(
 
     Custom rules are tried as at the start of a node, where this machine lets them be tried.
     """
-    registry = registry_of(context)
+    registry = registry_of(context, settings)
     renderer = choose_renderer(registry, settings.backends.node, settings.common.features)
     if untried := try_custom_rules(registry, settings.backends.node, settings.common):
         remark(f"Warning: the custom rules stand here as they are in their files, untried: {untried}")

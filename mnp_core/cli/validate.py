@@ -35,7 +35,7 @@ def validate_command(
     Ends with 1 if anything is, so that it can stand in a CI pipeline or a commit hook. Hints are listed and change
     nothing about that.
     """
-    objects = read_objects(paths, registry_of(context), settings, namespace)
+    objects = read_objects(paths, registry_of(context, settings), settings, namespace)
     reports = objects.reports()
     if output is Output.JSON:
         print_json({"reports": [report_json(report) for report in reports]})

@@ -2,7 +2,7 @@
 
 In a cluster these are two files and two variables; they are read here, since the client library costs 20 MiB of memory
 (59 in releases of 2024) and most of a second on every node. A kubeconfig is a format with a history, credential
-plugins and all: the library reads it, and is imported only then.
+plugins and all: the library reads it. It is the extra `mnp-core[kubeconfig]`, and is imported only then.
 """
 
 import os
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from mnp_core.errors import ApiUnreachableError, InputError
+from mnp_core.errors import ApiUnreachableError, InputError, UnsupportedError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -165,14 +165,19 @@ class Kubeconfig:
 
         Raises:
             InputError: It cannot be read, or has no such context.
+            UnsupportedError: The extra `mnp-core[kubeconfig]` is not installed.
         """
         self._path, self._context = path, context
         self._lock = threading.Lock()
         self._read()
 
     def _read(self) -> None:
-        from kubernetes.client import Configuration  # noqa: PLC0415 # see the head of this file
-        from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415 # likewise
+        try:
+            from kubernetes.client import Configuration  # noqa: PLC0415 # see the head of this file
+            from kubernetes.config import ConfigException, load_kube_config  # noqa: PLC0415 # likewise
+        except ImportError as error:
+            message = f"cannot be read without the Kubernetes client ({error}): pip install 'mnp-core[kubeconfig]'"
+            raise UnsupportedError(f"{self._path}: {message}") from None
 
         for path in filter(None, self._path.split(os.pathsep)):
             _check_file(path)  # the library reads a file of any size

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 from attrs import frozen
 from packaging.utils import canonicalize_name
 
+from mnp_core.errors import InputError
 from mnp_core.plugins._catalog import Contested, conflict_of, find_contested
 from mnp_core.plugins._descriptors import describe_offer
 from mnp_core.plugins._discovery import Plugin, find_plugins, incompatibility
@@ -31,7 +33,11 @@ def load_plugins(disabled: Iterable[str] = ()) -> Registry:
     """Load every installed plugin. Nothing that a plugin does makes this fail: it becomes a status.
 
     Args:
-        disabled: Plugins that are not to be imported, by name of the entry point or of the distribution.
+        disabled: The setting `plugins.disabled`: plugins to leave out without an import, by name of the entry point or
+            of the distribution.
+
+    Raises:
+        InputError: A disabled plugin is not installed.
     """
     plugins = tuple(find_plugins())
     unwanted = _unwanted(plugins, disabled)
@@ -48,12 +54,19 @@ def load_plugins(disabled: Iterable[str] = ()) -> Registry:
 
 def _unwanted(plugins: Sequence[Plugin], disabled: Iterable[str]) -> list[Plugin]:
     unwanted = []
-    for name in disabled:
+    for position, name in enumerate(disabled):
         named = [plugin for plugin in plugins if plugin.name == name or plugin.distribution == canonicalize_name(name)]
         if not named:
-            _log.warning("plugin %r is disabled by a setting, but not installed: is the name right?", name)
+            raise InputError(_not_installed(name, plugins), field=f"plugins.disabled[{position}]")
         unwanted += [plugin for plugin in named if plugin not in unwanted]
     return unwanted
+
+
+def _not_installed(name: str, plugins: Sequence[Plugin]) -> str:
+    known = sorted({plugin.name for plugin in plugins})
+    near = get_close_matches(name, [*known, *(plugin.distribution for plugin in plugins)], n=1)
+    hint = f"is {near[0]!r} meant?" if near else f"installed are {', '.join(known)}"
+    return f"no plugin {name[:80]!r} is installed: {hint}"
 
 
 def _attempt(plugin: Plugin, wanted: Sequence[Plugin]) -> _Attempt:

@@ -42,6 +42,7 @@ class Settings:
         peer_addresses: Who is believed about the addresses of this node's pods where they are peers.
         budgets: How big policies may be.
         node: Settings of the node agent alone.
+        disabled_plugins: Plugins that are not loaded, by name of the plugin or of its distribution.
     """
 
     common: CommonRules = field(factory=CommonRules)
@@ -51,6 +52,7 @@ class Settings:
     peer_addresses: AddressSource = AddressSource.NETWORK_STATUS
     budgets: Budgets = field(factory=Budgets)
     node: NodeSettings = field(factory=NodeSettings)
+    disabled_plugins: tuple[str, ...] = ()
 
     def police(self, claimed: Collection[str]) -> frozenset[str]:
         """Choose the CNI types to police.
@@ -86,6 +88,7 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
         InputError: A setting is unknown or has an impossible value; it names the nearest, or the possible ones.
     """
     values = Values(raw, where)
+    plugins = values.child("plugins")
     settings = Settings(
         common=_common_rules(values, read),
         backends=BackendSettings(
@@ -101,7 +104,9 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
         peer_addresses=values.choice("peer-addresses", AddressSource, AddressSource.NETWORK_STATUS),
         budgets=_budgets(values),
         node=parse_node_settings(values),
+        disabled_plugins=plugins.texts("disabled"),
     )
+    plugins.reject_unknown()
     values.reject_unknown()
     return settings
 

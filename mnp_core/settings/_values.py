@@ -15,10 +15,11 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 class Values:
     """The settings by name; it remembers which names were asked for, all others are unknown."""
 
-    def __init__(self, raw: object, where: str) -> None:
-        self._where = where
+    def __init__(self, raw: object, where: str, path: str = "") -> None:
+        self._where, self._path = where, path
         if not isinstance(raw, Mapping | None):
-            raise InputError("must be a mapping of settings to values, such as `accept-icmp: true`", where=where)
+            example = "plugins: {disabled: [NAME]}" if path else "accept-icmp: true"
+            raise InputError(f"must be a mapping of settings to values, such as `{example}`", where=where, field=path)
         self._raw: Mapping[object, object] = raw or {}
         self._known: set[str] = set()
 
@@ -27,7 +28,11 @@ class Values:
         return self._raw.get(name)
 
     def _wrong(self, name: str, message: str) -> InputError:
-        return InputError(message, where=self._where, field=name)
+        return InputError(message, where=self._where, field=f"{self._path}.{name}" if self._path else name)
+
+    def child(self, name: str) -> "Values":
+        """The settings of a group."""
+        return Values(self._get(name), self._where, name)
 
     def reject_unknown(self) -> None:
         for name in self._raw:

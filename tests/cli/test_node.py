@@ -13,11 +13,11 @@ from tests.docs.test_pages import FLAGS_OF_THE_ENGINES
 
 
 @pytest.fixture
-def parsed(registry):
+def parsed():
     """What becomes of a command line, without running anything."""
 
     def parse(*arguments):
-        command = make_command(registry)
+        command = make_command()
         context = command.make_context("multi-network-policy-node", list(arguments))
         file = context.params.pop("settings_file")
         said = read_flags(context.params)
@@ -79,7 +79,7 @@ def test_every_setting_that_is_no_mapping_is_a_flag():
         parse_settings({"?": 1}, where="", read=str)
     settings = set(caught.value.message.partition("there are: ")[2].split(", "))
     mappings = {name for name in settings if name.startswith(("budget-per-", "backend-by-"))}
-    assert set(flags.names()) == settings - mappings - {"sandbox-locator-settings"}
+    assert set(flags.names()) == settings - mappings - {"plugins", "sandbox-locator-settings"}
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_every_setting_that_is_no_mapping_is_a_flag():
     ],
 )
 @pytest.mark.root
-def test_what_is_wrong_is_said_with_the_flag_and_ends_at_once(registry, capfd, arguments, words):
+def test_what_is_wrong_is_said_with_the_flag_and_ends_at_once(capfd, arguments, words):
     if not arguments[0].startswith("--listen"):
         arguments = [*arguments, "--listen=127.0.0.1:0"]
-    assert guarded(lambda: make_command(registry), arguments, "multi-network-policy-node") == 2
+    assert guarded(make_command, arguments, "multi-network-policy-node") == 2
     error = " ".join(capfd.readouterr().err.split())
     assert words in error
 

@@ -10,7 +10,7 @@ import pytest
 import trustme
 import yaml
 
-from mnp_core.errors import ApiError, ApiUnreachableError, InputError
+from mnp_core.errors import ApiError, ApiUnreachableError, InputError, UnsupportedError
 from mnp_core.kubeapi import credentials
 from mnp_core.kubeapi.connection import HttpApiServer, connect
 from mnp_core.kubeapi.credentials import InCluster
@@ -236,3 +236,9 @@ def test_no_proxy_takes_names_and_blocks(server, exempt, expected, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://192.0.2.9:3128")
     monkeypatch.setenv("no_proxy", exempt)
     assert bool(proxy_for(server)) is expected
+
+
+def test_a_kubeconfig_without_the_client_library_names_the_extra(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "kubernetes.client", None)
+    with pytest.raises(UnsupportedError, match=r"config: cannot be read .* pip install 'mnp-core\[kubeconfig\]'"):
+        connect(str(tmp_path / "config"))

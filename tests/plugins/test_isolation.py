@@ -5,9 +5,9 @@ import sys
 import pytest
 
 from mnp_core.api import Outcome, Result
-from mnp_core.errors import PluginError
+from mnp_core.errors import InputError, PluginError
 from mnp_core.model import ObjectName
-from mnp_core.plugins import Registry, State
+from mnp_core.plugins import Registry, State, load_plugins
 
 PRELUDE = """
 import pluggy
@@ -284,9 +284,11 @@ def test_disabled_plugins_are_not_imported(site):
     assert_healthy(registry)
 
 
-def test_disabling_what_is_not_installed_is_logged(site, caplog):
-    site.load("healhty")
-    assert "'healhty' is disabled by a setting, but not installed" in caplog.text
+@pytest.mark.usefixtures("site")
+def test_disabling_a_plugin_that_is_not_installed_is_an_error_that_names_the_field():
+    with pytest.raises(InputError, match="no plugin 'healhty' is installed: is 'healthy' meant") as wrong:
+        load_plugins(["healthy", "healhty"])
+    assert wrong.value.field == "plugins.disabled[1]"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,22 @@ def test_json_alone_on_stdout(registry):
     assert plugins["core"]["state"] == "loaded"
 
 
+@pytest.mark.usefixtures("site")
+def test_a_plugin_that_the_settings_disable_is_listed_as_disabled(registry, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("plugins: {disabled: [mnp-healthy]}")
+    result = CliRunner().invoke(plugins_command, ["--output", "json", "--settings", str(settings)], obj=registry)
+    states = {plugin["name"]: plugin["state"] for plugin in json.loads(result.stdout)["plugins"]}
+    assert states["healthy"] == "disabled"
+
+
+def test_a_disabled_plugin_that_is_not_installed_is_an_error_with_the_field(registry, tmp_path):
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("plugins: {disabled: [heathy]}")
+    result = CliRunner().invoke(plugins_command, ["--settings", str(settings)], obj=registry)
+    assert str(result.exception) == ("plugins.disabled[0]: no plugin 'heathy' is installed: is 'healthy' meant?")
+
+
 def test_table_shows_state_and_reason_unchanged(registry):
     result = CliRunner().invoke(plugins_command, obj=registry)
     assert result.exit_code == 0

@@ -44,7 +44,8 @@ def probe_command(  # noqa: PLR0913, PLR0917 - click hands options over one by o
     Ends with 1 if policies could not be enforced in some pod.
     """
     specs = [parse_probe(probe) for probe in probes]
-    registry, settings = registry_of(context), remembered_settings(name)
+    settings = remembered_settings(name)
+    registry = registry_of(context, settings)
     with progress() as step, open_lab(name, registry, step) as lab:
         judge = Judge.of(lab, decode_objects(lab.plan.documents, registry, settings, lab.plan.wires), registry)
         questions = lab.plan_probes(

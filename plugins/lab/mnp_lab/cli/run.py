@@ -41,7 +41,7 @@ def run_command(
     """
     specs = [parse_probe(probe) for probe in probes]
     documents = read_documents(paths, namespace)
-    registry = registry_of(context)
+    registry = registry_of(context, settings)
     enforcement = make_enforcement(registry, settings) if enforce else None
     with progress() as step, Lab.run(documents, enforcement=enforcement, progress=step) as lab:
         _insist_on_pods(lab)

@@ -14,7 +14,7 @@ from mnp_core.model import ObjectRef
 from mnp_core.offline.admission import ref_of
 from mnp_lab.cli.answers import tell_unenforced
 from mnp_lab.cli.arguments import enforce_option, manifests_argument, read_documents
-from mnp_lab.cli.opening import DEFAULT_NAME, make_enforcement, name_option, not_enforced, open_lab
+from mnp_lab.cli.opening import DEFAULT_NAME, make_enforcement, name_option, not_enforced, open_lab, remembered_settings
 from mnp_lab.expectations import KIND
 from mnp_lab.lab import Applied, Lab
 
@@ -41,7 +41,8 @@ def up_command(
     Ends with 1 if that could not be done in some pod, which stays disconnected then.
     """
     documents = read_documents(paths, namespace)
-    enforcement = make_enforcement(registry_of(context), choice.settings()) if enforce else None
+    settings = choice.settings()
+    enforcement = make_enforcement(registry_of(context, settings), settings) if enforce else None
     options = choice.as_texts() if enforce else choice.as_texts() | not_enforced()
     with progress() as step:
         lab = Lab.up(name, documents, enforcement=enforcement, options=options, progress=step)
@@ -67,7 +68,7 @@ def apply_command(context: click.Context, paths: tuple[Path, ...], name: str, na
     Ends with 1 if policies could not be enforced in some pod.
     """
     documents = read_documents(paths, namespace)
-    with progress() as step, open_lab(name, registry_of(context), step) as lab:
+    with progress() as step, open_lab(name, registry_of(context, remembered_settings(name)), step) as lab:
         applied = lab.apply(documents)
     _tell(applied)
     return tell_unenforced(lab)
@@ -87,7 +88,8 @@ def delete_command(
         raise click.UsageError("nothing to delete: name objects, such as pod/shop/web, or a file with --file")
     for text in objects:
         parse_ref(text, home=namespace)  # before anything is opened
-    registry, listed = registry_of(context), [ref_of(document) for document in read_documents(paths, namespace)]
+    registry = registry_of(context, remembered_settings(name))
+    listed = [ref_of(document) for document in read_documents(paths, namespace)]
     with progress() as step, open_lab(name, registry, step) as lab:
         kinds = {*(spec.kind for spec in registry.policy_kinds.values()), KIND, *(ref.kind for ref in lab.objects)}
         applied = lab.delete([*(_ref(text, kinds, namespace) for text in objects), *listed])

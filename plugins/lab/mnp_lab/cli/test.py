@@ -71,8 +71,8 @@ def test_command(
         raise InputError(
             "a lab that is up enforces as was chosen when it was built: leave --settings and --backend out"
         )
-    registry = registry_of(context)
     settings = choice.settings() if paths else remembered_settings(name)
+    registry = registry_of(context, settings)
     with (
         progress() as step,
         Lab.run(documents, enforcement=make_enforcement(registry, settings), progress=step)
