@@ -124,7 +124,7 @@ class PodBudget:
         return {other for other, pod in pods.items() if pod.in_force.get(last.policy.ref) is last}
 
     def _size(self, pod: PodPolicies, compiled: CompiledPolicy) -> Size:
-        """What the rules of a policy take on all interfaces of a pod, without selectors: groups are counted once a pod."""
+        """The budget of a policy on all interfaces of a pod, without selectors: groups are counted once a pod."""
         interfaces = pod.reach(compiled.policy.scope).interfaces
         return evolve(self._policies.size(compiled).times(interfaces), selectors=0)
 

@@ -4,12 +4,12 @@ from contextlib import suppress
 
 import pytest
 
-from mnp_core.lab.definition import parse_definition
-from mnp_core.lab.plan import plan_lab
 from mnp_core.model import Isolated, Link, Network, ObjectRef, Pod, Severity
+from mnp_core.offline.definition import parse_definition
 from mnp_core.settings import Settings
 from mnp_core.sources.decode import Decoder
 from mnp_core.testing.fakes import FakeKernel
+from mnp_lab.plan import plan_lab
 from tests.cases.table import CASES
 from tests.cli.fixtures import registry as registry  # noqa: PLC0414 - a fixture
 from tests.node.test_loop import Running, eventually
