@@ -7,7 +7,7 @@ or a person would write them:
     deny = policy("deny", networks=["net-a"], selector=selector(app="web"), ingress=[])
     some = policy("some", networks=["net-a"], ingress=[rule([pods(app="web"), block("10.0.0.0/8")], ["TCP/http"])])
 
-What is written wrongly raises `ValueError`: these builders are for tests, parsers are in `mnp_core.model.parsing`.
+Malformed input raises `ValueError`: these builders are for tests, parsers are in `mnp_core.model.parsing`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -157,7 +157,7 @@ def policy_port(text: str) -> PolicyPort:
 
 
 def rule(peers: Iterable[PolicyPeer] | None = None, ports: Iterable[str] | None = None) -> PolicyRule:
-    """A rule of a policy. None means any; an empty list means that nothing of what was written can match."""
+    """A rule of a policy. None means any; an empty list matches nothing."""
     return PolicyRule(
         index=0,
         peers=ANY_PEER if peers is None else tuple(peers),

@@ -1,4 +1,4 @@
-"""A whole cluster as one value, compiled from scratch: what the agent's incremental state must agree with."""
+"""A whole cluster as one value, compiled from scratch: the reference for the agent's incremental state."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -50,7 +50,7 @@ class Cluster:
         return self._claims[named(name)]
 
     def sandbox(self, name: str) -> SandboxPolicy:
-        """What is to be in force in a pod."""
+        """The rules of a pod."""
         return compile_sandbox(self.pod(name), self.claims(name).policed, self._compiled, self._groups, self.common)
 
     def host(self, name: str) -> Host:

@@ -1,6 +1,6 @@
-"""Policies worth trying, by name: what backends have got wrong before, and what they must not get wrong.
+"""Edge-case policies by name: known and likely faults of backends.
 
-Each is what holds in one sandbox, with the words for why it is here. Which packets to send at it says
+Each is the policy of one sandbox, with the reason for the case. The packets to send are in
 `mnp_core.testing.oracle`. A backend that cannot do one must refuse it (`mnp_core.errors.InputError` or
 `UnsupportedError`), never do something else instead.
 """
@@ -34,8 +34,8 @@ class Case:
     """One policy of the corpus.
 
     Attributes:
-        about: What it is about, with the numbers of the rules that it tests.
-        policy: What holds in the sandbox. Its interfaces are called ``net1``, ``net2`` and so on.
+        about: Its subject, with the numbers of the rules that it tests.
+        policy: The rules of the sandbox. Its interfaces are called ``net1``, ``net2`` and so on.
     """
 
     about: str
@@ -206,7 +206,7 @@ HOSTILE_TEXTS = (
     "x" * 5000,
     "",
 )
-"""What a name from a user may hold in the worst case. Kubernetes allows less; other sources of objects may not."""
+"""Worst-case names from users. Kubernetes allows less; other sources of objects may not."""
 
 HOSTILE_INTERFACES = (
     "lo",
@@ -235,7 +235,7 @@ HOSTILE_INTERFACES = (
 def named_by(text: str, *, interface_name: str = "net1") -> SandboxPolicy:
     """A policy and a rule whose every name is this text, on an interface of that name.
 
-    Whatever the text is, this is one policy with one rule: what is written of it has one shape.
+    With any text this is one policy with one rule, and its ruleset has one shape.
     """
     source = origin(name=text, kind=text)
     rules = isolated(allow([GROUP], ["TCP/80"], source=source))

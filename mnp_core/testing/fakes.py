@@ -1,7 +1,7 @@
 """Stand-ins that behave: a kernel in memory that refuses, forgets and is tampered with on demand.
 
-They keep the contracts of `mnp_core.api`, so what is tested against them holds for real backends as far as the
-contract goes; what is on the wire, only packets tell.
+They keep the contracts of `mnp_core.api`, so a test against them holds for real backends as far as the
+contract goes; only packets show the wire.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @define
 class FakeNamespace:
-    """What is in force in one sandbox, and how it got there."""
+    """The rules in force in one sandbox, and their history."""
 
     ruleset: Ruleset | None = None
     generation: int = 0
@@ -41,7 +41,7 @@ class FakeNamespace:
     def commit(self, ruleset: Ruleset | None, what: str) -> None:
         """Put a new state in force."""
         if self.refuse:
-            raise ApplyError("refused: this fake was told to refuse")
+            raise ApplyError("refused: this fake refuses on purpose")
         self.ruleset = ruleset
         self.generation += 1
         self.writes.append(what)
@@ -75,7 +75,7 @@ class FakeKernel:
         self._inside = self.namespaces[ObjectName(namespace, name)]
         try:
             future.set_result(work())
-        except Exception as error:  # noqa: BLE001 - handed on to whoever waits, as every executor does
+        except Exception as error:  # noqa: BLE001 - passed to the waiting caller, as every executor does
             future.set_exception(error)
         finally:
             self._inside = None
@@ -154,13 +154,13 @@ class FakeApplier:
         return Support(usable=True, detail="a kernel in memory")
 
     def apply(self, ruleset: Ruleset) -> None:
-        """Replace what is in force; refused if the text is not that of the digest and the sets."""
+        """Replace the rules; refused if the text is not that of the digest and the sets."""
         if ruleset.text != _text(ruleset.digest, ruleset.sets):
             raise ApplyError("refused: the text is not what a FakeRenderer writes")
         self._kernel.inside.commit(ruleset, "apply")
 
     def update(self, delta: Delta) -> None:
-        """Change membership; refused if a set is not there or lacks what is to be removed."""
+        """Change membership; refused if a set is missing or lacks a member to be removed."""
         namespace = self._kernel.inside
         if namespace.ruleset is None:
             raise ApplyError("refused: nothing is in force")
@@ -168,7 +168,7 @@ class FakeApplier:
         namespace.commit(evolve(namespace.ruleset, sets=sets), "update")
 
     def installed(self) -> Installed | None:
-        """What is in force."""
+        """The rules in force."""
         ruleset = self._kernel.inside.ruleset
         return Installed(digest=ruleset.digest, sets=ruleset.sets) if ruleset is not None else None
 
@@ -192,6 +192,6 @@ def _changed(sets: Mapping[str, frozenset[str]], delta: Delta) -> dict[str, froz
         if name not in changed:
             raise ApplyError(f"refused: there is no set {name}")
         if not delta.removed.get(name, frozenset()) <= changed[name]:
-            raise ApplyError(f"refused: set {name} lacks what is to be removed")
+            raise ApplyError(f"refused: set {name} lacks a member to be removed")
         changed[name] = changed[name] - delta.removed.get(name, frozenset()) | delta.added.get(name, frozenset())
     return changed

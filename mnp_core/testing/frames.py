@@ -16,7 +16,7 @@ from mnp_lab.transport.sctp import Chunk, Message
 SOURCE_PORTS = range(20000, 60000)
 """Each number has its own of these, so that each packet opens a connection of its own."""
 
-_MAGIC = 0x6D6E7021  # "mnp!": what has it is ours
+_MAGIC = 0x6D6E7021  # "mnp!": marks our packets
 _SYN, _ACK, _WINDOW = 0x02, 0x10, 0x6D6E
 _SIZE4, _SIZE6 = 20, 40
 _NOT_TO_BE_FRAGMENTED = 0x4000
@@ -27,7 +27,7 @@ def packet_bytes(packet: Packet, number: int) -> bytes:
     """The packet with its IP header.
 
     Args:
-        packet: What it is; port and icmp_type are those of its protocol.
+        packet: The packet; port and icmp_type are those of its protocol.
         number: 32 bits, not 0.
     """
     payload = _payload(packet, number)
@@ -47,7 +47,7 @@ def packet_bytes(packet: Packet, number: int) -> bytes:
 
 
 def number_of(protocol: int, payload: bytes) -> int | None:
-    """The number of a packet that `packet_bytes` made, from what follows its IP header; None for all others."""
+    """The number of a packet that `packet_bytes` made, from the bytes after its IP header; None for all others."""
     try:
         match protocol:
             case Protocol.TCP:
@@ -111,7 +111,7 @@ def datagram_fragments(
         destination: Address.
         port: Destination port; the source port is the first of `SOURCE_PORTS`.
         payload: More than one fragment of it.
-        identification: Tells datagrams apart, 1 to 65535.
+        identification: Distinguishes datagrams, 1 to 65535.
         size: Bytes of the datagram in each fragment but the last, a multiple of 8.
     """
     here, there = parse_address(source), parse_address(destination)
@@ -128,7 +128,7 @@ def datagram_fragments(
 
 
 def _fragment4(ends: bytes, identification: int, offset: int, part: bytes, *, more: bool) -> bytes:
-    """RFC 791; the kernel fills in the checksum of what a raw socket sends."""
+    """RFC 791; the kernel fills in the checksum of raw packets."""
     place = offset // 8 | more << 13
     size = _SIZE4 + len(part)
     return struct.pack("!BBHHHBBH", 0x45, 0, size, identification, place, 64, Protocol.UDP, 0) + ends + part

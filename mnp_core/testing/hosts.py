@@ -1,4 +1,4 @@
-"""A pod, its neighbours, and what they say to each other: real sockets, for what single packets do not show.
+"""A pod and its neighbours with real sockets, for behaviour that single packets do not show.
 
 For connections, errors, fragments and forwarding. Many first packets at once are the business of
 `mnp_core.testing.wired`.
@@ -28,7 +28,7 @@ Socket = socket.socket  # a method of `Host` has the name of the module
 SOON = 3.0
 """Seconds for a connection, on however slow a machine."""
 QUIET = 0.25
-"""Seconds after which what has not arrived will not: a veth takes microseconds."""
+"""Seconds after which a missing packet counts as lost: a veth takes microseconds."""
 
 POD = {4: "10.0.0.1", 6: "fd00::1"}
 PEER = {4: "10.0.0.2", 6: "fd00::2"}
@@ -190,7 +190,7 @@ class Wire:
         return near, far
 
     def crowd(self, flows: int) -> None:
-        """Send the first datagram of so many flows into the pod, to UDP port 80, from addresses that nobody has."""
+        """Send the first datagram of so many flows into the pod, to UDP port 80, from unused addresses."""
         mac = self.pod.run(partial(_mac_of, "net1"))
         sender = self.peer.socket(socket.AF_PACKET, socket.SOCK_RAW)
         sender.bind(("out", 0))
@@ -214,7 +214,7 @@ class LateWire(Wire):
 
 
 class Detour(Wire):
-    """A `Wire` with a second one beside it, ``net2``, by which the pod answers what comes by ``net1``."""
+    """A `Wire` with a second one beside it, ``net2``, by which the pod answers packets from ``net1``."""
 
     def __init__(self, cleanup: ExitStack, make_pod: MakePod) -> None:
         """Build it; arguments as for `Wire`."""
@@ -243,7 +243,7 @@ def _mac_of(name: str) -> str:
 
 
 def _route_by(name: str, address: str, mac: str) -> None:
-    """Send what is for an address out of this interface, whoever has the address."""
+    """Route an address out of this interface, even if another one has it."""
     with IPRoute() as kernel:
         (index,) = kernel.link_lookup(ifname=name)
         kernel.neigh("add", dst=address, lladdr=mac, ifindex=index, state="permanent")
@@ -289,7 +289,7 @@ def passes(source: Socket, target: Socket, address: tuple[str, int], *, payload:
     try:
         source.sendto(token, address)
     except PermissionError:
-        return False  # dropped in the output hook: the sender is told
+        return False  # dropped in the output hook: send(2) fails
     return arrives(target, token)
 
 

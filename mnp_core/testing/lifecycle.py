@@ -1,6 +1,6 @@
 """Lives of a sandbox: lists of states, and the other lists that follow from one.
 
-What is in force must depend on the last state alone, whatever the way to it. So a list of states is also gone
+The rules in force must depend on the last state alone, not on the way to it. So a list of states is also gone
 backwards, with nothing in between, with openness in between, and with membership coming little by little.
 """
 
@@ -13,7 +13,7 @@ from mnp_core.testing.corpus import CORPUS
 from mnp_core.testing.policies import only
 
 State = SandboxPolicy | None
-"""What is to be in force; None: nothing of ours."""
+"""The rules; None: nothing of ours."""
 
 STATES: tuple[SandboxPolicy, ...] = tuple(
     CORPUS[name].policy
@@ -28,11 +28,11 @@ STATES: tuple[SandboxPolicy, ...] = tuple(
         "reject",
     )
 )
-"""A life that meets most of what changes."""
+"""A lifecycle with most kinds of changes."""
 
 
 def lives(states: Sequence[State] = STATES) -> Mapping[str, Sequence[State]]:
-    """The list itself, and what follows from it."""
+    """The list itself, and variations of it."""
     return {
         "forwards": states,
         "backwards": states[::-1],

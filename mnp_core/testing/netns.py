@@ -65,7 +65,7 @@ def veth_pair(left: End, right: End) -> None:
 def macvlan(parent: End, child: End, *, kind: str = "macvlan") -> None:
     """Make a macvlan in bridge mode (or, by `kind`, a macvtap) on an interface that exists, up, with its addresses.
 
-    Children of one parent reach each other in whatever namespaces they are; the parent itself reaches none of them.
+    Children of one parent reach each other across namespaces; the parent itself reaches none of them.
     """
 
     def make(kernel: IPRoute, there: int) -> None:

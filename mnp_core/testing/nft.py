@@ -1,4 +1,4 @@
-"""The nft program as somebody else in the pod would use it: to look, to have rules of one's own, to tamper.
+"""The nft program as another process in the pod would use it: to list, to add its own rules, to tamper.
 
 All of it happens in the network namespace of the calling thread, so call it through `run_inside`.
 """
@@ -35,7 +35,7 @@ _PUT = "put here to tamper"
 
 
 def nft(*arguments: str, commands: str = "") -> str:
-    """Run nft, and return what it prints.
+    """Run nft, and return its output.
 
     Raises:
         UnsupportedError: The program is not installed.
@@ -60,12 +60,12 @@ def listing() -> str:
 
 
 def foreign_listing() -> str:
-    """What is there of `FOREIGN`."""
+    """The part of `FOREIGN` that is there."""
     return "".join(nft("-s", "list", "table", family, "theirs") for family in ("inet", "ip"))
 
 
 def tampering() -> Iterator[tuple[str, str]]:
-    """Ways to change what is there now: a description, and the commands that do it."""
+    """Ways to tamper with the present ruleset: a description and the commands of each."""
     yield "everything is gone", "flush ruleset\n"
     objects: list[dict[str, Any]] = json.loads(nft("-j", "-a", "list", "ruleset"))["nftables"]
     for chain in (each["chain"] for each in objects if "chain" in each):

@@ -1,6 +1,6 @@
-"""Which packets are worth sending at a policy, and what must become of them.
+"""The packets to send at a policy, with the expected verdicts.
 
-What goes wrong in packet filters goes wrong at borders: the address before a block, the last port of a range, a member
+Packet filters fail at borders: the address before a block, the last port of a range, a member
 of a group in the other family, the right port under another protocol. The questions here are about those, for every
 rule of one direction of one interface; the answers are those by which the core explains policy, the definition.
 """
@@ -47,7 +47,7 @@ _LAST = {4: 2**32 - 1, 6: 2**128 - 1}
 
 @frozen(kw_only=True)
 class Question:
-    """A packet, where it passes, and what must become of it."""
+    """A packet, its path and its expected verdict."""
 
     interface: str
     direction: Direction
@@ -61,7 +61,7 @@ class Question:
 
 @frozen(kw_only=True)
 class _Service:
-    """What a packet is for: everything but the addresses."""
+    """A service: everything of a packet but the addresses."""
 
     protocol: int
     port: int | None = None
@@ -95,10 +95,10 @@ _WITHOUT_PORTS = (
 def questions(
     policy: SandboxPolicy, interface: str, direction: Direction, own: Iterable[Address]
 ) -> tuple[Question, ...]:
-    """What to ask about one direction of an interface.
+    """The questions about one direction of an interface.
 
     Args:
-        policy: What holds in the sandbox.
+        policy: The rules of the sandbox.
         interface: One that it speaks of, or another: that must be open.
         direction: As the pod sees it.
         own: The pod's addresses on the interface, at most one of each family; there are no questions about a family
@@ -142,7 +142,7 @@ def _rules(policy: SandboxPolicy, interface: str, direction: Direction) -> Itera
 def _pairs(
     peers: Sequence[Address], services: Sequence[_Service], keys: Sequence[tuple[Address, _Service]]
 ) -> Iterable[tuple[Address, _Service]]:
-    """All pairs if they are few; else each peer with what lets some in, and each service with who is let in."""
+    """All pairs if they are few; else each peer with the allowed services, and each service with the allowed peers."""
     if len(peers) * len(services) <= _ALL_PAIRS:
         return product(peers, services)
     open_to = _unique([service for _, service in keys[:3]] + [services[0], services[-1]])
@@ -234,7 +234,7 @@ def _no_hosts(version: int) -> list[Cidr]:
 
 
 def _services(policy: SandboxPolicy, rules: Iterable[AllowRule], family: int) -> list[_Service]:
-    """Borders of port ranges, the same numbers under other protocols, and what has no ports."""
+    """Borders of port ranges, the same numbers under other protocols, and protocols without ports."""
     numbers = {80}
     for rule in rules:
         numbers.update(chain.from_iterable(_around_ports(*span) for span in _spans(policy, rule)))

@@ -1,6 +1,6 @@
 """A pytest plugin for those who test plugins of this project; opt in with ``-p mnp_core.testing.plugin``.
 
-It gives fixtures for private network namespaces and wired pods, the marker ``root`` for what needs them (skipped
+It gives fixtures for private network namespaces and wired pods, the marker ``root`` for tests that need them (skipped
 without root, with the reason), and a section at the end of the report that says which conformance classes ran and which
 exceptions they claim. Nothing is active in a project that does not ask for it.
 """
@@ -50,7 +50,7 @@ class _Summary:
 
 @pytest.fixture
 def mnp_cleanup() -> Iterator[ExitStack]:
-    """What is entered here goes when the test ends, whatever its outcome."""
+    """Contexts entered here end with the test, whatever its outcome."""
     with ExitStack() as stack:
         yield stack
 
@@ -85,7 +85,7 @@ def mnp_wired_pods() -> Iterator[Callable[..., WiredPod]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, and collect what the summary will say."""
+    """Register the marker, and collect results for the summary."""
     config.addinivalue_line("markers", "root: needs root and its own network namespaces")
     config.pluginmanager.register(_Reporter(), "mnp-conformance")
 
@@ -135,7 +135,7 @@ class _Reporter:
                 summary.skipped[reason] += 1
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Say what ran of the standard tests, and what was left out, why."""
+        """Summarise the standard tests: run, and left out with the reason."""
         if self._summaries:
             terminalreporter.section("conformance")
         for name, summary in sorted(self._summaries.items()):

@@ -1,4 +1,4 @@
-"""What holds in a sandbox, in one line each: values of the intermediate representation, for tests of backends.
+"""Rules of a sandbox, in one line each: values of the intermediate representation, for tests of backends.
 
     only(ingress=isolated(allow([GROUP, "10.0.0.0/8"], ["TCP/80"])), groups=[addresses(GROUP, "10.0.0.2")])
 

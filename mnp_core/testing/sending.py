@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _DROPPED = frozenset({errno.EPERM, errno.ENOBUFS})
-"""What send(2) returns for a packet that netfilter's output hook dropped, and for one that traffic control did."""
+"""Errors of send(2) for a packet dropped by netfilter's output hook, and by traffic control."""
 
 
 @contextmanager

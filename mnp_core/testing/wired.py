@@ -1,6 +1,6 @@
 """A pod whose interfaces lead outside, and bursts of packets through them: the kernel's answers to many questions.
 
-Outside there is nobody: frames are handed to the pod's interfaces and taken from them as they are, from and to any
+There is no host outside: frames are handed to the pod's interfaces and taken from them raw, from and to any
 address. What a filter lets in shows at raw sockets in the pod, which the kernel serves right after its input hook; what
 it lets out shows on the other end of the wire. Between two namespaces that takes microseconds. A burst waits for what
 should arrive as long as it takes, a moment more for what should not, and whatever arrives even later is found out by
@@ -54,7 +54,7 @@ _SYSCTLS = {
 
 @frozen(kw_only=True)
 class Surprise:
-    """A packet that did not do what it should."""
+    """A packet with an unexpected verdict."""
 
     question: Question
     passed: bool
@@ -96,7 +96,7 @@ class WiredPod:
         self._poll = cleanup.enter_context(select.epoll())
         self._readers: dict[int, Callable[[], Iterator[tuple[str, Direction, int]]]] = {}
         self._sent: dict[int, Question] = {}
-        self._stopped: dict[int, Question] = {}  # what earlier bursts sent that must not arrive, not even late
+        self._stopped: dict[int, Question] = {}  # packets of earlier bursts that must not arrive, not even late
         self._number = 0
         self.run(partial(_set, "all"))
         self._ports = {name: self._wire(name, n) for n, name in enumerate(dict.fromkeys((*interfaces, ELSEWHERE)), 1)}
@@ -116,7 +116,7 @@ class WiredPod:
         return run_inside(self.sandbox, work)
 
     def questions(self, policy: SandboxPolicy) -> tuple[Question, ...]:
-        """What to ask when this policy is in force: about every interface, also those that it does not speak of."""
+        """The questions for this policy: about every interface, including those that it leaves open."""
         return tuple(
             question
             for interface, port in self._ports.items()
@@ -125,7 +125,7 @@ class WiredPod:
         )
 
     def surprises(self, asked: Sequence[Question]) -> tuple[Surprise, ...]:
-        """Send the packets and say which did not do what they should.
+        """Send the packets; returns those with an unexpected verdict.
 
         A packet that should pass and did not gets a second chance, with more time. One that did although it should not
         is a surprise at once, also if it is late.
@@ -166,7 +166,7 @@ class WiredPod:
         return passed
 
     def _send(self, question: Question, number: int) -> None:
-        """One packet; a filter that tells the sender at once (EPERM, ENOBUFS) has given its answer."""
+        """One packet; an error at once (EPERM, ENOBUFS) is the filter's answer."""
         port, packet = self._ports[question.interface], question.packet
         data, family = packet_bytes(packet, number), packet.source.version
         if question.direction is Direction.INGRESS:
@@ -177,7 +177,7 @@ class WiredPod:
             port.out[family].sendto(data, (str(packet.destination), 0))
 
     def _receive(self, timeout: float) -> set[Question]:
-        """Whatever arrives until the time is up, as far as it is in order."""
+        """Packets that arrive until the time is up, as far as they are in order."""
         passed = set()
         for fd, _ in self._poll.poll(timeout):
             for interface, direction, number in self._readers[fd]():

@@ -1,4 +1,4 @@
-"""An API server in this process, over real HTTP on loopback: for what reads clusters.
+"""An API server in this process, over real HTTP on loopback, to test readers of clusters.
 
     with FakeApiServer() as server:
         server.put("pods", {"metadata": {"namespace": "default", "name": "web"}})

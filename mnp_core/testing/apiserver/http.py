@@ -16,7 +16,7 @@ from mnp_core.testing.apiserver.store import ExpiredError, Object, Selector, Ser
 
 
 class Api(Protocol):
-    """What stands behind the HTTP side; see `FakeApiServer`."""
+    """The part behind HTTP; see `FakeApiServer`."""
 
     store: Store
     resources: dict[str, ServedResource]
@@ -36,7 +36,7 @@ class Api(Protocol):
     def events(
         self, plural: str, version: int, selector: Selector, *, epoch: int, end: float
     ) -> Iterator[tuple[str, Object]]:
-        """What a watch is told, until a time on the monotonic clock or the end of the epoch."""
+        """Events of a watch, until a time on the monotonic clock or the end of the epoch."""
 
     def take(self, connection: socket.socket) -> None:
         """Know of a connection."""
@@ -60,7 +60,7 @@ class HttpServer(ThreadingHTTPServer):
         self.stopping = threading.Event()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of clients that go in the middle of an answer: that is what is tried here."""
+        """Ignore clients that leave in the middle of an answer: tests do so on purpose."""
 
 
 class _Broken(Exception):  # noqa: N818 # it ends an answer, as it should
@@ -84,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def finish(self) -> None:
-        """Close, also what the client has closed."""
+        """Close, even if the client has closed its end."""
         self.server.api.leave(self.request)
         with suppress(OSError):
             super().finish()
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(fault, Answer):
             body = fault.body
             if body is None:
-                self._status(fault.status, "InternalError", "this server was told to fail", fault.headers)
+                self._status(fault.status, "InternalError", "this server fails on purpose", fault.headers)
             else:
                 self._send(fault.status, body, fault.headers)
         elif isinstance(fault, Garbage):
@@ -183,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
     # --- objects ------------------------------------------------------------------------------------------------
 
     def _objects(self, path: str) -> None:
-        self._epoch = self.server.api.epoch  # before a look at what is served: a watch of what is not any more ends
+        self._epoch = self.server.api.epoch  # before the look at served resources: watches of removed ones end
         group_version, _, plural = path.removeprefix("/apis/").removeprefix("/api/").rpartition("/")
         group, _, version = group_version.rpartition("/")
         resource = self.server.api.resources.get(plural)

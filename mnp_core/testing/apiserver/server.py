@@ -1,4 +1,4 @@
-"""An API server in this process: what is there, and what goes wrong."""
+"""An API server in this process: its objects and its failures."""
 
 import socket
 import ssl
@@ -21,8 +21,8 @@ class FakeApiServer:
 
     Attributes:
         store: The objects.
-        resources: What is served, by plural; `serve` and `unserve` change it.
-        ready: What /readyz says.
+        resources: Served resources by plural; `serve` and `unserve` change it.
+        ready: The answer of /readyz.
         tokens: Bearer tokens that are let in; None lets everybody in.
         requests: Method and path of every request that came, with its query.
         authorizations: The header Authorization of each of them.
@@ -70,7 +70,7 @@ class FakeApiServer:
         self.cut()
         self._server.server_close()
 
-    # --- what is there ------------------------------------------------------------------------------------------
+    # --- objects -------------------------------------------------------------------------------------------------
 
     def put(self, plural: str, given: Mapping[str, Any]) -> Object:
         """Create or replace an object; gives it with version and UID."""
@@ -95,7 +95,7 @@ class FakeApiServer:
         del self.resources[plural]
         self.end_watches()
 
-    # --- what goes wrong ----------------------------------------------------------------------------------------
+    # --- failures ------------------------------------------------------------------------------------------------
 
     def forbid(self, plural: str, *verbs: str) -> None:
         """Refuse these verbs (``list``, ``watch``) for a resource from now on."""
@@ -144,7 +144,7 @@ class FakeApiServer:
     def events(
         self, plural: str, version: int, selector: Selector, *, epoch: int, end: float
     ) -> Iterator[tuple[str, Object]]:
-        """What a watch is told from a version on, until its time is up or the epoch ends in which it began."""
+        """Events of a watch from a version on, until its time is up or the epoch of its start ends."""
         bookmark = time.monotonic() + self.bookmark_every
         while time.monotonic() < end:
             with self.store.changed:

@@ -1,4 +1,4 @@
-"""What etcd and the watch cache do for an API server: objects, their history, snapshots for lists."""
+"""Storage of the API server, as etcd and watch cache: objects, history, snapshots for lists."""
 
 import copy
 import itertools
@@ -37,7 +37,7 @@ class Event:
 
 
 class ExpiredError(Exception):
-    """What was asked for is older than what is kept (410)."""
+    """The requested version is older than the history (410)."""
 
 
 @define
@@ -50,7 +50,7 @@ class Snapshot:
 
 @define
 class Store:
-    """Objects by plural and name. Every change wakes whoever waits on `changed`."""
+    """Objects by plural and name. Every change notifies `changed`."""
 
     changed: threading.Condition = field(factory=threading.Condition)
     version: int = 1000
@@ -95,7 +95,7 @@ class Store:
             self.delete(plural, name, namespace)
 
     def compact(self) -> None:
-        """Forget the history: watches and lists that go back further are told so."""
+        """Forget the history: older watches and lists get status 410."""
         with self.changed:
             self.version += 1  # so that no position is the newest one
             self.compacted = self.version
@@ -129,7 +129,7 @@ class Store:
             return page, snapshot.version, token
 
     def since(self, plural: str, version: int, selector: "Selector") -> tuple[list[tuple[str, Object]], int]:
-        """What happened after a version, as types and objects of a watch, and the version up to which it is told.
+        """Events after a version, as types and objects of a watch, and the version of the last one.
 
         Raises:
             ExpiredError: That is not kept any more.
@@ -160,7 +160,7 @@ class Selector:
         return candidate is not None and all(_at(candidate, path) != value for path, value in self.excluded)
 
     def seen(self, event: Event) -> tuple[str, Object] | None:
-        """What a watch with this selector sees of an event: one that leaves the selection is deleted."""
+        """The event as a watch with this selector sees it: an object that leaves the selection is deleted."""
         was, now = self.matches(event.before), self.matches(event.after)
         if now and event.after is not None:
             return ("MODIFIED" if was else "ADDED"), event.after

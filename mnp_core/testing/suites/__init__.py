@@ -2,13 +2,13 @@
 
     pytest -p mnp_core.testing.suites.plugin --pyargs mnp_core.testing.suites --backend NAME -m "not long"
 
-| suite | what it tests |
+| suite | subject |
 |---|---|
 | `truthtable` | the public conformance suites' table: 3 x 3 pods, 6 ports, 486 probes a step |
 | `differential` | random policies: a naive reading of the API, `evaluate` and packets agree |
 | `atomicity` | not one packet of a denied flow passes while rules change and the agent is killed |
 
-All of them need root, and the extra ``mnp-core[testing]``. `wire` and `reference` are what they share: pods in network
+All of them need root, and the extra ``mnp-core[testing]``. They share `wire` and `reference`: pods in network
 namespaces that the agent polices, and the naive reading. The pods' attachments are macvlan; no attachment plugin needs
 to be installed.
 """

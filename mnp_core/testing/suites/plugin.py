@@ -1,4 +1,4 @@
-"""The pytest plugin of the suites: the option ``--backend``, what the suites share, and a table of their results.
+"""The pytest plugin of the suites: the option ``--backend``, shared fixtures, and a table of results.
 
 Opt in with ``-p mnp_core.testing.suites.plugin``, which brings `mnp_core.testing.plugin` with it. Tests that take the
 fixture ``mnp_backend`` run once for each backend that is named.
@@ -35,7 +35,7 @@ _BACKEND = "mnp_backend"
 
 @pytest.fixture(scope="session")
 def mnp_figures(request: pytest.FixtureRequest) -> list[str]:
-    """Lines for the end of the report: what a suite has measured or counted."""
+    """Lines for the end of the report: measurements and counts of a suite."""
     return request.config.stash.setdefault(_FIGURES, [])
 
 
@@ -79,7 +79,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what takes the fixture ``mnp_backend`` with each backend that is named."""
+    """Run tests with the fixture ``mnp_backend`` once for each named backend."""
     if _BACKEND in metafunc.fixturenames:
         named = tuple(metafunc.config.getoption("--backend") or ())
         metafunc.parametrize(_BACKEND, _backends(named), scope="module")

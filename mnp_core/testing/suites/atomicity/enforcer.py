@@ -32,13 +32,13 @@ THERE = "there"  # a pod that was never scheduled is no peer (S5)
 
 
 def main(sandbox: Sandbox, journal: Path, seed: int, backend: str) -> None:
-    """Enforce, and change what is enforced, until killed."""
+    """Enforce changing policies until killed."""
     have_processor(min)
     Enforcer(sandbox, Journal(journal), seed, backend).run()
 
 
 def careless_main(sandbox: Sandbox, journal: Path, seed: int, backend: str) -> None:
-    """The same with an agent that clears what is in force before it writes."""
+    """The same with an agent that clears the rules before it writes."""
     have_processor(min)
     CarelessEnforcer(sandbox, Journal(journal), seed, backend).run()
 
@@ -71,19 +71,19 @@ class Enforcer:
             changes[self.kind]()
 
     def of(self, attachments: Iterable[Attachment]) -> Backend:
-        """What the agent asks of backends: the one to test, every write of which is noted."""
+        """The agent's choice of backends: the one to test, with all writes logged."""
         backend = self._installed.of(attachments)
         return evolve(backend, applier=Noted(backend.applier, lambda: self._journal.entry(self.kind)))
 
     def others(self, _: Backend) -> tuple[Backend, ...]:
-        """None: whatever else is installed has never been in force."""
+        """None: no other installed backend has ever been in force."""
         return ()
 
     def locate(self, _: Pod) -> Sandbox:
         return self._sandbox
 
     def take_over(self) -> None:
-        """Begin with whatever an earlier life left in force."""
+        """Begin with the rules that an earlier life left in force."""
         guests = [_change(self._guest(number)) for number in range(GUESTS)]
         net = network("x/net", "macvlan")
         fixed = [Change(ref=ObjectRef("NetworkAttachmentDefinition", net.name), object=net), *map(_change, people())]
@@ -97,7 +97,7 @@ class Enforcer:
         self._sync([_change(self._guest(number)) for number in numbers])
 
     def apply_again(self) -> None:
-        """Not what an agent does with a sandbox that is right, but what it does with one that is not."""
+        """The agent's treatment of a wrong sandbox, applied to a right one."""
         name = ObjectName("x", "victim")
         ruleset = self._agent.ruleset(name)
         applier = self.of(self._agent.cluster.claims(name)).applier
@@ -127,7 +127,7 @@ class Enforcer:
 
 
 class CarelessEnforcer(Enforcer):
-    """What must be noticed."""
+    """A fault that the suite must notice."""
 
     def apply_again(self) -> None:
         self._pool.run(self._sandbox, self.of(self._agent.cluster.claims(ObjectName("x", "victim"))).applier.remove)
@@ -175,7 +175,7 @@ def people() -> list[Pod]:
     return [victim, friend, attacker]
 
 
-# --- what is put in force: each form of MAIN allows the friend both ways, none lets the attacker in, or be reached ---
+# --- policies: each form of MAIN allows the friend both ways, none lets the attacker in, or be reached ---
 
 _VICTIM = selector(app="victim")
 _FRIENDS = pods(namespace="x", app="friend")

@@ -9,7 +9,7 @@ from mnp_core.testing.suites.atomicity.traffic import Flow, Traffic
 
 
 class Sending:
-    """Traffic for the length of a block; `seen` is what became of it."""
+    """Traffic for the length of a block; `seen` is the outcome."""
 
     seen: Traffic
 
@@ -18,7 +18,7 @@ class Sending:
 
         Args:
             context: Makes it.
-            flows: What is sent.
+            flows: Flows to send.
             pause: Seconds between two packets of a flow; 0 asks the packet filter all the time.
         """
         self._flows = flows

@@ -103,7 +103,7 @@ def test_a_thousand_changes_let_no_denied_packet_through_and_cost_no_allowed_one
 
 
 def test_without_policies_every_packet_arrives(context, flows):
-    """What makes the other tests of this file mean anything."""
+    """The proof that the other tests of this file can fail."""
     with Sending(context, flows) as sending:
         time.sleep(0.3)
     assert set(sending.seen.received.values()) == {sending.seen.rounds}
@@ -170,7 +170,7 @@ class Enforcing:
 
 
 class Watch:
-    """Holds what traffic has seen against what was changed meanwhile."""
+    """Compares the traffic with the changes made meanwhile."""
 
     def __init__(self, flows: list[Flow]) -> None:
         self._flows = flows

@@ -3,7 +3,7 @@
 It runs in a process of its own, on a processor of its own, in a tight loop: one packet of each flow, then the next
 round, after a pause if one is wished for. A packet between namespaces is judged by both packet filters within the call
 that sends it, so a round that took less than 100 µs means that every flow asked the kernel at least every 100 µs.
-Rounds that took longer are noted with their time, so that whoever changes policy meanwhile can tell which of the
+Rounds that took longer are noted with their time, so that the test that changes policy meanwhile knows which of the
 changes were watched all along.
 """
 
@@ -37,7 +37,7 @@ class Flow(NamedTuple):
 
 
 class Traffic(NamedTuple):
-    """What has happened. Times are those of the monotonic clock, in nanoseconds.
+    """The outcome. Times are those of the monotonic clock, in nanoseconds.
 
     Attributes:
         rounds: Packets sent of each flow.
@@ -61,7 +61,7 @@ class Traffic(NamedTuple):
 
 
 def run(flows: list[Flow], running: Event, stop: Event, results: Queue, pause: float = 0.0) -> None:
-    """Send until told to stop, with a pause (seconds) between rounds; puts a `Traffic` into the queue."""
+    """Send until stopped, with a pause (seconds) between rounds; puts a `Traffic` into the queue."""
     gc.disable()
     senders = [_sender(flow) for flow in flows]
     receivers = {flow.name: _receiver(flow) for flow in flows}
@@ -78,7 +78,7 @@ def run(flows: list[Flow], running: Event, stop: Event, results: Queue, pause: f
             for sender in senders:
                 try:
                     sender.send(b"?")
-                except PermissionError:  # what the output hook drops is told at once
+                except PermissionError:  # dropped by the output hook: send(2) fails at once
                     continue
             for name, receiver in awaiting:  # one comes, one goes: a full buffer would look like a loss
                 try:

@@ -1,6 +1,6 @@
 """The project's own opinion: manifests through parser, ClusterState and compiler, then `evaluate`.
 
-Each state is reached from the one before by changes, and what is evaluated is what an agent would have put in force:
+Each state is reached from the one before by changes, and the evaluated rules are those that an agent would write:
 sandboxes that an `Affected` names are compiled anew, groups that it names are replaced, everything else stays. So a
 change that the cluster state overlooks is a wrong answer here (S61).
 """

@@ -41,14 +41,14 @@ def _ends(pod: Manifest) -> Iterator[End]:
 
 
 def _declared(pod: Manifest) -> Iterator[Port]:
-    """What its containers call by a name, and the same numbers of other protocols, now and then."""
+    """The named ports of its containers, and now and then the same numbers of other protocols."""
     for port in (port for container in pod["spec"]["containers"] for port in container["ports"]):
         yield from [(port.get("protocol", "TCP"), port["containerPort"])] * 3
         yield from ((protocol, port["containerPort"]) for protocol in PROTOCOLS)
 
 
 def _mentioned(cluster: Cluster) -> Iterator[Port]:
-    """The edges of what rules mention; a number may be out of bounds and is brought back."""
+    """The borders of the numbers in rules; a number may be out of bounds and is brought back."""
     for policy in of_kind(cluster.objects, "MultiNetworkPolicy"):
         rules = [*(policy["spec"].get("ingress") or []), *(policy["spec"].get("egress") or [])]
         for entry in (entry for rule in rules for entry in rule.get("ports") or []):

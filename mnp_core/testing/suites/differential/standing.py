@@ -33,7 +33,7 @@ def _ends() -> list[tuple[str, End]]:
 
 
 def pairs() -> list[tuple[End, End]]:
-    """Who can send to whom at all: on one network, or within one pod."""
+    """The possible pairs: on one network, or within one pod."""
     return [
         (source, destination)
         for (here, source), (there, destination) in product(_ends(), repeat=2)

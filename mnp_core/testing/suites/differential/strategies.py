@@ -1,8 +1,8 @@
 """Random clusters, written as the manifests that a user would write, some of them sloppily.
 
 The vocabulary is small on purpose: few labels, few addresses, few ports, so that policies meet pods, overlap and
-contradict each other. What is drawn is either a whole cluster (`clusters`), or labels, ports and policies for pods that
-already stand (`policy_sets`), which is what real packets are sent through.
+contradict each other. A draw is either a whole cluster (`clusters`), or labels, ports and policies for pods that
+already stand (`policy_sets`), for real packets.
 """
 
 import json
@@ -92,7 +92,7 @@ GONE = st.sampled_from(("Succeeded", "Failed"))
 
 @st.composite
 def pods(draw, shape: Shape, phase: st.SearchStrategy[str | None] = ALIVE, *, host_network: bool = False) -> dict:
-    """What can differ between two states of one pod: labels, ports, phase, and how its status is spelled."""
+    """Differences between two states of one pod: labels, ports, phase, and how its status is spelled."""
     status = [{"name": "cbr0", "interface": "eth0", "ips": ["10.1.0.4"], "default": True}]
     for nic in shape.nics:
         bare = nic.network.removeprefix(f"{shape.namespace}/")
@@ -176,7 +176,7 @@ _LENGTHS = {4: (0, 8, 16, 24, 25, 28, 29, 30, 31, 32), 6: (0, 16, 48, 64, 120, 1
 
 @st.composite
 def cidrs(draw, within: str | None = None) -> str:
-    """A CIDR around an address that somebody may have, host bits left as they are, now and then IPv4-mapped."""
+    """A CIDR around a possible address, host bits left as they are, now and then IPv4-mapped."""
     outer = ip_network(within, strict=False) if within else None
     candidates = [a for a in _ADDRESSES if outer is None or ip_address(a) in outer] or [str(outer[0])]
     base = draw(st.sampled_from(candidates))

@@ -1,7 +1,7 @@
 """Three opinions on random policies: the naive reference, `evaluate`, and real packets between real namespaces.
 
 The pods stand (`standing`), everything else is drawn: their labels and ports, those of namespaces, and policies. From
-one case to the next the agent is told of the changes alone, as in a living cluster.
+one case to the next the agent gets the changes alone, as in a living cluster.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""A naive reading of the API, as a second opinion on what policies mean."""
+"""A naive reading of the API, as a second opinion on the meaning of policies."""

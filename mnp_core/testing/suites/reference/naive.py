@@ -1,4 +1,4 @@
-"""A second opinion on what policies mean, written from the text of the API and from nothing of this project.
+"""A second opinion on the meaning of policies, written from the text of the API and from nothing of this project.
 
 It reads manifests as they are (decoded JSON, nothing parsed beforehand) and looks at every object for every question,
 so that each function can be held against one paragraph of the documentation by eye. All that it remembers is how texts
@@ -10,7 +10,7 @@ Sources, quoted where they decide:
   IPBlock and ``meta/v1`` LabelSelector;
 * KEP-2079: ``endPort``;
 * the MultiNetworkPolicy and Network Custom Resource Definition de-facto standards: ``policy-for``, ``network-status``;
-* S1 to S64: the rules of this project, for what these leave open (malformed objects above all).
+* S1 to S64: the rules of this project, for cases that these leave open (malformed objects above all).
 """
 
 import json
@@ -125,7 +125,7 @@ def interfaces(pod: Manifest) -> list[Manifest]:
 
 @cache
 def read_status(text: str, namespace: str) -> list[Manifest]:
-    """What the annotation says, for a pod in this namespace."""
+    """The annotation, for a pod in this namespace."""
     found = []
     for status in json.loads(text):
         if status.get("default") or not status.get("interface"):

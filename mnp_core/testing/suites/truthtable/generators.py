@@ -1,6 +1,6 @@
 """The steps of the truth table: states of the cluster, category by category, in the manner of Cyclonus and k8s e2e.
 
-A step is a whole state, never a difference: whoever plays the steps works out what to create, update and delete.
+A step is a whole state, never a difference: the player of the steps derives creations, updates and deletions.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ TARGET_SELECTORS = {
 
 
 def targets() -> Iterator[Step]:
-    """Whom a policy selects."""
+    """Targets of a policy."""
     types = (["Ingress"], ["Egress"], ["Ingress", "Egress"])
     for home, (what, selector), chosen in product(("x", "y"), TARGET_SELECTORS.items(), types):
         spec = {"policyTypes": chosen} | ({} if selector is None else {"podSelector": selector})
@@ -211,7 +211,7 @@ CONFLICTING = {
 
 
 def conflicts() -> Iterator[Step]:
-    """Several policies on the same pods: what is allowed is the union, whatever their order (S11)."""
+    """Several policies on the same pods: the union is allowed, in any order (S11)."""
     for chosen in (*combinations(CONFLICTING, 2), tuple(CONFLICTING)):
         policies = [policy(CONFLICTING[what], name=f"policy{index}") for index, what in enumerate(chosen)]
         yield _with("conflicts", " and ".join(chosen), *policies)
@@ -221,7 +221,7 @@ def conflicts() -> Iterator[Step]:
 
 
 def actions() -> Iterator[Step]:
-    """What happens to a living cluster. Every sequence begins with a state of its own."""
+    """Changes of a living cluster. Every sequence begins with a state of its own."""
     for what, states in SEQUENCES.items():
         for number, state in enumerate(states):
             yield Step("actions", f"{what} [{number}]", state, follows=number > 0)

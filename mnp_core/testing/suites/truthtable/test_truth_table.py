@@ -1,7 +1,7 @@
 """The truth table of the public NetworkPolicy conformance suites, on a secondary network, with three judges.
 
 At every step each pod sends to each pod, itself too, over TCP, UDP and SCTP to ports 80 and 81: 486 probes, over IPv4
-and over IPv6. What is right is what the naive reference says; `evaluate` and real packets must both say so. The packets
+and over IPv6. The naive reference is right; `evaluate` and real packets must both agree with it. The packets
 are first packets of connections; every so many steps, all connections are opened and answered as well.
 """
 
@@ -24,7 +24,7 @@ CONNECTIONS_EVERY = 16  # steps
 
 
 class Table:
-    """What was asked and what was wrong, by category."""
+    """Questions and wrong answers, by category."""
 
     def __init__(self) -> None:
         self.steps: Counter[str] = Counter()
@@ -85,7 +85,7 @@ def test_truth_table(judges, table, category):
 
 
 def judge(step: Step, judges: tuple[Rig, Evaluated], table: Table, *, connections: bool) -> list[str]:
-    """Go on to the step and compare; what is wrong, in words."""
+    """Go on to the step and compare; the differences in words."""
     rig, evaluated = judges
     rig.become(step.objects)
     evaluated.become(step.objects)

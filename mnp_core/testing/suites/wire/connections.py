@@ -14,9 +14,9 @@ HASTY, PATIENT = 0.15, 2.0  # seconds
 
 
 def wrong_connections(rig: Rig, expected: Mapping[Probe, bool]) -> dict[Probe, str]:
-    """Open every connection; those that did not do what is expected, with what they did.
+    """Open every connection; returns the unexpected results.
 
-    What differs is asked again with more time, so that a slow machine is not taken for a wrong answer.
+    A difference is tried again with more time, so that a slow machine does not count as a wrong answer.
     """
     with Prober(lambda pod: rig.sandbox(str(pod))) as prober:
         suspects = _differing(prober, expected, expected, HASTY)

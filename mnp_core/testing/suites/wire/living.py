@@ -12,12 +12,12 @@ Manifest = dict
 
 @cache
 def make_decoder() -> Decoder:
-    """Reads what an installation with all plugins of this repository reads."""
+    """Reads objects as an installation with all plugins of this repository does."""
     return Decoder([*load_plugins().policy_kinds.values()])
 
 
 class Living:
-    """Remembers the manifests of the present state, and says what changes on the way to another."""
+    """Remembers the manifests of the present state, and derives the changes to another."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder

@@ -1,6 +1,6 @@
 """First packets of connections, made by hand: no listener, no handshake and no kernel support is needed for them.
 
-Each packet carries a number, so that whoever receives one knows which question it answers: the TCP sequence number, the
+Each packet carries a number, so that its receiver knows the question that it answers: the TCP sequence number, the
 UDP payload, the SCTP initiate tag (RFC 9293, 768, 9260).
 """
 
@@ -16,7 +16,7 @@ INIT = 1
 
 
 def segment(protocol: str, source: str, destination: str, ports: tuple[int, int], ident: int) -> bytes:
-    """What goes behind the IP header: `ports` are source and destination, `ident` is 32 bits and not 0."""
+    """The bytes after the IP header: `ports` are source and destination, `ident` is 32 bits and not 0."""
     if protocol == "SCTP":
         chunk = struct.pack("!BBHIIHHI", INIT, 0, 20, ident, 1 << 16, 1, 1, ident)
         header = struct.pack("!HHI", *ports, 0)

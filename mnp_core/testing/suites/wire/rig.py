@@ -1,7 +1,7 @@
 """Pods in network namespaces that the real agent polices, and packets between them.
 
 The rig does what kubelet and the meta-plugin would: a pod in the manifests that has a sandbox at all gets a namespace
-with the interfaces of its network-status, and loses it when it goes. Then the agent is told of the changes. Namespaces
+with the interfaces of its network-status, and loses it when it goes. Then the agent gets the changes. Namespaces
 of pods that stay are kept, so a change of labels or policies costs what it costs the agent.
 """
 
@@ -39,7 +39,7 @@ SYSCTLS = {  # every address answers on its own interface, also where a pod has 
 
 
 class _Chosen:
-    """Backends, each of them as somebody wants it."""
+    """Backends, one of them replaced."""
 
     def __init__(self, backends: Backends, choose: Callable[[Backend], Backend]) -> None:
         self._backends, self._choose = backends, choose
@@ -48,7 +48,7 @@ class _Chosen:
         return self._choose(self._backends.of(attachments))
 
     def others(self, chosen: Backend) -> tuple[Backend, ...]:
-        """Whatever else may be in force in a sandbox."""
+        """Other backends that may be in force in a sandbox."""
         return self._backends.others(chosen)
 
 
@@ -70,10 +70,10 @@ class Rig:
         Args:
             subnets: By network, the CIDRs that are on the link.
             outside: By network, addresses that belong to no pod; their interface is called like the network.
-            choose: What to take instead of the backend that is installed.
+            choose: A replacement for the installed backend.
             backend: Which one; empty for the one that an agent would choose.
             peer_addresses: The setting of that name.
-            listening: Whether changes in sandboxes are told to the agent, as on a node; `until` takes them in.
+            listening: Whether the agent is notified of changes in sandboxes, as on a node; `until` takes them in.
         """
         self._cleanup = ExitStack()
         self._subnets = {network: [*map(ip_network, cidrs)] for network, cidrs in subnets.items()}
@@ -96,16 +96,16 @@ class Rig:
             raise AssertionError(f"not enforced: {failed}")
 
     def sync(self, objects: list[Manifest]) -> Sync:
-        """Tell the agent of another state of the cluster; returns when it has tried to enforce it."""
+        """Give the agent another state of the cluster; returns when it has tried to enforce it."""
         self._fall_and_stand(objects)
         return self.agent.sync(self._living.become(objects))
 
     def wrong(self, expected: Mapping[Probe, bool]) -> dict[Probe, bool]:
-        """What packets say that is not as expected."""
+        """Packets with an unexpected verdict."""
         return self.stations.wrong(expected)
 
     def locate(self, pod: Pod) -> Sandbox:
-        """What the agent asks of a locator."""
+        """The locator of the agent."""
         try:
             return self._sandboxes[str(pod.name)]
         except KeyError:
@@ -126,7 +126,7 @@ class Rig:
         self.close()
 
     def until(self, holds: Callable[[], bool], patience: float = 10.0) -> bool:
-        """Run the agent until something holds and all is done, or patience ends; says which."""
+        """Run the agent until something holds and all is done, or patience ends; returns which."""
         end = time.monotonic() + patience
         while not (held := holds() and not self.agent.busy) and time.monotonic() < end:
             self.agent.process(0.1)
