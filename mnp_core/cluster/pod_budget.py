@@ -16,6 +16,7 @@ from mnp_core.model import GroupDelta, ObjectName, ObjectRef, Report
 from mnp_core.model.budget import Budgets, Size, over_budget
 from mnp_core.policy.compile import CompiledPolicy
 
+_NO_ROOM = "in a pod that it selects, there is no room for its rules beside those of other policies, so there"
 _MEMBERS = 8  # take as much as a rule
 _Users = frozenset[ObjectName]
 _Pods = Mapping[ObjectName, PodPolicies]
@@ -46,9 +47,8 @@ class PodBudget:
         covering = [compiled for compiled in self._policies.selecting(pod.member.pod) if pod.select(compiled)]
         for compiled in sorted(covering, key=lambda each: each.order):
             ref, size = compiled.policy.ref, self._size(pod, compiled)
-            if excess := self._excess(pod, compiled, size):
-                wrong = f"in a pod that it selects, its rules and those of other policies have {excess}"
-                reports.append(over_budget(ref, f"{wrong}, so there", "budget-per-pod"))
+            if not self._fits(pod, compiled, size):
+                reports.append(over_budget(ref, _NO_ROOM, "budget-per-pod"))
                 pod.in_force[ref] = self._policies.closed(compiled)
             elif ref in self._crowded or not self._admit_groups(pod, compiled):
                 self._refuse(compiled)
@@ -69,7 +69,7 @@ class PodBudget:
             compiled = self._policies.selecting_as(ref, pod.member.pod)
             if compiled is not None and pod.select(compiled):
                 size = self._size(pod, compiled)
-                if self._excess(pod, compiled, size) or not self._admit_groups(pod, compiled):
+                if not (self._fits(pod, compiled, size) and self._admit_groups(pod, compiled)):
                     return False
                 pod.add(compiled, size)
         self._groups.release(pod.member.pod.name, unused - pod.groups.keys())
@@ -128,13 +128,10 @@ class PodBudget:
         interfaces = pod.reach(compiled.policy.scope).interfaces
         return evolve(self._policies.size(compiled).times(interfaces), selectors=0)
 
-    def _excess(self, pod: PodPolicies, compiled: CompiledPolicy, size: Size) -> str:
-        """What a pod has too much of with a policy more; empty if that fits."""
+    def _fits(self, pod: PodPolicies, compiled: CompiledPolicy, size: Size) -> bool:
+        """Whether there is room in a pod for the rules of a policy more."""
         selectors = len(pod.groups) + sum(identity not in pod.groups for identity in compiled.groups)
-        most, total = self._budgets.pod, pod.total + size
-        if selectors <= most.selectors and total.fits(most):
-            return ""
-        return evolve(total, selectors=selectors).excess(most)
+        return selectors <= self._budgets.pod.selectors and (pod.total + size).fits(self._budgets.pod)
 
     def _admit_groups(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
         """Begin to use the groups of a policy, unless they are too big."""

@@ -86,7 +86,7 @@ class PolicyBudget:
             for ref in tuple(space.parked):
                 changed[ref] = self._admit(space, ref)
             return changed
-        total, excess = Size(), space.total.excess(most)
+        total = Size()
         for ref in sorted(space.sizes, key=lambda each: (each.kind, each.name.namespace, each.name.name)):
             with_it = total + space.sizes[ref]
             if with_it.fits(most):
@@ -94,13 +94,13 @@ class PolicyBudget:
                 if ref in space.parked:
                     changed[ref] = self._admit(space, ref)
             elif ref in space.admitted:
-                changed[ref] = self._park(space, ref, excess)
+                changed[ref] = self._park(space, ref)
         return changed
 
-    def _park(self, space: _Namespace, ref: ObjectRef, excess: str) -> Policy:
+    def _park(self, space: _Namespace, ref: ObjectRef) -> Policy:
         policy = space.admitted.pop(ref)
         space.parked[ref] = zlib.compress(pickle.dumps(policy))
-        wrong = f"the policies of its namespace together have {excess}, and it is among those that come last by name"
+        wrong = "the policies of its namespace together are over their budget, and it is among the last by name"
         self._standing.put(("budget", ref), [over_budget(ref, wrong, "budget-per-namespace")])
         return closed(policy)
 
