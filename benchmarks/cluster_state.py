@@ -1,4 +1,4 @@
-"""How long it takes to work out what has to hold: 1,000 policies on 1,000 pods from scratch, and one membership change.
+"""How long it takes to work out what has to hold: 1,000 policies on 1,000 pods from scratch, and one change.
 
 Two clusters are measured. In both, 20 namespaces hold 50 pods each, every pod has an interface with an IPv4 and an IPv6
 address, and every policy has ingress and egress rules with pod peers, an ipBlock with an except, and ports.
@@ -21,7 +21,7 @@ from attrs import evolve
 
 from mnp_core.api import PolicyRenderer
 from mnp_core.backend import choose_renderer
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import (
     Change,
     CommonRules,
@@ -58,7 +58,11 @@ def main() -> None:
     for crowded in (False, True):
         name = "crowded" if crowded else "spread"
         objects = [*cluster(crowded=crowded)]
-        membership(from_scratch(name, objects, renderer), renderer)
+        state = from_scratch(name, objects, renderer)
+        membership(state, renderer)
+        single_change(state, "policy", make_policy(1, 1, crowded=crowded), make_policy(1, 1, crowded=not crowded))
+        there = make_pod(1, 1)
+        single_change(state, "pod", there, evolve(there, labels={**there.labels, "pod": "another"}))
 
 
 def from_scratch(name: str, objects: list[KubernetesObject], renderer: PolicyRenderer) -> ClusterState:
@@ -101,6 +105,20 @@ def membership(cluster: ClusterState, renderer: PolicyRenderer) -> None:
     median, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
     print(f"  membership change: median {median * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms (of {ROUNDS}),")
     print(f"    on average of {groups / ROUNDS:.0f} groups, which {users / groups:.0f} sandboxes use each")
+
+
+def single_change(cluster: ClusterState, name: str, *versions: KubernetesObject) -> None:
+    """One object changes between two versions; the policies of all affected sandboxes are compiled."""
+    times, pods = [], 0
+    for number in range(ROUNDS // 10):
+        started = time.perf_counter()
+        affected = cluster.apply([change(versions[number % 2 - 1])])
+        for sandbox in affected.sandboxes:
+            cluster.sandbox_policy(sandbox)
+        times.append(time.perf_counter() - started)
+        pods += len(affected.sandboxes)
+    median = statistics.median(times) * 1e3
+    print(f"  {name} change: median {median:.2f} ms, {pods / len(times):.0f} sandboxes affected")
 
 
 def cluster(*, crowded: bool) -> Iterator[KubernetesObject]:

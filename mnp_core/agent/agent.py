@@ -22,7 +22,7 @@ from mnp_core.agent.register import Monitor, Register
 from mnp_core.agent.rendering import Renderings
 from mnp_core.agent.results import Observer, Results
 from mnp_core.api import InterfaceDiscoverer, SandboxLocator, Sync
-from mnp_core.cluster.state import Affected, ClusterState
+from mnp_core.cluster import Affected, ClusterState
 from mnp_core.model import AddressSource, Attachment, Change, Link, ObjectName, Report, Ruleset
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.monitor import Topic
@@ -155,7 +155,7 @@ class Agent:
         """
         if time.monotonic() >= self._reconsider_at:
             self._reconsider_at = time.monotonic() + _RECONSIDER
-            self._affect(self.cluster.reconsider())
+            self._affect(self.cluster.retry_oversized())
         for local in self._pods:
             if local.sandbox is not None and not self._pool.is_there(local.sandbox):
                 self._pods.lose_sandbox(local)

@@ -11,7 +11,7 @@ from mnp_core.agent.localpod import LocalPod, Task
 from mnp_core.agent.rendering import Renderings
 from mnp_core.api import InterfaceDiscoverer, Result
 from mnp_core.backend import Backend
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import Attachment, Link
 
 _THOROUGH_CHECK_SECONDS = 30.0  # between two costly checks of an applier that has a cheap one

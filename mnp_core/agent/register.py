@@ -7,7 +7,7 @@ from typing import Protocol
 from mnp_core.agent.enforcement import deafen
 from mnp_core.agent.localpod import LocalPod, Wishes
 from mnp_core.agent.outside import OutsideState
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
 from mnp_core.policy.attachments import Problem
 from mnp_core.sandbox.monitor import Listeners, Topic

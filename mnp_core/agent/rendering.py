@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 
 from mnp_core.backend import Backend
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.lru import WeightedCache
 from mnp_core.model import Group, InterfacePolicy, Ruleset, SandboxPolicy
 

@@ -13,7 +13,7 @@ from mnp_core.agent.jobs import Job
 from mnp_core.agent.localpod import LocalPod, Task
 from mnp_core.agent.register import Register
 from mnp_core.api import Failure, Outcome, Result, Sandbox
-from mnp_core.cluster.state import Affected, ClusterState
+from mnp_core.cluster import Affected, ClusterState
 from mnp_core.errors import MnpError, SandboxNotFoundError
 from mnp_core.model import ObjectName, Severity
 

@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from mnp_core.api import InterfaceDiscoverer
 from mnp_core.cli.assumed import assume
 from mnp_core.cli.unenforced import unenforced
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.errors import InputError
 from mnp_core.model import (
     Address,

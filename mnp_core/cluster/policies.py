@@ -1,4 +1,4 @@
-"""Policies in force in the cluster, compiled once, found by the pods that they select."""
+"""Policies of the cluster, compiled once, found by the pods that they select."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ class PolicyIndex:
         self._index: SelectorIndex[ObjectRef] = SelectorIndex()
 
     def put(self, ref: ObjectRef, policy: Policy | None) -> tuple[Policy, ...]:
-        """Replace a policy by its present state, None if it is gone; its old and new states, if they differ."""
+        """Replace a policy, None removes it; return its old and new states, nothing if they are equal."""
         compiled = self._policies.pop(ref, None)
         before = compiled.policy if compiled else None
         if before is not None:
@@ -38,28 +38,28 @@ class PolicyIndex:
             if compiled.policy.pod_selector.matches(pod.labels):
                 yield compiled
 
-    def selecting_as(self, ref: ObjectRef, pod: Pod) -> CompiledPolicy | None:
-        """The present state of a policy if that selects a pod."""
+    def get_selecting(self, ref: ObjectRef, pod: Pod) -> CompiledPolicy | None:
+        """The policy of a name, if there is one and it selects a pod."""
         compiled = self._policies.get(ref)
         if compiled is None or compiled.policy.namespace != pod.name.namespace:
             return None
         return compiled if compiled.policy.pod_selector.matches(pod.labels) else None
 
     def size(self, compiled: CompiledPolicy) -> Size:
-        """What it takes."""
+        """The size of a policy."""
         return self._sizes[compiled.policy.ref]
 
     def closed(self, compiled: CompiledPolicy) -> CompiledPolicy:
-        """The same without its rules, for where they are too much."""
+        """The policy without its rules, for pods whose budget they exceed."""
         ref = compiled.policy.ref
         if ref not in self._closed:
             self._closed[ref] = compile_policy(closed(compiled.policy))
         return self._closed[ref]
 
     def __iter__(self) -> Iterator[Policy]:
-        """All policies."""
+        """Iterate over all policies."""
         return (compiled.policy for compiled in self._policies.values())
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of policies."""
         return len(self._policies)

@@ -1,9 +1,9 @@
-"""What is wrong with the networks that policies name, kept up to date as policies and networks come and go."""
+"""Reports about networks that policies name, kept up to date as policies and networks come and go."""
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 
 from mnp_core.cluster.active_reports import ActiveReports
+from mnp_core.cluster.multimap import Multimap
 from mnp_core.model import Network, ObjectName, ObjectRef, Policy
 from mnp_core.policy.validate import network_reports
 
@@ -17,36 +17,35 @@ class PolicyReports:
         """Start without policies.
 
         Args:
-            networks: All network attachment definitions; the caller changes it and says so.
+            networks: A live view of all network attachment definitions; `network_changed` announces its changes.
             claimed: The CNI types that are policed.
-            standing: Where reports are put.
+            standing: The destination of the reports.
         """
         self._networks = networks
         self._claimed = claimed
         self._policies: dict[ObjectRef, Policy] = {}
-        self._naming: dict[ObjectName, set[ObjectRef]] = defaultdict(set)
+        self._by_network: Multimap[ObjectName, ObjectRef] = Multimap()
         self._standing = standing
 
     def put_policy(self, ref: ObjectRef, policy: Policy | None) -> None:
-        """Take in the present state of a policy, None if it is gone."""
-        before = self._policies.pop(ref, None)
-        for name in _named(before):
-            self._naming[name].discard(ref)
+        """Replace a policy; None removes it."""
+        for name in _named(self._policies.pop(ref, None)):
+            self._by_network.discard(name, ref)
         if policy is not None:
             self._policies[ref] = policy
         for name in _named(policy):
-            self._naming[name].add(ref)
-        self._look_at(ref)
+            self._by_network.add(name, ref)
+        self._refresh(ref)
 
     def network_changed(self, name: ObjectName) -> None:
-        """Look again at the policies that name a network."""
-        for ref in self._naming.get(name, ()):
-            self._look_at(ref)
+        """Refresh the reports of policies that name a network."""
+        for ref in self._by_network[name]:
+            self._refresh(ref)
 
-    def _look_at(self, ref: ObjectRef) -> None:
+    def _refresh(self, ref: ObjectRef) -> None:
         policy = self._policies.get(ref)
         reports = network_reports(policy, self._networks, self._claimed) if policy is not None else ()
-        self._standing.put(("scope", ref), reports)
+        self._standing.put(("networks", ref), reports)
 
 
 def _named(policy: Policy | None) -> frozenset[ObjectName]:

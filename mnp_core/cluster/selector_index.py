@@ -1,13 +1,13 @@
-"""From labels to the selectors that could match them, without trying them all.
+"""From labels to the selectors that could match them, without a try of each.
 
-A selector is filed under one label that it insists on, so that an object is only held against selectors that share a
-label with it, and against the few that insist on none. What comes back are candidates: they still have to be matched.
+A selector is filed under one label that it requires, so that an object is compared only with selectors that share a
+label with it, and with the few that require none. The result are candidates: each is still to be matched.
 """
 
-from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from mnp_core.cluster.multimap import Multimap
 from mnp_core.model import Operator, Selector
 
 Item = TypeVar("Item", bound=Hashable)
@@ -17,7 +17,7 @@ _Key = tuple[str | None, Label | None]
 
 
 def required_labels(selector: Selector) -> tuple[Label | None, ...]:
-    """Labels of which a matching object has at least one; ``(None,)`` if there is no such promise."""
+    """Labels of which a matching object has at least one; ``(None,)`` for a selector that requires none."""
     if selector.never:
         return ()
     wanted = [r for r in selector.requirements if r.operator is Operator.IN]
@@ -28,27 +28,24 @@ def required_labels(selector: Selector) -> tuple[Label | None, ...]:
 
 
 class SelectorIndex(Generic[Item]):
-    """Items by their selector, and by namespace if they look into one only."""
+    """Items by their selector, and by namespace if the selector is limited to one."""
 
     def __init__(self) -> None:
-        self._buckets: dict[_Key, set[Item]] = defaultdict(set)
+        self._items: Multimap[_Key, Item] = Multimap()
 
     def add(self, item: Item, namespace: str | None, selector: Selector) -> None:
-        """File an item; a namespace of None stands for all of them."""
-        for anchor in required_labels(selector):
-            self._buckets[namespace, anchor].add(item)
+        """File an item; a namespace of None stands for all namespaces."""
+        for label in required_labels(selector):
+            self._items.add((namespace, label), item)
 
     def discard(self, item: Item, namespace: str | None, selector: Selector) -> None:
-        """Take an item out, with what it was filed under."""
-        for anchor in required_labels(selector):
-            bucket = self._buckets[namespace, anchor]
-            bucket.discard(item)
-            if not bucket:
-                del self._buckets[namespace, anchor]
+        """Remove an item; the arguments are those of `add`."""
+        for label in required_labels(selector):
+            self._items.discard((namespace, label), item)
 
     def candidates(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Item]:
         """All items that could select an object; none of them twice unless a selector lists one label twice."""
-        for place in (namespace, None):
-            yield from self._buckets.get((place, None), ())
+        for filed_under in (namespace, None):
+            yield from self._items[filed_under, None]
             for label in labels.items():
-                yield from self._buckets.get((place, label), ())
+                yield from self._items[filed_under, label]

@@ -17,7 +17,7 @@ import mnp_core
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.outside import OutsideState
 from mnp_core.backend import Backends
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.kubeapi.connection import connect
 from mnp_core.model import ObjectName
 from mnp_core.node.loop import Node

@@ -8,7 +8,7 @@ from attrs import evolve
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Discovery, Failure, Result
 from mnp_core.backend import Backend
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.errors import ApplyError, DisturbedError
 from mnp_core.model import (
     OPEN,

@@ -5,7 +5,7 @@ import json
 import pytest
 from attrs import evolve
 
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import AddressSource, CommonRules, ObjectName, Reason, Severity, parse_address
 from mnp_core.model.parsing import parse_pod
 from mnp_core.testing.builders import absent, namespace, network, pods, policy, present, rule

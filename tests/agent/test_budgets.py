@@ -7,8 +7,8 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mnp_core.cluster import ClusterState
 from mnp_core.cluster.pod_policies import PodPolicies
-from mnp_core.cluster.state import ClusterState
 from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason
 from mnp_core.model.budget import Budgets, size_of
 from mnp_core.model.parsing import parse_policy
@@ -118,7 +118,7 @@ def test_groups_with_too_many_members_are_let_go(cluster):
     assert over(cluster) == {"default/p"}
     assert (rules(cluster, "a"), rules(cluster, "c"), sum(cluster.group_sizes.values())) == (0, 0, 0)
     cluster.apply([Change(ref=ObjectRef("Pod", named("c")), object=None)])
-    effect = cluster.reconsider()
+    effect = cluster.retry_oversized()
     assert effect.sandboxes == {named("a"), named("b")}
     assert (over(cluster), rules(cluster, "a")) == (set(), 2)
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mnp_core.cluster.state import Affected, ClusterState
+from mnp_core.cluster import Affected, ClusterState
 from mnp_core.model import (
     AddressSource,
     Change,

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mnp_core.agent.agent import Agent
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import CommonRules
 from mnp_core.node.loop import Node
 from mnp_core.testing.builders import absent, named, namespace, network, pod, pods, policy, present, rule, status

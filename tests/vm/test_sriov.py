@@ -7,7 +7,7 @@ from attrs import evolve
 
 from mnp_core.agent.agent import Agent
 from mnp_core.backend import Backends, BackendSettings
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import CommonRules, Reason, Trait
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import CommonRules, Direction, Reason
 from mnp_core.model.parsing import parse_policy
 from mnp_core.plugins import load_plugins

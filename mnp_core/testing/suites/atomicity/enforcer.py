@@ -14,7 +14,7 @@ from attrs import evolve
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Result, RuleApplier, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import Attachment, Change, CommonRules, Delta, ObjectName, ObjectRef, Pod, Policy, Ruleset
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.pool import SandboxPool

@@ -7,7 +7,7 @@ import pytest
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Result
 from mnp_core.backend import Backends, BackendSettings
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.model import CommonRules
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.netns import run_inside

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 
 from attrs import evolve
 
-from mnp_core.cluster.state import Affected, ClusterState
+from mnp_core.cluster import Affected, ClusterState
 from mnp_core.model import CommonRules, Direction, ObjectName, Packet, Protocol, SandboxPolicy, parse_address
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.testing.suites.reference.naive import End

@@ -15,7 +15,7 @@ from typing import Self
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Result, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import AddressSource, Attachment, CommonRules, ObjectName, Pod
 from mnp_core.plugins import load_plugins

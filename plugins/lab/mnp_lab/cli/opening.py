@@ -9,7 +9,7 @@ from mnp_core.agent.agent import Agent
 from mnp_core.backend import Backends
 from mnp_core.cli.options import Choice
 from mnp_core.cli.terminal import Step
-from mnp_core.cluster.state import ClusterState
+from mnp_core.cluster import ClusterState
 from mnp_core.errors import UnsupportedError
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.pool import SandboxPool

@@ -1,0 +1,151 @@
+"""Pods joined with network attachment definitions and observed addresses: the attachments of each pod.
+
+The result goes into a `PodIndex`. A pod that does not count (S5), or has no attachment, is not in it.
+"""
+
+from collections.abc import Mapping
+
+from attrs import evolve
+
+from mnp_core.cluster.active_reports import ActiveReports
+from mnp_core.cluster.address_claims import AddressClaims
+from mnp_core.cluster.affected import Dirty
+from mnp_core.cluster.multimap import Multimap
+from mnp_core.cluster.pods import IndexedPod, PodIndex
+from mnp_core.model import AddressSource, Attachment, Network, ObjectName, Pod
+from mnp_core.policy.attachments import claim_attachments
+
+
+class AttachmentIndex:
+    """The pods and networks of the cluster, and the attachments that follow from them."""
+
+    def __init__(
+        self,
+        *,
+        claimed: frozenset[str],
+        node: str | None,
+        peer_addresses: AddressSource,
+        pods: PodIndex,
+        standing: ActiveReports,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            claimed: CNI types that loaded plugins claim (S4).
+            node: The node of local pods; None if all pods are local.
+            peer_addresses: The source of local pods' addresses where they are peers.
+            pods: The index to keep up to date.
+            standing: The destination of reports about duplicate addresses.
+        """
+        self._claimed = claimed
+        self._node = node
+        self._trusts_kernel = peer_addresses is AddressSource.KERNEL
+        self._index = pods
+        self._standing = standing
+        self._pods: dict[ObjectName, Pod] = {}
+        self._local_pods: set[ObjectName] = set()
+        self._networks: dict[ObjectName, Network] = {}
+        self._pods_by_network: Multimap[ObjectName, ObjectName] = Multimap()
+        self._observed: dict[ObjectName, tuple[Attachment, ...]] = {}
+        self._addresses = AddressClaims()
+
+    @property
+    def networks(self) -> Mapping[ObjectName, Network]:
+        """All network attachment definitions; a live view."""
+        return self._networks
+
+    @property
+    def local_pods(self) -> frozenset[ObjectName]:
+        """Pods of this node that count (S5), with attachments or without."""
+        return frozenset(self._local_pods)
+
+    def pod(self, name: ObjectName) -> Pod | None:
+        """A pod as its source gave it."""
+        return self._pods.get(name)
+
+    def local(self, name: ObjectName) -> IndexedPod | None:
+        """A pod of this node that has attachments and counts."""
+        return self._index.get(name) if name in self._local_pods else None
+
+    def put_pod(self, name: ObjectName, pod: Pod | None, dirty: Dirty) -> None:
+        """Replace a pod; None removes it."""
+        before = self._pods.get(name)
+        if before == pod:
+            return
+        if self.local(name) is not None:
+            dirty.were_local.add(name)
+        self._store(name, pod)
+        if before is None or pod is None or (before.uid, before.statuses) != (pod.uid, pod.statuses):
+            self._observed.pop(name, None)  # observed in another sandbox, or with other attachments
+        self._refresh_pod(name, dirty)
+
+    def put_network(self, name: ObjectName, network: Network | None, dirty: Dirty) -> bool:
+        """Replace a network attachment definition, None removes it; return whether it changed."""
+        if self._networks.get(name) == network:
+            return False
+        if network is None:
+            del self._networks[name]
+        else:
+            self._networks[name] = network
+        for pod in tuple(self._pods_by_network[name]):
+            self._refresh_pod(pod, dirty)
+        return True
+
+    def observe(self, name: ObjectName, attachments: tuple[Attachment, ...], dirty: Dirty) -> None:
+        """Record the attachments of a local pod as its kernel shows them."""
+        if self._trusts_kernel and self._observed.get(name) != attachments and self.local(name) is not None:
+            self._observed[name] = attachments
+            self._refresh_pod(name, dirty)
+
+    def _store(self, name: ObjectName, pod: Pod | None) -> None:
+        before = self._pods.pop(name, None)
+        for network in _networks_of(before):
+            self._pods_by_network.discard(network, name)
+        if pod is not None:
+            self._pods[name] = pod
+        for network in _networks_of(pod):
+            self._pods_by_network.add(network, name)
+        is_local = pod is not None and pod.is_target and self._node in {None, pod.node}
+        (self._local_pods.add if is_local else self._local_pods.discard)(name)
+
+    def _refresh_pod(self, name: ObjectName, dirty: Dirty) -> None:
+        """Recompute a pod's attachments, and the address owners among the pods that share an address with it."""
+        pod = self._indexed(name)
+        peers, living = (pod.claims.peers, not pod.pod.terminating) if pod is not None else ((), False)
+        others = self._addresses.put(name, peers, living=living)
+        self._refresh_index(name, pod, dirty)
+        for other in others:
+            self._refresh_index(other, self._index.get(other), dirty)
+
+    def _refresh_index(self, name: ObjectName, pod: IndexedPod | None, dirty: Dirty) -> None:
+        before = self._index.get(name)
+        now = evolve(pod, reassigned=self._addresses.reassigned(name)) if pod is not None else None
+        duplicates = self._addresses.reports(name) if name in self._local_pods else ()
+        self._standing.put(("duplicate-address", name), duplicates)
+        if now == before:
+            return
+        self._index.put(name, now)
+        dirty.problems.add(name)
+        dirty.peers.add(name)
+        if now is None or before is None or now.differs_as_target(before):
+            dirty.targets.add(name)
+
+    def _indexed(self, name: ObjectName) -> IndexedPod | None:
+        """The pod's entry of the index, None for a pod that does not count or has no attachment."""
+        pod = self._pods.get(name)
+        if pod is None or not pod.is_target or (self._node is not None and not pod.node):
+            self._observed.pop(name, None)  # the next pod of this name is another one
+            return None
+        claims = claim_attachments(pod, self._networks, self._claimed)
+        if not (claims.peers or claims.policed or claims.problems or pod.default_network):
+            return None
+        inspected = not self._trusts_kernel or name in self._observed or name not in self._local_pods
+        indexed = IndexedPod(pod=pod, claims=claims, inspected=inspected)
+        return indexed.with_addresses(self._observed.get(name, ()))
+
+
+def _networks_of(pod: Pod | None) -> set[ObjectName]:
+    """Networks that the pod has or requests."""
+    if pod is None:
+        return set()
+    return {status.network for status in pod.statuses} | {request.network for request in pod.requests}
