@@ -8,9 +8,9 @@ import time
 from concurrent.futures import Future
 from contextlib import ExitStack
 
+from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.links import read_links
-from mnp_core.sandbox.namespace import new_namespace
-from mnp_core.sandbox.netns import fulfil, run_inside
+from mnp_core.sandbox.netns import run_here, run_inside
 from mnp_core.sandbox.pool import SandboxPool
 
 SANDBOXES = 50
@@ -41,7 +41,7 @@ def enter_repeatedly(sandbox):
     """Enter and leave alone, without handing anything between threads."""
     start = time.perf_counter()
     for _ in range(1000):
-        fulfil(Future(), sandbox, nothing)
+        run_here(Future(), sandbox, nothing)
     per_task("enter and leave, same thread", time.perf_counter() - start, 1000)
 
 

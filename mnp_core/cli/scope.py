@@ -11,7 +11,7 @@ from mnp_core.api import Sandbox
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.terminal import remark
 from mnp_core.errors import InputError, SandboxNotFoundError
-from mnp_core.sandbox.everywhere import all_sandboxes
+from mnp_core.sandbox.enumerate import list_sandboxes
 from mnp_core.sandbox.netns import identify, is_hosts_own
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,7 +46,7 @@ class Scope:
             SandboxError: The container runtime cannot be asked.
         """
         if self.is_everything:
-            found = all_sandboxes(self.settings.get("host-prefix", ""), lambda error: remark(f"Warning: {error}"))
+            found = list_sandboxes(self.settings.get("host-prefix", ""), lambda error: remark(f"Warning: {error}"))
             return {sandbox: sandbox.path for sandbox in found}
         return {**self._by_path(), **self._of_pods()}
 

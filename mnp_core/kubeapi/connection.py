@@ -18,7 +18,7 @@ from mnp_core.errors import ApiUnreachableError, InputError
 from mnp_core.kubeapi.credentials import Access, Anonymous, InCluster, Kubeconfig, Login, check_server
 from mnp_core.kubeapi.proxy import proxy_for
 from mnp_core.kubeapi.refusal import refusal
-from mnp_core.kubeapi.server import JSON, LARGEST, MERGE_PATCH, Params, TooLargeError
+from mnp_core.kubeapi.server import JSON, MAX_ANSWER_BYTES, MERGE_PATCH, Params, TooLargeError
 from mnp_core.kubeapi.stream import HttpStream, Pool, TlsPool
 
 CONNECT_TIMEOUT = 5.0
@@ -193,7 +193,7 @@ def _bounded(response: BaseHTTPResponse) -> bytes:
     body = bytearray()
     while block := response.read(_BLOCK):
         body += block
-        if len(body) > LARGEST:
+        if len(body) > MAX_ANSWER_BYTES:
             response.close()
             raise TooLargeError
     response.release_conn()

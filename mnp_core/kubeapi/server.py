@@ -14,7 +14,7 @@ MERGE_PATCH = "application/merge-patch+json"  # RFC 7386
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"  # of built-in kinds only
 
 
-LARGEST = 16 * 1024 * 1024
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
 """Bytes of one answer, or of one line of a stream. An API server keeps no object that is larger than some 1.5 MB."""
 
 
@@ -22,7 +22,7 @@ class TooLargeError(ApiUnreachableError):
     """An answer is over the size limit; a list can be requested in smaller pages."""
 
     def __init__(self) -> None:
-        super().__init__(f"the answer is larger than {LARGEST // 2**20} MiB")
+        super().__init__(f"the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
 
 
 class Stream(Protocol):
@@ -33,7 +33,7 @@ class Stream(Protocol):
     """
 
     @property
-    def heard(self) -> float:
+    def received_at(self) -> float:
         """`time.monotonic()` when the first byte of the line that was given last had come."""
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.response import HTTPResponse
 
 from mnp_core.errors import ApiUnreachableError
-from mnp_core.kubeapi.server import LARGEST, TooLargeError
+from mnp_core.kubeapi.server import MAX_ANSWER_BYTES, TooLargeError
 
 _BLOCK = 64 * 1024  # bytes at most that are taken at once
 
@@ -27,7 +27,7 @@ _waiting: ContextVar["HttpStream | None"] = ContextVar("_waiting", default=None)
 class HttpStream:
     """`mnp_core.kubeapi.server.Stream` over a connection of urllib3."""
 
-    heard = 0.0
+    received_at = 0.0
 
     def __init__(self, send: Callable[[], BaseHTTPResponse]) -> None:
         """Store the function that sends the request, for `__enter__`."""
@@ -38,7 +38,7 @@ class HttpStream:
         self._closed = False
         self._lines: deque[tuple[bytes, float]] = deque()
         self._rest: list[bytes] = []
-        self._rest_heard = 0.0
+        self._rest_received_at = 0.0
         self._rest_length = 0
 
     def __enter__(self) -> Self:
@@ -84,14 +84,14 @@ class HttpStream:
         while not self._lines:
             if not self._fill():
                 return self._last()
-        line, self.heard = self._lines.popleft()
+        line, self.received_at = self._lines.popleft()
         return line
 
     def _last(self) -> bytes:
         line, self._rest = b"".join(self._rest), []
         if not line:
             raise StopIteration
-        self.heard = self._rest_heard
+        self.received_at = self._rest_received_at
         return line
 
     def _fill(self) -> bool:
@@ -100,14 +100,14 @@ class HttpStream:
         now = time.monotonic()
         first, *others = block.split(b"\n")
         if not self._rest:
-            self._rest_heard = now
+            self._rest_received_at = now
         self._rest.append(first)
         self._rest_length += len(first)
-        if self._rest_length > LARGEST:
+        if self._rest_length > MAX_ANSWER_BYTES:
             raise TooLargeError
         for line in others:
-            self._lines.append((b"".join(self._rest), self._rest_heard))
-            self._rest, self._rest_heard, self._rest_length = [line], now, len(line)
+            self._lines.append((b"".join(self._rest), self._rest_received_at))
+            self._rest, self._rest_received_at, self._rest_length = [line], now, len(line)
         self._rest = [part for part in self._rest if part]
         return bool(block)
 

@@ -24,7 +24,7 @@ from mnp_core.node.loop import Node
 from mnp_core.node.memory import share_arenas
 from mnp_core.node.witness import NodeWitness
 from mnp_core.plugins import Registry
-from mnp_core.sandbox.everywhere import all_sandboxes
+from mnp_core.sandbox.enumerate import list_sandboxes
 from mnp_core.sandbox.host import HOST_PREFIX
 from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.pool import SandboxPool
@@ -102,7 +102,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
             observe=witness.outcome,
             own_addresses=settings.own_addresses,
             finish_after=_FINISH_AFTER,
-            outside=OutsideState(backends.node_states, partial(all_sandboxes, host_prefix)),
+            outside=OutsideState(backends.node_states, partial(list_sandboxes, host_prefix)),
         )
         node = Node(agent, witness)
         source = KubernetesSource(

@@ -6,14 +6,14 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from mnp_core.errors import PluginError
-from mnp_core.plugins._descriptors import Claim, D, claims, name_claim
-from mnp_core.plugins._faults import RefusalError, contained
+from mnp_core.plugins._descriptors import D, ExclusiveName, exclusive_name, exclusive_names
+from mnp_core.plugins._faults import InvalidPluginError, guarded
 from mnp_core.plugins._module import Offer
 from mnp_core.plugins._status import PluginStatus, State
 
 T = TypeVar("T")
 
-HOMES = {
+BACKEND_DISTRIBUTIONS = {
     "nftables": "mnp-nftables",
     "iptables": "mnp-iptables",
     "iptables-legacy": "mnp-iptables",
@@ -24,24 +24,24 @@ HOMES = {
 COMMAND_DISTRIBUTIONS = {"lab": "mnp-lab"}
 """Likewise its commands."""
 
-Contested = Mapping[Claim, tuple[Offer[Any], ...]]
+Contested = Mapping[ExclusiveName, tuple[Offer[Any], ...]]
 
 
 def find_contested(offers: Iterable[Offer[Any]]) -> Contested:
     """Everything that more than one offer claims."""
     holders = defaultdict(list)
     for offer in offers:
-        for claim in claims(offer.descriptor):
-            holders[claim].append(offer)
-    return {claim: tuple(rivals) for claim, rivals in holders.items() if len(rivals) > 1}
+        for key in exclusive_names(offer.descriptor):
+            holders[key].append(offer)
+    return {key: tuple(rivals) for key, rivals in holders.items() if len(rivals) > 1}
 
 
 def conflict_of(offer: Offer[Any], contested: Contested) -> str:
     """Say what the offer cannot have for itself alone, and who else claims it; empty if there is nothing."""
     return "; ".join(
-        f"{claim} is claimed by {' and by '.join(str(rival.plugin) for rival in contested[claim])}"
-        for claim in claims(offer.descriptor)
-        if claim in contested
+        f"{key} is claimed by {' and by '.join(str(rival.plugin) for rival in contested[key])}"
+        for key in exclusive_names(offer.descriptor)
+        if key in contested
     )
 
 
@@ -57,7 +57,7 @@ class Catalog(Mapping[str, D]):
         self._kind = kind
         self._contested = contested
         self._statuses = statuses
-        self._offers = {claim: offer for offer in offers for claim in claims(offer.descriptor)}
+        self._offers = {key: offer for offer in offers for key in exclusive_names(offer.descriptor)}
         self._usable = {
             offer.descriptor.name: offer.descriptor
             for offer in self._offers.values()
@@ -75,7 +75,7 @@ class Catalog(Mapping[str, D]):
 
     def values_claimed(self, what: str) -> frozenset[str]:
         """Everything of one sort that is claimed, by whom ever, contested or not: CNI types, dialects."""
-        return frozenset(claim.value for claim in self._offers if claim.what == what)
+        return frozenset(key.value for key in self._offers if key.what == what)
 
     def require(self, name: str) -> D:
         """The descriptor of that name.
@@ -83,31 +83,31 @@ class Catalog(Mapping[str, D]):
         Raises:
             PluginError: There is none, or its plugin is broken, or two claim the name; with the remedy.
         """
-        return self.find(name_claim(self._kind, name)).descriptor
+        return self.find(exclusive_name(self._kind, name)).descriptor
 
-    def find(self, claim: Claim) -> Offer[D]:
-        """Who holds the claim.
+    def find(self, key: ExclusiveName) -> Offer[D]:
+        """The offer that holds a name.
 
         Raises:
             PluginError: As above.
         """
-        offer = self._offers.get(claim)
+        offer = self._offers.get(key)
         if offer is None:
-            raise PluginError(self._why_missing(claim))
+            raise PluginError(self._why_missing(key))
         if conflict := conflict_of(offer, self._contested):
-            raise PluginError(f"{claim} cannot be used: {conflict}. Uninstall or disable all but one of them.")
+            raise PluginError(f"{key} cannot be used: {conflict}. Uninstall or disable all but one of them.")
         return offer
 
-    def _why_missing(self, claim: Claim) -> str:
-        known = sorted(self.values_claimed(claim.what))
-        text = f"there is no {claim}, " + (f"installed are {', '.join(known)}." if known else "and no other either.")
-        home = HOMES.get(claim.value)
+    def _why_missing(self, key: ExclusiveName) -> str:
+        known = sorted(self.values_claimed(key.what))
+        text = f"there is no {key}, " + (f"installed are {', '.join(known)}." if known else "and no other either.")
+        home = BACKEND_DISTRIBUTIONS.get(key.value)
         broken = [status for status in self._statuses if status.state is not State.LOADED]
-        names = {claim.value, home}
+        names = {key.value, home}
         suspects = [status for status in broken if names & {status.name, *_words(status.distribution)}]
         if home and not suspects:
             text += f" It comes with {home}: pip install {home}."
-        elif near := get_close_matches(claim.value, known, n=1):
+        elif near := get_close_matches(key.value, known, n=1):
             text += f" Is {near[0]!r} meant?"
         elif not suspects:
             text += " `mnp plugins` lists those of this project that can be added."
@@ -130,12 +130,12 @@ def make(offer: Offer[D], build: Callable[[D], T], expected: type) -> T:
         PluginError: The factory failed, or made something else.
     """
     try:
-        with contained("its factory failed"):
+        with guarded("its factory failed"):
             made = build(offer.descriptor)
             _check_made(made, expected)
-    except RefusalError as refusal:
+    except InvalidPluginError as error:
         remedy = f"Mend it, or try `pip install --upgrade {offer.plugin.distribution}`."
-        raise PluginError(f"{offer} cannot be used: {refusal}. {remedy}") from refusal
+        raise PluginError(f"{offer} cannot be used: {error}. {remedy}") from error
     return made
 
 
@@ -148,4 +148,4 @@ def _check_made(made: object, expected: type) -> None:
     else:
         lacks = "" if isinstance(made, expected) else " is none"
     if lacks:
-        raise RefusalError(f"its factory must make a {expected.__name__}, but {made!r:.80}{lacks}")
+        raise InvalidPluginError(f"its factory must make a {expected.__name__}, but {made!r:.80}{lacks}")

@@ -16,7 +16,7 @@ from mnp_core.api import (
     SandboxLocatorSpec,
 )
 from mnp_core.model import Feature
-from mnp_core.plugins._faults import RefusalError
+from mnp_core.plugins._faults import InvalidPluginError
 
 D = TypeVar("D", bound=Named)
 
@@ -52,7 +52,7 @@ _OURS = frozenset({"MultiNetworkPolicy", "Namespace", "NetworkAttachmentDefiniti
 
 
 @frozen
-class Claim:
+class ExclusiveName:
     """Something that one plugin alone can have: a name, a CNI type, a dialect to render."""
 
     what: str
@@ -62,24 +62,24 @@ class Claim:
         return f"{self.what} {self.value!r}"
 
 
-def name_claim(kind: type[Named], name: str) -> Claim:
+def exclusive_name(kind: type[Named], name: str) -> ExclusiveName:
     """The claim of every descriptor of this kind to its name."""
-    return Claim(NOUNS[kind], name)
+    return ExclusiveName(NOUNS[kind], name)
 
 
-def claims(descriptor: Named) -> tuple[Claim, ...]:
+def exclusive_names(descriptor: Named) -> tuple[ExclusiveName, ...]:
     """Everything that the descriptor must not share with another one of its kind; its name comes first."""
-    own = name_claim(type(descriptor), descriptor.name)
+    own = exclusive_name(type(descriptor), descriptor.name)
     match descriptor:
         case InterfaceDiscovererSpec():
-            return own, *(Claim(CNI_TYPE, cni_type) for cni_type in sorted(descriptor.cni_types))
+            return own, *(ExclusiveName(CNI_TYPE, cni_type) for cni_type in sorted(descriptor.cni_types))
         case PolicyRendererSpec():
-            return own, Claim(DIALECT, descriptor.dialect)
+            return own, ExclusiveName(DIALECT, descriptor.dialect)
         case PolicyKindSpec(group=group):
             return (
                 own,
-                Claim(API_KIND, descriptor.kind),  # `ObjectRef` has no group
-                Claim(API_RESOURCE, f"{descriptor.plural}.{group}"),
+                ExclusiveName(API_KIND, descriptor.kind),  # `ObjectRef` has no group
+                ExclusiveName(API_RESOURCE, f"{descriptor.plural}.{group}"),
             )
         case _:
             return (own,)
@@ -136,15 +136,15 @@ def check_descriptor(descriptor: object, expected: type[D]) -> D:
     """Check the type of a descriptor and of each of its fields.
 
     Raises:
-        RefusalError: With the field, its value and what it must be.
+        InvalidPluginError: With the field, its value and what it must be.
     """
     if not isinstance(descriptor, expected) or type(descriptor) not in NOUNS:
-        raise RefusalError(f"it offers {descriptor!r:.80}, which is not a {expected.__name__}")
+        raise InvalidPluginError(f"it offers {descriptor!r:.80}, which is not a {expected.__name__}")
     noun = NOUNS[expected]
     for field in _fields(expected):
         accepts, requirement = _FIELDS[field]
         if not accepts(value := getattr(descriptor, field)):
-            raise RefusalError(f"{noun} {descriptor.name!r}: {field} is {value!r:.80}, but must be {requirement}")
+            raise InvalidPluginError(f"{noun} {descriptor.name!r}: {field} is {value!r:.80}, but must be {requirement}")
     if isinstance(descriptor, PolicyKindSpec) and descriptor.kind in _OURS:
-        raise RefusalError(f"{noun} {descriptor.name!r}: {descriptor.kind} is read by the core itself")
+        raise InvalidPluginError(f"{noun} {descriptor.name!r}: {descriptor.kind} is read by the core itself")
     return descriptor

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from mnp_core import __version__
 from mnp_core.plugins._descriptors import NAME
-from mnp_core.plugins._faults import RefusalError, contained
+from mnp_core.plugins._faults import InvalidPluginError, guarded
 
 GROUP = "mnp"
 CORE = "mnp-core"
@@ -69,12 +69,12 @@ def _candidate(found: Distribution) -> str:
 def _plugins_of(name: str, found: Distribution) -> Iterator[Plugin]:
     version = ""
     try:
-        with contained("its metadata cannot be read"):
+        with guarded("its metadata cannot be read"):
             version = str(found.metadata["Version"])
             requires = tuple(found.requires or ())
             entries = sorted(found.entry_points.select(group=GROUP))
-    except RefusalError as refusal:
-        yield Plugin(name=name, distribution=name, version=version, fault=str(refusal))
+    except InvalidPluginError as error:
+        yield Plugin(name=name, distribution=name, version=version, fault=str(error))
         return
     for entry in entries:
         yield Plugin(
@@ -99,9 +99,9 @@ def incompatibility(plugin: Plugin) -> str:
     """Say why the plugin is not for the core that is running, and what to install; empty if it is.
 
     Raises:
-        RefusalError: A requirement cannot be understood.
+        InvalidPluginError: A requirement cannot be understood.
     """
-    with contained("a requirement in its metadata cannot be understood"):
+    with guarded("a requirement in its metadata cannot be understood"):
         requirements = [Requirement(line) for line in plugin.requires]
     for requirement in requirements:
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})

@@ -7,23 +7,23 @@ from traceback import extract_tb
 _LONGEST = 400  # characters of a message; more is a text, not a sentence
 
 
-class RefusalError(Exception):
+class InvalidPluginError(Exception):
     """A plugin cannot be used; the text says why, without naming the plugin."""
 
 
 @contextmanager
-def contained(what: str) -> Iterator[None]:
-    """Turn whatever plugin code raises into a `RefusalError`; only Ctrl-C passes.
+def guarded(what: str) -> Iterator[None]:
+    """Turn whatever plugin code raises into an `InvalidPluginError`; only Ctrl-C passes.
 
     Raises:
-        RefusalError: With `what`, the error and where it was raised.
+        InvalidPluginError: With `what`, the error and where it was raised.
     """
     try:
         yield
-    except (RefusalError, KeyboardInterrupt):
+    except (InvalidPluginError, KeyboardInterrupt):
         raise
     except BaseException as error:  # `sys.exit()` in a plugin must not end the agent
-        raise RefusalError(f"{what}: {describe(error)}") from error
+        raise InvalidPluginError(f"{what}: {describe(error)}") from error
 
 
 def describe(error: BaseException) -> str:

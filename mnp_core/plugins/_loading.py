@@ -11,7 +11,7 @@ from mnp_core.errors import InputError
 from mnp_core.plugins._catalog import Contested, conflict_of, find_contested
 from mnp_core.plugins._descriptors import describe_offer
 from mnp_core.plugins._discovery import Plugin, find_plugins, incompatibility
-from mnp_core.plugins._faults import RefusalError
+from mnp_core.plugins._faults import InvalidPluginError
 from mnp_core.plugins._module import NOTHING, Contents, read_plugin
 from mnp_core.plugins._registry import Registry
 from mnp_core.plugins._status import PluginStatus, State
@@ -78,9 +78,9 @@ def _attempt(plugin: Plugin, wanted: Sequence[Plugin]) -> _Attempt:
         if reason := incompatibility(plugin):
             return _Attempt(plugin=plugin, state=State.SKIPPED, detail=reason)
         contents = read_plugin(plugin)
-    except RefusalError as refusal:
+    except InvalidPluginError as error:
         _log.debug("plugin %s of %s failed", plugin.name, plugin, exc_info=True)
-        return _Attempt(plugin=plugin, state=State.FAILED, detail=str(refusal))
+        return _Attempt(plugin=plugin, state=State.FAILED, detail=str(error))
     return _Attempt(plugin=plugin, state=State.LOADED, contents=contents)
 
 

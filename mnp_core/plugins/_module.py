@@ -14,9 +14,9 @@ from attrs import frozen
 from mnp_core import hookspecs
 from mnp_core._markers import PROJECT
 from mnp_core.api import Named
-from mnp_core.plugins._descriptors import REGISTRATIONS, D, check_descriptor, claims
+from mnp_core.plugins._descriptors import REGISTRATIONS, D, check_descriptor, exclusive_names
 from mnp_core.plugins._discovery import Plugin
-from mnp_core.plugins._faults import RefusalError, contained
+from mnp_core.plugins._faults import InvalidPluginError, guarded
 
 OBSERVATIONS = {"mnp_observe_outcome": "outcome", "mnp_observe_sync": "sync"}
 
@@ -31,7 +31,7 @@ class Offer(Generic[D]):
     descriptor: D
 
     def __str__(self) -> str:
-        return f"{claims(self.descriptor)[0]} of {self.plugin}"
+        return f"{exclusive_names(self.descriptor)[0]} of {self.plugin}"
 
 
 @frozen(eq=False, kw_only=True)
@@ -58,11 +58,11 @@ def read_plugin(plugin: Plugin) -> Contents:
     """Import the plugin, validate its hooks and call those that register.
 
     Raises:
-        RefusalError: Something of it is not right; then it contributes nothing.
+        InvalidPluginError: Something of it is not right; then it contributes nothing.
     """
-    with contained("it cannot be imported"):
+    with guarded("it cannot be imported"):
         module = import_module(plugin.module)
-    with contained("its hooks cannot be registered"):
+    with guarded("its hooks cannot be registered"):
         hooks = tuple(_hooks(module, plugin.name))
     offers = [offer for name, function in hooks if name in REGISTRATIONS for offer in _offers(plugin, name, function)]
     _refuse_repeats(offers)
@@ -80,7 +80,7 @@ def _hooks(module: ModuleType, name: str) -> Iterator[tuple[str, Callable[..., o
     manager.register(module, name)
     for caller in manager.get_hookcallers(module) or ():
         if not caller.has_spec():
-            raise RefusalError(f"there is no hook {caller.name}{_nearest(caller.name)}")
+            raise InvalidPluginError(f"there is no hook {caller.name}{_nearest(caller.name)}")
         for implementation in caller.get_hookimpls():
             _refuse_misuse(caller.name, implementation)
             yield caller.name, implementation.function
@@ -96,33 +96,33 @@ def _refuse_unmarked(manager: pluggy.PluginManager, module: ModuleType) -> None:
     for name, value in vars(module).items():
         is_meant = name.startswith(("mnp_register_", "mnp_observe_")) and inspect.isfunction(value)
         if is_meant and manager.parse_hookimpl_opts(module, name) is None:
-            raise RefusalError(f"{name} is not marked with mnp_core.hookimpl")
+            raise InvalidPluginError(f"{name} is not marked with mnp_core.hookimpl")
 
 
 def _refuse_misuse(name: str, implementation: pluggy.HookImpl) -> None:
     """What pluggy would accept and then do something other than what the author expects."""
     function = implementation.function
     if implementation.hookwrapper or implementation.wrapper:
-        raise RefusalError(f"{name} is a wrapper: plugins cannot wrap the hooks of others")
+        raise InvalidPluginError(f"{name} is a wrapper: plugins cannot wrap the hooks of others")
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise RefusalError(f"{name} is asynchronous: hooks are plain functions")
+        raise InvalidPluginError(f"{name} is asynchronous: hooks are plain functions")
     if name in OBSERVATIONS and inspect.isgeneratorfunction(function):
-        raise RefusalError(f"{name} is a generator: nothing would run it")
+        raise InvalidPluginError(f"{name} is a generator: nothing would run it")
     parameters = tuple(inspect.signature(function).parameters)
     if parameters != implementation.argnames:  # pluggy passes nothing to these
-        raise RefusalError(
+        raise InvalidPluginError(
             f"{name}({', '.join(parameters)}) must have no defaults, *args, **kwargs or keyword-only arguments"
         )
 
 
 def _offers(plugin: Plugin, hook: str, function: Callable[..., object]) -> Iterator[Offer[Named]]:
-    with contained(hook):
+    with guarded(hook):
         result = function()
         if isinstance(result, str) or not isinstance(result, Iterable):
-            raise RefusalError(f"{hook} must return or yield descriptors, not {result!r:.80}")
+            raise InvalidPluginError(f"{hook} must return or yield descriptors, not {result!r:.80}")
         descriptors = tuple(islice(result, _MOST_DESCRIPTORS + 1))
         if len(descriptors) > _MOST_DESCRIPTORS:
-            raise RefusalError(f"{hook} offers more than {_MOST_DESCRIPTORS} descriptors")
+            raise InvalidPluginError(f"{hook} offers more than {_MOST_DESCRIPTORS} descriptors")
         checked = [check_descriptor(descriptor, REGISTRATIONS[hook]) for descriptor in descriptors]
     for descriptor in checked:
         yield Offer(plugin=plugin, descriptor=descriptor)
@@ -130,10 +130,10 @@ def _offers(plugin: Plugin, hook: str, function: Callable[..., object]) -> Itera
 
 def _refuse_repeats(offers: Iterable[Offer[Named]]) -> None:
     seen = set()
-    for claim in (claim for offer in offers for claim in claims(offer.descriptor)):
-        if claim in seen:
-            raise RefusalError(f"it registers {claim} twice")
-        seen.add(claim)
+    for key in (key for offer in offers for key in exclusive_names(offer.descriptor)):
+        if key in seen:
+            raise InvalidPluginError(f"it registers {key} twice")
+        seen.add(key)
 
 
 def _observer(plugin: Plugin, hook: str, function: Callable[..., object]) -> Observer:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from attrs import evolve, frozen
 
 from mnp_core.api import Outcome, Sync
-from mnp_core.plugins._faults import RefusalError, contained
+from mnp_core.plugins._faults import InvalidPluginError, guarded
 from mnp_core.plugins._module import Observer
 
 _log = logging.getLogger(__name__)
@@ -51,16 +51,16 @@ class Observers:
 
     def _tell_one(self, observer: Observer, event: Outcome | Sync) -> None:
         try:
-            with contained(observer.hook):
+            with guarded(observer.hook):
                 observer.call(event)
-        except RefusalError as refusal:
-            self._remember(observer, refusal)
+        except InvalidPluginError as error:
+            self._remember(observer, error)
 
-    def _remember(self, observer: Observer, refusal: RefusalError) -> None:
+    def _remember(self, observer: Observer, error: InvalidPluginError) -> None:
         """Log the first failure of an observer loudly: one that always fails would drown everything else."""
         before = self._failures.get(observer) or ObserverFailure(
             plugin=observer.plugin.name, distribution=str(observer.plugin), hook=observer.hook, count=0, error=""
         )
-        self._failures[observer] = evolve(before, count=before.count + 1, error=str(refusal))
+        self._failures[observer] = evolve(before, count=before.count + 1, error=str(error))
         level = logging.DEBUG if before.count else logging.WARNING
-        _log.log(level, "plugin %s of %s: %s", before.plugin, before.distribution, refusal, exc_info=refusal)
+        _log.log(level, "plugin %s of %s: %s", before.plugin, before.distribution, error, exc_info=error)

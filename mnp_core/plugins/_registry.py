@@ -25,8 +25,8 @@ from mnp_core.api import (
 from mnp_core.errors import PluginError
 from mnp_core.model import Attachment, Link
 from mnp_core.plugins._catalog import Catalog, Contested, make
-from mnp_core.plugins._descriptors import CNI_TYPE, DIALECT, Claim, D, name_claim
-from mnp_core.plugins._faults import RefusalError, contained
+from mnp_core.plugins._descriptors import CNI_TYPE, DIALECT, D, ExclusiveName, exclusive_name
+from mnp_core.plugins._faults import InvalidPluginError, guarded
 from mnp_core.plugins._module import Contents, Offer
 from mnp_core.plugins._observers import ObserverFailure, Observers
 from mnp_core.plugins._status import PluginStatus, State
@@ -109,7 +109,7 @@ class Registry:
         Raises:
             PluginError: Nobody claims it, several do, or it cannot be made; with the remedy.
         """
-        offer = self.discoverers.find(Claim(CNI_TYPE, cni_type))
+        offer = self.discoverers.find(ExclusiveName(CNI_TYPE, cni_type))
         return make(offer, lambda spec: spec.factory(), InterfaceDiscoverer)
 
     def make_discoverers(self) -> Mapping[str, InterfaceDiscoverer]:
@@ -132,7 +132,7 @@ class Registry:
         Raises:
             PluginError: As `discoverer`.
         """
-        offer = self.renderers.find(Claim(DIALECT, dialect))
+        offer = self.renderers.find(ExclusiveName(DIALECT, dialect))
         return make(offer, lambda spec: spec.factory(), PolicyRenderer)
 
     def applier(self, name: str) -> RuleApplier:
@@ -141,16 +141,16 @@ class Registry:
         Raises:
             PluginError: As `discoverer`.
         """
-        offer = self.appliers.find(name_claim(RuleApplierSpec, name))
+        offer = self.appliers.find(exclusive_name(RuleApplierSpec, name))
         return make(offer, lambda spec: spec.factory(), RuleApplier)
 
     def probe(self, name: str, applier: RuleApplier) -> Support:
         """Ask the applier of that name whether it works here; one that raises does not."""
         try:
-            with contained(f"the probe of applier {name!r} failed"):
+            with guarded(f"the probe of applier {name!r} failed"):
                 support: object = applier.probe()
-        except RefusalError as refusal:
-            return Support(usable=False, detail=str(refusal))
+        except InvalidPluginError as error:
+            return Support(usable=False, detail=str(error))
         if isinstance(support, Support):
             return support
         return Support(usable=False, detail=f"the probe of applier {name!r} gave {support!r:.80}, not a Support")
@@ -161,7 +161,7 @@ class Registry:
         Raises:
             PluginError: As `discoverer`.
         """
-        offer = self.locators.find(name_claim(SandboxLocatorSpec, name))
+        offer = self.locators.find(exclusive_name(SandboxLocatorSpec, name))
         return make(offer, lambda spec: spec.factory(settings), SandboxLocator)
 
     def command(self, name: str) -> click.Command:
@@ -170,7 +170,7 @@ class Registry:
         Raises:
             PluginError: As `discoverer`.
         """
-        offer = self.commands.find(name_claim(CommandSpec, name))
+        offer = self.commands.find(exclusive_name(CommandSpec, name))
         return make(offer, lambda spec: spec.factory(), click.Command)
 
     def observe_outcome(self, outcome: Outcome) -> None:

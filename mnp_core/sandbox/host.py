@@ -19,12 +19,12 @@ from mnp_core.sandbox.netns import identify, is_hosts_own
 HOST_PREFIX: Final = "host-prefix"
 """The setting that names the directory."""
 
-_MOST_LINKS: Final = 40  # as many as the kernel follows, see path_resolution(7)
+_MAX_LINKS: Final = 40  # as many as the kernel follows, see path_resolution(7)
 _MAGIC: Final = re.compile(r"[a-z_]+:\[\d+\]")  # what links in /proc/PID/ns say: no path, see namespaces(7)
 
 
 @frozen
-class Host:
+class HostFilesystem:
     """The host.
 
     Attributes:
@@ -66,7 +66,7 @@ class Host:
         return init.device, init.inode
 
 
-def host_of(settings: Mapping[str, str]) -> Host:
+def host_filesystem(settings: Mapping[str, str]) -> HostFilesystem:
     """The host as the settings have it.
 
     Raises:
@@ -78,7 +78,7 @@ def host_of(settings: Mapping[str, str]) -> Host:
             f"{prefix!r:.80} is not an absolute path: name the directory where the host's / is mounted, such as /host",
             field=HOST_PREFIX,
         )
-    return Host(prefix)
+    return HostFilesystem(prefix)
 
 
 def _resolve(root: str, path: str) -> list[str]:
@@ -94,7 +94,7 @@ def _resolve(root: str, path: str) -> list[str]:
                 found.append(part)
                 continue
             links += 1
-            if links > _MOST_LINKS:
+            if links > _MAX_LINKS:
                 raise SandboxNotFoundError(f"{path} under {root}: too many symbolic links")
             if target.startswith("/"):
                 found.clear()

@@ -69,14 +69,14 @@ def run_inside(sandbox: Sandbox, work: Callable[[], T]) -> T:
         Exception: Whatever the work raises.
     """
     future: Future[T] = Future()
-    threading.Thread(target=fulfil, args=(future, sandbox, work), name="sandbox", daemon=True).start()
+    threading.Thread(target=run_here, args=(future, sandbox, work), name="sandbox", daemon=True).start()
     try:
         return future.result()
     finally:
         del future  # an exception's traceback holds this frame: break the cycle
 
 
-def fulfil(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool:
+def run_here(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool:
     """Do the work in the sandbox on the calling thread, come back, then settle the future.
 
     For threads that serve nothing but sandboxes; everybody else wants `run_inside` or a pool.

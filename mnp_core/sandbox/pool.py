@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from attrs import frozen
 
 from mnp_core.api import Sandbox
-from mnp_core.sandbox.netns import Identity, fulfil, is_there
+from mnp_core.sandbox.netns import Identity, is_there, run_here
 
 T = TypeVar("T")
 
@@ -143,7 +143,7 @@ class SandboxPool:
         if task is None:
             return False
         try:
-            return fulfil(task.future, task.sandbox, task.work)
+            return run_here(task.future, task.sandbox, task.work)
         finally:
             self._done(task)
 

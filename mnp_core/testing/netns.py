@@ -18,7 +18,7 @@ from attrs import frozen
 from pyroute2 import IPRoute, NFCTSocket
 
 from mnp_core.api import Sandbox
-from mnp_core.sandbox.namespace import new_namespace
+from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.netns import run_inside
 
 __all__ = [

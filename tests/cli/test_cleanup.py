@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from mnp_core.model import ObjectName
-from mnp_core.sandbox.namespace import new_namespace, pin, unpin
+from mnp_core.sandbox.created import new_namespace, pin, unpin
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from mnp_core.testing.builders import pod

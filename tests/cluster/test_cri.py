@@ -15,9 +15,9 @@ from attrs import evolve, field, frozen
 from mnp_core.api import Sandbox
 from mnp_core.errors import SandboxError, SandboxNotFoundError
 from mnp_core.model import ObjectName
+from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.cri.locator import CriLocator, make_cri_locator
-from mnp_core.sandbox.host import Host
-from mnp_core.sandbox.namespace import new_namespace
+from mnp_core.sandbox.host import HostFilesystem
 from mnp_core.sandbox.netns import identify, run_inside
 from mnp_core.sandbox.proc.locator import ProcLocator
 from mnp_core.testing.builders import pod
@@ -117,7 +117,7 @@ class TestCri(_OnRuntime):
 
 
 @frozen
-class _Host(Host):
+class _Host(HostFilesystem):
     """That of a runtime whose host is a namespace: CRI-O's monitors are in it, and in their pods' control groups."""
 
     namespace: Sandbox = field(kw_only=True)

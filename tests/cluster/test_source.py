@@ -13,15 +13,15 @@ from contextlib import closing, contextmanager
 import pytest
 
 from mnp_core.kubeapi.connection import connect
-from mnp_core.sources.kubernetes import KubernetesSource, Pace
+from mnp_core.sources.kubernetes import KubernetesSource, WatchTiming
 from tests.cluster.control import ControlPlane, programs
 from tests.cluster.gate import Gate
-from tests.sources.kubernetes.telling import Told, policy, until
+from tests.sources.kubernetes.recording import Recorder, policy, until
 
 pytestmark = pytest.mark.cluster
 
 PODS = 5000
-SOON = Pace(cap=2.0)  # nobody else asks this server
+SOON = WatchTiming(max_seconds=2.0)  # nobody else asks this server
 GROUP = "k8s.cni.cncf.io"
 POLICIES = f"/apis/{GROUP}/v1beta1/namespaces/default/multi-networkpolicies"
 STATUS = [
@@ -86,40 +86,42 @@ def create_policy(control, name):
 
 
 @contextmanager
-def following(kubeconfig, pace=Pace(), *, complete=True, stream_timeout=90.0):  # noqa: B008 # a frozen value
-    told = Told()
+def following(kubeconfig, timing=WatchTiming(), *, complete=True, stream_timeout=90.0):  # noqa: B008 # a frozen value
+    recorded = Recorder()
     with closing(connect(kubeconfig, stream_timeout=stream_timeout)) as api:
-        source = KubernetesSource(api, (), told.deliver, told, pace)
+        source = KubernetesSource(api, (), recorded.deliver, recorded, timing)
         source.start()
         try:
             if complete:
                 until(lambda: source.complete and source.waiting == ())
-            yield source, told
+            yield source, recorded
         finally:
             source.stop()
 
 
 def test_changes_come_at_once(control, figures):
     """S61."""
-    with following(control.kubeconfig()) as (_, told):
+    with following(control.kubeconfig()) as (_, recorded):
         delays = []
         for number in range(50):
             started = time.monotonic()
             create_pod(control, f"quick-{number}")
-            until(lambda number=number: f"default/quick-{number}" in told.names("Pod"))
+            until(lambda number=number: f"default/quick-{number}" in recorded.names("Pod"))
             delays.append(time.monotonic() - started)
         for number in range(50):
             delete_pod(control, f"quick-{number}")
-        until(lambda: not told.names("Pod"))
-        figures.append(f"source: pod created -> told, 50 times: worst {max(delays) * 1000:.0f} ms (with its creation)")
+        until(lambda: not recorded.names("Pod"))
+        figures.append(
+            f"source: pod created -> recorded, 50 times: worst {max(delays) * 1000:.0f} ms (with its creation)"
+        )
 
 
 def test_410_after_compaction_tells_exactly_the_differences(control):
     """S61: compaction of etcd, and an API server without a history of its own."""
     for name in ("same", "changed", "deleted"):
         create_pod(control, name)
-    with Gate(control.port) as gate, following(control.kubeconfig(server=gate.url), SOON) as (source, told):
-        before = len(told.history("Pod"))
+    with Gate(control.port) as gate, following(control.kubeconfig(server=gate.url), SOON) as (source, recorded):
+        before = len(recorded.history("Pod"))
         gate.shut()
         until(lambda: len(source.waiting) == 4)
         relabel(control, "changed", app="other")
@@ -129,11 +131,14 @@ def test_410_after_compaction_tells_exactly_the_differences(control):
         control.compact()
         control.start_apiserver()
         gate.open()
-        until(lambda: {"default/new"} <= told.names("Pod") and "default/deleted" not in told.names("Pod"), "the change")
+        until(
+            lambda: {"default/new"} <= recorded.names("Pod") and "default/deleted" not in recorded.names("Pod"),
+            "the change",
+        )
         until(lambda: source.waiting == ())
-        news = sorted(told.history("Pod")[before:])
+        news = sorted(recorded.history("Pod")[before:])
         assert news == ["+default/changed", "+default/new", "-default/deleted"]
-        assert ("Pod", "gone") in told.restarts
+        assert ("Pod", "gone") in recorded.restarts
     for name in ("same", "changed", "new"):
         delete_pod(control, name)
 
@@ -143,16 +148,16 @@ def test_a_restart_of_the_server_takes_no_policy_away(control, restart):
     """S62: a server that starts does not know of custom resources at first."""
     create_policy(control, f"deny-{restart}")
     try:
-        pace = Pace(base=0.01, cap=0.05)  # asks all the time
-        with following(control.kubeconfig(), pace) as (source, told):
-            before = told.names("MultiNetworkPolicy")
+        timing = WatchTiming(base_seconds=0.01, max_seconds=0.05)  # asks all the time
+        with following(control.kubeconfig(), timing) as (source, recorded):
+            before = recorded.names("MultiNetworkPolicy")
             control.end("kube-apiserver")
             control.start_apiserver()
             until(lambda: source.waiting == (), "the watches")
-            assert told.names("MultiNetworkPolicy") == before
-            assert not [change for change in told.history("MultiNetworkPolicy") if change.startswith("-")]
+            assert recorded.names("MultiNetworkPolicy") == before
+            assert not [change for change in recorded.history("MultiNetworkPolicy") if change.startswith("-")]
             create_pod(control, f"after-{restart}")
-            until(lambda: told.names("Pod") == {f"default/after-{restart}"})
+            until(lambda: recorded.names("Pod") == {f"default/after-{restart}"})
             delete_pod(control, f"after-{restart}")
     finally:
         control.send("DELETE", f"{POLICIES}/deny-{restart}")
@@ -163,10 +168,13 @@ def test_a_source_that_starts_before_the_server_does_not_believe_that_there_are_
     create_policy(control, "deny")
     control.end("kube-apiserver")
     try:
-        with following(control.kubeconfig(), Pace(base=0.01, cap=0.05), complete=False) as (source, told):
+        with following(control.kubeconfig(), WatchTiming(base_seconds=0.01, max_seconds=0.05), complete=False) as (
+            source,
+            recorded,
+        ):
             control.start_apiserver()
             until(lambda: source.complete)
-            assert told.names("MultiNetworkPolicy") == {"default/deny"}
+            assert recorded.names("MultiNetworkPolicy") == {"default/deny"}
     finally:
         control.send("DELETE", f"{POLICIES}/deny")
 
@@ -174,22 +182,22 @@ def test_a_source_that_starts_before_the_server_does_not_believe_that_there_are_
 def test_a_crd_comes_and_goes(control):
     definition = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/multi-networkpolicies.{GROUP}"
     create_policy(control, "deny")
-    with following(control.kubeconfig()) as (source, told):
-        assert told.names("MultiNetworkPolicy") == {"default/deny"}
+    with following(control.kubeconfig()) as (source, recorded):
+        assert recorded.names("MultiNetworkPolicy") == {"default/deny"}
         control.send("DELETE", definition)
-        until(lambda: told.names("MultiNetworkPolicy") == set())
+        until(lambda: recorded.names("MultiNetworkPolicy") == set())
         until(lambda: any("is not served" in sentence for sentence in source.waiting))
         create_crd(control, "MultiNetworkPolicy", "multi-networkpolicies", ("v1beta2", "v1beta1"))
         until(lambda: source.waiting == ())
         create_policy(control, "later")
-        until(lambda: told.names("MultiNetworkPolicy") == {"default/later"})
+        until(lambda: recorded.names("MultiNetworkPolicy") == {"default/later"})
     control.send("DELETE", f"{POLICIES}/later")
 
 
 def test_who_has_no_permission_is_told_which(control):
-    with following(control.kubeconfig("nobody"), complete=False) as (source, told):
-        until(lambda: len({kind for kind, _ in told.refusals}) == 4)
-        assert all("give its ClusterRole the rule" in sentence for _, sentence in told.refusals)
+    with following(control.kubeconfig("nobody"), complete=False) as (source, recorded):
+        until(lambda: len({kind for kind, _ in recorded.refusals}) == 4)
+        assert all("give its ClusterRole the rule" in sentence for _, sentence in recorded.refusals)
         assert not source.complete
         rules = [
             {"apiGroups": [""], "resources": ["pods", "namespaces"], "verbs": ["get", "list", "watch"]},
@@ -215,10 +223,10 @@ import sys, time
 started = time.monotonic()
 from mnp_core.kubeapi.connection import connect
 from mnp_core.sources.kubernetes import KubernetesSource
-from tests.sources.kubernetes.telling import Told
-told = Told()
-told.changes = type("Nothing", (), {"append": lambda *_: None})()
-source = KubernetesSource(connect(sys.argv[1]), (), told.deliver, told)
+from tests.sources.kubernetes.recording import Recorder
+recorded = Recorder()
+recorded.changes = type("Nothing", (), {"append": lambda *_: None})()
+source = KubernetesSource(connect(sys.argv[1]), (), recorded.deliver, recorded)
 imported = time.monotonic()
 source.start()
 while not source.complete:
@@ -227,8 +235,9 @@ listed = time.monotonic()
 source.stop()
 status = open("/proc/self/status").read().split()
 peak, now = (int(status[status.index(name) + 1]) // 1024 for name in ("VmHWM:", "VmRSS:"))
-print(f"{len(told.names('Pod'))} pods: import {imported - started:.2f} s, start -> complete {listed - imported:.2f} s, "
-      f"CPU {time.process_time():.2f} s, resident {now} MiB, at most {peak} MiB")
+print(f"{len(recorded.names('Pod'))} pods: import {imported - started:.2f} s, "
+      f"start -> complete {listed - imported:.2f} s, CPU {time.process_time():.2f} s, "
+      f"resident {now} MiB, at most {peak} MiB")
 """
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from mnp_core.plugins import load_plugins
-from mnp_core.sandbox.namespace import pin, unpin
+from mnp_core.sandbox.created import pin, unpin
 from mnp_core.sandbox.netns import identify, run_inside
 from mnp_core.testing.netns import private_namespace
 from tests.deploy.test_agent import build, pod_of

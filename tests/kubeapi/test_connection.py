@@ -13,7 +13,7 @@ from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.kubeapi import MERGE_PATCH
 from mnp_core.kubeapi.connection import HttpApiServer, connect
 from mnp_core.kubeapi.credentials import Access, Anonymous
-from mnp_core.kubeapi.server import LARGEST, TooLargeError
+from mnp_core.kubeapi.server import MAX_ANSWER_BYTES, TooLargeError
 from mnp_core.testing.apiserver import Answer, Cut, Fault, Garbage, Hang, Slow
 
 
@@ -137,7 +137,7 @@ def test_a_line_is_heard_when_its_first_byte_comes(server, api):
     before = time.monotonic()
     with api.stream("/api/v1/pods", {"watch": "true", "resourceVersion": "1"}) as stream:
         assert b"ADDED" in next(stream)
-        assert before < stream.heard < time.monotonic() - 0.04
+        assert before < stream.received_at < time.monotonic() - 0.04
 
 
 def test_a_stream_that_breaks_off_raises(server, api):
@@ -205,7 +205,7 @@ def test_an_answer_without_end_is_given_up():
             self.send_response(200)
             self.end_headers()
             with suppress(OSError):
-                for _ in range(3 * LARGEST // 65536):
+                for _ in range(3 * MAX_ANSWER_BYTES // 65536):
                     self.wfile.write(b"x" * 65536)
 
         def log_message(self, *_):

@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 import mnp_core
 from mnp_core.cli import plugins as plugins_command
-from mnp_core.plugins._catalog import HOMES
+from mnp_core.plugins._catalog import BACKEND_DISTRIBUTIONS
 from tests.packages.conftest import ROOT, build
 
 PROJECTS = {
@@ -166,4 +166,4 @@ def test_the_core_knows_where_every_backend_of_this_repository_comes_from(enviro
         for provided in row["provides"]
         if provided.startswith(("renderer ", "applier "))
     }
-    assert homes == HOMES
+    assert homes == BACKEND_DISTRIBUTIONS

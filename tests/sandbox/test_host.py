@@ -3,7 +3,7 @@
 import pytest
 
 from mnp_core.errors import SandboxNotFoundError
-from mnp_core.sandbox.host import Host
+from mnp_core.sandbox.host import HostFilesystem
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def host(tmp_path):
     }
     for name, target in links.items():
         (tmp_path / name).symlink_to(target)
-    return Host(str(tmp_path))
+    return HostFilesystem(str(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ def test_links_that_lead_round_in_a_circle_end(host, path):
 
 @pytest.mark.parametrize("path", ["/var/run/netns/x", "relative", "/a/../b"])
 def test_without_a_prefix_a_path_is_left_to_the_kernel(path):
-    assert Host().path(path) == path
+    assert HostFilesystem().path(path) == path

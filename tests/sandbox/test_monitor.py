@@ -8,8 +8,8 @@ import threading
 import pytest
 from pyroute2 import IPRoute
 
+from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.monitor import Monitor, Topic, listen_to_links
-from mnp_core.sandbox.namespace import new_namespace
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import End, veth_pair
 from tests.sandbox.looks import goes_away

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from mnp_core.errors import InputError, SandboxNotFoundError
+from mnp_core.sandbox.created import new_namespace, pin, unpin
 from mnp_core.sandbox.links import read_links
-from mnp_core.sandbox.namespace import new_namespace, pin, unpin
 from mnp_core.sandbox.netns import identify, run_inside
 from mnp_core.testing.netns import End, private_namespace, veth_pair
 from tests.sandbox.looks import goes_away, inode
@@ -46,7 +46,7 @@ def test_closed_namespace_goes_with_its_links(sandbox):
 def test_namespace_goes_when_its_process_is_killed(sandbox):
     program = (
         "import sys\n"
-        "from mnp_core.sandbox.namespace import new_namespace\n"
+        "from mnp_core.sandbox.created import new_namespace\n"
         "namespace = new_namespace()\n"
         "print(namespace.sandbox.path, flush=True)\n"
         "sys.stdin.read()\n"
@@ -117,7 +117,7 @@ def test_namespaces_leave_no_file_and_no_thread():
     """In a process of its own: in this one, threads of other tests may still be ending."""
     program = (
         "import threading\n"
-        "from mnp_core.sandbox.namespace import new_namespace\n"
+        "from mnp_core.sandbox.created import new_namespace\n"
         "from tests.sandbox.looks import descriptors\n"
         "def held(): return descriptors(), threading.active_count()\n"
         "new_namespace().close()\n"

@@ -11,8 +11,8 @@ import pytest
 from attrs import evolve
 
 from mnp_core.errors import SandboxError, SandboxNotFoundError, UnsupportedError
-from mnp_core.sandbox.namespace import new_namespace, pin, unpin
-from mnp_core.sandbox.netns import fulfil, identify, is_there, run_inside
+from mnp_core.sandbox.created import new_namespace, pin, unpin
+from mnp_core.sandbox.netns import identify, is_there, run_here, run_inside
 from mnp_core.testing.netns import private_namespace
 from tests.sandbox.looks import descriptors, drop_capabilities, inode
 
@@ -146,7 +146,7 @@ def test_thread_that_cannot_come_back_says_so_and_the_result_is_not_lost(sandbox
     future = Future()
 
     def serve():
-        return fulfil(future, sandbox, drop_capabilities), inode()
+        return run_here(future, sandbox, drop_capabilities), inode()
 
     with ThreadPoolExecutor(max_workers=1) as thread:
         assert thread.submit(serve).result() == (False, sandbox.inode)

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from mnp_core.errors import SandboxError, SandboxNotFoundError, UnsupportedError
-from mnp_core.sandbox.namespace import pin, unpin
+from mnp_core.sandbox.created import pin, unpin
 from mnp_core.sandbox.netns import identify
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import private_namespace

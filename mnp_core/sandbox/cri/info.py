@@ -38,7 +38,7 @@ _info = msgspec.json.Decoder(_Info)  # at import: two threads that decode to a n
 
 
 @frozen(kw_only=True)
-class Whereabouts:
+class SandboxInfo:
     """Where a sandbox is, as the host has it.
 
     Attributes:
@@ -52,7 +52,7 @@ class Whereabouts:
     closed: bool = False
 
 
-def parse_info(info: Mapping[str, str]) -> Whereabouts:
+def parse_info(info: Mapping[str, str]) -> SandboxInfo:
     """Read what a runtime tells of a sandbox; what it does not tell is left empty.
 
     Raises:
@@ -67,4 +67,4 @@ def parse_info(info: Mapping[str, str]) -> Whereabouts:
     spec = known.runtime_spec or _Spec()
     namespaces = (spec.linux or _Linux()).namespaces or []
     path = next((space.path for space in namespaces if space.type == "network"), "")
-    return Whereabouts(path=path, pid=max(known.pid, 0), closed=known.net_namespace_closed)
+    return SandboxInfo(path=path, pid=max(known.pid, 0), closed=known.net_namespace_closed)

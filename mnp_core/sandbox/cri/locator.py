@@ -14,9 +14,9 @@ from typing import Final
 from mnp_core.api import Sandbox
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError
 from mnp_core.model import ObjectName, Pod
-from mnp_core.sandbox.cri.info import Whereabouts
+from mnp_core.sandbox.cri.info import SandboxInfo
 from mnp_core.sandbox.cri.runtime import Runtime, RuntimeSandbox
-from mnp_core.sandbox.host import Host, host_of
+from mnp_core.sandbox.host import HostFilesystem, host_filesystem
 from mnp_core.sandbox.netns import identify
 
 ENDPOINT: Final = "container-runtime-endpoint"
@@ -44,7 +44,7 @@ class _HostsOwnError(SandboxError):
 class CriLocator:
     """A `mnp_core.api.SandboxLocator` over CRI v1. Thread safe; each call to the runtime has a time limit."""
 
-    def __init__(self, endpoints: Sequence[str] = USUAL_ENDPOINTS, host: Host = Host()) -> None:  # noqa: B008 # frozen
+    def __init__(self, endpoints: Sequence[str] = USUAL_ENDPOINTS, host: HostFilesystem = HostFilesystem()) -> None:  # noqa: B008 # frozen
         """Ask nobody yet.
 
         Args:
@@ -67,7 +67,7 @@ class CriLocator:
         labels = _labels(pod)
         runtime = self._connected()
         sandbox = _newest(pod, labels, runtime.sandboxes(labels))
-        return self._identify(pod.name, runtime.whereabouts(sandbox.id))
+        return self._identify(pod.name, runtime.sandbox_info(sandbox.id))
 
     def running(self, namespace: str, name: str = "") -> Iterator[tuple[ObjectName, Sandbox]]:
         """What runs of a namespace's pods, or of one, whatever its UID: for those who ask no API server.
@@ -84,7 +84,7 @@ class CriLocator:
             if each.ready and each.namespace == namespace and name in {"", each.name}:
                 pod = ObjectName(each.namespace, each.name)
                 with suppress(SandboxNotFoundError, _HostsOwnError):
-                    yield pod, self._identify(pod, runtime.whereabouts(each.id))
+                    yield pod, self._identify(pod, runtime.sandbox_info(each.id))
 
     def close(self) -> None:
         """Disconnect from the runtime."""
@@ -109,7 +109,7 @@ class CriLocator:
             f"name the socket by the setting {ENDPOINT}"
         )
 
-    def _identify(self, pod: ObjectName, where: Whereabouts) -> Sandbox:
+    def _identify(self, pod: ObjectName, where: SandboxInfo) -> Sandbox:
         """By its path, which the runtime keeps for it, else by its process; neither may be reachable from here."""
         if where.closed:
             raise SandboxNotFoundError(f"pod {pod}: the runtime has closed its network namespace")
@@ -134,7 +134,7 @@ class CriLocator:
             raise _HostsOwnError(f"pod {pod}: {sandbox.path} is the host's own network namespace, which is no pod's")
         return sandbox
 
-    def _paths(self, where: Whereabouts) -> list[str]:
+    def _paths(self, where: SandboxInfo) -> list[str]:
         by_name = [self._host.path(where.path)] if where.path.startswith("/") else []
         return [*by_name, *([self._host.namespace_of(where.pid)] if where.pid else [])]
 
@@ -155,7 +155,7 @@ def make_cri_locator(settings: Mapping[str, str]) -> CriLocator:
         raise InputError(
             f"{endpoint!r:.80} is not the path of a unix socket: write it as {USUAL_ENDPOINTS[0]}", field=ENDPOINT
         )
-    return CriLocator((path,) if path else USUAL_ENDPOINTS, host_of(settings))
+    return CriLocator((path,) if path else USUAL_ENDPOINTS, host_filesystem(settings))
 
 
 def _labels(pod: Pod) -> Mapping[str, str]:

@@ -9,7 +9,7 @@ import grpc
 from attrs import frozen
 
 from mnp_core.errors import SandboxError, SandboxNotFoundError
-from mnp_core.sandbox.cri.info import Whereabouts, parse_info
+from mnp_core.sandbox.cri.info import SandboxInfo, parse_info
 from mnp_core.sandbox.cri.wire import MESSAGES, READY, SERVICE
 
 _SECONDS: Final = 2.0  # for a call; a runtime answers within milliseconds
@@ -67,7 +67,7 @@ class Runtime:
         request = MESSAGES["ListPodSandboxRequest"](filter={"label_selector": labels})
         return tuple(_sandbox(item) for item in self._call(self._list, request).items)
 
-    def whereabouts(self, sandbox: str) -> Whereabouts:
+    def sandbox_info(self, sandbox: str) -> SandboxInfo:
         """Where a sandbox is, by the runtime's name for it.
 
         Raises:

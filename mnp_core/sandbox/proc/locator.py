@@ -14,7 +14,7 @@ from typing import Final
 from mnp_core.api import Sandbox
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import Pod
-from mnp_core.sandbox.host import Host, host_of
+from mnp_core.sandbox.host import HostFilesystem, host_filesystem
 from mnp_core.sandbox.netns import identify
 from mnp_core.sandbox.proc.index import Process, ProcessIndex
 
@@ -25,7 +25,7 @@ _UID: Final = re.compile(r"[0-9A-Za-z-]{1,253}")
 class ProcLocator:
     """A `mnp_core.api.SandboxLocator` over ``/proc/*/cgroup``. Thread safe."""
 
-    def __init__(self, host: Host = Host()) -> None:  # noqa: B008 # frozen
+    def __init__(self, host: HostFilesystem = HostFilesystem()) -> None:  # noqa: B008 # frozen
         """Look at nothing yet.
 
         Args:
@@ -78,7 +78,7 @@ def make_proc_locator(settings: Mapping[str, str]) -> ProcLocator:
     Raises:
         InputError: It cannot be.
     """
-    return ProcLocator(host_of(settings))
+    return ProcLocator(host_filesystem(settings))
 
 
 def _uid(pod: Pod) -> str:

@@ -3,8 +3,8 @@
 The seam to the agent is `KubernetesSource`, with `SourceObserver` for whoever counts and tells.
 """
 
+from mnp_core.sources.kubernetes.backoff import WatchTiming
 from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
-from mnp_core.sources.kubernetes.pace import Pace
 from mnp_core.sources.kubernetes.source import KubernetesSource
 
-__all__ = ["KubernetesSource", "ObjectIdentity", "Pace", "SourceObserver"]
+__all__ = ["KubernetesSource", "ObjectIdentity", "SourceObserver", "WatchTiming"]

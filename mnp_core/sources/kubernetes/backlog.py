@@ -12,9 +12,9 @@ from typing import Self
 
 from attrs import define
 
-from mnp_core.kubeapi.server import LARGEST
+from mnp_core.kubeapi.server import MAX_ANSWER_BYTES
 from mnp_core.model import ObjectName
-from mnp_core.sources.kubernetes.wire import Event
+from mnp_core.sources.kubernetes.codec import Event
 from mnp_core.turns import Turns
 
 
@@ -22,7 +22,7 @@ from mnp_core.turns import Turns
 class _News:
     event: Event
     size: int
-    heard: float
+    received_at: float
 
 
 class Backlog:
@@ -59,7 +59,7 @@ class Backlog:
         self._thread.join()
         self._check()
 
-    def add(self, name: ObjectName, event: Event, heard: float) -> None:
+    def add(self, name: ObjectName, event: Event, received_at: float) -> None:
         """Have news of an object taken in; waits while more than an answer of the server may hold is waiting.
 
         Raises:
@@ -67,7 +67,7 @@ class Backlog:
         """
         size = len(bytes(event.object))
         with self._changed:
-            self._changed.wait_for(lambda: self._size < LARGEST or self._error is not None)
+            self._changed.wait_for(lambda: self._size < MAX_ANSWER_BYTES or self._error is not None)
             self._check()
             self._size += size
             waiting = self._news.get(name)
@@ -75,7 +75,7 @@ class Backlog:
                 self._size -= waiting.size
                 waiting.event, waiting.size = event, size
                 return
-            self._news[name] = _News(event, size, heard)
+            self._news[name] = _News(event, size, received_at)
             self._turns.add(name.namespace, [name])
             self._changed.notify_all()
 
@@ -86,7 +86,7 @@ class Backlog:
     def _run(self) -> None:
         try:
             while (news := self._next()) is not None:
-                self._take_in(news.event, news.heard)
+                self._take_in(news.event, news.received_at)
         except Exception as error:  # noqa: BLE001 # raised on the thread that reads
             with self._changed:
                 self._error = error

@@ -11,8 +11,8 @@ from typing import TypeVar
 import msgspec
 
 from mnp_core.errors import ApiError
+from mnp_core.sources.kubernetes.codec import GarbledError
 from mnp_core.sources.kubernetes.resource import Resource
-from mnp_core.sources.kubernetes.wire import GarbledError
 
 Fetch = Callable[[str], bytes]
 

@@ -9,13 +9,13 @@ from mnp_core.lasting import LastingThread
 from mnp_core.model import ObjectRef
 from mnp_core.model.budget import Budgets
 from mnp_core.sources.decode import Decoder
-from mnp_core.sources.kubernetes.inventory import Inventory
+from mnp_core.sources.kubernetes.backoff import WatchTiming
 from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
-from mnp_core.sources.kubernetes.pace import Pace
 from mnp_core.sources.kubernetes.resource import resources
+from mnp_core.sources.kubernetes.store import Store
 from mnp_core.sources.kubernetes.watcher import Deliver, Watcher
 
-STOP_WITHIN = 2.0
+STOP_TIMEOUT_SECONDS = 2.0
 """Seconds. A thread that is still trying to connect by then is left to itself: it ends when that fails, and tells
 nothing any more."""
 
@@ -29,7 +29,7 @@ class KubernetesSource:
         kinds: Sequence[PolicyKindSpec],
         deliver: Deliver,
         observer: SourceObserver,
-        pace: Pace = Pace(),  # noqa: B008 # a frozen value
+        timing: WatchTiming = WatchTiming(),  # noqa: B008 # a frozen value
         largest_policy: int = Budgets().policy.bytes,
     ) -> None:
         """Prepare; nothing is asked until `start`.
@@ -41,13 +41,13 @@ class KubernetesSource:
                 several threads at once, but never at once for objects of one kind. What it raises is logged, and the
                 changes are told again later.
             observer: Told what happens.
-            pace: When to ask again.
+            timing: When to ask again.
             largest_policy: Bytes; the rules of a policy with more are not read.
         """
         decode = Decoder(kinds).decode
         self._watchers = {
             resource.kind: Watcher(
-                api, resource, Inventory(resource.kind, decode, largest_policy), deliver, observer, pace
+                api, resource, Store(resource.kind, decode, largest_policy), deliver, observer, timing
             )
             for resource in resources(kinds)
         }
@@ -61,7 +61,7 @@ class KubernetesSource:
         """End all threads, also those that wait for the server. Nothing is delivered from then on."""
         for watcher in self._watchers.values():
             watcher.stop()
-        end = time.monotonic() + STOP_WITHIN
+        end = time.monotonic() + STOP_TIMEOUT_SECONDS
         for watcher in self._watchers.values():
             watcher.join(max(0.0, end - time.monotonic()))
 
@@ -84,4 +84,4 @@ class KubernetesSource:
     def identity(self, ref: ObjectRef) -> ObjectIdentity | None:
         """What an Event has to say of an object, beside its name; None if it is not there. On any thread."""
         watcher = self._watchers.get(ref.kind)
-        return watcher.inventory.identity(ref.name) if watcher is not None else None
+        return watcher.store.identity(ref.name) if watcher is not None else None

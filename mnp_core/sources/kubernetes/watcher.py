@@ -14,21 +14,21 @@ from random import SystemRandom
 
 from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.kubeapi import ApiServer, Params, Stream
-from mnp_core.kubeapi.server import LARGEST, TooLargeError
+from mnp_core.kubeapi.server import MAX_ANSWER_BYTES, TooLargeError
 from mnp_core.lasting import LastingThread
 from mnp_core.model import Change, ObjectName
 from mnp_core.sources.kubernetes.backlog import Backlog
+from mnp_core.sources.kubernetes.backoff import Backoff, WatchTiming
+from mnp_core.sources.kubernetes.codec import Event, Page, bookmark_version, read_event, read_head, read_page
 from mnp_core.sources.kubernetes.discovery import served_version
-from mnp_core.sources.kubernetes.inventory import Entry, Inventory, gone
 from mnp_core.sources.kubernetes.observer import SourceObserver
-from mnp_core.sources.kubernetes.pace import Backoff, Pace
 from mnp_core.sources.kubernetes.resource import Resource
-from mnp_core.sources.kubernetes.trouble import trouble
-from mnp_core.sources.kubernetes.wire import Event, Page, bookmark_version, read_event, read_head, read_page
+from mnp_core.sources.kubernetes.store import Entry, Store, gone
+from mnp_core.sources.kubernetes.watch_error import classify
 
 Deliver = Callable[[Sequence[Change], float], None]
 
-PAGE = 500
+PAGE_SIZE = 500
 """Objects in one answer to a list, unless they are large."""
 
 _log = logging.getLogger(__name__)
@@ -42,21 +42,21 @@ class Watcher:
         self,
         api: ApiServer,
         resource: Resource,
-        inventory: Inventory,
+        store: Store,
         deliver: Deliver,
         observer: SourceObserver,
-        pace: Pace,
+        timing: WatchTiming,
     ) -> None:
         """Prepare; nothing is asked until `start`."""
         self.resource = resource
-        self.inventory = inventory
+        self.store = store
         self.complete = False
         self.waiting = "it was not read yet"
         self._api = api
         self._deliver = deliver
         self._observer = observer
-        self._pace = pace
-        self._backoff = Backoff(pace)
+        self._timing = timing
+        self._backoff = Backoff(timing)
         self.thread = LastingThread(f"watch-{resource.plural}", self._run)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -67,7 +67,7 @@ class Watcher:
         self._position: str | None = None  # the resourceVersion up to which everything is known
         self._quiet = False  # whether the server sends no bookmarks
         self._doing = "discover"
-        self._page_size = PAGE
+        self._page_size = PAGE_SIZE
 
     def start(self) -> None:
         """Begin."""
@@ -115,7 +115,7 @@ class Watcher:
     def _fail(self, error: ApiError | ApiUnreachableError) -> None:
         if self._stopping.is_set():
             return
-        found = trouble(error, self.resource, self._doing)
+        found = classify(error, self.resource, self._doing)
         self.waiting = found.sentence
         if found.refused:
             self._observer.refused(self.resource.kind, found.sentence)
@@ -149,28 +149,28 @@ class Watcher:
         """It is not served. That is believed when it has been so for some time: then there are no such objects."""
         now = time.monotonic()
         self._missing_since = self._missing_since or now
-        patience = self._pace.given_up_after if self._was_served else self._pace.believed_after
+        patience = self._timing.removed_after_seconds if self._was_served else self._timing.absent_after_seconds
         versions = " or ".join(map(self.resource.api_version, self.resource.versions))
         remedy = "it is read as soon as its CustomResourceDefinition is there"
         if now - self._missing_since < patience:
-            self._pause(f"{versions} is not served: {remedy}", min(patience / 2, self._pace.look_again[0]))
+            self._pause(f"{versions} is not served: {remedy}", min(patience / 2, self._timing.rediscover_seconds[0]))
             return
-        self._remove(self.inventory.others(frozenset()), now)
+        self._remove(self.store.missing_from(frozenset()), now)
         self.complete = True
-        self._pause(f"{versions} is not served: {remedy}", _chance.uniform(*self._pace.look_again))
+        self._pause(f"{versions} is not served: {remedy}", _chance.uniform(*self._timing.rediscover_seconds))
 
     # --- list ---------------------------------------------------------------------------------------------------
 
     def _list(self, served: str) -> None:
         """Read all objects. Each page is told at once; what is in none of them is gone."""
         api_version = self.resource.api_version(served)
-        page, heard = self._page(served, "")
+        page, received_at = self._page(served, "")
         version = page.version
-        seen = self._take(page, api_version, heard)
+        seen = self._take(page, api_version, received_at)
         while page.rest:
-            page, heard = self._page(served, page.rest)
-            seen |= self._take(page, api_version, heard)
-        self._remove(self.inventory.others(seen), heard)
+            page, received_at = self._page(served, page.rest)
+            seen |= self._take(page, api_version, received_at)
+        self._remove(self.store.missing_from(seen), received_at)
         self._position = version
         self.complete = True
         self._observer.listed(self.resource.kind, len(seen))
@@ -180,25 +180,25 @@ class Watcher:
         while True:
             params = {**self.resource.params, "limit": str(self._page_size), **({"continue": rest} if rest else {})}
             try:
-                body, heard = self._fetch(self.resource.path(served), params)
+                body, received_at = self._fetch(self.resource.path(served), params)
             except TooLargeError:
                 if self._page_size == 1:
                     raise
                 self._page_size = max(1, self._page_size // 4)
                 continue
-            return read_page(body, self.resource.api_version(served)), heard
+            return read_page(body, self.resource.api_version(served)), received_at
 
-    def _take(self, page: Page, api_version: str, heard: float) -> set[ObjectName]:
-        entries = [self.inventory.read(raw, api_version) for raw in page.items]
-        self._tell(self.inventory.news(entries), heard)
-        self.inventory.keep(entries)
+    def _take(self, page: Page, api_version: str, received_at: float) -> set[ObjectName]:
+        entries = [self.store.read(raw, api_version) for raw in page.items]
+        self._tell(self.store.changes(entries), received_at)
+        self.store.commit(entries)
         return {entry.name for entry in entries}
 
     # --- watch --------------------------------------------------------------------------------------------------
 
     def _watch(self, served: str) -> None:
         """Take in events until the server ends it, as it was asked to."""
-        lasts = self._pace.quiet_for if self._quiet else self._pace.watch_for
+        lasts = self._timing.idle_watch_timeout_seconds if self._quiet else self._timing.watch_timeout_seconds
         params = {
             **self.resource.params,
             "watch": "true",
@@ -206,7 +206,7 @@ class Watcher:
             "resourceVersion": str(self._position),
             "timeoutSeconds": str(int(_chance.uniform(*lasts))),
         }
-        settled = time.monotonic() + self._pace.settled
+        settled = time.monotonic() + self._timing.stable_after_seconds
         try:
             with self._open(self.resource.path(served), params) as stream:
                 self.waiting = ""
@@ -228,7 +228,7 @@ class Watcher:
             with self._backlog(stream, api_version) as backlog:
                 for line in stream:
                     silent = False
-                    self._note(read_event(line), backlog, stream.heard)
+                    self._note(read_event(line), backlog, stream.received_at)
         except ApiUnreachableError as error:
             if not (silent and error.timed_out) or self._quiet:
                 raise
@@ -238,46 +238,46 @@ class Watcher:
         take_in = partial(self._take_in, api_version)
         return Backlog(f"decode-{self.resource.plural}", take_in, stream.close)
 
-    def _note(self, event: Event, backlog: Backlog, heard: float) -> None:
+    def _note(self, event: Event, backlog: Backlog, received_at: float) -> None:
         """Remember the position. If what was before it cannot be taken in, everything is listed anew."""
         if event.type == "BOOKMARK":
             self._position, self._quiet = bookmark_version(event), False
         else:
             head = read_head(event.object)
-            backlog.add(ObjectName(head.namespace, head.name), event, heard)
+            backlog.add(ObjectName(head.namespace, head.name), event, received_at)
             self._position = head.version
 
-    def _take_in(self, api_version: str, event: Event, heard: float) -> None:
+    def _take_in(self, api_version: str, event: Event, received_at: float) -> None:
         if self._stopping.is_set():
             return
         if event.type == "DELETED":
-            self._remove(self.inventory.known(read_head(event.object)), heard)
+            self._remove(self.store.get(read_head(event.object)), received_at)
         else:
-            entry = self.inventory.read(event.object, api_version)
-            self._tell(self.inventory.news([entry]), heard)
-            self.inventory.keep([entry])
+            entry = self.store.read(event.object, api_version)
+            self._tell(self.store.changes([entry]), received_at)
+            self.store.commit([entry])
 
     # --- in common ----------------------------------------------------------------------------------------------
 
-    def _remove(self, entries: Sequence[Entry], heard: float) -> None:
-        self._tell(gone(entries), heard)
-        self.inventory.drop(entries)
+    def _remove(self, entries: Sequence[Entry], received_at: float) -> None:
+        self._tell(gone(entries), received_at)
+        self.store.remove(entries)
 
-    def _tell(self, changes: Sequence[Change], heard: float) -> None:
+    def _tell(self, changes: Sequence[Change], received_at: float) -> None:
         if changes and not self._stopping.is_set():
-            self._deliver(changes, heard)
+            self._deliver(changes, received_at)
 
     def _fetch(self, path: str, params: Params | None = None) -> tuple[bytes, float]:
         """An answer as a whole, and when it began to come. Read as a stream, which `stop` can end."""
         with self._open(path, params) as stream:
             lines = [next(stream, b"")]
-            heard, length = stream.heard, len(lines[0])
+            received_at, length = stream.received_at, len(lines[0])
             for line in stream:
                 lines.append(line)
                 length += len(line) + 1
-                if length > LARGEST:
+                if length > MAX_ANSWER_BYTES:
                     raise TooLargeError
-            return b"\n".join(lines), heard
+            return b"\n".join(lines), received_at
 
     def _open(self, path: str, params: Params | None) -> Stream:
         stream = self._api.stream(path, params)

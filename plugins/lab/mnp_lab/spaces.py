@@ -6,7 +6,7 @@ from typing import Protocol
 from mnp_core.api import Sandbox
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import ObjectName
-from mnp_core.sandbox.namespace import Namespace, new_namespace, pin, unpin
+from mnp_core.sandbox.created import NetworkNamespace, new_namespace, pin, unpin
 from mnp_core.sandbox.netns import identify
 
 SWITCHES = Path("switches")
@@ -38,7 +38,7 @@ class AnonymousSpaces:
     """Held by open files of this process: they go with it, whatever ends it."""
 
     def __init__(self) -> None:
-        self._held: dict[Path, Namespace] = {}
+        self._held: dict[Path, NetworkNamespace] = {}
 
     def make(self, key: Path) -> Sandbox:
         """Make one."""

@@ -19,7 +19,7 @@ from attrs import field, frozen
 
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.model import ObjectName
-from mnp_core.sandbox.namespace import unpin
+from mnp_core.sandbox.created import unpin
 from mnp_core.sources.manifests import Document
 from mnp_lab.spaces import PinnedSpaces
 from mnp_lab.topology import LeaseKey, Leases

@@ -11,9 +11,9 @@ from attrs import evolve
 
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError
 from mnp_core.model import ObjectName
+from mnp_core.sandbox.created import new_namespace, pin, unpin
 from mnp_core.sandbox.cri.locator import CriLocator, make_cri_locator
-from mnp_core.sandbox.host import Host
-from mnp_core.sandbox.namespace import new_namespace, pin, unpin
+from mnp_core.sandbox.host import HostFilesystem
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.builders import pod
 from mnp_core.testing.conformance import SandboxLocatorConformance
@@ -187,7 +187,7 @@ def test_the_hosts_own_namespace_is_no_pods_for_an_agent_in_a_namespace_of_its_o
     """Then it is known by the host's /proc alone."""
     lay_out_process(tmp_path, 1, space)
     with FakeRuntime(tmp_path / "runtime.sock") as runtime:
-        locator = CriLocator(["/runtime.sock"], Host(str(tmp_path)))
+        locator = CriLocator(["/runtime.sock"], HostFilesystem(str(tmp_path)))
         runtime.run(WEB, containerd_info(pid=1))
         with pytest.raises(SandboxError, match="host's own"):
             locator.locate(WEB)
@@ -364,14 +364,14 @@ def test_with_a_prefix_nothing_of_the_containers_own_is_taken_for_the_hosts(runt
     host = tmp_path / "host"
     host.mkdir()
     (host / "link.sock").symlink_to(os.path.relpath(endpoint, host))
-    outside = CriLocator(["/link.sock"], Host(str(host)))
+    outside = CriLocator(["/link.sock"], HostFilesystem(str(host)))
     runtime.run(WEB, containerd_info(space.path))
     with pytest.raises(SandboxError, match="no such socket"):  # a relative link does not lead out either
         outside.locate(WEB)
     outside.close()
     with FakeRuntime(host / "own.sock") as inner:
         inner.run(WEB, containerd_info(space.path))
-        locator = CriLocator(["/own.sock"], Host(str(host)))
+        locator = CriLocator(["/own.sock"], HostFilesystem(str(host)))
         with pytest.raises(SandboxNotFoundError, match=f"{host}{space.path}"):
             locator.locate(WEB)
         locator.close()

@@ -14,8 +14,8 @@ from attrs import evolve
 
 from mnp_core.errors import SandboxError, SandboxNotFoundError
 from mnp_core.model import ObjectName
-from mnp_core.sandbox.host import Host
-from mnp_core.sandbox.namespace import new_namespace
+from mnp_core.sandbox.created import new_namespace
+from mnp_core.sandbox.host import HostFilesystem
 from mnp_core.sandbox.netns import identify, run_inside
 from mnp_core.sandbox.proc import index
 from mnp_core.sandbox.proc.locator import ProcLocator, make_proc_locator
@@ -53,7 +53,7 @@ def lay_out(tmp_path):
 
 @pytest.fixture
 def locator(tmp_path):
-    return ProcLocator(Host(str(tmp_path)))
+    return ProcLocator(HostFilesystem(str(tmp_path)))
 
 
 def identity(sandbox):
@@ -79,7 +79,7 @@ class TestLaidOut(SandboxLocatorConformance):
             self.lay_out(101, made)
             return made
 
-        yield Located(locator=ProcLocator(Host(str(self.root))), pod=WEB, sandbox=sandbox, remake=remake)
+        yield Located(locator=ProcLocator(HostFilesystem(str(self.root))), pod=WEB, sandbox=sandbox, remake=remake)
 
 
 def writable_hierarchy():
@@ -167,7 +167,7 @@ def test_the_hosts_namespace_is_known_where_the_agent_has_another(tmp_path, spac
     lay_out_process(tmp_path, 1, hosts, name="init")
     lay_out_process(tmp_path, 200, hosts, cgroup=CGROUP)
     with pytest.raises(SandboxNotFoundError):
-        ProcLocator(Host(str(tmp_path))).locate(WEB)
+        ProcLocator(HostFilesystem(str(tmp_path))).locate(WEB)
 
 
 @pytest.mark.parametrize("name", ["sleep", "a b", ") S 1 1 1 0", "(((", "1 (x) R 0 0 0 0 0", "\n"])
@@ -228,7 +228,7 @@ def test_a_mirror_pod_is_told_that_another_locator_finds_it(locator):
 
 def test_no_proc_is_an_error_with_a_remedy(tmp_path):
     with pytest.raises(SandboxError, match=f"{tmp_path}/proc: .*mount the host's /proc there"):
-        ProcLocator(Host(str(tmp_path))).locate(WEB)
+        ProcLocator(HostFilesystem(str(tmp_path))).locate(WEB)
 
 
 # --- what it costs ------------------------------------------------------------------------------------------------

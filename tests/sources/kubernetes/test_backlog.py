@@ -8,7 +8,7 @@ import pytest
 from mnp_core.model import ObjectName
 from mnp_core.sources.kubernetes import backlog as backlog_module
 from mnp_core.sources.kubernetes.backlog import Backlog
-from mnp_core.sources.kubernetes.wire import Event
+from mnp_core.sources.kubernetes.codec import Event
 
 SOON = 10
 
@@ -21,14 +21,14 @@ class Decoder:
     """Takes news in as soon as it is let to."""
 
     def __init__(self):
-        self.taken, self.heard = [], []
+        self.taken, self.received_at = [], []
         self.free, self.began, self.given_up = threading.Event(), threading.Event(), threading.Event()
 
-    def __call__(self, event, heard):
+    def __call__(self, event, received_at):
         self.began.set()
         assert self.free.wait(SOON)
         self.taken.append(bytes(event.object).decode().strip('"'))
-        self.heard.append(heard)
+        self.received_at.append(received_at)
 
 
 @pytest.fixture
@@ -59,12 +59,12 @@ def test_of_the_states_of_an_object_the_last_is_decoded_and_counts_from_the_firs
             backlog.add(ObjectName("a", "one"), news(f"state-{number}"), 2.0 + number)
         decoder.free.set()
     assert decoder.taken == ["other", "state-49"]
-    assert decoder.heard == [1.0, 2.0]
+    assert decoder.received_at == [1.0, 2.0]
 
 
 def test_a_failure_reaches_the_thread_that_reads(decoder):
     def read():
-        with Backlog("decode", lambda _, heard: 1 / (heard - heard), decoder.given_up.set) as backlog:
+        with Backlog("decode", lambda _, received_at: 1 / (received_at - received_at), decoder.given_up.set) as backlog:
             backlog.add(ObjectName("a", "one"), news("one"), 1.0)
             assert decoder.given_up.wait(SOON)
 
@@ -74,7 +74,7 @@ def test_a_failure_reaches_the_thread_that_reads(decoder):
 
 
 def test_what_waits_has_a_bound(decoder, monkeypatch):
-    monkeypatch.setattr(backlog_module, "LARGEST", 1000)
+    monkeypatch.setattr(backlog_module, "MAX_ANSWER_BYTES", 1000)
     added = []
 
     def read(backlog):

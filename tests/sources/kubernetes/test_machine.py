@@ -1,4 +1,4 @@
-"""Any history of a cluster, with any faults: what is told is what is there, and nothing that never was (S61, S62)."""
+"""Any history of a cluster with any faults: the recorded objects are the existing ones, never others (S61, S62)."""
 
 from contextlib import ExitStack
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from mnp_core.testing.apiserver import Answer, Cut, FakeApiServer, Fault, Garbage, Hang, ServedResource, Slow
-from tests.sources.kubernetes.telling import following, pod, policy, until
+from tests.sources.kubernetes.recording import following, pod, policy, until
 
 POLICIES = "multi-networkpolicies"
 KINDS = {"pods": "Pod", POLICIES: "MultiNetworkPolicy"}
@@ -36,7 +36,9 @@ class Cluster(RuleBasedStateMachine):
         self.past = {}
         for plural, name, value in present:
             self.put(plural, name, value)
-        self.source, self.told = self.exits.enter_context(following(self.server, stream_timeout=2.0, complete=False))
+        self.source, self.recorded = self.exits.enter_context(
+            following(self.server, stream_timeout=2.0, complete=False)
+        )
 
     def became(self, plural, name, state):
         states = self.past.setdefault((KINDS[plural], name), [None])
@@ -99,17 +101,19 @@ class Cluster(RuleBasedStateMachine):
 
     def is_right(self):
         wanted = {key: states[-1] for key, states in self.past.items() if states[-1] is not None}
-        with self.told.lock:
-            found = {(ref.kind, ref.name.name): state(value) for ref, value in self.told.there.items()}
+        with self.recorded.lock:
+            found = {(ref.kind, ref.name.name): state(value) for ref, value in self.recorded.there.items()}
         return found == wanted
 
     def check_history(self):
-        """What was told of each object is, in this order, what it was."""
-        with self.told.lock:
-            told = [((change.ref.kind, change.ref.name.name), state(change.object)) for change in self.told.changes]
-        for key in {key for key, _ in told}:
+        """The recorded states of each object are its states, in order."""
+        with self.recorded.lock:
+            recorded = [
+                ((change.ref.kind, change.ref.name.name), state(change.object)) for change in self.recorded.changes
+            ]
+        for key in {key for key, _ in recorded}:
             rest = iter(self.past[key])
-            seen = [each for of, each in told if of == key]
+            seen = [each for of, each in recorded if of == key]
             assert all(any(was == each for was in rest) for each in seen), f"{key}: {seen} of {self.past[key]}"
 
     def teardown(self):

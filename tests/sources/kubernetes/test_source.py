@@ -9,10 +9,10 @@ from mnp_core.api import PolicyKindSpec
 from mnp_core.kubeapi.connection import connect
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.model.parsing import parse_policy
-from mnp_core.sources.kubernetes import KubernetesSource, Pace
-from mnp_core.sources.kubernetes.watcher import PAGE
+from mnp_core.sources.kubernetes import KubernetesSource, WatchTiming
+from mnp_core.sources.kubernetes.watcher import PAGE_SIZE
 from mnp_core.testing.apiserver import Answer, Cut, FakeApiServer, Fault, Garbage, Hang, ServedResource, Slow
-from tests.sources.kubernetes.telling import QUICK, Told, following, pod, policy, until
+from tests.sources.kubernetes.recording import QUICK, Recorder, following, pod, policy, until
 
 POLICIES = "multi-networkpolicies"
 CRD = ServedResource("k8s.cni.cncf.io", "MultiNetworkPolicy", POLICIES, ("v1beta1",))
@@ -28,7 +28,7 @@ def asked(server, text):
     return [request for request in server.requests if text in request]
 
 
-# --- what is told -----------------------------------------------------------------------------------------------
+# --- delivered changes ----------------------------------------------------------------------------------------------
 
 
 def test_what_is_there_is_listed_and_what_happens_then_is_watched(server):
@@ -36,49 +36,49 @@ def test_what_is_there_is_listed_and_what_happens_then_is_watched(server):
     server.put("namespaces", {"metadata": {"name": "default", "labels": {"team": "a"}}})
     server.put("pods", pod("web", app="web"))
     server.put(POLICIES, policy("deny"))
-    with following(server) as (source, told):
-        assert told.names("Pod") == {"default/web"}
-        assert told.names("Namespace") == {"default"}
-        assert told.names("MultiNetworkPolicy") == {"default/deny"}
+    with following(server) as (source, recorded):
+        assert recorded.names("Pod") == {"default/web"}
+        assert recorded.names("Namespace") == {"default"}
+        assert recorded.names("MultiNetworkPolicy") == {"default/deny"}
         until(lambda: source.waiting == ())
         server.put("pods", pod("db"))
         server.put("pods", pod("web", app="other"))
         server.delete(POLICIES, "deny", "default")
-        until(lambda: not told.names("MultiNetworkPolicy"))
-        until(lambda: told.names("Pod") == {"default/web", "default/db"})
-        until(lambda: told.there[ObjectRef("Pod", ObjectName("default", "web"))].labels == {"app": "other"})
+        until(lambda: not recorded.names("MultiNetworkPolicy"))
+        until(lambda: recorded.names("Pod") == {"default/web", "default/db"})
+        until(lambda: recorded.there[ObjectRef("Pod", ObjectName("default", "web"))].labels == {"app": "other"})
 
 
 def test_a_long_list_comes_in_pages_and_each_is_told_at_once(server):
-    for number in range(2 * PAGE + 1):
+    for number in range(2 * PAGE_SIZE + 1):
         server.put("pods", pod(f"p{number}"))
     before = time.monotonic()
-    with following(server) as (_, told):
-        assert len(told.names("Pod")) == 2 * PAGE + 1
-        assert [size for size, _ in told.batches] == [PAGE, PAGE, 1]
-        assert all(before <= heard <= time.monotonic() for _, heard in told.batches)
-        assert ("Pod", 2 * PAGE + 1) in told.lists
+    with following(server) as (_, recorded):
+        assert len(recorded.names("Pod")) == 2 * PAGE_SIZE + 1
+        assert [size for size, _ in recorded.batches] == [PAGE_SIZE, PAGE_SIZE, 1]
+        assert all(before <= received_at <= time.monotonic() for _, received_at in recorded.batches)
+        assert ("Pod", 2 * PAGE_SIZE + 1) in recorded.lists
 
 
 def test_finished_pods_are_not_even_sent(server):
     """S5."""
     server.put("pods", {**pod("done"), "status": {"phase": "Succeeded"}})
     server.put("pods", {**pod("runs"), "status": {"phase": "Running"}})
-    with following(server) as (_, told):
-        assert told.names("Pod") == {"default/runs"}
+    with following(server) as (_, recorded):
+        assert recorded.names("Pod") == {"default/runs"}
         server.put("pods", {**pod("runs"), "status": {"phase": "Failed"}})
-        until(lambda: told.names("Pod") == set())
-        assert told.history("Pod") == ["+default/runs", "-default/runs"]
+        until(lambda: recorded.names("Pod") == set())
+        assert recorded.history("Pod") == ["+default/runs", "-default/runs"]
 
 
 def test_what_changes_nothing_that_matters_is_not_told(server):
     server.put("pods", pod("web"))
-    with following(server) as (_, told):
+    with following(server) as (_, recorded):
         for beat in range(5):
             server.put("pods", {**pod("web"), "status": {"conditions": [{"lastProbeTime": beat}]}})
         server.put("pods", pod("last"))
-        until(lambda: "default/last" in told.names("Pod"))
-        assert told.history("Pod") == ["+default/web", "+default/last"]
+        until(lambda: "default/last" in recorded.names("Pod"))
+        assert recorded.history("Pod") == ["+default/web", "+default/last"]
 
 
 def test_an_object_that_cannot_be_read_harms_only_itself(server):
@@ -91,10 +91,13 @@ def test_an_object_that_cannot_be_read_harms_only_itself(server):
     server.put(POLICIES, {**policy("deep"), "spec": {"podSelector": deep}})
     server.put("pods", pod("web"))
     server.put(POLICIES, policy("fine"))
-    with following(server) as (_, told):
-        assert told.names("Pod") == {"default/odd", "default/web"}
-        assert "default/fine" in told.names("MultiNetworkPolicy")
-        assert {str(change.ref.name) for change in told.changes if change.reports} >= {"default/odd", "default/deep"}
+    with following(server) as (_, recorded):
+        assert recorded.names("Pod") == {"default/odd", "default/web"}
+        assert "default/fine" in recorded.names("MultiNetworkPolicy")
+        assert {str(change.ref.name) for change in recorded.changes if change.reports} >= {
+            "default/odd",
+            "default/deep",
+        }
 
 
 def test_events_get_version_and_uid_of_an_object(server):
@@ -118,8 +121,8 @@ def test_kinds_of_plugins_are_followed(server):
     )
     server.serve(ServedResource("example.com", "MacvlanNetworkPolicy", "macvlan-networkpolicies", ("v1",)))
     server.put("macvlan-networkpolicies", policy("deny"))
-    with following(server, (macvlan,)) as (_, told):
-        assert told.names("MacvlanNetworkPolicy") == {"default/deny"}
+    with following(server, (macvlan,)) as (_, recorded):
+        assert recorded.names("MacvlanNetworkPolicy") == {"default/deny"}
 
 
 # --- 410 --------------------------------------------------------------------------------------------------------
@@ -129,9 +132,9 @@ def test_410_leads_to_a_list_that_tells_exactly_the_differences(server):
     """S61: nothing is lost, nothing is invented."""
     for name in ("same", "changed", "deleted", "replaced"):
         server.put("pods", pod(name))
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
-        before = len(told.history("Pod"))
+        before = len(recorded.history("Pod"))
         server.fail(Answer(status=503, times=10_000))
         server.cut()
         until(lambda: len(source.waiting) == 4)
@@ -142,57 +145,57 @@ def test_410_leads_to_a_list_that_tells_exactly_the_differences(server):
         server.put("pods", pod("new"))
         server.compact()
         server.heal()
-        until(lambda: "default/new" in told.names("Pod") and "default/deleted" not in told.names("Pod"))
+        until(lambda: "default/new" in recorded.names("Pod") and "default/deleted" not in recorded.names("Pod"))
         until(lambda: source.waiting == ())
-        news = told.history("Pod")[before:]
+        news = recorded.history("Pod")[before:]
         assert sorted(news) == ["+default/changed", "+default/new", "+default/replaced", "-default/deleted"]
-        assert ("Pod", "gone") in told.restarts
+        assert ("Pod", "gone") in recorded.restarts
 
 
 def test_410_as_a_status_means_the_same(server):
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
         server.fail(Answer(path="/pods", watch=True, status=410))
         server.cut()
         server.put("pods", pod("web"))
-        until(lambda: ("Pod", "gone") in told.restarts and told.names("Pod") == {"default/web"})
+        until(lambda: ("Pod", "gone") in recorded.restarts and recorded.names("Pod") == {"default/web"})
 
 
 def test_an_expired_token_begins_the_list_anew(server):
-    for number in range(PAGE + 10):
+    for number in range(PAGE_SIZE + 10):
         server.put("pods", pod(f"p{number}"))
     server.fail(Answer(path="continue=", watch=False, status=410, times=2))
-    with following(server) as (_, told):
-        assert len(told.names("Pod")) == PAGE + 10
-        assert len(told.history("Pod")) == PAGE + 10  # what the first try had told is not told again
+    with following(server) as (_, recorded):
+        assert len(recorded.names("Pod")) == PAGE_SIZE + 10
+        assert len(recorded.history("Pod")) == PAGE_SIZE + 10  # objects of the first try are not delivered again
         assert len(asked(server, "continue=")) == 3
 
 
 def test_a_watch_goes_on_where_it_was(server):
     server.put("pods", pod("one"))
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
         for name in ("two", "three"):
             server.cut()
             server.put("pods", pod(name))
-            until(lambda name=name: f"default/{name}" in told.names("Pod"))
-        assert told.history("Pod") == ["+default/one", "+default/two", "+default/three"]
-        assert told.lists.count(("Pod", 1)) == 1
+            until(lambda name=name: f"default/{name}" in recorded.names("Pod"))
+        assert recorded.history("Pod") == ["+default/one", "+default/two", "+default/three"]
+        assert recorded.lists.count(("Pod", 1)) == 1
 
 
 def test_bookmarks_move_the_position_of_a_quiet_kind(server):
     server.bookmark_every = 0.1
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
         server.compact()  # watches that are open stay so, as on a real server
         server.put("pods", pod("web"))  # of another kind than those that are looked at
-        until(lambda: told.names("Pod"))
+        until(lambda: recorded.names("Pod"))
         time.sleep(0.5)
-        lists = len(told.lists)
+        lists = len(recorded.lists)
         server.cut()
         until(lambda: len([r for r in asked(server, "namespaces") if "watch" in r]) >= 2)
         until(lambda: source.waiting == ())
-        assert len(told.lists) == lists
+        assert len(recorded.lists) == lists
 
 
 # --- faults -----------------------------------------------------------------------------------------------------
@@ -227,7 +230,7 @@ def test_a_fault_deletes_nothing_and_is_survived(server, fault, watch):
     server.put("pods", pod("web"))
     server.put(POLICIES, policy("deny"))
     server.put("network-attachment-definitions", {"metadata": {"name": "net", "namespace": "default"}})
-    with following(server, stream_timeout=5.0) as (source, told):
+    with following(server, stream_timeout=5.0) as (source, recorded):
         until(lambda: source.waiting == ())
         server.fail(evolve(fault, watch=watch, times=12))
         if not watch:
@@ -236,32 +239,35 @@ def test_a_fault_deletes_nothing_and_is_survived(server, fault, watch):
         server.cut()
         server.put("pods", pod("after"))
         server.put(POLICIES, policy("later"))
-        until(lambda: told.names("Pod") == {"default/web", "default/after"})
-        until(lambda: told.names("MultiNetworkPolicy") == {"default/deny", "default/later"})
+        until(lambda: recorded.names("Pod") == {"default/web", "default/after"})
+        until(lambda: recorded.names("MultiNetworkPolicy") == {"default/deny", "default/later"})
         until(lambda: source.waiting == ())
-        assert not [change for change in told.changes if change.object is None]
+        assert not [change for change in recorded.changes if change.object is None]
 
 
 def test_a_watch_that_is_cut_in_a_line_loses_nothing(server):
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
         server.fail(Cut(path="/pods", watch=True, after=50))
         server.cut()
         server.put("pods", pod("web"))
-        until(lambda: told.names("Pod") == {"default/web"})
-        assert told.history("Pod") == ["+default/web"]
+        until(lambda: recorded.names("Pod") == {"default/web"})
+        assert recorded.history("Pod") == ["+default/web"]
 
 
 def test_bytes_may_come_one_by_one(server):
     server.put("pods", pod("web"))
     server.fail(Slow(path="/pods", times=2, pause=0.0005))
-    with following(server) as (_, told):
+    with following(server) as (_, recorded):
         server.put("pods", pod("next"))
-        until(lambda: told.names("Pod") == {"default/web", "default/next"})
+        until(lambda: recorded.names("Pod") == {"default/web", "default/next"})
 
 
 def test_a_server_that_ends_watches_at_once_is_not_asked_without_pause(server):
-    with following(server, pace=Pace(base=0.2, cap=0.4, settled=1.0)) as (source, _):
+    with following(server, timing=WatchTiming(base_seconds=0.2, max_seconds=0.4, stable_after_seconds=1.0)) as (
+        source,
+        _,
+    ):
         until(lambda: source.waiting == ())
         server.fail(Garbage(path="/pods", watch=True, body=b"", times=10_000))
         server.cut()
@@ -280,28 +286,31 @@ def test_retry_after_is_honoured(server):
 
 
 def test_a_connection_on_which_nothing_comes_is_given_up(server):
-    with following(server, stream_timeout=0.5) as (source, told):
+    with following(server, stream_timeout=0.5) as (source, recorded):
         until(lambda: source.waiting == ())
         server.fail(Hang(path="/pods", watch=True, head=True, seconds=30, times=2))
         server.end_watches()
-        until(lambda: ("Pod", "stalled") in told.restarts)
+        until(lambda: ("Pod", "stalled") in recorded.restarts)
         server.put("pods", pod("web"))
-        until(lambda: told.names("Pod") == {"default/web"})
+        until(lambda: recorded.names("Pod") == {"default/web"})
 
 
 def test_a_kind_in_which_nothing_happens_is_no_fault(server):
     """Real servers send no bookmarks then."""
-    with following(server, pace=evolve(QUICK, quiet_for=(1.0, 1.0)), stream_timeout=2.0) as (source, told):
+    with following(server, timing=evolve(QUICK, idle_watch_timeout_seconds=(1.0, 1.0)), stream_timeout=2.0) as (
+        source,
+        recorded,
+    ):
         until(lambda: len([request for request in server.requests if request.endswith("timeoutSeconds=1")]) >= 8)
-        assert told.restarts == []
+        assert recorded.restarts == []
         assert source.waiting == ()
         server.put("pods", pod("web"))
-        until(lambda: told.names("Pod") == {"default/web"})
+        until(lambda: recorded.names("Pod") == {"default/web"})
 
 
 @pytest.mark.parametrize("head", [True, False], ids=["in the body", "before the head"])
 def test_stop_does_not_wait_for_the_server(server, head):
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
         server.fail(Hang(seconds=30, head=head, times=100))
         server.cut()
@@ -311,23 +320,23 @@ def test_stop_does_not_wait_for_the_server(server, head):
         started = time.monotonic()
         source.stop()
         assert time.monotonic() - started < 1
-        assert told.names("Pod") == set()
+        assert recorded.names("Pod") == set()
 
 
 def test_what_the_receiver_fails_at_is_told_again(server, caplog):
-    told, failures = Told(), [OSError("no memory"), OSError("still none")]
+    recorded, failures = Recorder(), [OSError("no memory"), OSError("still none")]
 
-    def deliver(changes, heard):
+    def deliver(changes, received_at):
         if failures and changes[0].ref.kind == "Pod":
             raise failures.pop()
-        told.deliver(changes, heard)
+        recorded.deliver(changes, received_at)
 
     server.put("pods", pod("web"))
     api = connect(master=server.url)
-    source = KubernetesSource(api, (), deliver, told, QUICK)
+    source = KubernetesSource(api, (), deliver, recorded, QUICK)
     source.start()
     try:
-        until(lambda: told.names("Pod") == {"default/web"})
+        until(lambda: recorded.names("Pod") == {"default/web"})
     finally:
         source.stop()
         api.close()
@@ -335,20 +344,20 @@ def test_what_the_receiver_fails_at_is_told_again(server, caplog):
 
 
 def test_an_observer_that_raises_ends_no_watch(server, caplog):
-    class Raises(Told):
+    class Raises(Recorder):
         def watch_restarted(self, kind, cause):
             raise RuntimeError(f"{kind} {cause}")
 
-    told = Raises()
+    recorded = Raises()
     api = connect(master=server.url)
-    source = KubernetesSource(api, (), told.deliver, told, QUICK)
+    source = KubernetesSource(api, (), recorded.deliver, recorded, QUICK)
     source.start()
     try:
         until(lambda: source.complete and source.waiting == ())
         server.fail(Answer(status=503, times=8))
         server.cut()
         server.put("pods", pod("web"))
-        until(lambda: told.names("Pod") == {"default/web"})
+        until(lambda: recorded.names("Pod") == {"default/web"})
     finally:
         source.stop()
         api.close()
@@ -360,13 +369,13 @@ def test_an_observer_that_raises_ends_no_watch(server, caplog):
 
 def test_a_crd_that_is_missing_is_waited_for_without_holding_up_the_rest(server):
     server.unserve(POLICIES)
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         [sentence] = source.waiting
         assert "MultiNetworkPolicy" in sentence
         assert "CustomResourceDefinition" in sentence
         server.serve(CRD)
         server.put(POLICIES, policy("deny"))
-        until(lambda: told.names("MultiNetworkPolicy") == {"default/deny"})
+        until(lambda: recorded.names("MultiNetworkPolicy") == {"default/deny"})
         until(lambda: source.waiting == ())
 
 
@@ -375,8 +384,8 @@ def test_whichever_version_is_served_is_read(server, served):
     """S1."""
     server.serve(ServedResource(CRD.group, CRD.kind, POLICIES, served))
     server.put(POLICIES, policy("deny"))
-    with following(server) as (source, told):
-        assert told.names("MultiNetworkPolicy") == {"default/deny"}
+    with following(server) as (source, recorded):
+        assert recorded.names("MultiNetworkPolicy") == {"default/deny"}
         found = source.identity(ObjectRef("MultiNetworkPolicy", ObjectName("default", "deny")))
         assert found is not None
         assert found.api_version == f"{CRD.group}/{served[-1]}"
@@ -384,54 +393,57 @@ def test_whichever_version_is_served_is_read(server, served):
 
 def test_another_version_is_found_when_the_first_goes_and_changes_nothing(server):
     server.put(POLICIES, policy("deny"))
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         ref = ObjectRef("MultiNetworkPolicy", ObjectName("default", "deny"))
         server.serve(ServedResource(CRD.group, CRD.kind, POLICIES, ("v1beta2",)))
         until(lambda: source.identity(ref).api_version.endswith("v1beta2"))
         server.put(POLICIES, policy("later"))
-        until(lambda: "default/later" in told.names("MultiNetworkPolicy"))
-        assert told.history("MultiNetworkPolicy") == ["+default/deny", "+default/later"]
+        until(lambda: "default/later" in recorded.names("MultiNetworkPolicy"))
+        assert recorded.history("MultiNetworkPolicy") == ["+default/deny", "+default/later"]
 
 
 def test_a_crd_that_is_deleted_takes_its_objects_along(server):
     server.put(POLICIES, policy("deny"))
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
         server.resources.pop(POLICIES)  # without a word of its objects
         server.end_watches()
-        until(lambda: told.names("MultiNetworkPolicy") == set())
-        assert told.history("MultiNetworkPolicy") == ["+default/deny", "-default/deny"]
+        until(lambda: recorded.names("MultiNetworkPolicy") == set())
+        assert recorded.history("MultiNetworkPolicy") == ["+default/deny", "-default/deny"]
         assert source.complete
 
 
 def test_a_server_that_is_not_ready_is_not_believed_that_a_kind_is_missing(server):
     """S62: policies are not in its lists yet, and what they closed must not be opened for that."""
     server.put(POLICIES, policy("deny"))
-    with following(server) as (source, told):
+    with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
         server.ready = False
         crd = server.resources.pop(POLICIES)
         server.cut()
         until(lambda: any("500" in sentence for sentence in source.waiting))
-        time.sleep(3 * QUICK.given_up_after)
-        assert told.names("MultiNetworkPolicy") == {"default/deny"}
+        time.sleep(3 * QUICK.removed_after_seconds)
+        assert recorded.names("MultiNetworkPolicy") == {"default/deny"}
         server.serve(crd)
         server.ready = True
         until(lambda: source.waiting == ())
-        assert told.history("MultiNetworkPolicy") == ["+default/deny"]
+        assert recorded.history("MultiNetworkPolicy") == ["+default/deny"]
 
 
 def test_a_kind_that_is_missing_for_a_moment_is_not_gone(server):
     """S62."""
     server.put(POLICIES, policy("deny"))
-    with following(server, pace=Pace(base=0.02, cap=0.1, given_up_after=3.0)) as (source, told):
+    with following(server, timing=WatchTiming(base_seconds=0.02, max_seconds=0.1, removed_after_seconds=3.0)) as (
+        source,
+        recorded,
+    ):
         until(lambda: source.waiting == ())
         crd = server.resources.pop(POLICIES)
         server.cut()
         until(lambda: any("is not served" in sentence for sentence in source.waiting))
         server.serve(crd)
         until(lambda: source.waiting == ())
-        assert told.history("MultiNetworkPolicy") == ["+default/deny"]
+        assert recorded.history("MultiNetworkPolicy") == ["+default/deny"]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
@@ -439,13 +451,13 @@ def test_discovery_that_fails_never_means_that_there_are_no_policies(server, sta
     """S62."""
     server.put(POLICIES, policy("deny"))
     server.fail(Answer(path="/apis", watch=False, status=status, times=10_000))
-    with following(server, complete=False) as (source, told):
-        until(lambda: told.names("Pod") == set() and ("Pod", 0) in told.lists)
-        time.sleep(5 * QUICK.believed_after)
+    with following(server, complete=False) as (source, recorded):
+        until(lambda: recorded.names("Pod") == set() and ("Pod", 0) in recorded.lists)
+        time.sleep(5 * QUICK.absent_after_seconds)
         assert not source.complete
         assert any(str(status) in each or "discovery" in each or "who this" in each for each in source.waiting)
         server.heal()
-        until(lambda: source.complete and told.names("MultiNetworkPolicy") == {"default/deny"})
+        until(lambda: source.complete and recorded.names("MultiNetworkPolicy") == {"default/deny"})
 
 
 # --- permissions ------------------------------------------------------------------------------------------------
@@ -455,9 +467,9 @@ def test_discovery_that_fails_never_means_that_there_are_no_policies(server, sta
 def test_a_missing_permission_is_told_with_the_rule_that_gives_it(server, verb):
     server.put(POLICIES, policy("deny"))
     server.forbid(POLICIES, verb)
-    with following(server, complete=False) as (source, told):
-        until(lambda: told.refusals)
-        kind, sentence = told.refusals[0]
+    with following(server, complete=False) as (source, recorded):
+        until(lambda: recorded.refusals)
+        kind, sentence = recorded.refusals[0]
         assert kind == "MultiNetworkPolicy"
         assert f"may not {verb} multi-networkpolicies in API group k8s.cni.cncf.io" in sentence
         rule = 'apiGroups: ["k8s.cni.cncf.io"], resources: ["multi-networkpolicies"], verbs: ["get", "list", "watch"]'
@@ -465,4 +477,4 @@ def test_a_missing_permission_is_told_with_the_rule_that_gives_it(server, verb):
         assert f"MultiNetworkPolicy: {sentence}" in source.waiting
         server.permit(POLICIES)
         until(lambda: source.complete and source.waiting == ())
-        assert told.names("MultiNetworkPolicy") == {"default/deny"}
+        assert recorded.names("MultiNetworkPolicy") == {"default/deny"}

@@ -19,8 +19,8 @@ from mnp_core.cluster import ClusterState
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import AddressSource, Attachment, CommonRules, ObjectName, Pod
 from mnp_core.plugins import load_plugins
+from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.monitor import Monitor
-from mnp_core.sandbox.namespace import new_namespace
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import End as Link

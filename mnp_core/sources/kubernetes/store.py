@@ -13,8 +13,8 @@ from attrs import evolve, frozen
 
 from mnp_core.model import Change, ObjectName, ObjectRef, Reason, Report
 from mnp_core.model.budget import UNLIMITED, Budgets, Size, over_budget
+from mnp_core.sources.kubernetes.codec import Metadata, Raw, read_head, read_object, read_without_rules
 from mnp_core.sources.kubernetes.observer import ObjectIdentity
-from mnp_core.sources.kubernetes.wire import Metadata, Raw, read_head, read_object, read_without_rules
 
 _NO_POLICIES = frozenset({"Pod", "Namespace", "NetworkAttachmentDefinition"})
 _VERSIONS = frozenset({"resourceVersion", "generation", "managedFields"})
@@ -42,7 +42,7 @@ class Entry:
     change: Change | None
 
 
-class Inventory:
+class Store:
     """What is known of one kind. Changed by one thread at a time; `identity` may be called on any."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Inventory:
             decode: Makes changes of them.
             largest_policy: Bytes; the rules of a policy with more are not read.
         """
-        self._largest = UNLIMITED if kind in _NO_POLICIES else largest_policy
+        self._max_policy_bytes = UNLIMITED if kind in _NO_POLICIES else largest_policy
         self._kind = kind
         self._decode = decode
         self._entries: dict[ObjectName, Entry] = {}
@@ -92,30 +92,30 @@ class Inventory:
             change.ref.name if change.ref.name == name else name, head.version, identity, change.ref, digest, change
         )
 
-    def news(self, entries: Iterable[Entry]) -> list[Change]:
+    def changes(self, entries: Iterable[Entry]) -> list[Change]:
         """What these entries say that was not told yet."""
         return [entry.change for entry in entries if entry.change is not None]
 
-    def keep(self, entries: Iterable[Entry]) -> None:
+    def commit(self, entries: Iterable[Entry]) -> None:
         """Write down that these were told."""
         self._entries.update((entry.name, evolve(entry, change=None)) for entry in entries)
 
-    def others(self, names: AbstractSet[ObjectName]) -> list[Entry]:
+    def missing_from(self, names: AbstractSet[ObjectName]) -> list[Entry]:
         """All but these."""
         return [entry for name, entry in self._entries.items() if name not in names]
 
-    def known(self, head: Metadata) -> list[Entry]:
+    def get(self, head: Metadata) -> list[Entry]:
         """The entry of an object, whatever its state; none if it was never told of."""
         entry = self._entries.get(ObjectName(head.namespace, head.name))
         return [entry] if entry is not None else []
 
-    def drop(self, entries: Iterable[Entry]) -> None:
+    def remove(self, entries: Iterable[Entry]) -> None:
         """Write down that these were told to be gone."""
         for entry in entries:
             del self._entries[entry.name]
 
     def _found(self, raw: bytes | msgspec.Raw) -> Raw | None:
-        too_big = len(bytes(raw)) > self._largest
+        too_big = len(bytes(raw)) > self._max_policy_bytes
         return read_without_rules(raw) if too_big else read_object(raw, self._kind)
 
     def _digest(self, found: Raw) -> bytes:
@@ -130,9 +130,9 @@ class Inventory:
         change = self._decode({**found, "apiVersion": api_version, "kind": self._kind}) if found is not None else None
         if change is None:
             return _unreadable(ObjectRef(self._kind, name))
-        if size <= self._largest:
+        if size <= self._max_policy_bytes:
             return change
-        excess = Size(bytes=size).excess(Size(bytes=self._largest))
+        excess = Size(bytes=size).excess(Size(bytes=self._max_policy_bytes))
         return evolve(
             change, reports=(*change.reports, over_budget(change.ref, f"it has {excess}", "budget-per-policy"))
         )

@@ -1,17 +1,22 @@
-"""What a source tells, taken down."""
+"""Records the changes and observations of a source."""
 
 import threading
 import time
 from contextlib import contextmanager
 
 from mnp_core.kubeapi.connection import connect
-from mnp_core.sources.kubernetes import KubernetesSource, Pace
+from mnp_core.sources.kubernetes import KubernetesSource, WatchTiming
 
 PATIENCE = 20  # seconds for what should take a fraction of one
-QUICK = Pace(
-    base=0.02, cap=0.1, settled=0.05, watch_for=(100, 200), look_again=(0.05, 0.1), believed_after=0.1,
-    given_up_after=0.3,
-)  # fmt: skip
+QUICK = WatchTiming(
+    base_seconds=0.02,
+    max_seconds=0.1,
+    stable_after_seconds=0.05,
+    watch_timeout_seconds=(100, 200),
+    rediscover_seconds=(0.05, 0.1),
+    absent_after_seconds=0.1,
+    removed_after_seconds=0.3,
+)
 
 
 def until(condition, what="that"):
@@ -22,8 +27,8 @@ def until(condition, what="that"):
         time.sleep(0.002)
 
 
-class Told:
-    """Takes down what a source delivers, and what it says to its observer."""
+class Recorder:
+    """Records the changes that a source delivers, and its observations."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -34,9 +39,9 @@ class Told:
         self.lists = []
         self.refusals = []
 
-    def deliver(self, changes, heard):
+    def deliver(self, changes, received_at):
         with self.lock:
-            self.batches.append((len(changes), heard))
+            self.batches.append((len(changes), received_at))
             for change in changes:
                 self.changes.append(change)
                 if change.object is None:
@@ -69,16 +74,16 @@ class Told:
 
 
 @contextmanager
-def following(server, kinds=(), pace=QUICK, *, stream_timeout=60.0, complete=True):
+def following(server, kinds=(), timing=QUICK, *, stream_timeout=60.0, complete=True):
     """A source that is running, with what it tells."""
-    told = Told()
+    recorded = Recorder()
     api = connect(master=server.url, stream_timeout=stream_timeout)
-    source = KubernetesSource(api, kinds, told.deliver, told, pace)
+    source = KubernetesSource(api, kinds, recorded.deliver, recorded, timing)
     source.start()
     try:
         if complete:
             until(lambda: source.complete, "the whole state")
-        yield source, told
+        yield source, recorded
     finally:
         source.stop()
         api.close()

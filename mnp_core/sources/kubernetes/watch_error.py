@@ -4,14 +4,14 @@ from attrs import frozen
 
 from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.kubeapi.server import TooLargeError
+from mnp_core.sources.kubernetes.codec import GarbledError
 from mnp_core.sources.kubernetes.resource import Resource
-from mnp_core.sources.kubernetes.wire import GarbledError
 
 _OVERLOADED = 429
 
 
 @frozen(kw_only=True)
-class Trouble:
+class WatchError:
     """An error, as the watcher has to take it.
 
     Attributes:
@@ -31,7 +31,7 @@ class Trouble:
     pause: float = 0.0
 
 
-def trouble(error: ApiError | ApiUnreachableError, resource: Resource, verb: str) -> Trouble:
+def classify(error: ApiError | ApiUnreachableError, resource: Resource, verb: str) -> WatchError:
     """Judge an error of a request.
 
     Args:
@@ -43,22 +43,22 @@ def trouble(error: ApiError | ApiUnreachableError, resource: Resource, verb: str
         return _refusal(error, resource, verb)
     if isinstance(error, TooLargeError):
         remedy = f"look for objects of this kind that are so large (kubectl get {resource.plural} -A -o json)"
-        return Trouble(cause="oversized", sentence=f"{error}: {remedy}")
+        return WatchError(cause="oversized", sentence=f"{error}: {remedy}")
     if isinstance(error, GarbledError):
-        return Trouble(cause="garbled", sentence=str(error))
-    return Trouble(cause="stalled" if error.timed_out else "cut", sentence=str(error))
+        return WatchError(cause="garbled", sentence=str(error))
+    return WatchError(cause="stalled" if error.timed_out else "cut", sentence=str(error))
 
 
-def _refusal(error: ApiError, resource: Resource, verb: str) -> Trouble:
+def _refusal(error: ApiError, resource: Resource, verb: str) -> WatchError:
     if error.status in (401, 403):
-        return Trouble(cause="refused", sentence=_permission(error, resource, verb), refused=True)
+        return WatchError(cause="refused", sentence=_permission(error, resource, verb), refused=True)
     if error.status == 404 and verb != "discover":
-        return Trouble(cause="unserved", sentence=str(error), rediscover=True)
+        return WatchError(cause="unserved", sentence=str(error), rediscover=True)
     if error.status == 410 or error.reason in ("Expired", "Gone"):
-        return Trouble(cause="gone", sentence=str(error), relist=True)
+        return WatchError(cause="gone", sentence=str(error), relist=True)
     # Of what else it calls our fault the resourceVersion is the only part that can change.
     ours = 400 <= error.status < 500 and error.status not in (408, _OVERLOADED)
-    return Trouble(cause="unavailable", sentence=str(error), relist=ours, pause=error.retry_after or 0.0)
+    return WatchError(cause="unavailable", sentence=str(error), relist=ours, pause=error.retry_after or 0.0)
 
 
 def _permission(error: ApiError, resource: Resource, verb: str) -> str:

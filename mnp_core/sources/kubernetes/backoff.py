@@ -6,7 +6,7 @@ from attrs import frozen
 
 
 @frozen(kw_only=True)
-class Pace:
+class WatchTiming:
     """Times, all in seconds. The defaults are what a cluster of a thousand nodes bears.
 
     Attributes:
@@ -23,28 +23,28 @@ class Pace:
         given_up_after: The same, if it was served before: its objects count as gone then, which opens pods.
     """
 
-    base: float = 0.8
-    cap: float = 30.0
-    settled: float = 5.0
-    watch_for: tuple[float, float] = (240.0, 480.0)
-    quiet_for: tuple[float, float] = (45.0, 75.0)
-    look_again: tuple[float, float] = (3.0, 5.0)
-    believed_after: float = 2.0
-    given_up_after: float = 10.0
+    base_seconds: float = 0.8
+    max_seconds: float = 30.0
+    stable_after_seconds: float = 5.0
+    watch_timeout_seconds: tuple[float, float] = (240.0, 480.0)
+    idle_watch_timeout_seconds: tuple[float, float] = (45.0, 75.0)
+    rediscover_seconds: tuple[float, float] = (3.0, 5.0)
+    absent_after_seconds: float = 2.0
+    removed_after_seconds: float = 10.0
 
 
 class Backoff:
     """Exponential, with full jitter: many nodes that lose one server come back spread over the whole time."""
 
-    def __init__(self, pace: Pace, chance: Random | None = None) -> None:
+    def __init__(self, timing: WatchTiming, chance: Random | None = None) -> None:
         """Begin without failures."""
-        self._pace = pace
+        self._timing = timing
         self._chance = chance or SystemRandom()
         self._failures = 0
 
     def next(self) -> float:
         """Seconds to wait after one more failure."""
-        longest = min(self._pace.cap, self._pace.base * 2.0 ** min(self._failures, 16))
+        longest = min(self._timing.max_seconds, self._timing.base_seconds * 2.0 ** min(self._failures, 16))
         self._failures += 1
         return self._chance.uniform(0, longest)
 

@@ -29,7 +29,7 @@ _IFF_UP = 1
 
 
 @frozen(kw_only=True)
-class Namespace:
+class NetworkNamespace:
     """A network namespace that exists until it is closed, or the process ends, unless it is pinned.
 
     Attributes:
@@ -52,7 +52,7 @@ class Namespace:
         self.close()
 
 
-def new_namespace() -> Namespace:
+def new_namespace() -> NetworkNamespace:
     """Make a namespace with nothing in it but ``lo``, which is up.
 
     Raises:
@@ -60,7 +60,7 @@ def new_namespace() -> Namespace:
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="new-namespace") as throwaway:
         file = throwaway.submit(_unshare).result()
-    return Namespace(sandbox=identify(f"/proc/{os.getpid()}/fd/{file.fileno()}"), file=file)
+    return NetworkNamespace(sandbox=identify(f"/proc/{os.getpid()}/fd/{file.fileno()}"), file=file)
 
 
 def pin(sandbox: Sandbox, path: Path) -> Sandbox:

@@ -11,7 +11,7 @@ from mnp_core.sandbox.netns import Identity, identify, is_hosts_own
 _NAMED = ("run/netns", "var/run/netns", "run/docker/netns")  # where runtimes and `ip netns` keep them, ip-netns(8)
 
 
-def all_sandboxes(host_prefix: str, unseen: Callable[[UnsupportedError], None]) -> Iterator[Sandbox]:
+def list_sandboxes(host_prefix: str, unseen: Callable[[UnsupportedError], None]) -> Iterator[Sandbox]:
     """Network namespaces that a process is in, or that have a name, each once; never the host's.
 
     Args:
