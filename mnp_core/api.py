@@ -231,12 +231,29 @@ class RuleListener(Protocol):
     def listen(self) -> socket.socket:
         """Open a socket that can be read whenever anything in this namespace's packet filter has changed.
 
-        Called inside the sandbox. The socket is non-blocking and owned by the caller; its messages are not
-        looked at, so it may be lost where it comes too fast. Without this method an applier's `generation` is asked
-        every second.
+        Called inside the sandbox. The socket is non-blocking and owned by the caller; its messages are looked at by a
+        `CommitAnnouncer` alone, so they may be lost where they come too fast. Without this method an applier's
+        `generation` is asked every second.
 
         Raises:
             ApplyError: The kernel refuses.
+        """
+
+
+@runtime_checkable
+class CommitAnnouncer(Protocol):
+    """Optional ability of a `RuleListener` whose messages carry the generation: own commits cost the agent no check.
+
+    There is a message for each commit, and each commit has a generation of its own.
+    """
+
+    def announced_generation(self, message: bytes) -> int | None:
+        """The generation, as `RuleApplier.generation` gives it, that a message on the socket of `listen` announces.
+
+        Called outside of the sandbox, on another thread. Never raises: a process in the pod may send any bytes.
+
+        Returns:
+            None if the message does not tell: then the rules are checked.
         """
 
 

@@ -1,38 +1,40 @@
 """The agent: keeps what is in force in every sandbox of this node equal to what policy says.
 
-One thread owns it. What takes time happens elsewhere: a pool works in many sandboxes at once, and errands find them;
-both post what came of it, and the owner takes that in with `process`. Each pod has its own wishes, its own retries and
-at most one piece of work under way, so none holds up another. A failure is an `Outcome`, never an exception, and
-leaves in force what was there.
+One thread owns it: changes, notices and results reach it by its inbox, and `process` takes them in. What takes time
+happens elsewhere: a pool works inside many sandboxes at once, an executor locates them. `PodState` decides what is next
+in a pod, `Scheduler` starts it, `operations` does it, `Outcomes` takes in the result. A failure is an `Outcome`, never
+an exception, and leaves in force what was there.
 """
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
-from mnp_core.agent.crew import BIG, Crew, Pool
-from mnp_core.agent.errands import Immediately
-from mnp_core.agent.jobs import BackendChoice, JobMaker
-from mnp_core.agent.localpod import LocalPod, SharedDelta
+from mnp_core.agent.local_pods import LocalPods, Monitor, jittered
+from mnp_core.agent.operations import BackendChoice, Planner
+from mnp_core.agent.outcomes import Observer, Outcomes
 from mnp_core.agent.outside import OutsideState
-from mnp_core.agent.register import Monitor, Register
-from mnp_core.agent.rendering import Renderings
-from mnp_core.agent.results import Observer, Results
+from mnp_core.agent.pod_state import Attempt, PodState
+from mnp_core.agent.results import OperationResult
+from mnp_core.agent.ruleset_cache import LazyDelta, RulesetCache
+from mnp_core.agent.scheduler import BIG_LINES, InlineExecutor, Pool, Scheduler
 from mnp_core.api import InterfaceDiscoverer, SandboxLocator, Sync
 from mnp_core.cluster import Affected, ClusterState
 from mnp_core.model import AddressSource, Attachment, Change, Link, ObjectName, Report, Ruleset
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.monitor import Topic
 
-_REST = 0.2  # seconds in which what somebody changes in a sandbox is gathered before it is looked at
-_ROUNDS = 4  # of taking in what has come and beginning work, until the caller has its turn
-_DEAF = 1.0  # seconds until a sandbox is listened to anew
-_LONGEST = 5.0  # seconds after which nobody waits any more for what is being done in a pod
-_RECONSIDER = 60.0  # seconds until a policy whose groups were too big is tried again
-_PATIENCE = 30.0  # seconds to wait for something to happen before asking again whether there is anything to wait for
+_ROUNDS: Final = 4  # of taking in what has come and starting operations, until the caller has its turn
+_SLICE_SECONDS: Final = 0.02  # for which operations are started, until the inbox is looked at
+_SLOW_SECONDS: Final = 5.0  # after which an operation holds up readiness no longer
+_RECONSIDER_SECONDS: Final = 60.0  # until a policy whose groups were too big is tried again
+_WAIT_SECONDS: Final = 30.0  # for results, until it is seen whether there are any to wait for
+_KEPT_NOTICES: Final = 64  # generations of one pod that wait for the agent's thread
 
 
 class Agent:
@@ -46,13 +48,15 @@ class Agent:
         locator: SandboxLocator,
         discoverers: Mapping[str, InterfaceDiscoverer],
         pool: Pool,
-        errands: Executor | None = None,
+        locator_executor: Executor | None = None,
         monitor: Monitor | None = None,
         read_links: Callable[[], Sequence[Link]] = read_links,
         observe: Observer = lambda _: None,
         own_addresses: AddressSource = AddressSource.KERNEL,
-        finish_after: float = 0.0,
+        finalize_after: float = 0.0,
         outside: OutsideState | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = jittered,
     ) -> None:
         """Put together what was chosen.
 
@@ -61,44 +65,44 @@ class Agent:
             backends: Chooses renderer and applier for a sandbox by its attachments.
             locator: Finds a pod's network namespace.
             discoverers: By the CNI type that they claim.
-            pool: Runs work inside sandboxes.
-            errands: Runs the locator, which may have to wait for others; None if it never has to.
-            monitor: Listens to sandboxes; it has to tell `noticed`. None if nobody listens.
+            pool: Runs operations inside sandboxes.
+            locator_executor: Runs the locator, which may wait for a runtime; None if it never does.
+            monitor: Listens to sandboxes, and calls `noticed` and `listener_lost`. None if nobody listens.
             read_links: Reads the interfaces of the sandbox that it is called in.
-            observe: Told of each outcome.
+            observe: Called with each outcome.
             own_addresses: Who is believed about the addresses of a pod's own interfaces.
-            finish_after: Seconds that what packets do not see of a replacement waits, so that it is in nobody's way
-                when many pods are written to.
+            finalize_after: Seconds that finalizing a replacement waits, so that it delays no other pod's rules.
             outside: Removes what appliers keep outside of sandboxes; None if none does.
+            clock: Seconds that never go back.
+            jitter: A factor for pauses before retries.
         """
         self.cluster = cluster
+        self._clock = clock
+        self._pool = pool
+        self._own_addresses = own_addresses
         self._outside = outside or OutsideState({}, lambda _: ())
-        self._pods = Register(cluster, monitor, self._outside)
-        self._results = Results(
-            cluster=cluster, register=self._pods, affect=self._affect, observe=observe, finish_after=finish_after
-        )
-        self._jobs = JobMaker(
+        self._pods = LocalPods(cluster, monitor, self._outside, finalize_after=finalize_after, jitter=jitter)
+        self._outcomes = Outcomes(cluster, self._pods, observe)
+        self._planner = Planner(
             cluster=cluster,
             backends=backends,
             discoverers=discoverers,
             read_links=read_links,
-            listening=self._pods.listening,
-            renderings=Renderings(cluster),
+            monitored=monitor is not None,
+            rulesets=RulesetCache(cluster),
         )
-        self._crew = Crew(
-            client=self._results,
-            post=self.post,
-            jobs=self._jobs,
+        self._scheduler = Scheduler(
+            planner=self._planner,
             locator=locator,
             pool=pool,
-            errands=errands or Immediately(),
+            locator_executor=locator_executor or InlineExecutor(),
+            done=lambda state, attempt, done: self.post(partial(self._done, state, attempt, done)),
         )
-        self._pool = pool
-        self._own_addresses = own_addresses
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._noticed: set[tuple[ObjectName, Topic]] = set()  # posted, and not taken in yet
+        self._notices: dict[tuple[ObjectName, Topic], frozenset[int] | None] = {}  # posted, and not taken in yet
+        self._notices_lock = threading.Lock()
         self._started = False
-        self._reconsider_at = time.monotonic() + _RECONSIDER
+        self._reconsider_at = clock() + _RECONSIDER_SECONDS
 
     # --- from any thread ------------------------------------------------------------------------------------------
 
@@ -106,71 +110,82 @@ class Agent:
         """Have something called on the agent's thread."""
         self._inbox.put(event)
 
-    def noticed(self, pod: ObjectName, topic: Topic) -> None:
-        """Say that something has changed in a pod's sandbox; meant for a monitor, which a pod can flood."""
-        if (pod, topic) not in self._noticed:
-            self._noticed.add((pod, topic))
-            self.post(partial(self._notice, pod, topic))
+    def noticed(self, pod: ObjectName, topic: Topic, generations: frozenset[int] | None = None) -> None:
+        """Something has changed in a pod's sandbox; for a monitor, which a pod can flood.
 
-    def deafened(self, pod: ObjectName) -> None:
-        """Say that a pod's sandbox cannot be listened to any more: it is read, and listened to anew."""
-        self.post(partial(self._listen_anew, pod))
+        Args:
+            pod: The pod.
+            topic: What has changed.
+            generations: Of the commits that were announced; None if they are not known.
+        """
+        key = pod, topic
+        with self._notices_lock:
+            is_new, before = key not in self._notices, self._notices.get(key, frozenset())
+            both = before | generations if before is not None and generations is not None else None
+            self._notices[key] = both if both is None or len(both) <= _KEPT_NOTICES else None
+        if is_new:
+            self.post(partial(self._take_notice, pod, topic))
 
-    # --- what the owner does --------------------------------------------------------------------------------------
+    def listener_lost(self, pod: ObjectName) -> None:
+        """A pod's sandbox cannot be listened to any more: it is read, and listened to anew."""
+        self.post(partial(self._listener_lost, pod))
 
-    def submit(self, changes: Iterable[Change], heard: float | None = None) -> None:
+    # --- by the owner ---------------------------------------------------------------------------------------------
+
+    def submit(self, changes: Iterable[Change], received_at: float | None = None) -> None:
         """Take in changes and begin to bring what they affect up to date.
 
         Args:
             changes: What is new; the first time, everything (S62).
-            heard: When that was heard of (time.monotonic).
+            received_at: When that arrived (time.monotonic).
         """
-        effect = self.cluster.apply(changes)
-        self._affect(effect, heard)
+        affected = self.cluster.apply(changes)
+        self._follow(affected, received_at)
         if not self._started:
             self._started = True
-            for name in self.cluster.local_pods - effect.sandboxes:  # they may have had attachments before we came
-                self._want_replacement(name, heard)
+            for name in self.cluster.local_pods - affected.sandboxes:  # they may have had attachments before we came
+                self._require_replacement(name, received_at)
 
     def process(self, timeout: float) -> None:
         """Take in what has come, waiting at most so many seconds for something, and start what is due."""
-        soonest = self._crew.soonest()
-        if self._crew.can_begin:
+        now, deadline = self._clock(), self._scheduler.next_deadline()
+        if self._scheduler.can_start(now):
             timeout = 0.0
-        elif soonest is not None:
-            timeout = max(0.0, min(timeout, soonest - time.monotonic()))
+        elif deadline is not None:
+            timeout = max(0.0, min(timeout, deadline - now))
         with suppress(queue.Empty):
             self._inbox.get(timeout=timeout)()
         for _ in range(_ROUNDS):
-            for _ in range(self._inbox.qsize()):  # not what these post: work has to be begun meanwhile
+            for _ in range(self._inbox.qsize()):  # not what these post: operations have to start meanwhile
                 self._inbox.get()()
-            self._crew.begin_due()
+            self._start_due()
             if self._inbox.empty():
                 return
 
     def watch(self) -> None:
-        """Look after sandboxes whose changes are not told: meant to be called every second or so.
+        """Look after sandboxes whose changes are not announced; to be called every second or so.
 
-        Costs one stat(2) for each, and a message to the kernel for those whose packet filter nobody listens to.
+        Costs one stat(2) for each, and a message to the kernel for those whose packet filter announces nothing.
         """
-        if time.monotonic() >= self._reconsider_at:
-            self._reconsider_at = time.monotonic() + _RECONSIDER
-            self._affect(self.cluster.retry_oversized())
-        for local in self._pods:
-            if local.sandbox is not None and not self._pool.is_there(local.sandbox):
-                self._pods.lose_sandbox(local)
-            elif not local.hears_rules and local.stamp is not None:
-                local.wishes.check = True
-            self._crew.advance(local)
-        self._outside.tend((local.sandbox for local in self._pods), self._pool.is_there)
+        now = self._clock()
+        if now >= self._reconsider_at:
+            self._reconsider_at = now + _RECONSIDER_SECONDS
+            self._follow(self.cluster.retry_oversized())
+        for state in self._pods:
+            if state.sandbox is not None and not self._pool.is_there(state.sandbox):
+                self._pods.sandbox_gone(state)
+            else:
+                state.poll()
+            self._scheduler.start_next(state, now)
+        self._outside.tend((state.sandbox for state in self._pods), self._pool.is_there)
 
-    def wind_down(self) -> None:
-        """Begin nothing any more; what is under way comes to its end with `process`. Rules stay in force (S62)."""
-        self._crew.wind_down()
+    def drain(self) -> None:
+        """Start nothing any more; what is under way ends with `process`. Rules stay in force (S62)."""
+        self._scheduler.drain(self._clock())
 
     def take_sync(self) -> Sync | None:
-        """What has become of everything since the last time; None if that is nothing."""
-        outcomes = self._results.take()
+        """Everything since the last time; None if that is nothing."""
+        outcomes = self._outcomes.take()
         if not outcomes and not self.cluster.standing.changed:
             return None
         appeared, vanished = self.cluster.standing.take()
@@ -179,128 +194,134 @@ class Agent:
 
     @property
     def busy(self) -> bool:
-        """Whether work is under way."""
-        return self._crew.busy > 0
+        """Whether operations are under way."""
+        return self._scheduler.busy > 0
 
     @property
-    def attended(self) -> bool:
-        """Whether every pod that is known has been seen to once, successfully or not.
+    def synced_once(self) -> bool:
+        """Whether in every local pod an operation was tried to the end, successfully or not.
 
-        Nobody waits for a pod that has more rules than most, or one that takes long: it is reported instead.
+        A pod with more rules than most, or one that takes long, is not waited for: it is reported instead.
         """
-        slow = time.monotonic() - _LONGEST
-        return all(local.attended or self._is_big(local) or (local.busy and local.begun < slow) for local in self._pods)
-
-    def _is_big(self, local: LocalPod) -> bool:
-        return self.cluster.weight(local.name) > BIG
+        slow = self._clock() - _SLOW_SECONDS
+        return all(
+            state.synced_once
+            or self.cluster.weight(state.name) > BIG_LINES
+            or (state.attempt is not None and state.attempt.started_at < slow)
+            for state in self._pods
+        )
 
     @property
     def enforced(self) -> int:
         """In how many pods rules are in force, as far as this process knows."""
-        return sum(local.stamp is not None for local in self._pods)
+        return sum(state.stamp is not None for state in self._pods)
 
-    # --- the same, for who can wait --------------------------------------------------------------------------------
+    # --- the same, for callers that can wait ------------------------------------------------------------------------
 
     def sync(self, changes: Iterable[Change]) -> Sync:
-        """Take in changes and bring everything that they affect up to date.
+        """Take in changes, bring everything that they affect up to date, and return when all is done.
 
-        Returns when all is done. What failed in an earlier pass is tried again, once.
+        What failed in an earlier pass is tried again, once.
         """
-        started = time.monotonic()
-        for local in self._pods:
-            local.retry_at = 0.0
+        started = self._clock()
+        for state in self._pods:
+            state.retry_now()
+            self._scheduler.start_next(state, started)
         self.submit(changes)
         return self._settle(started)
 
     def look_again(self, pods: Iterable[ObjectName]) -> Sync:
         """Read the links of some pods again, because they have changed."""
-        started = time.monotonic()
-        for name in pods:
-            local = self._pods.get(name)
-            if local is not None:
-                local.wishes.look, local.rest_until, local.look_after = True, 0.0, 0.0
-                self._crew.advance(local)
+        started = self._clock()
+        for state in filter(None, map(self._pods.get, pods)):
+            state.inspect_now()
+            self._scheduler.start_next(state, started)
         return self._settle(started)
 
     def check_drift(self) -> Sync:
-        """Look whether somebody changed our rules, and put them back (S63)."""
-        started = time.monotonic()
-        for local in self._pods:
-            local.wishes.check, local.rest_until, local.check_thoroughly_at = True, 0.0, 0.0
-            self._crew.advance(local)
+        """See whether others changed our rules, and put them back (S63)."""
+        started = self._clock()
+        for state in self._pods:
+            state.verify_now()
+            self._scheduler.start_next(state, started)
         return self._settle(started)
 
     def _settle(self, started: float) -> Sync:
         self.process(0)
         while self.busy:
-            self.process(_PATIENCE)
+            self.process(_WAIT_SECONDS)
         appeared, vanished = self.cluster.standing.take()
         return Sync(
-            outcomes=self._results.take(),
+            outcomes=self._outcomes.take(),
             appeared=appeared,
             vanished=vanished,
             reports=self.reports(),
-            seconds=time.monotonic() - started,
+            seconds=self._clock() - started,
         )
 
     # --- what it knows --------------------------------------------------------------------------------------------
 
     def attachments(self, pod: ObjectName) -> tuple[Attachment, ...]:
         """The attachments of a local pod: as the kernel has them, or as claimed, by the setting ``own-addresses``."""
-        local = self._pods.get(pod)
-        if local is None or local.findings is None or self._own_addresses is not AddressSource.KERNEL:
+        state = self._pods.get(pod)
+        if state is None or state.findings is None or self._own_addresses is not AddressSource.KERNEL:
             return self.cluster.claims(pod)
-        return local.findings.attachments
+        return state.findings.attachments
 
     def ruleset(self, pod: ObjectName) -> Ruleset | None:
         """What is to be in force in a local pod, as it would be applied; None if nothing is."""
         policy = self.cluster.sandbox_policy(pod)
-        return self._jobs.backend(self._pods.enrol(pod)).renderer.render(policy) if policy is not None else None
+        return self._planner.backend(self._pods.get_or_add(pod)).renderer.render(policy) if policy is not None else None
 
     def reports(self) -> tuple[Report, ...]:
         """Every problem that stands."""
         return self.cluster.reports()
 
-    # --- from changes to wishes -----------------------------------------------------------------------------------
+    # --- from changes to operations ---------------------------------------------------------------------------------
 
-    def _affect(self, effect: Affected, heard: float | None = None) -> None:
-        for name in effect.gone:
-            self._pods.forget(name)
-        for name in sorted(effect.sandboxes):
-            self._want_replacement(name, heard)
-        for change, users in effect.deltas:
-            delta = SharedDelta(change)
+    def _follow(self, affected: Affected, received_at: float | None = None) -> None:
+        for name in affected.gone:
+            self._pods.remove(name)
+        for name in sorted(affected.sandboxes):
+            self._require_replacement(name, received_at)
+        now = self._clock()
+        for change, users in affected.deltas:
+            delta = LazyDelta(change)
             for name in sorted(users):
-                local = self._pods.enrol(name)
-                local.wishes.want_update(delta)
-                local.wishes.hear(heard)
-                self._crew.advance(local)
+                state = self._pods.get_or_add(name)
+                state.members_changed(delta, received_at)
+                self._scheduler.start_next(state, now)
 
-    def _want_replacement(self, name: ObjectName, heard: float | None) -> None:
-        local = self._pods.enrol(name)
-        local.wishes.want_replacement()
-        local.wishes.hear(heard)
-        local.retry_at = 0.0
-        self._crew.advance(local)
+    def _require_replacement(self, name: ObjectName, received_at: float | None) -> None:
+        state = self._pods.get_or_add(name)
+        state.require_replacement(received_at)
+        self._scheduler.start_next(state, self._clock())
 
-    def _listen_anew(self, name: ObjectName) -> None:
-        local = self._pods.get(name)
-        if local is not None and local.stamp is not None:
-            local.stamp, local.hears_rules = None, False
-            local.wishes.want_replacement()
-            local.retry_at = time.monotonic() + _DEAF
-            self._crew.advance(local)
+    def _start_due(self) -> None:
+        now = self._clock()
+        end = now + _SLICE_SECONDS
+        self._scheduler.start_due(now)
+        while now < end and self._scheduler.start_one(now):
+            now = self._clock()
 
-    def _notice(self, name: ObjectName, topic: Topic) -> None:
-        self._noticed.discard((name, topic))
-        local = self._pods.get(name)
-        if local is None:
-            return
-        if not (local.wishes.check or local.wishes.look):  # else a rest has begun, which nobody can draw out
-            local.rest_until = time.monotonic() + _REST
-        local.wishes.check = True  # after a change of links too: a filter may be bound to interfaces
-        if topic is Topic.RULES:
-            local.check_thoroughly_at = 0.0
-        else:
-            local.wishes.look = True
-        self._crew.advance(local)
+    def _done(self, state: PodState, attempt: Attempt, done: "Future[OperationResult]") -> None:
+        now = self._clock()
+        self._scheduler.release(state, attempt)
+        affected = self._outcomes.record(state, attempt, done, now)
+        if affected is not None:
+            self._follow(affected)
+        self._scheduler.start_next(state, now)
+
+    def _listener_lost(self, name: ObjectName) -> None:
+        if (state := self._pods.get(name)) is not None:
+            now = self._clock()
+            state.listener_lost(now)
+            self._scheduler.start_next(state, now)
+
+    def _take_notice(self, name: ObjectName, topic: Topic) -> None:
+        with self._notices_lock:
+            generations = self._notices.pop((name, topic))
+        if (state := self._pods.get(name)) is not None:
+            now = self._clock()
+            state.noticed(topic, now, generations)
+            self._scheduler.start_next(state, now)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from mnp_core.agent.enforcement import retire
-from mnp_core.api import NodeState, Result, RuleApplier, Sandbox
+from mnp_core.agent.operations import remove_rules
+from mnp_core.api import NodeState, RuleApplier, Sandbox
 from mnp_core.cli.failure import ANSWER_IS_BAD
 from mnp_core.cli.options import registry_of
 from mnp_core.cli.scope import Scope, scope_options
@@ -87,7 +87,7 @@ def _present(appliers: Mapping[str, RuleApplier]) -> list[str]:
 
 
 def _retired(appliers: Mapping[str, RuleApplier]) -> list[str]:
-    return [*appliers] if retire(appliers.values()).result is Result.REMOVED else []
+    return [*appliers] if remove_rules(appliers.values()) else []
 
 
 def _forget(appliers: Iterable[RuleApplier], sandboxes: Collection[Sandbox]) -> int:

@@ -38,7 +38,7 @@ from mnp_core.telemetry.metrics import Metrics
 from mnp_core.telemetry.telemetry import Telemetry
 
 _WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
-_FINISH_AFTER: Final = 0.3  # seconds, about what a replacement in all pods of a node takes
+_FINALIZE_AFTER_SECONDS: Final = 0.3  # about what a replacement in all pods of a node takes
 _SWITCH_INTERVAL: Final = 0.0005  # seconds; a commit waits a dozen times for a thread that decodes or renders
 _LOCATORS: Final = 8  # questions to the runtime at once
 _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
@@ -81,8 +81,8 @@ def run_node(registry: Registry, settings: Settings) -> None:
         telemetry = Telemetry(metrics=metrics, change_log=change_log, events=events)
         witness = NodeWitness(telemetry, health, registry)
         monitor = Monitor[ObjectName](
-            lambda pod, topic: agent.noticed(pod, topic),  # noqa: PLW0108 - nor an agent
-            lambda pod: agent.deafened(pod),  # noqa: PLW0108 - likewise
+            lambda pod, topic, generations: agent.noticed(pod, topic, generations),  # noqa: PLW0108 - nor an agent
+            lambda pod: agent.listener_lost(pod),  # noqa: PLW0108 - likewise
         )
         stack.callback(monitor.close)
         agent = Agent(
@@ -97,11 +97,11 @@ def run_node(registry: Registry, settings: Settings) -> None:
             locator=locator,
             discoverers=registry.make_discoverers(),
             pool=stack.enter_context(SandboxPool(_WORKERS)),
-            errands=stack.enter_context(ThreadPoolExecutor(_LOCATORS, "locator")),
+            locator_executor=stack.enter_context(ThreadPoolExecutor(_LOCATORS, "locator")),
             monitor=monitor,
             observe=witness.outcome,
             own_addresses=settings.own_addresses,
-            finish_after=_FINISH_AFTER,
+            finalize_after=_FINALIZE_AFTER_SECONDS,
             outside=OutsideState(backends.node_states, partial(list_sandboxes, host_prefix)),
         )
         node = Node(agent, witness)

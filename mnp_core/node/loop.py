@@ -103,7 +103,7 @@ class Node:
             while not self._stopped:
                 self._turn()
                 self._tell_of_waiting(source)
-                if not ready and self._begun and self._agent.attended:
+                if not ready and self._begun and self._agent.synced_once:
                     ready = True
                     self._witness.ready()
         finally:
@@ -169,7 +169,7 @@ class Node:
     def _finish(self) -> None:
         """What was begun in a sandbox is done to its end; nothing new is begun."""
         end = time.monotonic() + _FAREWELL
-        self._agent.wind_down()
+        self._agent.drain()
         while self._agent.busy and time.monotonic() < end:
             self._agent.process(end - time.monotonic())
         self._tell_of_pass()

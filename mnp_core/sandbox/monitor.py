@@ -1,8 +1,9 @@
 """Be told when something changes in sandboxes, without asking again and again.
 
 A netlink socket is opened inside of each sandbox and keeps belonging to it, so one thread on the host's side can listen
-to all of them. What the messages say is not looked at: they only mean that something has to be read again, and so a
-message that got lost in an overflow is one of them.
+to all of them. A message only means that something has to be read again, and so does one that got lost in an overflow.
+Of what it says nothing is looked at but the generation of a commit, where the backend can tell it: the agent's own
+commits need no look.
 
 A socket keeps its network namespace alive. Whoever listens to a sandbox has to forget it when it goes, or the pod's
 devices stay.
@@ -20,6 +21,8 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
+from attrs import frozen
+
 from mnp_core.lasting import LastingThread
 
 Key = TypeVar("Key", bound=Hashable)
@@ -33,6 +36,9 @@ class Topic(StrEnum):
 
 
 Listeners = Mapping[Topic, socket.socket]
+GenerationReader = Callable[[bytes], int | None]
+"""See `mnp_core.api.CommitAnnouncer`."""
+Changed = Callable[[Key, Topic, frozenset[int] | None], None]
 
 _log = logging.getLogger(__name__)
 
@@ -53,44 +59,47 @@ def listen_to_links() -> socket.socket:
 class Monitor(Generic[Key]):
     """Listens to any number of sandboxes on one thread of its own."""
 
-    def __init__(self, changed: Callable[[Key, Topic], None], deafened: Callable[[Key], None] = lambda _: None) -> None:
+    def __init__(self, changed: "Changed[Key]", lost: Callable[[Key], None] = lambda _: None) -> None:
         """Start listening to nothing yet.
 
         Args:
-            changed: Called on the monitor's thread after each change with the key of the sandbox; it must return soon
-                and not raise. Changes that come close together come as few calls.
-            deafened: Called likewise when a sandbox cannot be listened to any more, after it was forgotten: the others
+            changed: Called on the monitor's thread after each change with the key of the sandbox, the topic, and the
+                generations of the commits that were announced (None if they are not known); it must return soon and
+                not raise. Changes that come close together come as few calls.
+            lost: Called likewise when a sandbox cannot be listened to any more, after it was forgotten: the others
                 go on.
         """
         self._changed = changed
-        self._deafened = deafened
+        self._lost = lost
         self._lock = threading.Lock()
         self._listeners: defaultdict[Key, list[socket.socket]] = defaultdict(list)
-        self._meaning: dict[int, tuple[Key, Topic, socket.socket]] = {}
+        self._meaning: dict[int, _Listener[Key]] = {}
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
         self.thread = LastingThread("monitor", self._listen)
         self.thread.start()
 
-    def listen(self, key: Key, listeners: Listeners) -> None:
+    def listen(self, key: Key, listeners: Listeners, generation_of: GenerationReader | None = None) -> None:
         """Listen to these sockets of a sandbox from now on, instead of those that the key stood for; they are ours now.
 
         Args:
             key: Whom to tell of.
             listeners: Non-blocking sockets that can be read when something has changed.
+            generation_of: Reads the generation from a message about rules; None if messages have none.
         """
         self.forget(key)
         with self._lock:
             for topic, listener in listeners.items():
                 self._listeners[key].append(listener)
-                self._meaning[listener.fileno()] = key, topic, listener
+                reader = generation_of if topic is Topic.RULES else None
+                self._meaning[listener.fileno()] = _Listener(key, topic, listener, reader)
                 self._poll.register(listener.fileno(), select.EPOLLIN)
 
     def forget(self, key: Key) -> None:
         """Listen no longer; a key that is not known is no error."""
         with self._lock:
-            for number in [number for number, (owner, _, _) in self._meaning.items() if owner == key]:
+            for number in [number for number, each in self._meaning.items() if each.key == key]:
                 del self._meaning[number]
                 with suppress(OSError):  # closed by somebody else: the kernel has forgotten it
                     self._poll.unregister(number)
@@ -114,34 +123,49 @@ class Monitor(Generic[Key]):
             heard, broken = self._drain(ready)
             for key in broken:
                 self.forget(key)
-                self._deafened(key)
-            for key, topic in heard:
-                self._changed(key, topic)
+                self._lost(key)
+            for each, generations in heard:
+                if each.key not in broken:
+                    self._changed(each.key, each.topic, generations)
 
-    def _drain(self, ready: list[int]) -> tuple[list[tuple[Key, Topic]], set[Key]]:
+    def _drain(self, ready: list[int]) -> "tuple[list[tuple[_Listener[Key], frozenset[int] | None]], set[Key]]":
         """Take in what has come, and say from whom; and whose sockets fail."""
+        heard: list[tuple[_Listener[Key], frozenset[int] | None]] = []
         broken: set[Key] = set()
         with self._lock:
-            heard = [self._meaning[number] for number in ready if number in self._meaning]
-            for key, topic, listener in heard:
+            for listener in [self._meaning[number] for number in ready if number in self._meaning]:
                 try:
-                    _read_all(listener)
+                    heard.append((listener, listener.read_all()))
                 except OSError as error:
-                    _log.warning("%s of %s cannot be listened to: %s", topic, key, error)
-                    broken.add(key)
-        return [(key, topic) for key, topic, _ in heard if key not in broken], broken
+                    _log.warning("%s of %s cannot be listened to: %s", listener.topic, listener.key, error)
+                    broken.add(listener.key)
+        return heard, broken
 
 
-def _read_all(listener: socket.socket) -> None:
-    """Empty the queue, or much of it: a pod that floods its own must not hold up the others.
+@frozen
+class _Listener(Generic[Key]):
+    key: Key
+    topic: Topic
+    socket: socket.socket
+    generation_of: GenerationReader | None
 
-    An overflow (ENOBUFS) is a message too, and is told once.
-    """
-    for _ in range(_AT_ONCE):
-        try:
-            listener.recv(_BUFFER)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            if error.errno != errno.ENOBUFS:
-                raise
+    def read_all(self) -> frozenset[int] | None:
+        """Empty the queue, or much of it: a pod that floods its own must not hold up the others.
+
+        Returns:
+            The generations that were announced; None if one is not known. An overflow (ENOBUFS) is such a message.
+        """
+        generations: set[int | None] = set()
+        for _ in range(_AT_ONCE):
+            try:
+                message = self.socket.recv(_BUFFER)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                generations.add(None)
+            else:
+                generations.add(self.generation_of(message) if self.generation_of is not None else None)
+        known = frozenset(each for each in generations if each is not None)
+        return known if len(known) == len(generations) else None

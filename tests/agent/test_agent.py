@@ -60,6 +60,15 @@ class Agreeing:
         return Discovery(attachment=claim)
 
 
+class Clock:
+    """Stands still until the test moves it. Retries come as late as they may: there is no jitter."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
 class Node:
     """An agent on a kernel in memory, and the outcomes that it told of."""
 
@@ -70,8 +79,9 @@ class Node:
         discoverer=None,
         links=None,
         monitor=None,
-        finish_after=0,
+        finalize_after=0,
         outside=None,
+        clock=time.monotonic,
         **addresses,
     ):
         own, peers = (addresses.get(name) for name in ("own_addresses", "peer_addresses"))
@@ -92,8 +102,10 @@ class Node:
             monitor=monitor,
             observe=self.told.append,
             own_addresses=own or AddressSource.KERNEL,
-            finish_after=finish_after,
+            finalize_after=finalize_after,
             outside=outside,
+            clock=clock,
+            jitter=lambda: 1.0,
         )
 
     def sync(self, *objects, gone=()):
@@ -372,7 +384,7 @@ def test_a_pod_that_is_about_to_go_may_have_lost_its_sandbox():
     assert (sync.outcomes, sync.reports) == ((), ())
     node.agent.watch()
     node.agent.process(0)
-    assert (node.agent.attended, node.agent.reports()) == (True, ())
+    assert (node.agent.synced_once, node.agent.reports()) == (True, ())
     assert node.agent.cluster.claims(A.name)
 
 
@@ -475,7 +487,7 @@ class Staged(FakeApplier):
 @pytest.fixture
 def staged():
     """A node that has just written everything, and what it has finished."""
-    node = Node(finish_after=1)
+    node = Node(finalize_after=1)
     for name in ("a", "b"):
         node.kernel.add(named(name))
     node.choice.backend = evolve(node.choice.backend, applier=Staged(node.kernel))
@@ -503,7 +515,7 @@ def test_what_packets_do_not_see_waits_until_every_pod_has_its_rules(staged):
 def test_what_was_not_finished_is_when_the_node_stops(staged):
     """S62: else the next process would have to write it again."""
     node, finished = staged
-    node.agent.wind_down()
+    node.agent.drain()
     while node.agent.busy:
         node.agent.process(1)
     assert len(finished) == 2
@@ -535,7 +547,7 @@ def test_a_change_of_membership_does_not_wait_for_what_packets_do_not_see(staged
 class Silent:
     """A monitor that hears nothing; the test says what it would have."""
 
-    def listen(self, key, listeners):  # noqa: ARG002 - the Protocol's signature
+    def listen(self, key, listeners, generation_of=None):  # noqa: ARG002 - the Protocol's signature
         for listener in listeners.values():
             listener.close()
 
@@ -587,7 +599,7 @@ def test_copies_of_a_pod_are_rendered_once():
 def test_latency_is_told_from_when_the_oldest_change_was_heard_of():
     node = Node()
     start(node)
-    node.agent.submit([present(FROM_ALL)], heard=time.monotonic() - 5)
+    node.agent.submit([present(FROM_ALL)], received_at=time.monotonic() - 5)
     node.agent.process(0)
     assert 5 <= node.told[-1].latency < 8
     assert start(Node()).outcomes[0].latency is None

@@ -9,11 +9,11 @@ from mnp_core.model import Installed
 from mnp_core.sandbox.monitor import Topic
 from mnp_core.testing.builders import named, pod, status
 from mnp_core.testing.fakes import FakeApplier
-from tests.agent.test_agent import FROM_ALL, Node, results, start
+from tests.agent.test_agent import FROM_ALL, Clock, Node, results, start
 
 
-def with_applier(applier):
-    node = Node()
+def with_applier(applier, **parts):
+    node = Node(**parts)
     node.choice.backend = evolve(node.choice.backend, applier=applier(node.kernel))
     return node, node.choice.backend.applier
 
@@ -94,9 +94,10 @@ class Costly(FakeApplier):
         return self.quick
 
 
-def test_a_costly_generation_is_not_asked_every_second(monkeypatch):
+def test_a_costly_generation_is_not_asked_every_second():
     """S63: where nobody tells of changes, the cheap question is asked instead, and now and then the costly one."""
-    node, applier = with_applier(Costly)
+    clock = Clock()
+    node, applier = with_applier(Costly, clock=clock)
     start(node, FROM_ALL)
     for _ in range(2):  # the first check of each pod is thorough
         node.agent.watch()
@@ -107,9 +108,7 @@ def test_a_costly_generation_is_not_asked_every_second(monkeypatch):
         node.agent.process(0)
     assert applier.asked == asked
     node.kernel.namespaces[named("a")].commit(None, "tampered")  # the cheap question does not tell
-    monkeypatch.setattr("mnp_core.agent.jobs._THOROUGH_CHECK_SECONDS", 0.0)
-    for local in (named("a"), named("b")):
-        node.agent._pods.get(local).check_thoroughly_at = 0.0
+    clock.now += 31
     node.agent.watch()
     outcomes = settled(node, 0)
     assert [(str(each.pod), each.drifted) for each in outcomes] == [("default/a", True)]

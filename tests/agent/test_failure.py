@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnp_core.agent.failure import failure_of
+from mnp_core.agent.results import failure_of
 from mnp_core.api import Failure
 from mnp_core.errors import (
     ApiUnreachableError,

@@ -5,54 +5,56 @@ from itertools import pairwise
 import pytest
 from attrs import evolve
 
-from mnp_core.agent import agent, crew, results
 from mnp_core.api import Result
-from mnp_core.errors import InputError, UnsupportedError
+from mnp_core.errors import InputError, PluginError, UnsupportedError
 from mnp_core.model import OPEN, Reason
-from mnp_core.testing.builders import absent, named, namespace, network, pod, policy, present, selector, status
-from mnp_core.testing.fakes import FakeRenderer
-from tests.agent.test_agent import Node
+from mnp_core.sandbox.monitor import Topic
+from mnp_core.testing.builders import (
+    absent,
+    named,
+    namespace,
+    network,
+    pod,
+    pods,
+    policy,
+    present,
+    rule,
+    selector,
+    status,
+)
+from mnp_core.testing.fakes import FakeNamespace, FakeRenderer
+from tests.agent.test_agent import Clock, Node
 
 NET = network("net", "macvlan")
 A, B = (pod(name, status("net", "net1", f"10.0.0.{n}"), labels={"app": name}) for n, name in enumerate("ab", 1))
 ON_A, ON_B = (policy(f"on-{name}", selector=selector(app=name), networks=["net"], ingress=[]) for name in "ab")
+FROM_B = policy("on-a", selector=selector(app="a"), networks=["net"], ingress=[rule([pods(app="b")])])
 SOON, RARELY, MANY = 30.0, 300.0, 6  # seconds, seconds, tries
 STEP = 0.05  # seconds: shorter than the shortest pause
 
 
-class Clock:
-    """Stands still until the test moves it."""
-
-    now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch):
-    """Retries come as late as they may: the spread is always its most."""
-    clock = Clock()
-    for module in (agent, crew, results):
-        monkeypatch.setattr(module, "time", clock)
-    monkeypatch.setattr(results.random, "uniform", lambda _, most: most)
-    return clock
+def clock():
+    return Clock()
 
 
 class Failing(FakeRenderer):
     """Fails for pods that a policy selects, as long as there is an error."""
+
+    failures = 0
 
     def __init__(self, error):
         self.error = error
 
     def render(self, policy):
         if self.error is not None and policy.interfaces[0].ingress != OPEN:
+            self.failures += 1
             raise self.error
         return super().render(policy)
 
 
-def started(**parts):
-    node = Node(**parts)
+def started(clock, **parts):
+    node = Node(clock=clock, **parts)
     for name in "ab":
         node.kernel.add(named(name))
     node.sync(NET, namespace("default"), A, B)
@@ -77,7 +79,7 @@ def reasons(node):
 
 def test_what_fails_again_and_again_counts_as_open_soon_and_is_tried_ever_more_rarely(clock):
     """S64: after six tries in some seconds; at last one every five minutes."""
-    node = started()
+    node = started(clock)
     node.kernel.namespaces[A.name].refuse = True
     node.agent.submit([present(ON_A)])
     first = results_within(node, clock, 2)
@@ -92,7 +94,7 @@ def test_what_fails_again_and_again_counts_as_open_soon_and_is_tried_ever_more_r
 
 
 def test_a_pod_that_is_tried_rarely_holds_up_no_other(clock):
-    node = started()
+    node = started(clock)
     node.kernel.namespaces[A.name].refuse = True
     node.agent.submit([present(ON_A)])
     results_within(node, clock, 60)
@@ -104,7 +106,7 @@ def test_a_pod_that_is_tried_rarely_holds_up_no_other(clock):
 @pytest.mark.parametrize("mended", [True, False])
 def test_a_change_is_tried_at_once_however_often_it_failed_before(clock, mended):
     """S61."""
-    node = started()
+    node = started(clock)
     node.kernel.namespaces[A.name].refuse = True
     node.agent.submit([present(ON_A)])
     results_within(node, clock, 60)
@@ -116,7 +118,7 @@ def test_a_change_is_tried_at_once_however_often_it_failed_before(clock, mended)
 
 
 def test_after_a_success_failures_are_counted_anew(clock):
-    node = started()
+    node = started(clock)
     node.kernel.namespaces[A.name].refuse = True
     node.agent.submit([present(ON_A)])
     results_within(node, clock, 60)
@@ -128,39 +130,69 @@ def test_after_a_success_failures_are_counted_anew(clock):
     assert reasons(node) == [(Reason.ENFORCEMENT_FAILED, False)]  # no policy selects it any more
 
 
-@pytest.mark.parametrize("error", [InputError("a number is too big"), UnsupportedError("no such feature")])
-def test_what_cannot_succeed_is_tried_once_and_again_after_five_minutes(clock, error):
-    """S64."""
+PERMANENT = [
+    InputError("a number is too big"),
+    UnsupportedError("no such feature"),
+    PluginError("broken"),
+    KeyError("x"),
+]
+
+
+@pytest.mark.parametrize("error", PERMANENT)
+def test_what_cannot_succeed_waits_for_new_input(clock, error):
+    """S64: the same input would fail again, and is not rendered again; what an unknown renderer raises counts too."""
     renderer = Failing(error)
-    node = started(renderer=renderer)
+    node = started(clock, renderer=renderer)
     node.agent.submit([present(ON_A)])
-    [(first, result)] = results_within(node, clock, 1)
-    assert (result, reasons(node)) == (Result.FAILED, [(Reason.UNENFORCEABLE, True)])
-    clock.now = first + RARELY - 30
-    assert results_within(node, clock, 29) == []
-    assert [result for _, result in results_within(node, clock, 60)] == [Result.FAILED]
-    renderer.error = None
-    assert [result for _, result in results_within(node, clock, RARELY)] == [Result.APPLIED]
-    assert reasons(node) == []
+    assert [result for _, result in results_within(node, clock, 2 * RARELY)] == [Result.FAILED]
+    assert (renderer.failures, reasons(node)) == (1, [(Reason.UNENFORCEABLE, True)])
+    [report] = [report for report in node.agent.reports() if report.about.name == A.name]
+    assert "when a policy, the pod or its sandbox changes" in report.remedy
+    node.agent.submit([present(evolve(ON_A, egress=()))])
+    assert len(results_within(node, clock, 2 * RARELY)) == 1
+    assert renderer.failures == 2
 
 
-@pytest.mark.parametrize("error", [InputError("a number is too big"), UnsupportedError("no such feature")])
-def test_what_could_not_succeed_is_tried_when_its_input_changes(clock, error):
+@pytest.mark.parametrize("error", PERMANENT)
+@pytest.mark.parametrize("change", ["policy", "sandbox", "membership"])
+def test_what_could_not_succeed_is_tried_at_once_when_its_input_changes(clock, error, change):
     """S61: another pod's change is none of its input."""
-    node = started(renderer=Failing(error))
-    node.agent.submit([present(ON_A)])
+    renderer = Failing(error)
+    node = started(clock, renderer=renderer)
+    node.agent.submit([present(FROM_B)])
     assert len(results_within(node, clock, 1)) == 1
-    node.agent.submit([present(evolve(B, labels={"app": "other"}))])
+    node.agent.submit([present(pod("c"))])
     assert results_within(node, clock, 1) == []
-    node.agent.submit([absent(ON_A)])
+    renderer.error = None
+    match change:
+        case "policy":
+            node.agent.submit([absent(FROM_B)])
+        case "sandbox":
+            node.kernel.namespaces[A.name] = FakeNamespace()
+            node.agent.watch()
+        case "membership":
+            node.agent.submit([absent(B)])
     [(_, result)] = results_within(node, clock, 1)
     assert result is not Result.FAILED
     assert reasons(node) == []
 
 
+def test_a_permanent_error_is_tried_again_when_its_sandbox_changes_but_not_all_the_time(clock):
+    """S64: a process in the pod must not have it rendered as often as it likes."""
+    renderer = Failing(UnsupportedError("no such feature"))
+    node = started(clock, renderer=renderer)
+    node.agent.submit([present(ON_A)])
+    results_within(node, clock, 1)
+    renderer.failures = 0
+    for _ in range(100):
+        node.agent.noticed(A.name, Topic.LINKS)
+        results_within(node, clock, 1)
+    assert 2 <= renderer.failures <= 4
+
+
 def test_a_sandbox_that_is_not_there_is_looked_for_all_the_time(clock):
     """S64: it may come without another word of the API."""
-    node = started()
+    node = started(clock)
     del node.kernel.namespaces[A.name]
     node.agent.submit([present(ON_A)])
     tried = results_within(node, clock, 200)

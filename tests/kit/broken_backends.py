@@ -18,6 +18,7 @@ from mnp_core.testing.conformance import BackendConformance
 from mnp_core.testing.policies import ANY_PEER
 from mnp_example import ExampleApplier, ExampleRenderer
 from mnp_example.renderer import REFUSES
+from mnp_nftables import NftablesApplier
 
 MUST_FAIL = {}
 """Class to the check that must fail, what is wrong, and words of the failure."""
@@ -395,6 +396,14 @@ class Deaf(ExampleApplier):
         return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
 
 
+class Miscounts(ExampleApplier):
+    def listen(self):
+        return NftablesApplier().listen()
+
+    def announced_generation(self, message):
+        return (NftablesApplier().announced_generation(message) or 1) - 1
+
+
 class Later(ExampleApplier):
     def bring_into_force(self, ruleset):
         return lambda: self.apply(ruleset)
@@ -445,6 +454,7 @@ APPLIERS = {
     TrustsTheStamp: ("test_tampering_is_seen_and_mended", "looks at its own stamp and at nothing else"),
     NeverChanges: ("test_the_generation_changes_when_something_changes", "has no generation"),
     Deaf: ("test_a_listener_hears_what_changes_the_generation", "listens to something else"),
+    Miscounts: ("test_a_listener_hears_what_changes_the_generation", "announces the generation before"),
     Later: (
         "test_what_is_brought_into_force_in_stages_is_whole_for_packets_at_once",
         "brings nothing into force before the rest is done",

@@ -25,7 +25,7 @@ def told():
 
 @pytest.fixture
 def monitor(told):
-    monitor = Monitor(lambda key, topic: told.put((key, topic)))
+    monitor = Monitor(lambda key, topic, _: told.put((key, topic)))
     yield monitor
     monitor.close()
 
@@ -80,7 +80,7 @@ def test_a_key_that_comes_to_mean_another_sandbox_is_followed_there(monitor, tol
 def test_a_flood_of_changes_is_told_in_few_words_and_none_is_missed():
     said, may_go_on = queue.SimpleQueue(), threading.Event()
 
-    def slow(key, topic):
+    def slow(key, topic, _):
         said.put((key, topic))
         may_go_on.wait(SOON)
 
@@ -110,6 +110,22 @@ def test_what_is_told_of_rules_is_told_apart_from_links(monitor, told):
             assert nothing_more(told)
 
 
+def test_commits_are_told_by_their_generations_unless_one_is_not_known():
+    """S63: the agent's own commits need no look, and what cannot be told apart from others' needs one."""
+    told = queue.SimpleQueue()
+    monitor = Monitor(lambda *notice: told.put(notice))
+    near, far = socket.socketpair(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        monitor.listen("pod", {Topic.RULES: near}, lambda message: int(message) if message.isdigit() else None)
+        far.send(b"7")
+        assert told.get(timeout=SOON) == ("pod", Topic.RULES, frozenset({7}))
+        far.send(b"junk")
+        assert told.get(timeout=SOON) == ("pod", Topic.RULES, None)
+    finally:
+        monitor.close()
+        far.close()
+
+
 def test_a_namespace_that_is_forgotten_can_go(monitor):
     """A socket keeps a namespace alive, and with it the pod's devices."""
     with new_namespace() as here:
@@ -131,7 +147,7 @@ class Broken(socket.socket):
 
 def test_a_socket_that_fails_deafens_its_sandbox_and_no_other(told):
     deafened = queue.SimpleQueue()
-    monitor = Monitor(lambda key, topic: told.put((key, topic)), deafened.put)
+    monitor = Monitor(lambda key, topic, _: told.put((key, topic)), deafened.put)
     left, right = socket.socketpair(type=socket.SOCK_DGRAM)
     broken = Broken(fileno=left.detach())
     broken.settimeout(0)

@@ -2,7 +2,7 @@
 
 import select
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -12,6 +12,7 @@ import pytest
 from attrs import evolve
 
 from mnp_core.api import (
+    CommitAnnouncer,
     PolicyRenderer,
     QuickGeneration,
     RuleApplier,
@@ -355,11 +356,25 @@ class ApplierConformance(Conformance, standard=True):
             # An ability that backends may lack: then the generation is, by the other checks.
             pytest.skip("it is no RuleListener: its generation is asked every second")
         with run_inside(mnp_namespace, applier.listen) as listener:
-            assert not _heard(listener, within=0.1), "it hears something where nothing changes"
+            assert not _received(listener, within=0.1), "it hears something where nothing changes"
             self.enforce(mnp_namespace, FULL)
-            assert _heard(listener), "it does not hear what is applied"
+            applied = _received(listener)
+            assert applied, "it does not hear what is applied"
+            self._check_announced(mnp_namespace, applied)
             run_inside(mnp_namespace, self.put_foreign_rules)
-            assert _heard(listener), "it does not hear what others change"
+            changed = _received(listener)
+            assert changed, "it does not hear what others change"
+            self._check_announced(mnp_namespace, changed)
+
+    def _check_announced(self, where: Sandbox, messages: Sequence[bytes]) -> None:
+        """The last commit is announced by the generation that is read after it, junk by none."""
+        applier = self.make_applier()
+        if isinstance(applier, CommitAnnouncer):
+            announced = [applier.announced_generation(message) for message in messages]
+            assert announced[-1] == self._generation(where), f"the last commit is announced as {announced[-1]}"
+            assert len(set(announced)) == len(announced), "two commits are announced by one generation"
+            junk = (b"", b"junk", bytes(len(messages[-1])))
+            assert {*map(applier.announced_generation, junk)} == {None}, "junk is taken for a commit"
 
     def _generation(self, where: Sandbox) -> int:
         return run_inside(where, self.make_applier().generation)
@@ -402,10 +417,11 @@ class ApplierConformance(Conformance, standard=True):
         assert run_inside(mnp_namespace, self.everything) == before
 
 
-def _heard(listener: socket.socket, within: float = 5.0) -> bool:
-    """Whether something comes within so many seconds; all that has come by then is taken in."""
+def _received(listener: socket.socket, within: float = 5.0) -> list[bytes]:
+    """All messages that have come by the time when the first one is there, within so many seconds."""
     ready, _, _ = select.select([listener], [], [], within)
+    messages: list[bytes] = []
     with suppress(OSError):  # nothing more, or too much to keep
         while ready:
-            listener.recv(1 << 16)
-    return bool(ready)
+            messages.append(listener.recv(1 << 16))
+    return messages

@@ -29,7 +29,7 @@ from mnp_core.netfilter.nf_tables import generation
 from mnp_core.netfilter.nfnetlink import Nfnetlink, RefusedError, SupersededError, UnansweredError, UnsettledError
 from mnp_core.netfilter.remedies import describe, remedy
 from mnp_nftables import table
-from mnp_nftables.commit_listener import listen_to_commits
+from mnp_nftables.commit_listener import announced_generation, listen_to_commits
 from mnp_nftables.custom import PREFIX, custom_rules
 from mnp_nftables.custom_rule_encoder import compile_rules, known_lines
 from mnp_nftables.membership import change
@@ -105,6 +105,10 @@ class NftablesApplier:
             return listen_to_commits()
         except OSError as error:
             raise ApplyError(f"commits cannot be listened to: {describe(error, _NO_REMEDY)}") from error
+
+    def announced_generation(self, message: bytes) -> int | None:
+        """The generation of a commit that `listen` has heard of; see `mnp_core.api.CommitAnnouncer`."""
+        return announced_generation(message)
 
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""

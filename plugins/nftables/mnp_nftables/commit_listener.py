@@ -12,6 +12,8 @@ _GROUP_NFTABLES = 7  # NFNLGRP_NFTABLES in <linux/netfilter/nfnetlink.h>
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1  # <linux/netlink.h>
 _ATTACH_FILTER = 26  # SO_ATTACH_FILTER in <asm-generic/socket.h>
 _INSTRUCTION = struct.Struct("=HBBI")  # struct sock_filter: code, jt, jf, k
+_ANNOUNCEMENT = struct.Struct("=4xH14xHH4s")  # nlmsg_type; length, type and value of the first attribute
+_GENERATION = 8, 1  # length and type of NFTA_GEN_ID, which the kernel writes first
 
 
 def listen_to_commits() -> socket.socket:
@@ -36,6 +38,14 @@ def listen_to_commits() -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def announced_generation(message: bytes) -> int | None:
+    """The generation that a message on such a socket announces; None if it is none of the kernel's."""
+    if len(message) < _ANNOUNCEMENT.size:
+        return None
+    kind, *attribute, value = _ANNOUNCEMENT.unpack_from(message)
+    return int.from_bytes(value, "big") if (kind, *attribute) == (NEW_GENERATION, *_GENERATION) else None
 
 
 def _only(kind: int) -> bytes:

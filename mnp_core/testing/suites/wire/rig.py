@@ -133,7 +133,7 @@ class Rig:
         return held
 
     def _monitor(self) -> Monitor[ObjectName]:
-        monitor = Monitor[ObjectName](lambda pod, topic: self.agent.noticed(pod, topic))  # noqa: PLW0108 - made later
+        monitor = Monitor[ObjectName](lambda *notice: self.agent.noticed(*notice))  # noqa: PLW0108 - made later
         self._cleanup.callback(monitor.close)
         return monitor
 

@@ -1,0 +1,144 @@
+"""The pods of this node, each with its state, its listeners, and the report of what is wrong with it."""
+
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import repeat
+from typing import Protocol
+
+from mnp_core.agent.operations import close_listeners
+from mnp_core.agent.outside import OutsideState
+from mnp_core.agent.pod_state import PodState
+from mnp_core.api import CommitAnnouncer, Sandbox
+from mnp_core.cluster import ClusterState
+from mnp_core.model import ObjectName, ObjectRef, Reason, Report
+from mnp_core.policy.attachments import Problem
+from mnp_core.sandbox.monitor import GenerationReader, Listeners
+
+
+def jittered() -> float:
+    """A factor for the pause before a retry, so that many are spread."""
+    return random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
+
+
+class Monitor(Protocol):
+    """What the agent needs of `mnp_core.sandbox.monitor.Monitor`."""
+
+    def listen(self, key: ObjectName, listeners: Listeners, generation_of: GenerationReader | None = None) -> None:
+        """Listen to these sockets, and to no others of this key; they are the monitor's from then on."""
+
+    def forget(self, key: ObjectName) -> None:
+        """Listen no longer."""
+
+
+class LocalPods:
+    """Each local pod by its name."""
+
+    def __init__(
+        self,
+        cluster: ClusterState,
+        monitor: Monitor | None,
+        outside: OutsideState,
+        *,
+        finalize_after: float = 0.0,
+        jitter: Callable[[], float] = jittered,
+    ) -> None:
+        """Begin with no pods.
+
+        Args:
+            cluster: Says which of the pods that ever had a name is meant by it.
+            monitor: Listens to sandboxes; None if nobody does.
+            outside: Takes over the sandboxes that pods leave.
+            finalize_after: Seconds that finalizing a replacement waits.
+            jitter: A factor for pauses before retries.
+        """
+        self._cluster = cluster
+        self._monitor = monitor
+        self._outside = outside
+        self._new_state = partial(PodState, monitored=monitor is not None, finalize_after=finalize_after, jitter=jitter)
+        self._pods: dict[ObjectName, PodState] = {}
+
+    def __iter__(self) -> Iterator[PodState]:
+        """Those of this moment, whatever is added or removed meanwhile."""
+        return iter(tuple(self._pods.values()))
+
+    def get(self, name: ObjectName) -> PodState | None:
+        """The state of a pod, if it is local."""
+        return self._pods.get(name)
+
+    def is_current(self, state: PodState) -> bool:
+        """Whether this is still the state of the pod of its name."""
+        return self._pods.get(state.name) is state
+
+    def get_or_add(self, name: ObjectName) -> PodState:
+        """The state of a pod; one that was made anew is another pod, with the same backend."""
+        pod = self._cluster.pod(name)
+        incarnation = (pod.uid, pod.statuses) if pod is not None else ("", ())
+        state = self._pods.get(name)
+        if state is not None and state.incarnation == incarnation:
+            return state
+        backend = None
+        if state is not None:
+            self.remove(name)
+            backend = state.backend
+        self._pods[name] = self._new_state(name=name, incarnation=incarnation, backend=backend)
+        return self._pods[name]
+
+    def remove(self, name: ObjectName) -> None:
+        """Forget a pod: what is under way in it ends, and nothing follows."""
+        state = self._pods.pop(name, None)
+        if state is not None:
+            state.abandon()
+            self._cluster.standing.put(("pod", name), ())
+            self.release(name, state.sandbox)
+        elif self._monitor is not None:
+            self._monitor.forget(name)
+
+    def sandbox_gone(self, state: PodState) -> None:
+        """A pod's sandbox is not there any more, or another one."""
+        sandbox = state.sandbox
+        state.sandbox_gone()
+        self.release(state.name, sandbox)
+        self.update_reports(state)
+
+    def release(self, name: ObjectName, sandbox: Sandbox | None) -> None:
+        """A pod has left a sandbox."""
+        if sandbox is not None:
+            self._outside.leave(sandbox)
+        if self._monitor is not None:
+            self._monitor.forget(name)
+
+    def watch(self, state: PodState, listeners: Listeners) -> None:
+        """Have changes of a pod's sandbox announced."""
+        if self._monitor is None or state.backend is None:
+            close_listeners(listeners)
+            return
+        applier = state.backend.applier
+        reader = applier.announced_generation if isinstance(applier, CommitAnnouncer) else None
+        self._monitor.listen(state.name, listeners, reader)
+
+    def update_reports(self, state: PodState) -> None:
+        """Report what is wrong with a pod now."""
+        if self.is_current(state):
+            problems = map(self._cluster.exposing, repeat(state.name), _problems(state))
+            self._cluster.standing.put(("pod", state.name), problems)
+
+
+def _problems(state: PodState) -> Iterator[Problem]:
+    if state.findings is not None:
+        yield from state.findings.problems
+    if state.error and not state.awaiting_sandbox:
+        yield Problem(report=_failure(state))
+
+
+def _failure(state: PodState) -> Report:
+    """A pod that cannot be written to, for ever or for a long time, is not enforceable."""
+    retried = "It is tried again; if it stays, look at the cause named here"
+    blocked = "Fix the cause named here: it is tried again when a policy, the pod or its sandbox changes"
+    return Report(
+        about=ObjectRef("Pod", state.name),
+        field="",
+        reason=Reason.UNENFORCEABLE if state.unenforceable else Reason.ENFORCEMENT_FAILED,
+        message=f"its rules could not be brought up to date, what was in force still is: {state.error.rstrip('.')}",
+        remedy=blocked if state.waits_for_input else retried,
+    )

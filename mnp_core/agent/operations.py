@@ -1,0 +1,298 @@
+"""Operations in one sandbox: planned on the agent's thread from the cluster state of that moment, run inside of it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
+
+from attrs import evolve, frozen
+
+from mnp_core.agent.inspection import Claimed, Findings, inspect
+from mnp_core.agent.pod_state import Attempt, Operation, PodState
+from mnp_core.agent.results import (
+    Absent,
+    DriftSuspected,
+    Finalization,
+    Finalized,
+    Inspected,
+    MembersUpdated,
+    OperationResult,
+    Replaced,
+    Stamp,
+    Verified,
+)
+from mnp_core.agent.ruleset_cache import RulesetCache
+from mnp_core.api import (
+    CommitAnnouncer,
+    InterfaceDiscoverer,
+    QuickGeneration,
+    RuleApplier,
+    RuleListener,
+    RuleVerifier,
+    StagedApplier,
+)
+from mnp_core.backend import Backend
+from mnp_core.cluster import ClusterState
+from mnp_core.errors import ApplyError, DisturbedError
+from mnp_core.model import Attachment, Delta, Link, Ruleset
+from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
+
+_UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
+
+
+class BackendChoice(Protocol):
+    """What the agent needs of `mnp_core.backend.Backends`."""
+
+    def of(self, attachments: Iterable[Attachment], /) -> Backend:
+        """The backend of one sandbox."""
+
+    def others(self, chosen: Backend, /) -> Iterable[Backend]:
+        """Backends that may have been in force in a sandbox before."""
+
+
+@frozen(kw_only=True)
+class Planner:
+    """Turns an attempt into a callable for the sandbox.
+
+    Attributes:
+        cluster: Says what is to be in force.
+        backends: Chooses the backend of a pod.
+        discoverers: By the CNI type that they claim.
+        read_links: Reads the interfaces of the sandbox that it is called in.
+        monitored: Whether changes in sandboxes are listened to.
+        rulesets: Rulesets that pods share.
+    """
+
+    cluster: ClusterState
+    backends: BackendChoice
+    discoverers: Mapping[str, InterfaceDiscoverer]
+    read_links: Callable[[], Sequence[Link]]
+    monitored: bool
+    rulesets: RulesetCache
+
+    def plan(self, state: PodState, attempt: Attempt) -> Callable[[], OperationResult]:
+        """The callable of an attempt; raises whatever plugins raise."""
+        backend = self.backend(state)
+        match attempt.operation:
+            case Operation.REPLACE:
+                return self._replace(state, attempt, backend)
+            case Operation.FINALIZE:
+                return self._finalize(state, attempt, backend)
+            case Operation.UPDATE_MEMBERS:
+                deltas = [delta.rendered(backend) for delta in attempt.deltas]
+                return partial(update_members, backend.applier, deltas, attempt.stamp or _UNKNOWN)
+            case Operation.VERIFY:
+                stamp = attempt.stamp or _UNKNOWN
+                return partial(check_generation, backend.applier, stamp, thorough=attempt.thorough)
+            case _:
+                inspection = self._inspection(state)
+                return lambda: Inspected(findings=inspection())
+
+    def backend(self, state: PodState) -> Backend:
+        """By its attachments; a pod that has lost them keeps the backend that it had."""
+        claims = self.cluster.claims(state.name)
+        if claims or state.backend is None:
+            chosen = self.backends.of(claims)
+            state.use_backend(chosen)
+            return chosen
+        return state.backend
+
+    def _replace(self, state: PodState, attempt: Attempt, backend: Backend) -> Callable[[], OperationResult]:
+        policy, before = self.cluster.sandbox_policy(state.name), attempt.stamp
+        others = () if before is not None else tuple(other.applier for other in self.backends.others(backend))
+        if policy is None:
+            inspection = self._inspection(state)  # an interface that leads out of the pod is reported (S64)
+            appliers = (backend.applier, *others)
+            return lambda: Absent(removed=remove_rules(appliers), findings=inspection())
+        ruleset = self.rulesets.of(backend, policy)
+        opens_listeners = self.monitored and before is None
+
+        def run() -> Replaced:
+            listeners = open_listeners(backend.applier) if opens_listeners else None  # first, so that nothing is missed
+            try:
+                replaced = replace(backend.applier, ruleset.get(), before, drift_suspected=attempt.drift_suspected)
+                remove_rules(others)  # both are in force until then
+            except BaseException:
+                close_listeners(listeners)
+                raise
+            announced = isinstance(backend.applier, CommitAnnouncer)
+            return evolve(replaced, listeners=listeners, commits_announced=announced)
+
+        return run
+
+    def _finalize(self, state: PodState, attempt: Attempt, backend: Backend) -> Callable[[], OperationResult]:
+        finalization, policy = attempt.finalization, self.cluster.sandbox_policy(state.name)
+        if finalization is None or policy is None:
+            return Verified  # the replacement that follows removes it
+        deltas = [delta.rendered(backend) for delta in attempt.deltas]
+        wanted = self.rulesets.of(backend, policy).get if deltas else lambda: finalization.ruleset
+        before = attempt.stamp if attempt.commits_announced else None
+        return partial(finalize, backend.applier, finalization, deltas, wanted, before)
+
+    def _inspection(self, state: PodState) -> Callable[[], Findings]:
+        return partial(inspect, self._claimed(state), self.read_links, self.discoverers)
+
+    def _claimed(self, state: PodState) -> Claimed:
+        pod, claims = self.cluster.pod(state.name), self.cluster.claims(state.name)
+        if pod is None:
+            return Claimed(pod=state.name, attachments=claims)
+        announced = frozenset(status.interface for status in pod.statuses)
+        return Claimed(pod=pod.name, attachments=claims, defaults=pod.default_interfaces, announced=announced)
+
+
+# --- inside the sandbox -------------------------------------------------------------------------------------------
+
+
+def replace(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, drift_suspected: bool = False) -> Replaced:
+    """Put the ruleset in force; a sandbox that has it already is not written to (S62).
+
+    What is there is read, unless it is known to be something else.
+
+    Args:
+        applier: Writes it.
+        ruleset: What is to be in force.
+        before: What this process believes to be there; None if it cannot know.
+        drift_suspected: Whether something was changed: then the result says whether it was only incomplete.
+    """
+    was_incomplete = False
+    if before is None or before.digest == ruleset.digest or _is_changed(applier, before):
+        stamp = _stamp(applier, ruleset.digest)  # first: a commit of others during the read must not pass for read
+        if is_in_force(applier, ruleset):
+            return Replaced(stamp=stamp, written=False)
+        was_incomplete = drift_suspected and _is_incomplete(applier, ruleset)
+    if isinstance(applier, StagedApplier):
+        finalization = Finalization(ruleset=ruleset, run=applier.bring_into_force(ruleset))
+    else:
+        applier.apply(ruleset)
+        finalization = Finalization(ruleset=ruleset)
+    stamp = _stamp(applier, ruleset.digest)
+    return Replaced(stamp=stamp, written=True, was_incomplete=was_incomplete, finalization=finalization)
+
+
+def finalize(
+    applier: RuleApplier,
+    finalization: Finalization,
+    deltas: Sequence[Delta],
+    wanted: Callable[[], Ruleset],
+    before: Stamp | None = None,
+) -> Finalized | DriftSuspected:
+    """Complete a replacement, and compare what is there with what is wanted.
+
+    A commit of others right after ours, or while we clear away, looks like ours by its number. Here it is found (S63).
+
+    Args:
+        applier: Writes it.
+        finalization: What the replacement left for later.
+        deltas: Changes of membership since then.
+        wanted: Gives the ruleset that is to be in force after that.
+        before: What is in force, if each commit since is announced: without one, there is nothing to be compared.
+    """
+    finalization.run()
+    if before is not None and not deltas and not _is_changed(applier, before, thorough=True):
+        return Finalized(stamp=before)
+    generations = _generations(applier)
+    try:
+        for delta in deltas:
+            _update(applier, delta)
+            generations |= _generations(applier)
+    except ApplyError:
+        return DriftSuspected()
+    ruleset = wanted()
+    stamp = _stamp(applier, ruleset.digest)  # first, as in `replace`
+    if not is_in_force(applier, ruleset):
+        return DriftSuspected()
+    return Finalized(stamp=stamp, updated=bool(deltas), generations=generations)
+
+
+def update_members(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> MembersUpdated | DriftSuspected:
+    """Change membership alone.
+
+    If others changed something since `before`, that stays the stamp, so that the next check finds it (S63). A refused
+    delta was made for other sets than are there.
+    """
+    disturbed, generations = _is_changed(applier, before), frozenset[int]()
+    written = [delta for delta in deltas if any(delta.added.values()) or any(delta.removed.values())]
+    try:
+        for delta in written:
+            disturbed = not _update(applier, delta) or disturbed
+            generations |= _generations(applier)  # never before our first commit: that number may be of others
+    except ApplyError:
+        return DriftSuspected()
+    if disturbed or not written:
+        return MembersUpdated(stamp=before)
+    return MembersUpdated(stamp=_stamp(applier, before.digest), generations=generations)
+
+
+def check_generation(applier: RuleApplier, before: Stamp, *, thorough: bool = True) -> Verified | DriftSuspected:
+    """Whether nothing was changed since the stamp."""
+    return DriftSuspected() if _is_changed(applier, before, thorough=thorough) else Verified()
+
+
+def is_in_force(applier: RuleApplier, ruleset: Ruleset) -> bool:
+    """Whether exactly this ruleset is in force; stamps in the sandbox decide only where the applier cannot compare."""
+    if isinstance(applier, RuleVerifier):
+        return applier.is_in_force(ruleset)
+    installed = applier.installed()
+    return installed is not None and installed.matches(ruleset)
+
+
+def remove_rules(appliers: Iterable[RuleApplier]) -> bool:
+    """Remove all rules of these; whether there were any."""
+    removed = False
+    for applier in appliers:
+        if applier.installed() is not None:
+            applier.remove()
+            removed = True
+    return removed
+
+
+def open_listeners(applier: RuleApplier) -> Listeners:
+    """Open sockets that announce later changes in the sandbox."""
+    listeners = {Topic.LINKS: listen_to_links()}
+    try:
+        if isinstance(applier, RuleListener):
+            listeners[Topic.RULES] = applier.listen()
+    except BaseException:
+        close_listeners(listeners)
+        raise
+    return listeners
+
+
+def close_listeners(listeners: Listeners | None) -> None:
+    """Close what `open_listeners` has opened."""
+    for listener in (listeners or {}).values():
+        listener.close()
+
+
+def _is_incomplete(applier: RuleApplier, ruleset: Ruleset) -> bool:
+    """Whether the ruleset is there and only does not hold on every interface yet."""
+    installed = applier.installed()
+    return installed is not None and installed.incomplete and installed.is_of(ruleset)
+
+
+def _stamp(applier: RuleApplier, digest: str) -> Stamp:
+    quick = applier.quick_generation() if isinstance(applier, QuickGeneration) else None  # first: it tells less
+    return Stamp(digest=digest, generation=applier.generation(), quick=quick)
+
+
+def _generations(applier: RuleApplier) -> frozenset[int]:
+    """The generation, if commits are announced by theirs; the stamp has only that of the last one of an operation.
+
+    If others commit between ours and this, their number is taken for ours, and ours is announced as theirs: found, too.
+    """
+    return frozenset({applier.generation()}) if isinstance(applier, CommitAnnouncer) else frozenset()
+
+
+def _is_changed(applier: RuleApplier, before: Stamp, *, thorough: bool = False) -> bool:
+    """Whether anything was changed since, by the cheaper question where there is one and it is enough."""
+    if isinstance(applier, QuickGeneration) and before.quick is not None and not thorough:
+        return applier.quick_generation() != before.quick
+    return applier.generation() != before.generation
+
+
+def _update(applier: RuleApplier, delta: Delta) -> bool:
+    """Change membership; whether nobody else changed anything meanwhile, as far as the applier can tell."""
+    try:
+        applier.update(delta)
+    except DisturbedError:
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""Handles an operation's result: updates the pod's state, reports the outcome, takes in the interfaces found."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from attrs import evolve
+
+from mnp_core.agent.local_pods import LocalPods
+from mnp_core.agent.operations import close_listeners
+from mnp_core.agent.pod_state import Attempt, Operation, PodState
+from mnp_core.agent.results import Absent, Inspected, OperationResult, Replaced
+from mnp_core.api import Outcome, Result
+from mnp_core.cluster import Affected, ClusterState
+from mnp_core.errors import SandboxNotFoundError
+
+Observer = Callable[[Outcome], None]
+
+
+class Outcomes:
+    """Takes in results; a failure is an `Outcome`, never an exception."""
+
+    def __init__(self, cluster: ClusterState, pods: LocalPods, observe: Observer) -> None:
+        """Begin with no outcomes.
+
+        Args:
+            cluster: Says what is to be in force, and takes in what interfaces there are.
+            pods: The local pods.
+            observe: Called with each outcome.
+        """
+        self._cluster = cluster
+        self._pods = pods
+        self._observe = observe
+        self._outcomes: list[Outcome] = []
+
+    def take(self) -> tuple[Outcome, ...]:
+        """Everything since the last time."""
+        outcomes, self._outcomes = tuple(self._outcomes), []
+        return outcomes
+
+    def record(self, state: PodState, attempt: Attempt, done: "Future[OperationResult]", now: float) -> Affected | None:
+        """Take in the result of an attempt, or its failure; returns what follows from interfaces that were found."""
+        error = done.exception()
+        if not self._pods.is_current(state):
+            if error is None:
+                close_listeners(getattr(done.result(), "listeners", None))
+            return None
+        affected = None
+        if error is None:
+            affected = self._succeed(state, attempt, done.result(), now)
+        elif self._is_moot(state, attempt, error):
+            self._pods.remove(state.name)
+        else:
+            self._fail(state, attempt, error, now)
+        self._pods.update_reports(state)
+        return affected
+
+    def _is_moot(self, state: PodState, attempt: Attempt, error: BaseException) -> bool:
+        """Whether a missing sandbox is no problem: nothing is to be in force there, or the pod is about to go."""
+        if attempt.operation is not Operation.LOCATE or not isinstance(error, SandboxNotFoundError):
+            return False
+        pod = self._cluster.pod(state.name)
+        return pod is None or pod.terminating or pod.finished or self._cluster.sandbox_policy(state.name) is None
+
+    def _succeed(self, state: PodState, attempt: Attempt, result: OperationResult, now: float) -> Affected | None:
+        before = state.findings
+        change = state.completed(result, now)
+        if change is not None:
+            latency = now - attempt.received_at if attempt.received_at is not None else None
+            outcome = _outcome(state, change.result, now - attempt.started_at)
+            self._publish(evolve(outcome, drifted=change.drifted, latency=latency))
+        match result:
+            case Replaced(listeners=listeners) if listeners is not None:
+                self._pods.watch(state, listeners)
+            case Absent(leads_out=False):
+                self._pods.remove(state.name)
+            case Inspected(findings=findings) if findings != before:
+                return self._cluster.observe_attachments(state.name, findings.attachments)
+        return None
+
+    def _fail(self, state: PodState, attempt: Attempt, error: BaseException, now: float) -> None:
+        sandbox = state.sandbox
+        counts = state.failed(error, now)
+        if state.sandbox is None:
+            self._pods.release(state.name, sandbox)
+        if counts:
+            outcome = _outcome(state, Result.FAILED, now - attempt.started_at)
+            failed = evolve(outcome, error=state.error, failure=state.failure, passing=state.awaiting_sandbox)
+            self._publish(failed)
+
+    def _publish(self, outcome: Outcome) -> None:
+        self._outcomes.append(outcome)
+        self._observe(outcome)
+
+
+def _outcome(state: PodState, result: Result, seconds: float) -> Outcome:
+    backend = state.backend.name if state.backend is not None else ""
+    return Outcome(pod=state.name, result=result, seconds=seconds, backend=backend)

@@ -1,0 +1,480 @@
+"""The state of one local pod: what is known of its sandbox, what is pending there, and which operation is next.
+
+Pure: the clock is an argument, chance a function, and nothing here does I/O. Others read its attributes and change them
+by its methods alone. Errors are of two kinds. A permanent one (input, unsupported, plugin) is of no use to repeat: it
+waits for new input. A temporary one backs off, and counts as lasting after some tries.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from typing import Final
+
+from attrs import define, field, frozen
+
+from mnp_core.agent.inspection import Findings
+from mnp_core.agent.results import (
+    Absent,
+    DriftSuspected,
+    Finalization,
+    Finalized,
+    Inspected,
+    Located,
+    MembersUpdated,
+    OperationResult,
+    Replaced,
+    Stamp,
+    Verified,
+    failure_of,
+)
+from mnp_core.agent.ruleset_cache import LazyDelta
+from mnp_core.api import Failure, Result, Sandbox
+from mnp_core.backend import Backend
+from mnp_core.errors import InputError, MnpError, PluginError, SandboxNotFoundError, UnsupportedError
+from mnp_core.model import NetworkStatus, ObjectName
+from mnp_core.sandbox.monitor import Topic
+
+_PERMANENT: Final = (InputError, UnsupportedError, PluginError)
+_DEBOUNCE_SECONDS: Final = 0.2  # in which changes inside a sandbox are gathered
+_FIRST_RETRY_SECONDS: Final = 0.1  # doubled each time
+_LAST_RETRY_SECONDS: Final = 300.0
+_LOCATE_RETRY_SECONDS: Final = 30.0  # at most: a sandbox may come unannounced
+_LASTING_TRIES: Final = 6  # in about five seconds: what fails so often cannot be enforced, for now
+_AWAITED_TRIES: Final = 4  # one and a half seconds with the pauses between them
+_SANDBOX_INPUT_SECONDS: Final = 30.0  # until a permanent error is tried again in a sandbox that has changed
+_FINALIZE_RETRY_SECONDS: Final = 5.0
+_LISTEN_RETRY_SECONDS: Final = 1.0
+_VERIFY_THOROUGHLY_SECONDS: Final = 30.0  # between two costly checks of an applier that has a cheap one
+_INSPECT_PAUSE_SECONDS: Final = 1.0
+_INSPECT_SHARE: Final = 20  # times as long as the last one took: a pod costs a twentieth of a thread at most
+_UNREADABLE_RETRY_SECONDS: Final = 10.0
+_MANY_DELTAS: Final = 64  # pending; a replacement costs as much
+_KEPT_GENERATIONS: Final = 64
+_NEVER: Final = math.inf
+
+Incarnation = tuple[str, Sequence[NetworkStatus]]
+"""UID and attachments: another one means another sandbox."""
+
+
+class Operation(Enum):
+    """Work for one pod. All but the first happens inside its sandbox."""
+
+    LOCATE = auto()  # find the sandbox
+    REPLACE = auto()  # everything of ours, as a whole
+    FINALIZE = auto()  # what a replacement leaves for later
+    UPDATE_MEMBERS = auto()  # membership alone
+    VERIFY = auto()  # whether others changed something
+    INSPECT = auto()  # its interfaces
+
+
+@frozen
+class Deadline:
+    """Nothing to do before this time (time.monotonic)."""
+
+    at: float
+
+
+@frozen(kw_only=True, eq=False)
+class Attempt:
+    """An operation under way, with what it works on.
+
+    Attributes:
+        operation: What is done.
+        started_at: Since when (time.monotonic).
+        sandbox: Where; None to locate it.
+        stamp: What is in force there, as far as is known.
+        received_at: When the oldest change arrived that it follows (time.monotonic); None if it follows none.
+        deltas: Changes of membership to write, in order.
+        finalization: What a replacement left for later.
+        thorough: Whether a check reads what is costly to read.
+        drift_suspected: Whether something was changed, and it is not known yet what.
+        commits_announced: Whether each commit of others in the sandbox is announced.
+    """
+
+    operation: Operation
+    started_at: float
+    sandbox: Sandbox | None = None
+    stamp: Stamp | None = None
+    received_at: float | None = None
+    deltas: Sequence[LazyDelta] = ()
+    finalization: Finalization | None = None
+    thorough: bool = False
+    drift_suspected: bool = False
+    commits_announced: bool = False
+
+
+@frozen(kw_only=True)
+class Change:
+    """Something that an operation changed in the sandbox, or confirmed there."""
+
+    result: Result
+    drifted: bool = False
+
+
+@define
+class Pending:
+    """What is to be done in a sandbox; repeated requests merge.
+
+    Attributes:
+        replace: Write everything, as compiled when that starts.
+        finalization: What a replacement left for later, when every pod has its rules.
+        deltas: Changes of membership since then, in order.
+        verify: See whether others changed something.
+        inspect: Read the interfaces.
+        received_at: When the oldest pending change arrived (time.monotonic).
+    """
+
+    replace: bool = False
+    finalization: Finalization | None = None
+    deltas: list[LazyDelta] = field(factory=list)
+    verify: bool = False
+    inspect: bool = False
+    received_at: float | None = None
+
+    def receive(self, received_at: float | None) -> None:
+        """Note when a change arrived."""
+        if received_at is not None:
+            self.received_at = received_at if self.received_at is None else min(self.received_at, received_at)
+
+    def add_replacement(self) -> None:
+        """Write everything, changes of membership included."""
+        self.replace, self.finalization = True, None
+        self.deltas.clear()
+
+    def take_changes(self) -> tuple[float | None, list[LazyDelta]]:
+        """Hand over what a write takes along."""
+        taken = self.received_at, self.deltas
+        self.received_at, self.deltas = None, []
+        return taken
+
+
+@define(eq=False)
+class PodState:
+    """One local pod.
+
+    Attributes:
+        name: The pod.
+        incarnation: Which of the pods that ever had this name.
+        backend: Enforces in the sandbox; None until it is chosen.
+        monitored: Whether changes in sandboxes are announced at all.
+        finalize_after: Seconds that finalizing waits, so that it delays no other pod's rules.
+        jitter: A factor for the pause before a retry, 0.5 to 1.
+        sandbox: Its network namespace, once located.
+        sandbox_verified: Whether an operation succeeded in it.
+        stamp: What is in force, as far as this process knows.
+        findings: The interfaces, once inspected.
+        rules_watched: Whether changes of the packet filter are announced, so that no polling is needed.
+        commits_announced: Whether these announcements carry the generation.
+        drift_suspected: Whether something was changed, and it is not known yet what.
+        synced_once: Whether an operation was tried to the end, successfully or not.
+        attempt: The operation under way; one at a time.
+        error: Why the last try failed; empty if it did not.
+        failure: The same in one word; None if it did not.
+    """
+
+    name: ObjectName
+    incarnation: Incarnation
+    backend: Backend | None = None
+    monitored: bool = False
+    finalize_after: float = 0.0
+    jitter: Callable[[], float] = lambda: 1.0
+    sandbox: Sandbox | None = None
+    sandbox_verified: bool = False
+    stamp: Stamp | None = None
+    findings: Findings | None = None
+    rules_watched: bool = False
+    commits_announced: bool = False
+    drift_suspected: bool = False
+    synced_once: bool = False
+    attempt: Attempt | None = None
+    error: str = ""
+    failure: Failure | None = None
+    _pending: Pending = field(factory=Pending)
+    _tries: int = 0  # failed since the last success
+    _permanent: bool = False  # of no use to repeat
+    _retry_at: float = 0.0
+    _finalize_at: float = 0.0
+    _debounce_until: float = 0.0
+    _inspect_after: float = 0.0
+    _verify_thoroughly_at: float = 0.0
+    _announced: set[int] = field(factory=set)  # generations of commits that may be others'
+    _own: dict[int, None] = field(factory=dict)  # generations of our commits, the last one last
+
+    # --- what it is -----------------------------------------------------------------------------------------------
+
+    @property
+    def awaiting_sandbox(self) -> bool:
+        """Whether the sandbox is missing, but expected: the API has a pod before the runtime has made its sandbox."""
+        return self.failure is Failure.NOT_FOUND and self._tries <= _AWAITED_TRIES
+
+    @property
+    def unenforceable(self) -> bool:
+        """Whether soon another try is of no use: only new input helps, or the error lasts."""
+        return self._permanent or self._tries >= _LASTING_TRIES
+
+    @property
+    def waits_for_input(self) -> bool:
+        """Whether it is tried again only after a change of its input."""
+        return self._retry_at == _NEVER
+
+    def next_operation(self, now: float) -> Operation | Deadline | None:
+        """The most urgent operation, or when one is due; None if nothing is to be done, or something is under way."""
+        if self.attempt is not None or (due := self._most_urgent()) is None or due[1] == _NEVER:
+            return None
+        operation, at = due
+        if at > now:
+            return Deadline(at)
+        return Operation.LOCATE if self.sandbox is None else operation
+
+    def _most_urgent(self) -> tuple[Operation, float] | None:
+        pending, retry_at = self._pending, self._retry_at
+        debounced = max(retry_at, self._debounce_until)
+        finalize_at = retry_at if pending.deltas else max(retry_at, self._finalize_at)  # they go with it
+        candidates = (
+            (pending.replace, Operation.REPLACE, retry_at),
+            (pending.finalization is not None, Operation.FINALIZE, finalize_at),
+            (pending.deltas, Operation.UPDATE_MEMBERS, retry_at),
+            (self._announced, Operation.REPLACE, debounced),
+            (pending.verify and self.stamp is not None, Operation.VERIFY, debounced),
+            (pending.inspect, Operation.INSPECT, max(debounced, self._inspect_after)),
+        )
+        return next(((operation, at) for wanted, operation, at in candidates if wanted), None)
+
+    # --- new input ------------------------------------------------------------------------------------------------
+
+    def require_replacement(self, received_at: float | None = None) -> None:
+        """The pod's rules may have changed as a whole."""
+        self._pending.add_replacement()
+        self._pending.receive(received_at)
+        self._retry_at = 0.0
+
+    def members_changed(self, delta: LazyDelta, received_at: float | None = None) -> None:
+        """The membership of a group that the pod's rules use has changed."""
+        pending = self._pending
+        if not pending.replace:
+            pending.deltas.append(delta)
+        if len(pending.deltas) > _MANY_DELTAS:
+            pending.add_replacement()
+        pending.receive(received_at)
+        if self.waits_for_input:
+            self._retry_at = 0.0
+
+    def noticed(self, topic: Topic, now: float, generations: frozenset[int] | None = None) -> None:
+        """Something has changed in the sandbox.
+
+        Args:
+            topic: What.
+            now: time.monotonic().
+            generations: Of the commits that were announced; None if that is not known. Our own cost nothing.
+        """
+        foreign = generations - self._own.keys() if generations is not None else frozenset[int]()
+        if generations is not None and not foreign:
+            return
+        if not (self._pending.verify or self._pending.inspect or self._announced):  # else nobody can draw it out
+            self._debounce_until = now + _DEBOUNCE_SECONDS
+        if foreign:
+            self._announced |= foreign
+        else:
+            self._pending.verify = True  # after a change of links, too: a filter may be bound to interfaces
+        if topic is Topic.LINKS:
+            self._pending.inspect = True
+        else:
+            self._verify_thoroughly_at = 0.0
+        if self.waits_for_input and self.failure is not Failure.INPUT:  # what is in a sandbox is input of its filter
+            self._retry_at = now + _SANDBOX_INPUT_SECONDS
+
+    def poll(self) -> None:
+        """Verify the rules of a sandbox whose packet filter announces nothing; nothing is done for others."""
+        if not self.rules_watched and self.stamp is not None:
+            self._pending.verify = True
+
+    def verify_now(self) -> None:
+        """Verify the rules, thoroughly."""
+        self._pending.verify, self._debounce_until, self._verify_thoroughly_at = True, 0.0, 0.0
+
+    def inspect_now(self) -> None:
+        """Read the interfaces."""
+        self._pending.inspect, self._debounce_until, self._inspect_after = True, 0.0, 0.0
+
+    def retry_now(self) -> None:
+        """Try again what failed."""
+        self._retry_at = 0.0
+
+    def finalize_now(self) -> None:
+        """Finalize a replacement without a pause."""
+        self._finalize_at = 0.0
+
+    def listener_lost(self, now: float) -> None:
+        """Changes are not announced any more: everything is read, and new listeners are opened."""
+        if self.stamp is not None:
+            self.stamp, self.rules_watched, self.commits_announced = None, False, False
+            self._pending.add_replacement()
+            self._retry_at = now + _LISTEN_RETRY_SECONDS
+
+    def sandbox_gone(self) -> None:
+        """The sandbox is not there any more, or another one: nothing that was known of it holds."""
+        self.sandbox, self.sandbox_verified, self.stamp, self.findings = None, False, None, None
+        self.rules_watched, self.commits_announced = False, False
+        self._announced.clear()
+        self._own.clear()
+        self._pending.add_replacement()
+        if self.waits_for_input:
+            self._retry_at = 0.0
+
+    def abandon(self) -> None:
+        """The pod is not ours any more: what is under way ends, and nothing follows."""
+        self._pending = Pending()
+        self._announced.clear()
+
+    def use_backend(self, backend: Backend) -> None:
+        """Enforce with this backend from now on."""
+        self.backend = backend
+
+    # --- operations -----------------------------------------------------------------------------------------------
+
+    def start(self, operation: Operation, now: float) -> Attempt:
+        """Begin an operation, and take what is pending for it."""
+        pending = self._pending
+        received_at, deltas, finalization, thorough = None, list[LazyDelta](), None, False
+        match operation:
+            case Operation.REPLACE:
+                if not pending.replace:
+                    self._suspect_drift()
+                received_at, _ = pending.take_changes()
+                pending.replace = False
+                self._announced.clear()  # older than what is written or read now
+            case Operation.FINALIZE:
+                (received_at, deltas), finalization = pending.take_changes(), pending.finalization
+                pending.finalization = None
+            case Operation.UPDATE_MEMBERS:
+                received_at, deltas = pending.take_changes()
+            case Operation.VERIFY:
+                thorough, pending.verify = now >= self._verify_thoroughly_at, False
+                if thorough:
+                    self._verify_thoroughly_at = now + _VERIFY_THOROUGHLY_SECONDS
+            case Operation.INSPECT:
+                pending.inspect = False
+        self.attempt = Attempt(
+            operation=operation,
+            started_at=now,
+            sandbox=self.sandbox,
+            stamp=self.stamp,
+            received_at=received_at,
+            deltas=deltas,
+            finalization=finalization,
+            thorough=thorough,
+            drift_suspected=self.drift_suspected,
+            commits_announced=self.commits_announced,
+        )
+        return self.attempt
+
+    def completed(self, result: OperationResult, now: float) -> Change | None:
+        """Take in the result of the attempt; what is to be reported of it, if anything."""
+        attempt = self._end_attempt()
+        match result:
+            case Located():
+                self.sandbox = result.sandbox
+                return None
+            case Absent():
+                return self._absent(result)
+        self.sandbox_verified, self.synced_once = True, True
+        match result:
+            case Replaced():
+                return self._replaced(result, now)
+            case Finalized() | MembersUpdated():
+                return self._updated(result)
+            case DriftSuspected():
+                self._pending.receive(attempt.received_at)
+                self._suspect_drift()
+            case Inspected():
+                self._inspected(result, attempt, now)
+            case Verified():
+                pass
+        return None
+
+    def failed(self, error: BaseException, now: float) -> bool:
+        """Take in the failure of the attempt; whether it counts as one.
+
+        It does not if only the sandbox was replaced meanwhile: the new one is located.
+        """
+        attempt = self._end_attempt()
+        self._pending.receive(attempt.received_at)
+        if isinstance(error, SandboxNotFoundError):
+            verified = self.sandbox_verified
+            self.sandbox_gone()
+            if verified:
+                return False
+        self.error = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
+        self.failure, self.synced_once = failure_of(error), True
+        self._pending.add_replacement()
+        match attempt.operation:
+            case Operation.FINALIZE:  # the replacement before it succeeded, and would again
+                self._retry_at = now + _FINALIZE_RETRY_SECONDS
+            case Operation.UPDATE_MEMBERS | Operation.VERIFY:
+                pass  # only a part was tried
+            case _:
+                self._tries += 1
+                self._permanent = isinstance(error, _PERMANENT)
+                self._retry_at = _NEVER if self._permanent else now + self._pause() * self.jitter()
+        return True
+
+    def _end_attempt(self) -> Attempt:
+        attempt, self.attempt = self.attempt, None
+        if attempt is None:
+            raise AssertionError(f"nothing is under way in {self.name}")
+        return attempt
+
+    def _pause(self) -> float:
+        longest = _LOCATE_RETRY_SECONDS if self.failure is Failure.NOT_FOUND else _LAST_RETRY_SECONDS
+        return min(longest, _FIRST_RETRY_SECONDS * 2.0 ** min(self._tries - 1, 20))
+
+    def _absent(self, result: Absent) -> Change | None:
+        self.findings, self.stamp, self.synced_once = result.findings, None, True
+        self._clear_error()
+        return Change(result=Result.REMOVED) if result.removed else None
+
+    def _replaced(self, result: Replaced, now: float) -> Change | None:
+        self._clear_error()
+        self._put_stamp(result.stamp)
+        self._pending.finalization, self._finalize_at = result.finalization, now + self.finalize_after
+        if result.listeners is not None:
+            self.rules_watched = Topic.RULES in result.listeners
+            self.commits_announced = result.commits_announced
+        if self.findings is None or not self.monitored:
+            self.inspect_now()
+        drifted, self.drift_suspected = self.drift_suspected, False
+        if drifted and not result.written:  # the change was none of ours (S49)
+            return None
+        written = Result.APPLIED if result.written else Result.UNCHANGED
+        return Change(result=written, drifted=drifted and not result.was_incomplete)
+
+    def _updated(self, result: Finalized | MembersUpdated) -> Change | None:
+        self._put_stamp(result.stamp, result.generations)
+        if isinstance(result, Finalized) and not result.updated:
+            return None
+        self._clear_error()
+        return Change(result=Result.UPDATED)
+
+    def _put_stamp(self, stamp: Stamp, generations: frozenset[int] = frozenset()) -> None:
+        self.stamp = stamp
+        for generation in (*generations, stamp.generation):
+            self._own.pop(generation, None)
+            self._own[generation] = None
+        while len(self._own) > _KEPT_GENERATIONS:
+            del self._own[next(iter(self._own))]
+        self._announced -= self._own.keys()
+
+    def _inspected(self, result: Inspected, attempt: Attempt, now: float) -> None:
+        if self.monitored:
+            self._inspect_after = now + max(_INSPECT_PAUSE_SECONDS, (now - attempt.started_at) * _INSPECT_SHARE)
+        if not result.findings.readable:
+            self._pending.inspect, self._inspect_after = True, now + _UNREADABLE_RETRY_SECONDS
+        self.findings = result.findings
+
+    def _suspect_drift(self) -> None:
+        """Read what is there, and put it right if it is ours."""
+        self.stamp, self.drift_suspected = None, True
+        self._pending.add_replacement()
+
+    def _clear_error(self) -> None:
+        self.error, self.failure, self._tries, self._permanent, self._retry_at = "", None, 0, False, 0.0

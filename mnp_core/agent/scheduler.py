@@ -1,0 +1,201 @@
+"""Schedules operations: one at a time per pod, most urgent first, many pods in parallel.
+
+Namespaces take turns, and none has all places: a tenant whose pods take long to write to delays those alone. An
+operation is planned when it starts, from the state of that moment, so nothing big waits in memory.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from itertools import count
+from typing import Any, Final, Protocol, TypeVar
+
+from mnp_core.agent.operations import Planner
+from mnp_core.agent.pod_state import Attempt, Deadline, Operation, PodState
+from mnp_core.agent.results import Located, OperationResult
+from mnp_core.api import Sandbox, SandboxLocator
+from mnp_core.errors import SandboxNotFoundError
+from mnp_core.model import Pod
+from mnp_core.turns import Turns
+
+T = TypeVar("T")
+
+_PLACES: Final = 32  # operations at once
+_LOCATING_PLACES: Final = 16  # of which locate a sandbox
+_NAMESPACE_SHARE: Final = 7  # times as many places as are free may be one namespace's: 28 of 32, and one is always free
+BIG_LINES: Final = 1000  # of rules; smaller rulesets are not counted
+_MOST_LINES: Final = 10_000  # of all big rulesets that are written at once
+_BIG_NAMESPACES: Final = 2  # with something bigger than that under way
+_WRITES: Final = frozenset({Operation.REPLACE, Operation.FINALIZE})
+
+
+class Pool(Protocol):
+    """What the agent needs of `mnp_core.sandbox.pool.SandboxPool`."""
+
+    def submit(self, sandbox: Sandbox, work: Callable[[], OperationResult]) -> "Future[OperationResult]":
+        """Run work inside a sandbox, in the order of submission for each."""
+
+    def is_there(self, sandbox: Sandbox) -> bool:
+        """Whether its path still leads to it."""
+
+
+class InlineExecutor(Executor):
+    """Runs each call at once, on the thread that submits it."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
+        """Run it; the future is done already."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - the future carries it, as every executor's does
+            future.set_exception(error)
+        return future
+
+
+class Scheduler:
+    """Starts what is due. One thread owns it; it reads no clock."""
+
+    def __init__(
+        self,
+        *,
+        planner: Planner,
+        locator: SandboxLocator,
+        pool: Pool,
+        locator_executor: Executor,
+        done: Callable[[PodState, Attempt, "Future[OperationResult]"], None],
+    ) -> None:
+        """Begin with nothing to do.
+
+        Args:
+            planner: Makes callables of attempts.
+            locator: Finds sandboxes.
+            pool: Runs operations in them.
+            locator_executor: Runs the locator, which may wait for a runtime.
+            done: Called with each finished attempt, on any thread; the owner calls `release` for it.
+        """
+        self._planner = planner
+        self._locator = locator
+        self._pool = pool
+        self._locator_executor = locator_executor
+        self._done = done
+        self._heap: list[tuple[float, int, PodState]] = []
+        self._order = count()  # of equal deadlines: states have none
+        self._deadlines: dict[PodState, float] = {}  # the valid entries of the heap
+        self._ready: Turns[PodState] = Turns()
+        self._queued: set[PodState] = set()
+        self._running: Counter[str] = Counter()  # by namespace
+        self._locating = 0
+        self._weights: dict[PodState, int] = {}  # lines of the big rulesets that are written now
+        self._draining = False
+
+    @property
+    def busy(self) -> int:
+        """How many pods have an operation under way, or ready to start as soon as there is a place."""
+        return self._running.total() + len(self._ready)
+
+    def can_start(self, now: float) -> bool:
+        """Whether `start_one` has something to do."""
+        return self._ready.has(lambda state: self._has_place(state, now))
+
+    def start_next(self, state: PodState, now: float) -> None:
+        """Schedule the next operation of a pod, or its deadline; to be called after each change of its state."""
+        upcoming = self._upcoming(state, now)
+        if isinstance(upcoming, Deadline):
+            if self._deadlines.get(state) != upcoming.at:
+                self._deadlines[state] = upcoming.at
+                heapq.heappush(self._heap, (upcoming.at, next(self._order), state))
+            return
+        self._deadlines.pop(state, None)
+        if upcoming is not None and state not in self._queued:
+            self._queued.add(state)
+            self._ready.add(state.name.namespace, [state])
+
+    def next_deadline(self) -> float | None:
+        """When something is due next (time.monotonic)."""
+        while self._heap and self._deadlines.get(self._heap[0][2]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def start_due(self, now: float) -> None:
+        """Make ready everything whose deadline has come."""
+        while (at := self.next_deadline()) is not None and at <= now:
+            _, _, state = heapq.heappop(self._heap)
+            del self._deadlines[state]
+            self.start_next(state, now)
+
+    def start_one(self, now: float) -> bool:
+        """Start one operation that is ready; whether there was one with a place."""
+        state = self._ready.take_first(lambda state: self._has_place(state, now))
+        if state is None:
+            return False
+        self._queued.discard(state)
+        upcoming = self._upcoming(state, now)
+        if isinstance(upcoming, Operation):
+            self._start(state, upcoming, now)
+        else:
+            self.start_next(state, now)
+        return True
+
+    def release(self, state: PodState, attempt: Attempt) -> None:
+        """Free the place of an attempt that is done."""
+        namespace = state.name.namespace
+        self._weights.pop(state, None)
+        self._locating -= attempt.operation is Operation.LOCATE
+        self._running[namespace] -= 1
+        if not self._running[namespace]:
+            del self._running[namespace]
+
+    def drain(self, now: float) -> None:
+        """Start nothing any more but what completes a replacement, and that at once."""
+        self._draining = True
+        for state in tuple(self._deadlines):
+            state.finalize_now()
+            self.start_next(state, now)
+
+    def _upcoming(self, state: PodState, now: float) -> Operation | Deadline | None:
+        upcoming = state.next_operation(now)
+        return None if self._draining and upcoming is not Operation.FINALIZE else upcoming
+
+    def _has_place(self, state: PodState, now: float) -> bool:
+        """Whether an operation may start in a pod now."""
+        free = _PLACES - self._running.total()
+        if self._running[state.name.namespace] >= _NAMESPACE_SHARE * free:
+            return False
+        operation = state.next_operation(now)
+        if operation is Operation.LOCATE:
+            return self._locating < _LOCATING_PLACES
+        if operation not in _WRITES:
+            return True
+        weight = self._weight(state)
+        if weight <= BIG_LINES or sum(self._weights.values()) + weight <= _MOST_LINES:
+            return True
+        namespaces = {big.name.namespace for big in self._weights}
+        return state.name.namespace not in namespaces and len(namespaces) < _BIG_NAMESPACES
+
+    def _weight(self, state: PodState) -> int:
+        return self._planner.cluster.weight(state.name)
+
+    def _start(self, state: PodState, operation: Operation, now: float) -> None:
+        attempt = state.start(operation, now)
+        self._running[state.name.namespace] += 1
+        self._locating += operation is Operation.LOCATE
+        if operation in _WRITES and (weight := self._weight(state)) > BIG_LINES:
+            self._weights[state] = weight
+        future = self._submit(state, attempt)
+        future.add_done_callback(lambda future: self._done(state, attempt, future))
+
+    def _submit(self, state: PodState, attempt: Attempt) -> "Future[OperationResult]":
+        try:
+            if attempt.sandbox is None:
+                return self._locator_executor.submit(self._locate, state, self._planner.cluster.pod(state.name))
+            return self._pool.submit(attempt.sandbox, self._planner.plan(state, attempt))
+        except Exception as error:  # noqa: BLE001 - plugins plan it, too: what they raise concerns this pod alone
+            failed: Future[OperationResult] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _locate(self, state: PodState, pod: Pod | None) -> OperationResult:
+        if pod is None:
+            raise SandboxNotFoundError(f"pod {state.name} is not known any more")
+        return Located(sandbox=self._locator.locate(pod))
