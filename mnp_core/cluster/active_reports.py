@@ -1,4 +1,4 @@
-"""Problems that stand, and which of them are new or gone: the cost follows what changes, not how many there are."""
+"""Present problems, and the difference since the last look: the cost follows the change, not the number of problems."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
@@ -6,19 +6,19 @@ from collections.abc import Hashable, Iterable
 from mnp_core.model import Report
 
 Difference = tuple[tuple[Report, ...], tuple[Report, ...]]
-"""Reports that have appeared, and those that have vanished, each sorted."""
+"""New and resolved reports, each sorted."""
 
 
 class ActiveReports:
-    """Reports by their source. Two sources may give the same report: it stands until both have taken it back."""
+    """Reports by their source. A report of two sources is active until both have withdrawn it."""
 
     def __init__(self) -> None:
         self._by_source: dict[Hashable, tuple[Report, ...]] = {}
         self._count: Counter[Report] = Counter()
-        self._changed: dict[Report, bool] = {}  # whether it stood at the last `take`
+        self._changed: dict[Report, bool] = {}  # whether it was active at the last `take`
 
     def put(self, source: Hashable, reports: Iterable[Report]) -> None:
-        """Replace what a source has reported."""
+        """Replace the reports of a source."""
         before, now = self._by_source.get(source, ()), tuple(reports)
         if before == now:
             return
@@ -31,24 +31,20 @@ class ActiveReports:
         for report in before:
             self._note(report, -1)
 
-    def of(self, source: Hashable) -> tuple[Report, ...]:
-        """What a source has reported."""
-        return self._by_source.get(source, ())
-
     def take(self) -> Difference:
-        """What has appeared and what has vanished since the last time."""
+        """New and resolved reports since the last call."""
         changed, self._changed = self._changed, {}
-        appeared = sorted(report for report, stood in changed.items() if not stood and report in self._count)
-        vanished = sorted(report for report, stood in changed.items() if stood and report not in self._count)
+        appeared = sorted(report for report, was_active in changed.items() if not was_active and report in self._count)
+        vanished = sorted(report for report, was_active in changed.items() if was_active and report not in self._count)
         return tuple(appeared), tuple(vanished)
 
     def all(self) -> tuple[Report, ...]:
-        """Every problem that stands, sorted: costs as much as there are, so nothing for each change."""
+        """All active reports, sorted. The cost follows their number: not for use at every change."""
         return tuple(sorted(self._count))
 
     @property
     def changed(self) -> bool:
-        """Whether `take` may give something."""
+        """Whether `take` may return anything."""
         return bool(self._changed)
 
     def _note(self, report: Report, difference: int) -> None:

@@ -17,6 +17,7 @@ from mnp_core.model import ObjectName, ObjectRef, Report
 from mnp_core.model.budget import Budgets, Size, over_budget
 from mnp_core.policy.compile import CompiledPolicy
 
+_NO_ROOM = "in a pod that it selects, there is no room for its rules beside those of other policies, so there"
 _MEMBERS_PER_LINE = 8  # so many members of a group weigh as much as one rule
 _LINES_PER_SELECTOR = 4
 
@@ -46,8 +47,8 @@ class PodBudget:
         covering = [compiled for compiled in self._policies.selecting(pod.pod.pod) if pod.select(compiled)]
         for compiled in sorted(covering, key=lambda each: each.order):
             ref, size = compiled.policy.ref, self._size(pod, compiled)
-            if excess := self._excess(pod, compiled, size):
-                reports.append(_over_pod_budget(ref, excess))
+            if not self._fits(pod, compiled, size):
+                reports.append(over_budget(ref, _NO_ROOM, "budget-per-pod"))
                 pod.policies[ref] = self._policies.closed(compiled)
             elif ref in self._oversized or not self._use_groups(pod, compiled):
                 self._refuse(compiled)
@@ -71,7 +72,7 @@ class PodBudget:
             compiled = self._policies.get_selecting(ref, pod.pod.pod)
             if compiled is not None and pod.select(compiled):
                 size = self._size(pod, compiled)
-                if self._excess(pod, compiled, size) or not self._use_groups(pod, compiled):
+                if not (self._fits(pod, compiled, size) and self._use_groups(pod, compiled)):
                     return False
                 pod.admit(compiled, size)
         self._groups.release(pod.pod.pod.name, unused - pod.groups.keys())
@@ -134,13 +135,10 @@ class PodBudget:
         interfaces = pod.coverage(compiled.policy.scope).enforceable
         return evolve(self._policies.size(compiled).times(interfaces), selectors=0)
 
-    def _excess(self, pod: PodPolicies, compiled: CompiledPolicy, size: Size) -> str:
-        """The excess over the budget of a pod with one more policy, for a message; empty if that fits."""
+    def _fits(self, pod: PodPolicies, compiled: CompiledPolicy, size: Size) -> bool:
+        """Whether the budget of a pod has room for the rules of one more policy."""
         selectors = len(pod.groups) + sum(identity not in pod.groups for identity in compiled.groups)
-        limit, total = self._budgets.pod, pod.total + size
-        if selectors <= limit.selectors and total.fits(limit):
-            return ""
-        return evolve(total, selectors=selectors).excess(limit)
+        return selectors <= self._budgets.pod.selectors and (pod.total + size).fits(self._budgets.pod)
 
     def _use_groups(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
         """Use the groups of a policy from now on; False if they are too big."""
@@ -161,11 +159,6 @@ class PodBudget:
             f" policy, {limits.namespace.members} all of a namespace)"
         )
         self._standing.put(("group-size", ref), [over_budget(ref, wrong, "budget-per-policy or budget-per-namespace")])
-
-
-def _over_pod_budget(ref: ObjectRef, excess: str) -> Report:
-    wrong = f"in a pod that it selects, its rules and those of other policies have {excess}, so there"
-    return over_budget(ref, wrong, "budget-per-pod")
 
 
 def _has(pod: PodPolicies, compiled: CompiledPolicy) -> bool:

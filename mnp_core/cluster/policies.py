@@ -56,10 +56,6 @@ class PolicyIndex:
             self._closed[ref] = compile_policy(closed(compiled.policy))
         return self._closed[ref]
 
-    def __iter__(self) -> Iterator[Policy]:
-        """Iterate over all policies."""
-        return (compiled.policy for compiled in self._policies.values())
-
     def __len__(self) -> int:
         """Return the number of policies."""
         return len(self._policies)

@@ -1,7 +1,7 @@
-"""Which policies have to do without their rules because they, or all of their namespace, are too big.
+"""The budgets of each policy and of each namespace: a policy over budget is enforced without its rules.
 
-Of the policies of a namespace those come first whose names sort first: what is over the budget depends on what there
-is, not on the order in which it came.
+Within a namespace policies are admitted in the order of their names, so that the result depends on the present
+policies alone, not on the order of their arrival.
 """
 
 import pickle
@@ -20,10 +20,10 @@ class _Namespace:
     """The policies of one namespace that are within the budget of a policy.
 
     Attributes:
-        sizes: Of each.
-        total: Of all.
-        admitted: Those that there is room for.
-        parked: Those that there is no room for, packed.
+        sizes: The size of each.
+        total: The sum of `sizes`.
+        admitted: Policies within the budget of the namespace.
+        parked: Policies over it, packed.
     """
 
     sizes: dict[ObjectRef, Size] = field(factory=dict)
@@ -31,8 +31,8 @@ class _Namespace:
     admitted: dict[ObjectRef, Policy] = field(factory=dict)
     parked: dict[ObjectRef, bytes] = field(factory=dict)
 
-    def forget(self, ref: ObjectRef) -> None:
-        """It is not there, or not as it was."""
+    def remove(self, ref: ObjectRef) -> None:
+        """Remove a policy."""
         size = self.sizes.pop(ref, None)
         if size is not None:
             self.total = self.total - size
@@ -41,10 +41,10 @@ class _Namespace:
 
 
 class PolicyBudget:
-    """Takes in policies as they are written, and gives them as they are enforced."""
+    """Turns policies as written into policies as enforced."""
 
     def __init__(self, budgets: Budgets, standing: ActiveReports) -> None:
-        """Begin without policies; reports go to `standing`."""
+        """Start without policies; reports go to `standing`."""
         self._budgets = budgets
         self._standing = standing
         self._namespaces: defaultdict[str, _Namespace] = defaultdict(_Namespace)
@@ -52,9 +52,9 @@ class PolicyBudget:
         self._changed: dict[ObjectRef, Policy | None] = {}
 
     def put(self, ref: ObjectRef, policy: Policy | None) -> None:
-        """Take in the present state of a policy, None if it is gone."""
+        """Replace a policy; None removes it."""
         space = self._namespaces[ref.name.namespace]
-        space.forget(ref)
+        space.remove(ref)
         self._standing.put(("budget", ref), ())
         self._changed[ref] = policy
         self._dirty.add(ref.name.namespace)
@@ -69,18 +69,18 @@ class PolicyBudget:
                 self._standing.put(("budget", ref), [over_budget(ref, f"it has {excess}", "budget-per-policy")])
 
     def flush(self) -> dict[ObjectRef, Policy | None]:
-        """The policies that are to be enforced in another way since the last time, None if they are gone."""
+        """Return the policies whose enforced state has changed since the last call; None for a policy that is gone."""
         changed, self._changed = self._changed, {}
         for namespace in self._dirty:
             space = self._namespaces[namespace]
-            changed |= self._settle(space)
+            changed |= self._readmit(space)
             if not space.sizes:
                 del self._namespaces[namespace]
         self._dirty.clear()
         return changed
 
-    def _settle(self, space: _Namespace) -> dict[ObjectRef, Policy]:
-        """Find out anew for which there is room."""
+    def _readmit(self, space: _Namespace) -> dict[ObjectRef, Policy]:
+        """Admit policies by name as far as the budget allows; return the policies admitted or parked by that."""
         most, changed = self._budgets.namespace, dict[ObjectRef, Policy]()
         if space.total.fits(most):
             for ref in tuple(space.parked):

@@ -43,11 +43,6 @@ class TrackedGroup:
         return self._members.keys() | self._unaddressed.keys()
 
     @property
-    def has_unaddressed(self) -> bool:
-        """Whether it selects a pod that has no member in it."""
-        return bool(self._unaddressed)
-
-    @property
     def missing_on(self) -> frozenset[ObjectName]:
         """The networks on which its pods lack addresses; empty if any pod has one, even without the right port."""
         if not self._unaddressed or self.counts or not all(self._unaddressed.values()):
