@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, EntryPoint, distribution, distributions
 
 from attrs import frozen
-from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from mnp_core import __version__
@@ -20,6 +20,12 @@ GROUP = "mnp"
 CORE = "mnp-core"
 
 _log = logging.getLogger(__name__)
+_PLAIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) *((?:[<>=!~]=?=? *[A-Za-z0-9.*+-]+ *,? *)*)", re.ASCII)
+"""A requirement without extras, marker and URL: name and versions."""
+
+_OPTIONAL = re.compile(r"[^;]*; extra == '[A-Za-z0-9._-]+'", re.ASCII)
+"""A requirement of an extra, which holds for nobody here."""
+
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
 
@@ -102,13 +108,25 @@ def incompatibility(plugin: Plugin) -> str:
         InvalidPluginError: A requirement cannot be understood.
     """
     with guarded("a requirement in its metadata cannot be understood"):
-        requirements = [Requirement(line) for line in plugin.requires]
-    for requirement in requirements:
-        applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        concerns_us = canonicalize_name(requirement.name) == CORE and applies
-        if concerns_us and not requirement.specifier.contains(__version__, prereleases=True):
+        wanted = [specifier for line in plugin.requires if (specifier := _core_versions(line)) is not None]
+    for specifier in wanted:
+        if not specifier.contains(__version__, prereleases=True):
             return (
-                f"it requires {CORE}{requirement.specifier}, but {CORE} {__version__} is running: "
-                f"pip install --upgrade {plugin.distribution}, or pip install '{CORE}{requirement.specifier}'"
+                f"it requires {CORE}{specifier}, but {CORE} {__version__} is running: "
+                f"pip install --upgrade {plugin.distribution}, or pip install '{CORE}{specifier}'"
             )
     return ""
+
+
+def _core_versions(line: str) -> SpecifierSet | None:
+    """The versions of the core that a requirement allows; None if it is about something else."""
+    if _OPTIONAL.fullmatch(line):
+        return None
+    plain = _PLAIN.fullmatch(line)
+    if plain is not None:  # nearly all are: the parser of the others is slow to import
+        return SpecifierSet(plain[2]) if canonicalize_name(plain[1]) == CORE else None
+    from packaging.requirements import Requirement  # noqa: PLC0415 # see above
+
+    requirement = Requirement(line)
+    applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    return requirement.specifier if canonicalize_name(requirement.name) == CORE and applies else None

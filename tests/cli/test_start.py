@@ -11,6 +11,18 @@ from mnp_core.cli.lazy import LazyGroup
 
 HEAVY = ("grpc", "google.protobuf", "kubernetes", "prometheus_client", "pyroute2", "structlog", "watchfiles")
 NETWORKING = ("mnp_lab.lab", "mnp_core.agent.agent", "mnp_core.sandbox.pool", "mnp_core.node")
+PLUGINS = (
+    "mnp_iptables.applier",
+    "mnp_iptables.render",
+    "mnp_nftables.applier",
+    "mnp_nftables.renderer",
+    "mnp_lab.lab",
+)
+"""Parts of plugins that factories import when something is made."""
+
+DATA = ("msgspec", "packaging.requirements", "watchfiles", "yaml")
+"""Readers of files and of unusual requirements."""
+
 SCRIPT = """
 import json, sys
 from mnp_core.cli import main
@@ -38,7 +50,9 @@ def among(modules, names):
 @pytest.mark.parametrize("arguments", [("--help",), ("lab", "--help"), ("--version",)], ids=["help", "lab", "version"])
 def test_help_imports_no_command(arguments):
     modules = imported(*arguments)
-    assert among(modules, (*HEAVY, *NETWORKING, "rich", "mnp_core.cli.objects", "mnp_lab.cli.run")) == []
+    assert (
+        among(modules, (*HEAVY, *NETWORKING, *PLUGINS, *DATA, "rich", "mnp_core.cli.objects", "mnp_lab.cli.run")) == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -47,6 +61,12 @@ def test_help_imports_no_command(arguments):
 def test_offline_commands_import_nothing_of_networking(examples, command):
     modules = imported(*(word.format(examples=examples) for word in command))
     assert among(modules, (*HEAVY, *NETWORKING)) == []
+
+
+@pytest.mark.parametrize("command", [EXPLAIN, ("validate", "{examples}/quickstart"), ("plugins",)])
+def test_commands_without_a_backend_import_none(examples, command):
+    modules = imported(*(word.format(examples=examples) for word in command))
+    assert among(modules, (*PLUGINS, "packaging.requirements")) == []
 
 
 def test_explain_draws_nothing(examples):

@@ -1,20 +1,54 @@
-"""Network policy in the kernel of a pod's network namespace, through nf_tables: the dialect ``nftables``."""
+"""Network policy in the kernel of a pod's network namespace, through nf_tables: the dialect ``nftables``.
+
+Every `mnp` loads this module, so factories, and the names that it offers, import what they need when it is needed.
+"""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mnp_core import hookimpl
-from mnp_core.api import PolicyRendererSpec, RuleApplierSpec
-from mnp_nftables.applier import NftablesApplier
-from mnp_nftables.renderer import DIALECT, NftablesRenderer
+from mnp_core.api import PolicyRenderer, PolicyRendererSpec, RuleApplier, RuleApplierSpec
+
+if TYPE_CHECKING:
+    from mnp_nftables.applier import NftablesApplier
+    from mnp_nftables.renderer import NftablesRenderer
+
+__all__ = ["NftablesApplier", "NftablesRenderer", "mnp_register_policy_renderers", "mnp_register_rule_appliers"]
+
+_DIALECT = "nftables"
 
 
 @hookimpl
 def mnp_register_policy_renderers() -> Iterable[PolicyRendererSpec]:
     """Offer the dialect."""
-    yield PolicyRendererSpec(name="nftables", dialect=DIALECT, factory=NftablesRenderer)
+    yield PolicyRendererSpec(name="nftables", dialect=_DIALECT, factory=_make_renderer)
 
 
 @hookimpl
 def mnp_register_rule_appliers() -> Iterable[RuleApplierSpec]:
-    """Offer libnftables."""
-    yield RuleApplierSpec(name="nftables", dialect=DIALECT, factory=NftablesApplier)
+    """Offer nf_tables by netlink."""
+    yield RuleApplierSpec(name="nftables", dialect=_DIALECT, factory=_make_applier)
+
+
+def _make_renderer() -> PolicyRenderer:
+    from mnp_nftables.renderer import NftablesRenderer  # noqa: PLC0415 # see above
+
+    return NftablesRenderer()
+
+
+def _make_applier() -> RuleApplier:
+    from mnp_nftables.applier import NftablesApplier  # noqa: PLC0415 # see above
+
+    return NftablesApplier()
+
+
+def __getattr__(name: str) -> object:
+    if name == "NftablesApplier":
+        from mnp_nftables.applier import NftablesApplier  # noqa: PLC0415 # see above
+
+        return NftablesApplier
+    if name == "NftablesRenderer":
+        from mnp_nftables.renderer import NftablesRenderer  # noqa: PLC0415 # see above
+
+        return NftablesRenderer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
