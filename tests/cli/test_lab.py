@@ -267,6 +267,13 @@ def test_get_for_programs(mnp, write):
     assert "net1" in shown.stdout
 
 
+def test_get_names_the_backend_that_was_chosen_without_a_word_of_the_user(mnp, quickstart):
+    mnp("lab", "up", quickstart)
+    (lab,) = json.loads(mnp("lab", "get", "--output", "json").out)["labs"]
+    assert lab["backend"] in {"nftables", "iptables-nft", "iptables-legacy"}
+    assert lab["settings"] is None
+
+
 def test_deleting_a_namespace_deletes_what_is_in_it(mnp, quickstart):
     """As kubectl does; also of one that no manifest declares."""
     mnp("lab", "up", quickstart)
@@ -310,7 +317,8 @@ def test_a_control_run_enforces_nothing(mnp, quickstart):
     assert set(verdicts(mnp(*probe)).values()) == {"allowed"}
     assert mnp("lab", "apply", quickstart / "policy.yaml").status == 0
     assert set(verdicts(mnp(*probe)).values()) == {"allowed"}
-    assert json.loads(mnp("lab", "get", "--output", "json").out)["labs"][0]["enforced"] is False
+    (lab,) = json.loads(mnp("lab", "get", "--output", "json").out)["labs"]
+    assert (lab["enforced"], lab["backend"]) == (False, None)
     ended = mnp("lab", "test")
     assert (ended.status, "but denied is expected" in ended.out) == (1, True)
 

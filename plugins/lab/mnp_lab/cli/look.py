@@ -13,7 +13,7 @@ from mnp_core.cli.terminal import print_json, remark, results
 from mnp_core.errors import MnpError
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.plugins import Registry
-from mnp_lab.cli.opening import is_enforced, name_option, open_lab
+from mnp_lab.cli.opening import is_enforced, name_option, open_lab, remembered_backend
 from mnp_lab.lab import Lab
 from mnp_lab.program import NoSuchProgramError, NotExecutableError, Program, wait
 from mnp_lab.topology import PodLink, PodPlan
@@ -119,7 +119,7 @@ def _print(lab: Lab) -> None:
 def _as_json(lab: Lab) -> dict[str, object]:
     return {
         "name": lab.name,
-        "backend": lab.options.get("backend"),
+        "backend": remembered_backend(lab.options),
         "settings": lab.options.get("settings"),
         "enforced": is_enforced(lab.options),
         "pods": [_pod_json(lab, pod) for pod in lab.plan.pods.values()],

@@ -20,6 +20,7 @@ from mnp_lab.locator import LabLocator
 
 DEFAULT_NAME = "default"
 _ENFORCE, _NO = "enforce", "no"
+_IN_FORCE = "in-force"
 _WORKERS = 16  # most of a commit is waiting for the kernel, so more of them than cores
 
 name_option = click.option(
@@ -48,6 +49,16 @@ def is_enforced(options: Mapping[str, str]) -> bool:
 def not_enforced() -> dict[str, str]:
     """To be remembered of a lab that no policies are in force in."""
     return {_ENFORCE: _NO}
+
+
+def backend_of(registry: Registry, settings: Settings) -> dict[str, str]:
+    """To be remembered of a lab: the backend that is chosen now, by the settings or as the best that works here."""
+    return {_IN_FORCE: Backends(registry, settings.backends, settings.common.features).of(()).name}
+
+
+def remembered_backend(options: Mapping[str, str]) -> str | None:
+    """The backend of a lab of which this is remembered; None if nothing is enforced in it."""
+    return options.get(_IN_FORCE) if is_enforced(options) else None
 
 
 def remembered_settings(name: str) -> Settings:

@@ -14,7 +14,15 @@ from mnp_core.model import ObjectRef
 from mnp_core.offline.admission import ref_of
 from mnp_lab.cli.answers import tell_unenforced
 from mnp_lab.cli.arguments import enforce_option, manifests_argument, read_documents
-from mnp_lab.cli.opening import DEFAULT_NAME, make_enforcement, name_option, not_enforced, open_lab, remembered_settings
+from mnp_lab.cli.opening import (
+    DEFAULT_NAME,
+    backend_of,
+    make_enforcement,
+    name_option,
+    not_enforced,
+    open_lab,
+    remembered_settings,
+)
 from mnp_lab.expectations import KIND
 from mnp_lab.lab import Applied, Lab
 
@@ -42,8 +50,9 @@ def up_command(
     """
     documents = read_documents(paths, namespace)
     settings = choice.settings()
-    enforcement = make_enforcement(registry_of(context, settings), settings) if enforce else None
-    options = choice.as_texts() if enforce else choice.as_texts() | not_enforced()
+    registry = registry_of(context, settings)
+    enforcement = make_enforcement(registry, settings) if enforce else None
+    options = choice.as_texts() | (backend_of(registry, settings) if enforce else not_enforced())
     with progress() as step:
         lab = Lab.up(name, documents, enforcement=enforcement, options=options, progress=step)
     with lab:
