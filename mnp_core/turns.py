@@ -25,14 +25,19 @@ class Turns(Generic[T]):
 
     def take(self, most: int) -> list[T]:
         """At most this many items of the next namespace; empty if none wait."""
-        for namespace in tuple(self._waiting):
-            waiting = self._waiting.pop(namespace)
-            taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
-            if waiting:
-                self._waiting[namespace] = waiting  # behind all others
-            self._length -= len(taken)
-            return taken
-        return []
+        namespace = next(iter(self._waiting), None)
+        if namespace is None:
+            return []
+        waiting = self._waiting.pop(namespace)
+        taken = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        if waiting:
+            self._waiting[namespace] = waiting  # behind all others
+        self._length -= len(taken)
+        return taken
+
+    def take_in_turns(self, most: int) -> list[T]:
+        """At most so many, one of each namespace after the other."""
+        return [item for _ in range(min(most, self._length)) for item in self.take(1)]
 
     def take_first(self, fits: Callable[[T], bool]) -> T | None:
         """The first of the first namespace whose first fits; None if there is none."""

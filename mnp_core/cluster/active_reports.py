@@ -1,9 +1,10 @@
 """Present problems, and the difference since the last look: the cost follows the change, not the number of problems."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable
 
-from mnp_core.model import Report
+from mnp_core.model import ObjectRef, Report
+from mnp_core.turns import Turns
 
 Difference = tuple[tuple[Report, ...], tuple[Report, ...]]
 """New and resolved reports, each sorted."""
@@ -15,7 +16,8 @@ class ActiveReports:
     def __init__(self) -> None:
         self._by_source: dict[Hashable, tuple[Report, ...]] = {}
         self._count: Counter[Report] = Counter()
-        self._changed: dict[Report, bool] = {}  # whether it was active at the last `take`
+        self._changed: defaultdict[ObjectRef, dict[Report, bool]] = defaultdict(dict)  # True: active at the last `take`
+        self._turns: Turns[ObjectRef] = Turns()  # the keys of `_changed`
 
     def put(self, source: Hashable, reports: Iterable[Report]) -> None:
         """Replace the reports of a source."""
@@ -31,9 +33,15 @@ class ActiveReports:
         for report in before:
             self._note(report, -1)
 
-    def take(self) -> Difference:
-        """New and resolved reports since the last call."""
-        changed, self._changed = self._changed, {}
+    def take(self, most: int | None = None) -> Difference:
+        """New and resolved reports since the last call.
+
+        Args:
+            most: Objects; namespaces take turns, and the rest stays for the next call. None for all.
+        """
+        changed: dict[Report, bool] = {}
+        for ref in self._turns.all() if most is None else self._turns.take_in_turns(most):
+            changed |= self._changed.pop(ref)
         appeared = sorted(report for report, was_active in changed.items() if not was_active and report in self._count)
         vanished = sorted(report for report, was_active in changed.items() if was_active and report not in self._count)
         return tuple(appeared), tuple(vanished)
@@ -48,7 +56,9 @@ class ActiveReports:
         return bool(self._changed)
 
     def _note(self, report: Report, difference: int) -> None:
-        self._changed.setdefault(report, report in self._count)
+        if report.about not in self._changed:
+            self._turns.add(report.about.name.namespace, [report.about])
+        self._changed[report.about].setdefault(report, report in self._count)
         self._count[report] += difference
         if not self._count[report]:
             del self._count[report]

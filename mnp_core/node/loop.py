@@ -92,7 +92,7 @@ class Node:
     def stop(self) -> None:
         """Have `run` return soon; from any thread, also from a signal's handler."""
         self._stopped = True
-        self._agent.post(lambda: None)
+        self._agent.post(_nothing)
 
     def run(self, source: Source) -> None:
         """Keep the node as policy says until `stop`, and leave the rules in force (S62)."""
@@ -156,7 +156,7 @@ class Node:
         self._agent.submit([change for change, _ in taken], heard)
 
     def _tell_of_pass(self) -> None:
-        """Tell what a change has led to, when all of it is done, or when it takes long."""
+        """Tell what a change has led to, when all of it is done, or when it takes long; much of it in parts."""
         now = time.monotonic()
         if self._agent.busy and self._pass_since is None:
             self._pass_since = now
@@ -165,6 +165,9 @@ class Node:
         self._pass_since = None
         if (sync := self._agent.take_sync()) is not None:
             self._witness.synced(sync)
+        if self._agent.has_reports:
+            self._pass_since = now - _LONGEST_PASS
+            self._agent.post(_nothing)  # wakes up the loop: there is more to tell
 
     def _finish(self) -> None:
         """What was begun in a sandbox is done to its end; nothing new is begun."""
@@ -173,3 +176,7 @@ class Node:
         while self._agent.busy and time.monotonic() < end:
             self._agent.process(end - time.monotonic())
         self._tell_of_pass()
+
+
+def _nothing() -> None:
+    """Posted to the agent so that it does not wait any more."""

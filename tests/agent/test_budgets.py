@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnp_core.cluster import ClusterState
+from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.pod_policies import PodPolicies
-from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason
+from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason, Report
 from mnp_core.model.budget import Budgets, size_of
 from mnp_core.model.parsing import parse_policy
 from mnp_core.testing.builders import named, namespace, network, pod, present, status
@@ -210,3 +211,25 @@ def test_one_policy_more_costs_one_policy(monkeypatch):
     monkeypatch.setattr(PodPolicies, "select", lambda pod, compiled: seen.append(compiled) or select(pod, compiled))
     effect = state.apply([written("more", *blocks(1))])
     assert (effect.sandboxes, len(seen), rules(state, "a")) == ({named("a")}, 1, 1)
+
+
+def test_reports_of_a_noisy_namespace_leave_turns_to_others():
+    """S6: what is told at a time is bounded, an object's reports stay together, and nothing gets lost."""
+    reports = ActiveReports()
+
+    def report(name, number=0):
+        about = ObjectRef("MultiNetworkPolicy", named(name))
+        return Report(about=about, field=f"[{number}]", reason=Reason.INVALID_PEER, message="m", remedy="r")
+
+    for number in range(100):
+        reports.put(number, [report(f"noisy/p{number}", place) for place in range(3)])
+    reports.put("quiet", [report("quiet/p")])
+    first, _ = reports.take(4)
+    assert [str(each.about.name) for each in first[::3]] == ["noisy/p0", "noisy/p1", "noisy/p2", "quiet/p"]
+    reports.put(50, ())
+    rest = []
+    while reports.changed:
+        appeared, vanished = reports.take(4)
+        assert (len(appeared) <= 12, vanished) == (True, ())
+        rest += appeared
+    assert {*first, *rest} == {*reports.all()}
