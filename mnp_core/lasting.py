@@ -11,6 +11,17 @@ _LONGEST: Final = 30.0
 _log = logging.getLogger(__name__)
 
 
+def log_dying_threads() -> None:
+    """Log the error by which any thread of this process ends: those of pools are replaced, none ends in silence."""
+    threading.excepthook = _log_dying
+
+
+def _log_dying(dying: threading.ExceptHookArgs) -> None:
+    name = dying.thread.name if dying.thread is not None else "(unknown)"
+    error = dying.exc_value or dying.exc_type()
+    _log.error("the thread %s has ended by an error", name, exc_info=error)
+
+
 class LastingThread:
     """Restarts its work after an exception, with a log line; ends when the work returns."""
 

@@ -19,6 +19,7 @@ from mnp_core.agent.outside import OutsideState
 from mnp_core.backend import Backends
 from mnp_core.cluster import ClusterState
 from mnp_core.kubeapi.connection import connect
+from mnp_core.lasting import log_dying_threads
 from mnp_core.model import ObjectName
 from mnp_core.node.loop import Node
 from mnp_core.node.memory import share_arenas
@@ -58,6 +59,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         UnsupportedError: This machine lacks something.
     """
     share_arenas()
+    log_dying_threads()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     claimed, backends = (
         settings.police(registry.claimed_types),

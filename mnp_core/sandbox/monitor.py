@@ -126,7 +126,16 @@ class Monitor(Generic[Key]):
                 self._lost(key)
             for each, generations in heard:
                 if each.key not in broken:
-                    self._changed(each.key, each.topic, generations)
+                    self._announce(each, generations)
+
+    def _announce(self, listener: "_Listener[Key]", generations: frozenset[int] | None) -> None:
+        """A failure concerns one sandbox: the messages of the others are read, and would be lost."""
+        try:
+            self._changed(listener.key, listener.topic, generations)
+        except Exception:  # noqa: BLE001 - whatever it is, it concerns this sandbox alone
+            _log.exception("a change of %s in %s could not be announced", listener.topic, listener.key)
+            self.forget(listener.key)
+            self._lost(listener.key)
 
     def _drain(self, ready: list[int]) -> "tuple[list[tuple[_Listener[Key], frozenset[int] | None]], set[Key]]":
         """Take in what has come, and say from whom; and whose sockets fail."""
@@ -136,7 +145,7 @@ class Monitor(Generic[Key]):
             for listener in [self._meaning[number] for number in ready if number in self._meaning]:
                 try:
                     heard.append((listener, listener.read_all()))
-                except OSError as error:
+                except Exception as error:  # noqa: BLE001 - messages follow what a pod does: others are still listened to
                     _log.warning("%s of %s cannot be listened to: %s", listener.topic, listener.key, error)
                     broken.add(listener.key)
         return heard, broken

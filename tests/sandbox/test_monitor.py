@@ -161,3 +161,51 @@ def test_a_socket_that_fails_deafens_its_sandbox_and_no_other(told):
         assert monitor.thread.alive
         monitor.close()
     right.close()
+
+
+def test_a_failure_over_one_sandbox_is_logged_and_the_others_are_still_followed(caplog):
+    """No thread of the agent dies in silence, and no message of another sandbox is lost by it."""
+    told, lost = queue.SimpleQueue(), queue.SimpleQueue()
+
+    def changed(key, topic, _):
+        if key == "odd":
+            raise ValueError("odd")
+        told.put((key, topic))
+
+    monitor = Monitor(changed, lost.put)
+    try:
+        with new_namespace() as odd, new_namespace() as sound:
+            watch(monitor, "odd", odd.sandbox)
+            watch(monitor, "sound", sound.sandbox)
+            for number in range(1, 4):
+                run_inside(odd.sandbox, lambda n=number: add_address(f"192.0.2.{n}"))
+                run_inside(sound.sandbox, lambda n=number: add_address(f"192.0.2.{n}"))
+                assert told.get(timeout=SOON) == ("sound", Topic.LINKS)
+        assert lost.get(timeout=SOON) == "odd"
+        assert "a change of links in odd could not be announced" in caplog.text
+        assert monitor.thread.alive
+        assert monitor.thread.failures == 0
+    finally:
+        monitor.close()
+
+
+def test_the_thread_begins_again_after_a_failure_and_listens_to_what_it_did(told, caplog, monkeypatch):
+    fails = iter([OSError(errno.EIO, "odd")])
+    monitor = Monitor(lambda key, topic, _: told.put((key, topic)))
+    drain = monitor._drain
+
+    def drain_later(ready):
+        for error in fails:
+            raise error
+        return drain(ready)
+
+    monkeypatch.setattr(monitor, "_drain", drain_later)
+    try:
+        with new_namespace() as made:
+            watch(monitor, "pod", made.sandbox)
+            run_inside(made.sandbox, add_address)
+            assert told.get(timeout=SOON) == ("pod", Topic.LINKS)
+        assert "the thread monitor has failed, it begins again" in caplog.text
+        assert (monitor.thread.alive, monitor.thread.failures) == (True, 1)
+    finally:
+        monitor.close()

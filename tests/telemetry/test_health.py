@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from mnp_core.lasting import LastingThread
+from mnp_core.lasting import LastingThread, log_dying_threads
 from mnp_core.telemetry.health import Answer, Health, Unready
 
 
@@ -77,3 +77,18 @@ def test_a_thread_that_fails_says_so_and_begins_again(health, caplog):
     done.set()
     thread.join(5)
     assert not thread.alive
+
+
+def test_a_thread_that_ends_by_an_error_is_in_the_log(caplog, monkeypatch):
+    """Threads of pools, and those that libraries start, too."""
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    log_dying_threads()
+
+    def work():
+        raise ValueError("odd")
+
+    thread = threading.Thread(target=work, name="sandbox")
+    thread.start()
+    thread.join()
+    assert "the thread sandbox has ended by an error" in caplog.text
+    assert "ValueError: odd" in caplog.text

@@ -60,6 +60,39 @@ def test_a_long_list_comes_in_pages_and_each_is_told_at_once(server):
         assert ("Pod", 2 * PAGE_SIZE + 1) in recorded.lists
 
 
+def large(name, mebibytes):
+    raw = pod(name)
+    raw["metadata"]["annotations"] = {"large": "x" * int(mebibytes * 2**20)}
+    return raw
+
+
+def test_pages_that_are_too_large_are_asked_for_in_smaller_ones(server):
+    """No answer takes more than 16 MiB of memory."""
+    for number in range(20):
+        server.put("pods", large(f"p{number:02}", 1.4))
+    with following(server) as (_, recorded):
+        assert len(recorded.names("Pod")) == 20
+        assert max(size for size, _ in recorded.batches) <= 11
+        limits = [request.partition("limit=")[2].partition("&")[0] for request in asked(server, "/pods?")]
+        assert limits[:4] == ["500", "125", "31", "7"]
+
+
+def test_an_object_that_is_too_large_holds_up_its_kind_alone_and_is_explained(server):
+    """S6: in a list and in a watch; what is known stays known, and all is read once it is smaller."""
+    server.put("pods", pod("web"))
+    with following(server) as (source, recorded):
+        until(lambda: source.waiting == ())
+        server.put("pods", large("huge", 17))
+        until(lambda: any("larger than 16 MiB" in sentence for sentence in source.waiting))
+        server.put("namespaces", {"metadata": {"name": "later"}})
+        until(lambda: recorded.names("Namespace") == {"later"})
+        assert recorded.names("Pod") == {"default/web"}
+        assert any(kind == "Pod" and cause == "oversized" for kind, cause in recorded.restarts)
+        server.put("pods", pod("huge"))
+        server.compact()
+        until(lambda: recorded.names("Pod") == {"default/web", "default/huge"})
+
+
 def test_finished_pods_are_not_even_sent(server):
     """S5."""
     server.put("pods", {**pod("done"), "status": {"phase": "Succeeded"}})
