@@ -614,7 +614,39 @@ SEEMING = [
     ),
 ]
 
+# --- S3: a definition as a default network ------------------------------------------------------------------------------
+
+_default = Case(
+    name="default network",
+    objects=[],
+    problems=["DefaultNetwork Pod demo/a"],
+    attachments=["demo/a net1 macvlan"],
+    isolated=CLOSED,
+)
+
+
+def by_default(text, network_of="demo", *, listed=True):
+    """Pod ``a`` whose default network is ``base``; a policy names it beside the network of net1."""
+    base = {**DEFAULT, "name": f"{network_of}/base"} if listed else DEFAULT
+    made = pod("a", status=json.dumps([base, entry(2)]), annotations={"v1.multus-cni.io/default-network": text})
+    rule = policy(policy_for=f"data, {network_of}/base")
+    return evolve(
+        _default, name=f"default network {text}", objects=[network(), network("base", network_of), made, rule]
+    )
+
+
+DEFAULTS = [
+    by_default("demo/base"),
+    by_default("base", "kube-system"),
+    by_default(" kube-system/base ", "kube-system"),
+    by_default("demo/base@eth0"),
+    by_default('[{"name": "base", "namespace": "demo"}]'),
+    by_default('[{"name": "base", "ips": ["10.244.0.9/24"], "mac": "02:00:00:00:00:99"}]', "kube-system"),
+    by_default("demo/base", listed=False),
+]
+
 GROUPS = {
+    "default networks": DEFAULTS,
     "bridge binding, and other disguises": SEEMING,
     "policy-for-with-blanks": BLANKS,
     "policy-without-namespace": UNPLACED,

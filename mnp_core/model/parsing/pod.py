@@ -7,7 +7,6 @@ from mnp_core.model.parsing.field import Field
 from mnp_core.model.parsing.metadata import annotation, open_object, parse_ref, read_labels
 from mnp_core.model.parsing.networks import NETWORKS, parse_requests
 from mnp_core.model.parsing.port import parse_container_ports
-from mnp_core.model.parsing.scope import parse_network_name
 from mnp_core.model.parsing.status import NETWORK_STATUS, NETWORK_STATUS_OF_OLD, parse_status
 from mnp_core.model.pod import Pod
 from mnp_core.model.port import ContainerPort
@@ -59,8 +58,9 @@ def _status_annotation(root: Field) -> Field:
 
 
 def _default_network(field: Field) -> ObjectName | None:
-    text = field.value.strip() if isinstance(field.value, str) else ""
-    return parse_network_name(text, _META_NAMESPACE) if text else None
+    """In each form that the annotation ``networks`` has; the meta-plugin takes one entry and no more."""
+    requests = parse_requests(field, _META_NAMESPACE)
+    return requests[0].network if requests else None
 
 
 def _has_address(root: Field) -> bool:
