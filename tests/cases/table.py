@@ -614,7 +614,7 @@ SEEMING = [
     ),
 ]
 
-# --- S3: a definition as a default network ------------------------------------------------------------------------------
+# --- S3: a definition as a default network --------------------------------------------------------------------------
 
 _default = Case(
     name="default network",
