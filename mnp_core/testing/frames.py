@@ -20,6 +20,7 @@ _MAGIC = 0x6D6E7021  # "mnp!": marks our packets
 _SYN, _ACK, _WINDOW = 0x02, 0x10, 0x6D6E
 _SIZE4, _SIZE6 = 20, 40
 _NOT_TO_BE_FRAGMENTED = 0x4000
+_UNUSED_MAC = bytes.fromhex("020000000099")
 _FRAGMENT_HEADER = 44  # IANA protocol number
 
 
@@ -127,6 +128,17 @@ def datagram_fragments(
     ]
 
 
+def multicast_frame(source: str, destination: str, port: int, payload: bytes) -> bytes:
+    """An Ethernet frame with a UDP datagram over IPv6 to a multicast group; ports as for `datagram_fragments`."""
+    group = parse_address(destination).packed
+    ends, length = parse_address(source).packed + group, 8 + len(payload)
+    head = struct.pack("!HHHH", SOURCE_PORTS[0], port, length, 0)
+    total = checksum(ends + struct.pack("!II", length, Protocol.UDP) + head + payload)
+    datagram = head[:6] + struct.pack("!H", total or 0xFFFF) + payload
+    ethernet = b"\x33\x33" + group[-4:] + _UNUSED_MAC + b"\x86\xdd"
+    return ethernet + struct.pack("!IHBB", 6 << 28, length, Protocol.UDP, 64) + ends + datagram
+
+
 def _fragment4(ends: bytes, identification: int, offset: int, part: bytes, *, more: bool) -> bytes:
     """RFC 791; the kernel fills in the checksum of raw packets."""
     place = offset // 8 | more << 13
@@ -149,7 +161,7 @@ def crowd_frames(mac: str, destination: str, port: int, flows: int) -> Iterator[
         port: Destination port.
         flows: At most 200 times as many as there are `SOURCE_PORTS`.
     """
-    ethernet = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000099") + b"\x08\x00"
+    ethernet = bytes.fromhex(mac.replace(":", "")) + _UNUSED_MAC + b"\x08\x00"
     there, body = parse_address(destination).packed, b"crowd..."
     for address in range(50, 250):
         ends = there[:3] + bytes([address]) + there

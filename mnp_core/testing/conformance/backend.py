@@ -5,12 +5,9 @@ Truth comes from packets, not from reading the plugin's own text back.
 
 import socket
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from itertools import cycle, islice
-from typing import Any
 
 import pytest
 from attrs import evolve
@@ -20,13 +17,14 @@ from mnp_core.model import DenyAction, Direction, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from mnp_core.testing.conformance.base import shown
+from mnp_core.testing.conformance.established import EstablishedConformance
 from mnp_core.testing.conformance.paths import PathConformance
 from mnp_core.testing.conformance.pods import Pods
 from mnp_core.testing.conformance.survival import SurvivalConformance
 from mnp_core.testing.corpus import CORPUS
+from mnp_core.testing.flood import ALLOWED, DENIED, changing_policies, flood
 from mnp_core.testing.hosts import (
     FAMILIES,
-    OTHER,
     PEER,
     POD,
     QUIET,
@@ -42,7 +40,6 @@ from mnp_core.testing.lifecycle import State, lives
 from mnp_core.testing.policies import (
     DENY,
     GROUP,
-    OTHER_GROUP,
     addresses,
     allow,
     interface,
@@ -57,10 +54,9 @@ both_families = pytest.mark.parametrize("family", FAMILIES)
 
 _SPOT_CHECK = 120  # packets at each state of a life
 _CHANGES = 60
-_DENIED, _ALLOWED = 80, 81
 
 
-class BackendConformance(PathConformance, SurvivalConformance, standard=True):
+class BackendConformance(EstablishedConformance, PathConformance, SurvivalConformance, standard=True):
     """For a renderer and an applier together: all that each must do, and what packets say."""
 
     # --- first packets --------------------------------------------------------------------------------------------
@@ -200,8 +196,8 @@ class BackendConformance(PathConformance, SurvivalConformance, standard=True):
     @pytest.mark.root
     @pytest.mark.parametrize("action", DenyAction)
     def test_denied_packets_are_answered_only_if_that_is_set(self, mnp_cleanup: ExitStack, action: DenyAction) -> None:
-        """S48."""
-        policy = only(ingress=DENY, deny_action=action)
+        """S48: the answer gets out of an isolated pod, too."""
+        policy = only(ingress=DENY, egress=DENY, deny_action=action)
         wire = self.make_wire(mnp_cleanup)
         if action is DenyAction.REJECT and "reject" in self.refusals():
             pytest.skip(f"refused: {self.refusals()['reject']}")
@@ -261,12 +257,12 @@ class BackendConformance(PathConformance, SurvivalConformance, standard=True):
         wire = self.make_wire(mnp_cleanup)
         ends = [(wire.peer, PEER[4]), (wire.pod, POD[4])]
         (sender, source), (receiver, target) = ends if direction is Direction.INGRESS else ends[::-1]
-        policies = _ever_others() if change == "rules" else _ever_other_members()
+        policies = changing_policies() if change == "rules" else _ever_other_members()
         before: State = next(policies)
         self.become(wire.pod.sandbox, None, before)
-        denied, allowed = receiver.udp(target, _DENIED), receiver.udp(target, _ALLOWED)
+        denied, allowed = receiver.udp(target, DENIED), receiver.udp(target, ALLOWED)
         passed = 0
-        with _flood(sender, source, target):
+        with flood(sender, source, target):
             for policy in islice(policies, _CHANGES):
                 self.become(wire.pod.sandbox, before, policy)
                 passed, before = passed + _drained(allowed), policy
@@ -281,51 +277,12 @@ def _connects(wire: Wire, client: Host, server: Host, family: int) -> bool:
         return False
 
 
-def _ever_others() -> Iterator[SandboxPolicy]:
-    """Ever different rules, of which none allows one port and each allows the other."""
-    for number in cycle(range(200)):
-        peers = [GROUP] if number % 3 else ["10.0.0.0/24", f"10.1.0.{number}/32"]
-        others = [allow([OTHER_GROUP], [f"UDP/{1000 + n}"]) for n in range(number % 5)]
-        rules = isolated(allow(peers, [f"UDP/{_ALLOWED}", f"TCP/{number + 1}-{number + 9}"]), *others)
-        groups = [addresses(GROUP, PEER[4], POD[4], f"10.2.0.{number}")] if number % 3 else []
-        used = [*groups, *([addresses(OTHER_GROUP, OTHER[4], f"10.3.0.{number}")] if others else [])]
-        more = [interface(f"net{2 + n}", ingress=DENY, egress=DENY) for n in range(number % 4)]
-        yield sandbox(interface("net1", ingress=rules, egress=rules), *more, groups=used)
-
-
 def _ever_other_members() -> Iterator[SandboxPolicy]:
     """Members of a group that a rule uses come and go, while the peer and the pod stay in it."""
-    rules = isolated(allow([GROUP], [f"UDP/{_ALLOWED}"]))
+    rules = isolated(allow([GROUP], [f"UDP/{ALLOWED}"]))
     for number in cycle(range(200)):
         group = addresses(GROUP, PEER[4], POD[4], *(f"10.2.{number}.{n}" for n in range(1, number % 30 + 2)))
         yield evolve(only(ingress=rules, egress=rules), groups={GROUP: group})
-
-
-_SENDER = """
-import socket, sys
-source, target, *ports = sys.argv[1:]
-sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-sender.bind((source, 0))
-targets = [(target, int(port)) for port in ports]
-while True:
-    for each in targets:
-        try:
-            sender.sendto(b"!", each)
-        except PermissionError:
-            pass
-"""
-
-
-@contextmanager
-def _flood(host: Host, source: str, target: str) -> Iterator[None]:
-    """Send all the time, to both ports in turn, from a process of its own: a thread would wait for this one's lock."""
-    command = [sys.executable, "-c", _SENDER, source, target, str(_DENIED), str(_ALLOWED)]
-    sender: subprocess.Popen[Any] = host.run(lambda: subprocess.Popen(command))
-    try:
-        yield
-    finally:
-        sender.kill()
-        sender.wait()
 
 
 def _drained(receiver: socket.socket) -> int:

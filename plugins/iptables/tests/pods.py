@@ -1,46 +1,25 @@
-"""Pods that this plugin's appliers police, on the wires of the nftables plugin's tests.
-
-What packets do must be the same whatever the backend, so the tests about packets are the nftables plugin's own.
-"""
+"""The kit's pods, on which this plugin enforces policy in either way."""
 
 import subprocess
 from functools import partial
 
-from mnp_core.model import GroupDelta
+from mnp_core.testing.hosts import PolicedHost
 from mnp_iptables.applier import IptablesApplier
 from mnp_iptables.render.renderer import IptablesRenderer
 from mnp_iptables.restore import sockopt
 from mnp_iptables.restore.legacy import LegacyRules
 from mnp_iptables.restore.nft import NftRules
-from plugins.nftables.tests.wire import Host
 
 WAYS = {"nft": NftRules, "legacy": LegacyRules}
 renderer = IptablesRenderer()
 
 
-class Pod(Host):
+class Pod(PolicedHost):
     """A pod, on which policy is enforced in one of both ways."""
 
     def __init__(self, sandbox, cleanup, way):
-        super().__init__(sandbox, cleanup)
+        super().__init__(sandbox, cleanup, renderer, IptablesApplier(WAYS[way]()))
         self.way = way
-        self.applier = IptablesApplier(WAYS[way]())
-
-    def enforce(self, policy):
-        ruleset = renderer.render(policy)
-        self.run(lambda: self.applier.apply(ruleset))
-        return ruleset
-
-    def regroup(self, before, after):
-        delta = renderer.render_delta(GroupDelta(before=before, after=after))
-        self.run(lambda: self.applier.update(delta))
-
-    def counters(self):
-        """Packets by label, over all rules."""
-        found = {}
-        for counter in self.run(self.applier.counters):
-            found[counter.label] = found.get(counter.label, 0) + counter.packets
-        return found
 
     def installed(self):
         return self.run(self.applier.installed)

@@ -20,11 +20,7 @@ from attrs import evolve
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Block, CustomRules, DenyAction, Direction, Peers
 from mnp_core.testing.netns import private_namespace
-from mnp_iptables import links
-from mnp_iptables.applier import IptablesApplier
-from mnp_iptables.restore import restore_tool, sockopt
-from plugins.iptables.tests.pods import WAYS, Pod, renderer
-from plugins.nftables.tests.policies import (
+from mnp_core.testing.policies import (
     DENY,
     GROUP,
     OTHER_GROUP,
@@ -38,6 +34,10 @@ from plugins.nftables.tests.policies import (
     origin,
     sandbox,
 )
+from mnp_iptables import links
+from mnp_iptables.applier import IptablesApplier
+from mnp_iptables.restore import restore_tool, sockopt
+from plugins.iptables.tests.pods import WAYS, Pod, renderer
 
 pytestmark = pytest.mark.root
 

@@ -1,22 +1,10 @@
-"""Flows that are older than the policy (S42): the nftables plugin's tests, for these ways into the kernel."""
+"""Flows that are older than the policy (S42), as far as it is about iptables: the kit's standard tests say the rest."""
 
 import pytest
 
 from mnp_core.model import CustomRules, Direction, EstablishedFlows
-from plugins.nftables.tests.policies import DENY, only
-from plugins.nftables.tests.test_established import (  # noqa: F401 # pytest finds them here
-    test_flows_survive_a_policy_that_would_not_allow_them,
-    test_recheck_cuts_what_is_no_longer_allowed_and_nothing_else,
-    test_recheck_follows_membership,
-    test_recheck_knows_endpoints,
-    test_recheck_lets_an_open_direction_alone,
-    test_recheck_lets_errors_of_allowed_flows_pass,
-    test_recheck_of_forwarded_flows,
-    test_recheck_sees_through_address_translation_in_the_pod,
-    test_recheck_stops_the_replies_of_a_flow_that_is_cut,
-    test_recheck_understands_every_way_to_allow,
-)
-from plugins.nftables.tests.wire import works
+from mnp_core.testing.hosts import works
+from mnp_core.testing.policies import DENY, only
 
 pytestmark = pytest.mark.root
 

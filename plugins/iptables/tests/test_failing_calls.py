@@ -18,9 +18,9 @@ import pytest
 from mnp_core.errors import MnpError
 from mnp_core.model import GroupDelta
 from mnp_core.testing.netns import private_namespace
+from mnp_core.testing.policies import DENY, GROUP, OTHER_GROUP, addresses, allow, interface, isolated, sandbox
 from plugins.iptables.tests.pods import Pod, renderer
 from plugins.iptables.tests.test_applier import EVERYTHING, MEMBERS
-from plugins.nftables.tests.policies import DENY, GROUP, OTHER_GROUP, addresses, allow, interface, isolated, sandbox
 
 pytestmark = [
     pytest.mark.root,

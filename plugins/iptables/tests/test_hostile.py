@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import CustomRules, Direction
+from mnp_core.testing.corpus import HOSTILE_TEXTS
 from mnp_core.testing.hosts import Wire
 from mnp_core.testing.netns import End, private_namespace, veth_pair
+from mnp_core.testing.policies import DENY, allow, interface, isolated, only, origin, sandbox
 from plugins.iptables.tests.pods import WAYS, Pod
-from plugins.nftables.tests.policies import DENY, allow, interface, isolated, only, origin, sandbox
-from plugins.nftables.tests.test_hostile import hostile
 
 pytestmark = pytest.mark.root
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -31,7 +31,7 @@ NASTY = st.sampled_from(
         "+",
     ]
 )
-nasty = st.lists(NASTY | hostile, max_size=6).map("".join)
+nasty = st.lists(NASTY | st.sampled_from(HOSTILE_TEXTS) | st.text(max_size=40), max_size=9).map("".join)
 
 
 @pytest.fixture(scope="module", params=WAYS)

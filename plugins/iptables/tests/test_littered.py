@@ -17,13 +17,13 @@ from mnp_core.netfilter import netlink
 from mnp_core.netfilter.attributes import attribute, attributes
 from mnp_core.netfilter.batch import BatchWriter
 from mnp_core.netfilter.nfnetlink import Nfnetlink
+from mnp_core.testing.policies import GROUP
 from mnp_iptables.restore import nft_tables
 from mnp_iptables.restore.blob import LAYOUTS, Hooks, decode
 from mnp_iptables.restore.nft_tables import TableWriter
 from mnp_iptables.sets import ipset, versioned_sets
 from plugins.iptables.tests.pods import renderer
 from plugins.iptables.tests.test_applier import EVERYTHING
-from plugins.nftables.tests.policies import GROUP
 
 pytestmark = pytest.mark.root
 RULESET = renderer.render(EVERYTHING)

@@ -1,38 +1,32 @@
 """Not one packet of a denied flow gets through while rules change, and an allowed flow loses none (S60).
 
-As in the nftables plugin's test of that name, with the counters behind the hooks that these rules are in.
+Counted before and behind all hooks that these rules are in.
 """
 
 import pytest
 from attrs import evolve
 
 from mnp_core.model import DenyAction
+from mnp_core.testing.flood import ALLOWED, DENIED, changing_policies, counted, counting_chain, counting_table, flood
+from mnp_core.testing.hosts import PEER, POD
+from mnp_core.testing.policies import GROUP, OTHER_GROUP, addresses, allow, interface, isolated, sandbox
 from plugins.iptables.tests.pods import renderer
-from plugins.nftables.tests import test_no_open_moment as nftables
-from plugins.nftables.tests.policies import GROUP, OTHER_GROUP, addresses, allow, interface, isolated, sandbox
-from plugins.nftables.tests.wire import PEER, POD
 
 pytestmark = pytest.mark.root
 CHANGES = 60
-DENIED, ALLOWED = nftables.DENIED, nftables.ALLOWED
-
-
-def chain(name, hook, priority, when):
-    rules = "\n".join(
-        f'udp dport {port} counter comment "{what} {when}"' for port, what in ((DENIED, "denied"), (ALLOWED, "allowed"))
-    )
-    return f"chain {name} {{\n type filter hook {hook} priority {priority}; policy accept;\n{rules}\n}}\n"
 
 
 def counters(direction):
     """Before and after all chains that judge a direction: of mangle (-150), and of filter (0)."""
     ends = ("prerouting", "input") if direction == "ingress" else ("output", "postrouting")
-    return f"table inet seen {{\n{chain('b', ends[0], -300, 'before')}{chain('a', ends[1], 10, 'after')}}}\n"
+    return counting_table(
+        counting_chain("before", ends[0], -300, "before"), counting_chain("after", ends[1], 10, "after")
+    )
 
 
 def change_rules(pod):
     """Replace everything, time and again; names of sets stay, what is in them does not."""
-    for policy, _ in zip(nftables.policies(), range(CHANGES), strict=False):
+    for policy, _ in zip(changing_policies(), range(CHANGES), strict=False):
         pod.enforce(policy)
 
 
@@ -47,7 +41,7 @@ def change_members(pod):
 
 def change_nothing(pod):
     """The same ruleset, applied whole, as after drift."""
-    ruleset = renderer.render(next(nftables.policies()))
+    ruleset = renderer.render(next(changing_policies()))
     for _ in range(CHANGES):
         pod.run(lambda: pod.applier.apply(ruleset))
 
@@ -64,7 +58,7 @@ def change_groups_with_rules(pod):
 
 def change_tables(pod):
     """From the table that drops to the one that rejects, and back."""
-    for number, policy in zip(range(CHANGES), nftables.policies(), strict=False):
+    for number, policy in zip(range(CHANGES), changing_policies(), strict=False):
         action = DenyAction.REJECT if number % 2 else DenyAction.DROP
         pod.enforce(evolve(policy, common=evolve(policy.common, deny_action=action)))
 
@@ -81,15 +75,15 @@ def change_tables(pod):
 def test_no_packet_meets_anything_between_two_states(wire, change, direction):
     """S60."""
     pod = wire.pod
-    pod.enforce(next(nftables.policies()))
+    pod.enforce(next(changing_policies()))
     sender, receiver = (wire.peer, pod) if direction == "ingress" else (pod, wire.peer)
     source, target = (PEER[4], POD[4]) if direction == "ingress" else (POD[4], PEER[4])
     for port in (DENIED, ALLOWED):
         receiver.udp(target, port)  # nobody answers, not even with an error
     pod.nft(counters(direction))
-    with nftables.flood(sender, source, target):
+    with flood(sender, source, target):
         change(pod)
-    found = nftables.counted(pod)
+    found = counted(pod)
     assert min(found["denied before"], found["allowed before"]) > 100 * CHANGES
     assert found["denied after"] == 0
     assert found["allowed after"] == found["allowed before"]

@@ -1,40 +1,11 @@
-"""What the rules do to packets: the nftables plugin's tests, and what is about the language of iptables."""
+"""What the rules do to packets, as far as it is about iptables: the kit's standard tests say the rest."""
 
 import pytest
-from attrs import evolve
 
 from mnp_core.model import CustomRules, DenyAction, Direction
-from plugins.nftables.tests.policies import DENY, allow, isolated, only
-from plugins.nftables.tests.test_packets import (  # noqa: F401 # pytest finds them here
-    test_a_group_without_members_and_ports_without_entries_match_nothing,
-    test_a_pod_cannot_hide_a_datagram_in_fragments_of_its_own,
-    test_a_pod_reaches_itself,
-    test_a_pod_that_may_not_send_is_told_at_once_if_that_is_set,
-    test_allowed_prefixes,
-    test_an_invalid_packet_is_judged_like_a_new_one,
-    test_connections_are_tracked_after_the_last_policy,
-    test_connections_are_tracked_before_the_first_policy,
-    test_denied_packets_are_answered_only_if_that_is_set,
-    test_discovery_that_a_router_has_forwarded_is_no_discovery,
-    test_endpoints_are_address_protocol_and_port_together,
-    test_families_are_separate,
-    test_fragments_go_the_way_of_their_datagram,
-    test_icmp_errors_of_an_allowed_flow_pass,
-    test_icmp_follows_policy_or_the_setting,
-    test_marks_are_no_way_out,
-    test_more_ranges_than_fit_into_rules,
-    test_multicast_management_passes_by_setting,
-    test_neighbours_find_each_other_whatever_is_denied,
-    test_open_isolated_and_allowed,
-    test_peers_by_block_and_by_group,
-    test_ports_single_ranges_and_every,
-    test_protocols_without_ports_pass_by_a_rule_without_ports_only,
-    test_replies_pass_where_the_other_direction_is_isolated,
-    test_rules_of_others_hold_and_stay,
-    test_the_own_address_on_the_wire_is_no_privilege,
-    test_what_a_pod_forwards_is_policed_on_both_interfaces,
-)
-from plugins.nftables.tests.wire import FAMILIES, PEER, POD, arrives
+from mnp_core.testing.hosts import FAMILIES, PEER, POD, Router, arrives
+from mnp_core.testing.policies import DENY, allow, interface, isolated, only, sandbox
+from plugins.iptables.tests.pods import Pod
 
 pytestmark = pytest.mark.root
 both_families = pytest.mark.parametrize("family", FAMILIES)
@@ -105,39 +76,11 @@ def test_ports_are_those_on_the_wire_whatever_a_mesh_does(wire, deny_action):
 
 
 @both_families
-def test_a_router_that_rejects_judges_both_interfaces(router, family):
+def test_a_router_that_rejects_judges_both_interfaces(cleanup, way, family):
     """S47, S48: as in the table that drops."""
-    test_what_a_pod_forwards_is_policed_on_both_interfaces((Rejecting(router[0]), *router[1:]), family)
-
-
-@both_families
-@pytest.mark.parametrize(
-    "test",
-    [
-        test_an_invalid_packet_is_judged_like_a_new_one,
-        test_fragments_go_the_way_of_their_datagram,
-        test_open_isolated_and_allowed,
-        test_peers_by_block_and_by_group,
-        test_ports_single_ranges_and_every,
-        test_more_ranges_than_fit_into_rules,
-        test_endpoints_are_address_protocol_and_port_together,
-        test_replies_pass_where_the_other_direction_is_isolated,
-    ],
-)
-def test_rules_that_reject_allow_the_same(wire, family, test):
-    """S48: they are in another table, where packets look different."""
-    wire.pod = Rejecting(wire.pod)
-    test(wire, family)
-
-
-class Rejecting:
-    """A pod that answers whatever it denies."""
-
-    def __init__(self, pod):
-        self._pod = pod
-
-    def __getattr__(self, name):
-        return getattr(self._pod, name)
-
-    def enforce(self, policy):
-        return self._pod.enforce(evolve(policy, common=evolve(policy.common, deny_action=REJECT)))
+    router, web = Router(cleanup, lambda *place: Pod(*place, way)), isolated(allow(ports=["UDP/80"]))
+    for ingress, egress, expected in ((web, web, True), (DENY, web, False), (web, DENY, False)):
+        interfaces = interface("net1", ingress=ingress), interface("net2", egress=egress)
+        router.pod.enforce(sandbox(*interfaces, deny_action=REJECT))
+        assert router.forwarded(family, 80) is expected
+        assert not router.forwarded(family, 81)

@@ -1,9 +1,6 @@
 """The text: canonical, the same in every process, membership apart, and what iptables takes."""
 
-import random
 import re
-import subprocess
-import sys
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -14,11 +11,7 @@ from hypothesis import strategies as st
 
 from mnp_core.errors import InputError
 from mnp_core.model import Block, CustomRules, DenyAction, Direction, EstablishedFlows, GroupDelta
-from mnp_iptables.names import ChainName
-from mnp_iptables.render.matches import OPENING, allow_matches
-from mnp_iptables.sets.set_types import combine
-from plugins.iptables.tests.pods import renderer
-from plugins.nftables.tests.policies import (
+from mnp_core.testing.policies import (
     DENY,
     GROUP,
     OTHER_GROUP,
@@ -32,7 +25,10 @@ from plugins.nftables.tests.policies import (
     origin,
     sandbox,
 )
-from plugins.nftables.tests.test_renderer import shuffled
+from mnp_iptables.names import ChainName
+from mnp_iptables.render.matches import OPENING, allow_matches
+from mnp_iptables.sets.set_types import combine
+from plugins.iptables.tests.pods import renderer
 
 render, render_delta = renderer.render, renderer.render_delta
 GOLDEN = Path(__file__).parent / "golden"
@@ -70,28 +66,6 @@ POLICIES = {"defaults": POLICY, "settings": evolve(POLICY, common=evolve(POLICY.
 def test_what_a_policy_looks_like(name):
     """Read it: a change of these files is a change of what every pod's packets meet."""
     assert render(POLICIES[name]).text == (GOLDEN / f"{name}.txt").read_text()
-
-
-def test_order_never_matters():
-    """S11."""
-    shuffle = random.Random(1)  # noqa: S311 # any order does
-    for _ in range(20):
-        assert render(shuffled(POLICY, shuffle)) == render(POLICY)
-
-
-def test_every_process_writes_the_same():
-    """S62: sets have no order of their own, and another one in each process."""
-    ask = "from plugins.iptables.tests.test_renderer import *; print(render(POLICY).text, end='')"
-    for seed in "12":
-        done = subprocess.run(
-            [sys.executable, "-c", ask],
-            check=True,
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).parents[3],
-            env={"PYTHONHASHSEED": seed},
-        )
-        assert done.stdout == render(POLICY).text
 
 
 def test_the_digest_is_about_rules_and_not_about_members():

@@ -15,8 +15,8 @@ from mnp_core.errors import InputError
 from mnp_core.model import CommonRules, CustomRules, Direction, Family
 from mnp_iptables.render.hook_points import HookPoints
 
-_LINE = re.compile(r'(?:"[^"\\\x00-\x1f]*"|[^"\'\\\x00-\x1f])*')
-"""A rule that stays one: each string is closed, and nothing is escaped."""
+_LINE = re.compile(r'(?:"[^"\\\x00-\x1f\ud800-\udfff]*"|[^"\'\\\x00-\x1f\ud800-\udfff])*')
+"""A rule that stays one: UTF-8, each string closed, nothing escaped."""
 
 _QUOTED = re.compile(r'("[^"]*")')
 _TARGET = re.compile(r"(?<!\S)(?:-j|--jump)[ =]?(ACCEPT|RETURN|REJECT)(?!\S)")

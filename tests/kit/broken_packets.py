@@ -1,0 +1,133 @@
+"""Backends that judge single packets and established flows wrongly; as `broken_backends`."""
+
+from attrs import evolve
+
+from mnp_core.model import DenyAction, EstablishedFlows
+from mnp_core.testing import nft
+from mnp_core.testing.policies import DENY
+from mnp_nftables import NftablesApplier, NftablesRenderer
+from tests.kit import broken_backends
+from tests.kit.broken_backends import T, ports_with, replaced, with_line
+
+MUST_FAIL = {}
+OWN = "inet mnp"
+
+
+def broken(name, check, wrong, **spoilt):
+    broken_backends.broken(name, check, wrong, into=globals(), **spoilt)
+
+
+def broken_nftables(name, check, wrong, *, settings=None, policy=None, rule="", because="assert"):
+    """The nftables backend, that loses settings or a policy, or adds a rule of its own."""
+
+    class Renderer(NftablesRenderer):
+        def render(self, given):
+            spoilt = policy(given) if policy else given
+            return super().render(evolve(spoilt, common=evolve(spoilt.common, **(settings or {}))))
+
+    class Applier(NftablesApplier):
+        def apply(self, ruleset):
+            super().apply(ruleset)
+            if rule:
+                nft.load(f"insert rule {OWN} {rule}\n")
+
+    renderer = staticmethod(lambda *_: Renderer())
+    broken(name, check, wrong, refuses=frozenset(), make_renderer=renderer, applier=Applier, because=because)
+
+
+broken(
+    "DiscoveryFromAfar",
+    "test_discovery_that_a_router_has_forwarded_is_denied[64]",
+    "takes any solicitation for neighbour discovery",
+    ruleset=replaced("ip6 hoplimit 255 icmpv6", "icmpv6"),
+)
+broken_nftables(
+    "IgnoresIcmpSettings",
+    "test_icmp_follows_policy_or_the_setting[4]",
+    "ignores the settings for ICMP",
+    settings={"accept_icmp": False, "accept_icmpv6": False},
+)
+broken_nftables(
+    "IgnoresMulticast",
+    "test_multicast_management_passes_by_the_setting[True]",
+    "ignores the setting for multicast management",
+    settings={"accept_multicast_management": False},
+)
+broken_nftables(
+    "IgnoresPrefixes",
+    "test_allowed_prefixes_are_of_one_direction[6]",
+    "ignores allowed prefixes",
+    settings={"allow_src_prefixes": (), "allow_dst_prefixes": ()},
+)
+broken(
+    "TrustsOwnAddress",
+    "test_the_own_address_on_the_wire_is_no_privilege[False]",
+    "takes every packet from the pod's address for the pod's own",
+    ruleset=with_line(f"insert rule {T} ingress ip6 saddr fd00::1 accept"),
+)
+broken(
+    "FragmentsPass",
+    "test_a_pod_cannot_hide_a_datagram_in_fragments_of_its_own[4]",
+    "judges first fragments only, before reassembly",
+    ruleset=replaced('oifname "net1"  counter drop', 'oifname "net1" meta length < 800 counter drop'),
+)
+broken(
+    "FewRanges",
+    "test_more_ranges_than_fit_into_rules_mean_the_same[4]",
+    "writes the first sixteen port ranges",
+    policy=ports_with(lambda ports: evolve(ports, ranges=ports.ranges[:16])),
+)
+broken(
+    "InvalidPasses",
+    "test_an_invalid_packet_is_judged_like_a_new_one[drop-4]",
+    "lets packets pass that connection tracking calls invalid",
+    ruleset=with_line(f"insert rule {T} ingress ct state invalid accept"),
+)
+broken_nftables(
+    "SilentReject",
+    "test_a_pod_that_may_not_send_learns_it_at_once[4]",
+    "drops instead of rejecting",
+    settings={"deny_action": DenyAction.DROP},
+)
+broken_nftables(
+    "RejectsMore",
+    "test_rules_that_reject_allow_the_same[4]",
+    "rejects fragments of allowed datagrams",
+    rule="ingress meta length > 2000 drop",
+)
+for _check in (
+    "test_recheck_cuts_denied_flows_and_no_others[4]",
+    "test_recheck_understands_every_way_to_allow[ports0-group-6]",
+    "test_recheck_knows_endpoints[4]",
+    "test_recheck_stops_the_replies_of_a_flow_that_is_cut",
+    "test_recheck_follows_membership",
+    "test_recheck_of_forwarded_flows[6]",
+):
+    broken_nftables(
+        f"Keeps{_check.partition('[')[0].removeprefix('test_recheck').title().replace('_', '')}",
+        _check,
+        "keeps established flows, whatever is set",
+        settings={"established_flows": EstablishedFlows.KEEP},
+    )
+broken_nftables(
+    "RechecksOpenDirections",
+    "test_recheck_leaves_an_open_direction_alone",
+    "judges replies of an open direction by no rules at all",
+    policy=lambda policy: evolve(
+        policy, interfaces=tuple(evolve(each, egress=DENY) for each in policy.interfaces if each.ingress == DENY)
+    ),
+)
+broken_nftables(
+    "RecheckDropsErrors",
+    "test_recheck_lets_errors_of_allowed_flows_pass[4]",
+    "judges ICMP errors like new packets",
+    rule="ingress ct state related drop",
+    because="timed out",
+)
+broken_nftables(
+    "RecheckReadsPackets",
+    "test_recheck_sees_through_address_translation_in_the_pod",
+    "reads the port of a reply in the packet instead of the connection",
+    rule="output udp sport != 80 ct direction reply drop",
+    because="Operation not permitted",
+)
