@@ -1,6 +1,6 @@
 """Kubernetes network policy on the secondary interfaces of pods.
 
-Public to plugins: this module, `mnp_core.api`, `mnp_core.model`, `mnp_core.errors` and `mnp_core.testing`.
+Public to plugins: this module, `api`, `discovery`, `errors`, `model`, `netfilter` and `testing`.
 """
 
 from mnp_core._markers import hookimpl

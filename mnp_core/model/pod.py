@@ -42,7 +42,6 @@ class NetworkStatus:
     interface: str
     addresses: tuple[Address, ...] = ()
     mac: str = ""
-    device_type: str = ""  # device-info.type, e.g. "pci"
     device_pci: str = ""  # device-info.pci.pci-address, or that of the device behind a vdpa
     device_rdma: str = ""  # device-info.pci.rdma-device
 

@@ -10,8 +10,7 @@ What must not happen here: any decision about policy, or work on behalf of a plu
 
 from mnp_core.plugins._catalog import COMMAND_DISTRIBUTIONS, Catalog
 from mnp_core.plugins._loading import load_plugins
-from mnp_core.plugins._observers import ObserverFailure
 from mnp_core.plugins._registry import Registry
 from mnp_core.plugins._status import PluginStatus, State
 
-__all__ = ["COMMAND_DISTRIBUTIONS", "Catalog", "ObserverFailure", "PluginStatus", "Registry", "State", "load_plugins"]
+__all__ = ["COMMAND_DISTRIBUTIONS", "Catalog", "PluginStatus", "Registry", "State", "load_plugins"]

@@ -28,7 +28,7 @@ from mnp_core.plugins._catalog import Catalog, Contested, make
 from mnp_core.plugins._descriptors import CNI_TYPE, DIALECT, D, ExclusiveName, exclusive_name
 from mnp_core.plugins._faults import InvalidPluginError, guarded
 from mnp_core.plugins._module import Contents, Offer
-from mnp_core.plugins._observers import ObserverFailure, Observers
+from mnp_core.plugins._observers import Observers
 from mnp_core.plugins._status import PluginStatus, State
 
 
@@ -75,24 +75,6 @@ class Registry:
     def problems(self) -> tuple[PluginStatus, ...]:
         """Plugins that somebody installed and that are not wholly in use, though no setting says so."""
         return tuple(status for status in self.statuses if status.state not in {State.LOADED, State.DISABLED})
-
-    def require_plugin(self, name: str) -> PluginStatus:
-        """Make sure that a plugin which the settings name is there and whole.
-
-        Args:
-            name: Of its entry point, or of its distribution.
-
-        Raises:
-            PluginError: It is not installed, or not loaded; with the remedy.
-        """
-        found = [status for status in self.statuses if name in {status.name, status.distribution}]
-        if not found:
-            installed = ", ".join(status.name for status in self.statuses)
-            raise PluginError(f"plugin {name!r} is not installed: pip install it; installed are {installed or 'none'}")
-        for status in found:
-            if status.state is not State.LOADED:
-                raise PluginError(str(status))
-        return found[0]
 
     @property
     def claimed_types(self) -> frozenset[str]:
@@ -180,8 +162,3 @@ class Registry:
     def observe_sync(self, sync: Sync) -> None:
         """Tell all observers that a pass has ended; never raises but for Ctrl-C."""
         self._observers.tell("mnp_observe_sync", sync)
-
-    @property
-    def observer_failures(self) -> tuple[ObserverFailure, ...]:
-        """Observers that have raised since the start; each was logged when it did so first."""
-        return self._observers.failures

@@ -23,7 +23,6 @@ class Unready(StrEnum):
     STARTING = "Starting"  # settings, plugins and backends are being looked at
     WAITING_FOR_API_SERVER = "WaitingForApiServer"  # not every kind was listed yet
     FIRST_SYNC = "FirstSync"  # all is known, and being brought into force for the first time
-    DEGRADED = "Degraded"  # something that the node needs does not work
     STOPPING = "Stopping"  # rules stay in force
 
 

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 import mnp_core
 from mnp_core.cli import plugins as plugins_command
 from mnp_core.plugins._catalog import BACKEND_DISTRIBUTIONS
-from tests.packages.conftest import ROOT, build
+from tests.packages.conftest import ROOT, build, dependencies
 
 PROJECTS = {
     project["name"]: (path.parent, project)
@@ -117,6 +117,26 @@ def test_all_together_are_loaded_and_say_what_they_would_apply(environment, dist
     rendering = environment.run("mnp", "render", quickstart, "--pod", "demo/web", "--backend", "nftables")
     assert (rendering.returncode, rendering.stderr) == (0, "")
     assert "MultiNetworkPolicy demo/web-allow-client ingress[0]" in rendering.stdout
+
+
+def test_the_core_needs_neither_the_lab_nor_the_kit_nor_a_client_library():
+    """They would lie beside CAP_SYS_ADMIN on every node."""
+    needed = dependencies("mnp-core")
+    absent = {
+        "kubernetes",
+        "aiohttp",
+        "pydantic",
+        "requests",
+        "watchfiles",
+        "pyroute2",
+        "pytest",
+        "hypothesis",
+        "mnp-lab",
+    }
+    assert needed & absent == set()
+    assert len(needed) <= 20
+    assert "kubernetes" in dependencies("mnp-core[kubeconfig]")
+    assert {"mnp-lab", "pyroute2", "pytest"} <= dependencies("mnp-core[testing]")
 
 
 PLUGIN_OF_THE_FUTURE = """

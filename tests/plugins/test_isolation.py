@@ -191,8 +191,6 @@ def test_what_a_setting_needs_of_a_broken_plugin_names_distribution_failure_and_
     site.install("mnp-sick", "1 / 0", version="2.3")
     registry = site.load()
     for lookup in (
-        lambda: registry.require_plugin("sick"),
-        lambda: registry.require_plugin("mnp-sick"),
         lambda: registry.applier("sick"),
         lambda: registry.renderer("sick"),
         lambda: registry.discoverer("sick"),
@@ -278,8 +276,6 @@ def test_disabled_plugins_are_not_imported(site):
         status = site.status(registry, "sick")
         assert (status.state, status.provides) == (State.DISABLED, ())
         assert status not in registry.problems
-    with pytest.raises(PluginError, match="disabled"):
-        registry.require_plugin("sick")
     assert "mnp_sick" not in sys.modules
     assert_healthy(registry)
 
@@ -326,22 +322,16 @@ def test_discoverer_that_cannot_be_made_reports_every_attachment_of_its_type(sit
     assert made["healthy"].discover(attachment, ()).unenforceable == ""
 
 
-def test_observer_that_raises_is_remembered_and_logged_once(site, caplog):
+def test_observer_that_raises_is_logged_once(site, caplog):
     site.install(
         "mnp-sick", PRELUDE + "@hookimpl\ndef mnp_observe_outcome(outcome):\n    raise SystemExit(outcome.pod)"
     )
     registry = site.load()
     assert_healthy(registry)
     registry.observe_outcome(OUTCOME)
-    [failure] = registry.observer_failures
-    assert (failure.plugin, failure.distribution, failure.hook, failure.count) == (
-        "sick",
-        "mnp-sick 1.0",
-        "mnp_observe_outcome",
-        2,
-    )
-    assert "SystemExit: a/b" in failure.error
-    assert sum("SystemExit" in record.getMessage() for record in caplog.records) == 1
+    [said] = [record.getMessage() for record in caplog.records if "SystemExit" in record.getMessage()]
+    assert said.startswith("plugin sick of mnp-sick 1.0: mnp_observe_outcome")
+    assert "SystemExit: a/b" in said
 
 
 def test_observer_may_leave_out_the_argument(site):

@@ -122,7 +122,7 @@ def test_words_of_a_bad_request_are_not_said_back(endpoint):
 
 
 def test_hostile_sentence_stays_in_the_body(endpoint, health):
-    health.not_ready(Unready.DEGRADED, "x\r\nSet-Cookie: a=b\udcff")
+    health.not_ready(Unready.FIRST_SYNC, "x\r\nSet-Cookie: a=b\udcff")
     status, _, headers = ask(endpoint, "/readyz")
     assert status == 503
     assert "Set-Cookie" not in headers

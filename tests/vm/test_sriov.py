@@ -63,7 +63,7 @@ def test_function_that_the_pod_did_not_get_is_unenforceable(discoverer, pod):
 
 def test_agent_reports_the_function_on_vfio(discoverer, given_away, pod, registry):
     """S64: whatever rules are in the pod, the report says that they do not police this interface."""
-    status = evolve(make.status("fast", "net1", "10.0.0.1"), device_type="pci", device_pci=given_away)
+    status = evolve(make.status("fast", "net1", "10.0.0.1"), device_pci=given_away)
     deny = make.policy("deny", networks=["fast"], ingress=[], egress=[])
     objects = (make.network("fast", "sriov"), make.pod("dpdk", status), deny)
 

@@ -26,7 +26,6 @@ MOST = 256
 """As many attachments of a pod count, and as many addresses of each; no CNI plugin makes more."""
 
 _REMEDY = "Let the meta-plugin write this annotation"
-_DEVICE_TYPES = frozenset({"pci", "vdpa", "memif", "vhost-user"})  # device-info-spec 1.1
 
 
 @frozen(kw_only=True)
@@ -107,7 +106,6 @@ def _status(entry: Field, namespace: str, defaults: frozenset[str]) -> NetworkSt
         interface=_interface(entry.child("interface"), network, defaults),
         addresses=tuple(dict.fromkeys(_addresses(entry.child("ips")))),
         mac=_word(entry.child("mac"), is_mac, "a MAC address"),
-        device_type=_word(device.child("type"), _DEVICE_TYPES.__contains__, "a known type of device"),
         device_pci=_word(behind.child("pci-address"), is_pci_address, "a PCI address"),
         device_rdma=_word(behind.child("rdma-device"), is_device_name, "the name of a device"),
     )

@@ -45,7 +45,6 @@ def test_everything_that_the_meta_plugin_tells():
             interface="net1",
             addresses=(ip_address("10.0.0.1"), ip_address("2001:db8::1")),
             mac="02:ab:00:00:00:01",
-            device_type="pci",
             device_pci="0000:18:02.5",
         ),
     )
@@ -173,14 +172,13 @@ def test_addresses_are_normalised():
         ({"ips": "10.0.0.1"}, "[0].ips"),
         ({"mac": "nonsense"}, "[0].mac"),
         ({"mac": 7}, "[0].mac"),
-        ({"device-info": {"type": "$(x)"}}, "[0].device-info.type"),
         ({"device-info": {"pci": {"pci-address": "../../x"}}}, "[0].device-info.pci.pci-address"),
     ],
 )
 def test_details_that_are_malformed_are_left_out(fields, place):
     """S3, S6."""
     status, places = read_one(**fields)
-    assert (status.interface, status.mac, status.device_pci, status.device_type) == ("net1", "", "", "")
+    assert (status.interface, status.mac, status.device_pci) == ("net1", "", "")
     assert places == [place]
 
 
