@@ -5,7 +5,9 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
+
+from mnp_core.model.canonical import in_order
 
 Address = IPv4Address | IPv6Address
 Cidr = IPv4Network | IPv6Network
@@ -55,12 +57,16 @@ def covers(outer: Cidr, inner: Cidr) -> bool:
     return isinstance(inner, IPv6Network) and inner.subnet_of(outer)
 
 
+def _in_order(cidrs: Iterable[Cidr]) -> tuple[Cidr, ...]:
+    return in_order(cidrs, cidr_order)
+
+
 @frozen(kw_only=True)
 class Block:
     """An ipBlock: a CIDR less its own excepts, all of one family, excepts in canonical order (S23)."""
 
     cidr: Cidr
-    excepts: tuple[Cidr, ...] = ()
+    excepts: tuple[Cidr, ...] = field(default=(), converter=_in_order)
 
     def contains(self, address: Address) -> bool:
         """Say whether the address lies in the CIDR and in none of the excepts."""
@@ -69,6 +75,11 @@ class Block:
     def __str__(self) -> str:
         excepts = ", ".join(map(str, self.excepts))
         return f"{self.cidr} except {excepts}" if excepts else str(self.cidr)
+
+
+def block_order(block: Block) -> tuple[tuple[int, int, int], ...]:
+    """A total order of blocks."""
+    return tuple(map(cidr_order, (block.cidr, *block.excepts)))
 
 
 @frozen(kw_only=True)

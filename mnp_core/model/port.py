@@ -1,6 +1,8 @@
 """Protocols, ports and ranges of them (S30 to S32)."""
 
+from collections.abc import Iterable
 from enum import IntEnum
+from itertools import pairwise
 
 from attrs import frozen
 
@@ -69,3 +71,26 @@ class ContainerPort:
     name: str
     protocol: Protocol
     port: int
+
+
+def merged_ranges(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """The union as sorted ranges that neither overlap nor touch, so that equal unions are equal values.
+
+    A protocol without ports swallows its single ports, wherever it stands in the list (S30).
+    """
+    given = ranges if isinstance(ranges, tuple) else tuple(ranges)
+    if all(_is_before(one, next_one) for one, next_one in pairwise(given)):
+        return given
+    merged: list[PortRange] = []
+    for entry in sorted(given):
+        last = merged[-1] if merged else None
+        if last is not None and last.protocol == entry.protocol and entry.first <= last.last + 1:
+            merged[-1] = PortRange(protocol=last.protocol, first=last.first, last=max(last.last, entry.last))
+        else:
+            merged.append(entry)
+    return tuple(merged)
+
+
+def _is_before(one: PortRange, other: PortRange) -> bool:
+    """Whether two ranges are sorted, and neither overlap nor touch."""
+    return one.protocol < other.protocol or (one.protocol == other.protocol and one.last + 1 < other.first)

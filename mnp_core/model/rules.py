@@ -4,16 +4,18 @@ It knows nothing of labels, namespaces or objects other than the names in `Origi
 needs and nothing more, and `evaluate` derives the verdict on a packet from it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from operator import attrgetter
 
 from attrs import field, frozen
 
-from mnp_core.model.address import Block, Cidr, Family
+from mnp_core.model.address import Block, Cidr, Family, block_order
+from mnp_core.model.canonical import by_identity, in_order
 from mnp_core.model.group import Group
 from mnp_core.model.names import ObjectName, ObjectRef
 from mnp_core.model.policy import AnyPeer, AnyPort, Direction
-from mnp_core.model.port import PortRange
+from mnp_core.model.port import PortRange, merged_ranges
 
 
 @frozen(kw_only=True, order=True)
@@ -28,24 +30,36 @@ class Origin:
         return f"{self.policy} {self.direction.value.lower()}[{self.rule}]"
 
 
+def _blocks(blocks: Iterable[Block]) -> tuple[Block, ...]:
+    return in_order(blocks, block_order)
+
+
+def _identities(identities: Iterable[str]) -> tuple[str, ...]:
+    return in_order(identities, str)
+
+
 @frozen(kw_only=True)
 class Peers:
     """Packets from (or to) any of these; none at all matches nothing (S22).
 
     Attributes:
-        blocks: CIDRs with their excepts; see `mnp_core.model.address.address_ranges`.
-        groups: Identities of address groups, found in `SandboxPolicy.groups`.
+        blocks: CIDRs with their excepts, sorted; see `mnp_core.model.address.address_ranges`.
+        groups: Identities of address groups, sorted, found in `SandboxPolicy.groups`.
     """
 
-    blocks: tuple[Block, ...] = ()
-    groups: tuple[str, ...] = ()
+    blocks: tuple[Block, ...] = field(default=(), converter=_blocks)
+    groups: tuple[str, ...] = field(default=(), converter=_identities)
 
 
 @frozen(kw_only=True)
 class Ports:
-    """Packets to any of these destination ports; none at all matches nothing."""
+    """Packets to any of these destination ports; none at all matches nothing.
 
-    ranges: tuple[PortRange, ...] = ()
+    Attributes:
+        ranges: Sorted ranges that neither overlap nor touch, whatever the argument was.
+    """
+
+    ranges: tuple[PortRange, ...] = field(default=(), converter=merged_ranges)
 
 
 @frozen(kw_only=True)
@@ -195,6 +209,14 @@ class CommonRules:
         return frozenset(feature for feature, is_used in used.items() if is_used)
 
 
+def _interfaces(interfaces: Iterable[InterfacePolicy]) -> tuple[InterfacePolicy, ...]:
+    return in_order(interfaces, attrgetter("interface"))
+
+
+def _groups(groups: Mapping[str, Group]) -> Mapping[str, Group]:
+    return by_identity(groups)
+
+
 @frozen(kw_only=True)
 class SandboxPolicy:
     """Everything that is to be in force in one pod's network namespace.
@@ -203,11 +225,11 @@ class SandboxPolicy:
         pod: The pod.
         interfaces: One per policed interface name, sorted by name; open ones are listed too, so that connection
             tracking is on before the first policy comes (S41).
-        groups: Exactly the groups that the rules refer to, by identity.
+        groups: Exactly the groups that the rules refer to, by identity, in the order of identities.
         common: The node's settings.
     """
 
     pod: ObjectName
-    interfaces: tuple[InterfacePolicy, ...]
-    groups: Mapping[str, Group] = field(factory=dict)
+    interfaces: tuple[InterfacePolicy, ...] = field(converter=_interfaces)
+    groups: Mapping[str, Group] = field(factory=dict, converter=_groups)
     common: CommonRules = CommonRules()

@@ -44,8 +44,7 @@ from mnp_core.model import (
     SandboxPolicy,
     Scope,
 )
-from mnp_core.model.address import cidr_order
-from mnp_core.policy.ports import merged_ranges, served_ranges
+from mnp_core.policy.ports import served_ranges
 
 # --- once per policy --------------------------------------------------------------------------------------------
 
@@ -61,8 +60,8 @@ class NamedAllow:
 
     def resolved_on(self, pod: Pod) -> Allow:
         """The rule as it is on one pod; names that it does not serve match nothing."""
-        ranges = merged_ranges((*self.ranges, *served_ranges(pod, self.named)))
-        return Allow(peers=self.peers, ports=Ports(ranges=ranges), origin=self.origin)
+        ports = Ports(ranges=(*self.ranges, *served_ranges(pod, self.named)))
+        return Allow(peers=self.peers, ports=ports, origin=self.origin)
 
 
 @frozen(kw_only=True)
@@ -154,7 +153,7 @@ def _compile_egress(
     specs = [GroupSpec(scope=scope, peer=peer, port=port) for peer in _alternatives(rule) for port in named]
     if ports != Ports() or not specs:
         yield Allow(peers=_compile_peers(rule, scope, groups), ports=ports, origin=origin)
-    for identity in _enter(specs, groups):
+    for identity in sorted(_enter(specs, groups)):
         yield AllowEndpoints(group=identity, origin=origin)
 
 
@@ -167,27 +166,23 @@ def _compile_peers(rule: PolicyRule, scope: Scope, groups: dict[str, GroupSpec])
         return rule.peers
     blocks = {peer for peer in rule.peers if isinstance(peer, Block)}
     specs = (GroupSpec(scope=scope, peer=peer) for peer in rule.peers if isinstance(peer, PodPeer))
-    return Peers(blocks=tuple(sorted(blocks, key=_block_order)), groups=_enter(specs, groups))
-
-
-def _block_order(block: Block) -> tuple[tuple[int, int, int], ...]:
-    return tuple(map(cidr_order, (block.cidr, *block.excepts)))
+    return Peers(blocks=blocks, groups=_enter(specs, groups))
 
 
 def _enter(specs: Iterable[GroupSpec], groups: dict[str, GroupSpec]) -> tuple[str, ...]:
-    """Add specs to the groups of a policy; their identities in canonical order."""
+    """Add specs to the groups of a policy; return their identities."""
     entered = {spec.identity(): spec for spec in specs}
     groups.update(entered)
-    return tuple(sorted(entered))
+    return tuple(entered)
 
 
 def _compile_ports(rule: PolicyRule) -> tuple[AnyPort | Ports, frozenset[NamedPort]]:
     """Numbers and names apart; a name adds nothing where every port of its protocol matches (S30)."""
     if isinstance(rule.ports, AnyPort):
         return rule.ports, frozenset()
-    ranges = merged_ranges(port for port in rule.ports if isinstance(port, PortRange))
+    ports = Ports(ranges=(port for port in rule.ports if isinstance(port, PortRange)))
     named = (port for port in rule.ports if isinstance(port, NamedPort))
-    return Ports(ranges=ranges), frozenset(port for port in named if PortRange.every(port.protocol) not in ranges)
+    return ports, frozenset(port for port in named if PortRange.every(port.protocol) not in ports.ranges)
 
 
 # --- once per pod -----------------------------------------------------------------------------------------------
@@ -221,7 +216,7 @@ def compile_sandbox(
         by_interface[attachment.interface].append(attachment)
     covering = {
         interface: [c for c in selecting if any(map(c.policy.scope.may_cover, by_interface[interface]))]
-        for interface in sorted(by_interface)
+        for interface in by_interface
     }
     return SandboxPolicy(
         pod=pod.name,
@@ -250,11 +245,11 @@ def _union(pod: Pod, isolating: list[tuple[ObjectRef, CompiledDirection]]) -> Di
 
 
 def _groups_of(policies: Iterable[CompiledPolicy], known: Mapping[str, Group]) -> dict[str, Group]:
-    """The groups that the policies refer to, in canonical order."""
+    """The groups that the policies refer to."""
     specs: dict[str, GroupSpec] = {}
     for compiled in policies:
         specs.update(compiled.groups)
-    return {identity: known.get(identity) or _empty(identity, specs[identity]) for identity in sorted(specs)}
+    return {identity: known.get(identity) or _empty(identity, specs[identity]) for identity in specs}
 
 
 def _empty(identity: str, spec: GroupSpec) -> Group:

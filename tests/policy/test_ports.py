@@ -4,7 +4,8 @@ from itertools import permutations
 
 import pytest
 
-from mnp_core.policy.ports import merged_ranges, served_ranges
+from mnp_core.model.port import merged_ranges
+from mnp_core.policy.ports import served_ranges
 from mnp_core.testing.builders import pod, policy_port, serves
 
 
