@@ -418,8 +418,8 @@ class Outcome:
         passing: Whether a failure is most likely over soon: a pod is told of before its sandbox is there.
         seconds: From the start of the attempt to its end.
         drifted: Whether our rules had been changed by others (S63).
-        latency: Seconds from the arrival of the change that caused this until it was in force; None if no
-            change did, or it failed.
+        latency: Seconds from the arrival of the oldest change that caused this to its enforcement in this pod; None
+            without a change, or after a failure.
         backend: Name of the backend; empty if the attempt did not come to choose one.
     """
 

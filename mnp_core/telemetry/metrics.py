@@ -46,7 +46,7 @@ class Metrics:
         )
         self._latency = Histogram(
             "mnp_event_to_enforced_seconds",
-            "Time from hearing of a change to its being in force in the last pod that it affects.",
+            "Time from the arrival of a change to its enforcement in one affected pod, one observation per pod.",
             buckets=_LATENCY_BUCKETS,
             registry=registry,
         )

@@ -605,6 +605,17 @@ def test_latency_is_told_from_when_the_oldest_change_was_heard_of():
     assert start(Node()).outcomes[0].latency is None
 
 
+def test_each_affected_pod_has_its_own_latency_and_a_pod_that_waits_delays_none():
+    """`mnp_event_to_enforced_seconds` has one observation per pod."""
+    node = Node()
+    start(node)
+    node.told.clear()
+    del node.kernel.namespaces[B.name]
+    node.agent.submit([present(FROM_ALL)], received_at=time.monotonic() - 5)
+    node.agent.process(0)
+    assert [outcome.pod for outcome in node.told if outcome.latency is not None] == [A.name]
+
+
 def test_a_pod_that_has_gone_is_forgotten():
     node = Node()
     start(node, FROM_ALL)

@@ -74,6 +74,7 @@ def test_latency_has_buckets_from_a_millisecond_to_a_minute(metrics):
     assert value(metrics, "mnp_event_to_enforced_seconds_bucket", le="0.001") == 1
     assert value(metrics, "mnp_event_to_enforced_seconds_bucket", le="60.0") == 2
     assert value(metrics, "mnp_event_to_enforced_seconds_count") == 3
+    assert families(metrics)["mnp_event_to_enforced_seconds"].documentation.endswith("one observation per pod.")
 
 
 def test_what_stands_is_a_state_and_not_a_sum(metrics):
