@@ -21,9 +21,9 @@ from mnp_core.cluster import ClusterState
 from mnp_core.kubeapi.connection import connect
 from mnp_core.lasting import log_dying_threads
 from mnp_core.model import ObjectName
-from mnp_core.node.loop import Node
+from mnp_core.node.loop import NodeLoop
 from mnp_core.node.memory import share_arenas
-from mnp_core.node.witness import NodeWitness
+from mnp_core.node.observer import NodeObserver, PluginSink
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.enumerate import list_sandboxes
 from mnp_core.sandbox.host import HOST_PREFIX
@@ -81,7 +81,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         events = stack.enter_context(EventRecorder(api=api, identify=identify, node=name, counted=metrics.event))
         change_log = ChangeLog(context=lambda pod: _context(agent, pod))
         telemetry = Telemetry(metrics=metrics, change_log=change_log, events=events)
-        witness = NodeWitness(telemetry, health, registry)
+        observer = NodeObserver((telemetry, PluginSink(registry)), health)
         monitor = Monitor[ObjectName](
             lambda pod, topic, generations: agent.noticed(pod, topic, generations),  # noqa: PLW0108 - nor an agent
             lambda pod: agent.listener_lost(pod),  # noqa: PLW0108 - likewise
@@ -101,16 +101,16 @@ def run_node(registry: Registry, settings: Settings) -> None:
             pool=stack.enter_context(SandboxPool(_WORKERS)),
             locator_executor=stack.enter_context(ThreadPoolExecutor(_LOCATORS, "locator")),
             monitor=monitor,
-            observe=witness.outcome,
+            observe=observer.outcome,
             own_addresses=settings.own_addresses,
             finalize_after=_FINALIZE_AFTER_SECONDS,
             outside=OutsideState(backends.node_states, partial(list_sandboxes, host_prefix)),
         )
-        node = Node(agent, witness)
+        loop = NodeLoop(agent, observer)
         source = KubernetesSource(
             api,
             tuple(registry.policy_kinds.values()),
-            node.deliver,
+            loop.enqueue,
             telemetry,
             largest_policy=settings.budgets.policy.bytes,
         )
@@ -120,8 +120,8 @@ def run_node(registry: Registry, settings: Settings) -> None:
         _log.info(
             "started", version=mnp_core.__version__, node=name, backend=backend, kinds=sorted(claimed), **ordinary
         )
-        with _stopped_by_signals(node.stop):
-            node.run(source)
+        with _stopped_by_signals(loop.stop):
+            loop.run(source)
 
 
 def _context(agent: Agent, pod: ObjectName) -> PodContext:

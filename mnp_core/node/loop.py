@@ -1,8 +1,7 @@
-"""The loop of a node: what the source delivers goes to the agent, what the agent did goes to telemetry.
+"""The loop of a node: changes go from the source to the agent, outcomes from the agent to the observer.
 
-Before the source has told everything once, nothing is written: what looks like a pod that nobody polices may be one
-whose policy has not been read yet (S62). From then on every change is taken in at once; changes that come while one is
-being taken in are taken in together.
+Before the source has listed every kind once, nothing is written: a pod without policies may be one whose policies have
+not been read yet (S62). From then on every change is taken in at once, with those that arrive meanwhile.
 """
 
 import threading
@@ -11,15 +10,15 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from mnp_core.agent.agent import Agent
-from mnp_core.api import Sync
 from mnp_core.model import Change
+from mnp_core.node.observer import NodeObserver
 from mnp_core.turns import Turns
 
-WATCH_INTERVAL: Final = 1.0  # seconds between two looks after sandboxes that do not tell of changes themselves
-_LONGEST_PASS: Final = 1.0  # seconds after which a pass is told of though somebody is still busy
-_SLICE: Final = 0.05  # seconds for which changes are taken in, until what was done meanwhile is looked at
-_FEW: Final = 16  # changes of one namespace that are taken in together
-_FAREWELL: Final = 5.0  # seconds for what is being written when the node stops
+WATCH_INTERVAL_SECONDS: Final = 1.0  # between two looks at sandboxes whose changes are not announced
+_LONGEST_PASS_SECONDS: Final = 1.0  # after which a pass is reported though operations are under way
+_SLICE_SECONDS: Final = 0.05  # for which changes are taken in, until results are
+_BATCH: Final = 16  # changes of one namespace that are taken in together
+_DRAIN_SECONDS: Final = 5.0  # for operations under way when the node stops
 
 
 class Source(Protocol):
@@ -40,52 +39,30 @@ class Source(Protocol):
         """What it still waits for, a sentence each."""
 
 
-class Witness(Protocol):
-    """Who is told how the node is doing."""
+class NodeLoop:
+    """Joins a source with an agent. `enqueue` is for the source's threads, `run` for the thread that owns the agent."""
 
-    def waiting(self, sentences: Sequence[str]) -> None:
-        """What the source waits for has changed: before it has told everything, and also later."""
-
-    def began(self) -> None:
-        """Everything is known, and is being brought into force for the first time."""
-
-    def ready(self) -> None:
-        """Every pod has been seen to."""
-
-    def stopping(self) -> None:
-        """The node stops; rules stay in force."""
-
-    def alive(self, agent: Agent) -> None:
-        """The loop goes round; at least every few seconds."""
-
-    def synced(self, sync: Sync) -> None:
-        """A pass is over."""
-
-
-class Node:
-    """Joins a source with an agent. `deliver` is for the source's threads, `run` for the thread that owns the agent."""
-
-    def __init__(self, agent: Agent, witness: Witness) -> None:
+    def __init__(self, agent: Agent, observer: NodeObserver) -> None:
         self._agent = agent
-        self._witness = witness
+        self._observer = observer
         self._lock = threading.Lock()
-        self._delivered: Turns[tuple[Change, float]] = Turns()
-        self._begun = False
+        self._queue: Turns[tuple[Change, float]] = Turns()
+        self._sync_started = False
         self._stopped = False
         self._pass_since: float | None = None
         self._waiting: tuple[str, ...] = ()
 
-    def deliver(self, changes: Sequence[Change], heard: float) -> None:
+    def enqueue(self, changes: Sequence[Change], received_at: float) -> None:
         """Take changes from a source, on any thread.
 
         Args:
             changes: In their order.
-            heard: When they were heard of (time.monotonic).
+            received_at: When they arrived (time.monotonic).
         """
         with self._lock:
-            first = not self._delivered
+            first = not self._queue
             for change in changes:
-                self._delivered.add(change.ref.name.namespace, [(change, heard)])
+                self._queue.add(change.ref.name.namespace, [(change, received_at)])
         if first:
             self._agent.post(self._take_in)
 
@@ -102,80 +79,80 @@ class Node:
             ready = False
             while not self._stopped:
                 self._turn()
-                self._tell_of_waiting(source)
-                if not ready and self._begun and self._agent.synced_once:
+                self._report_waiting(source)
+                if not ready and self._sync_started and self._agent.synced_once:
                     ready = True
-                    self._witness.ready()
+                    self._observer.ready()
         finally:
-            self._witness.stopping()
+            self._observer.stopping()
             source.stop()
             self._finish()
 
     def _wait_for(self, source: Source) -> None:
         """Gather until everything is known, and then begin."""
         while not self._stopped and not source.complete:
-            self._tell_of_waiting(source)
-            self._witness.alive(self._agent)
+            self._report_waiting(source)
+            self._observer.heartbeat(self._agent)
             self._agent.process(0.05)
         if not self._stopped:
-            self._witness.began()
-            self._begun = True
+            self._observer.sync_started()
+            self._sync_started = True
             with self._lock:
-                everything = self._delivered.all()
+                everything = self._queue.all()
             self._submit(everything)
 
-    def _tell_of_waiting(self, source: Source) -> None:
+    def _report_waiting(self, source: Source) -> None:
         if (sentences := tuple(source.waiting)) != self._waiting:
             self._waiting = sentences
-            self._witness.waiting(sentences)
+            self._observer.waiting(sentences)
 
     def _turn(self) -> None:
         """Wait for something to happen, at most until sandboxes want to be looked after."""
-        until = time.monotonic() + WATCH_INTERVAL
+        until = time.monotonic() + WATCH_INTERVAL_SECONDS
         while not self._stopped and (now := time.monotonic()) < until:
             self._agent.process(until - now)
-            self._tell_of_pass()
+            self._report_pass()
         self._agent.watch()
-        self._witness.alive(self._agent)
+        self._observer.heartbeat(self._agent)
 
     def _take_in(self) -> None:
         """Take in what has come, a few changes of one namespace after those of another; then let others have a turn."""
-        if not self._begun:
+        if not self._sync_started:
             return
-        end = time.monotonic() + _SLICE
+        end = time.monotonic() + _SLICE_SECONDS
         while time.monotonic() < end:
             with self._lock:
-                taken = self._delivered.take(_FEW)
+                taken = self._queue.take(_BATCH)
             if not taken:
                 return
             self._submit(taken)
         self._agent.post(self._take_in)
 
     def _submit(self, taken: list[tuple[Change, float]]) -> None:
-        heard = min((heard for _, heard in taken), default=None)
-        self._agent.submit([change for change, _ in taken], heard)
+        received_at = min((each for _, each in taken), default=None)
+        self._agent.submit([change for change, _ in taken], received_at)
 
-    def _tell_of_pass(self) -> None:
-        """Tell what a change has led to, when all of it is done, or when it takes long; much of it in parts."""
+    def _report_pass(self) -> None:
+        """Report the outcomes of changes when all are done, or when that takes long; many reports in parts."""
         now = time.monotonic()
         if self._agent.busy and self._pass_since is None:
             self._pass_since = now
-        if self._agent.busy and self._pass_since is not None and now - self._pass_since < _LONGEST_PASS:
+        if self._agent.busy and self._pass_since is not None and now - self._pass_since < _LONGEST_PASS_SECONDS:
             return
         self._pass_since = None
         if (sync := self._agent.take_sync()) is not None:
-            self._witness.synced(sync)
+            self._observer.synced(sync)
         if self._agent.has_reports:
-            self._pass_since = now - _LONGEST_PASS
-            self._agent.post(_nothing)  # wakes up the loop: there is more to tell
+            self._pass_since = now - _LONGEST_PASS_SECONDS
+            self._agent.post(_nothing)  # wakes up the loop: there are more
 
     def _finish(self) -> None:
         """What was begun in a sandbox is done to its end; nothing new is begun."""
-        end = time.monotonic() + _FAREWELL
+        end = time.monotonic() + _DRAIN_SECONDS
         self._agent.drain()
         while self._agent.busy and time.monotonic() < end:
             self._agent.process(end - time.monotonic())
-        self._tell_of_pass()
+        self._report_pass()
 
 
 def _nothing() -> None:

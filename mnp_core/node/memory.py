@@ -19,7 +19,7 @@ def share_arenas() -> None:
         mallopt(_M_ARENA_MAX, 1)
 
 
-def tidy() -> None:
+def release_memory() -> None:
     """Return to the kernel what is free, as after the first lists, or a change of rules in many pods.
 
     And look for cycles in everything that is known of the cluster, now that nobody waits: with thousands of pods that

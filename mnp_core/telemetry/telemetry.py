@@ -27,6 +27,8 @@ class Telemetry:
     def outcome(self, outcome: Outcome) -> None:
         """Record the outcome of one pod's operation."""
         self.metrics.outcome(outcome)
+        if outcome.latency is not None:
+            self.enforced(outcome.latency)
         self._change_log.outcome(outcome)
         if self._events is not None:
             self._events.outcome(outcome)

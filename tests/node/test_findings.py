@@ -57,20 +57,20 @@ def test_a_problem_of_a_policy_that_selects_no_pod_is_reported_at_once():
         node.begin(A, B)
         elsewhere = policy("elsewhere/p", networks=["missing"], ingress=[rule([pods()])])
         node.deliver(present(elsewhere))
-        eventually(lambda: any(report.about == elsewhere.ref for report in node.witness.syncs[-1].appeared))
-        assert node.witness.syncs[-1].outcomes == ()
+        eventually(lambda: any(report.about == elsewhere.ref for report in node.observer.syncs[-1].appeared))
+        assert node.observer.syncs[-1].outcomes == ()
         node.deliver(absent(elsewhere))
-        eventually(lambda: any(report.about == elsewhere.ref for report in node.witness.syncs[-1].vanished))
+        eventually(lambda: any(report.about == elsewhere.ref for report in node.observer.syncs[-1].vanished))
 
 
 def test_a_change_that_leads_to_no_news_is_no_pass():
     with Running() as node:
         node.begin(A, B)
-        eventually(lambda: len(node.witness.results()) == 2)
-        before = len(node.witness.syncs)
+        eventually(lambda: len(node.observer.results()) == 2)
+        before = len(node.observer.syncs)
         node.deliver(present(A), present(B))
         time.sleep(0.2)
-        assert len(node.witness.syncs) == before
+        assert len(node.observer.syncs) == before
 
 
 def bind_to_a_guest():

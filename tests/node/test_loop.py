@@ -8,7 +8,7 @@ import pytest
 from mnp_core.agent.agent import Agent
 from mnp_core.cluster import ClusterState
 from mnp_core.model import CommonRules
-from mnp_core.node.loop import Node
+from mnp_core.node.loop import NodeLoop
 from mnp_core.testing.builders import absent, named, namespace, network, pod, pods, policy, present, rule, status
 from mnp_core.testing.fakes import FakeKernel, FakeRenderer
 from tests.agent.test_agent import Agreeing, OneBackend
@@ -35,7 +35,7 @@ class Source:
         self.running = False
 
 
-class Witness:
+class Observer:
     """Remembers what it was told."""
 
     def __init__(self):
@@ -44,8 +44,8 @@ class Witness:
     def waiting(self, sentences):
         self.told.append(("waiting", *sentences))
 
-    def began(self):
-        self.told.append(("began",))
+    def sync_started(self):
+        self.told.append(("sync_started",))
 
     def ready(self):
         self.told.append(("ready",))
@@ -53,7 +53,7 @@ class Witness:
     def stopping(self):
         self.told.append(("stopping",))
 
-    def alive(self, _agent):
+    def heartbeat(self, _agent):
         self.beats += 1
 
     def synced(self, sync):
@@ -67,7 +67,7 @@ class Running:
     """A node on a kernel in memory, running on a thread of its own."""
 
     def __init__(self, kernel=None, claimed=frozenset({"macvlan"}), discoverers=None, **parts):
-        self.kernel, self.witness, self.source = kernel or FakeKernel(), Witness(), Source()
+        self.kernel, self.observer, self.source = kernel or FakeKernel(), Observer(), Source()
         self.agent = Agent(
             cluster=ClusterState(common=CommonRules(), claimed=claimed),
             backends=OneBackend(self.kernel, FakeRenderer()),
@@ -76,7 +76,7 @@ class Running:
             pool=self.kernel,
             **parts,
         )
-        self.node = Node(self.agent, self.witness)
+        self.node = NodeLoop(self.agent, self.observer)
         self.thread = threading.Thread(target=self.node.run, args=(self.source,))
 
     def __enter__(self):
@@ -89,14 +89,14 @@ class Running:
         assert not self.thread.is_alive()
 
     def deliver(self, *changes):
-        self.node.deliver(changes, time.monotonic())
+        self.node.enqueue(changes, time.monotonic())
 
     def begin(self, *objects):
         for name in ("a", "b"):
             self.kernel.add(named(name))
         self.deliver(*map(present, (NET, namespace("default"), *objects)))
         self.source.complete = True
-        eventually(lambda: ("ready",) in self.witness.told)
+        eventually(lambda: ("ready",) in self.observer.told)
 
 
 def eventually(true):
@@ -111,15 +111,15 @@ def test_nothing_is_written_before_everything_is_known():
     with Running() as node:
         node.kernel.add(named("a"))
         node.deliver(*map(present, (NET, namespace("default"), A)))
-        eventually(lambda: node.witness.told == [("waiting", "pods were not listed yet")])
+        eventually(lambda: node.observer.told == [("waiting", "pods were not listed yet")])
         time.sleep(0.2)
         assert node.kernel.namespaces[named("a")].writes == []
         node.deliver(present(FROM_ALL))
         node.source.complete = True
-        eventually(lambda: ("ready",) in node.witness.told)
+        eventually(lambda: ("ready",) in node.observer.told)
         assert node.kernel.namespaces[named("a")].writes == ["apply"]
         assert node.agent.cluster.sandbox_policy(named("a")).interfaces
-    assert node.witness.told == [("waiting", "pods were not listed yet"), ("began",), ("ready",), ("stopping",)]
+    assert node.observer.told == [("waiting", "pods were not listed yet"), ("sync_started",), ("ready",), ("stopping",)]
 
 
 def test_a_change_is_in_force_at_once_and_its_latency_is_known():
@@ -127,8 +127,8 @@ def test_a_change_is_in_force_at_once_and_its_latency_is_known():
     with Running() as node:
         node.begin(A, B)
         node.deliver(present(FROM_ALL))
-        eventually(lambda: len(node.witness.results()) == 4)
-        changed = node.witness.syncs[-1].outcomes
+        eventually(lambda: len(node.observer.results()) == 4)
+        changed = node.observer.syncs[-1].outcomes
         assert {(str(o.pod), o.result.value) for o in changed} == {("default/a", "applied"), ("default/b", "applied")}
         assert all(0 < outcome.latency < SOON for outcome in changed)
 
@@ -141,7 +141,7 @@ def test_the_end_leaves_the_rules_in_force_and_the_next_life_writes_nothing():
     with Running(first.kernel) as second:
         second.begin(A, B, FROM_ALL)
     assert first.kernel.namespaces[named("a")].writes == ["apply"]
-    assert {result for _, result in second.witness.results()} == {"unchanged"}
+    assert {result for _, result in second.observer.results()} == {"unchanged"}
 
 
 def test_a_pod_whose_sandbox_is_not_there_yet_holds_up_nobody_and_is_tried_again():
@@ -150,10 +150,10 @@ def test_a_pod_whose_sandbox_is_not_there_yet_holds_up_nobody_and_is_tried_again
         node.kernel.add(named("b"))
         node.deliver(*map(present, (NET, namespace("default"), A, B)))
         node.source.complete = True
-        eventually(lambda: ("ready",) in node.witness.told)
-        assert ("default/b", "applied") in node.witness.results()
+        eventually(lambda: ("ready",) in node.observer.told)
+        assert ("default/b", "applied") in node.observer.results()
         node.kernel.add(named("a"))
-        eventually(lambda: ("default/a", "applied") in node.witness.results())
+        eventually(lambda: ("default/a", "applied") in node.observer.results())
 
 
 def test_rules_that_somebody_took_away_come_back_within_seconds():
@@ -162,7 +162,7 @@ def test_rules_that_somebody_took_away_come_back_within_seconds():
         node.begin(A, B, FROM_ALL)
         node.kernel.namespaces[named("a")].commit(None, "somebody else")
         eventually(lambda: node.kernel.namespaces[named("a")].ruleset is not None)
-        eventually(lambda: any(outcome.drifted for sync in node.witness.syncs for outcome in sync.outcomes))
+        eventually(lambda: any(outcome.drifted for sync in node.observer.syncs for outcome in sync.outcomes))
 
 
 def test_what_the_source_waits_for_later_is_said_too():
@@ -171,15 +171,15 @@ def test_what_the_source_waits_for_later_is_said_too():
         node.source.waiting = ()
         node.begin(A, B)
         node.source.waiting = ("policies are not served",)
-        eventually(lambda: node.witness.told[-1] == ("waiting", "policies are not served"))
+        eventually(lambda: node.observer.told[-1] == ("waiting", "policies are not served"))
         node.source.waiting = ()
-        eventually(lambda: node.witness.told[-1] == ("waiting",))
+        eventually(lambda: node.observer.told[-1] == ("waiting",))
 
 
 def test_a_stop_before_everything_is_known_is_heard():
     with Running() as node:
-        eventually(lambda: node.witness.beats > 1)
-    assert node.witness.told[-1] == ("stopping",)
+        eventually(lambda: node.observer.beats > 1)
+    assert node.observer.told[-1] == ("stopping",)
 
 
 @pytest.mark.parametrize("count", [1, 200])

@@ -1,0 +1,112 @@
+"""Observes the node's loop and its agent: one fan-out to sinks, and what probes see."""
+
+import time
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import structlog
+from attrs import frozen
+
+from mnp_core.agent.agent import Agent
+from mnp_core.api import Outcome, Sync
+from mnp_core.node.memory import release_memory
+from mnp_core.plugins import Registry
+from mnp_core.telemetry.health import Health, Unready
+
+_IDLE_SECONDS: Final = 3.0  # after which memory is released
+_log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
+
+
+class Sink(Protocol):
+    """Takes in observations; returns at once and never raises. Telemetry is one, plugins are another."""
+
+    def outcome(self, outcome: Outcome) -> None:
+        """An operation in a pod is over."""
+
+    def sync(self, sync: Sync) -> None:
+        """A pass is over; its outcomes came one by one."""
+
+    def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
+        """The current sizes."""
+
+
+@frozen
+class PluginSink:
+    """The observers that plugins register."""
+
+    registry: Registry
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Call `mnp_observe_outcome`."""
+        self.registry.observe_outcome(outcome)
+
+    def sync(self, sync: Sync) -> None:
+        """Call `mnp_observe_sync`."""
+        self.registry.observe_sync(sync)
+
+    def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
+        """There is no hook for sizes."""
+
+
+class NodeObserver:
+    """Distributes observations to sinks, and answers probes."""
+
+    def __init__(self, sinks: Sequence[Sink], health: Health) -> None:
+        """Begin not ready.
+
+        Args:
+            sinks: In the order in which they take in each observation.
+            health: The answers to probes.
+        """
+        self._sinks = sinks
+        self._health = health
+        self._sync_started = False
+        self._busy_until: float | None = None  # None: memory was released, and nothing has happened since
+
+    def outcome(self, outcome: Outcome) -> None:
+        """An operation in a pod is over."""
+        for sink in self._sinks:
+            sink.outcome(outcome)
+
+    def waiting(self, sentences: Sequence[str]) -> None:
+        """What the source waits for has changed. After the first sync the node stays ready: rules are in force."""
+        text = "; ".join(sentences)
+        if not self._sync_started:
+            self._health.not_ready(Unready.WAITING_FOR_API_SERVER, text or "the first lists are being read")
+        if sentences:
+            _log.info("waiting for the API server", waiting=text)
+        else:
+            _log.info("all kinds synced")
+
+    def sync_started(self) -> None:
+        """Everything is known, and is being brought into force for the first time."""
+        self._sync_started = True
+        self._health.not_ready(Unready.FIRST_SYNC, "what was found in the pods is compared with what policies say")
+
+    def ready(self) -> None:
+        """In every pod an operation was tried to the end."""
+        self._health.ready()
+        release_memory()
+        _log.info("ready")
+
+    def stopping(self) -> None:
+        """The node stops; rules stay in force."""
+        self._health.not_ready(Unready.STOPPING, "rules stay in force")
+        _log.info("stopping, rules stay in force")
+
+    def heartbeat(self, agent: Agent) -> None:
+        """The loop goes round; at least every few seconds."""
+        self._health.beat()
+        if self._busy_until is not None and time.monotonic() > self._busy_until + _IDLE_SECONDS:
+            self._busy_until = None
+            release_memory()
+        sizes = agent.cluster.group_sizes
+        policies, members = agent.cluster.policies, sum(sizes.values())
+        for sink in self._sinks:
+            sink.state(pods=agent.enforced, policies=policies, groups=len(sizes), members=members)
+
+    def synced(self, sync: Sync) -> None:
+        """A pass is over."""
+        self._busy_until = time.monotonic()
+        for sink in self._sinks:
+            sink.sync(sync)
