@@ -66,7 +66,7 @@ def test_the_node_enforces_and_reports_what_the_table_says(registry, case):
     with Running(kernel, claimed, discoverers, read_links=kernel.read_links) as node:
         node.deliver(*changes)
         node.source.complete = True
-        eventually(lambda: ("began",) in node.observer.told and node.agent.synced_once)
+        eventually(lambda: ("sync_started",) in node.observer.told and node.agent.synced_once)
 
         def observed():
             return set(problems(node)), set(enforced(node, pods)), set(isolated(node, pods))
