@@ -31,11 +31,12 @@ test-full: setup ## Run these and the rest of what CI runs: each backend, each f
 test-long: setup ## Run the tests that take minutes
 	@$(BIN)/pytest -m long $(PYTEST_ARGS)
 
-test-soak: setup ## 10,000 applies in one process, each way into the kernel: memory and descriptors stay flat
+test-soak: setup ## 10,000 applies in one process, 50,000 events with junk: memory and descriptors stay flat
 	@$(BIN)/pytest plugins -m long -k ten_thousand_applies -s $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/security/test_attacks.py -m long -k soak -s $(PYTEST_ARGS)
 
 test-attacks: setup ## What a tenant does to the agent, beside a quiet one: attack, effect and bound as a table
-	@$(BIN)/pytest tests/security/test_attacks.py -s $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/security/test_attacks.py -k "not soak" -s $(PYTEST_ARGS)
 
 test-backends: setup ## Truth table, random cases and examples with every backend that works here
 	@$(BIN)/pytest mnp_core/testing/suites/truthtable mnp_core/testing/suites/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)
