@@ -12,12 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from fcntl import ioctl
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from attrs import field, frozen
 
 from mnp_core.api import Sandbox
+from mnp_core.closing import Closing
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError, UnsupportedError
 from mnp_core.sandbox._syscalls import CLONE_NEWNET, bind_mount, unmount, unshare
 from mnp_core.sandbox.netns import PRIVILEGES, identify
@@ -29,7 +28,7 @@ _IFF_UP = 1
 
 
 @frozen(kw_only=True)
-class NetworkNamespace:
+class NetworkNamespace(Closing):
     """A network namespace that exists until it is closed, or the process ends, unless it is pinned.
 
     Attributes:
@@ -42,14 +41,6 @@ class NetworkNamespace:
     def close(self) -> None:
         """Let go of it."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def new_namespace() -> NetworkNamespace:

@@ -18,11 +18,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from attrs import frozen
 
+from mnp_core.closing import Closing
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.lasting import LastingThread
 from mnp_core.telemetry.health import Answer, Health
@@ -72,7 +72,7 @@ def _host(host4: str | None, host6: str | None) -> IPv4Address | IPv6Address | s
     return IPv4Address(host4) if host4 else ""
 
 
-class Endpoint:
+class Endpoint(Closing):
     """Serves until it is closed, on threads of its own that do not keep the process alive."""
 
     def __init__(self, address: ListenAddress, *, health: Health, metrics: Metrics, deadline: float = DEADLINE) -> None:
@@ -105,14 +105,6 @@ class Endpoint:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 @frozen

@@ -5,10 +5,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from mnp_core.api import Outcome
+from mnp_core.closing import Closing
 from mnp_core.lasting import LastingThread
 from mnp_core.model import Report
 from mnp_core.telemetry.events.event import EventResult
@@ -19,7 +19,7 @@ _MAX_QUEUED_OUTCOMES: Final = 1000  # outcomes
 _CLOSE_TIMEOUT_SECONDS: Final = 2.0  # for a request in flight
 
 
-class EventRecorder:
+class EventRecorder(Closing):
     """Called by the node's loop, and never blocks it: all requests are made on a thread of its own.
 
     Standing problems are kept as differences, occurrences in a bounded queue.
@@ -79,14 +79,6 @@ class EventRecorder:
         self._closed.set()
         self._news.set()
         self.thread.join(_CLOSE_TIMEOUT_SECONDS)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         pause = math.inf

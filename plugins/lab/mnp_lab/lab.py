@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from attrs import evolve
 
 from mnp_core.api import Sandbox, Sync
+from mnp_core.closing import Closing
 from mnp_core.errors import InputError, MnpError
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.offline.admission import index
@@ -38,7 +37,7 @@ _SECOND_CHANCE = 2  # times the timeout
 Objects = Mapping[ObjectRef, Document]
 
 
-class Lab:
+class Lab(Closing):
     """One lab. Made by `run`, `up` or `open`; usable as a context manager, which closes it.
 
     Not thread-safe. A named lab may be used by several processes at once: each operation holds it alone and begins
@@ -203,14 +202,6 @@ class Lab:
     def close(self) -> None:
         """Let go of it: a named lab stays up, another one is gone."""
         self._site.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # --- changing it ------------------------------------------------------------------------------------------------
 

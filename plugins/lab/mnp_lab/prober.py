@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
-from typing import Self
 
 from attrs import evolve
 
 from mnp_core.api import Sandbox
+from mnp_core.closing import Closing
 from mnp_core.errors import SandboxError
 from mnp_core.model import Address, ObjectName
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeVerdict
@@ -32,7 +31,7 @@ _ATTEMPTS = 4  # when the neighbour table overflows
 _RESEND_AT = (0.15, 0.4, 0.7)  # parts of the timeout
 
 
-class Prober:
+class Prober(Closing):
     """Asks questions, and listens where nobody else does. Listeners stay open until it is closed, for the next run."""
 
     def __init__(self, locate: Callable[[ObjectName], Sandbox]) -> None:
@@ -73,14 +72,6 @@ class Prober:
             station.close()
         self._stations.clear()
         self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _insist(self, probes: Sequence[Probe], timeout: float, landed: Callable[[int], None]) -> list[ProbeResult]:
         """Ask again what got no answer for the reason that the neighbour table overflowed."""
