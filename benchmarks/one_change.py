@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from mnp_core.agent.agent import Agent
+from mnp_core.agent.operations import BackendChoice
 from mnp_core.api import Outcome, Sandbox
 from mnp_core.backend import Backends, BackendSettings
 from mnp_core.cluster import ClusterState
@@ -46,6 +47,7 @@ from mnp_core.testing.builders import (
 from mnp_core.testing.netns import End, private_namespace, veth_pair
 
 PODS, ROUNDS, QUIET = 40, 30, 0.7  # quiet: seconds, longer than the agent waits for anything
+LINK_LOCAL = 2.5  # seconds in which the kernel gives a new interface its addresses, each a change of its own
 ROOT = str(Path(__file__).parents[1])
 ONE = policy("one", networks=["net"], selector=selector(app="app-0"), ingress=[rule([pods(app="app-1")])])
 Profile = Callable[[FrameType, str, object], None]
@@ -77,7 +79,7 @@ def _profiled(profile: Profile, work: Callable[[], Any]) -> Any:
 class Bench:
     """An agent on real namespaces."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, backends: BackendChoice | None = None) -> None:
         registry = load_plugins()
         self.sandboxes: dict[ObjectName, Sandbox] = {}
         self.pool = stack.enter_context(CountingPool(32))
@@ -87,7 +89,7 @@ class Bench:
         stack.callback(monitor.close)
         self.agent = Agent(
             cluster=ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"})),
-            backends=Backends(registry, BackendSettings(node="nftables")),
+            backends=backends or Backends(registry, BackendSettings(node="nftables")),
             locator=self,
             discoverers={},
             pool=self.pool,
@@ -135,7 +137,14 @@ def main() -> None:
 
 
 def jobs(bench: Bench) -> None:
+    for what, count in jobs_of_changes(bench).items():
+        print(f"{what}: {count} jobs in the pod")
+
+
+def jobs_of_changes(bench: Bench) -> dict[str, int]:
+    """How often the agent enters a pod for each sort of change."""
     first, spare = bench.sandboxes[named("p0")], bench.add(PODS)
+    time.sleep(LINK_LOCAL)
     member = pod("elsewhere", status("net", "net1", "10.9.9.9"), labels={"app": "app-1"})
     steps = {
         "pod added": ((spare,), bench.sandboxes[named(f"p{PODS}")]),
@@ -145,11 +154,13 @@ def jobs(bench: Bench) -> None:
         "policy deleted": ((absent(ONE),), first),
     }
     bench.sandboxes[named("elsewhere")] = bench.stack.enter_context(private_namespace())
+    found: dict[str, int] = {}
     for what, (changes, sandbox) in steps.items():
         bench.pool.jobs.clear()
         bench.submit(*changes)
         bench.settle()
-        print(f"{what}: {bench.pool.jobs[sandbox.path]} jobs in the pod")
+        found[what] = bench.pool.jobs[sandbox.path]
+    return found
 
 
 def calls(bench: Bench) -> None:

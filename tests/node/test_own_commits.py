@@ -1,0 +1,92 @@
+"""Own commits of the agent cost no look at the sandbox, and hide none of others': real namespaces, monitor and pool."""
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from benchmarks.one_change import MANY, Bench, jobs_of_changes
+from mnp_core.backend import Backend
+from mnp_core.model import ObjectName
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing import nft
+from mnp_core.testing.builders import named, namespace, network, pod, present, status
+from mnp_nftables import NftablesApplier, NftablesRenderer
+
+pytestmark = pytest.mark.root
+IN_TIME = 15  # seconds on a machine that does other things too
+
+
+class Disturbed(NftablesApplier):
+    """Somebody else commits right after a commit of ours, before the generation is read."""
+
+    tamper = ""
+
+    def bring_into_force(self, ruleset):
+        finalize = super().bring_into_force(ruleset)
+        self._disturb()
+        return finalize
+
+    def update(self, delta):
+        super().update(delta)
+        self._disturb()
+
+    def _disturb(self):
+        commands, self.tamper = self.tamper, ""
+        if commands:
+            nft.load(commands)
+
+
+class OneBackend:
+    def __init__(self):
+        self.applier = Disturbed()
+        self.backend = Backend(name="nftables", renderer=NftablesRenderer(), applier=self.applier)
+
+    def of(self, _attachments):
+        return self.backend
+
+    def others(self, _chosen):
+        return ()
+
+
+@pytest.fixture
+def bench():
+    """An agent with two pods, the first of which a policy selects."""
+    with ExitStack() as stack:
+        found = Bench(stack, OneBackend())
+        found.choice = found.agent._planner.backends
+        found.submit(present(network("net", "macvlan")), present(namespace("default")), *map(found.add, range(2)))
+        found.settle()
+        yield found
+
+
+def test_a_change_enters_a_pod_once_for_each_thing_to_do(bench):
+    """S61: replaced, finalized and inspected; replaced and finalized; updated."""
+    assert jobs_of_changes(bench) == {
+        "pod added": 3,
+        "policy created": 2,
+        "member added": 1,
+        "member removed": 1,
+        "policy deleted": 2,
+    }
+
+
+@pytest.mark.parametrize("ours", ["policy", "membership"])
+def test_a_commit_of_others_right_after_ours_is_found_and_mended(bench, ours):
+    """S63: the generation that is read after ours is already that of theirs."""
+    member = pod("elsewhere", status("net", "net1", "10.9.9.9"), labels={"team": "red"})
+    bench.sandboxes[ObjectName("default", "elsewhere")] = bench.sandboxes[named("p1")]
+    if ours == "membership":
+        bench.submit(present(MANY))
+        bench.settle()
+    bench.choice.applier.tamper = "insert rule inet mnp ingress accept"
+    bench.submit(present(MANY) if ours == "policy" else present(member))
+    end = time.monotonic() + IN_TIME
+    while not any(outcome.drifted for outcome in bench.told):
+        assert time.monotonic() < end
+        bench.agent.process(0.1)
+    bench.settle()
+    assert bench.choice.applier.tamper == ""
+    for name in ("p0", "p1"):
+        ruleset = bench.agent.ruleset(named(name))
+        assert run_inside(bench.sandboxes[named(name)], bench.choice.applier.installed).matches(ruleset)
