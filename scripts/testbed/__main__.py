@@ -1,4 +1,4 @@
-"""Commands: ``python -m scripts.testbed up|down|status|start NAME|stop NAME [--kill]|compact|import FILE``."""
+"""Commands of the test bed, see ``python -m scripts.testbed --help``."""
 
 import argparse
 import fcntl
@@ -52,6 +52,8 @@ def _parse() -> argparse.Namespace:
         one.add_argument("component", choices=list(bed.COMPONENTS))
         if name == "stop":
             one.add_argument("--kill", action="store_true", help="without giving it time")
+    multus = commands.add_parser("multus", help="say which Multus attaches the pods that start from now on")
+    multus.add_argument("way", choices=["thin", "thick"])
     archive = commands.add_parser("import", help="give the node's runtime the image in an archive")
     archive.add_argument("archive", type=Path)
     archive.add_argument("--name", default="")
@@ -98,6 +100,11 @@ def _compact(_: argparse.Namespace) -> int:
     return 0
 
 
+def _multus(arguments: argparse.Namespace) -> int:
+    bed.choose_multus(thick=arguments.way == "thick")
+    return 0
+
+
 def _import(arguments: argparse.Namespace) -> int:
     images.import_archive(arguments.archive, name=arguments.name)
     return 0
@@ -110,6 +117,7 @@ _COMMANDS = {
     "start": _start,
     "stop": _stop,
     "compact": _compact,
+    "multus": _multus,
     "import": _import,
 }
 

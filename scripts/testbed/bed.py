@@ -17,6 +17,7 @@ from scripts.testbed import (
     kind,
     kubelet,
     links,
+    multus,
     node,
     place,
     programs,
@@ -101,6 +102,16 @@ def compact() -> int:
     return revision
 
 
+def choose_multus(*, thick: bool) -> None:
+    """Which Multus attaches pods that start from now on; thin is what a bed has at first."""
+    with Connection(place.KUBECONFIG) as api:
+        if thick:
+            multus.start_thick(api)
+        else:
+            multus.stop_thick(api)
+            cni.configure()
+
+
 def kubectl() -> Path:
     """Kubernetes' own client, of the version of the server."""
     return programs.find("kubectl")
@@ -119,6 +130,8 @@ def _start_all() -> None:
     images.import_basics()
     for name in COMPONENTS:
         start(name)
+    with Connection(place.KUBECONFIG) as api:
+        multus.grant(api)
     wait_for("the node is ready", _node_ready, patience=_PATIENCE)
     wait_for("namespaces have ServiceAccounts", lambda: _get("/api/v1/namespaces/default/serviceaccounts/default"))
 

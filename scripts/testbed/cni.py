@@ -1,8 +1,10 @@
 """The CNI plugins of the node, and how Multus is called."""
 
 import json
+import shutil
+from pathlib import Path
 
-from scripts.testbed import place, programs
+from scripts.testbed import multus, place, programs
 
 _VERSION = "0.4.0"  # what the oldest plugins here speak
 
@@ -11,27 +13,21 @@ def configure() -> None:
     """Put the plugins where the runtime looks for them, and write the configuration of the pods' network."""
     folder = place.NODE_FILES / "cni-bin"
     for plugin in programs.cni_plugins():
-        (folder / plugin.name).unlink(missing_ok=True)
-        (folder / plugin.name).symlink_to(plugin)
-    (place.NODE_FILES / "cni-config/00-multus.conf").write_text(json.dumps(_multus(), indent=1))
+        _put(plugin, folder / plugin.name)
+    multus.configure_thin(_default(), _VERSION)
     whereabouts = place.NODE_FILES / "cni-config/whereabouts.d"
     whereabouts.mkdir(exist_ok=True)
     settings = {"datastore": "kubernetes", "kubernetes": {"kubeconfig": str(place.KUBECONFIG)}}
     (whereabouts / "whereabouts.conf").write_text(json.dumps(settings, indent=1))
 
 
-def _multus() -> dict[str, object]:
-    """Multus as a program that the runtime calls; it asks the API server as its administrator."""
-    return {
-        "cniVersion": _VERSION,
-        "name": "multus-cni-network",
-        "type": "multus",
-        "kubeconfig": str(place.KUBECONFIG),
-        "logLevel": "verbose",
-        "logFile": str(place.LOGS / "multus.log"),
-        "logToStderr": False,
-        "delegates": [_default()],
-    }
+def _put(plugin: Path, target: Path) -> None:
+    """As a file, no symbolic link: containers to which the folder is mounted (Multus thick) do not see the cache."""
+    target.unlink(missing_ok=True)
+    try:
+        target.hardlink_to(plugin.resolve())
+    except OSError:  # another file system
+        shutil.copy2(plugin, target)
 
 
 def _default() -> dict[str, object]:

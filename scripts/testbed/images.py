@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 from scripts.testbed import place, runtime
@@ -31,7 +32,7 @@ def import_workload(*names: str) -> None:
     """Give the runtime the image for workloads under other names unless it has them."""
     if not set(names) <= runtime.chosen().images():
         archive = place.ROOT / "workload.tar"
-        _write_archive(archive, names)
+        write_archive(archive, names)
         import_archive(archive)
         archive.unlink()
 
@@ -46,9 +47,17 @@ def import_archive(archive: Path, *, name: str = "") -> None:
     runtime.chosen().import_archive(archive, name)
 
 
-def _write_archive(target: Path, names: tuple[str, ...]) -> None:
-    """One layer, with a configuration, under several names: what `docker save` would write."""
-    layer = _layer()
+def write_archive(
+    target: Path, names: tuple[str, ...], add: Callable[[tarfile.TarFile], None] = lambda _: None
+) -> None:
+    """One layer with busybox, with a configuration, under several names: what `docker save` would write.
+
+    Args:
+        target: The archive.
+        names: Of the image.
+        add: Adds more to the layer.
+    """
+    layer = _layer(add)
     config = json.dumps(
         {
             "architecture": _architecture(),
@@ -63,20 +72,21 @@ def _write_archive(target: Path, names: tuple[str, ...]) -> None:
             _add(archive, name, content)
 
 
-def _layer() -> bytes:
+def _layer(add: Callable[[tarfile.TarFile], None]) -> bytes:
     busybox = shutil.which("busybox")
     if busybox is None:
         raise TestBedError("busybox is not on PATH: install busybox-static")
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as layer:
         for folder in _FOLDERS:
-            _add_folder(layer, folder)
+            add_folder(layer, folder)
         _add(layer, "bin/busybox", Path(busybox).read_bytes(), mode=0o755)
         for applet in run(busybox, "--list").decode().split():
             if applet != "busybox":
-                _add_link(layer, f"bin/{applet}", "busybox")
+                add_link(layer, f"bin/{applet}", "busybox")
         for name, text in _FILES.items():
             _add(layer, name, text.encode())
+        add(layer)
     return packed.getvalue()
 
 
@@ -86,13 +96,15 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644)
     archive.addfile(entry, io.BytesIO(content))
 
 
-def _add_folder(archive: tarfile.TarFile, name: str) -> None:
+def add_folder(archive: tarfile.TarFile, name: str) -> None:
+    """Add a folder to a layer."""
     entry = tarfile.TarInfo(name)
     entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
     archive.addfile(entry)
 
 
-def _add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
+def add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
+    """Add a symbolic link to a layer."""
     entry = tarfile.TarInfo(name)
     entry.type, entry.linkname = tarfile.SYMTYPE, target
     archive.addfile(entry)

@@ -15,6 +15,7 @@ _SERVER_NAMES = (
 IDENTITIES = {
     "server": "/CN=testbed-server",
     "admin": "/O=system:masters/CN=admin",
+    "multus": "/CN=system:serviceaccount:kube-system:multus",
     "kubelet": f"/O=system:nodes/CN=system:node:{place.NODE}",
 }
 """Name of the files, and whom the certificate names: the API server takes O as groups, CN as user."""

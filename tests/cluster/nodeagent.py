@@ -17,6 +17,7 @@ from scripts.testbed.command import run
 from scripts.testbed.images import import_archive
 from scripts.testbed.kind import chosen
 from tests.cluster.objects import Objects
+from tests.cluster.scene import Scene
 from tests.deploy.test_agent import build
 
 NAMESPACE, NAME = "kube-system", "mnp-node"
@@ -33,6 +34,7 @@ _SOURCES = (
     "scripts/wheels",
 )
 _PATIENCE = 120  # seconds
+_COMPONENT = "multi-network-policy-node"
 _FOR_RUNTIME = {"containerd": (), "crio": ("crio",)}  # components of kustomize
 
 
@@ -91,6 +93,25 @@ class NodeAgent:
         found = self._objects.get("apps/v1/DaemonSet", NAME, NAMESPACE)
         wanted = {"updatedNumberScheduled": 1, "numberReady": 1, "observedGeneration": found["metadata"]["generation"]}
         return wanted.items() <= found["status"].items() and len(self.pods()) == 1
+
+
+def errors(agent: NodeAgent) -> float:
+    """Attempts that failed, those apart that found no sandbox yet: no alert counts these (docs/operations.md)."""
+    name = "mnp_apply_failures_total"
+    return agent.metric(name) - agent.metric(name, reason="NotFound")
+
+
+def events(objects: Objects, namespace: str) -> list[dict[str, Any]]:
+    """Those of the agent."""
+    found = objects.list("v1/Event", namespace)
+    return [each for each in found if each.get("source", {}).get("component", "").startswith(_COMPONENT)]
+
+
+def complaints(scene: Scene, agent: NodeAgent, pod: str) -> list[str]:
+    """The agent's Events in the scene's namespace, and warnings and errors about a pod in its log."""
+    said = [line for line in agent.log().splitlines() if f"{scene.namespace}/{pod}" in line]
+    loud = [line for line in said if "ERROR" in line or "WARN" in line]
+    return [*(each["message"] for each in events(scene.objects, scene.namespace)), *loud]
 
 
 def give_image() -> None:

@@ -2,18 +2,22 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import grpc
 
 from mnp_core.api import Sandbox
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import ObjectName
+from mnp_core.sandbox.cri.wire import MESSAGES as LISTING
 from mnp_core.sandbox.netns import identify, run_inside
-from scripts.testbed import node, place
+from scripts.testbed import node, place, runtime
 from scripts.testbed.kind import chosen
 from tests.cluster.objects import Objects
+from tests.cluster.own.runtime import MESSAGES, SERVICE
 
 T = TypeVar("T")
 
@@ -38,6 +42,13 @@ class Sandboxes:
             raise SandboxNotFoundError(f"{pod}: no sandbox")
         return identify(str(path))
 
+    def stop(self, pod: ObjectName) -> None:
+        """End the pod's sandboxes, as if they had crashed; the kubelet makes another one."""
+        with grpc.insecure_channel(f"unix:{runtime.chosen().SOCKET_OUTSIDE}") as channel:
+            for each in _call(channel, "ListPodSandbox", LISTING).items:
+                if (each.metadata.namespace, each.metadata.name) == (pod.namespace, pod.name):
+                    _call(channel, "StopPodSandbox", MESSAGES, pod_sandbox_id=each.id)
+
     def run(self, pod: ObjectName, work: Callable[[], T]) -> T:
         """Call a function in the pod's network namespace."""
         return run_inside(self.locate(pod), work)
@@ -46,6 +57,12 @@ class Sandboxes:
         """Run a program of this machine in the pod's network namespace, and return what it prints."""
         nsenter = ("nsenter", f"--net={self.locate(pod).path}", "--")
         return subprocess.run((*nsenter, *command), check=True, capture_output=True, text=True).stdout
+
+
+def _call(channel: grpc.Channel, method: str, messages: Mapping[str, Any], **fields: Any) -> Any:
+    request, response = messages[f"{method}Request"], messages[f"{method}Response"]
+    ask = channel.unary_unary(f"/{SERVICE}/{method}", request.SerializeToString, response.FromString)
+    return ask(request(**fields), timeout=60)
 
 
 def _in_containerd(uid: str) -> Iterator[Path]:
@@ -67,7 +84,8 @@ def _in_crio(uid: str) -> Iterator[Path]:
             sandbox = annotations.get("io.kubernetes.cri-o.ContainerType") == "sandbox"
             if sandbox and annotations.get("io.kubernetes.pod.uid") == uid:
                 namespaces = {each["type"]: each.get("path") for each in config["linux"]["namespaces"]}
-                path = node.prefix() / str(namespaces["network"]).lstrip("/")
+                # /var/run leads to /run by an absolute link, which from outside is another /run
+                path = node.prefix() / str(namespaces["network"]).removeprefix("/var").lstrip("/")
                 if path.exists():
                     yield path
 

@@ -1,14 +1,16 @@
 """deploy/network-status-admission.yml on an API server: only the meta-plugin writes network-status."""
 
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from scripts.testbed.programs import find_present
+from scripts.testbed.programs import find, find_present, minor_version
 from tests.cluster.apiserver import api_server
-from tests.cluster.manifests import STATUS, pod
+from tests.cluster.manifests import STATUS, network_status, pod
+from tests.cluster.nodeagent import kubectl
 
 FILE = Path(__file__).parents[2] / "deploy/network-status-admission.yml"
 PATHS = {
@@ -129,3 +131,42 @@ def test_everything_else_goes_on(api, running):
 
 def eviction(name):
     return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "demo"}}
+
+
+# --- with Multus, on the test bed ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_force(bed):
+    """The server of the bed has the policy in force."""
+    minor = minor_version(find("kube-apiserver"))
+    if minor < 30:
+        pytest.skip(f"Kubernetes 1.{minor} has no ValidatingAdmissionPolicies")
+    try:
+        bed.objects.apply(FILE)
+        bed.objects.wait_for("the policy is in force", lambda: refused("run", "probe", "--image=x", "--dry-run=server"))
+        yield
+    finally:
+        for wanted in yaml.safe_load_all(FILE.read_text()):
+            bed.objects.delete(f"{wanted['apiVersion']}/{wanted['kind']}", wanted["metadata"]["name"])
+
+
+def refused(*words):
+    """What a tenant, who may do anything but for admission, is told when kubectl says this with a forged status."""
+    forging = {"run": f"--annotations={STATUS}={FORGED}", "annotate": f"{STATUS}={FORGED}"}[words[0]]
+    try:
+        kubectl("--as=tenant", "--as-group=system:masters", *words, forging)
+    except subprocess.CalledProcessError as error:
+        return error.stderr
+    return ""
+
+
+@pytest.mark.usefixtures("in_force")
+def test_multus_goes_on_writing_where_nobody_else_may(scene):
+    """It speaks as the ServiceAccount of its own manifests; pods get their networks, and their status stays."""
+    scene.run(pod("web", "red"))
+    written = network_status(scene.pod("web"))
+    assert [entry["name"] for entry in written if not entry.get("default")] == [f"{scene.namespace}/red"]
+    said = refused("annotate", "pod", "web", f"--namespace={scene.namespace}", "--overwrite")
+    assert "only the meta-plugin writes" in said
+    assert network_status(scene.pod("web")) == written

@@ -1,5 +1,6 @@
 """docs/quickstart-cluster.md, word for word, on the test bed: what is to be typed is typed, what is shown is shown."""
 
+import shutil
 import subprocess
 import time
 
@@ -7,6 +8,7 @@ import pytest
 
 from scripts.testbed import place
 from scripts.testbed.images import import_workload
+from scripts.testbed.kind import chosen
 from tests.cluster.definitions import undefine_all
 from tests.cluster.nodeagent import NAME, NAMESPACE, environment
 from tests.cluster.scene import Scene
@@ -19,8 +21,10 @@ _OTHER_PARENT = f'"master": "{place.PARENT}"'
 
 @pytest.fixture
 def folder(tmp_path):
-    """Like a checkout in which `master` is what the page asks for: the name of the nodes' link."""
-    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    """Like a checkout adapted as the page asks for: `master` is the nodes' link, the socket their runtime's."""
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    deploy = tmp_path / "deploy/deploy.yml"
+    deploy.write_text(deploy.read_text().replace("/run/containerd", f"/run/{chosen().runtime}"))
     (tmp_path / "examples/quickstart").mkdir(parents=True)
     for path in (ROOT / "examples/quickstart").iterdir():
         text = path.read_text().replace('"master": "eth1"', _OTHER_PARENT)

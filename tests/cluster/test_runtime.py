@@ -10,7 +10,7 @@ import pytest
 from scripts.testbed import place, programs, runtime
 from scripts.testbed.kind import chosen
 from tests.cluster.manifests import STATUS, container, from_pods, pod, policy
-from tests.cluster.nodeagent import kubectl
+from tests.cluster.nodeagent import complaints, errors, kubectl
 
 pytestmark = pytest.mark.usefixtures("agent")
 
@@ -86,22 +86,8 @@ def test_a_sandbox_that_the_runtime_lists_late_is_waited_for_in_silence(bed, sce
     scene.wait_until_runs("web")
     assert time.monotonic() - begun - announced > runtime.SLOW_BY, "else it was not late"
     scene.becomes(PODS, denied="stranger>web")
-    events = bed.objects.list("v1/Event", scene.namespace)
-    ours = [
-        event["message"]
-        for event in events
-        if event.get("source", {}).get("component", "").startswith("multi-network-policy-node")
-    ]
-    assert ours == []
-    said = [line for line in agent.log().splitlines() if f"{scene.namespace}/web" in line]
-    assert [line for line in said if "ERROR" in line or "WARN" in line] == []
+    assert complaints(scene, agent, "web") == []
     assert errors(agent) == before
-
-
-def errors(agent):
-    """Attempts that failed, those apart that found no sandbox yet: no alert counts these (docs/operations.md)."""
-    name = "mnp_apply_failures_total"
-    return agent.metric(name) - agent.metric(name, reason="NotFound")
 
 
 def test_the_window_at_a_pods_start_is_measured(scene, figures):

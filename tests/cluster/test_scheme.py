@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.testbed import programs
+from scripts.testbed.api import ApiError
 from scripts.testbed.programs import find_present
 from tests.cluster.apiserver import api_server
+from tests.cluster.definitions import define, undefine_all
 from tests.deploy.policies import CEL_NEEDED, SENSELESS, SENSIBLE, UNWRITABLE_LABELS, policy
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -120,28 +123,60 @@ def test_each_rule_of_cel_refuses_something(api, with_cel):
     assert {message for message in wanted if message not in said} == set()
 
 
-@pytest.mark.usefixtures("with_cel")
-@pytest.mark.parametrize("peers", ["blocks", "selectors"])
-def test_the_largest_policy_that_a_server_takes_is_within_its_budget_for_cel(api, peers):
-    """A little below 1.5 MiB, the largest object that etcd takes; judged in full, to the last peer."""
-    excepts = [f"10.{number}.0.0/16" for number in range(10)]
-    expression = {"key": "tier", "operator": "In", "values": ["front", "back"]}
-    one = {
-        "blocks": {"ipBlock": {"cidr": "10.0.0.0/8", "except": excepts}},
-        "selectors": {"podSelector": {"matchExpressions": [expression] * 16}},
-    }[peers]
-    wrong = {
-        "blocks": {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}},
-        "selectors": {"podSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists", "values": ["x"]}]}},
-    }[peers]
+ONE = {
+    "blocks": {"ipBlock": {"cidr": "10.0.0.0/8", "except": [f"10.{number}.0.0/16" for number in range(10)]}},
+    "selectors": {
+        "podSelector": {
+            "matchExpressions": [{"key": "tier", "operator": "In", "values": ["front", "back"]} for _ in range(16)]
+        }
+    },
+}
+WRONG = {
+    "blocks": {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/16"]}},
+    "selectors": {"podSelector": {"matchExpressions": [{"key": "tier", "operator": "Exists", "values": ["x"]}]}},
+}
+
+
+def largest(peers):
+    """A little below 1.5 MiB, the largest object that etcd takes: right, and wrong in its last peer."""
+    one = ONE[peers]
     count = 1_400_000 // len(json.dumps(one))
     rules = [{"from": [one] * min(250, count - begun)} for begun in range(0, count, 250)]
     assert len(rules) <= 50
-    assert create(api, {"ingress": rules})[0] == 201
-    rules[-1]["from"][-1] = wrong
-    status, answer = create(api, {"ingress": rules})
+    *others, last = rules
+    return {"ingress": rules}, {"ingress": [*others, {"from": [*last["from"][:-1], WRONG[peers]]}]}
+
+
+@pytest.mark.usefixtures("with_cel")
+@pytest.mark.parametrize("peers", ONE)
+def test_the_largest_policy_that_a_server_takes_is_within_its_budget_for_cel(api, peers):
+    """Judged in full, to the last peer."""
+    right, wrong = largest(peers)
+    assert create(api, right)[0] == 201
+    status, answer = create(api, wrong)
     assert status == 422
     assert "cost" not in answer["message"]
+
+
+@pytest.mark.parametrize("peers", ONE)
+def test_the_same_holds_on_the_server_of_the_bed(bed, namespace, peers):
+    """With the API server as a cluster has it, its admission and its certificates."""
+    minor = programs.minor_version(programs.find("kube-apiserver"))
+    if minor < 31:
+        pytest.skip(f"Kubernetes 1.{minor} does not know CEL's library for CIDRs")
+    right, wrong = (
+        {**policy(spec), "metadata": {**policy(spec)["metadata"], "namespace": namespace}} for spec in largest(peers)
+    )
+    path = f"/apis/k8s.cni.cncf.io/v1beta1/namespaces/{namespace}/multi-networkpolicies"
+    try:
+        define(bed.objects, DEPLOY / "scheme-cel.yml")
+        bed.objects.request("POST", path, right, query={"dryRun": "All"})
+        with pytest.raises(ApiError) as refused:
+            bed.objects.request("POST", path, wrong, query={"dryRun": "All"})
+    finally:
+        undefine_all(bed.objects)
+    assert refused.value.code == 422
+    assert "cost" not in str(refused.value)
 
 
 @pytest.mark.usefixtures("defined")
