@@ -74,7 +74,7 @@ def _declarations(sets: Sets) -> Iterator[str]:
 
 
 def _isolated(policy: model.SandboxPolicy) -> Iterator[tuple[str, Direction, model.Isolated]]:
-    for interface in sorted(policy.interfaces, key=lambda each: each.interface):
+    for interface in policy.interfaces:
         if not _INTERFACE.fullmatch(interface.interface):
             raise InputError(f"the example backend takes no interface by the name of {interface.interface!r}")
         for direction in Direction:

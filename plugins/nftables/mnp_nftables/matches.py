@@ -9,10 +9,11 @@ packets a second, none with plain ranges and hash sets), and packets of an allow
 not be lost because something else has changed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from mnp_core.model import (
     AddressRange,
@@ -104,7 +105,7 @@ def peer_matches(peers: AnyPeer | Peers, fields: Fields) -> Iterator[Term]:
         if any(_is_whole_family(span) for span in ranges):
             yield terms.family(family)
             continue
-        names = (SetName(family=family, endpoints=False, group=group) for group in sorted(peers.groups))
+        names = (SetName(family=family, endpoints=False, group=group) for group in peers.groups)
         yield from map(partial(fields.address, family), _choices(ranges))
         yield from (fields.address(family, terms.named_set(str(name))) for name in names)
 
@@ -117,23 +118,12 @@ def _ports(ports: AnyPort | Ports, fields: Fields) -> Iterator[Term]:
     if isinstance(ports, AnyPort):
         yield NOTHING
         return
-    for protocol in sorted({entry.protocol for entry in ports.ranges}):
-        merged = _merged(entry for entry in ports.ranges if entry.protocol is protocol)
-        if any(entry.is_every for entry in merged):
+    for protocol, entries in groupby(ports.ranges, key=lambda entry: entry.protocol):
+        ranges = list(entries)
+        if ranges[0].is_every:
             yield terms.protocol(protocol)
             continue
-        yield from map(partial(fields.port, protocol), _choices(merged))
-
-
-def _merged(entries: Iterable[PortRange]) -> list[PortRange]:
-    """Ranges of one protocol joined where they overlap or touch (S30), sorted."""
-    merged: list[PortRange] = []
-    for entry in sorted(entries):
-        if merged and entry.first <= merged[-1].last + 1:
-            merged[-1] = evolve(merged[-1], last=max(merged[-1].last, entry.last))
-        else:
-            merged.append(entry)
-    return merged
+        yield from map(partial(fields.port, protocol), _choices(ranges))
 
 
 def _choices(spans: Sequence[AddressRange] | Sequence[PortRange]) -> Iterator[Choice]:

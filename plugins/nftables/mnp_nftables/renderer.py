@@ -24,7 +24,6 @@ from mnp_core.model import (
     Direction,
     Group,
     GroupDelta,
-    InterfacePolicy,
     Isolated,
     Ruleset,
     SandboxPolicy,
@@ -78,7 +77,7 @@ class NftablesRenderer:
             InputError: An interface name that the kernel does not take, a group or a custom rule that could break out
                 of its place.
         """
-        groups = [policy.groups[identity] for identity in sorted(policy.groups)]
+        groups = tuple(policy.groups.values())
         members = {name: found for group in groups for name, found in elements(group).items()}
         sets = [name for group in groups for name in set_names(group)]
         custom = tuple(rules for direction in Direction for rules in custom_rules(policy.common, direction))
@@ -115,18 +114,14 @@ def _chains(policy: SandboxPolicy) -> Iterator[Chain]:
     yield Chain(name=STATE_CHAIN, rules=(Rule.of(terms.state("new")),))
     for name, (_, _, _, direction) in BASE_CHAINS.items():
         yield Chain(name=name, rules=tuple(_dispatch(policy, direction)))
-    for interface in _sorted_interfaces(policy):
+    for interface in policy.interfaces:
         yield from interface_chains(interface, policy.common)
 
 
 def _dispatch(policy: SandboxPolicy, direction: Direction) -> Iterator[Rule]:
-    for interface in _sorted_interfaces(policy):
+    for interface in policy.interfaces:
         if isinstance(interface.of(direction), Isolated):
             name = interface_name(interface.interface, pod=policy.pod)
             chain = ChainName(direction=direction, interface=name)
             remark = "" if is_writable(name) else _UNWRITABLE
             yield Rule.of(terms.interface(direction, name) + terms.goto(str(chain)), remark=remark)
-
-
-def _sorted_interfaces(policy: SandboxPolicy) -> list[InterfacePolicy]:
-    return sorted(policy.interfaces, key=lambda interface: interface.interface)

@@ -5,9 +5,9 @@ that is empty matches everything.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import product
+from itertools import groupby, product
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from mnp_core.model import (
     Allow,
@@ -87,7 +87,7 @@ def peer_matches(peers: AnyPeer | Peers, family: Family, fields: Fields) -> Iter
         yield f"-m set --match-set {blocks.set_name} {fields.side}"
     else:
         yield from (f"-{fields.side[0]} {cidr}" for cidr in blocks.cidrs)
-    for group in sorted(peers.groups):
+    for group in peers.groups:
         yield f"-m set --match-set {group_set(group, family)} {fields.side}"
 
 
@@ -95,13 +95,13 @@ def _ports(ports: AnyPort | Ports, fields: Fields) -> Iterator[str]:
     if isinstance(ports, AnyPort):
         yield ""
         return
-    for protocol in sorted({entry.protocol for entry in ports.ranges}):
-        merged = _merged(entry for entry in ports.ranges if entry.protocol is protocol)
+    for protocol, entries in groupby(ports.ranges, key=lambda entry: entry.protocol):
+        ranges = list(entries)
         name = f"-p {_PROTOCOL[protocol]}"
-        if any(entry.is_every for entry in merged):
+        if ranges[0].is_every:
             yield name
         else:
-            yield from (f"{name} {match}" for match in _port_matches(merged, fields))
+            yield from (f"{name} {match}" for match in _port_matches(ranges, fields))
 
 
 def _port_matches(ranges: list[PortRange], fields: Fields) -> Iterator[str]:
@@ -130,14 +130,3 @@ def _chunks(ranges: Iterable[PortRange]) -> Iterator[str]:
 
 def _range(ports: PortRange) -> str:
     return str(ports.first) if ports.first == ports.last else f"{ports.first}:{ports.last}"
-
-
-def _merged(entries: Iterable[PortRange]) -> list[PortRange]:
-    """Ranges of one protocol joined where they overlap or touch (S30), sorted."""
-    merged: list[PortRange] = []
-    for entry in sorted(entries):
-        if merged and entry.first <= merged[-1].last + 1:
-            merged[-1] = evolve(merged[-1], last=max(merged[-1].last, entry.last))
-        else:
-            merged.append(entry)
-    return merged

@@ -14,8 +14,6 @@ Where rules reject (`mnp_iptables.render.hook_points`) there are two tables of e
 
 from collections.abc import Iterable, Iterator
 
-from attrs import evolve
-
 from mnp_core.model import (
     Allow,
     Delta,
@@ -66,8 +64,7 @@ class IptablesRenderer:
         Raises:
             InputError: An interface name, a group or a custom rule that could break out of its place.
         """
-        policy = evolve(policy, interfaces=tuple(sorted(policy.interfaces, key=lambda each: each.interface)))
-        groups = [policy.groups[identity] for identity in sorted(policy.groups)]
+        groups = tuple(policy.groups.values())
         blocks = {each.set_name: each for each in _blocks(policy) if each.set_name}
         types = {name: kind for group in groups for name, kind in set_types(group).items()}
         types |= {name: SetType(kind="hash:net", family=each.family) for name, each in blocks.items()}
