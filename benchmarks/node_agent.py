@@ -27,7 +27,7 @@ from mnp_nftables.commit_listener import listen_to_commits
 from scripts.testbed import bed, place
 from scripts.testbed.api import ApiError
 from tests.cluster.components import command
-from tests.cluster.crowd import Crowd
+from tests.cluster.fleet import Crowd
 from tests.cluster.objects import Objects
 
 LOCAL, CLUSTER, ATTACHED, POLICIES, ROUNDS = 100, 5000, 1000, 100, 20

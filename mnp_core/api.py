@@ -56,8 +56,8 @@ class Discovery:
 
     Attributes:
         attachment: As it really is: addresses and MAC from the kernel, traits set. If the interface cannot be
-            policed, the claim as it came, with the traits that say why.
-        unenforceable: Empty, or why rules in the sandbox cannot police it (S64): reported, never silent.
+            enforced, the claim as it came, with the traits that say why.
+        unenforceable: Empty, or why rules in the sandbox cannot enforce policy on it (S64): reported, never silent.
         mismatches: Where network-status and the kernel disagree, one sentence each; reported.
     """
 

@@ -1,7 +1,7 @@
 """Compares an attachment, as network-status claims it, with the interfaces in the pod's network namespace.
 
 Common to discoverers of every kind; plugins may use it, and add the checks of their kind. An
-interface of the kernel is policed by its name, of any device type: packets enter and leave the pod's
+interface of the kernel is enforced by its name, of any device type: packets enter and leave the pod's
 kernel by it. Interfaces whose packets bypass it are detected here, because any kind may meet them.
 
 Claims are what a user can write and links are what a process in the pod can make, so both are taken as hostile: texts
@@ -42,8 +42,8 @@ def compare(
         own_mac: Whether interfaces of this kind have a MAC address of their own.
 
     Returns:
-        With `Trait.KERNEL_DEVICE` and the kernel's addresses and MAC if rules in the pod police it; otherwise with
-        the claim as it came, and why not.
+        With `Trait.KERNEL_DEVICE` and the kernel's addresses and MAC if rules in the pod enforce policy on it;
+        otherwise with the claim as it came, and why not.
     """
     link = find_link(claim, links)
     if link is None:
@@ -70,7 +70,7 @@ def _absence(claim: Attachment, links: Sequence[Link], *, own_mac: bool) -> str:
         if mark := _mark_of(claim, link, own_mac=own_mac):
             return (
                 f"there is none by that name in the pod's network namespace, but {quoted(link.name)} has {mark}:"
-                " it was renamed and nothing polices it; rename it back, or delete the pod and deny it CAP_NET_ADMIN"
+                " it was renamed and is not enforced; rename it back, or delete the pod and deny it CAP_NET_ADMIN"
             )
     present = _listed(quoted(link.name) for link in links) or "nothing"
     return (
@@ -97,7 +97,7 @@ def _bypass(link: Link, links: Iterable[Link]) -> str:
     if link.kind in _CHARACTER_DEVICES:
         return (
             f"it is a {link.kind}: the process that has opened its character device exchanges packets with the network"
-            " past the pod's kernel; police what runs behind it"
+            " past the pod's kernel; enforce policy on what runs behind it"
         )
     master = next((other for other in links if other.index == link.master), None)
     if link.master is None or (master is not None and master.kind == _VRF):
@@ -105,7 +105,7 @@ def _bypass(link: Link, links: Iterable[Link]) -> str:
     name = f"{quoted(master.name)} of kind {quoted(master.kind)}" if master else "an interface that has just gone"
     return (
         f"it is a port of {name}, and its packets are received and sent as that interface's;"
-        " police the network of that interface, or take it out of there"
+        " enforce policy on the network of that interface, or take it out of there"
     )
 
 
@@ -135,7 +135,7 @@ def _related(link: Link, other: Link) -> bool:
 def _differences(claim: Attachment, link: Link, kinds: Collection[str] | None) -> Iterator[str]:
     if kinds is not None and link.kind not in kinds:
         found = f"a link of kind {quoted(link.kind)}" if link.kind else "a device of hardware"
-        yield f"its network is of CNI type {quoted(claim.kind)}, but the kernel has {found}; it is policed all the same"
+        yield f"its network is of CNI type {quoted(claim.kind)}, but the kernel has {found}; policy is enforced on it"
     if claim.mac and link.mac != claim.mac.lower():
         yield f"network-status gives it the MAC address {quoted(claim.mac)}, the kernel has {quoted(link.mac)}"
     if missing := set(claim.addresses) - set(link.addresses):

@@ -81,7 +81,7 @@ def test_port_of_another_interface_is_unenforceable(kind):
     assert "port of an interface that has just gone" in discover(CLAIM, evolve(LINK, master=7)).unenforceable
 
 
-def test_member_of_a_vrf_is_policed_by_its_own_name():
+def test_member_of_a_vrf_is_enforced_by_its_own_name():
     """S47."""
     found = discover(CLAIM, evolve(LINK, master=7), Link(name="red", index=7, kind="vrf"))
     assert (found.unenforceable, found.mismatches) == ("", ())
@@ -200,9 +200,9 @@ def test_hostile_claims_and_links_give_short_printable_sentences(claim, found, s
     discovery = compare(claim, found, kinds={"macvlan"}, own_mac=own_mac)
     texts = (discovery.unenforceable, *discovery.mismatches)
     assert all(text.isprintable() and len(text) < 700 for text in texts)
-    policed = Trait.KERNEL_DEVICE in discovery.attachment.traits
-    assert policed is not bool(discovery.unenforceable)
-    if policed:
+    enforced = Trait.KERNEL_DEVICE in discovery.attachment.traits
+    assert enforced is not bool(discovery.unenforceable)
+    if enforced:
         assert claim.interface in {link.name for link in found}
 
 

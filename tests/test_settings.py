@@ -107,16 +107,20 @@ def test_a_file_that_cannot_be_read_is_not_passed_over():
         parse({"custom-v4-ingress-rule-file": "rules.txt"}, fail)
 
 
-def test_network_plugins_narrow_down_what_is_policed():
-    assert Settings().police({"macvlan", "ipvlan"}) == {"macvlan", "ipvlan"}
-    assert parse({"network-plugins": "macvlan"}).police({"macvlan", "ipvlan"}) == {"macvlan"}
+def test_network_plugins_narrow_down_what_is_enforced():
+    assert Settings().enforced_types({"macvlan", "ipvlan"}) == {"macvlan", "ipvlan"}
+    assert parse({"network-plugins": "macvlan"}).enforced_types({"macvlan", "ipvlan"}) == {"macvlan"}
 
 
 def test_a_network_plugin_that_no_plugin_claims_makes_ordinary_devices():
     """S64: as both other engines have it; most real definitions are of such a type."""
-    assert parse({"network-plugins": ["macvlan", "cnv-bridge"]}).police({"macvlan"}) == {"macvlan", "cnv-bridge"}
+    settings = parse({"network-plugins": ["macvlan", "cnv-bridge"]})
+    assert settings.enforced_types({"macvlan"}) == {
+        "macvlan",
+        "cnv-bridge",
+    }
     with pytest.raises(InputError, match=r"network-plugins: 'a b' is not the name of a CNI plugin"):
-        parse({"network-plugins": ["a b"]}).police({"macvlan"})
+        parse({"network-plugins": ["a b"]}).enforced_types({"macvlan"})
 
 
 def test_plugins_are_disabled_by_name():

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from mnp_core.cli.app import make_app
-from mnp_core.cli.failure import guarded
+from mnp_core.cli.entrypoint import run_command
 from mnp_core.plugins import load_plugins
 
 
@@ -19,4 +19,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; those of the process if not given.
     """
-    sys.exit(guarded(lambda: make_app(load_plugins()), arguments, is_whole_process=True))
+    sys.exit(run_command(lambda: make_app(load_plugins()), arguments, is_whole_process=True))

@@ -53,7 +53,7 @@ class _App(LazyGroup):
 _HELP = """Kubernetes network policy on the secondary interfaces of pods.
 
 `mnp lab`, which mnp-lab adds, builds pods from manifests on this machine, without a cluster, enforces their policies
-and sends real packets (as root). `mnp cleanup` is for nodes that are not to be policed any more (as root). The other
+and sends real packets (as root). `mnp cleanup` is for nodes that are not to be enforced any more (as root). The other
 commands work offline and need no privileges."""
 
 

@@ -14,7 +14,7 @@ from mnp_core.model import Address, Change, NetworkStatus, ObjectName, ObjectRef
 from mnp_core.offline.admission import root
 from mnp_core.offline.definition import Definition, parse_definition
 from mnp_core.offline.ipam import IPAM_TYPES
-from mnp_core.offline.request import NETWORKS_ANNOTATION, parse_requests
+from mnp_core.offline.networks_annotation import NETWORKS_ANNOTATION, parse_requests
 from mnp_core.offline.wires import join
 from mnp_core.sources.manifests import Document
 

@@ -9,7 +9,7 @@ import click
 
 from mnp_core.agent.operations import remove_rules
 from mnp_core.api import NodeState, RuleApplier, Sandbox
-from mnp_core.cli.failure import ANSWER_IS_BAD
+from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.options import registry_of
 from mnp_core.cli.scope import Scope, scope_options
 from mnp_core.cli.terminal import remark
@@ -41,7 +41,7 @@ def cleanup_command(
 ) -> int:
     """Take everything that any installed backend has put into network namespaces of this machine away.
 
-    For a node that is not to be policed any more: its pods are open afterwards. Stop the agent first, it would put
+    For a node that is not to be enforced any more: its pods are open afterwards. Stop the agent first, it would put
     everything back. The rules of others, and the host's own network namespace, are not touched.
 
     Ends with 1 if something could not be taken away.

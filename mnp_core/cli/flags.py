@@ -34,7 +34,7 @@ TEXTS: Final = {
     "log-format": "text or json. [default: text]",
     "log-level": "debug, info, warning or error. [default: info]",
     "master": "URL of the API server, instead of the kubeconfig's.",
-    "network-plugins": "CNI types, comma separated: only these are policed. [default: all that plugins claim]",
+    "network-plugins": "CNI types, comma separated: only these are enforced. [default: all that plugins claim]",
     "own-addresses": "Who is believed about a pod's own addresses: kernel or network-status. [default: kernel]",
     "peer-addresses": "Likewise for this node's pods as peers. [default: network-status]",
     "sandbox-locator": "How pods' network namespaces are found. [default: cri]",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import mnp_core
-from mnp_core.cli.failure import guarded
+from mnp_core.cli.entrypoint import run_command
 from mnp_core.cli.flags import Flags, options, read_flags
 from mnp_core.cli.options import read_yaml
 from mnp_core.cli.terminal import remark
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; those of the process if not given.
     """
-    sys.exit(guarded(make_command, arguments, _NAME))
+    sys.exit(run_command(make_command, arguments, _NAME))
 
 
 def make_command() -> click.Command:

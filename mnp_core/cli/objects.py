@@ -51,7 +51,7 @@ class Objects:
         changes: Each object, and what is wrong with it by itself.
         documents: How each was written.
         settings: The node's settings.
-        claimed: The CNI types that are policed (S4).
+        claimed: The CNI types that are enforced (S4).
         wires: By network, the layer 2 that its attachments are on; a network that is missing has its own.
         unleased: Networks whose IPAM gives addresses that are not known here.
         discoverers: By CNI type, what looks at attachments on a node; none where a real one looks (the lab).
@@ -194,7 +194,7 @@ def decode_objects(
         changes=last_of_each(change for change, _ in read),
         documents={change.ref: document for change, document in read},
         settings=settings,
-        claimed=settings.police(registry.claimed_types),
+        claimed=settings.enforced_types(registry.claimed_types),
         wires=wires or {},
         skipped=sum(change is None and not _is_ours(document) for change, document in decoded),
     )

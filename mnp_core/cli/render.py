@@ -71,6 +71,6 @@ def _print(rendered: list[_Rendered]) -> None:
 
 def _remark_missing(objects: Objects, without: list[ObjectName]) -> None:
     for pod in without:
-        remark(f"Pod {pod} has no attachment that is policed: nothing is applied in it.")
+        remark(f"Pod {pod} has no attachment that is enforced: nothing is applied in it.")
     if not objects.pods:
         remark("The manifests hold no pods: there is nothing to apply anything in.")

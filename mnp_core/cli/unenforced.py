@@ -1,4 +1,4 @@
-"""Attachments that a node could not police although a policy isolates them (S64), as far as objects can tell.
+"""Isolated attachments that a node could not enforce policy on (S64), as far as objects show.
 
 A node looks at the links in a pod. Here each attachment is shown to the same discoverers with the link that its
 network's CNI plugin makes: what they refuse then, they refuse on every node.
@@ -81,5 +81,5 @@ def _report(claim: Attachment, reason: str) -> Report:
         field="metadata.annotations[k8s.v1.cni.cncf.io/network-status]",
         reason=Reason.UNENFORCEABLE,
         message=f"interface {claim.interface} on network {claim.network}: {reason.rstrip('.')}",
-        remedy="Take the network out of the policy, or attach the pod by a kind that can be policed",
+        remedy="Take the network out of the policy, or attach the pod by a kind that can be enforced",
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from mnp_core.cli.failure import ANSWER_IS_BAD
+from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.objects import Objects, read_objects
 from mnp_core.cli.options import (
     Output,

@@ -137,7 +137,7 @@ class AttachmentIndex:
             self._observed.pop(name, None)  # the next pod of this name is another one
             return None
         claims = claim_attachments(pod, self._networks, self._claimed)
-        if not (claims.peers or claims.policed or claims.problems or pod.default_network):
+        if not (claims.peers or claims.enforced or claims.problems or pod.default_network):
             return None
         inspected = not self._trusts_kernel or name in self._observed or name not in self._local_pods
         indexed = IndexedPod(pod=pod, claims=claims, inspected=inspected)

@@ -92,10 +92,10 @@ class PodPolicies:
 
 
 def _coverage(pod: IndexedPod, scope: Scope) -> Coverage:
-    policed, problems = pod.claims.policed, pod.claims.problems
+    enforced, problems = pod.claims.enforced, pod.claims.problems
     problematic = {problem.attachment for problem in problems if problem.attachment is not None}
-    interfaces = {(a.network, a.interface) for a in (*policed, *problematic) if scope.may_cover(a)}
-    enforceable = {attachment.interface for attachment in policed if scope.may_cover(attachment)}
+    interfaces = {(a.network, a.interface) for a in (*enforced, *problematic) if scope.may_cover(a)}
+    enforceable = {attachment.interface for attachment in enforced if scope.may_cover(attachment)}
     return Coverage(len(enforceable), tuple(interfaces))
 
 

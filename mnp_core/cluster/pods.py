@@ -39,7 +39,7 @@ class IndexedPod:
     def differs_as_target(self, before: "IndexedPod") -> bool:
         """Whether its own rules may differ from those before: more has changed than its addresses as a peer."""
         as_before = evolve(self.pod, terminating=before.pod.terminating)
-        return as_before != before.pod or self.claims.policed != before.claims.policed
+        return as_before != before.pod or self.claims.enforced != before.claims.enforced
 
     def with_addresses(self, observed: Iterable[Attachment]) -> "IndexedPod":
         """The same pod, as a peer known by the addresses observed on its interfaces."""

@@ -18,7 +18,7 @@ class PolicyReports:
 
         Args:
             networks: A live view of all network attachment definitions; `network_changed` announces its changes.
-            claimed: The CNI types that are policed.
+            claimed: The CNI types that are enforced.
             standing: The destination of the reports.
         """
         self._networks = networks

@@ -175,14 +175,14 @@ class ClusterState:
     def sandbox_policy(self, pod: ObjectName) -> SandboxPolicy | None:
         """The policy to enforce in a local pod; None for a pod without enforceable attachments."""
         indexed = self._attachments.local(pod)
-        if indexed is None or not indexed.claims.policed:
+        if indexed is None or not indexed.claims.enforced:
             return None
         policies = self._policies_by_pod.of(pod)
         shape = _shape(indexed, policies)
         compiled = self._compiled_by_shape.get(shape)
         if compiled is None:
             groups = self._groups.snapshot(pod)
-            compiled = compile_sandbox(indexed.pod, indexed.claims.policed, policies, groups, self._common)
+            compiled = compile_sandbox(indexed.pod, indexed.claims.enforced, policies, groups, self._common)
             self._compiled_by_shape.keep(shape, compiled, self.weight(pod) + 1)
         return evolve(compiled, pod=pod)
 
@@ -197,7 +197,7 @@ class ClusterState:
     def claims(self, name: ObjectName) -> tuple[Attachment, ...]:
         """The enforceable attachments of a local pod."""
         pod = self._attachments.local(name)
-        return pod.claims.policed if pod else ()
+        return pod.claims.enforced if pod else ()
 
     def policies_of(self, name: ObjectName) -> list[ObjectRef]:
         """The policies of a local pod."""
@@ -237,5 +237,5 @@ _Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...
 
 def _shape(pod: IndexedPod, policies: Iterable[CompiledPolicy]) -> _Shape:
     """Everything by which the rules of two pods differ at one moment; pods of equal shape are compiled once."""
-    attachments = tuple((a.interface, a.network, a.kind) for a in pod.claims.policed)
+    attachments = tuple((a.interface, a.network, a.kind) for a in pod.claims.enforced)
     return attachments, pod.pod.ports, frozenset(map(id, policies))

@@ -15,7 +15,7 @@ class Trait(StrEnum):
     """Properties of an attachment that matter to a backend, independent of its kind."""
 
     KERNEL_DEVICE = "kernel-device"  # an interface of the kernel, inside the sandbox
-    HOST_PORT = "host-port"  # a port on the host side that can be policed (veth peer, representor)
+    HOST_PORT = "host-port"  # a port on the host side that can be enforced (veth peer, representor)
     USERSPACE_DATAPATH = "userspace-datapath"  # DPDK and the like: packets pass the kernel by
     NO_OWN_MAC = "no-own-mac"  # shares the MAC of its parent (ipvlan)
 

@@ -10,7 +10,7 @@ from mnp_core.model.rules import Origin
 
 @frozen(kw_only=True)
 class Packet:
-    """The first packet of a flow, as it is on the wire of the policed interface.
+    """The first packet of a flow, as it is on the wire of the enforced interface.
 
     Attributes:
         source: Source address.

@@ -29,7 +29,7 @@ class Reason(StrEnum):
     INVALID_STATUS = "InvalidNetworkStatus"  # S3
     UNKNOWN_NETWORK = "UnknownNetwork"  # a network that has no definition (S4)
     UNCLAIMED_TYPE = "UnclaimedType"  # a CNI type that no loaded plugin claims (S4, S64)
-    UNENFORCEABLE = "Unenforceable"  # an interface that cannot be policed (S64)
+    UNENFORCEABLE = "Unenforceable"  # an interface that cannot be enforced (S64)
     ENFORCEMENT_FAILED = "EnforcementFailed"  # a pod's rules could not be brought up to date, for now (S64)
     OVER_BUDGET = "OverBudget"  # a policy is too big, alone or with others: it isolates and allows nothing
     MISMATCH = "Mismatch"  # network-status and the kernel disagree (S64)

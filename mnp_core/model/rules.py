@@ -223,7 +223,7 @@ class SandboxPolicy:
 
     Attributes:
         pod: The pod.
-        interfaces: One per policed interface name, sorted by name; open ones are listed too, so that connection
+        interfaces: One per enforced interface name, sorted by name; open ones are listed too, so that connection
             tracking is on before the first policy comes (S41).
         groups: Exactly the groups that the rules refer to, by identity, in the order of identities.
         common: The node's settings.

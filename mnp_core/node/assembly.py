@@ -62,7 +62,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
     log_dying_threads()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     claimed, backends = (
-        settings.police(registry.claimed_types),
+        settings.enforced_types(registry.claimed_types),
         Backends(registry, settings.backends, settings.common.features),
     )
     backend, name = backends.of(()).name, node_name(settings.node)

@@ -81,7 +81,7 @@ class Registry:
         """Every CNI type that a loaded plugin claims (S4).
 
         Those that two plugins claim are among them: what kind an attachment is does not depend on who may discover
-        it, and an interface that is not policed as it should be is reported, not taken for another kind (S64).
+        it, and an interface that is not enforced as it should be is reported, not taken for another kind (S64).
         """
         return self.discoverers.values_claimed(CNI_TYPE)
 

@@ -1,7 +1,7 @@
 """The attachments of a pod, from its annotations and the network definitions.
 
-Two questions are answered separately: on which interfaces the pod is policed, and which addresses it brings into the
-groups that others' rules refer to. Whatever is doubtful is policed, and is reported.
+Two questions are answered separately: on which interfaces the pod is enforced, and which addresses it brings into the
+groups that others' rules refer to. Whatever is doubtful is enforced, and is reported.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -39,13 +39,13 @@ class Claims:
     """A pod's attachments as its annotations claim them, in the order of the annotation (S3, S64).
 
     Attributes:
-        policed: Those whose interface policies are enforced on.
-        peers: Those whose addresses stand for the pod in others' rules: `policed` and some more (S21).
-        problems: Of the pod; each is about an interface that is not policed, or whose kind is not known, or that
+        enforced: Those whose interface policies are enforced on.
+        peers: Those whose addresses stand for the pod in others' rules: `enforced` and some more (S21).
+        problems: Of the pod; each is about an interface that is not enforced, or whose kind is not known, or that
             network-status lacks.
     """
 
-    policed: tuple[Attachment, ...] = ()
+    enforced: tuple[Attachment, ...] = ()
     peers: tuple[Attachment, ...] = ()
     problems: tuple[Problem, ...] = ()
 
@@ -61,22 +61,22 @@ def claim_attachments(pod: Pod, networks: Mapping[ObjectName, Network], claimed:
     Args:
         pod: The pod; one that policies cannot select has no attachments, one that is over has no peers (S5).
         networks: All network attachment definitions.
-        claimed: The CNI types that are policed (S4).
+        claimed: The CNI types that are enforced (S4).
     """
     if not pod.is_target:
         return Claims()
     peers: list[Attachment] = []
-    policed: list[Attachment] = []
+    enforced: list[Attachment] = []
     problems: list[Problem] = []
     for attachment in (*_announced(pod, networks, claimed), *_lost(pod, networks, claimed)):
         network = networks.get(attachment.network)
         peers.append(attachment)
         obstacle = _obstacle(pod, attachment, network, claimed)
         if obstacle is None:
-            policed.append(attachment)
+            enforced.append(attachment)
         found = (obstacle or _doubt(pod, attachment, network), _loss(pod, attachment) if obstacle is None else None)
         problems += [Problem(report=report, attachment=attachment) for report in found if report is not None]
-    return Claims(policed=tuple(policed), peers=tuple(peers) if pod.counts else (), problems=tuple(problems))
+    return Claims(enforced=tuple(enforced), peers=tuple(peers) if pod.counts else (), problems=tuple(problems))
 
 
 def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
@@ -97,7 +97,7 @@ def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collec
 def _lost(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
     """Attachments that the pod requests and network-status lacks, once the meta-plugin is done with the pod.
 
-    It is policed as it was asked for: status is written once, by others, and gets lost (S64).
+    It is enforced as it was asked for: status is written once, by others, and gets lost (S64).
     """
     for request in _unanswered(pod) if pod.attached else ():
         yield Attachment(
@@ -138,45 +138,45 @@ def _kind(network: Network | None, claimed: Collection[str]) -> str:
 
 
 def _obstacle(pod: Pod, attachment: Attachment, network: Network | None, claimed: Collection[str]) -> Report | None:
-    """Why the interface is not policed, or None."""
+    """Why the interface is not enforced, or None."""
     interface = shown(attachment.interface)
     if not attachment.interface:  # the parser has reported which name it refused
         return _report(
             pod,
             Reason.UNENFORCEABLE,
-            f"no interface is known for {attachment.network}: what the pod has there is not policed",
+            f"no interface is known for {attachment.network}: what the pod has there is not enforced",
             "Let the meta-plugin write this annotation",
         )
     if attachment.interface in pod.default_interfaces:
         return _report(
             pod,
             Reason.INVALID_STATUS,
-            f"{attachment.network} claims {interface}, the interface of the default network, which is not policed",
+            f"{attachment.network} claims {interface}, the interface of the default network, which is not enforced",
             "Give the attachment an interface of its own",
         )
     if network is not None and network.cni_types and attachment.kind == UNKNOWN_KIND:
         return _report(
             pod,
             Reason.UNCLAIMED_TYPE,
-            f"{interface} on {attachment.network} is not policed: {unpoliced_type(network, claimed)}",
-            UNPOLICED_REMEDY,
+            f"{interface} on {attachment.network} is not enforced: {unenforced_type(network, claimed)}",
+            UNENFORCED_REMEDY,
         )
     return None
 
 
-UNPOLICED_REMEDY = (
+UNENFORCED_REMEDY = (
     "Install the plugin for this type of attachment, or name the type in the setting network-plugins, or leave the"
     " network out of policies"
 )
 
 
-def unpoliced_type(network: Network, claimed: Collection[str]) -> str:
+def unenforced_type(network: Network, claimed: Collection[str]) -> str:
     """Why nothing is enforced on a network of such a type, whether a plugin is missing or a setting leaves it out."""
-    return f"its CNI type is {', '.join(network.cni_types)}, policed are {', '.join(sorted(claimed)) or 'none'}"
+    return f"its CNI type is {', '.join(network.cni_types)}, enforced are {', '.join(sorted(claimed)) or 'none'}"
 
 
 def _doubt(pod: Pod, attachment: Attachment, network: Network | None) -> Report | None:
-    """Why the interface's kind is not known, or None. It is policed by its name all the same."""
+    """Why the interface's kind is not known, or None. It is enforced by its name all the same."""
     if network is not None and network.cni_types:
         return None
     missing = "does not exist" if network is None else "holds no configuration"

@@ -204,7 +204,7 @@ def compile_sandbox(
 
     Args:
         pod: The pod.
-        attachments: Those that are policed (`Claims.policed`), in any order. Attachments that share an interface
+        attachments: Those that are enforced (`Claims.enforced`), in any order. Attachments that share an interface
             share its rules: the union over the policies for any of them.
         policies: Any policies, no two of one name, in any order; those that do not select the pod are passed over.
         groups: The groups that are known; one that is not here has no members.

@@ -30,7 +30,7 @@ class Host:
 
     Attributes:
         pod: Its name.
-        attachments: All that it has (`Claims.peers`), policed or not.
+        attachments: All that it has (`Claims.peers`), enforced or not.
         sandbox: Its rules; None if no interface is enforced.
     """
 
@@ -67,7 +67,7 @@ class Standing(StrEnum):
 
     OUTSIDE = "outside"  # an address that is no pod's: nothing is enforced there
     LOOPBACK = "loopback"  # a pod and its own address: it goes through `lo` (S44)
-    UNPOLICED = "unpoliced"  # an interface that cannot be policed; there is a report about the pod (S64)
+    UNENFORCED = "unenforced"  # an interface that cannot be enforced; there is a report about the pod (S64)
     OPEN = "open"  # no policy isolates this direction of the interface (S10)
     ISOLATED = "isolated"  # only traffic that some rule allows passes (S11)
 
@@ -288,7 +288,7 @@ def _judged(
     sandbox: SandboxPolicy | None, interface: str, direction: Direction, packet: Packet
 ) -> tuple[Standing, Verdict]:
     if sandbox is None or all(policy.interface != interface for policy in sandbox.interfaces):
-        return Standing.UNPOLICED, Verdict(allowed=True)
+        return Standing.UNENFORCED, Verdict(allowed=True)
     verdict = evaluate(sandbox, interface, direction, packet)
     return Standing.ISOLATED if verdict.policies else Standing.OPEN, verdict
 
@@ -324,8 +324,8 @@ def _reason(side: Side) -> str:
     match side.standing:
         case Standing.LOOPBACK:
             return f"{place}: allowed, a pod's own address is reached through lo, which is never filtered"
-        case Standing.UNPOLICED:
-            return f"{place}: allowed, the interface is not policed (see the reports on the pod)"
+        case Standing.UNENFORCED:
+            return f"{place}: allowed, the interface is not enforced (see the reports on the pod)"
         case Standing.ISOLATED:
             policies = ", ".join(map(str, side.verdict.policies))
             return f"{place}: {_decided(side.verdict)}; isolated by {policies}{_CUSTOM if side.custom else ''}"

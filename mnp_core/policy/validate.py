@@ -22,7 +22,7 @@ from mnp_core.model import (
     Reason,
     Report,
 )
-from mnp_core.policy.attachments import UNPOLICED_REMEDY, Claims, claim_attachments, unpoliced_type
+from mnp_core.policy.attachments import UNENFORCED_REMEDY, Claims, claim_attachments, unenforced_type
 from mnp_core.policy.compile import selects
 from mnp_core.policy.membership import is_meant, members
 from mnp_core.policy.ports import served_ranges
@@ -39,7 +39,7 @@ class _Candidate:
     namespace_labels: Mapping[str, str] = field(factory=dict)
 
     def is_in_scope(self, policy: Policy) -> bool:
-        return selects(policy, self.pod) and any(map(policy.scope.may_cover, self.claims.policed))
+        return selects(policy, self.pod) and any(map(policy.scope.may_cover, self.claims.enforced))
 
     def is_peer(self, spec: GroupSpec) -> bool:
         return bool(members(spec, self.pod, self.claims.peers, self.namespace_labels))
@@ -100,7 +100,7 @@ def network_reports(
     Args:
         policy: One policy.
         networks: All network attachment definitions.
-        claimed: The CNI types that are policed (S4).
+        claimed: The CNI types that are enforced (S4).
     """
     for name in sorted(policy.scope.networks or ()):
         network = networks.get(name)
@@ -121,8 +121,8 @@ def _kind_reports(policy: Policy, network: Network, claimed: Collection[str]) ->
         yield _about_scope(
             policy,
             Reason.UNCLAIMED_TYPE,
-            f"nothing is enforced on {network.name}: {unpoliced_type(network, claimed)}",
-            UNPOLICED_REMEDY,
+            f"nothing is enforced on {network.name}: {unenforced_type(network, claimed)}",
+            UNENFORCED_REMEDY,
         )
     elif policy.scope.kinds is not None and kind not in policy.scope.kinds:
         kinds = ", ".join(sorted(policy.scope.kinds))

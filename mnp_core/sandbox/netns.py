@@ -55,7 +55,7 @@ def is_there(sandbox: Sandbox) -> bool:
 
 
 def is_hosts_own(sandbox: Sandbox) -> bool:
-    """Whether it is the namespace that this process started in, or that of pid 1: never a pod's to be policed."""
+    """Whether it is the namespace that this process started in, or that of pid 1: never a pod's to be enforced."""
     return (sandbox.device, sandbox.inode) in _home().refused
 
 

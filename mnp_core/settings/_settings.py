@@ -37,7 +37,7 @@ class Settings:
     Attributes:
         common: Rules of every isolated direction.
         backends: Which backend enforces.
-        network_plugins: CNI types that are policed; None for all that loaded plugins claim.
+        network_plugins: CNI types that are enforced; None for all that loaded plugins claim.
         own_addresses: Who is believed about the addresses of a pod's own interfaces.
         peer_addresses: Who is believed about the addresses of this node's pods where they are peers.
         budgets: How big policies may be.
@@ -54,10 +54,10 @@ class Settings:
     node: NodeSettings = field(factory=NodeSettings)
     disabled_plugins: tuple[str, ...] = ()
 
-    def police(self, claimed: Collection[str]) -> frozenset[str]:
-        """Choose the CNI types to police.
+    def enforced_types(self, claimed: Collection[str]) -> frozenset[str]:
+        """Choose the CNI types to enforce policy on.
 
-        A type that no plugin claims is policed as an ordinary device: by the name of its interface.
+        A type that no plugin claims is enforced as an ordinary device: by the name of its interface.
 
         Args:
             claimed: Those that loaded plugins claim.

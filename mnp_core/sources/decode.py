@@ -60,7 +60,7 @@ _IGNORED = {
     **dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"), _WORKLOAD),
     **dict.fromkeys(("Job", "CronJob", "ReplicationController"), _WORKLOAD),
     "NetworkPolicy": (
-        "it is about the default network, which is not policed here",
+        "it is about the default network, which is not enforced here",
         "Write a MultiNetworkPolicy for secondary networks",
     ),
 }

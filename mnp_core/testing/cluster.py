@@ -51,7 +51,7 @@ class Cluster:
 
     def sandbox(self, name: str) -> SandboxPolicy:
         """The rules of a pod."""
-        return compile_sandbox(self.pod(name), self.claims(name).policed, self._compiled, self._groups, self.common)
+        return compile_sandbox(self.pod(name), self.claims(name).enforced, self._compiled, self._groups, self.common)
 
     def host(self, name: str) -> Host:
         """A pod as one end of a flow."""

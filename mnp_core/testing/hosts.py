@@ -114,7 +114,7 @@ class Host:
         self.run(lambda: Path("/proc/sys/net", name).write_text(value, encoding="ascii"))
 
 
-class PolicedHost(Host):
+class EnforcedHost(Host):
     """A pod, on which a backend enforces policy."""
 
     def __init__(self, sandbox: Sandbox, cleanup: ExitStack, renderer: PolicyRenderer, applier: RuleApplier) -> None:
@@ -142,7 +142,7 @@ class PolicedHost(Host):
         return found
 
 
-MakePod = Callable[[Sandbox, ExitStack], PolicedHost]
+MakePod = Callable[[Sandbox, ExitStack], EnforcedHost]
 
 
 class Wire:
@@ -153,7 +153,7 @@ class Wire:
 
         Args:
             cleanup: Ends its life.
-            make_pod: From a namespace to the pod that is policed.
+            make_pod: From a namespace to the pod that is enforced.
         """
         self._cleanup = cleanup
         self.pod = make_pod(cleanup.enter_context(private_namespace()), cleanup)
@@ -253,7 +253,7 @@ def _route_by(name: str, address: str, mac: str) -> None:
 class Router:
     """``pod`` forwards between ``net1``, where `left` is, and ``net2``, where `right` is (S47)."""
 
-    def __init__(self, cleanup: ExitStack, make_pod: Callable[[Sandbox, ExitStack], PolicedHost]) -> None:
+    def __init__(self, cleanup: ExitStack, make_pod: Callable[[Sandbox, ExitStack], EnforcedHost]) -> None:
         """Build it; arguments as for `Wire`."""
         self.pod = make_pod(cleanup.enter_context(private_namespace()), cleanup)
         self.left, self.right = (Host(cleanup.enter_context(private_namespace()), cleanup) for _ in range(2))

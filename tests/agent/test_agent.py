@@ -376,7 +376,7 @@ def test_a_pod_that_fails_is_tried_again_by_itself_and_less_and_less_often():
 
 
 def test_a_pod_that_is_about_to_go_may_have_lost_its_sandbox():
-    """S5, S64: it counts until it is gone, but there is nothing to police, and nothing to report."""
+    """S5, S64: it counts until it is gone, but there is nothing to enforce policy on, and nothing to report."""
     node = Node()
     start(node, FROM_ALL)
     del node.kernel.namespaces[A.name]

@@ -7,7 +7,7 @@ import pytest
 from attrs import frozen
 
 from mnp_core.cli.app import make_app
-from mnp_core.cli.failure import guarded
+from mnp_core.cli.entrypoint import run_command
 from mnp_core.plugins import load_plugins
 
 
@@ -33,7 +33,7 @@ def mnp(registry, capfd, monkeypatch):
 
     def run(*arguments):
         capfd.readouterr()
-        status = guarded(lambda: make_app(registry), [str(argument) for argument in arguments])
+        status = run_command(lambda: make_app(registry), [str(argument) for argument in arguments])
         return Ended(status, *capfd.readouterr())
 
     return run

@@ -344,7 +344,8 @@ def test_custom_rules_are_said_to_come_first(mnp, write):
     assert answer["explanations"][0]["ingress"]["custom-rules"] is True
 
 
-# --- what a node could not police ------------------------------------------------------------------------------------
+# --- what a node could not enforce policy on
+# ------------------------------------------------------------------------------------
 
 MACVTAP = {"type": "macvtap", "mtu": 1500}
 
@@ -367,7 +368,7 @@ def test_what_a_node_would_call_unenforceable_is_reported_and_open(ask, problems
     assert problems(objects) == {("Pod", "Unenforceable")}
     ends = ("--from", "demo/b", "--to", "demo/a") if direction == "Ingress" else ("--from", "demo/a", "--to", "demo/b")
     (found,) = ask("explain", objects, *ends)["explanations"]
-    assert (found["verdict"], found[direction.lower()]["standing"]) == ("allowed", "unpoliced")
+    assert (found["verdict"], found[direction.lower()]["standing"]) == ("allowed", "unenforced")
     assert {p["verdict"] for p in ask("matrix", objects)["probes"]} == {"allowed"}
 
 

@@ -58,7 +58,7 @@ def test_the_hosts_own_namespace_is_none_of_them(mnp, machine):
 
 @pytest.mark.parametrize(("error", "status"), [(None, 0), (OSError(16, "device busy"), 1)])
 def test_what_is_kept_outside_of_namespaces_goes_too_or_is_an_error(mnp, machine, monkeypatch, error, status):
-    """S62: else a node that is not policed any more would go on policing."""
+    """S62: else a node that is not enforced any more would go on policing."""
     swept = []
 
     def sweep(_applier, known):

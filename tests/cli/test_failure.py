@@ -4,7 +4,7 @@ import signal
 import click
 import pytest
 
-from mnp_core.cli.failure import guarded
+from mnp_core.cli.entrypoint import run_command
 from mnp_core.errors import InputError
 
 
@@ -14,7 +14,7 @@ def run(work, *arguments):
     def command(number):  # noqa: ARG001 - what is typed wrongly never gets here
         return work()
 
-    return guarded(lambda: command, arguments)
+    return run_command(lambda: command, arguments)
 
 
 def raiser(error):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mnp_core.cli.app import make_app
-from mnp_core.cli.failure import guarded
+from mnp_core.cli.entrypoint import run_command
 from mnp_core.plugins import load_plugins
 from tests.plugins.distributions import write_distribution
 
@@ -66,7 +66,8 @@ def verdicts(ended):
     return {(p["from"], p["to"]): p["verdict"] for p in json.loads(ended.out)["probes"]}
 
 
-# --- kinds that a node cannot police ----------------------------------------------------------------------------
+# --- kinds that a node cannot enforce policy on
+# ----------------------------------------------------------------------------
 
 PAST_THE_KERNEL = [
     {"type": "macvtap", "mtu": 1500},
@@ -107,7 +108,7 @@ def test_a_policy_on_a_kind_that_nobody_claims_is_not_enforced(mnp, manifests, c
 
 
 def test_a_denial_by_the_other_end_is_one(mnp, manifests):
-    """Two networks of one wire: the sender's is a macvtap, the receiver's can be policed."""
+    """Two networks of one wire: the sender's is a macvtap, the receiver's can be enforced."""
     wire = {"mnp.lab/wire": "w"}
     receiver = nad({"type": "bridge"}, "net", **wire), A, policy(CLOSED)
     sender = nad({"type": "macvtap"}, "tap", **wire), pod("b", "10.0.0.3/24", "tap")
@@ -189,7 +190,7 @@ def broken(tmp_path, monkeypatch, capfd):
 
     def run(*arguments):
         capfd.readouterr()
-        status = guarded(lambda: make_app(registry), [str(argument) for argument in arguments])
+        status = run_command(lambda: make_app(registry), [str(argument) for argument in arguments])
         return status, *capfd.readouterr()
 
     yield run
@@ -459,7 +460,7 @@ def test_a_policy_for_the_namespace_that_it_is_put_into_holds(mnp):
     ],
     ids=["userns", "host-users", "null", "finalizer", "pending"],
 )
-def test_a_pod_in_a_user_namespace_is_policed_like_any_other(mnp, manifests, more):
+def test_a_pod_in_a_user_namespace_is_enforced_like_any_other(mnp, manifests, more):
     (userns,) = yaml.safe_load_all((DATA / "userns.yaml").read_text())
     for key, value in more.items():
         userns[key] = {**userns.get(key, {}), **value}

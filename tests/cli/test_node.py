@@ -3,7 +3,7 @@
 import pytest
 
 from mnp_core.cli import flags
-from mnp_core.cli.failure import guarded
+from mnp_core.cli.entrypoint import run_command
 from mnp_core.cli.flags import Flags, read_flags
 from mnp_core.cli.node import make_command, node_settings
 from mnp_core.errors import InputError
@@ -100,7 +100,7 @@ def test_every_setting_that_is_no_mapping_is_a_flag():
 def test_what_is_wrong_is_said_with_the_flag_and_ends_at_once(capfd, arguments, words):
     if not arguments[0].startswith("--listen"):
         arguments = [*arguments, "--listen=127.0.0.1:0"]
-    assert guarded(make_command, arguments, "multi-network-policy-node") == 2
+    assert run_command(make_command, arguments, "multi-network-policy-node") == 2
     error = " ".join(capfd.readouterr().err.split())
     assert words in error
 

@@ -14,10 +14,10 @@ from tests.cluster.agent import AgentProcess
 from tests.cluster.components import command
 from tests.cluster.definitions import OURS, define, undefine_all
 from tests.cluster.fixture import Bed, Cluster
+from tests.cluster.fixtures import Scene
+from tests.cluster.four_pods import FourPods
 from tests.cluster.manifests import network
 from tests.cluster.nodeagent import NodeAgent, give_image
-from tests.cluster.scene import Scene
-from tests.cluster.standoff import Standoff
 
 HERE = Path(__file__).parent
 _UP_PATIENCE = 3600  # seconds; a cache that is empty is filled first
@@ -82,11 +82,11 @@ def _new_namespace(cluster):
 
 
 @pytest.fixture(scope="module")
-def standoff(bed):
+def four_pods(bed):
     """Pods that packets flow between, and the policies for them."""
     with _new_namespace(bed) as name:
         try:
-            yield Standoff(bed, name)
+            yield FourPods(bed, name)
         finally:
             undefine_all(bed.objects)
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from scripts.testbed import place
 from tests.cluster.components import Components
-from tests.cluster.crowd import Crowd
+from tests.cluster.fleet import Fleet
 from tests.cluster.objects import Objects
+from tests.cluster.probes import Talk
 from tests.cluster.sandboxes import Sandboxes
-from tests.cluster.talk import Talk
 
 
 class Cluster:
@@ -17,7 +17,7 @@ class Cluster:
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
         self.objects = Objects(kubeconfig)
-        self.crowd = Crowd(self.objects)
+        self.fleet = Fleet(self.objects)
 
 
 class Bed(Cluster):

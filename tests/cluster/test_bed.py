@@ -12,7 +12,7 @@ from scripts.testbed import place, programs
 from scripts.testbed.api import ApiError
 from scripts.testbed.bed import kubectl
 from scripts.testbed.kind import chosen
-from tests.cluster.crowd import on_network
+from tests.cluster.fleet import on_network
 from tests.cluster.manifests import container, daemon_set, definition, network, network_status, pod, running
 
 READY = 60  # seconds
@@ -164,14 +164,14 @@ def test_watches_from_before_can_be_made_to_expire(bed, namespace):
 
 
 def test_thousands_of_pods_are_made_in_seconds(bed, namespace, figures):
-    node = bed.crowd.node("crowd")
+    node = bed.fleet.node("fleet")
     begun = time.monotonic()
-    bed.crowd.fake_pods(5000, node, namespace, on_network(f"{namespace}/red", "10.78.0.0/16"))
+    bed.fleet.fake_pods(5000, node, namespace, on_network(f"{namespace}/red", "10.78.0.0/16"))
     took = time.monotonic() - begun
     assert len(bed.objects.list("v1/Pod", namespace)) == 5000
-    bed.crowd.remove_pods(namespace)
+    bed.fleet.remove_pods(namespace)
     assert bed.objects.list("v1/Pod", namespace) == []
-    bed.crowd.remove_node(node)
+    bed.fleet.remove_node(node)
     figures.append(f"test bed: 5000 pods made in {took:.0f} s")
 
 

@@ -18,7 +18,7 @@ table inet mine {
 
 
 @pytest.fixture
-def policed(scene):
+def enforced(scene):
     scene.run(*(pod(name, "red", labels={"app": name}) for name in PODS.split()))
     scene.apply(policy("clients", "red", {"app": "web"}, ingress=[from_pods(app="client")]))
     scene.becomes(PODS, denied="stranger>web")
@@ -29,24 +29,24 @@ def rules(scene, name):
     return scene.execute(name, "nft", "list", "ruleset")
 
 
-def test_rules_stay_when_the_agent_is_deleted_and_the_next_one_takes_them_over(policed, agent):
+def test_rules_stay_when_the_agent_is_deleted_and_the_next_one_takes_them_over(enforced, agent):
     """S62."""
-    with policed.untouched(*PODS.split()):
+    with enforced.untouched(*PODS.split()):
         agent.remove()
-        policed.becomes(PODS, denied="stranger>web")
+        enforced.becomes(PODS, denied="stranger>web")
         agent.deploy()
-        policed.becomes(PODS, denied="stranger>web")
+        enforced.becomes(PODS, denied="stranger>web")
 
 
-def test_cleanup_takes_ours_out_of_all_pods_and_leaves_what_others_have(policed, agent, tmp_path):
+def test_cleanup_takes_ours_out_of_all_pods_and_leaves_what_others_have(enforced, agent, tmp_path):
     """S49."""
     (tmp_path / "mine").write_text(OTHERS)
-    policed.execute("web", "nft", "--file", str(tmp_path / "mine"))
-    mine = policed.execute("web", "nft", "list", "table", "inet", "mine")
-    policed.becomes(PODS, denied="stranger>web client>web", what="tcp:9999")
-    assert all(rules(policed, name) for name in PODS.split()), "else this test could not fail"
+    enforced.execute("web", "nft", "--file", str(tmp_path / "mine"))
+    mine = enforced.execute("web", "nft", "list", "table", "inet", "mine")
+    enforced.becomes(PODS, denied="stranger>web client>web", what="tcp:9999")
+    assert all(rules(enforced, name) for name in PODS.split()), "else this test could not fail"
     agent.deploy("cleanup")
-    policed.becomes(PODS)
-    policed.becomes(PODS, denied="stranger>web client>web", what="tcp:9999")
-    assert rules(policed, "web").strip() == mine.strip()
-    assert [rules(policed, name) for name in ("client", "stranger")] == ["", ""]
+    enforced.becomes(PODS)
+    enforced.becomes(PODS, denied="stranger>web client>web", what="tcp:9999")
+    assert rules(enforced, "web").strip() == mine.strip()
+    assert [rules(enforced, name) for name in ("client", "stranger")] == ["", ""]

@@ -7,9 +7,9 @@ import pytest
 
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
-from tests.cluster.standoff import app
+from tests.cluster.churn import Churn
+from tests.cluster.four_pods import app
 from tests.cluster.stopwatch import MENDED, allowed, time_until
-from tests.cluster.unrest import Unrest
 
 TAMPERINGS = 5
 TABLE = "inet mnp"
@@ -17,12 +17,12 @@ QUIET = 1.5  # seconds, several times what the agent waits before it looks, and 
 
 
 @pytest.fixture
-def enforcing(standoff, process):
+def enforcing(four_pods, process):
     """An agent at work; the victim's sandbox, and what is in force there."""
-    standoff.apply(standoff.main_policies()[2])  # with a group, and a block
+    four_pods.apply(four_pods.main_policies()[2])  # with a group, and a block
     process.start_and_wait()
-    victim = standoff.sandbox("victim")
-    return victim, standoff.installed(victim)
+    victim = four_pods.sandbox("victim")
+    return victim, four_pods.installed(victim)
 
 
 def flush(_):
@@ -49,83 +49,83 @@ def remove_an_element(objects):
 
 
 @pytest.mark.parametrize("harm", [flush, delete_table, delete_a_rule, add_an_element, remove_an_element])
-def test_what_others_do_to_our_rules_is_mended_and_told(standoff, process, enforcing, figures, harm):
+def test_what_others_do_to_our_rules_is_mended_and_told(four_pods, process, enforcing, figures, harm):
     """S63."""
     victim, right = enforcing
-    told = events(standoff)
+    told = events(four_pods)
     commands = harm(run_inside(victim, listing))
     run_inside(victim, lambda: nft.load(commands))
-    assert standoff.installed(victim) != right
-    took = time_until(lambda: standoff.installed(victim) == right)
+    assert four_pods.installed(victim) != right
+    took = time_until(lambda: four_pods.installed(victim) == right)
     figures.append(f"drift ({harm.__name__.replace('_', ' ')}): mended in {took:.2f} s")
     assert took <= allowed(MENDED)
-    assert standoff.reaching("victim") == {"friend"}
-    standoff.objects.wait_for("it is counted", lambda: process.metric("mnp_drift_mended_total") == 1, patience=5)
-    standoff.objects.wait_for("there is an Event", lambda: events(standoff) > told, patience=60)
+    assert four_pods.reaching("victim") == {"friend"}
+    four_pods.objects.wait_for("it is counted", lambda: process.metric("mnp_drift_mended_total") == 1, patience=5)
+    four_pods.objects.wait_for("there is an Event", lambda: events(four_pods) > told, patience=60)
 
 
-def test_drift_is_mended_while_members_come_and_go(standoff, process, enforcing, chance, figures):
+def test_drift_is_mended_while_members_come_and_go(four_pods, process, enforcing, chance, figures):
     """S63: a change of membership writes something too, and must not hide what somebody else did."""
     victim, other = enforcing
     took = []
 
     def digest():
-        return standoff.installed(victim).digest  # the same whoever the members are
+        return four_pods.installed(victim).digest  # the same whoever the members are
 
-    with Unrest(standoff, chance, policies=False) as unrest:
-        standoff.objects.wait_for("the main policy is followed", lambda: digest() != other.digest)
+    with Churn(four_pods, chance, policies=False) as churn:
+        four_pods.objects.wait_for("the main policy is followed", lambda: digest() != other.digest)
         right = digest()
 
         def is_right():
             return digest() == right
 
         for _ in range(TAMPERINGS):
-            standoff.objects.wait_for("all is right", is_right)
+            four_pods.objects.wait_for("all is right", is_right)
             time.sleep(chance.uniform(0.2, 0.6))
             run_inside(victim, lambda: nft.load(delete_a_rule(listing())))
             took.append(time_until(is_right))
-    figures.append(f"drift during {unrest.changes} changes of labels: mended {len(took)} times, in {max(took):.2f} s")
+    figures.append(f"drift during {churn.changes} changes of labels: mended {len(took)} times, in {max(took):.2f} s")
     assert max(took) <= allowed(MENDED)
     assert process.metric("mnp_drift_mended_total") == TAMPERINGS
     assert process.metric("mnp_apply_failures_total") == 0
 
 
-def test_rules_of_others_are_let_be_and_no_drift(standoff, process, enforcing):
+def test_rules_of_others_are_let_be_and_no_drift(four_pods, process, enforcing):
     """S49."""
     victim, right = enforcing
     run_inside(victim, lambda: nft.load(nft.FOREIGN))
     try:
         theirs = run_inside(victim, nft.foreign_listing)
         time.sleep(QUIET)
-        anything = standoff.policy("main", [{"from": [app("friend")]}], app("victim"))
-        standoff.apply(anything)  # the friend reaches every port, as far as we are concerned
-        standoff.objects.wait_for("the policy is followed", lambda: standoff.installed(victim) != right)
+        anything = four_pods.policy("main", [{"from": [app("friend")]}], app("victim"))
+        four_pods.apply(anything)  # the friend reaches every port, as far as we are concerned
+        four_pods.objects.wait_for("the policy is followed", lambda: four_pods.installed(victim) != right)
         run_inside(victim, lambda: nft.load("add element inet theirs friends { 10.6.6.7 }"))
         run_inside(victim, lambda: nft.load("delete element inet theirs friends { 10.6.6.7 }"))
         time.sleep(QUIET)
         assert run_inside(victim, nft.foreign_listing) == theirs
         assert process.metric("mnp_drift_mended_total") == 0
-        assert not standoff.reaches("friend", "victim", nft.FOREIGN_PORT)
-        assert standoff.reaches("friend", "victim")
+        assert not four_pods.reaches("friend", "victim", nft.FOREIGN_PORT)
+        assert four_pods.reaches("friend", "victim")
         run_inside(victim, lambda: nft.load(f"delete table {TABLE}"))
         # Packets are asked afterwards: theirs has connections tracked, and one that began meanwhile may go on (S42).
-        standoff.objects.wait_for("ours is back", lambda: (found := standoff.installed(victim)) and found.digest)
-        assert standoff.reaching("victim") == {"friend"}
+        four_pods.objects.wait_for("ours is back", lambda: (found := four_pods.installed(victim)) and found.digest)
+        assert four_pods.reaching("victim") == {"friend"}
         assert process.metric("mnp_drift_mended_total") == 1
         assert run_inside(victim, nft.foreign_listing) == theirs
     finally:
         run_inside(victim, lambda: nft.load("delete table inet theirs\ndelete table ip theirs"))
 
 
-def test_drift_in_one_pod_is_nothing_to_others(standoff, enforcing):
+def test_drift_in_one_pod_is_nothing_to_others(four_pods, enforcing):
     """S61."""
     victim, right = enforcing
-    bystander = standoff.sandbox("bystander")
-    before = standoff.generation(bystander)
+    bystander = four_pods.sandbox("bystander")
+    before = four_pods.generation(bystander)
     run_inside(victim, lambda: nft.load(f"delete table {TABLE}"))
-    standoff.objects.wait_for("it is mended", lambda: standoff.installed(victim) == right)
+    four_pods.objects.wait_for("it is mended", lambda: four_pods.installed(victim) == right)
     time.sleep(QUIET)
-    assert standoff.generation(bystander) == before
+    assert four_pods.generation(bystander) == before
 
 
 def listing():
@@ -136,7 +136,7 @@ def has(rule, verdict):
     return any(verdict in expression for expression in rule["expr"])
 
 
-def events(standoff):
+def events(four_pods):
     """How often drift was told of."""
-    found = standoff.objects.list("v1/Event", standoff.namespace)
+    found = four_pods.objects.list("v1/Event", four_pods.namespace)
     return sum(event.get("count") or 1 for event in found if event["reason"] == "DriftMended")

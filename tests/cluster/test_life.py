@@ -77,7 +77,7 @@ def test_pods_come_and_go(scene):
     scene.becomes("web stranger two later", denied="stranger>web stranger>later later>web web>later")
 
 
-def test_pods_that_crash_all_the_time_are_policed_and_are_peers(scene):
+def test_pods_that_crash_all_the_time_are_enforced_and_are_peers(scene):
     """The sandbox outlives its containers, and rules are in the sandbox."""
     crash = {"containers": [container("main", ["false"])]}
     scene.run(app("web"), app("stranger"))
@@ -98,7 +98,7 @@ def wait_for_restarts(scene, name, count):
     scene.objects.wait_until("v1/Pod", name, restarted, scene.namespace, patience=90)
 
 
-def test_init_containers_are_policed(scene):
+def test_init_containers_are_enforced(scene):
     """S5: a pod is a target and a peer while it is Pending, as soon as it has its interfaces."""
     wait = container("init", ["sh", "-c", "until [ -e /root/go ]; do sleep 0.1; done"])
     scene.run(app("web"), app("stranger"))
@@ -143,7 +143,7 @@ def label_namespace(scene, name, team):
 
 
 def test_network_definition_that_is_not_there_opens_nothing(scene, agent):
-    """A pod is policed by the interface's name until it is known what its network is, and nothing changes then.
+    """A pod is enforced by the interface's name until it is known what its network is, and nothing changes then.
 
     The meta-plugin needs the definition to attach a pod, so it is taken away afterwards; agents know no difference.
     """
@@ -159,7 +159,7 @@ def test_network_definition_that_is_not_there_opens_nothing(scene, agent):
 
 
 def test_network_definition_appears_that_no_plugin_claims(scene, agent):
-    """S64: it is said, where nobody polices."""
+    """S64: it is said, where no policy is enforced."""
     scene.run(app("web"), app("client"), app("stranger"))
     scene.apply(CLIENTS)
     scene.becomes("web client stranger", denied="stranger>web")
@@ -208,7 +208,7 @@ def workload(kind, name, **spec):
 
 
 def test_pod_of_a_stateful_set_is_made_anew_under_its_name(scene):
-    """S61: it is another sandbox, and both ways it is policed."""
+    """S61: it is another sandbox, and both ways it is enforced."""
     scene.run(app("client"), app("stranger"))
     scene.apply(CLIENTS, workload("StatefulSet", "web", serviceName="web"))
     for _ in range(2):

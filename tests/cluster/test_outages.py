@@ -15,9 +15,9 @@ from mnp_core.testing import nft
 from mnp_core.testing.suites.atomicity.sending import Sending
 from scripts.testbed import daemon, place
 from tests.cluster.agent import AgentProcess
-from tests.cluster.crowd import on_network
-from tests.cluster.gate import Gate
-from tests.cluster.standoff import app
+from tests.cluster.api_gate import ApiGate
+from tests.cluster.fleet import on_network
+from tests.cluster.four_pods import app
 from tests.cluster.stopwatch import ENFORCED, MENDED, allowed, time_until
 
 PAUSE = 0.001  # seconds between two packets of a flow
@@ -27,113 +27,113 @@ LIBFAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 @pytest.fixture(autouse=True)
-def _policed(standoff):
-    standoff.apply(standoff.main_policies()[0])
-    standoff.apply(standoff.policy("bystander", [{"from": [app("friend")]}], app("bystander")))
+def _enforced(four_pods):
+    four_pods.apply(four_pods.main_policies()[0])
+    four_pods.apply(four_pods.policy("bystander", [{"from": [app("friend")]}], app("bystander")))
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seconds", [60])
-def test_the_api_server_is_away(standoff, bed, process, context, figures, seconds):
+def test_the_api_server_is_away(four_pods, bed, process, context, figures, seconds):
     """S60, S62, S63: rules hold, drift is mended, and what comes right after is not missed."""
-    with standoff.passing("doomed"):
+    with four_pods.passing("doomed"):
         process.start_and_wait()
-        bystander, doomed = standoff.sandbox("bystander"), standoff.sandbox("doomed")
-        with Sending(context, standoff.flows(), pause=PAUSE) as sending:
+        bystander, doomed = four_pods.sandbox("bystander"), four_pods.sandbox("doomed")
+        with Sending(context, four_pods.flows(), pause=PAUSE) as sending:
             with bed.components.stopped("kube-apiserver"):
                 end_sandbox(doomed)
                 answers = readiness(process, seconds)
-                took = mend(standoff, bystander)
-            standoff.apply(standoff.policy("bystander", [{"from": [app("attacker")]}], app("bystander")))
-            standoff.add_pods("late", wait=False)
-            standoff.await_reaching("bystander", {"attacker"})
+                took = mend(four_pods, bystander)
+            four_pods.apply(four_pods.policy("bystander", [{"from": [app("attacker")]}], app("bystander")))
+            four_pods.add_pods("late", wait=False)
+            four_pods.await_reaching("bystander", {"attacker"})
         assert sending.wrong == {}
         assert answers == {"ok"}
         assert took <= allowed(MENDED)
-        standoff.objects.wait_for("a new sandbox", lambda: has_moved(standoff, "doomed", doomed), patience=120)
-        standoff.await_pod("doomed")
-        standoff.await_reaching("doomed", {"friend"})
-        with standoff.passing("late"):
-            standoff.await_reaching("late", {"friend"})
+        four_pods.objects.wait_for("a new sandbox", lambda: has_moved(four_pods, "doomed", doomed), patience=120)
+        four_pods.await_pod("doomed")
+        four_pods.await_reaching("doomed", {"friend"})
+        with four_pods.passing("late"):
+            four_pods.await_reaching("late", {"friend"})
     figures.append(f"API server away for {seconds} s: {sending}; drift mended meanwhile in {took:.2f} s")
 
 
 @pytest.mark.timeout(400)
-def test_watches_that_expired_tell_what_happened_and_nothing_else(standoff, bed, context, tmp_path, figures):
+def test_watches_that_expired_tell_what_happened_and_nothing_else(four_pods, bed, context, tmp_path, figures):
     """S61, S62: 410 Gone."""
-    with standoff.passing("freed", "leaving"), Gate(place.API_PORT, place.CONTROL_PLANE) as gate:
+    with four_pods.passing("freed", "leaving"), ApiGate(place.API_PORT, place.CONTROL_PLANE) as gate:
         kubeconfig = through(gate, bed.kubeconfig, tmp_path / "kubeconfig")
         with closing(AgentProcess(bed, tmp_path / "agent.log", kubeconfig=kubeconfig)) as process:
             process.start_and_wait()
-            policed = process.metric("mnp_policed_pods")
-            quiet = standoff.generations()
-            with Sending(context, standoff.flows(), pause=PAUSE) as sending:
+            enforced = process.metric("mnp_enforced_pods")
+            quiet = four_pods.generations()
+            with Sending(context, four_pods.flows(), pause=PAUSE) as sending:
                 gate.shut()
-                standoff.remove("freed")
-                standoff.objects.delete("v1/Pod", "leaving", standoff.namespace)
+                four_pods.remove("freed")
+                four_pods.objects.delete("v1/Pod", "leaving", four_pods.namespace)
                 bed.components.expire()
                 gate.open()
-                standoff.await_reaching("freed", {"friend", "attacker"})
-                expect = policed - 1
-                standoff.objects.wait_for("one less", lambda: process.metric("mnp_policed_pods") == expect)
+                four_pods.await_reaching("freed", {"friend", "attacker"})
+                expect = enforced - 1
+                four_pods.objects.wait_for("one less", lambda: process.metric("mnp_enforced_pods") == expect)
             assert sending.wrong == {}
             assert process.metric("mnp_watch_restarts_total", cause="gone") >= 1
-            assert standoff.generations() == quiet
-            standoff.apply(standoff.policy("freed", [], app("freed")))
-            standoff.await_reaching("freed", set())
+            assert four_pods.generations() == quiet
+            four_pods.apply(four_pods.policy("freed", [], app("freed")))
+            four_pods.await_reaching("freed", set())
     figures.append(f"410: {sending}; no write in the pods that nothing happened to")
 
 
 @pytest.mark.timeout(400)
-def test_containerd_is_restarted(standoff, bed, process, context):
+def test_containerd_is_restarted(four_pods, bed, process, context):
     """S62: the agent finds it again."""
     process.start_and_wait()
-    quiet = standoff.generations()
-    with Sending(context, standoff.flows(), pause=PAUSE) as sending:
+    quiet = four_pods.generations()
+    with Sending(context, four_pods.flows(), pause=PAUSE) as sending:
         with bed.components.stopped("runtime", kill=True):
             time.sleep(2)
-        with standoff.passing("later"):
-            standoff.await_reaching("later", {"friend"})
+        with four_pods.passing("later"):
+            four_pods.await_reaching("later", {"friend"})
     assert sending.wrong == {}
-    assert standoff.generations() == quiet
+    assert four_pods.generations() == quiet
 
 
-def test_the_kubelet_is_restarted(standoff, bed, process):
+def test_the_kubelet_is_restarted(four_pods, bed, process):
     """S62: nothing happens."""
     process.start_and_wait()
-    quiet, attempts = standoff.generations(), process.metric("mnp_apply_duration_seconds_count")
+    quiet, attempts = four_pods.generations(), process.metric("mnp_apply_duration_seconds_count")
     with bed.components.stopped("kubelet"):
         time.sleep(1)
     time.sleep(5)
-    assert standoff.generations() == quiet
+    assert four_pods.generations() == quiet
     assert process.metric("mnp_apply_duration_seconds_count") == attempts
     assert process.readiness() == "ok"
 
 
-def test_pods_that_cannot_be_found_hold_up_nobody(standoff, bed, process, figures):
+def test_pods_that_cannot_be_found_hold_up_nobody(four_pods, bed, process, figures):
     """S64: the container runtime hangs; changes for pods that are known are in force in no time."""
     process.start_and_wait()
-    forms, took = standoff.main_policies(), []
-    fakes = on_network(standoff.network, "10.77.42.0/24")
+    forms, took = four_pods.main_policies(), []
+    fakes = on_network(four_pods.network, "10.77.42.0/24")
     with hanging("runtime"):
-        bed.crowd.fake_pods(STUCK, bed.node, standoff.namespace, fakes)
+        bed.fleet.fake_pods(STUCK, bed.node, four_pods.namespace, fakes)
         stuck = lambda: process.metric("mnp_apply_failures_total", reason="Sandbox") > 0  # noqa: E731
-        standoff.objects.wait_for("pods cannot be found", stuck)
+        four_pods.objects.wait_for("pods cannot be found", stuck)
         for form in [*forms[1:], *forms]:
-            took.append(time_to_enforce(standoff, form))
+            took.append(time_to_enforce(four_pods, form))
             time.sleep(0.2)
         assert process.readiness() == "ok"
     figures.append(f"runtime hangs, {STUCK} pods not found: policy -> in force in others at most {max(took):.3f} s")
     assert max(took) <= allowed(ENFORCED)
-    standoff.apply(standoff.policy("stuck", [{"from": [app("friend")]}], app("app-7")))
-    standoff.await_pod("crowd-7")
-    standoff.await_reaching("crowd-7", {"friend"})
-    standoff.remove("stuck")
+    four_pods.apply(four_pods.policy("stuck", [{"from": [app("friend")]}], app("app-7")))
+    four_pods.await_pod("fleet-7")
+    four_pods.await_reaching("fleet-7", {"friend"})
+    four_pods.remove("stuck")
     for number in range(STUCK):
-        standoff.objects.delete("v1/Pod", f"crowd-{number}", standoff.namespace, grace=1, wait=False)
+        four_pods.objects.delete("v1/Pod", f"fleet-{number}", four_pods.namespace, grace=1, wait=False)
 
 
-def test_the_clock_is_moved(standoff, bed, tmp_path, figures):
+def test_the_clock_is_moved(four_pods, bed, tmp_path, figures):
     """By a day forth and a day back, for the agent alone; its monotonic clock goes on as that of the kernel does."""
     if LIBFAKETIME is None:
         pytest.skip("needs libfaketime, the Debian package of that name")
@@ -147,12 +147,12 @@ def test_the_clock_is_moved(standoff, bed, tmp_path, figures):
     }
     with closing(AgentProcess(bed, log, environment=environment)) as process:
         process.start_and_wait()
-        bystander, forms = standoff.sandbox("bystander"), standoff.main_policies()
+        bystander, forms = four_pods.sandbox("bystander"), four_pods.main_policies()
         for offset, form in ((DAY, forms[1]), (-DAY, forms[2]), (0, forms[0])):
             move(clock, offset)
             time.sleep(1.5)  # it is looked at once a second
             said = len(log.read_text())
-            enforced, mended = time_to_enforce(standoff, form), mend(standoff, bystander)
+            enforced, mended = time_to_enforce(four_pods, form), mend(four_pods, bystander)
             assert enforced <= allowed(ENFORCED)
             assert mended <= allowed(MENDED)
             assert process.readiness() == "ok"
@@ -199,10 +199,10 @@ def through(gate, kubeconfig, path):
 # --- what is seen of the agent ----------------------------------------------------------------------------------------
 
 
-def has_moved(standoff, name, sandbox):
+def has_moved(four_pods, name, sandbox):
     """Whether a pod has another sandbox than it had."""
     with suppress(SandboxNotFoundError):
-        return standoff.sandbox(name) != sandbox
+        return four_pods.sandbox(name) != sandbox
     return False
 
 
@@ -215,16 +215,16 @@ def readiness(process, seconds):
     return answers
 
 
-def mend(standoff, sandbox):
+def mend(four_pods, sandbox):
     """Take all rules away; seconds until they are back."""
-    right = standoff.installed(sandbox)
+    right = four_pods.installed(sandbox)
     run_inside(sandbox, lambda: nft.load("flush ruleset"))
-    return time_until(lambda: standoff.installed(sandbox) == right)
+    return time_until(lambda: four_pods.installed(sandbox) == right)
 
 
-def time_to_enforce(standoff, policy):
+def time_to_enforce(four_pods, policy):
     """Seconds from a policy that says the same in other words to its being in force in the victim."""
-    victim = standoff.sandbox("victim")
-    before = standoff.installed(victim).digest
-    standoff.apply(policy)
-    return time_until(lambda: standoff.installed(victim).digest not in {"", before})
+    victim = four_pods.sandbox("victim")
+    before = four_pods.installed(victim).digest
+    four_pods.apply(policy)
+    return time_until(lambda: four_pods.installed(victim).digest not in {"", before})

@@ -10,8 +10,8 @@ from scripts.testbed import place
 from scripts.testbed.images import import_workload
 from scripts.testbed.kind import chosen
 from tests.cluster.definitions import undefine_all
+from tests.cluster.fixtures import Scene
 from tests.cluster.nodeagent import NAME, NAMESPACE, environment
-from tests.cluster.scene import Scene
 from tests.docs.fences import ON_A_CLUSTER, ROOT, cluster_blocks, lines
 
 (PAGE,) = ON_A_CLUSTER

@@ -5,16 +5,16 @@ import time
 import pytest
 
 from mnp_core.testing.suites.atomicity.sending import Sending
-from tests.cluster.unrest import Unrest
+from tests.cluster.churn import Churn
 
 ROLLS = 2
 PAUSE = 0.001  # seconds between two packets of a flow
 
 
 @pytest.fixture
-def daemon_set(node_agent, standoff):
+def daemon_set(node_agent, four_pods):
     """The agent runs as deploy/ has it."""
-    standoff.apply(standoff.main_policies()[0])
+    four_pods.apply(four_pods.main_policies()[0])
     try:
         node_agent.deploy()
         yield node_agent
@@ -23,10 +23,10 @@ def daemon_set(node_agent, standoff):
 
 
 @pytest.mark.timeout(400)
-def test_a_rolling_update_opens_nothing_and_cuts_nothing(daemon_set, standoff, context, chance, figures):
+def test_a_rolling_update_opens_nothing_and_cuts_nothing(daemon_set, four_pods, context, chance, figures):
     """S60, S62."""
     pods = names(daemon_set)
-    with Sending(context, standoff.flows(), pause=PAUSE) as sending, Unrest(standoff, chance) as unrest:
+    with Sending(context, four_pods.flows(), pause=PAUSE) as sending, Churn(four_pods, chance) as churn:
         time.sleep(1)
         for number in range(ROLLS):
             daemon_set.roll(f"{number}")
@@ -34,8 +34,8 @@ def test_a_rolling_update_opens_nothing_and_cuts_nothing(daemon_set, standoff, c
             time.sleep(1)
     assert sending.wrong == {}
     assert len(pods) == ROLLS + 1
-    standoff.await_reaching("victim", {"friend"})
-    figures.append(f"DaemonSet rolled {ROLLS} times during {unrest.changes} changes: {sending}")
+    four_pods.await_reaching("victim", {"friend"})
+    figures.append(f"DaemonSet rolled {ROLLS} times during {churn.changes} changes: {sending}")
 
 
 def names(daemon_set):

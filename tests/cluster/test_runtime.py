@@ -28,7 +28,7 @@ def three(**spec):
     return [pod(name, "red", labels={"app": name}, **spec) for name in PODS.split()]
 
 
-def test_pods_with_users_of_their_own_are_policed(scene):
+def test_pods_with_users_of_their_own_are_enforced(scene):
     """hostUsers: false. Their network namespaces belong to another user namespace."""
     minor = programs.minor_version(programs.find("kubelet"))
     if minor < 33:
@@ -75,7 +75,7 @@ def slow_class(bed):
 
 
 def test_a_sandbox_that_the_runtime_lists_late_is_waited_for_in_silence(bed, scene, agent, slow_class):
-    """Network-status is there seconds before the runtime lists the sandbox: no error, no Event, policed afterwards."""
+    """Network-status is there seconds before the runtime lists the sandbox: no error, no Event, enforced afterwards."""
     scene.run(*three()[1:])
     closed(scene)
     before = errors(agent)

@@ -14,8 +14,8 @@ import pytest
 
 from mnp_core.kubeapi.connection import connect
 from mnp_core.sources.kubernetes import KubernetesSource, WatchTiming
+from tests.cluster.api_gate import ApiGate
 from tests.cluster.control import ControlPlane, programs
-from tests.cluster.gate import Gate
 from tests.sources.kubernetes.recording import Recorder, policy, until
 
 pytestmark = pytest.mark.cluster
@@ -120,7 +120,7 @@ def test_410_after_compaction_tells_exactly_the_differences(control):
     """S61: compaction of etcd, and an API server without a history of its own."""
     for name in ("same", "changed", "deleted"):
         create_pod(control, name)
-    with Gate(control.port) as gate, following(control.kubeconfig(server=gate.url), SOON) as (source, recorded):
+    with ApiGate(control.port) as gate, following(control.kubeconfig(server=gate.url), SOON) as (source, recorded):
         before = len(recorded.history("Pod"))
         gate.shut()
         until(lambda: len(source.waiting) == 4)

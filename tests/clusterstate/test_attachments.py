@@ -169,7 +169,7 @@ def test_an_unclaimed_type_counts_as_open_only_where_a_policy_selects_it():
     w = cluster(pod, FROM_ALL)
     (report,) = reports(w, Reason.UNCLAIMED_TYPE)
     assert not report.exposed
-    assert "its CNI type is ovs, policed are macvlan" in report.message
+    assert "its CNI type is ovs, enforced are macvlan" in report.message
     on_it = policy("q", networks=["other"], ingress=[])
     w.apply([present(on_it)])
     assert [each.exposed for each in reports(w, Reason.UNCLAIMED_TYPE) if each.about.kind == "Pod"] == [True]

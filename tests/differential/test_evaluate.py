@@ -13,7 +13,7 @@ from mnp_core.testing.suites.differential.questions import questions
 from mnp_core.testing.suites.differential.strategies import Cluster, clusters
 from mnp_core.testing.suites.reference import naive
 from mnp_core.testing.suites.reference.naive import End
-from mnp_core.testing.suites.wire.stations import Probe
+from mnp_core.testing.suites.wire.hosts import Probe
 
 PROFILE = settings.get_profile("differential")
 PROBES = 100

@@ -235,7 +235,7 @@ def test_what_the_kernel_refuses_at_the_start_leaves_nothing():
 
 
 def test_rules_come_before_links_are_up(enforcement, agents):
-    """S60: no packet passes a pod that is not policed yet."""
+    """S60: no packet passes a pod that is not enforced yet."""
     with Lab.run([NET, pod("a"), deny_ingress()], enforcement=enforcement) as lab:
         lab.apply([pod("b")])
         assert agents[0].up == {A: False, B: False}
@@ -259,7 +259,7 @@ def test_the_agent_is_told_of_what_has_changed_and_of_nothing_else(enforcement, 
     ]
 
 
-def test_a_pod_that_cannot_be_policed_stays_disconnected(enforcement, agents):
+def test_a_pod_that_cannot_be_enforced_stays_disconnected(enforcement, agents):
     """S64: never silently left open."""
     lab = Lab.run([NET, pod("a")], enforcement=enforcement)
     with lab:
@@ -359,13 +359,13 @@ def test_a_change_that_was_cut_short_is_put_right_by_the_next_command(enforcemen
         assert lab.exec(A, ["sh", "-c", "echo 77 > /proc/sys/net/ipv4/ip_default_ttl"]) == 0  # to know it by
         state = directory.read()
         directory.write(state.__class__(**{**vars_of(state), "unfinished": frozenset({A, C}), "serial": 99}))
-        directory.spaces.drop(Path("pods/default/a"))
-        directory.spaces.make(Path("pods/default/c"))
+        directory.namespaces.drop(Path("pods/default/a"))
+        directory.namespaces.make(Path("pods/default/c"))
     with Lab.open("demo", enforcement=enforcement) as lab:
         assert run_inside(lab.sandbox(A), Path("/proc/sys/net/ipv4/ip_default_ttl").read_text) == "64\n"
         assert pairs(lab) == {("a", "b"), ("b", "a")}
         with pytest.raises(SandboxNotFoundError):
-            directory.spaces.find(Path("pods/default/c"))
+            directory.namespaces.find(Path("pods/default/c"))
         assert directory.read().unfinished == frozenset()
 
 

@@ -15,8 +15,8 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_lab.lab import Lab
 from mnp_lab.probe import plan_probes
 from mnp_lab.prober import Prober
-from mnp_lab.transport.flight import Loop
-from mnp_lab.transport.station import Station
+from mnp_lab.transport.attempt import Loop
+from mnp_lab.transport.pod_sockets import PodSockets
 from tests.cluster.stopwatch import allowed
 from tests.lab.manifests import nad, pod, subnet
 
@@ -130,18 +130,22 @@ def test_a_refusal_is_told_from_a_denial(lab, answer):
 def test_sctp_abort_is_a_refusal(lab):
     (probe, _) = lab.plan_probes([parse_probe("sctp:99")], sources=frozenset({A}), destinations=frozenset({B}))
     loop = Loop()
-    with closing(loop), closing(Station(lab.sandbox(A), loop)) as here, closing(Station(lab.sandbox(B), loop)) as there:
-        there.want_answers(probe)  # but nobody has asked it to serve the port
-        here.want_questions(probe)
+    with (
+        closing(loop),
+        closing(PodSockets(lab.sandbox(A), loop)) as here,
+        closing(PodSockets(lab.sandbox(B), loop)) as there,
+    ):
+        there.prepare_server(probe)  # but nobody has asked it to serve the port
+        here.prepare_client(probe)
         there.open()
         here.open()
-        flight = here.flight(probe)
-        flight.launch()
+        attempt = here.attempt(probe)
+        attempt.start()
         deadline = time.monotonic() + 5
-        while flight.result is None and time.monotonic() < deadline:
-            loop.turn(0.1)
-    assert flight.result is not None
-    assert flight.result.verdict is REFUSED
+        while attempt.result is None and time.monotonic() < deadline:
+            loop.poll(0.1)
+    assert attempt.result is not None
+    assert attempt.result.verdict is REFUSED
 
 
 def test_only_the_family_that_is_dropped_is_denied(lab):

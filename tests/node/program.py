@@ -28,7 +28,7 @@ WEB = ObjectName("demo", "web")
 
 
 class Node:
-    """A lab whose objects an API server has, and the program that polices it."""
+    """A lab whose objects an API server has, and the program that enforces policy on it."""
 
     def __init__(self, lab, server, folder):
         self.lab, self.server = lab, server

@@ -61,7 +61,7 @@ def test_the_node_enforces_and_reports_what_the_table_says(registry, case):
     for pod in pods:
         kernel.add(pod.name)
         kernel.links[pod.name] = case.links.get(str(pod.name), tuple(made_by_cni(pod, definitions)))
-    claimed = Settings(network_plugins=case.network_plugins).police(registry.claimed_types)
+    claimed = Settings(network_plugins=case.network_plugins).enforced_types(registry.claimed_types)
     discoverers = registry.make_discoverers()
     with Running(kernel, claimed, discoverers, read_links=kernel.read_links) as node:
         node.deliver(*changes)

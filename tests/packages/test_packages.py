@@ -93,7 +93,7 @@ def test_core_alone_works_and_says_what_can_be_added(environment, dist):
     assert rendering.returncode == 2
     assert "no backend is installed: pip install one, for example mnp-nftables" in rendering.stderr
     validation = environment.run("mnp", "validate", ROOT / "examples" / "quickstart")
-    assert "its CNI type is macvlan, policed are none" in " ".join(validation.stdout.split())
+    assert "its CNI type is macvlan, enforced are none" in " ".join(validation.stdout.split())
     lab = environment.run("mnp", "lab", "run", ROOT / "examples" / "quickstart")
     assert lab.returncode == 2
     assert "The command 'lab' comes with mnp-lab: pip install mnp-lab" in lab.stderr

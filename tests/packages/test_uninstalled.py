@@ -36,7 +36,7 @@ def test_the_other_plugins_are_loaded_and_used(without_iptables):
 
 
 @pytest.mark.root
-def test_packets_are_policed_as_before(without_iptables):
+def test_packets_are_enforced_as_before(without_iptables):
     asked = ("lab", "run", QUICKSTART, "--output", "json")
     probes = json.loads(without_iptables.run("mnp", *asked).stdout)["probes"]
     assert {probe["verdict"] for probe in probes} == {"allowed", "denied"}

@@ -88,7 +88,7 @@ def test_the_verdict_names_the_rule_that_allows_and_all_that_isolate():
     assert verdict.policies == (one.ref, two.ref)
 
 
-def test_an_interface_that_is_not_policed_and_lo_are_open():
+def test_an_interface_that_is_not_enforced_and_lo_are_open():
     """S44."""
     assert enters(cluster(ingress()), FROM_DB, interface="eth0")
     assert leaves(cluster(egress()), packet("10.0.0.1", "10.0.0.1"), interface="lo")

@@ -108,8 +108,8 @@ def test_a_pods_own_address_is_reached_through_lo():
 def test_an_interface_that_nobody_polices_is_named_as_such():
     """S64: never silently open."""
     (explanation,) = CLUSTER.explain("far", "odd", HTTP)
-    assert explanation.destination.standing is Standing.UNPOLICED
-    assert "ingress of default/odd on net2: allowed, the interface is not policed" in describe(explanation)
+    assert explanation.destination.standing is Standing.UNENFORCED
+    assert "ingress of default/odd on net2: allowed, the interface is not enforced" in describe(explanation)
 
 
 def test_an_address_outside_of_the_cluster_can_be_either_end():

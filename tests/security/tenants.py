@@ -7,9 +7,9 @@ from itertools import permutations
 from mnp_core.api import Sync
 from mnp_core.model import AddressSource, Change, ObjectRef
 from mnp_core.testing.suites.reference.naive import End, Manifest, allowed
+from mnp_core.testing.suites.wire.hosts import Probe
 from mnp_core.testing.suites.wire.living import make_decoder
 from mnp_core.testing.suites.wire.rig import Rig
-from mnp_core.testing.suites.wire.stations import Probe
 
 NUMBERS = {"prod/web": 1, "prod/client": 2, "prod/stranger": 3, "tenant/mallory": 4, "tenant/agent": 5}
 LABELS = {"prod/client": {"app": "client"}, "tenant/agent": {"role": "probe"}, "prod/web": {"app": "web"}}

@@ -86,7 +86,7 @@ def test_what_stands_is_a_state_and_not_a_sum(metrics):
     assert value(metrics, "mnp_reports", reason="Duplicate") == 1
 
 
-def test_attachments_that_cannot_be_policed_are_counted_where_a_policy_selects_them(metrics):  # S64
+def test_attachments_that_cannot_be_enforced_are_counted_where_a_policy_selects_them(metrics):  # S64
     metrics.reports(
         [
             evolve(report(Reason.UNENFORCEABLE), exposed=True),
@@ -105,8 +105,15 @@ def test_attachments_that_cannot_be_policed_are_counted_where_a_policy_selects_t
 
 def test_state_is_told_at_once(metrics):
     metrics.state(pods=100, policies=20, groups=7, members=5000)
-    names = ("mnp_policed_pods", "mnp_policies", "mnp_address_groups", "mnp_address_group_members")
+    names = ("mnp_enforced_pods", "mnp_policies", "mnp_address_groups", "mnp_address_group_members")
     assert [value(metrics, name) for name in names] == [100, 20, 7, 5000]
+
+
+def test_the_old_name_of_a_metric_stays_for_one_release_and_says_so(metrics):
+    metrics.state(pods=100, policies=20, groups=7, members=5000)
+    assert value(metrics, "mnp_policed_pods") == value(metrics, "mnp_enforced_pods") == 100
+    expected = "mnp_policed_pods is deprecated since 0.1 and will be gone in 0.2: query mnp_enforced_pods."
+    assert families(metrics)["mnp_policed_pods"].documentation == expected
 
 
 def test_source_is_observed(metrics):

@@ -38,7 +38,7 @@ class Kind:
         attach: See `Attach`.
         sees_outside: Whether what comes from outside passes the packet filter of the pod's namespace. In mode l3s of
             ipvlan it does not: the kernel takes it through the filter of the node's namespace and then hands it to the
-            pod's sockets (drivers/net/ipvlan/ipvlan_l3s.c), so nothing in the pod can police it (S64).
+            pod's sockets (drivers/net/ipvlan/ipvlan_l3s.c), so nothing in the pod can enforce policy on it (S64).
     """
 
     name: str

@@ -69,7 +69,7 @@ def make_cluster(policies):
     )
 
 
-def test_forwarded_traffic_is_policed_on_both_interfaces(site, engine, check):
+def test_forwarded_traffic_is_enforced_on_both_interfaces(site, engine, check):
     """S47: ingress of the interface it came in on, egress of the one it leaves by, by their own names in a VRF too."""
     row, router, talk, asked = site
     wrong = {}

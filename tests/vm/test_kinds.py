@@ -7,7 +7,7 @@ from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from tests.vm.corpus import OUTSIDE, PODS, states, verdict
 from tests.vm.devices import KINDS
-from tests.vm.site import Site
+from tests.vm.network import Site
 
 pytestmark = pytest.mark.vm
 STATES = states("lan1")
@@ -30,7 +30,7 @@ def test_verdicts(site, kind, engine, check):
     """S10, S11, S20, S23, S30, S31, S40, S45, S46 on real devices."""
     questions = [question for question in site.questions if kind.sees_outside or question.source.name != OUTSIDE]
     wrong = {}
-    with site.policed(engine) as enforce:
+    with site.enforced(engine) as enforce:
         for state, policies in STATES.items():
             rules = enforce(policies)
             wrong[state] = check(kind, site.talk, {question: verdict(rules, question) for question in questions})
@@ -41,7 +41,7 @@ def test_verdicts(site, kind, engine, check):
 def test_what_comes_from_outside_is_beyond_what_the_pod_can_filter(site, engine):
     """S64: why `Kind.sees_outside` is false; if this fails, a newer kernel has made it true."""
     asked = [question for question in site.questions if question.source.name == OUTSIDE and question.protocol == "UDP"]
-    with site.policed(engine) as enforce:
+    with site.enforced(engine) as enforce:
         rules = enforce(STATES["mixed"])
         denied = [question for question in asked if not verdict(rules, question)]
         assert denied

@@ -1,4 +1,4 @@
-"""Ipvlan in mode l3s: no hook of the pod's namespace meets a packet from the wire; egress is policed.
+"""Ipvlan in mode l3s: no hook of the pod's namespace meets a packet from the wire; egress is enforced.
 
 The kernel takes such a packet through the hooks of the node's namespace and gives it to the pod behind the last of them
 (drivers/net/ipvlan/ipvlan_l3s.c: `ipvlan_nf_input` is registered in the namespace of the parent, at NF_INET_LOCAL_IN
@@ -14,7 +14,7 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import builders as make
 from tests.vm.corpus import OUTSIDE, verdict
 from tests.vm.devices import KINDS
-from tests.vm.site import Site
+from tests.vm.network import Site
 
 pytestmark = pytest.mark.vm
 BY_NAME = {kind.name: kind for kind in KINDS}
@@ -81,11 +81,11 @@ def test_hooks_that_a_packet_from_outside_meets(site, mode):
 _FROM_OUTSIDE = (OUTSIDE, POD, "UDP", 53)
 
 
-def test_egress_is_policed(site, mode, engine, check):
+def test_egress_is_enforced(site, mode, engine, check):
     """S11: what goes out meets the pod's output hook in every mode, answers to it come back (S40)."""
     out = make.policy("out", networks=["lan1"], selector=make.selector(app=POD), egress=[make.rule(None, ["UDP/53"])])
     asked = [question for question in site.questions if question.source.name == POD]
-    with site.policed(engine) as enforce:
+    with site.enforced(engine) as enforce:
         rules = enforce([out])
         expected = {question: verdict(rules, question) for question in asked}
         assert {q.destination.name for q, passes in expected.items() if not passes} >= {OUTSIDE}

@@ -4,7 +4,7 @@ import pytest
 
 from tests.vm.corpus import states, verdict
 from tests.vm.devices import KINDS
-from tests.vm.site import Site
+from tests.vm.network import Site
 
 pytestmark = pytest.mark.vm
 BY_NAME = {kind.name: kind for kind in KINDS}
@@ -21,6 +21,6 @@ def site():
 def test_five_networks(site, engine, check):
     """S10, S21. Not ICMP: the kernel answers it by the pod's routes, which cannot tell the networks apart."""
     questions = [question for question in site.questions if question.protocol != "ICMP"]
-    with site.policed(engine) as enforce:
+    with site.enforced(engine) as enforce:
         rules = enforce(policy for network, state in STATE_OF.items() for policy in states(network)[state])
         assert check("five networks", site.talk, {question: verdict(rules, question) for question in questions}) == {}

@@ -8,8 +8,8 @@ from pyroute2 import IPRoute
 from mnp_core.model import AddressSource, Reason
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.suites.reference.naive import End
+from mnp_core.testing.suites.wire.hosts import Probe
 from mnp_core.testing.suites.wire.rig import Rig
-from mnp_core.testing.suites.wire.stations import Probe
 
 pytestmark = pytest.mark.root
 
@@ -125,7 +125,7 @@ def messages(rig, name=CLIENT):
     return "".join(report.message for report in rig.agent.reports() if str(report.about.name) == name)
 
 
-def test_what_has_no_address_yet_is_policed_from_its_first_packet(rig):
+def test_what_has_no_address_yet_is_enforced_from_its_first_packet(rig):
     """The rules are there before the address, and nobody has to notice that it comes."""
     set_addresses(rig, WEB, 1)
     set_addresses(rig, STRANGER, 3)

@@ -9,8 +9,8 @@ import pytest
 
 from mnp_core.model import Reason
 from mnp_core.testing.suites.reference.naive import End, allowed
+from mnp_core.testing.suites.wire.hosts import Probe
 from mnp_core.testing.suites.wire.living import make_decoder
-from mnp_core.testing.suites.wire.stations import Probe
 from tests.plugins.distributions import write_distribution
 from tests.wire.mixed import MixedRig
 

@@ -112,13 +112,13 @@ def _status(entry: Field, namespace: str, defaults: frozenset[str]) -> NetworkSt
 
 
 def _interface(field: Field, network: ObjectName, defaults: frozenset[str]) -> str:
-    """The interface, or empty: it is not policed then, but its addresses still stand for the pod."""
+    """The interface, or empty: it is not enforced then, but its addresses still stand for the pod."""
     if not is_interface_name(field.value):
-        _wrong(field, f"{field} cannot be the interface of {network}, which is not policed")
+        _wrong(field, f"{field} cannot be the interface of {network}, which is not enforced")
         return ""
     name = str(field.value)
     if name in defaults:
-        _wrong(field, f"{field} is the interface of the default network, it is not policed for {network}")
+        _wrong(field, f"{field} is the interface of the default network, it is not enforced for {network}")
         return ""
     return name
 

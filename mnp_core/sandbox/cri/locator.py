@@ -1,7 +1,7 @@
 """Find a pod's network namespace by asking the container runtime for the pod's sandbox.
 
 Of the sandbox itself, never of a container: containers come and go, and there may be none yet while init containers are
-policed already (S5).
+enforced already (S5).
 """
 
 import os

@@ -180,7 +180,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
 
     @pytest.mark.root
     @both_families
-    def test_what_a_pod_forwards_is_policed_on_both_interfaces(self, mnp_cleanup: ExitStack, family: int) -> None:
+    def test_what_a_pod_forwards_is_enforced_on_both_interfaces(self, mnp_cleanup: ExitStack, family: int) -> None:
         """S47: ingress where it came in, egress where it leaves."""
         router, web = Router(mnp_cleanup, self.make_pod), isolated(allow(ports=["UDP/80"]))
         for ingress, egress, expected in ((web, web, True), (DENY, web, False), (web, DENY, False)):

@@ -82,7 +82,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
         assert (found.unenforceable, found.mismatches) == ("", ())
 
     def test_a_kernel_device_is_called_one(self) -> None:
-        """S64: rules in the sandbox police it, so backends may rely on that."""
+        """S64: rules in the sandbox enforce policy on it, so backends may rely on that."""
         assert Trait.KERNEL_DEVICE in self.discover(self.claim(), self.real()).attachment.traits
 
     def test_what_it_is_about_stays(self) -> None:

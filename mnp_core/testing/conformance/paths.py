@@ -11,7 +11,7 @@ import pytest
 from mnp_core.model import SandboxPolicy
 from mnp_core.testing.conformance.pods import PodConformance
 from mnp_core.testing.frames import datagram_fragments
-from mnp_core.testing.hosts import FAMILIES, PEER, POD, SOON, Detour, LateWire, PolicedHost, arrives, works
+from mnp_core.testing.hosts import FAMILIES, PEER, POD, SOON, Detour, EnforcedHost, LateWire, arrives, works
 from mnp_core.testing.policies import DENY, allow, interface, isolated, only, sandbox
 
 both_families = pytest.mark.parametrize("family", FAMILIES)
@@ -39,7 +39,7 @@ class PathConformance(PodConformance, standard=True):
 
     @pytest.mark.root
     @both_families
-    def test_an_interface_that_appears_later_is_policed(self, mnp_cleanup: ExitStack, family: int) -> None:
+    def test_an_interface_that_appears_later_is_enforced(self, mnp_cleanup: ExitStack, family: int) -> None:
         """S10, S64: the rules go by its name; at once, or as soon as `installed` says that they are incomplete."""
         wire, policy = (
             LateWire(mnp_cleanup, self.make_pod),
@@ -57,7 +57,7 @@ class PathConformance(PodConformance, standard=True):
             assert not wire.out_of_pod(family)
             wire.disconnect()
 
-    def _complete(self, pod: PolicedHost, policy: SandboxPolicy, generation: int) -> None:
+    def _complete(self, pod: EnforcedHost, policy: SandboxPolicy, generation: int) -> None:
         """Do what the agent does when it hears of links."""
         found = self.read(pod.sandbox)
         if found is not None and found.incomplete:

@@ -8,7 +8,7 @@ from mnp_core.model import Installed, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.conformance.applier import ApplierConformance
 from mnp_core.testing.conformance.renderer import RendererConformance
-from mnp_core.testing.hosts import PolicedHost, Wire
+from mnp_core.testing.hosts import EnforcedHost, Wire
 from mnp_core.testing.netns import forget_kernel_connections
 from mnp_core.testing.wired import WiredPod
 
@@ -20,9 +20,9 @@ _SHOWN = 12  # of many surprises
 class PodConformance(RendererConformance, ApplierConformance, standard=True):
     """For a renderer and an applier together."""
 
-    def make_pod(self, sandbox: Sandbox, cleanup: ExitStack) -> PolicedHost:
-        """A pod that this backend polices."""
-        return PolicedHost(sandbox, cleanup, self.make_renderer(), self.make_applier())
+    def make_pod(self, sandbox: Sandbox, cleanup: ExitStack) -> EnforcedHost:
+        """A pod that this backend enforces policy on."""
+        return EnforcedHost(sandbox, cleanup, self.make_renderer(), self.make_applier())
 
     def make_wire(self, cleanup: ExitStack) -> Wire:
         """A pod and its neighbour."""

@@ -9,6 +9,6 @@
 | `atomicity` | not one packet of a denied flow passes while rules change and the agent is killed |
 
 All of them need root, and the extra ``mnp-core[testing]``. They share `wire` and `reference`: pods in network
-namespaces that the agent polices, and the naive reading. The pods' attachments are macvlan; no attachment plugin needs
-to be installed.
+namespaces that the agent enforces policy on, and the naive reading. The pods' attachments are macvlan; no attachment
+plugin needs to be installed.
 """

@@ -3,7 +3,7 @@
 import subprocess
 from functools import partial
 
-from mnp_core.testing.hosts import PolicedHost
+from mnp_core.testing.hosts import EnforcedHost
 from mnp_iptables.applier import IptablesApplier
 from mnp_iptables.render.renderer import IptablesRenderer
 from mnp_iptables.restore import sockopt
@@ -14,7 +14,7 @@ WAYS = {"nft": NftRules, "legacy": LegacyRules}
 renderer = IptablesRenderer()
 
 
-class Pod(PolicedHost):
+class Pod(EnforcedHost):
     """A pod, on which policy is enforced in one of both ways."""
 
     def __init__(self, sandbox, cleanup, way):

@@ -120,7 +120,7 @@ ODD_NAMES = [
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_an_interface_of_any_name_is_policed_and_no_other(cleanup, way, name):
+def test_an_interface_of_any_name_is_enforced_and_no_other(cleanup, way, name):
     """S6, S64: to iptables ``net+`` is every interface that begins with net; to us it is one of this name."""
     wire = Wire(cleanup, lambda namespace, stack: Pod(namespace, stack, way))
     also = f"{name[:-1]}x" if len(name) == 15 else f"{name}x"
@@ -128,7 +128,7 @@ def test_an_interface_of_any_name_is_policed_and_no_other(cleanup, way, name):
         inside, outside = (f"10.{number}.0.{end}/24" for end in (1, 2))
         veth_pair(End(wire.pod.sandbox, link, (inside,)), End(wire.peer.sandbox, f"out{number}", (outside,)))
     wire.pod.enforce(sandbox(interface(name, ingress=DENY, egress=DENY), interface("net1", egress=DENY)))
-    policed, other = (
+    enforced, other = (
         [
             (wire.peer.udp(f"10.{number}.0.2"), wire.pod.udp(f"10.{number}.0.1", 80)),
             (wire.pod.udp(f"10.{number}.0.1"), wire.peer.udp(f"10.{number}.0.2", 80)),
@@ -137,7 +137,7 @@ def test_an_interface_of_any_name_is_policed_and_no_other(cleanup, way, name):
     )
     assert all(wire.datagram(*pair) for pair in other)
     assert wire.into_pod()
-    assert not any(wire.datagram(*pair) for pair in policed)
+    assert not any(wire.datagram(*pair) for pair in enforced)
     assert {counter.interface for counter in wire.pod.run(wire.pod.applier.counters)} == {name, "net1"}
 
 

@@ -1,4 +1,4 @@
-"""A pod in which somebody with CAP_NET_ADMIN has left whatever the kernel takes: it is policed, or refused, alone."""
+"""A pod in which somebody with CAP_NET_ADMIN has left whatever the kernel takes: it is enforced, or refused, alone."""
 
 import random
 import resource
@@ -111,7 +111,7 @@ def litter(pod, draw):
 
 
 def check(pod):
-    """Policed or refused, soon; and read without anything but an error that says so."""
+    """Enforced or refused, soon; and read without anything but an error that says so."""
     began = time.monotonic()
     try:
         pod.enforce(EVERYTHING)
@@ -145,7 +145,7 @@ def rounds(pod, number, seed):
     return [each for each in refused if each]
 
 
-def test_whatever_is_there_a_pod_is_policed_or_refused(pod):
+def test_whatever_is_there_a_pod_is_enforced_or_refused(pod):
     """S60, S63."""
     for words in rounds(pod, 25, "quick"):
         assert ": " in words
@@ -153,7 +153,7 @@ def test_whatever_is_there_a_pod_is_policed_or_refused(pod):
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_whatever_is_there_a_pod_is_policed_or_refused_for_long(pod):
+def test_whatever_is_there_a_pod_is_enforced_or_refused_for_long(pod):
     """S60, S63: in some two minutes."""
     refused = rounds(pod, 1500, "long")
     print(f"{pod.way}: {len(refused)} of 1500 refused: {sorted(set(refused))}")  # noqa: T201 - the figure
@@ -172,7 +172,7 @@ def many_rules(pod):
 
 
 def test_a_table_that_is_too_large_to_be_read_is_refused(pod, monkeypatch):
-    """The pod alone, with a remedy, in bounded memory; and it is policed when the table has gone."""
+    """The pod alone, with a remedy, in bounded memory; and it is enforced when the table has gone."""
     monkeypatch.setattr(netlink, "MOST_BYTES", 16 << 20)  # iptables-nft takes minutes for more
     many_rules(pod)
     before = memory()

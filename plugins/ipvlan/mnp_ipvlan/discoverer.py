@@ -33,7 +33,7 @@ class IpvlanDiscoverer:
     """An `mnp_core.api.InterfaceDiscoverer` for the CNI type ``ipvlan``."""
 
     def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:
-        """Find the link by the claimed name, and say in what it differs and how far it can be policed."""
+        """Find the link by the claimed name, and say in what it differs and how far it can be enforced."""
         discovery = compare(claim, links, kinds={KIND}, own_mac=False)
         link = find_link(claim, links)
         if discovery.unenforceable or link is None or (link.kind, link.mode) != (KIND, "l3s"):

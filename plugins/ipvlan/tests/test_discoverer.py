@@ -1,4 +1,4 @@
-"""How far an ipvlan interface is policed in the pod, by its mode."""
+"""How far an ipvlan interface is enforced in the pod, by its mode."""
 
 from ipaddress import ip_address
 

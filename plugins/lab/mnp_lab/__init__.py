@@ -23,10 +23,10 @@ A lab for the length of a block, or one that stays (`mnp_lab.lab`):
     Lab.names(run_dir=None) -> tuple[str, ...]            # labs that are up
     Lab.down_named("demo") / Lab.down_all() -> tuple[str, ...]   # also leftovers of a lab that never came up
 
-    lab.apply(documents) -> Applied                       # like kubectl apply: upsert
-    lab.replace(documents) -> Applied                     # exactly these from now on: the rest is deleted
-    lab.delete(refs: Iterable[ObjectRef]) -> Applied      # a namespace with all in it; InputError if one is not there
-    lab.watch(paths, stop: threading.Event) -> Iterator[Applied | MnpError]   # replaces on each change of the files
+    lab.apply(documents) -> ApplyResult                   # like kubectl apply: upsert
+    lab.replace(documents) -> ApplyResult                 # exactly these from now on: the rest is deleted
+    lab.delete(refs: Iterable[ObjectRef]) -> ApplyResult  # a namespace with all in it; InputError if one is not there
+    lab.watch(paths, stop: threading.Event) -> Iterator[ApplyResult | MnpError]   # replaces on each change of the files
     lab.exec(ObjectName, argv) -> int                     # exit status; terminal and standard streams inherited
     lab.program(ObjectName, argv) -> Program              # to start, detach, or replace this process by it
     lab.unenforced -> Mapping[ObjectName, str]            # pods whose policies could not be enforced, and why

@@ -8,7 +8,7 @@ from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName
 from mnp_core.offline.definition import Definition
 from mnp_core.offline.field import AddressInterface
-from mnp_core.offline.request import NetworkRequest
+from mnp_core.offline.networks_annotation import NetworkRequest
 from mnp_lab.topology import LeaseKey, Leases, PodLink
 
 Requests = Mapping[ObjectName, Sequence[NetworkRequest]]

@@ -16,20 +16,20 @@ from mnp_core.offline.admission import index
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
 from mnp_core.sources.manifests import Document
 from mnp_core.sources.placement import place
-from mnp_lab.applied import Applied, applied
+from mnp_lab.apply_result import ApplyResult, compare_plans
+from mnp_lab.builder import NOTHING, Enforcement, LabBuilder, diff_plans, failures
+from mnp_lab.exec import Program, wait
 from mnp_lab.expectations import Check, Expectation, Unjudged
-from mnp_lab.interruption import postponed
+from mnp_lab.namespaces import AnonymousNamespaces
 from mnp_lab.plan import plan_lab
 from mnp_lab.probe import plan_probes
 from mnp_lab.prober import DEFAULT_TIMEOUT, Prober, Progress
-from mnp_lab.program import Program, wait
-from mnp_lab.site import NOTHING, Enforcement, Site, failures, moves
-from mnp_lab.spaces import AnonymousSpaces
+from mnp_lab.signals import deferred
 from mnp_lab.state import LabDirectory, LabState, lab_names
 from mnp_lab.topology import LabPlan
 from mnp_lab.watch import watch_documents
 
-__all__ = ["Applied", "Enforcement", "Lab"]
+__all__ = ["ApplyResult", "Enforcement", "Lab"]
 
 _SECOND_CHANCE = 2  # times the timeout
 
@@ -49,7 +49,7 @@ class Lab(Closing):
     ) -> None:
         """Use `run`, `up` or `open`."""
         self._directory = directory
-        self._site = Site(directory.spaces if directory else AnonymousSpaces(), enforcement)
+        self._builder = LabBuilder(directory.namespaces if directory else AnonymousNamespaces(), enforcement)
         self._enforced = enforcement is not None
         self._progress = progress
         self._given: Objects = {}
@@ -85,8 +85,8 @@ class Lab(Closing):
         given = index(documents)
         lab = cls(enforcement, None, progress)
         try:
-            with postponed() as moment:
-                lab._realise(given, plan_lab(given.values()), moment)
+            with deferred() as checkpoint:
+                lab._realise(given, plan_lab(given.values()), checkpoint)
         except BaseException:
             lab.close()
             raise
@@ -123,11 +123,11 @@ class Lab(Closing):
         directory = LabDirectory(name, run_dir)
         lab = cls(enforcement, directory, progress)
         lab._options = options or {}
-        with postponed() as moment, directory.locked(create=True, moment=moment):
+        with deferred() as checkpoint, directory.locked(create=True, checkpoint=checkpoint):
             if directory.exists():
                 raise InputError(f"lab {name!r} is up already: change it with mnp lab apply, or take it down first")
             directory.clear()  # what a process that was killed left
-            lab._realise(given, plan, moment)  # if it fails there is no state, and the lock's end removes all
+            lab._realise(given, plan, checkpoint)  # if it fails there is no state, and the lock's end removes all
         return lab
 
     @classmethod
@@ -179,7 +179,7 @@ class Lab(Closing):
     def down_named(name: str, run_dir: Path | None = None) -> tuple[str, ...]:
         """Remove a lab, or what is left of one; raises InputError if there is nothing."""
         directory = LabDirectory(name, run_dir)
-        with postponed() as moment, directory.locked(moment=moment):
+        with deferred() as checkpoint, directory.locked(checkpoint=checkpoint):
             directory.clear()
         return (name,)
 
@@ -196,12 +196,12 @@ class Lab(Closing):
         """Remove this lab."""
         self.close()
         if self._directory is not None:
-            with postponed() as moment, self._directory.locked(moment=moment):
+            with deferred() as checkpoint, self._directory.locked(checkpoint=checkpoint):
                 self._directory.clear()
 
     def close(self) -> None:
         """Let go of it: a named lab stays up, another one is gone."""
-        self._site.close()
+        self._builder.close()
 
     # --- changing it ------------------------------------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class Lab(Closing):
         """The objects as API server and meta-plugin would show them."""
         return self.plan.objects
 
-    def apply(self, documents: Iterable[Document]) -> Applied:
+    def apply(self, documents: Iterable[Document]) -> ApplyResult:
         """Create or replace objects, and leave the others as they are.
 
         Raises:
@@ -220,12 +220,12 @@ class Lab(Closing):
         changed = index(documents)
         return self._change(lambda given: {**given, **changed})
 
-    def replace(self, documents: Iterable[Document]) -> Applied:
+    def replace(self, documents: Iterable[Document]) -> ApplyResult:
         """Have exactly these objects from now on; raises as `apply` does."""
         exactly = index(documents)
         return self._change(lambda _: exactly)
 
-    def delete(self, refs: Iterable[ObjectRef]) -> Applied:
+    def delete(self, refs: Iterable[ObjectRef]) -> ApplyResult:
         """Delete objects; with a namespace all that is in it.
 
         Raises:
@@ -243,7 +243,7 @@ class Lab(Closing):
 
     def watch(
         self, paths: Sequence[Path], stop: threading.Event, namespace: str | None = None
-    ) -> Iterator[Applied | MnpError]:
+    ) -> Iterator[ApplyResult | MnpError]:
         """Follow the manifests that the lab was made from, until told to stop.
 
         What leaves them is deleted; objects that are applied meanwhile from elsewhere stay.
@@ -316,7 +316,7 @@ class Lab(Closing):
 
     def prober(self) -> Prober:
         """A prober that keeps its listeners open until it is closed."""
-        return Prober(self._site.find)
+        return Prober(self._builder.find)
 
     def test(
         self,
@@ -349,25 +349,27 @@ class Lab(Closing):
 
     # --- what all of it rests on ------------------------------------------------------------------------------------
 
-    def _change(self, edit: Callable[[Objects], Objects]) -> Applied:
+    def _change(self, edit: Callable[[Objects], Objects]) -> ApplyResult:
         with self._held():
             before = self.plan
             given = edit(self._given)
             plan = plan_lab(given.values(), leases=self.plan.leases)
             for name in sorted(plan.left_out.keys() & before.pods.keys()):  # what stands is not lost by a mistake
                 raise plan.left_out[name]
-            with postponed() as moment:
-                disconnected = self._realise(given, plan, moment)
-        return applied(before, self.plan, disconnected, self.last_sync)
+            with deferred() as checkpoint:
+                disconnected = self._realise(given, plan, checkpoint)
+        return compare_plans(before, self.plan, disconnected, self.last_sync)
 
-    def _realise(self, given: Objects, plan: LabPlan, moment: Callable[[], None]) -> frozenset[ObjectName]:
+    def _realise(self, given: Objects, plan: LabPlan, checkpoint: Callable[[], None]) -> frozenset[ObjectName]:
         """Bring what is there to the plan; if that fails, back to what was."""
-        self._site.check(plan)
-        steps = moves(self.plan, plan, unfinished=self._unfinished)
+        self._builder.check(plan)
+        steps = diff_plans(self.plan, plan, unfinished=self._unfinished)
         if self.plan is not NOTHING:  # else there is no lab yet, and nothing to go back to
             self._note(steps.pods)
         try:
-            sync, disconnected = self._site.change(self.plan, plan, steps, progress=self._progress, moment=moment)
+            sync, disconnected = self._builder.change(
+                self.plan, plan, steps, progress=self._progress, checkpoint=checkpoint
+            )
         except BaseException:
             if self.plan is not NOTHING:
                 self._mend(steps.pods)
@@ -379,11 +381,11 @@ class Lab(Closing):
 
     def _mend(self, unfinished: frozenset[ObjectName]) -> None:
         """Make pods anew that are in no known state."""
-        self._site.forget_agent()
-        steps = moves(self.plan, self.plan, unfinished=unfinished)
+        self._builder.forget_agent()
+        steps = diff_plans(self.plan, self.plan, unfinished=unfinished)
         steps = evolve(steps, new_switches=tuple(self.plan.switches.values()))
-        sync, disconnected = self._site.change(
-            self.plan, self.plan, steps, progress=self._progress, moment=lambda: None
+        sync, disconnected = self._builder.change(
+            self.plan, self.plan, steps, progress=self._progress, checkpoint=lambda: None
         )
         self.unenforced = failures(sync, self.plan.pods)
         self._note(disconnected)
@@ -403,14 +405,14 @@ class Lab(Closing):
         if state is None:
             raise InputError(f"lab {directory.name!r} is not there (any more): mnp lab up makes one")
         if state.serial != self._serial:
-            self._site.forget_agent()
+            self._builder.forget_agent()
             self._given = index(state.documents)
             self.plan = plan_lab(self._given.values(), leases=state.leases)
             self._serial = state.serial
             self._options = state.options
             self._unfinished = state.unfinished
         if state.unfinished and self._enforced:
-            with postponed():
+            with deferred():
                 self._mend(state.unfinished)
 
     def _note(self, unfinished: frozenset[ObjectName]) -> None:
@@ -434,7 +436,7 @@ class Lab(Closing):
         if pod not in self.plan.pods:
             known = ", ".join(map(str, sorted(self.plan.pods))) or "none"
             raise InputError(f"there is no pod {pod} in the lab: its pods are {known:.500}")
-        return self._site.find(pod)
+        return self._builder.find(pod)
 
 
 def _namespace_of(ref: ObjectRef) -> ObjectRef:

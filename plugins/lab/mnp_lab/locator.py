@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from mnp_core.api import Sandbox, SandboxLocator
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, Pod
+from mnp_lab.namespaces import pod_key
 from mnp_lab.nodeview import NodeView
-from mnp_lab.spaces import pod_key
 from mnp_lab.state import LabDirectory
 
 
@@ -39,5 +39,5 @@ def make_lab_locator(settings: Mapping[str, str]) -> SandboxLocator:
     """
     if not settings.get("lab"):
         raise InputError("the sandbox locator 'lab' needs the setting 'lab': the name of a lab that is up")
-    spaces = LabDirectory(settings["lab"]).spaces
+    spaces = LabDirectory(settings["lab"]).namespaces
     return LabLocator(lambda pod: spaces.find(pod_key(pod)))

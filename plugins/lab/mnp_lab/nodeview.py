@@ -1,8 +1,8 @@
 """What discoverers see in a lab: its pods as a node would have them.
 
 The lab makes three kinds of interface and lets veth stand in for all others. That is no fault of whoever wrote the
-manifests, so nobody is to be warned of it; and what a node could not police, such as a macvtap, must not look as if
-it could be, because a veth can.
+manifests, so nobody is to be warned of it; and what a node could not enforce policy on, such as a macvtap, must not
+look as if it could be, because a veth can.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class _Shown:
 def unenforceable(
     plan: LabPlan, claims: Sequence[Attachment], discoverers: Mapping[str, InterfaceDiscoverer]
 ) -> dict[tuple[ObjectName, str], str]:
-    """Which attachments a node could not police, by pod and interface, and why. No namespace is looked at.
+    """Which attachments a node could not enforce policy on, by pod and interface, and why. No namespace is looked at.
 
     Args:
         plan: The lab.

@@ -15,11 +15,11 @@ from mnp_core.model import Address, ObjectName, ObjectRef, Pod
 from mnp_core.model.parsing import parse_pod
 from mnp_core.offline.admission import admit, index, root
 from mnp_core.offline.definition import Definition, LinkKind, parse_definition
-from mnp_core.offline.request import NETWORKS_ANNOTATION, NetworkRequest, parse_requests
+from mnp_core.offline.networks_annotation import NETWORKS_ANNOTATION, NetworkRequest, parse_requests
 from mnp_core.offline.wires import join
 from mnp_core.sources.manifests import Document
 from mnp_lab.addressing import Addressing
-from mnp_lab.meta import announce, claims_of
+from mnp_lab.meta_plugin import announce, claims_of
 from mnp_lab.topology import LabPlan, LeaseKey, Leases, PodLink, PodPlan, Switch
 
 _POD = "Pod"

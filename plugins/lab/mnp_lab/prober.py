@@ -16,8 +16,8 @@ from mnp_core.model import Address, ObjectName
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeVerdict
 from mnp_core.sandbox.netns import run_inside
 from mnp_lab.transport import neighbours
-from mnp_lab.transport.flight import Flight, Loop
-from mnp_lab.transport.station import Station
+from mnp_lab.transport.attempt import Loop, ProbeAttempt
+from mnp_lab.transport.pod_sockets import PodSockets
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -42,7 +42,7 @@ class Prober(Closing):
         """
         self._locate = locate
         self._loop = Loop()
-        self._stations: dict[ObjectName, Station] = {}
+        self._sockets: dict[ObjectName, PodSockets] = {}
 
     def run(
         self, probes: Iterable[Probe], timeout: float = DEFAULT_TIMEOUT, progress: Progress = lambda *_: None
@@ -63,17 +63,19 @@ class Prober(Closing):
             if answers:
                 self._forget_neighbours()
             done = partial(_report, progress, len(answers), len(asked))
-            answers += self._insist(batch, timeout, done)
+            answers += self._retry_overflows(batch, timeout, done)
         return tuple(answers)
 
     def close(self) -> None:
         """Stop listening."""
-        for station in self._stations.values():
-            station.close()
-        self._stations.clear()
+        for sockets in self._sockets.values():
+            sockets.close()
+        self._sockets.clear()
         self._loop.close()
 
-    def _insist(self, probes: Sequence[Probe], timeout: float, landed: Callable[[int], None]) -> list[ProbeResult]:
+    def _retry_overflows(
+        self, probes: Sequence[Probe], timeout: float, landed: Callable[[int], None]
+    ) -> list[ProbeResult]:
         """Ask again what got no answer for the reason that the neighbour table overflowed."""
         answers: dict[int, ProbeResult] = {}
         for attempt in range(_ATTEMPTS):
@@ -91,98 +93,98 @@ class Prober(Closing):
         ]
 
     def _forget_neighbours(self) -> None:
-        for station in self._stations.values():
+        for sockets in self._sockets.values():
             with suppress(SandboxError):
-                run_inside(station.sandbox, neighbours.forget_neighbours)
+                run_inside(sockets.sandbox, neighbours.forget_neighbours)
 
     def _run(self, probes: Sequence[Probe], timeout: float, landed: Callable[[int], None]) -> list[ProbeResult]:
-        missing = self._staff(probes)
-        flights = [self._flight(probe, missing) for probe in probes]
+        missing = self._open_sockets(probes)
+        attempts = [self._attempt(probe, missing) for probe in probes]
         try:
-            self._fly([flight for flight in flights if flight.result is None], timeout, landed)
-            return [flight.result for flight in flights if flight.result is not None]
+            self._run_attempts([attempt for attempt in attempts if attempt.result is None], timeout, landed)
+            return [attempt.result for attempt in attempts if attempt.result is not None]
         finally:
-            for flight in flights:
-                flight.close()
-            for station in self._stations.values():
-                station.discard_questions()
+            for attempt in attempts:
+                attempt.close()
+            for sockets in self._sockets.values():
+                sockets.discard_clients()
 
-    def _staff(self, probes: Sequence[Probe]) -> dict[ObjectName, str]:
+    def _open_sockets(self, probes: Sequence[Probe]) -> dict[ObjectName, str]:
         """Open what is needed in every pod; say which pods could not be entered, and why."""
         missing: dict[ObjectName, str] = {}
         for name in sorted({name for probe in probes for name in (probe.source, probe.destination)}):
             try:
-                self._visit(name)
+                self._sockets_for(name)
             except SandboxError as error:
                 missing[name] = str(error)
         for probe in probes:
             if not missing.keys() & {probe.source, probe.destination}:
-                self._stations[probe.destination].want_answers(probe)
-                self._stations[probe.source].want_questions(probe)
-        for name in self._stations.keys() - missing.keys():
+                self._sockets[probe.destination].prepare_server(probe)
+                self._sockets[probe.source].prepare_client(probe)
+        for name in self._sockets.keys() - missing.keys():
             try:
-                self._stations[name].open()
+                self._sockets[name].open()
             except (SandboxError, OSError) as error:
-                self._stations.pop(name).close()
+                self._sockets.pop(name).close()
                 missing[name] = str(error)
         return missing
 
-    def _visit(self, name: ObjectName) -> None:
-        """Have a station in the pod as it is now; it may have been made anew."""
-        station = self._stations.pop(name, None)
+    def _sockets_for(self, name: ObjectName) -> None:
+        """Open sockets in the pod's current sandbox; the pod may have been re-created."""
+        sockets = self._sockets.pop(name, None)
         try:
             sandbox = self._locate(name)
-            if station is None or station.sandbox != sandbox:
-                station, old = Station(sandbox, self._loop), station
+            if sockets is None or sockets.sandbox != sandbox:
+                sockets, old = PodSockets(sandbox, self._loop), sockets
                 if old is not None:
                     old.close()
         except SandboxError:
-            if station is not None:
-                station.close()
+            if sockets is not None:
+                sockets.close()
             raise
-        self._stations[name] = station
+        self._sockets[name] = sockets
 
-    def _flight(self, probe: Probe, missing: dict[ObjectName, str]) -> Flight:
+    def _attempt(self, probe: Probe, missing: dict[ObjectName, str]) -> ProbeAttempt:
         trouble = missing.get(probe.source) or missing.get(probe.destination)
-        trouble = trouble or self._stations[probe.destination].trouble(probe)
+        trouble = trouble or self._sockets[probe.destination].trouble(probe)
         if trouble:
-            flight = Flight(probe, self._loop)
-            flight.land(ProbeVerdict.ERROR, trouble)
-            return flight
-        self._stations[probe.destination].serve(probe)
+            attempt = ProbeAttempt(probe, self._loop)
+            attempt.resolve(ProbeVerdict.ERROR, trouble)
+            return attempt
+        self._sockets[probe.destination].serve(probe)
         try:
-            return self._stations[probe.source].flight(probe)
+            return self._sockets[probe.source].attempt(probe)
         except OSError as error:
-            flight = Flight(probe, self._loop)
-            flight.fail(error)
-            return flight
+            attempt = ProbeAttempt(probe, self._loop)
+            attempt.fail(error)
+            return attempt
 
-    def _fly(self, flights: Sequence[Flight], timeout: float, landed: Callable[[int], None]) -> None:
-        for flight in flights:
-            flight.launch()
+    def _run_attempts(self, attempts: Sequence[ProbeAttempt], timeout: float, landed: Callable[[int], None]) -> None:
+        for attempt in attempts:
+            attempt.start()
         start = time.monotonic()
         resends = [start + timeout * part for part in _RESEND_AT]
-        airborne = set(flights)
-        while airborne:
-            airborne = _still_airborne(airborne)
-            landed(len(flights) - len(airborne))
+        pending = set(attempts)
+        while pending:
+            pending = _still_pending(pending)
+            landed(len(attempts) - len(pending))
             wake = resends[0] if resends else start + timeout
-            busy = bool(airborne) and self._loop.turn(wake - time.monotonic())
+            busy = bool(pending) and self._loop.poll(wake - time.monotonic())
             now = time.monotonic()
             if resends and now >= resends[0]:
                 resends.pop(0)
-                for flight in airborne:
-                    flight.resend()
+                for attempt in pending:
+                    attempt.resend()
             elif now >= start + timeout and (not busy or now >= start + 3 * timeout):
                 # Only when nothing is left to be read: this thread may have been kept from running meanwhile.
-                self._expire(airborne)
+                self._expire(pending)
 
-    def _expire(self, flights: Iterable[Flight]) -> None:
-        for flight in flights:
-            if flight.unsent:
-                flight.land(ProbeVerdict.DENIED, flight.unsent)
+    def _expire(self, attempts: Iterable[ProbeAttempt]) -> None:
+        for attempt in attempts:
+            if attempt.unsent:
+                attempt.resolve(ProbeVerdict.DENIED, attempt.unsent)
             else:
-                flight.land(*self._stations[flight.probe.destination].silence(flight.probe))
+                attempt.resolve(*self._sockets[attempt.probe.destination].verdict_on_timeout(attempt.probe))
 
 
 def _batches(probes: Sequence[Probe], size: int) -> Iterator[tuple[Probe, ...]]:
@@ -202,12 +204,12 @@ def _batches(probes: Sequence[Probe], size: int) -> Iterator[tuple[Probe, ...]]:
         yield tuple(batch)
 
 
-def _still_airborne(flights: Iterable[Flight]) -> set[Flight]:
+def _still_pending(attempts: Iterable[ProbeAttempt]) -> set[ProbeAttempt]:
     """Those that have not landed; the others let go of their sockets, which would keep the loop busy."""
-    for flight in flights:
-        if flight.result is not None:
-            flight.close()
-    return {flight for flight in flights if flight.result is None}
+    for attempt in attempts:
+        if attempt.result is not None:
+            attempt.close()
+    return {attempt for attempt in attempts if attempt.result is None}
 
 
 def _report(progress: Progress, before: int, total: int, landed: int) -> None:

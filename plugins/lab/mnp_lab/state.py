@@ -21,7 +21,7 @@ from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.model import ObjectName
 from mnp_core.sandbox.created import unpin
 from mnp_core.sources.manifests import Document
-from mnp_lab.spaces import PinnedSpaces
+from mnp_lab.namespaces import PinnedNamespaces
 from mnp_lab.topology import LeaseKey, Leases
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?")
@@ -68,21 +68,21 @@ class LabDirectory:
             )
         self.name = name
         self.path = _labs(run_dir) / name
-        self.spaces = PinnedSpaces(self.path)
+        self.namespaces = PinnedNamespaces(self.path)
 
     @contextmanager
-    def locked(self, *, create: bool = False, moment: Callable[[], None] = lambda: None) -> Iterator[None]:
+    def locked(self, *, create: bool = False, checkpoint: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Hold the lab alone, waiting for whoever has it. What has no state at the end is removed.
 
         Args:
             create: Make the directory if it is not there.
-            moment: Called now and then while waiting; may raise to give up.
+            checkpoint: Called now and then while waiting; may raise to give up.
 
         Raises:
             InputError: There is no such lab.
             UnsupportedError: This process may not write there.
         """
-        descriptor = self._lock(create, moment)
+        descriptor = self._lock(create, checkpoint)
         try:
             yield
         finally:
@@ -129,7 +129,7 @@ class LabDirectory:
             for name in directories:
                 Path(parent, name).rmdir()
 
-    def _lock(self, create: bool, moment: Callable[[], None]) -> int:  # noqa: FBT001 # handed on
+    def _lock(self, create: bool, checkpoint: Callable[[], None]) -> int:  # noqa: FBT001 # handed on
         while True:
             descriptor = self._open(create=create)
             try:
@@ -138,7 +138,7 @@ class LabDirectory:
                         return descriptor
                 else:
                     time.sleep(_PATIENCE)
-                moment()
+                checkpoint()
             except BaseException:
                 os.close(descriptor)
                 raise

@@ -2,7 +2,7 @@
 
 The CNI plugin makes a link of kind macvlan on an interface of the node and moves it into the pod
 (containernetworking/plugins, main/macvlan). There it is a device like any other: packets enter and leave the pod's
-kernel by it, so rules in the pod's namespace police it by name.
+kernel by it, so rules in the pod's namespace enforce policy on it by name.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Finds attachments that are ordinary kernel devices.
 
-Their packets enter and leave the pod's kernel by the interface that network-status names, so rules in the pod police
-them by this name. What the kinds differ in is only which kind of link is no surprise.
+Their packets enter and leave the pod's kernel by the interface that network-status names, so rules in the pod enforce
+policy on them by this name. What the kinds differ in is only which kind of link is no surprise.
 """
 
 from collections.abc import Mapping, Sequence

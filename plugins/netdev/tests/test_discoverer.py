@@ -37,7 +37,7 @@ def test_interface_of_the_kind_that_the_type_makes_is_as_claimed(cni_type, kind)
 
 
 @pytest.mark.parametrize("cni_type", sorted({cni_type for cni_type, _ in EXPECTED} - {"host-device"}))
-def test_other_kind_is_a_difference_and_policed(cni_type):
+def test_other_kind_is_a_difference_and_enforced(cni_type):
     found = discover(cni_type, link("wireguard"))
     assert found.attachment.traits == {Trait.KERNEL_DEVICE}
     assert f"CNI type '{cni_type}', but the kernel has a link of kind 'wireguard'" in found.mismatches[0]
@@ -48,7 +48,7 @@ def test_macvtap_is_known_and_never_called_enforced():
     assert "it is a macvtap" in discover("macvtap", link("macvtap")).unenforceable
 
 
-def test_slave_is_unenforceable_and_its_bond_is_policed():
+def test_slave_is_unenforceable_and_its_bond_is_enforced():
     """S64: bond-cni makes ports of interfaces that other networks brought."""
     bond = Link(name="net3", index=5, kind="bond")
     assert "it is a port of 'net3' of kind 'bond'" in discover("host-device", link("", master=5), bond).unenforceable

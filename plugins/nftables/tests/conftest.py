@@ -5,7 +5,7 @@ from contextlib import ExitStack
 import pytest
 
 from mnp_core.testing.netns import private_namespace
-from plugins.nftables.tests.wire import PolicedHost, Router, Wire
+from plugins.nftables.tests.wire import EnforcedHost, Router, Wire
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def wire(cleanup):
 @pytest.fixture
 def pod(cleanup):
     """A pod that has no links: enough to load rules."""
-    return PolicedHost(cleanup.enter_context(private_namespace()), cleanup)
+    return EnforcedHost(cleanup.enter_context(private_namespace()), cleanup)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from mnp_core.model import CustomRules, Direction
 from mnp_core.testing.netns import private_namespace
 from mnp_nftables import NftablesApplier
 from plugins.nftables.tests.policies import DENY, allow, interface, isolated, only, origin, sandbox
-from plugins.nftables.tests.wire import PolicedHost
+from plugins.nftables.tests.wire import EnforcedHost
 
 pytestmark = pytest.mark.root
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -28,7 +28,7 @@ hostile = st.lists(NASTY | WORDS | st.text(max_size=40), max_size=30).map("".joi
 @pytest.fixture(scope="module")
 def pod():
     with ExitStack() as cleanup:
-        yield PolicedHost(cleanup.enter_context(private_namespace()), cleanup)
+        yield EnforcedHost(cleanup.enter_context(private_namespace()), cleanup)
 
 
 def loaded(pod, policy):

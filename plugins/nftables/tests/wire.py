@@ -13,8 +13,8 @@ __all__ = [
     "POD",
     "QUIET",
     "SOON",
+    "EnforcedHost",
     "Host",
-    "PolicedHost",
     "Router",
     "Wire",
     "af",
@@ -24,10 +24,10 @@ __all__ = [
 ]
 
 
-def PolicedHost(sandbox, cleanup):  # noqa: N802 # makes one
+def EnforcedHost(sandbox, cleanup):  # noqa: N802 # makes one
     """A pod."""
-    return hosts.PolicedHost(sandbox, cleanup, NftablesRenderer(), NftablesApplier())
+    return hosts.EnforcedHost(sandbox, cleanup, NftablesRenderer(), NftablesApplier())
 
 
-Wire = partial(hosts.Wire, make_pod=PolicedHost)
-Router = partial(hosts.Router, make_pod=PolicedHost)
+Wire = partial(hosts.Wire, make_pod=EnforcedHost)
+Router = partial(hosts.Router, make_pod=EnforcedHost)

@@ -1,8 +1,9 @@
 """Finds an SR-IOV attachment: as an interface in the pod, or as a device that packets pass the pod's kernel by.
 
 What network-status names (device-info) is a PCI function; sysfs tells what drives it. Bound to the card's network
-driver it is an interface in the pod and policed there like any other. Bound to a driver that gives it to a process
-(vfio, uio), behind vhost-vdpa, or used as RDMA, its packets never meet the pod's kernel, and no rule there polices
+driver it is an interface in the pod and enforced there like any other. Bound to a driver that gives it to a process
+(vfio, uio), behind vhost-vdpa, or used as RDMA, its packets never meet the pod's kernel, and no rule there enforces
+policy on
 them: this is said, and never taken for enforced, whatever interface the pod may show (S64).
 """
 
@@ -29,7 +30,7 @@ KINDS = frozenset({"", "ipoib"})
 _USER_SPACE = re.compile(r"vfio|uio|pci-stub|pciback")
 """Drivers that give the device away: vfio-pci and its variants, uio_pci_generic, igb_uio, or to another machine."""
 
-_REMEDY = "no rule in the pod polices it; have the device plugin hand out functions bound to the card's network driver"
+_REMEDY = "no rule in the pod filters it; have the device plugin hand out functions bound to the card's network driver"
 
 
 class SriovDiscoverer:
@@ -74,8 +75,8 @@ def _bypasses(claim: Attachment, function: Function | None, link: Link | None) -
     if function and function.rdma and link is None:
         yield f"device {function.address} offers RDMA ({quoted(function.rdma[0])}) and no interface in the pod"
     if claim.rdma:
-        policed = f", only what goes through {quoted(link.name)} itself is policed" if link else ""
-        yield f"the pod has the RDMA device {quoted(claim.rdma)} with it, whose packets pass the kernel by{policed}"
+        enforced = f", only what goes through {quoted(link.name)} itself is enforced" if link else ""
+        yield f"the pod has the RDMA device {quoted(claim.rdma)} with it, whose packets pass the kernel by{enforced}"
 
 
 def _differences(claim: Attachment, function: Function | None, link: Link | None) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Which virtual functions are policed in the pod, and which are said not to be."""
+"""Which virtual functions are enforced in the pod, and which are said not to be."""
 
 from ipaddress import ip_address
 
@@ -31,14 +31,14 @@ def discover(sysfs, claim=CLAIM, *links):
     return SriovDiscoverer(sysfs.root).discover(claim, (LOOPBACK, *links))
 
 
-def test_interface_of_a_virtual_function_is_policed_in_the_pod(igb):
+def test_interface_of_a_virtual_function_is_enforced_in_the_pod(igb):
     found = discover(igb, CLAIM, LINK)
     assert found.attachment == evolve(CLAIM, traits=frozenset({Trait.KERNEL_DEVICE}))
     assert (found.unenforceable, found.mismatches) == ("", ())
 
 
 def test_representor_is_the_port_on_the_host_side(mlx5):
-    """For a backend that polices there."""
+    """For a backend that enforces policy there."""
     device = "0000:03:02.1"
     found = discover(mlx5, evolve(CLAIM, device=device), evolve(LINK, device=device))
     assert found.attachment.host_port == "aaa11"
@@ -51,7 +51,7 @@ def test_device_is_learnt_from_the_kernel_if_network_status_names_none(mlx5):
     assert found.mismatches == ()
 
 
-def test_physical_function_that_was_moved_into_the_pod_is_policed_there(igb):
+def test_physical_function_that_was_moved_into_the_pod_is_enforced_there(igb):
     device = "0000:01:00.0"
     found = discover(igb, evolve(CLAIM, device=device), evolve(LINK, device=device))
     assert (found.unenforceable, found.mismatches) == ("", ())
@@ -76,7 +76,7 @@ def test_device_without_driver_is_unenforceable(sysfs):
     assert "has no driver" in discover(sysfs, CLAIM, evolve(LINK, kind="dummy", device="")).unenforceable
 
 
-def test_vdpa_is_policed_only_where_the_kernel_uses_it(sysfs):
+def test_vdpa_is_enforced_only_where_the_kernel_uses_it(sysfs):
     """S64."""
     sysfs.function(VF, "mlx5_core", vdpa="vhost_vdpa")
     sysfs.function("0000:01:10.2", "mlx5_core", vdpa="virtio_vdpa")
@@ -99,7 +99,7 @@ def test_rdma_that_the_pod_was_given_is_unenforceable_beside_its_interface(mlx5)
     assert discover(mlx5, claim, link).unenforceable == ""
     told = discover(mlx5, evolve(claim, rdma="mlx5_9"), link).unenforceable
     assert "RDMA device 'mlx5_9'" in told
-    assert "only what goes through 'net1' itself is policed" in told
+    assert "only what goes through 'net1' itself is enforced" in told
 
 
 def test_device_that_the_node_does_not_have_is_a_difference(igb):

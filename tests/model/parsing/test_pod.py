@@ -125,7 +125,7 @@ def test_interface_names(name):
         7,
     ],
 )
-def test_an_interface_that_cannot_be_is_not_policed_but_its_addresses_still_are_the_pods(name):
+def test_an_interface_that_cannot_be_is_not_enforced_but_its_addresses_still_are_the_pods(name):
     """S3, S21, S64."""
     status, places = read_one(interface=name)
     assert status.interface == ""
@@ -140,7 +140,7 @@ def test_every_name_that_the_kernel_takes_is_taken(name):
     assert (status.interface, places) == (name, [])
 
 
-def test_the_interface_of_the_default_network_is_never_policed():
+def test_the_interface_of_the_default_network_is_never_enforced():
     """S3: whatever order the entries are in."""
     pod, places = pod_with([entry(interface="eth0"), DEFAULT])
     assert [status.interface for status in pod.statuses] == [""]

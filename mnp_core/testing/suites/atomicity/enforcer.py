@@ -19,8 +19,8 @@ from mnp_core.model import Attachment, Change, CommonRules, Delta, ObjectName, O
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.builders import block, network, pod, pods, policy, requirement, rule, selector, serves, status
-from mnp_core.testing.suites.atomicity.journal import Journal, Kind
 from mnp_core.testing.suites.atomicity.processor import have_processor
+from mnp_core.testing.suites.atomicity.write_log import Kind, WriteLog
 from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
 
 VICTIM, FRIEND, ATTACKER = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -31,24 +31,24 @@ HERE = "here"
 THERE = "there"  # a pod that was never scheduled is no peer (S5)
 
 
-def main(sandbox: Sandbox, journal: Path, seed: int, backend: str) -> None:
+def main(sandbox: Sandbox, log: Path, seed: int, backend: str) -> None:
     """Enforce changing policies until killed."""
     have_processor(min)
-    Enforcer(sandbox, Journal(journal), seed, backend).run()
+    Enforcer(sandbox, WriteLog(log), seed, backend).run()
 
 
-def careless_main(sandbox: Sandbox, journal: Path, seed: int, backend: str) -> None:
+def careless_main(sandbox: Sandbox, log: Path, seed: int, backend: str) -> None:
     """The same with an agent that clears the rules before it writes."""
     have_processor(min)
-    CarelessEnforcer(sandbox, Journal(journal), seed, backend).run()
+    CarelessEnforcer(sandbox, WriteLog(log), seed, backend).run()
 
 
 class Enforcer:
     """One life of the agent."""
 
-    def __init__(self, sandbox: Sandbox, journal: Journal, seed: int, backend: str) -> None:
+    def __init__(self, sandbox: Sandbox, write_log: WriteLog, seed: int, backend: str) -> None:
         registry = load_plugins()
-        self._sandbox, self._journal = sandbox, journal
+        self._sandbox, self._write_log = sandbox, write_log
         self._chance = random.Random(seed)  # noqa: S311 - a game of chance, no secret
         self._pool = SandboxPool(workers=2)
         self._installed = Backends(registry, BackendSettings(node=backend))
@@ -73,7 +73,7 @@ class Enforcer:
     def of(self, attachments: Iterable[Attachment]) -> Backend:
         """The agent's choice of backends: the one to test, with all writes logged."""
         backend = self._installed.of(attachments)
-        return evolve(backend, applier=Noted(backend.applier, lambda: self._journal.entry(self.kind)))
+        return evolve(backend, applier=Noted(backend.applier, lambda: self._write_log.entry(self.kind)))
 
     def others(self, _: Backend) -> tuple[Backend, ...]:
         """None: no other installed backend has ever been in force."""

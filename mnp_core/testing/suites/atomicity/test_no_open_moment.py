@@ -18,7 +18,7 @@ import pytest
 
 from mnp_core.api import Sandbox
 from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
-from mnp_core.testing.suites.atomicity import enforcer, journal, traffic
+from mnp_core.testing.suites.atomicity import enforcer, traffic, write_log
 from mnp_core.testing.suites.atomicity.enforcer import (
     ATTACKER,
     ATTACKER6,
@@ -28,9 +28,9 @@ from mnp_core.testing.suites.atomicity.enforcer import (
     VICTIM,
     VICTIM6,
 )
-from mnp_core.testing.suites.atomicity.journal import Record
 from mnp_core.testing.suites.atomicity.sending import Sending
 from mnp_core.testing.suites.atomicity.traffic import Flow, Traffic
+from mnp_core.testing.suites.atomicity.write_log import Record
 
 pytestmark = pytest.mark.root
 
@@ -135,7 +135,7 @@ class Enforcing:
 
     def change_until(self, changes: int) -> None:
         """Have the policies changed, by one process after the other, until so many changes were begun."""
-        while journal.count(self._log) < changes:
+        while write_log.count(self._log) < changes:
             time.sleep(self._chance.uniform(0.05, 0.8))
             self._kill()
             self.kills += 1
@@ -143,20 +143,20 @@ class Enforcing:
 
     def wait(self, changes: int) -> None:
         """Have the policies changed by one process."""
-        while journal.count(self._log) < changes:
+        while write_log.count(self._log) < changes:
             self._assert_alive()
             time.sleep(0.01)
 
     def records(self) -> list[Record]:
-        return journal.read(self._log)
+        return write_log.read(self._log)
 
     def _start(self) -> None:
         """Returns when it has written something."""
         arguments = (self._victim, self._log, self._chance.getrandbits(32), self._backend)
         self._process = self._context.Process(target=self._main, args=arguments, daemon=True)
-        begun = journal.count(self._log)
+        begun = write_log.count(self._log)
         self._process.start()
-        while journal.count(self._log) <= begun:
+        while write_log.count(self._log) <= begun:
             self._assert_alive()
             time.sleep(0.002)
 

@@ -18,7 +18,7 @@ from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
 
 
 class Evaluated:
-    """A node that polices all pods of the cluster, without a kernel."""
+    """A node that enforces policy on all pods of the cluster, without a kernel."""
 
     def __init__(self) -> None:
         self._living = Living(make_decoder())

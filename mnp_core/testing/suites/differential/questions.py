@@ -6,7 +6,7 @@ from random import Random
 
 from mnp_core.testing.suites.differential.strategies import OUTSIDE, PORTS, PROTOCOLS, Cluster, Manifest
 from mnp_core.testing.suites.reference.naive import End, full_name, interfaces, of_kind, plain
-from mnp_core.testing.suites.wire.stations import Probe
+from mnp_core.testing.suites.wire.hosts import Probe
 
 Port = tuple[str, int]
 ANY = [*product(PROTOCOLS, PORTS)]

@@ -18,8 +18,8 @@ from mnp_core.testing.suites.differential.standing import OUTSIDE, SHAPES, pairs
 from mnp_core.testing.suites.differential.strategies import SUBNETS, policy_sets
 from mnp_core.testing.suites.reference import naive
 from mnp_core.testing.suites.wire.connections import wrong_connections
+from mnp_core.testing.suites.wire.hosts import Probe
 from mnp_core.testing.suites.wire.rig import Rig
-from mnp_core.testing.suites.wire.stations import Probe
 
 pytestmark = pytest.mark.root
 

@@ -7,7 +7,7 @@ import json
 from itertools import product
 
 from mnp_core.testing.suites.reference.naive import End
-from mnp_core.testing.suites.wire.stations import Probe
+from mnp_core.testing.suites.wire.hosts import Probe
 
 NAMESPACES = ("x", "y", "z")
 NAMES = ("a", "b", "c")

@@ -15,8 +15,8 @@ from mnp_core.testing.suites.reference import naive
 from mnp_core.testing.suites.truthtable.cluster import FAMILIES, SUBNETS, probes
 from mnp_core.testing.suites.truthtable.generators import CATEGORIES, Step
 from mnp_core.testing.suites.wire.connections import wrong_connections
+from mnp_core.testing.suites.wire.hosts import Probe
 from mnp_core.testing.suites.wire.rig import Rig
-from mnp_core.testing.suites.wire.stations import Probe
 
 STEPS = {"targets": 48, "rules": 36, "peers": 112, "ports": 70, "conflicts": 29, "actions": 26}
 LARGE = ("peers", "ports")

@@ -1,1 +1,1 @@
-"""Pods in network namespaces that the agent polices, and packets between them."""
+"""Pods in network namespaces that the agent enforces policy on, and packets between them."""

@@ -19,7 +19,7 @@ class _Macvlan:
 
 
 def claimed_types(registry: Registry) -> frozenset[str]:
-    """The CNI types of attachments that are policed."""
+    """The CNI types of attachments that are enforced."""
     return registry.claimed_types | {MACVLAN}
 
 

@@ -6,8 +6,8 @@ from ipaddress import ip_address
 from mnp_core.model import ObjectName, Protocol
 from mnp_core.offline.probe import Probe as Question
 from mnp_core.offline.probe import ProbeVerdict
+from mnp_core.testing.suites.wire.hosts import Probe
 from mnp_core.testing.suites.wire.rig import Rig
-from mnp_core.testing.suites.wire.stations import Probe
 from mnp_lab.prober import Prober
 
 HASTY, PATIENT = 0.15, 2.0  # seconds

@@ -1,4 +1,4 @@
-"""Pods in network namespaces that the real agent polices, and packets between them.
+"""Pods in network namespaces that the real agent enforces policy on, and packets between them.
 
 The rig does what kubelet and the meta-plugin would: a pod in the manifests that has a sandbox at all gets a namespace
 with the interfaces of its network-status, and loses it when it goes. Then the agent gets the changes. Namespaces
@@ -27,8 +27,8 @@ from mnp_core.testing.netns import End as Link
 from mnp_core.testing.netns import macvlan, veth_pair
 from mnp_core.testing.suites.reference.naive import full_name, interfaces, is_peer, of_kind
 from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
+from mnp_core.testing.suites.wire.hosts import Probe, Stations
 from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
-from mnp_core.testing.suites.wire.stations import Probe, Stations
 from mnp_lab.transport.neighbours import forget_neighbours
 
 SYSCTLS = {  # every address answers on its own interface, also where a pod has two on one network

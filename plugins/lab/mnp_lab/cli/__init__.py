@@ -8,13 +8,13 @@ _LAB = "mnp_lab.cli"
 _COMMANDS = {  # in the order in which they are used
     "run": Promise(f"{_LAB}.run", "run_command", "Build, enforce, probe every pair, take down."),
     "test": Promise(f"{_LAB}.test", "test_command", "Compare what packets do with expectations."),
-    "up": Promise(f"{_LAB}.stay", "up_command", "Build a lab that stays."),
-    "apply": Promise(f"{_LAB}.stay", "apply_command", "Create or change objects."),
-    "delete": Promise(f"{_LAB}.stay", "delete_command", "Delete objects."),
-    "get": Promise(f"{_LAB}.look", "get_command", "Show labs, their pods and addresses."),
+    "up": Promise(f"{_LAB}.lifecycle", "up_command", "Build a lab that stays."),
+    "apply": Promise(f"{_LAB}.lifecycle", "apply_command", "Create or change objects."),
+    "delete": Promise(f"{_LAB}.lifecycle", "delete_command", "Delete objects."),
+    "get": Promise(f"{_LAB}.inspect", "get_command", "Show labs, their pods and addresses."),
     "probe": Promise(f"{_LAB}.probe", "probe_command", "Probe a lab that is up."),
-    "exec": Promise(f"{_LAB}.look", "exec_command", "Run a program in a pod."),
-    "down": Promise(f"{_LAB}.stay", "down_command", "Take a lab down."),
+    "exec": Promise(f"{_LAB}.inspect", "exec_command", "Run a program in a pod."),
+    "down": Promise(f"{_LAB}.lifecycle", "down_command", "Take a lab down."),
 }
 
 

@@ -23,8 +23,8 @@ class Judge:
 
     Attributes:
         objects: What the lab was made from.
-        open_ends: Interfaces, by pod and name, that a node would not police, and why.
-        wished: The same objects, as if every kind of attachment could be policed.
+        open_ends: Interfaces, by pod and name, that a node would not enforce policy on, and why.
+        wished: The same objects, as if every kind of attachment could be enforced.
     """
 
     objects: Objects
@@ -55,7 +55,7 @@ class Judge:
         return explanation is None or explanation.allowed
 
     def as_on_a_node(self, result: ProbeResult) -> ProbeResult:
-        """An answer that a node would give; an error where only what stands in here could be policed."""
+        """An answer that a node would give; an error where only what stands in here could be enforced."""
         if result.verdict is not ProbeVerdict.DENIED:
             return result
         explanation = self.explanation(result.probe)

@@ -9,9 +9,9 @@ from mnp_core.cli.terminal import progress
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName
 from mnp_core.offline.probe import parse_probe
-from mnp_lab.cli.answers import print_answers, probe_options, tell_unenforced
+from mnp_lab.cli.enforcement import name_option, open_lab, remembered_settings
 from mnp_lab.cli.judgement import Judge, ask
-from mnp_lab.cli.opening import name_option, open_lab, remembered_settings
+from mnp_lab.cli.output import print_answers, probe_options, tell_unenforced
 from mnp_lab.lab import Lab
 
 

@@ -9,10 +9,10 @@ from mnp_core.cli.options import Output, namespace_option, output_option, regist
 from mnp_core.cli.terminal import progress, remark
 from mnp_core.offline.probe import parse_probe
 from mnp_core.settings import Settings
-from mnp_lab.cli.answers import print_answers, probe_options, reports_of, tell_unenforced
 from mnp_lab.cli.arguments import enforce_option, manifests_argument, read_documents
+from mnp_lab.cli.enforcement import make_enforcement
 from mnp_lab.cli.judgement import Judge, ask
-from mnp_lab.cli.opening import make_enforcement
+from mnp_lab.cli.output import print_answers, probe_options, reports_of, tell_unenforced
 from mnp_lab.lab import Lab
 
 

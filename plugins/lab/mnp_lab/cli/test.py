@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from attrs import evolve
 
-from mnp_core.cli.failure import ANSWER_IS_BAD
+from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.objects import decode_objects
 from mnp_core.cli.options import (
     Choice,
@@ -21,11 +21,11 @@ from mnp_core.cli.options import (
 from mnp_core.cli.terminal import progress, remark, remark_reports
 from mnp_core.errors import InputError
 from mnp_core.sources.manifests import Document
-from mnp_lab.cli.answers import reports_of, timeout_option
 from mnp_lab.cli.arguments import read_documents
 from mnp_lab.cli.checks import print_checks
+from mnp_lab.cli.enforcement import make_enforcement, name_option, open_lab, remembered_settings
 from mnp_lab.cli.judgement import Judge
-from mnp_lab.cli.opening import make_enforcement, name_option, open_lab, remembered_settings
+from mnp_lab.cli.output import reports_of, timeout_option
 from mnp_lab.expectations import Check, Expectation, Unjudged, load_expectations, parse_expectations
 from mnp_lab.lab import Lab
 

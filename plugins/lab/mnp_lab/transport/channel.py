@@ -1,6 +1,6 @@
 """Raw sockets, one for each address of a pod, shared by all its probes of one protocol.
 
-Unlike a TCP or UDP socket it hears of every packet of its protocol, so it tells the flights apart by itself. It is not
+Unlike a TCP or UDP socket it hears of every packet of its protocol, so it tells the attempts apart by itself. It is not
 bound to an interface, because it must hear what comes through ``lo`` too; only its packets are sent by one.
 """
 
@@ -11,7 +11,7 @@ import struct
 
 from mnp_core.model import Address
 from mnp_lab.transport import errorqueue
-from mnp_lab.transport.flight import Loop
+from mnp_lab.transport.attempt import Loop
 
 _IP_UNICAST_IF = 50  # <linux/in.h>
 _IPV6_UNICAST_IF = 76  # <linux/in6.h>

@@ -6,9 +6,9 @@ import struct
 
 from mnp_core.model import Address
 from mnp_core.offline.probe import Probe, ProbeVerdict
+from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.channel import RawChannel
 from mnp_lab.transport.errorqueue import Refusal
-from mnp_lab.transport.flight import Flight, Loop
 from mnp_lab.transport.ports import PortSequence
 
 _HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence number (RFC 792, RFC 4443)
@@ -45,43 +45,43 @@ class IcmpChannel(RawChannel):
 
     def __init__(self, sock: socket.socket, loop: Loop) -> None:
         super().__init__(sock, loop)
-        self._flights: dict[int, IcmpFlight] = {}
+        self._attempts: dict[int, IcmpAttempt] = {}
 
     def open(self, address: Address, interface_index: int) -> None:
         """Hear echo replies only."""
         self._sock.setsockopt(*_FILTER[address.version])
         super().open(address, interface_index)
 
-    def ask(self, flight: "IcmpFlight") -> None:
+    def ask(self, attempt: "IcmpAttempt") -> None:
         """Send a request; raises OSError."""
-        self._flights[flight.identifier] = flight
-        version = flight.probe.address.version
-        self.send(echo_request(version, flight.identifier, flight.nonce), flight.probe.address)
+        self._attempts[attempt.identifier] = attempt
+        version = attempt.probe.address.version
+        self.send(echo_request(version, attempt.identifier, attempt.nonce), attempt.probe.address)
 
-    def forget(self, flight: "IcmpFlight") -> None:
+    def forget(self, attempt: "IcmpAttempt") -> None:
         """Stop waiting for a reply."""
-        self._flights.pop(flight.identifier, None)
+        self._attempts.pop(attempt.identifier, None)
 
     def heard(self, packet: bytes, sender: str) -> None:
         """Compare a reply with what was asked."""
-        flight = self._flight(packet)
-        if flight and packet[0] == _REPLY[flight.probe.address.version] and sender == str(flight.probe.address):
-            flight.replied(packet[_HEADER.size :])
+        attempt = self._attempt(packet)
+        if attempt and packet[0] == _REPLY[attempt.probe.address.version] and sender == str(attempt.probe.address):
+            attempt.replied(packet[_HEADER.size :])
 
     def refused(self, refusal: Refusal) -> None:
-        """Tell the flight whose request came back."""
-        flight = self._flight(refusal.payload)
-        if flight:
-            flight.land(refusal.verdict, refusal.detail)
+        """Tell the attempt whose request came back."""
+        attempt = self._attempt(refusal.payload)
+        if attempt:
+            attempt.resolve(refusal.verdict, refusal.detail)
 
-    def _flight(self, packet: bytes) -> "IcmpFlight | None":
+    def _attempt(self, packet: bytes) -> "IcmpAttempt | None":
         if len(packet) < _HEADER.size:
             return None
         _, _, _, identifier, _ = _HEADER.unpack_from(packet)
-        return self._flights.get(identifier)
+        return self._attempts.get(identifier)
 
 
-class IcmpFlight(Flight):
+class IcmpAttempt(ProbeAttempt):
     """One echo request, sent a few times."""
 
     def __init__(self, probe: Probe, loop: Loop, channel: IcmpChannel, identifiers: PortSequence) -> None:
@@ -97,7 +97,7 @@ class IcmpFlight(Flight):
     def replied(self, payload: bytes) -> None:
         """A reply came; it counts if it carries what was sent."""
         if payload == self.nonce:
-            self.land(ProbeVerdict.ALLOWED)
+            self.resolve(ProbeVerdict.ALLOWED)
 
     def close(self) -> None:
         """Stop waiting."""

@@ -9,7 +9,7 @@ import secrets
 import socket
 
 from mnp_core.offline.probe import Probe
-from mnp_lab.transport.flight import SENDING_TRIES
+from mnp_lab.transport.attempt import SENDING_TRIES
 
 _FIRST, _LAST = 20000, 65535
 

@@ -14,9 +14,9 @@ from attrs import frozen
 
 from mnp_core.model import Address, parse_address
 from mnp_core.offline.probe import Probe, ProbeVerdict
+from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.channel import RawChannel
 from mnp_lab.transport.errorqueue import Refusal
-from mnp_lab.transport.flight import Flight, Loop
 from mnp_lab.transport.ports import PortSequence
 
 IPPROTO_SCTP = 132
@@ -102,36 +102,36 @@ class SctpChannel(RawChannel):
 
     def __init__(self, sock: socket.socket, loop: Loop) -> None:
         super().__init__(sock, loop)
-        self._flights: dict[int, SctpFlight] = {}
+        self._attempts: dict[int, SctpAttempt] = {}
         self.served: set[int] = set()
 
-    def ask(self, flight: "SctpFlight") -> None:
+    def ask(self, attempt: "SctpAttempt") -> None:
         """Send an INIT; raises OSError."""
-        self._flights[flight.source_port] = flight
-        self.send(flight.question.pack(), flight.probe.address)
+        self._attempts[attempt.source_port] = attempt
+        self.send(attempt.question.pack(), attempt.probe.address)
 
-    def forget(self, flight: "SctpFlight") -> None:
+    def forget(self, attempt: "SctpAttempt") -> None:
         """Stop waiting for an answer."""
-        self._flights.pop(flight.source_port, None)
+        self._attempts.pop(attempt.source_port, None)
 
     def heard(self, packet: bytes, sender: str) -> None:
-        """Answer an INIT; tell the flight that an answer is for."""
+        """Answer an INIT; tell the attempt that an answer is for."""
         message = Message.unpack(packet)
         if message is None:
             return
         if message.chunk == Chunk.INIT:
             self._serve(message, parse_address(sender))
-        elif message.destination in self._flights:
-            self._flights[message.destination].answered(message, sender)
+        elif message.destination in self._attempts:
+            self._attempts[message.destination].answered(message, sender)
 
     def refused(self, refusal: Refusal) -> None:
-        """Tell the flight whose INIT came back."""
+        """Tell the attempt whose INIT came back."""
         if len(refusal.payload) < 4:
             return
         source, destination = struct.unpack_from("!HH", refusal.payload)
-        flight = self._flights.get(source)
-        if flight and flight.probe.port == destination:
-            flight.land(refusal.verdict, refusal.detail)
+        attempt = self._attempts.get(source)
+        if attempt and attempt.probe.port == destination:
+            attempt.resolve(refusal.verdict, refusal.detail)
 
     def _serve(self, asked: Message, sender: Address) -> None:
         served = asked.destination in self.served
@@ -146,7 +146,7 @@ class SctpChannel(RawChannel):
             self.send(answer.pack(), sender)
 
 
-class SctpFlight(Flight):
+class SctpAttempt(ProbeAttempt):
     """One INIT, sent a few times."""
 
     def __init__(self, probe: Probe, loop: Loop, channel: SctpChannel, ports: PortSequence) -> None:
@@ -166,10 +166,10 @@ class SctpFlight(Flight):
         if (sender, message.source, message.tag) != (str(self.probe.address), self.probe.port, self.question.initiate):
             return
         if message.chunk == Chunk.INIT_ACK:
-            self.land(ProbeVerdict.ALLOWED)
+            self.resolve(ProbeVerdict.ALLOWED)
             self._hang_up(message.initiate)
         elif message.chunk == Chunk.ABORT:
-            self.land(ProbeVerdict.REFUSED)
+            self.resolve(ProbeVerdict.REFUSED)
 
     def _hang_up(self, tag: int) -> None:
         """Let both ends and conntrack forget the association."""

@@ -8,14 +8,14 @@ import struct
 
 from mnp_core.offline.probe import Probe, ProbeVerdict
 from mnp_lab.transport import errorqueue
-from mnp_lab.transport.flight import Flight, Loop
+from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.ports import PortSequence, bind_source
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: no TIME-WAIT, and conntrack forgets the flow soon
 _BACKLOG = 1024
 
 
-class TcpFlight(Flight):
+class TcpAttempt(ProbeAttempt):
     """One connection attempt."""
 
     def __init__(self, probe: Probe, loop: Loop, sock: socket.socket, ports: PortSequence) -> None:
@@ -23,7 +23,7 @@ class TcpFlight(Flight):
         self._sock = sock
         self._ports = ports
 
-    def start(self) -> None:
+    def send_first(self) -> None:
         """Send the SYN."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         errorqueue.enable(self._sock)
@@ -35,12 +35,12 @@ class TcpFlight(Flight):
 
     def _answered(self) -> None:
         for refusal in errorqueue.drain(self._sock):
-            self.land(refusal.verdict, refusal.detail)
+            self.resolve(refusal.verdict, refusal.detail)
         error = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             self.fail(OSError(error, os.strerror(error)))
         else:
-            self.land(ProbeVerdict.ALLOWED)
+            self.resolve(ProbeVerdict.ALLOWED)
 
     def close(self) -> None:
         """Reset the connection."""

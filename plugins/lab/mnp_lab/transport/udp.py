@@ -6,13 +6,13 @@ import socket
 
 from mnp_core.offline.probe import Probe, ProbeVerdict
 from mnp_lab.transport import errorqueue
-from mnp_lab.transport.flight import Flight, Loop
+from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.ports import PortSequence, bind_source
 
 _LARGEST = 2048  # more than any probe is long
 
 
-class UdpFlight(Flight):
+class UdpAttempt(ProbeAttempt):
     """One question, asked a few times."""
 
     def __init__(self, probe: Probe, loop: Loop, sock: socket.socket, ports: PortSequence) -> None:
@@ -21,7 +21,7 @@ class UdpFlight(Flight):
         self._ports = ports
         self._nonce = secrets.token_bytes(16)
 
-    def start(self) -> None:
+    def send_first(self) -> None:
         """Send the first datagram."""
         errorqueue.enable(self._sock)
         bind_source(self._sock, self.probe, self._ports)
@@ -35,10 +35,10 @@ class UdpFlight(Flight):
 
     def _answered(self) -> None:
         for refusal in errorqueue.drain(self._sock):
-            self.land(refusal.verdict, refusal.detail)
+            self.resolve(refusal.verdict, refusal.detail)
         try:
             if self._sock.recv(_LARGEST) == self._nonce:
-                self.land(ProbeVerdict.ALLOWED)
+                self.resolve(ProbeVerdict.ALLOWED)
         except BlockingIOError:
             return
         except OSError as error:

@@ -12,9 +12,8 @@ from mnp_core.cli.terminal import progress, remark, remark_reports
 from mnp_core.errors import InputError, MnpError
 from mnp_core.model import ObjectRef
 from mnp_core.offline.admission import ref_of
-from mnp_lab.cli.answers import tell_unenforced
 from mnp_lab.cli.arguments import enforce_option, manifests_argument, read_documents
-from mnp_lab.cli.opening import (
+from mnp_lab.cli.enforcement import (
     DEFAULT_NAME,
     backend_of,
     make_enforcement,
@@ -23,8 +22,9 @@ from mnp_lab.cli.opening import (
     open_lab,
     remembered_settings,
 )
+from mnp_lab.cli.output import tell_unenforced
 from mnp_lab.expectations import KIND
-from mnp_lab.lab import Applied, Lab
+from mnp_lab.lab import ApplyResult, Lab
 
 
 @click.command("up", short_help="Build a lab that stays.")
@@ -139,7 +139,7 @@ def _follow(lab: Lab, paths: tuple[Path, ...], namespace: str | None) -> None:
         stop.set()
 
 
-def _tell(applied: Applied) -> None:
+def _tell(applied: ApplyResult) -> None:
     for notice in applied.notices:
         remark(f"Notice: {notice}")
     click.echo(str(applied))

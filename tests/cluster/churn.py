@@ -1,4 +1,4 @@
-"""Policies and labels that change all the time, without a difference to the flows of a `Standoff`."""
+"""Policies and labels that change all the time, without a difference to the flows of a `FourPods`."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -6,37 +6,37 @@ from random import Random
 from types import TracebackType
 from typing import Self
 
-from tests.cluster.crowd import on_network
-from tests.cluster.standoff import Standoff
+from tests.cluster.fleet import on_network
+from tests.cluster.four_pods import FourPods
 
 GUESTS = 10
 _PAUSE = 0.02  # seconds between two changes
-_NODE = "unrest"
+_NODE = "churn"
 
 
-class Unrest:
+class Churn:
     """Changes for the length of a block; `changes` counts them."""
 
-    def __init__(self, standoff: Standoff, chance: Random, *, policies: bool = True) -> None:
+    def __init__(self, four_pods: FourPods, chance: Random, *, policies: bool = True) -> None:
         """Change nothing yet.
 
         Args:
-            standoff: Where.
+            four_pods: Where.
             chance: What.
             policies: Whether policies change too, and not labels alone.
         """
         self._policies = policies
-        self._standoff, self._chance = standoff, chance
-        self._main, self._beside = standoff.main_policies(), standoff.side_policies()
+        self._standoff, self._chance = four_pods, chance
+        self._main, self._beside = four_pods.main_policies(), four_pods.side_policies()
         self._stop = threading.Event()
-        self._thread = ThreadPoolExecutor(1, "unrest")
+        self._thread = ThreadPoolExecutor(1, "churn")
         self.changes = 0
 
     def __enter__(self) -> Self:
         """Begin: the main policy is there from now on."""
-        crowd, standoff = self._standoff.bed.crowd, self._standoff
-        standoff.apply(self._main[0])
-        crowd.fake_pods(GUESTS, crowd.node(_NODE), standoff.namespace, on_network(standoff.network, "10.77.41.0/24"))
+        fleet, four_pods = self._standoff.bed.fleet, self._standoff
+        four_pods.apply(self._main[0])
+        fleet.fake_pods(GUESTS, fleet.node(_NODE), four_pods.namespace, on_network(four_pods.network, "10.77.41.0/24"))
         self._running = self._thread.submit(self._run)
         return self
 
@@ -69,14 +69,14 @@ class Unrest:
             self._standoff.remove(policy["metadata"]["name"])
 
     def _relabel(self) -> None:
-        guest = f"crowd-{self._chance.randrange(GUESTS)}"
+        guest = f"fleet-{self._chance.randrange(GUESTS)}"
         labels = {"app": self._chance.choice(("friend", "guest", "nobody"))}
         self._standoff.objects.patch("v1/Pod", guest, {"metadata": {"labels": labels}}, self._standoff.namespace)
 
     def _settle(self) -> None:
-        standoff = self._standoff
-        standoff.apply(self._main[0])
-        standoff.remove(*(policy["metadata"]["name"] for policy in self._beside))
+        four_pods = self._standoff
+        four_pods.apply(self._main[0])
+        four_pods.remove(*(policy["metadata"]["name"] for policy in self._beside))
         for number in range(GUESTS):
-            standoff.objects.delete("v1/Pod", f"crowd-{number}", standoff.namespace, grace=0)
-        standoff.bed.crowd.remove_node(_NODE)
+            four_pods.objects.delete("v1/Pod", f"fleet-{number}", four_pods.namespace, grace=0)
+        four_pods.bed.fleet.remove_node(_NODE)

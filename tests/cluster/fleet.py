@@ -17,7 +17,7 @@ _THREADS = 12
 Make = Callable[[int], dict[str, Any]]
 
 
-class Crowd:
+class Fleet:
     """Makes and removes nodes and pods that are nothing but objects."""
 
     def __init__(self, objects: Objects) -> None:
@@ -28,7 +28,7 @@ class Crowd:
         self._objects.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         times = {"lastHeartbeatTime": now, "lastTransitionTime": now}
-        ready = {"type": "Ready", "status": "True", "reason": "Crowd", "message": "", **times}
+        ready = {"type": "Ready", "status": "True", "reason": "Fleet", "message": "", **times}
         self._objects.patch("v1/Node", name, {"status": {"conditions": [ready]}}, part="status")
         return name
 
@@ -36,12 +36,12 @@ class Crowd:
         """Make pods that are bound to a node, and running as far as the API server knows.
 
         Args:
-            count: How many, named ``crowd-0`` and so on unless `make` says otherwise.
+            count: How many, named ``fleet-0`` and so on unless `make` says otherwise.
             node: Of `node`.
             namespace: It has its ServiceAccount.
             make: From a number to metadata: name, labels, annotations; see `on_network`.
         """
-        make = make or (lambda number: {"name": f"crowd-{number}", "labels": {"app": f"app-{number % 10}"}})
+        make = make or (lambda number: {"name": f"fleet-{number}", "labels": {"app": f"app-{number % 10}"}})
         self._everywhere(lambda number: self._make(node, namespace, make(number)), range(count))
 
     def remove_pods(self, namespace: str) -> None:
@@ -85,6 +85,6 @@ def on_network(network: str, subnet: str) -> Make:
             "dns": {},
         }
         annotations = {NETWORKS: network, STATUS: json.dumps([link])}
-        return {"name": f"crowd-{number}", "labels": {"app": f"app-{number % 10}"}, "annotations": annotations}
+        return {"name": f"fleet-{number}", "labels": {"app": f"app-{number % 10}"}, "annotations": annotations}
 
     return make

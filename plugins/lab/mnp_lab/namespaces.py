@@ -18,7 +18,7 @@ def pod_key(pod: ObjectName) -> Path:
     return Path("pods", pod.namespace, pod.name)
 
 
-class Spaces(Protocol):
+class NamespaceStore(Protocol):
     """Network namespaces by key, a relative path."""
 
     def make(self, key: Path) -> Sandbox:
@@ -34,7 +34,7 @@ class Spaces(Protocol):
         """Let go of what this process holds; what is pinned stays."""
 
 
-class AnonymousSpaces:
+class AnonymousNamespaces:
     """Held by open files of this process: they go with it, whatever ends it."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class AnonymousSpaces:
             self._held.popitem()[1].close()
 
 
-class PinnedSpaces:
+class PinnedNamespaces:
     """Pinned to files below a directory: they stay until they are dropped, or the machine restarts."""
 
     def __init__(self, directory: Path) -> None:

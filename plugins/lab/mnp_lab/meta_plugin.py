@@ -11,7 +11,7 @@ from attrs import evolve
 from mnp_core.model import Pod
 from mnp_core.offline.admission import root, with_metadata
 from mnp_core.offline.field import Field
-from mnp_core.offline.request import NetworkRequest
+from mnp_core.offline.networks_annotation import NetworkRequest
 from mnp_core.sources.manifests import Document
 from mnp_lab.topology import PodLink
 

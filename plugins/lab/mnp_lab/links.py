@@ -25,7 +25,7 @@ from mnp_core.errors import SandboxError, SandboxNotFoundError, UnsupportedError
 from mnp_core.model import ObjectName
 from mnp_core.offline.definition import LinkKind
 from mnp_core.sandbox.netns import run_inside
-from mnp_lab.spaces import SWITCHES, Spaces, pod_key
+from mnp_lab.namespaces import SWITCHES, NamespaceStore, pod_key
 from mnp_lab.topology import PodLink, PodPlan, Switch
 
 _PATIENCE = 3.0  # seconds
@@ -47,15 +47,15 @@ _POD_SYSCTLS = {
 }
 
 
-class Wiring:
-    """What is built of a lab, in the namespaces of one `Spaces`."""
+class LinkBuilder:
+    """What is built of a lab, in the namespaces of one `NamespaceStore`."""
 
-    def __init__(self, spaces: Spaces) -> None:
-        self._spaces = spaces
+    def __init__(self, namespaces: NamespaceStore) -> None:
+        self._namespaces = namespaces
 
     def sandbox(self, pod: ObjectName) -> Sandbox:
         """Find a pod's namespace; raises SandboxNotFoundError."""
-        return self._spaces.find(pod_key(pod))
+        return self._namespaces.find(pod_key(pod))
 
     def add_switches(self, switches: Sequence[Switch]) -> None:
         """Make wires, each with nothing attached; what is there already stays.
@@ -73,7 +73,7 @@ class Wiring:
             UnsupportedError: No root, or the kernel lacks a kind of interface.
             SandboxError: The kernel refused.
         """
-        sandbox = self._spaces.make(pod_key(pod.name))
+        sandbox = self._namespaces.make(pod_key(pod.name))
         with _opened(sandbox) as fd, _told_about(pod.name):
             run_inside(self._switches(), lambda: _inside(_attach, pod, fd))
             run_inside(sandbox, lambda: _inside(_configure, pod))
@@ -87,7 +87,7 @@ class Wiring:
         """Take a pod away. Its links go at once, even if some program still runs in it."""
         with suppress(SandboxNotFoundError):
             run_inside(self.sandbox(pod.name), lambda: _inside(_remove_all_links))
-        self._spaces.drop(pod_key(pod.name))
+        self._namespaces.drop(pod_key(pod.name))
 
     def remove_switches(self, switches: Sequence[Switch]) -> None:
         """Take wires away that nothing is attached to any more."""
@@ -97,9 +97,9 @@ class Wiring:
 
     def _switches(self) -> Sandbox:
         try:
-            return self._spaces.find(SWITCHES)
+            return self._namespaces.find(SWITCHES)
         except SandboxNotFoundError:
-            return self._spaces.make(SWITCHES)
+            return self._namespaces.make(SWITCHES)
 
 
 def _inside(work: Callable[..., None], *args: object) -> None:

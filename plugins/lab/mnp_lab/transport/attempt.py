@@ -28,7 +28,7 @@ class Loop:
         if sock.fileno() >= 0 and sock in self._selector.get_map():
             self._selector.unregister(sock)
 
-    def turn(self, seconds: float) -> bool:
+    def poll(self, seconds: float) -> bool:
         """Wait for something to happen, at most so long, and deal with it; say whether anything did."""
         events = self._selector.select(max(0.0, seconds))
         for key, _ in events:
@@ -41,7 +41,7 @@ class Loop:
         self._selector.close()
 
 
-class Flight:
+class ProbeAttempt:
     """One probe from its launch until it lands. Subclasses send and listen; whoever first knows, lands it."""
 
     def __init__(self, probe: Probe, loop: Loop) -> None:
@@ -51,16 +51,16 @@ class Flight:
         self.unsent = ""  # why the last packet did not leave the source, for silence to be explained by
         self._launched = 0.0
 
-    def launch(self) -> None:
+    def start(self) -> None:
         """Send the first packet. What goes wrong becomes the result."""
         self._launched = time.monotonic()
-        self._try(self.start)
+        self._try(self.send_first)
 
     def resend(self) -> None:
         """Ask again."""
         self._try(self.ask)
 
-    def start(self) -> None:
+    def send_first(self) -> None:
         """Send the first packet; may raise OSError."""
         self.ask()
 
@@ -68,9 +68,9 @@ class Flight:
         """Send the question, where the kernel does not do that again by itself; may raise OSError."""
 
     def close(self) -> None:
-        """Let go of what the flight alone uses."""
+        """Let go of what the attempt alone uses."""
 
-    def land(self, verdict: ProbeVerdict, detail: str = "") -> None:
+    def resolve(self, verdict: ProbeVerdict, detail: str = "") -> None:
         """Note the answer; the first one counts."""
         if self.result is None:
             seconds = time.monotonic() - self._launched if self._launched else 0.0
@@ -92,8 +92,8 @@ class Flight:
         if error.errno == errno.ENOBUFS:
             self.unsent = "dropped by traffic control on its way out of the source"
         elif error.errno == errno.EPERM:  # what netfilter's output hook returns for a packet that it dropped
-            self.land(ProbeVerdict.DENIED, "dropped on its way out of the source")
+            self.resolve(ProbeVerdict.DENIED, "dropped on its way out of the source")
         elif error.errno == errno.ECONNREFUSED:
-            self.land(ProbeVerdict.REFUSED)
+            self.resolve(ProbeVerdict.REFUSED)
         else:
-            self.land(ProbeVerdict.ERROR, os.strerror(error.errno or 0))
+            self.resolve(ProbeVerdict.ERROR, os.strerror(error.errno or 0))

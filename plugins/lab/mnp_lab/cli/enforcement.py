@@ -81,7 +81,7 @@ def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
     if os.geteuid() != 0:
         raise UnsupportedError("a lab needs root, to make network namespaces: run it with sudo, or in a container")
     claimed, backends = (
-        settings.police(registry.claimed_types),
+        settings.enforced_types(registry.claimed_types),
         Backends(registry, settings.backends, settings.common.features),
     )
     backends.check(settings.common)

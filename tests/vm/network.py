@@ -58,7 +58,7 @@ class Site:
 
     def claims(self, pod: str) -> list[Attachment]:
         """A pod's attachments as its network-status claims them, device-info included."""
-        claims = self.cluster().claims(pod).policed
+        claims = self.cluster().claims(pod).enforced
         return [evolve(claim, device=self._devices.get((pod, claim.interface), "")) for claim in claims]
 
     def cluster(self, policies: Iterable[Policy] = ()) -> Cluster:
@@ -66,7 +66,7 @@ class Site:
         return cluster(self.networks, policies)
 
     @contextmanager
-    def policed(self, backend: Backend) -> Iterator[Enforce]:
+    def enforced(self, backend: Backend) -> Iterator[Enforce]:
         """Policies can be put into force in all pods, each set in place of the last; at the end nothing is in force."""
 
         def enforce(policies: Iterable[Policy]) -> Mapping[str, SandboxPolicy]:

@@ -19,11 +19,11 @@ from tests.cluster.definitions import MACVLAN, OURS, define
 from tests.cluster.fixture import Bed
 from tests.cluster.manifests import POLICY_FOR, container, network, network_status, pod, running
 from tests.cluster.nodeagent import NodeAgent
-from tests.cluster.rest import at_rest
-from tests.cluster.talk import ProbeVerdict
+from tests.cluster.probes import ProbeVerdict
+from tests.cluster.quiescence import at_rest
 
 PEOPLE = ("victim", "friend", "attacker", "bystander")
-NET = "standoff"
+NET = "four_pods"
 SUBNET = "10.77.40.0/24"
 OPEN, CLOSED = 80, 81
 POLICY = "k8s.cni.cncf.io/v1beta1/MultiNetworkPolicy"
@@ -33,7 +33,7 @@ APPLIER = Backends(load_plugins(), BackendSettings()).of(()).applier
 Rules = Sequence[Mapping[str, Any]]
 
 
-class Standoff:
+class FourPods:
     """A namespace of the bed with these pods. They stay; policies come and go."""
 
     def __init__(self, bed: Bed, namespace: str) -> None:

@@ -10,7 +10,7 @@ from mnp_core.netfilter.nf_tables import generation
 from mnp_core.offline.probe import ProbeVerdict
 from tests.cluster.fixture import Bed
 from tests.cluster.manifests import running
-from tests.cluster.rest import at_rest
+from tests.cluster.quiescence import at_rest
 
 PATIENCE = 45  # seconds until what was changed has to be in force; it is so at once, but machines are busy
 

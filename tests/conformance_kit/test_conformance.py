@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from mnp_core.testing.conformance import InterfaceDiscovererConformance, RendererConformance
-from tests.kit.sound import DiscovererTests, PolicyKindTests
+from tests.conformance_kit.sound import DiscovererTests, PolicyKindTests
 
 NAME = "test_another_mac_is_said"
 REASON = "the device has none"

@@ -15,8 +15,8 @@ from attrs import evolve
 from mnp_core.errors import ApplyError
 from mnp_core.testing import nft
 from mnp_example import ExampleApplier
-from tests.kit import broken_backends
-from tests.kit.broken_backends import T, with_line
+from tests.conformance_kit import broken_backends
+from tests.conformance_kit.broken_backends import T, with_line
 
 MUST_FAIL = {}
 broken = partial(broken_backends.broken, into=globals())
@@ -85,13 +85,13 @@ class SaysIncomplete(Devices):
 
 broken(
     "BoundToDevices",
-    "test_an_interface_that_appears_later_is_policed[4]",
+    "test_an_interface_that_appears_later_is_enforced[4]",
     "is bound to devices, and does not say that one is missing",
     applier=Devices,
 )
 broken(
     "NobodyAsks",
-    "test_an_interface_that_appears_later_is_policed[6]",
+    "test_an_interface_that_appears_later_is_enforced[6]",
     "says that an interface is missing, but nothing makes anybody ask",
     because="incomplete, but the generation is what it was",
     applier=SaysIncomplete,

@@ -13,13 +13,13 @@ from mnp_core.api import Sandbox
 from mnp_core.model import Address, Protocol
 from mnp_core.offline.probe import Probe, ProbeVerdict
 from mnp_core.sandbox.netns import run_inside
+from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.channel import RawChannel
-from mnp_lab.transport.flight import Flight, Loop
-from mnp_lab.transport.icmp import IcmpChannel, IcmpFlight
+from mnp_lab.transport.icmp import IcmpAttempt, IcmpChannel
 from mnp_lab.transport.ports import PortSequence
-from mnp_lab.transport.sctp import IPPROTO_SCTP, SctpChannel, SctpFlight
-from mnp_lab.transport.tcp import TcpFlight, TcpListener
-from mnp_lab.transport.udp import UdpFlight, UdpListener
+from mnp_lab.transport.sctp import IPPROTO_SCTP, SctpAttempt, SctpChannel
+from mnp_lab.transport.tcp import TcpAttempt, TcpListener
+from mnp_lab.transport.udp import UdpAttempt, UdpListener
 
 Listener = TcpListener | UdpListener
 _Use = Callable[[socket.socket], None]
@@ -48,8 +48,8 @@ class _Service:
     port: int
 
 
-class Station:
-    """The sockets of one pod. First say what is wanted, then `open`, then make flights."""
+class PodSockets:
+    """The sockets of one pod. First say what is wanted, then `open`, then make attempts."""
 
     def __init__(self, sandbox: Sandbox, loop: Loop) -> None:
         self.sandbox = sandbox
@@ -61,7 +61,7 @@ class Station:
         self._ports: dict[Protocol, PortSequence] = defaultdict(PortSequence)
         self._interfaces: dict[str, int] = {}
 
-    def want_answers(self, probe: Probe) -> None:
+    def prepare_server(self, probe: Probe) -> None:
         """Have somebody listen where the probe goes to, this pod being its destination."""
         service = _Service(probe.address, probe.protocol, probe.port or 0)
         if probe.protocol is Protocol.ICMP or self._is_open(self._listeners.get(service)):
@@ -77,7 +77,7 @@ class Station:
         self._listeners[service] = OSError(errno.EINPROGRESS, "not open yet")
         self._wanted.append((_Kind.of(probe.address, kind, protocol), partial(self._listen, service)))
 
-    def want_questions(self, probe: Probe) -> None:
+    def prepare_client(self, probe: Probe) -> None:
         """Be able to ask, this pod being the probe's source."""
         if probe.protocol in (Protocol.ICMP, Protocol.SCTP):
             self._want_channel(probe.source_address, probe.source_interface, probe.protocol)
@@ -107,7 +107,7 @@ class Station:
             return f"cannot listen on {probe.address} {probe.spec} in {probe.destination}: {found.strerror}"
         return ""
 
-    def silence(self, probe: Probe) -> tuple[ProbeVerdict, str]:
+    def verdict_on_timeout(self, probe: Probe) -> tuple[ProbeVerdict, str]:
         """What it means if the probe is not answered."""
         if probe.protocol is Protocol.UDP and isinstance(self._listener(probe), OSError):
             return ProbeVerdict.ERROR, "a program of the pod's own has the port and does not echo: cannot tell"
@@ -119,25 +119,25 @@ class Station:
         if probe.protocol is Protocol.SCTP and isinstance(channel, SctpChannel) and probe.port:
             channel.served.add(probe.port)
 
-    def flight(self, probe: Probe) -> Flight:
+    def attempt(self, probe: Probe) -> ProbeAttempt:
         """Make ready to ask; raises OSError."""
         ports = self._ports[probe.protocol]
         if probe.protocol is Protocol.TCP:
-            return TcpFlight(probe, self._loop, self._clients[probe].pop(), ports)
+            return TcpAttempt(probe, self._loop, self._clients[probe].pop(), ports)
         if probe.protocol is Protocol.UDP:
-            return UdpFlight(probe, self._loop, self._clients[probe].pop(), ports)
+            return UdpAttempt(probe, self._loop, self._clients[probe].pop(), ports)
         match self._channels[probe.source_address, probe.protocol]:
             case IcmpChannel() as channel:
-                return IcmpFlight(probe, self._loop, channel, ports)
+                return IcmpAttempt(probe, self._loop, channel, ports)
             case SctpChannel() as channel:
-                return SctpFlight(probe, self._loop, channel, ports)
+                return SctpAttempt(probe, self._loop, channel, ports)
             case OSError() as error:
                 raise error
             case _:
                 raise AssertionError(f"{probe}: no such channel")
 
-    def discard_questions(self) -> None:
-        """Let go of sockets that no flight has taken."""
+    def discard_clients(self) -> None:
+        """Let go of sockets that no attempt has taken."""
         for clients in self._clients.values():
             for sock in clients:
                 sock.close()
@@ -145,7 +145,7 @@ class Station:
 
     def close(self) -> None:
         """Let go of all sockets."""
-        self.discard_questions()
+        self.discard_clients()
         for opened in (*self._listeners.values(), *self._channels.values()):
             if not isinstance(opened, OSError):
                 opened.close()

@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def postponed() -> Iterator[Callable[[], None]]:
+def deferred() -> Iterator[Callable[[], None]]:
     """Put off interruptions.
 
     Yields:
@@ -29,7 +29,7 @@ def postponed() -> Iterator[Callable[[], None]]:
     def note(number: int, _: FrameType | None) -> None:
         noted.append(number)
 
-    def moment() -> None:
+    def checkpoint() -> None:
         if noted:
             number = noted.pop()
             noted.clear()
@@ -40,7 +40,7 @@ def postponed() -> Iterator[Callable[[], None]]:
     for each in changeable:
         signal.signal(each, note)
     try:
-        yield moment
+        yield checkpoint
     finally:
         for each, handler in changeable.items():
             signal.signal(each, handler)

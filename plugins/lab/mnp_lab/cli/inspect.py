@@ -13,9 +13,9 @@ from mnp_core.cli.terminal import print_json, remark, results
 from mnp_core.errors import MnpError
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.plugins import Registry
-from mnp_lab.cli.opening import is_enforced, name_option, open_lab, remembered_backend
+from mnp_lab.cli.enforcement import is_enforced, name_option, open_lab, remembered_backend
+from mnp_lab.exec import NoSuchProgramError, NotExecutableError, Program, wait
 from mnp_lab.lab import Lab
-from mnp_lab.program import NoSuchProgramError, NotExecutableError, Program, wait
 from mnp_lab.topology import PodLink, PodPlan
 
 _WIDE = 10_000  # columns, for a reader that is no terminal: nothing is cut

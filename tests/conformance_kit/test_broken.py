@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mnp_core.testing import conformance
-from tests.kit import broken_backends, broken_in_time, broken_others, broken_packets
+from tests.conformance_kit import broken_backends, broken_in_time, broken_others, broken_packets
 
 HERE = Path(__file__).parent
 MODULES = (broken_backends, broken_in_time, broken_others, broken_packets)

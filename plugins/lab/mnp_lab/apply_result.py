@@ -8,14 +8,14 @@ from mnp_lab.topology import LabPlan
 
 
 @frozen(kw_only=True)
-class Applied:
+class ApplyResult:
     """What a change of the manifests came to.
 
     Attributes:
         created: Objects that are new.
         changed: Objects that differ from before.
         deleted: Objects that are gone.
-        disconnected: Pods that could not be policed, and so were left without a link that is up.
+        disconnected: Pods that could not be enforced, and so were left without a link that is up.
         notices: What the lab does otherwise than a cluster would, as far as that is new; and which pods are left out.
         sync: What the agent says; None in a lab without one.
     """
@@ -40,10 +40,12 @@ class Applied:
         return "\n".join(lines) or "nothing has changed"
 
 
-def applied(before: LabPlan, after: LabPlan, disconnected: frozenset[ObjectName], sync: Sync | None) -> Applied:
+def compare_plans(
+    before: LabPlan, after: LabPlan, disconnected: frozenset[ObjectName], sync: Sync | None
+) -> ApplyResult:
     """Tell two plans apart."""
     old, new = before.objects, after.objects
-    return Applied(
+    return ApplyResult(
         created=tuple(sorted(new.keys() - old.keys())),
         changed=tuple(ref for ref in sorted(old.keys() & new.keys()) if old[ref].raw != new[ref].raw),
         deleted=tuple(sorted(old.keys() - new.keys())),

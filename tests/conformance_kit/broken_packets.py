@@ -6,8 +6,8 @@ from mnp_core.model import DenyAction, EstablishedFlows
 from mnp_core.testing import nft
 from mnp_core.testing.policies import DENY
 from mnp_nftables import NftablesApplier, NftablesRenderer
-from tests.kit import broken_backends
-from tests.kit.broken_backends import T, ports_with, replaced, with_line
+from tests.conformance_kit import broken_backends
+from tests.conformance_kit.broken_backends import T, ports_with, replaced, with_line
 
 MUST_FAIL = {}
 OWN = "inet mnp"

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 from rich.text import Text
 
-from mnp_core.cli.failure import ANSWER_IS_BAD
+from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.matrix import print_matrices
 from mnp_core.cli.options import Output, Seconds
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json, results

@@ -30,7 +30,7 @@ class Record(NamedTuple):
     end: int
 
 
-class Journal:
+class WriteLog:
     """Appends to a file, an entry before and after each write: a few bytes at a time, which no signal cuts."""
 
     def __init__(self, path: Path) -> None:

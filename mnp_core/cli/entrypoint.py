@@ -22,7 +22,7 @@ _SIGNALLED = 128  # plus the number of the signal, as shells count
 DEBUG_VARIABLE = "MNP_DEBUG"
 
 
-def guarded(
+def run_command(
     make: Callable[[], click.Command],
     arguments: Sequence[str] | None,
     program: str = "mnp",

@@ -8,9 +8,9 @@ from mnp_core.testing.builders import pod
 from mnp_core.testing.conformance import SandboxLocatorConformance
 from mnp_core.testing.conformance.locator import Located
 from mnp_lab.locator import make_lab_locator
-from mnp_lab.spaces import pod_key
+from mnp_lab.namespaces import pod_key
 from mnp_lab.state import LabDirectory
-from tests.kit.sound import DiscovererTests, LocatorTests, PolicyKindTests
+from tests.conformance_kit.sound import DiscovererTests, LocatorTests, PolicyKindTests
 
 
 class TestDiscoverer(DiscovererTests):
@@ -34,13 +34,13 @@ class TestLocatorOfLabsThatStay(SandboxLocatorConformance):
     def located(self):
         lab, there = LabDirectory("kit"), pod("there")
         with lab.locked(create=True):
-            sandbox = lab.spaces.make(pod_key(there.name))
+            sandbox = lab.namespaces.make(pod_key(there.name))
             try:
                 yield Located(
                     locator=make_lab_locator({"lab": "kit"}),
                     pod=there,
                     sandbox=sandbox,
-                    remake=lambda: lab.spaces.make(pod_key(there.name)),
+                    remake=lambda: lab.namespaces.make(pod_key(there.name)),
                 )
             finally:
-                lab.spaces.drop(pod_key(there.name))
+                lab.namespaces.drop(pod_key(there.name))

@@ -9,8 +9,8 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import End as Link
 from mnp_core.testing.netns import private_namespace, veth_pair
 from mnp_core.testing.suites.reference.naive import End
+from mnp_core.testing.suites.wire.hosts import Probe, Stations
 from mnp_core.testing.suites.wire.packets import crc32c
-from mnp_core.testing.suites.wire.stations import Probe, Stations
 
 pytestmark = pytest.mark.root
 

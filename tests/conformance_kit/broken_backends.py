@@ -556,13 +556,13 @@ broken("OnlyIngress", agree("deny egress"), "forgets egress", ruleset=without_li
 broken(
     "EveryInterface",
     agree("deny all"),
-    "polices interfaces of which nobody speaks",
+    "enforces policy on interfaces of which nobody speaks",
     ruleset=text(lambda whole: whole.replace('iifname "net1"', 'iifname != "lo"')),
 )
 broken(
     "FirstInterface",
     agree("two interfaces"),
-    "polices the first interface only",
+    "enforces policy on the first interface only",
     policy=lambda p: evolve(p, interfaces=p.interfaces[:1]),
 )
 broken(
@@ -615,7 +615,7 @@ broken(
 broken(
     "PolicesLoopback",
     "test_a_pod_reaches_itself[4]",
-    "polices what a pod sends to itself",
+    "enforces policy on what a pod sends to itself",
     ruleset=with_line(f'insert rule {T} ingress iifname "lo" drop'),
 )
 broken(
@@ -635,7 +635,7 @@ broken(
 )
 broken(
     "NoForwarding",
-    "test_what_a_pod_forwards_is_policed_on_both_interfaces[4]",
+    "test_what_a_pod_forwards_is_enforced_on_both_interfaces[4]",
     "looks at what the pod itself sends",
     ruleset=without_lines(f"add rule {T} forward"),
 )

@@ -5,7 +5,7 @@ import threading
 from contextlib import suppress
 
 
-class Gate:
+class ApiGate:
     """Listens on a port of loopback, and hands everything to another. A context manager; open at first."""
 
     def __init__(self, port, host="127.0.0.1"):

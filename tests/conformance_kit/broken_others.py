@@ -9,7 +9,7 @@ from mnp_core.api import Discovery, Sandbox
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import ANY_PEER, Link, Trait
 from mnp_core.sandbox.netns import identify
-from tests.kit.sound import Discoverer, DiscovererTests, LocatorTests, PolicyKindTests
+from tests.conformance_kit.sound import Discoverer, DiscovererTests, LocatorTests, PolicyKindTests
 
 MUST_FAIL = {}
 """Class to the check that must fail, what is wrong, and words of the failure."""

@@ -1,7 +1,7 @@
 """What of a lab is really there: namespaces, links and rules, brought from one plan to the next.
 
 The order makes it safe. Pods that go are gone for everybody's rules before they are taken away; pods that come have
-their rules before their links are up, so no packet ever passes a pod that is not policed yet (S60, S64).
+their rules before their links are up, so no packet ever passes a pod that is not enforced yet (S60, S64).
 """
 
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -14,12 +14,12 @@ from mnp_core.errors import InputError
 from mnp_core.model import Change, ObjectName, ObjectRef
 from mnp_core.sources.decode import Decoder
 from mnp_core.sources.manifests import Document
+from mnp_lab.links import LinkBuilder
 from mnp_lab.locator import LabLocator
+from mnp_lab.namespaces import NamespaceStore
 from mnp_lab.nodeview import NodeView
 from mnp_lab.prober import Progress
-from mnp_lab.spaces import Spaces
 from mnp_lab.topology import LabPlan, PodPlan, Switch
-from mnp_lab.wiring import Wiring
 
 NOTHING = LabPlan(switches={}, pods={}, objects={}, leases={}, notices=())
 
@@ -45,7 +45,7 @@ class Enforcement:
 
 
 @frozen(kw_only=True)
-class Moves:
+class PlanDiff:
     """What has to be done to come from one plan to another."""
 
     leaving: tuple[PodPlan, ...]
@@ -59,7 +59,7 @@ class Moves:
         return frozenset(pod.name for pod in self.leaving + self.coming)
 
 
-def moves(old: LabPlan, new: LabPlan, *, unfinished: frozenset[ObjectName] = frozenset()) -> Moves:
+def diff_plans(old: LabPlan, new: LabPlan, *, unfinished: frozenset[ObjectName] = frozenset()) -> PlanDiff:
     """Work out what has to be done.
 
     A pod whose links stay as they are stays as it is, whatever else changes about it.
@@ -71,7 +71,7 @@ def moves(old: LabPlan, new: LabPlan, *, unfinished: frozenset[ObjectName] = fro
     """
     stay = {name for name in old.pods if new.pods.get(name) == old.pods[name]} - unfinished
     left_over = (PodPlan(name=name) for name in sorted(unfinished - old.pods.keys()))
-    return Moves(
+    return PlanDiff(
         leaving=(*(pod for name, pod in old.pods.items() if name not in stay), *left_over),
         coming=tuple(pod for name, pod in new.pods.items() if name not in stay),
         new_switches=tuple(switch for switch in new.switches.values() if old.switches.get(switch.wire) != switch),
@@ -79,23 +79,23 @@ def moves(old: LabPlan, new: LabPlan, *, unfinished: frozenset[ObjectName] = fro
     )
 
 
-class Site:
+class LabBuilder:
     """Namespaces, links and rules of one lab."""
 
-    def __init__(self, spaces: Spaces, enforcement: Enforcement | None) -> None:
-        self._spaces = spaces
-        self._wiring = Wiring(spaces)
+    def __init__(self, namespaces: NamespaceStore, enforcement: Enforcement | None) -> None:
+        self._namespaces = namespaces
+        self._links = LinkBuilder(namespaces)
         self._enforcement = enforcement
         self._agent: Enforcer | None = None
         self._view = NodeView()
-        self.find = self._wiring.sandbox
+        self.find = self._links.sandbox
 
     def check(self, plan: LabPlan) -> None:
         """Make sure that every object can be read, before anything is done; raises InputError."""
         self._decode(plan.documents)
 
     def change(
-        self, old: LabPlan, new: LabPlan, steps: Moves, *, progress: Progress, moment: Callable[[], None]
+        self, old: LabPlan, new: LabPlan, steps: PlanDiff, *, progress: Progress, checkpoint: Callable[[], None]
     ) -> tuple[Sync | None, frozenset[ObjectName]]:
         """Bring the lab from one plan to another.
 
@@ -104,10 +104,10 @@ class Site:
             new: What is to be there.
             steps: As `moves` worked them out.
             progress: Told what is being done.
-            moment: Called where an interruption may be raised.
+            checkpoint: Called where an interruption may be raised.
 
         Returns:
-            What the agent says of the new state, and the new pods that could not be policed: they stay disconnected.
+            What the agent says of the new state, and the new pods that could not be enforced: they stay disconnected.
 
         Raises:
             UnsupportedError: No root, or the kernel lacks something.
@@ -115,19 +115,19 @@ class Site:
         """
         self._part_with(_refs(steps.leaving), old)
         for pod in steps.leaving:
-            moment()
-            self._wiring.remove_pod(pod)
-        self._wiring.remove_switches(steps.old_switches)
-        self._wiring.add_switches(steps.new_switches)
+            checkpoint()
+            self._links.remove_pod(pod)
+        self._links.remove_switches(steps.old_switches)
+        self._links.add_switches(steps.new_switches)
         for number, pod in enumerate(steps.coming):
-            moment()
+            checkpoint()
             progress("building pods", number, len(steps.coming))
-            self._wiring.add_pod(pod)
-        moment()
+            self._links.add_pod(pod)
+        checkpoint()
         progress("enforcing", 0, 1)
         self._view.pods = new.pods
         sync = self._sync(self._differences(old, new, steps))
-        moment()
+        checkpoint()
         return sync, self._connect(steps.coming, sync, progress)
 
     def forget_agent(self) -> None:
@@ -136,7 +136,7 @@ class Site:
 
     def close(self) -> None:
         """Let go of what this process holds."""
-        self._spaces.close()
+        self._namespaces.close()
 
     def _part_with(self, leaving: Iterable[ObjectRef], old: LabPlan) -> None:
         """Have an agent that knows what is there, but for the pods that leave."""
@@ -150,7 +150,7 @@ class Site:
         failed = failures(sync, {pod.name for pod in pods})
         for pod in pods:
             if pod.name not in failed:
-                self._wiring.connect(pod)
+                self._links.connect(pod)
         progress("enforcing", 1, 1)
         return frozenset(pod.name for pod in pods if pod.name in failed)
 
@@ -158,7 +158,7 @@ class Site:
         if self._enforcement is None:
             return None
         if self._agent is None:
-            self._agent = self._enforcement.make_agent(LabLocator(self._wiring.sandbox, self._view))
+            self._agent = self._enforcement.make_agent(LabLocator(self._links.sandbox, self._view))
         return self._agent.sync(changes)
 
     def _decode(self, documents: Iterable[Document]) -> list[Change]:
@@ -167,7 +167,7 @@ class Site:
         decoder = self._enforcement.decoder
         return [change for document in documents if (change := _decoded(decoder, document)) is not None]
 
-    def _differences(self, old: LabPlan, new: LabPlan, steps: Moves) -> list[Change]:
+    def _differences(self, old: LabPlan, new: LabPlan, steps: PlanDiff) -> list[Change]:
         """What is new to the agent: other objects, gone ones, and pods that were made anew."""
         before, anew = {ref: document.raw for ref, document in old.objects.items()}, set(_refs(steps.coming))
         fresh = (document for ref, document in new.objects.items() if ref in anew or before.get(ref) != document.raw)

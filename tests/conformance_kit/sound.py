@@ -15,7 +15,7 @@ from mnp_core.testing.conformance import (
 from mnp_core.testing.conformance.locator import Located
 from mnp_core.testing.netns import End, veth_pair
 from mnp_lab.locator import LabLocator
-from mnp_lab.spaces import AnonymousSpaces, pod_key
+from mnp_lab.namespaces import AnonymousNamespaces, pod_key
 
 
 class Discoverer:
@@ -45,7 +45,7 @@ class LocatorTests(SandboxLocatorConformance):
 
     @contextmanager
     def located(self):
-        spaces, there = AnonymousSpaces(), pod("there")
+        spaces, there = AnonymousNamespaces(), pod("there")
         key = pod_key(there.name)
 
         def remake():
