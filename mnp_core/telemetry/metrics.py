@@ -13,7 +13,6 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 import mnp_core
-from mnp_core._deprecation import Deprecation
 from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import OPEN_REASONS, Reason, Report
 
@@ -24,9 +23,7 @@ _LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 _FEW: Final = 32  # different words of one sort, more than any node has
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _OTHER: Final = "Other"
-_POLICED_PODS: Final = Deprecation(
-    name="mnp_policed_pods", since="0.1", gone_in="0.2", instead="query mnp_enforced_pods"
-)
+_POLICED_PODS: Final = "mnp_policed_pods is deprecated since 0.1 and will be gone in 0.2: query mnp_enforced_pods."
 
 
 class Metrics:
@@ -60,7 +57,7 @@ class Metrics:
             {"version": mnp_core.__version__, "python": platform.python_version()}
         )
         self._pods = Gauge("mnp_enforced_pods", "Pods of this node with rules in force.", registry=registry)
-        self._policed_pods = Gauge("mnp_policed_pods", f"{_POLICED_PODS}.", registry=registry)
+        self._policed_pods = Gauge("mnp_policed_pods", _POLICED_PODS, registry=registry)
         self._policies = Gauge("mnp_policies", "Policies that are known, of every kind.", registry=registry)
         self._groups = Gauge("mnp_address_groups", "Address groups that rules of this node use.", registry=registry)
         self._members = Gauge("mnp_address_group_members", "Members of all these groups.", registry=registry)
