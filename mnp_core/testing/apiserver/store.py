@@ -165,8 +165,8 @@ class Selector:
         if now and event.after is not None:
             return ("MODIFIED" if was else "ADDED"), event.after
         if was and event.before is not None:
-            last = copy.deepcopy(event.after or event.before)
-            last["metadata"]["resourceVersion"] = str(event.version)
+            last = event.after or event.before
+            last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(event.version)}}
             return "DELETED", last
         return None
 
