@@ -1,9 +1,9 @@
-"""Put rulesets into the kernel of a sandbox, and tell what is there.
+"""Applies rulesets to the kernel of a sandbox, and reads them back.
 
 Rules and each set change in steps of their own; there is no other way with iptables. The steps are so ordered that each
 family goes from the old complete state to the new complete state in one of them (S60):
 
-1. The ruleset is translated into what the kernel takes, elsewhere (`mnp_iptables.restore.compiler`).
+1. The ruleset is compiled in an empty namespace (`mnp_iptables.restore.compiler`).
 2. Sets that have the right members already stay. Those that have not are made anew, under another name, and filled,
    while no rule knows them (`mnp_iptables.sets.versioned_sets`).
 3. The rules of a family are replaced in one commit, in one table, ingress and egress together. They take up the fresh
@@ -16,8 +16,8 @@ family goes from the old complete state to the new complete state in one of them
 A change of membership alone (`update`) concerns one set of each family, and an address in it flips once, in the set
 that the rules look into.
 
-The name of a chain says which ruleset this is: anybody in the pod could write that, so it proves nothing (S63). Whether
-a ruleset is in force is a comparison of the rules and sets that are there with the translated ruleset, in whatever
+The name of a chain states the digest: any process in the pod could write that, so it proves nothing (S63). Whether
+a ruleset is in force is a comparison of the rules and sets that are there with the compiled ruleset, in any
 process (S62).
 
 Everything happens in the network namespace of the calling thread. An applier has no state: one serves all threads.
@@ -64,7 +64,7 @@ _OLDEST_IPSET = 7
 
 
 class Rules(Protocol):
-    """A way to write tables; `suffix` tells its sets from those of other ways, `rank` is for the probe."""
+    """A variant: `suffix` ends the names of its sets, `rank` is for the probe."""
 
     suffix: str
     rank: int
@@ -80,10 +80,10 @@ class Rules(Protocol):
         """Put tables into force; refused means unchanged."""
 
     def read(self) -> tuple[InstalledTable, ...]:
-        """Everything of ours."""
+        """Our part of all tables."""
 
     def remove(self) -> None:
-        """Take away everything of ours."""
+        """Remove our part of all tables."""
 
     def state(self) -> bytes:
         """Something that differs after every change."""
@@ -93,13 +93,13 @@ def _as_apply_error(work: Callable[Parameters, R]) -> Callable[Parameters, R]:
     """Turn errors of the kernel into `ApplyError`, with their remedies."""
 
     @wraps(work)
-    def told(*args: Parameters.args, **kwargs: Parameters.kwargs) -> R:
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> R:
         try:
             return work(*args, **kwargs)
         except OSError as error:
             raise ApplyError(f"the kernel refused: {describe(error)}") from error
 
-    return told
+    return wrapped
 
 
 class IptablesApplier:

@@ -1,6 +1,6 @@
 """Whether the calling thread's network namespace has a VRF (S47).
 
-The kernel is asked for links of this kind alone: a pod may have tens of thousands of others.
+The dump is of this kind alone: a pod may have tens of thousands of other links.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""Modules of the kernel, for probes that must not load any: asking the kernel for a subsystem is a way to load it."""
+"""Modules of the kernel, for probes that must not load any: a request to a subsystem may load it."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,9 @@ _LOADED = Path("/proc/modules")
 
 
 def require(name: str) -> None:
-    """Make sure that asking for a subsystem loads no module.
+    """Make sure that a request to a subsystem loads no module.
 
-    Where this cannot be known (a container that does not see the modules of its node) the kernel has to be asked.
+    Where this cannot be known (a container that does not see the modules of its node) the request has to be made.
 
     Raises:
         UnsupportedError: The module is not loaded.

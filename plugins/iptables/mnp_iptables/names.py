@@ -29,9 +29,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,14}")
 _NO_INTERFACE = frozenset(b"/:\0\t\n\v\f\r \xa0")  # dev_valid_name() in net/core/dev.c
 _INTERFACE_SIZE = 16  # IFNAMSIZ, with the NUL at the end
 _PLACEHOLDER = "(see-the-chain)"
-"""Stands in a rule for the name of an interface that iptables cannot say, or reads as something else: a plus at the end
-is "whatever begins like this", an exclamation mark is "not". The chain that the rule goes to has the name in base64,
-and in what the kernel gets it stands as it is."""
+"""Stands in a rule for an interface name that iptables cannot write or reads as a pattern: a plus at its end means any
+name that begins like this, an exclamation mark means "not". The chain of the rule has the name in base64, and the bytes
+for the kernel have the name itself."""
 
 _GROUP = re.compile(rf"[a-z2-7]{{{GROUP_ID_LENGTH}}}")
 _DIGEST = re.compile(rf"{CHAIN_PREFIX}([a-z2-7]{{{DIGEST_LENGTH}}})")

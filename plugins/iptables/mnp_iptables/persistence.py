@@ -1,4 +1,4 @@
-"""Steps that have to be taken although something failed: what follows a commit, and what takes one back."""
+"""Retries for steps that must not be left out: those after a commit, and those that undo one."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _PAUSE = 0.02  # seconds, and twice as many each time: what a kernel lacks (memo
 
 
 def insist(work: Callable[[], T]) -> T:
-    """Try again what the kernel refuses, a few times.
+    """Retry what the kernel refuses, a few times.
 
     Raises:
         ApplyError: As `work`, the last time; likewise OSError.

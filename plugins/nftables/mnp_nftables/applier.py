@@ -1,4 +1,4 @@
-"""Put rulesets into the kernel of a sandbox, and tell what is there.
+"""Applies rulesets to the kernel of a sandbox, and reads them back.
 
 A ruleset comes with its messages, made without a look at the sandbox, so it takes one commit, and nothing that a
 process in the pod has written is parsed on the way. What is there is read only to be compared with what is wanted: no
@@ -100,7 +100,7 @@ class NftablesApplier:
         return _asked(generation)
 
     def listen(self) -> socket.socket:
-        """Hear of each commit in this namespace; see `mnp_core.api.RuleListener`."""
+        """Notifications of each commit in this namespace; see `mnp_core.api.RuleListener`."""
         try:
             return listen_to_commits()
         except OSError as error:
@@ -127,7 +127,7 @@ class NftablesApplier:
 
 
 def _asked(question: Callable[[], T]) -> T:
-    """Ask the kernel, in words that name the remedy where it cannot be asked."""
+    """Call the kernel; its errors become `ApplyError`, with their remedies."""
     try:
         return question()
     except OSError as error:
@@ -191,7 +191,7 @@ def _run(ruleset: NftablesRuleset, batch: Batch) -> None:
 
 
 def is_in_force(ruleset: NftablesRuleset) -> bool:
-    """Whether a ruleset is in force for packets, whatever may be left over besides."""
+    """Whether a ruleset is in force for packets, leftovers aside."""
     found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
     if found is None:
         return False
@@ -277,7 +277,7 @@ def _counters(rule: Counted) -> Iterator[RuleCounter]:
 
 
 def _update(batch: Batch) -> bool:
-    """Change membership; whether nobody else committed anything meanwhile."""
+    """Change membership; returns whether no other commit came between."""
     alone = True
     try:
         for _ in range(_ATTEMPTS):

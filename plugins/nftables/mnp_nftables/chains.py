@@ -87,7 +87,7 @@ def _replies(policy: InterfacePolicy, opened: Direction, common: CommonRules) ->
 
 
 def _always(common: CommonRules) -> Iterator[Rule]:
-    """What passes in both directions whatever the policies say; numbers: RFC 4861, 2710, 3810, IANA protocol 2."""
+    """Packets that pass in both directions under every policy; numbers: RFC 4861, 2710, 3810, IANA protocol 2."""
     yield _rule(terms.NEIGHBOUR_DISCOVERY, "neighbour-discovery")
     if common.accept_icmp:
         yield _rule(terms.family(4) + terms.protocol(Protocol.ICMP), "accept-icmp")

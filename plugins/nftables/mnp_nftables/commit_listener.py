@@ -1,4 +1,4 @@
-"""Hear of what is committed to nf_tables, by whomever."""
+"""Notifications of commits to nf_tables, by any process."""
 
 import ctypes
 import socket
@@ -17,10 +17,10 @@ _GENERATION = 8, 1  # length and type of NFTA_GEN_ID, which the kernel writes fi
 
 
 def listen_to_commits() -> socket.socket:
-    """Open a non-blocking socket that hears of each commit in the network namespace of the calling thread.
+    """Open a non-blocking socket for notifications of commits in the network namespace of the calling thread.
 
-    A commit is told object by object, and last by its new generation number (NFT_MSG_NEWGEN). That one alone is let
-    through, by a filter of the socket (socket(7), SO_ATTACH_FILTER): a set with 5,000 elements is nobody's business.
+    The kernel notifies of each object, and last of the new generation number (NFT_MSG_NEWGEN). A filter of the socket
+    (socket(7), SO_ATTACH_FILTER) lets that one alone through: a set of 5,000 elements would be 5,000 notifications.
 
     Raises:
         OSError: This kernel has no netfilter netlink.

@@ -1,6 +1,6 @@
 """What makes a table what it is, in a form that is the same for what we send and for what the kernel has made of it.
 
-Handles, counters and whatever else the kernel adds by itself are left out. So what is in force can be compared with
+Without handles, counters and everything else that the kernel adds. So what is in force can be compared with
 what is wanted (S62, S63), and nothing that is found in a sandbox has to be believed. Attributes that a newer kernel may
 add to an expression are left out as long as they are zero; one that is not is another rule.
 """
@@ -23,7 +23,7 @@ LOOKUP = b"\x0b\0\x01\0lookup\0"
 _NAME, _DATA = 1, 2  # NFTA_EXPR_NAME, NFTA_EXPR_DATA
 _LOOKUP_SET, _LOOKUP_IDENTITY, _LOOKUP_FLAGS = 1, 4, 5  # NFTA_LOOKUP_SET, _SET_ID, _FLAGS
 _UNSAID = frozenset({_LOOKUP_SET, _LOOKUP_IDENTITY, _LOOKUP_FLAGS})
-_KNOWN: Mapping[bytes, frozenset[int]] = {  # attributes that we write: these count whatever they say
+_KNOWN: Mapping[bytes, frozenset[int]] = {  # attributes that we write: these always count
     b"meta\0": frozenset({1, 2}),
     b"cmp\0": frozenset({1, 2, 3}),
     b"payload\0": frozenset({1, 2, 3, 4}),

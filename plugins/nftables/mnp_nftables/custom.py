@@ -1,4 +1,4 @@
-"""Rules of whoever runs the node, in nft's own language, one a line (semantics section 7).
+"""Custom rules of the node's operator, in the language of nft, one a line (semantics section 7).
 
 The files are those of multi-networkpolicy-nftables: blank lines and lines that begin with ``#`` are skipped, the rest
 is what follows ``nft add rule inet TABLE CHAIN``. The lines of a file are asked for packets of its family only.

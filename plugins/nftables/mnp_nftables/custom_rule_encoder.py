@@ -84,7 +84,7 @@ def _on_a_thread(custom: Sequence[CustomRules]) -> Compiled:
         """Never come back from an empty network namespace of the thread's own."""
         try:
             result.set_result(_compile(custom))
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+        except BaseException as error:  # noqa: BLE001 - it belongs to the waiting thread
             result.set_exception(error)
 
     threading.Thread(target=work, name="custom-rules", daemon=True).start()

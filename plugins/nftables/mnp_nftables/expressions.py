@@ -96,7 +96,7 @@ def accept() -> bytes:
 
 
 def drop() -> bytes:
-    """End the packet."""
+    """Drop the packet."""
     return _verdict(_DROP)
 
 
@@ -111,7 +111,7 @@ def goto(chain: str) -> bytes:
 
 
 def reject() -> bytes:
-    """End the packet and tell its sender that an administrator wants it so."""
+    """Drop the packet and answer ``administratively prohibited``."""
     return expression("reject", number(1, _ICMPX), attribute(2, bytes([_ADMIN_PROHIBITED])))
 
 

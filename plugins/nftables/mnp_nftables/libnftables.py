@@ -1,4 +1,4 @@
-"""Compile custom rules by libnftables: a program, so that what the library does to its process concerns nobody else.
+"""Compile custom rules by libnftables: a program, because the library may end its process.
 
 It reads commands from its standard input and runs them as one transaction in the network namespace that it was started
 in. Complaints go to standard error, and name lines by number.

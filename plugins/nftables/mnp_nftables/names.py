@@ -1,7 +1,7 @@
 """Names that come from users, put into a ruleset so that they cannot leave their place.
 
 What the kernel gets is bytes, which cannot leave their place; this is about the text. An nft string in quotes has no
-escapes: a quote ends it, whatever stands before, and an asterisk at its end makes it a prefix. So what could be unsafe
+escapes: a quote always ends it, and an asterisk at its end makes it a prefix. So what could be unsafe
 is refused (groups) or written in another alphabet (comments, interface names that nft has no way to write).
 """
 
@@ -26,7 +26,7 @@ _CHAIN = re.compile(r"(?P<replies>replies-)?(?P<direction>ingress|egress)(?:-(?P
 
 
 def interface_name(name: str, *, pod: ObjectName) -> str:
-    """The name of an interface, checked: whatever the kernel takes is right.
+    """Check the name of an interface: any name that the kernel takes.
 
     Raises:
         InputError: The kernel has no interface of that name; or it is ``lo``, which no policy is about (S44).

@@ -130,7 +130,7 @@ def with_rules(before: Batch, chains: Iterable[Chain]) -> Batch:
 
 
 def after_removal(batch: Batch) -> Batch:
-    """A transaction on nothing: whatever is there by the name of our table goes first, in the same commit."""
+    """A transaction that deletes any table of our name first, in the same commit."""
     return in_one((removal(create=True), batch))
 
 

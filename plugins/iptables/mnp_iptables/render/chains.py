@@ -2,7 +2,7 @@
 
 First what belongs to a connection that was allowed (S40), then what passes under every policy (S43, settings), then
 what the policies allow, then the end (S11). Packets that connection tracking calls invalid are judged like new ones
-(S48). Whoever passes leaves the chain by RETURN and meets the rules of others (S49).
+(S48). A packet that passes leaves the chain by RETURN and meets foreign rules (S49).
 
 With ``established-flows: recheck`` (S42) a connection is no pass by itself. Its packets in the direction in which it
 was opened are judged like new ones, always. Its replies pass if the rules of the other direction allow, now, the
@@ -115,7 +115,7 @@ def _replies(policy: InterfacePolicy, direction: Direction, context: RenderConte
 
 
 def _always(context: RenderContext) -> Iterator[str]:
-    """What passes in both directions whatever the policies say."""
+    """Packets that pass in both directions under every policy."""
     common = context.common
     if context.family == 4:
         if common.accept_icmp:

@@ -1,4 +1,4 @@
-"""Rules of whoever runs the node, in the language of iptables, one a line (semantics section 7).
+"""Custom rules of the node's operator, in the language of iptables, one a line (semantics section 7).
 
 The files are those of multi-networkpolicy-iptables: blank lines and lines that begin with ``#`` are skipped, the rest
 is what follows ``iptables -A CHAIN``. ``ACCEPT`` and ``DROP`` decide, ``RETURN`` leaves the decision to the policies.

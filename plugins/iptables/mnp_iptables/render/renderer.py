@@ -8,7 +8,7 @@ sections:
     # ip6tables           likewise
     # ipset members       add NAME ELEMENT             what is in the sets
 
-How it comes into force in steps of which none opens or closes anything wrongly is told in `mnp_iptables.applier`.
+`mnp_iptables.applier` has the steps that bring it into force, of which none opens or closes anything wrongly.
 Where rules reject (`mnp_iptables.render.hook_points`) there are two tables of each family, of which one is used.
 """
 

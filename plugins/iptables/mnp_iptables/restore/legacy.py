@@ -41,7 +41,7 @@ from mnp_iptables.sets.set_types import FAMILIES
 _TOOLS: dict[Family, str] = {4: "iptables-legacy-restore", 6: "ip6tables-legacy-restore"}
 _LOCK = "/run/xtables.lock"
 _NO_FOLDER = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS})
-_PATIENCE = 5.0  # seconds that somebody else may hold the lock
+_PATIENCE = 5.0  # seconds that another process may hold the lock
 _PAUSE = 0.005
 _ATTEMPTS = 5
 _STORM = "a process in the pod changes it all the time: stop it, or restart the pod"
@@ -112,7 +112,7 @@ class LegacyRules:
         return tuple(table for table in found if table)
 
     def remove(self) -> None:
-        """Take away our chains and jumps; an empty table stays, as nobody can remove one."""
+        """Take away our chains and jumps; an empty table stays, as the kernel cannot remove one."""
         with _lock():
             self._clear(set())
 

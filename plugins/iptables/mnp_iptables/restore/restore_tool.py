@@ -1,4 +1,4 @@
-"""Run the programs of iptables, in the network namespace of the calling thread."""
+"""Runs the restore programs of iptables in the network namespace of the calling thread."""
 
 import os
 import resource
@@ -30,7 +30,7 @@ def find(tool: str) -> str:
 
 
 def run(tool: str, *arguments: str, text: str) -> None:
-    """Run a program on a text, within limits, and with a lock of its own: where it works nobody else does.
+    """Run a program on a text, within limits, and with a lock of its own: no other program works in its namespace.
 
     Raises:
         ApplyError: It failed; with its words, and the line of the text that it means.

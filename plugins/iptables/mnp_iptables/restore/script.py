@@ -1,4 +1,4 @@
-"""The renderer's text, taken apart again for those who bring it into force."""
+"""The renderer's text, parsed for the applier."""
 
 from collections.abc import Iterable, Mapping
 
@@ -30,7 +30,7 @@ def parse(text: str) -> Script:
     """Read what `mnp_iptables.render.renderer` wrote.
 
     Raises:
-        ApplyError: Somebody else wrote it.
+        ApplyError: It is not a text of the renderer.
     """
     rules, _, members = text.partition(f"{MEMBERS}\n")
     for line in members.splitlines():

@@ -1,7 +1,7 @@
 """The four socket options with which the kernel's legacy iptables tables are read and written.
 
 See <linux/netfilter_ipv4/ip_tables.h> and ip6_tables.h: IPT_SO_GET_INFO, IPT_SO_GET_ENTRIES, IPT_SO_SET_REPLACE and
-IPT_SO_SET_ADD_COUNTERS. Asking for a table makes it, if the namespace has none, so `tables` is to be asked first.
+IPT_SO_SET_ADD_COUNTERS. Reading a table makes it, if the namespace has none, so call `tables` first.
 """
 
 import ctypes
@@ -57,7 +57,7 @@ def read(family: Family, name: str) -> Snapshot:
     """Read a table; if there is none it is made, empty.
 
     Raises:
-        OSError: The kernel refused; EAGAIN if somebody replaced it meanwhile.
+        OSError: The kernel refused; EAGAIN if another process replaced it meanwhile.
     """
     layout = LAYOUTS[family]
     hooks, data = _read(family, name)
@@ -118,7 +118,7 @@ def replace(name: str, table: Table, before: Snapshot) -> None:
         zero = bytes(_COUNTER_SIZE)
         kept = (counters.raw[place * _COUNTER_SIZE :][:_COUNTER_SIZE] if place >= 0 else zero for place in blob.places)
         request = _COUNTERS.pack(name.encode(), len(blob.places)) + b"".join(kept)
-        with suppress(OSError):  # the table is in force, whatever it counts from
+        with suppress(OSError):  # the table is in force, with counters or without
             insist(lambda: kernel.setsockopt(_SOCKET[family][1], _ADD_COUNTERS, request))
 
 

@@ -1,7 +1,7 @@
 """Ipsets of the calling thread's network namespace, over netlink: no fork, and many elements in one message.
 
-Protocol and numbers: <linux/netfilter/ipset/ip_set.h>, protocol 7 (Linux 4.20). Whatever is read may have been made by
-somebody inside the pod: a set of another kind than ours has elements that no set of ours has.
+Protocol and numbers: <linux/netfilter/ipset/ip_set.h>, protocol 7 (Linux 4.20). A process in the pod may have
+made any set: one of another kind than ours has elements that no set of ours has.
 """
 
 import errno

@@ -24,7 +24,7 @@ _PATIENCE = 2.0  # seconds; nf_tables lets go of sets a little (an RCU grace per
 _PAUSE = 0.002
 _PREFIX = "mnp"
 _MOST = 1_000_000
-"""Members that all sets of a pod have together at most. If there are more, somebody in the pod has added them: then
+"""Members that all sets of a pod have together at most. If there are more, a process in the pod has added them: then
 they are not read, which would cost hundreds of MiB, but count as another state, and the sets are made anew."""
 
 
@@ -82,7 +82,7 @@ class VersionedSets:
             until = time.monotonic() + _PATIENCE
             while gone := [name for name in gone if not kernel.destroy(name)]:
                 if time.monotonic() > until:
-                    return  # somebody else uses it; the next ruleset tries again
+                    return  # a foreign rule uses it; the next ruleset tries again
                 time.sleep(_PAUSE)
 
     def change(self, delta: Delta) -> None:
