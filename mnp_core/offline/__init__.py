@@ -1,4 +1,4 @@
-"""What a cluster adds to manifests before pods run: namespaces, networks, addresses; and probes between pods as values.
+"""Additions of a cluster to manifests before pods run: namespaces, networks, addresses; and probes as values.
 
 Pure. Offline commands (`mnp explain`, `render`, `matrix`, `validate`) and the lab (mnp-lab) share it.
 """

@@ -1,4 +1,4 @@
-"""What the API server adds to objects before anybody sees them: namespaces.
+"""Additions of the API server to objects on admission: namespaces.
 
 Selectors rely on it: every namespace carries its own name as a label, and a pod never is in a namespace that is not
 there.
@@ -26,7 +26,7 @@ def root(document: Document) -> Field:
 
 
 def ref_of(document: Document) -> ObjectRef:
-    """What the document is about; objects that name no namespace are in ``default``.
+    """The subject of the document; objects without a namespace are in ``default``.
 
     Raises:
         InputError: It has no kind, or no name, or one that a pod or network cannot have.
@@ -49,7 +49,7 @@ def _name(field: Field, *, strictly: bool) -> str:
 
 
 def index(documents: Iterable[Document]) -> dict[ObjectRef, Document]:
-    """Documents by what they are about.
+    """Documents by subject.
 
     Raises:
         InputError: Two are about the same object, so that it is not clear which one counts.

@@ -1,4 +1,4 @@
-"""What a NetworkAttachmentDefinition asks a CNI plugin to make, and what the lab makes of it."""
+"""The link that a NetworkAttachmentDefinition requests from a CNI plugin, and the lab's substitute."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -58,12 +58,12 @@ class Definition:
     Attributes:
         name: Of the NetworkAttachmentDefinition.
         cni_type: The plugin that makes the interface; empty if the definition does not say.
-        link_kind: What the lab makes.
+        link_kind: The link in the lab.
         node_kind: The kind of interface that the plugin makes on a node (IFLA_INFO_KIND; empty for hardware).
         node_mode: Its mode, for kinds that have one (`Link.mode`).
-        wire: What its attachments are plugged into (`wire_of`); empty if only the definition itself says.
+        wire: The segment of its attachments (`wire_of`); empty if only the definition identifies it.
         ipam: How its attachments get addresses.
-        notices: What the lab does otherwise than the plugin would.
+        notices: Differences between the lab and the plugin.
     """
 
     name: ObjectName

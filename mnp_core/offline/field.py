@@ -13,12 +13,12 @@ from mnp_core.model import Address, Cidr, parse_address, parse_cidr
 AddressInterface = IPv4Interface | IPv6Interface
 """An address with the length of its network's prefix, as an interface carries it."""
 
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # RFC 1123 subdomain, what Kubernetes takes for names
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # RFC 1123 subdomain, as Kubernetes requires of names
 
 
 @frozen(kw_only=True)
 class Field:
-    """One value, whatever it is, and its place. Methods that read it raise InputError if it is something else.
+    """One value of any type, and its place. Methods that read it raise InputError if it is something else.
 
     Attributes:
         value: As it was decoded.
@@ -65,7 +65,7 @@ class Field:
         return self.value
 
     def json(self) -> "Field":
-        """What a string that holds JSON means."""
+        """The value of a string with JSON."""
         try:
             return evolve(self, value=json.loads(self.text()))
         except (ValueError, RecursionError) as error:

@@ -1,6 +1,6 @@
 """Addresses for attachments, given out as the IPAM plugins would: host-local, whereabouts, static.
 
-Pure: an allocation depends on the configuration and on what is taken, and is the same on every run.
+Pure: an allocation depends on the configuration and the taken addresses, and is the same on every run.
 """
 
 from collections.abc import Container, Iterator
@@ -85,7 +85,7 @@ class Ipam:
 
         Args:
             taken: Addresses on this network that others have.
-            leased: What the attachment has had so far; kept as far as it still fits.
+            leased: The previous addresses of the attachment; kept as far as they still fit.
 
         Raises:
             InputError: A range is used up.
@@ -111,7 +111,7 @@ class Ipam:
         return with_prefix(address, subnet or parse_cidr(f"{address}/{_GUESSED_PREFIX[address.version]}"))
 
     def routes_for(self, addresses: tuple[AddressInterface, ...]) -> tuple[Route, ...]:
-        """The routes of an attachment with these addresses; whoever is the gateway itself needs none.
+        """The routes of an attachment with these addresses; the gateway itself needs none.
 
         Raises:
             InputError: A gateway is not on a subnet of the attachment.
@@ -190,7 +190,7 @@ def _host_local_range(entry: Field) -> Range:
             subnet=subnet,
             first=entry.child("rangeStart").address() or lowest,
             last=entry.child("rangeEnd").address() or highest,
-            gateway=entry.child("gateway").address() or lowest,  # reserved even if nobody uses it
+            gateway=entry.child("gateway").address() or lowest,  # reserved even if unused
         ),
     )
 

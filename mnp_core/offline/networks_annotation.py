@@ -1,4 +1,4 @@
-"""What a pod asks the meta-plugin for, as the core reads it (S64); the lab cannot build what it cannot read."""
+"""The attachments that a pod requests from the meta-plugin, as the core reads them (S64); unreadable ones end a lab."""
 
 from attrs import frozen
 

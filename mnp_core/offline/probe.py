@@ -1,4 +1,4 @@
-"""What is asked of the network between two pods, and what it answered."""
+"""Probes between two pods, and their results."""
 
 import re
 from enum import StrEnum
@@ -12,11 +12,11 @@ _SPEC = re.compile(r"(?i:(?P<protocol>tcp|udp|sctp)[:/](?P<port>\d{1,5})|(?P<icm
 
 
 class ProbeVerdict(StrEnum):
-    """What became of a probe."""
+    """The result of a probe."""
 
     ALLOWED = "allowed"  # an answer came back
-    DENIED = "denied"  # nothing came back, or somebody on the way said that it is prohibited
-    REFUSED = "refused"  # it got through, but nobody is there: TCP RST, port unreachable, SCTP ABORT
+    DENIED = "denied"  # no answer, or ICMP administratively prohibited
+    REFUSED = "refused"  # it got through to a closed port: TCP RST, port unreachable, SCTP ABORT
     ERROR = "error"  # it could not be asked
 
 

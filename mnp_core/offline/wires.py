@@ -11,11 +11,11 @@ from mnp_core.model import Address, ObjectName
 from mnp_core.offline.field import Field
 
 WIRE_ANNOTATION = "mnp.lab/wire"
-"""On a NetworkAttachmentDefinition: networks with the same value are one wire, whatever their configurations say."""
+"""On a NetworkAttachmentDefinition: networks with the same value are one wire, whatever their configurations."""
 
 _ROUTE = "the interface of the default route"
 _DEFAULTS = {"macvlan": _ROUTE, "ipvlan": _ROUTE, "macvtap": _ROUTE, "ipvtap": _ROUTE, "bridge": "bridge cni0"}
-"""CNI types whose master may be left out, and what it is then."""
+"""CNI types with an optional master, and its default."""
 
 _OVERLAYS = frozenset({"ovn-k8s-cni-overlay"})
 """CNI types whose networks are one by the name in the configuration."""
@@ -25,7 +25,7 @@ _APART = frozenset({"ptp", "host-device", "dummy", "loopback"})
 
 
 def wire_of(plugin: Field, cni_type: str, resource: str) -> str:
-    """What a definition's attachments are plugged into, as words; empty if nothing but the definition says it.
+    """The segment of a definition's attachments, in words; empty if only the definition identifies it.
 
     Args:
         plugin: The configuration that makes the interface.
@@ -52,11 +52,11 @@ def join(
     """Decide which networks share a switch.
 
     Args:
-        wires: By network, what `wire_of` or the annotation says.
+        wires: By network, the result of `wire_of` or the annotation.
         asked: By network, the addresses that pods ask for there.
 
     Returns:
-        By network, the key of its switch; and what has to be said about it.
+        By network, the key of its switch; and notices about it.
     """
     together: dict[str, list[ObjectName]] = defaultdict(list)
     for network, wire in sorted(wires.items()):

@@ -2,10 +2,10 @@
 
 pluggy registers and calls; it isolates nothing: a module that fails while it is registered can leave hooks behind,
 one broken entry point ends `load_setuptools_entrypoints`, a generator runs after the call that should have caught
-what it raises, results are `Any`. Here every plugin gets a manager of its own, so that undoing a plugin is forgetting
+its exceptions, results are `Any`. Here every plugin gets a manager of its own, so that undoing a plugin is forgetting
 its manager, and everything that a plugin runs is contained: it contributes all that it offers, or nothing.
 
-What must not happen here: any decision about policy, or work on behalf of a plugin before it is asked for.
+Never here: a decision about policy, or work on behalf of a plugin before it is needed.
 """
 
 from mnp_core.plugins._catalog import COMMAND_DISTRIBUTIONS, Catalog

@@ -1,4 +1,4 @@
-"""What all plugins offer of one kind, and a good answer to a question for what is not there."""
+"""All offers of one kind, and a helpful error for a missing one."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ BACKEND_DISTRIBUTIONS = {
     "iptables-legacy": "mnp-iptables",
     "iptables-nft": "mnp-iptables",
 }
-"""Where this project's backends come from, for whoever has configured one that is not installed."""
+"""Distributions of this project's backends, for the error about one that is not installed."""
 
 COMMAND_DISTRIBUTIONS = {"lab": "mnp-lab"}
 """Likewise its commands."""
@@ -37,7 +37,7 @@ def find_contested(offers: Iterable[Offer[Any]]) -> Contested:
 
 
 def conflict_of(offer: Offer[Any], contested: Contested) -> str:
-    """Say what the offer cannot have for itself alone, and who else claims it; empty if there is nothing."""
+    """The contested exclusive names of the offer, with their other claimants; empty if there are none."""
     return "; ".join(
         f"{key} is claimed by {' and by '.join(str(rival.plugin) for rival in contested[key])}"
         for key in exclusive_names(offer.descriptor)
@@ -48,7 +48,7 @@ def conflict_of(offer: Offer[Any], contested: Contested) -> str:
 class Catalog(Mapping[str, D]):
     """The descriptors of one kind that can be used, by name.
 
-    As a mapping it holds what can be used; `find` also explains why something cannot.
+    As a mapping it holds the usable ones; `find` also explains why another is not.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Catalog(Mapping[str, D]):
         return len(self._usable)
 
     def values_claimed(self, what: str) -> frozenset[str]:
-        """Everything of one sort that is claimed, by whom ever, contested or not: CNI types, dialects."""
+        """All claimed names of one sort, contested or not: CNI types, dialects."""
         return frozenset(key.value for key in self._offers if key.what == what)
 
     def require(self, name: str) -> D:
@@ -119,7 +119,7 @@ def _words(distribution: str) -> tuple[str, ...]:
 
 
 def make(offer: Offer[D], build: Callable[[D], T], expected: type) -> T:
-    """Call a factory, and check that it made what its descriptor promises.
+    """Call a factory, and check its product against its descriptor.
 
     Args:
         offer: Whose factory it is.

@@ -1,4 +1,4 @@
-"""What a descriptor must look like, and what it claims for itself alone."""
+"""Validation of descriptors, and the names that each claims exclusively."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -48,7 +48,7 @@ _VERSION = re.compile(r"v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
 _OURS = frozenset({"MultiNetworkPolicy", "Namespace", "NetworkAttachmentDefinition", "Pod"})
-"""Kinds that the core reads. A kind is taken whatever its group: objects are told apart by kind and name alone."""
+"""Kinds that the core reads. A kind is taken in any group: objects are identified by kind and name alone."""
 
 
 @frozen
@@ -86,7 +86,7 @@ def exclusive_names(descriptor: Named) -> tuple[ExclusiveName, ...]:
 
 
 def describe_offer(descriptor: Named) -> str:
-    """What it is in a few words, for a list of all that is there."""
+    """A short description, for a list."""
     text = f"{NOUNS[type(descriptor)]} {descriptor.name}"
     match descriptor:
         case InterfaceDiscovererSpec():
@@ -136,7 +136,7 @@ def check_descriptor(descriptor: object, expected: type[D]) -> D:
     """Check the type of a descriptor and of each of its fields.
 
     Raises:
-        InvalidPluginError: With the field, its value and what it must be.
+        InvalidPluginError: With the field, its value and the valid ones.
     """
     if not isinstance(descriptor, expected) or type(descriptor) not in NOUNS:
         raise InvalidPluginError(f"it offers {descriptor!r:.80}, which is not a {expected.__name__}")

@@ -1,4 +1,4 @@
-"""Which plugins are installed: entry points of the group ``mnp`` and what their distributions say of themselves.
+"""Which plugins are installed: entry points of the group ``mnp`` and the metadata of their distributions.
 
 Nothing of a plugin is imported here, so that one made for another core can be recognised before it does harm.
 """
@@ -24,7 +24,7 @@ _PLAIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) *((?:[<>=!~]=?=? *[A-Za-z0-9.
 """A requirement without extras, marker and URL: name and versions."""
 
 _OPTIONAL = re.compile(r"[^;]*; extra == '[A-Za-z0-9._-]+'", re.ASCII)
-"""A requirement of an extra, which holds for nobody here."""
+"""A requirement of an extra, which does not apply here."""
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 
@@ -39,7 +39,7 @@ class Plugin:
         distribution: Its normalised name.
         version: Of the distribution.
         requires: Requirements of the distribution, as it states them.
-        fault: What is wrong with its metadata, or empty.
+        fault: A problem of its metadata, or empty.
     """
 
     name: str
@@ -102,7 +102,7 @@ def _entry_fault(entry: EntryPoint) -> str:
 
 
 def incompatibility(plugin: Plugin) -> str:
-    """Say why the plugin is not for the core that is running, and what to install; empty if it is.
+    """Why the plugin does not fit the running core, and the version to install; empty if it does.
 
     Raises:
         InvalidPluginError: A requirement cannot be understood.

@@ -1,4 +1,4 @@
-"""What plugins raise, contained and put into words."""
+"""Exceptions of plugins, contained and described."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ _LONGEST = 400  # characters of a message; more is a text, not a sentence
 
 
 class InvalidPluginError(Exception):
-    """A plugin cannot be used; the text says why, without naming the plugin."""
+    """A plugin cannot be used; with the reason, without the plugin's name."""
 
 
 @contextmanager
 def guarded(what: str) -> Iterator[None]:
-    """Turn whatever plugin code raises into an `InvalidPluginError`; only Ctrl-C passes.
+    """Turn any exception of plugin code into an `InvalidPluginError`; only Ctrl-C passes.
 
     Raises:
         InvalidPluginError: With `what`, the error and where it was raised.

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @frozen(kw_only=True)
 class _Attempt:
-    """What came of loading one plugin, before it is compared with what others offer."""
+    """The result of loading one plugin, before the comparison with other plugins."""
 
     plugin: Plugin
     state: State
@@ -85,7 +85,7 @@ def _attempt(plugin: Plugin, wanted: Sequence[Plugin]) -> _Attempt:
 
 
 def _rivals(plugin: Plugin, wanted: Sequence[Plugin]) -> str:
-    """Which entry points share its name, or its module: whose code an import would find is anybody's guess."""
+    """Entry points that share its name, or its module: an import would find the code of either."""
     others = [other for other in wanted if other is not plugin]
     same_name = sorted(str(other) for other in others if other.name == plugin.name)
     same_module = sorted(str(other) for other in others if other.module and other.module == plugin.module)

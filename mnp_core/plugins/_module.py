@@ -1,4 +1,4 @@
-"""One plugin's module: its hooks, validated, and what they offer."""
+"""One plugin's module: its hooks, validated, and their descriptors."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
@@ -100,7 +100,7 @@ def _refuse_unmarked(manager: pluggy.PluginManager, module: ModuleType) -> None:
 
 
 def _refuse_misuse(name: str, implementation: pluggy.HookImpl) -> None:
-    """What pluggy would accept and then do something other than what the author expects."""
+    """Hooks that pluggy accepts, but not with the effect that their author expects."""
     function = implementation.function
     if implementation.hookwrapper or implementation.wrapper:
         raise InvalidPluginError(f"{name} is a wrapper: plugins cannot wrap the hooks of others")

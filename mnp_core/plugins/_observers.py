@@ -1,4 +1,4 @@
-"""Telling observers what happened, whatever they make of it."""
+"""Calls to observers; their exceptions are contained."""
 
 import logging
 from collections.abc import Iterable

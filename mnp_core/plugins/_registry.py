@@ -1,4 +1,4 @@
-"""All plugins of this process behind typed methods: what is there, what became of it, what it makes."""
+"""All plugins of this process behind typed methods: descriptors, load status, products."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,7 +43,7 @@ class _Unavailable:
 
 
 class Registry:
-    """What the installed plugins offer. Built once by `load_plugins`, passed down from there.
+    """The offers of the installed plugins. Built once by `load_plugins`, passed down from there.
 
     Attributes:
         statuses: Every installed plugin, sorted by name.
@@ -73,14 +73,14 @@ class Registry:
 
     @property
     def problems(self) -> tuple[PluginStatus, ...]:
-        """Plugins that somebody installed and that are not wholly in use, though no setting says so."""
+        """Installed plugins that are not wholly in use, without a setting that disables them."""
         return tuple(status for status in self.statuses if status.state not in {State.LOADED, State.DISABLED})
 
     @property
     def claimed_types(self) -> frozenset[str]:
         """Every CNI type that a loaded plugin claims (S4).
 
-        Those that two plugins claim are among them: what kind an attachment is does not depend on who may discover
+        Those that two plugins claim are among them: the kind of an attachment does not depend on its discoverer
         it, and an interface that is not enforced as it should be is reported, not taken for another kind (S64).
         """
         return self.discoverers.values_claimed(CNI_TYPE)
@@ -89,7 +89,7 @@ class Registry:
         """Make the discoverer that claims a CNI type.
 
         Raises:
-            PluginError: Nobody claims it, several do, or it cannot be made; with the remedy.
+            PluginError: No plugin claims it, several do, or it cannot be made; with the remedy.
         """
         offer = self.discoverers.find(ExclusiveName(CNI_TYPE, cni_type))
         return make(offer, lambda spec: spec.factory(), InterfaceDiscoverer)
@@ -97,7 +97,7 @@ class Registry:
     def make_discoverers(self) -> Mapping[str, InterfaceDiscoverer]:
         """A discoverer for each of `claimed_types`.
 
-        For a type whose discoverer cannot be had there is one that says so of every attachment (S64): a broken
+        For a type whose discoverer fails there is one that reports it for every attachment (S64): a broken
         plugin is reported on each pod that it concerns, and holds up no other.
         """
         return {cni_type: self._discoverer_or_reason(cni_type) for cni_type in sorted(self.claimed_types)}
@@ -156,9 +156,9 @@ class Registry:
         return make(offer, lambda spec: spec.factory(), click.Command)
 
     def observe_outcome(self, outcome: Outcome) -> None:
-        """Tell all observers what became of one sandbox; never raises but for Ctrl-C."""
+        """Notify all observers of an outcome; never raises but for Ctrl-C."""
         self._observers.tell("mnp_observe_outcome", outcome)
 
     def observe_sync(self, sync: Sync) -> None:
-        """Tell all observers that a pass has ended; never raises but for Ctrl-C."""
+        """Notify all observers of the end of a pass; never raises but for Ctrl-C."""
         self._observers.tell("mnp_observe_sync", sync)

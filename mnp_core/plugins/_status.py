@@ -1,4 +1,4 @@
-"""What became of each plugin."""
+"""The load status of each plugin."""
 
 from enum import StrEnum
 
@@ -6,13 +6,13 @@ from attrs import frozen
 
 
 class State(StrEnum):
-    """What became of a plugin when it was loaded."""
+    """The result of loading a plugin."""
 
     LOADED = "loaded"  # everything that it offers can be used
     FAILED = "failed"  # it is broken, and contributes nothing
     SKIPPED = "skipped"  # it is for another version of the core, and was not imported
     CONFLICT = "conflict"  # something of it is claimed by another plugin too, and can be had from neither
-    DISABLED = "disabled"  # a setting says so; it was not imported
+    DISABLED = "disabled"  # by a setting; not imported
 
 
 _REMEDIES = {
@@ -34,7 +34,7 @@ class PluginStatus:
         version: Of the distribution.
         state: See State.
         detail: Why it is not, or not wholly, in use; empty if it is.
-        provides: What of it is in use, such as ``renderer nftables``, in the order of registration.
+        provides: Its parts in use, such as ``renderer nftables``, in the order of registration.
     """
 
     name: str
@@ -46,7 +46,7 @@ class PluginStatus:
 
     @property
     def remedy(self) -> str:
-        """What to do about it; empty if it is in use."""
+        """The remedy; empty if it is in use."""
         return _REMEDIES[self.state].format(self.distribution)
 
     def __str__(self) -> str:

@@ -44,7 +44,7 @@ class _Kind:
 
     @property
     def api_versions(self) -> str:
-        """What an object of this kind has as its apiVersion, for a message."""
+        """The possible apiVersions of this kind, for a message."""
         return " or ".join(f"{self.group}/{version}".lstrip("/") for version in self.versions)
 
 
@@ -64,11 +64,11 @@ _IGNORED = {
         "Write a MultiNetworkPolicy for secondary networks",
     ),
 }
-"""Kinds of which somebody may expect that they have a meaning here: why they have none, and what to write."""
+"""Kinds that authors may expect to work here: why they do not, and the alternative."""
 
 
 class Decoder:
-    """Knows the kinds that are read: pods, namespaces, networks, policies, and what plugins add."""
+    """The readable kinds: pods, namespaces, networks, policies, and those of plugins."""
 
     def __init__(self, policy_kinds: Sequence[PolicyKindSpec] = ()) -> None:
         """Add the kinds that plugins register to the built-in ones."""
@@ -81,7 +81,7 @@ class Decoder:
     def decode(self, raw: Mapping[str, object]) -> Change | None:
         """Read an object, as it is now; None if it is of a kind that has no meaning here.
 
-        Never raises: what cannot be read at all is a change without an object, and its reports say why.
+        Never raises: an unreadable object is a change without an object, with the reason in its reports.
         """
         group, version, name = _type_of(raw)
         kind = self._kinds.get((group, name))
@@ -100,7 +100,7 @@ class Decoder:
         return _parsed(ref, kind, raw)
 
     def decode_all(self, raws: Iterable[Mapping[str, object]]) -> tuple[Change, ...]:
-        """Read objects, each once: of those with the same name the last counts, and says so."""
+        """Read objects, each once: of those with the same name the last counts, with a report."""
         return last_of_each(change for change in map(self.decode, raws) if change is not None)
 
     def ref(self, raw: Mapping[str, object]) -> ObjectRef:
@@ -113,7 +113,7 @@ class Decoder:
         return parse_ref(raw, kind, namespaced=kind != "Namespace")
 
     def _ignored(self, ref: ObjectRef, group: str, raw: Mapping[str, object]) -> Change | None:
-        """What to say of an object that is not read: nothing, unless an effect may be expected of it.
+        """Reports of an object that is not read: none, unless an effect may be expected of it.
 
         Workloads from a cluster have their pods beside them, so nothing is missing.
         """
@@ -131,7 +131,7 @@ class Decoder:
 
 
 def last_of_each(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Changes, one for each object: the last, which says so. Objects without a name are all different."""
+    """Changes, one for each object: the last, with a report. Objects without a name are all different."""
     last: dict[tuple[ObjectRef, int], Change] = {}
     for number, change in enumerate(changes):
         key = change.ref, number if change.ref.name.name == UNNAMED else 0

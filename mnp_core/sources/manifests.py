@@ -1,7 +1,7 @@
 """Manifests on disk: YAML and JSON as kubectl takes them.
 
 They are read whole before anything is done with them: one that cannot be read stops the command that was to use it,
-with file, document and line, and leaves what is in force alone.
+with file, document and line, and leaves the rules in force alone.
 """
 
 import sys
@@ -18,7 +18,7 @@ from mnp_core.sources.textfile import read_head
 from mnp_core.sources.yamltext import DEEPEST, YamlDocument, decode_yaml
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Of one file. A cluster's worth of manifests is smaller; what is larger is a mistake."""
+"""Of one file. The manifests of a cluster are smaller; a larger file is a mistake."""
 
 _OBJECT_FIELDS = frozenset({"apiVersion", "kind", "metadata", "spec"})
 
@@ -32,7 +32,7 @@ class Document:
 
     Attributes:
         where: For messages, for example ``pods.yaml, document 3``.
-        raw: The decoded object: what JSON can hold, with kind and apiVersion that are text.
+        raw: The decoded object: JSON values, with kind and apiVersion as text.
     """
 
     where: str
@@ -162,7 +162,7 @@ def _decode(text: str, name: str) -> Iterator[YamlDocument]:
 
 
 def _check_depth(value: object, name: str) -> None:
-    """Refuse what is nested so deeply that code which recurses could not handle it."""
+    """Refuse nesting that is too deep for recursive code."""
     level = [value]
     for _ in range(DEEPEST):
         inside = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))

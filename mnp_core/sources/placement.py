@@ -16,7 +16,7 @@ def place(documents: Iterable[Document], namespace: str | None) -> tuple[Documen
     """Put objects that name no namespace into one; None leaves them as they are.
 
     Raises:
-        InputError: An object names another namespace; it says which object.
+        InputError: An object names another namespace; the message names it.
     """
     return tuple(documents) if namespace is None else tuple(_placed(each, namespace) for each in documents)
 

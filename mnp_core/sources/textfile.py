@@ -9,7 +9,7 @@ from typing import Final
 from mnp_core.errors import InputError
 
 MAX_BYTES = 8 * 1024 * 1024
-"""Of one file; what is larger, or never ends, is a mistake."""
+"""Size limit of one file; a larger or endless one is a mistake."""
 
 _WRITER_SECONDS: Final = 3.0  # for a program to open the other end of a pipe
 _POLL_SECONDS: Final = 0.02
@@ -37,7 +37,7 @@ def read_head(path: Path, size: int) -> bytes:
 
     Raises:
         OSError: It cannot be read.
-        InputError: It is a pipe that nobody writes into.
+        InputError: It is a pipe without a writer.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as stream:

@@ -1,4 +1,4 @@
-"""YAML as Kubernetes reads it: documents that hold what JSON can hold, and nothing that costs more than its size.
+"""YAML as Kubernetes reads it: documents of JSON values, and nothing that costs more than its size.
 
 PyYAML's events come from a parser that does not recurse; values are built from them here, for three reasons.
 Timestamps, sexagesimal numbers and the like, which YAML 1.1 has and Kubernetes does not, stay text. A key that
@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 from mnp_core.errors import InputError
 
 Value = dict[str, "Value"] | list["Value"] | str | int | float | bool | None
-"""What JSON can hold."""
+"""A JSON value."""
 
 DEEPEST = 200
 """Levels of nesting; the deepest object of Kubernetes, a CRD's schema, has about 30."""
@@ -48,7 +48,7 @@ class YamlDocument:
 
     Attributes:
         number: Its position, from 1; empty documents count.
-        value: What it holds.
+        value: Its content.
     """
 
     number: int
@@ -63,7 +63,7 @@ def decode_yaml(text: str, where: str) -> Iterator[YamlDocument]:
         where: The name of the file, for errors.
 
     Raises:
-        InputError: It is not YAML, or holds what Kubernetes objects cannot; it names document and line.
+        InputError: Not YAML, or outside of the values of Kubernetes objects; with document and line.
     """
     number, builder = 0, _Builder()
     try:
@@ -186,7 +186,7 @@ class _Builder:
         self._put(target.value, target.weight)
 
     def _put(self, value: Value, weight: int) -> None:
-        """Hand a finished value to what contains it."""
+        """Hand a finished value to its container."""
         if not self._open:
             self.result = value
             return
@@ -220,7 +220,7 @@ def _check_tag(event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
 
 
 def _resolved(event: yaml.ScalarEvent) -> Value:
-    """The value of a scalar: text if it is quoted or tagged so, else what it looks like."""
+    """The value of a scalar: text if it is quoted or tagged so, else by its form."""
     _check_tag(event)
     plain: str = event.value
     _, quoted = event.implicit
@@ -241,7 +241,7 @@ def _number(plain: str) -> Value:
 
 
 def _merge(mapping: dict[str, Value], merged: list[Value], event: yaml.Event) -> None:
-    """Add what merge keys bring and the mapping does not have itself; of several the first counts."""
+    """Add entries of merge keys that the mapping lacks; of several the first counts."""
     sources = [source for value in merged for source in (value if isinstance(value, list) else [value])]
     for source in sources:
         if not isinstance(source, dict):

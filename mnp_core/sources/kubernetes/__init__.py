@@ -1,6 +1,6 @@
 """Objects from a cluster: every kind that matters is listed once, and then watched.
 
-The seam to the agent is `KubernetesSource`, with `SourceObserver` for whoever counts and tells.
+The seam to the agent is `KubernetesSource`, with `SourceObserver` for metrics and logs.
 """
 
 from mnp_core.sources.kubernetes.backoff import WatchTiming

@@ -7,12 +7,12 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class WatchTiming:
-    """Times, all in seconds. The defaults are what a cluster of a thousand nodes bears.
+    """Times, all in seconds. The defaults suit a cluster of a thousand nodes.
 
     Attributes:
         base: The longest wait after a first failure; it doubles with every further one.
         cap: The longest wait ever.
-        settled: What a watch has to last to count as working again.
+        settled: How long a watch has to last to count as working again.
         watch_for: Bounds for when the server is asked to end a watch: all nodes at different times, and each so often
             that load spreads over servers that were added.
         quiet_for: The same for a kind of which the server sends no bookmarks: less than the 90 seconds of silence after

@@ -1,6 +1,6 @@
-"""What an API server sends: pages of lists, events of watches, objects.
+"""Decoding of API server answers: pages of lists, events of watches, objects.
 
-An answer that is not what was asked for is never taken for an empty one: that would delete every policy. An object of
+An answer of another shape is never taken for an empty one: that would delete every policy. An object of
 which only the head can be read is an object that cannot be read, and harms no other (S6).
 """
 
@@ -25,7 +25,7 @@ class GarbledError(ApiUnreachableError):
 
 
 class Metadata(msgspec.Struct, frozen=True):
-    """The part of ``metadata`` that says which object it is, and in which state."""
+    """The part of ``metadata`` that identifies the object and its state."""
 
     name: str = ""
     namespace: str = ""
@@ -127,7 +127,7 @@ _NOTHING = (b"null", b"[]")
 
 
 def read_without_rules(raw: bytes | msgspec.Raw) -> Raw | None:
-    """A policy that is too big to be read: what it isolates, and no rules; None if it cannot be decoded."""
+    """A policy that is too big to be read: its isolation without rules; None if it cannot be decoded."""
     try:
         found = _big.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
@@ -208,7 +208,7 @@ def read_event(line: bytes) -> Event:
 
     Raises:
         GarbledError: It is not one.
-        ApiError: It says that the watch has failed.
+        ApiError: The event reports a failed watch.
     """
     event = _decoded(_event, line)
     if event.type == "ERROR":
@@ -220,7 +220,7 @@ def read_event(line: bytes) -> Event:
 
 
 def bookmark_version(event: Event) -> str:
-    """The resourceVersion up to which a watch has told everything. A bookmark's object has no name."""
+    """The resourceVersion up to which a watch is complete. A bookmark's object has no name."""
     version = _decoded(_head, event.object).metadata.version
     if not version:
         raise GarbledError("a bookmark has no resourceVersion")

@@ -1,4 +1,4 @@
-"""What a source tells beside changes."""
+"""Observation of a source, beside its changes."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class ObjectIdentity:
-    """What an Event needs to know of the object that it is about, beside its kind and name.
+    """The involved object of an Event, beside its kind and name.
 
     Attributes:
         api_version: As it was read, for example ``k8s.cni.cncf.io/v1beta1``.
@@ -19,7 +19,7 @@ class ObjectIdentity:
 
 
 class SourceObserver(Protocol):
-    """Told what happens to the source. Called on watcher threads, several at once: be quick, and do not raise."""
+    """Observer of a source. Called on watcher threads, several at once: be quick, and do not raise."""
 
     def watch_restarted(self, kind: str, cause: str) -> None:
         """A watch of a kind ended before its time, and is begun again.
@@ -27,7 +27,7 @@ class SourceObserver(Protocol):
         Args:
             kind: For example ``Pod``.
             cause: A stable word for metrics: ``gone`` (410), ``cut`` (or no connection), ``stalled``, ``garbled``,
-                ``oversized`` (an answer is larger than what is read),
+                ``oversized`` (an answer over the size limit),
                 ``refused`` (401, 403), ``unserved`` (404), ``unavailable`` (429, 5xx and all other errors).
         """
 
@@ -39,5 +39,5 @@ class SourceObserver(Protocol):
 
         Args:
             kind: For example ``Pod``.
-            sentence: What is refused, and the rule that a ClusterRole lacks.
+            sentence: The refused request, and the rule that a ClusterRole lacks.
         """

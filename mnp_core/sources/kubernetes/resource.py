@@ -18,7 +18,7 @@ class Resource:
         group: API group; empty for the core.
         versions: Versions that are understood, preferred first.
         plural: Name of the resource in the API.
-        params: What narrows it: selectors.
+        params: Selectors that narrow it.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class Resource:
         return f"/{'apis' if self.group else 'api'}/{self.api_version(version)}/{self.plural}"
 
 
-# Finished pods are neither targets nor peers (S5): the server leaves them out, and tells of them as deleted.
+# Finished pods are neither targets nor peers (S5): the server leaves them out, and reports them as deleted.
 _UNFINISHED = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
 
 _BUILT_IN = (

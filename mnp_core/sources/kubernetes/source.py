@@ -16,7 +16,7 @@ from mnp_core.sources.kubernetes.store import Store
 from mnp_core.sources.kubernetes.watcher import Deliver, Watcher
 
 STOP_TIMEOUT_SECONDS = 2.0
-"""Seconds. A thread that is still trying to connect by then is left to itself: it ends when that fails, and tells
+"""Seconds. A thread that is still trying to connect by then is abandoned: it ends when that fails, and reports
 nothing any more."""
 
 
@@ -38,9 +38,9 @@ class KubernetesSource:
             api: Where the objects are.
             kinds: Kinds of policy that plugins add.
             deliver: Called with changes, and with `time.monotonic()` of when the first byte of the news had come; on
-                several threads at once, but never at once for objects of one kind. What it raises is logged, and the
-                changes are told again later.
-            observer: Told what happens.
+                several threads at once, but never at once for objects of one kind. Exceptions are logged, and the
+                changes are delivered again later.
+            observer: Observes the watches.
             timing: When to ask again.
             largest_policy: Bytes; the rules of a policy with more are not read.
         """
@@ -72,16 +72,16 @@ class KubernetesSource:
 
     @property
     def complete(self) -> bool:
-        """Whether every kind was read once, or is known not to be served. What is unknown until then may exist."""
+        """Whether every kind was read once, or is known not to be served. Unknown objects may exist until then."""
         return all(watcher.complete for watcher in self._watchers.values())
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """One sentence for each kind that is not watched at this moment, for whoever asks why."""
+        """The reason for each kind that is not watched at this moment, one sentence each."""
         sentences = ((watcher.resource.kind, watcher.waiting) for watcher in self._watchers.values())
         return tuple(f"{kind}: {sentence}" for kind, sentence in sentences if sentence)
 
     def identity(self, ref: ObjectRef) -> ObjectIdentity | None:
-        """What an Event has to say of an object, beside its name; None if it is not there. On any thread."""
+        """The identity of an object for an Event; None if it is not there. On any thread."""
         watcher = self._watchers.get(ref.kind)
         return watcher.store.identity(ref.name) if watcher is not None else None

@@ -1,7 +1,7 @@
-"""The objects of one kind as they were last told of.
+"""The objects of one kind as last delivered.
 
-It turns what the server sends into changes: what differs from what was told is a change, and nothing else is (S61).
-An object is told of before it is written down here, so that whatever fails in between is told of again.
+It turns answers of the server into changes: only a difference to the delivered state is one (S61).
+An object is delivered before it is stored here, so that a failure in between delivers it again.
 """
 
 import hashlib
@@ -23,15 +23,15 @@ _INCARNATIONS = frozenset({"uid", "creationTimestamp"})
 
 @frozen
 class Entry:
-    """An object: its state on the server, and what was told of it.
+    """An object: its state on the server, and the delivered change.
 
     Attributes:
         name: Its name.
         version: Its resourceVersion.
         identity: Its apiVersion and UID.
-        ref: What changes of it are about.
-        digest: Of all that is read of it; two objects of one digest are told of in the same way.
-        change: What is to be told; None once that was done: whoever was told keeps it, or less, if it is too much.
+        ref: The subject of its changes.
+        digest: Of all fields that are read; objects of one digest make equal changes.
+        change: To be delivered; None afterwards: the receiver keeps it, or less, if it is over a limit.
     """
 
     name: ObjectName
@@ -43,7 +43,7 @@ class Entry:
 
 
 class Store:
-    """What is known of one kind. Changed by one thread at a time; `identity` may be called on any."""
+    """The known objects of one kind. Changed by one thread at a time; `identity` may be called on any."""
 
     def __init__(
         self,
@@ -93,11 +93,11 @@ class Store:
         )
 
     def changes(self, entries: Iterable[Entry]) -> list[Change]:
-        """What these entries say that was not told yet."""
+        """The undelivered changes of these entries."""
         return [entry.change for entry in entries if entry.change is not None]
 
     def commit(self, entries: Iterable[Entry]) -> None:
-        """Write down that these were told."""
+        """Record that these were delivered."""
         self._entries.update((entry.name, evolve(entry, change=None)) for entry in entries)
 
     def missing_from(self, names: AbstractSet[ObjectName]) -> list[Entry]:
@@ -105,12 +105,12 @@ class Store:
         return [entry for name, entry in self._entries.items() if name not in names]
 
     def get(self, head: Metadata) -> list[Entry]:
-        """The entry of an object, whatever its state; none if it was never told of."""
+        """The entry of an object in any state; None if it was never delivered."""
         entry = self._entries.get(ObjectName(head.namespace, head.name))
         return [entry] if entry is not None else []
 
     def remove(self, entries: Iterable[Entry]) -> None:
-        """Write down that these were told to be gone."""
+        """Record that the removal of these was delivered."""
         for entry in entries:
             del self._entries[entry.name]
 
@@ -119,7 +119,7 @@ class Store:
         return read_without_rules(raw) if too_big else read_object(raw, self._kind)
 
     def _digest(self, found: Raw) -> bytes:
-        """Of everything but what changes with each write, or with another object of that name, and means nothing."""
+        """Of everything but metadata that changes with each write or re-creation and has no meaning here."""
         kept = {key: value for key, value in found.items() if key not in {"apiVersion", "kind"}}
         if isinstance(metadata := found.get("metadata"), dict):
             meaningless = _VERSIONS if self._kind == "Pod" else _VERSIONS | _INCARNATIONS

@@ -1,4 +1,4 @@
-"""What follows from an error of the API server."""
+"""Reactions to errors of the API server."""
 
 from attrs import frozen
 
@@ -16,9 +16,9 @@ class WatchError:
 
     Attributes:
         cause: See `SourceObserver.watch_restarted`.
-        sentence: What is wrong and, where somebody can do something, what.
+        sentence: The problem and the remedy, if there is one.
         refused: Whether it lacks permission.
-        relist: Whether what was read up to now is no ground to go on from.
+        relist: Whether everything has to be listed again.
         rediscover: Whether the resource is not where it was.
         pause: Seconds that the server asks to be left alone for.
     """
@@ -36,8 +36,8 @@ def classify(error: ApiError | ApiUnreachableError, resource: Resource, verb: st
 
     Args:
         error: The error.
-        resource: What was asked for.
-        verb: How: ``list``, ``watch``, or ``discover`` for the question what is served.
+        resource: The requested resource.
+        verb: ``list``, ``watch``, or ``discover`` for the served resources.
     """
     if isinstance(error, ApiError):
         return _refusal(error, resource, verb)
@@ -56,7 +56,7 @@ def _refusal(error: ApiError, resource: Resource, verb: str) -> WatchError:
         return WatchError(cause="unserved", sentence=str(error), rediscover=True)
     if error.status == 410 or error.reason in ("Expired", "Gone"):
         return WatchError(cause="gone", sentence=str(error), relist=True)
-    # Of what else it calls our fault the resourceVersion is the only part that can change.
+    # Of a request with another client error, only the resourceVersion can change.
     ours = 400 <= error.status < 500 and error.status not in (408, _OVERLOADED)
     return WatchError(cause="unavailable", sentence=str(error), relist=ours, pause=error.retry_after or 0.0)
 

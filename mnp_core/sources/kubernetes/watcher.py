@@ -1,7 +1,7 @@
 """One kind of object, kept up with on a thread of its own.
 
-discover ──> list ──> watch ──┐          410 Gone: list again, tell the differences
-^          ^         ^     │          404: discover again, what is known stays
+discover ──> list ──> watch ──┐          410 Gone: list again, deliver the differences
+^          ^         ^     │          404: discover again, known objects stay
 └── 404 ───┴── 410 ──┴─────┘          all else: wait, and watch on from where it was
 """
 
@@ -36,7 +36,7 @@ _chance = SystemRandom()
 
 
 class Watcher:
-    """Keeps up with one resource, and tells what changes."""
+    """Follows one resource, and delivers its changes."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Watcher:
             try:
                 self._turn()
             except Exception as error:  # noqa: BLE001 # a kind that is no longer followed would be worse
-                _log.exception("%s: what the API server sent could not be taken in", self.resource.kind)
+                _log.exception("%s: an answer of the API server could not be processed", self.resource.kind)
                 self._position = None
                 self._pause(f"an unexpected error ({type(error).__name__})", self._backoff.next())
 
@@ -162,7 +162,7 @@ class Watcher:
     # --- list ---------------------------------------------------------------------------------------------------
 
     def _list(self, served: str) -> None:
-        """Read all objects. Each page is told at once; what is in none of them is gone."""
+        """Read all objects. Each page is delivered at once; objects in none of them are gone."""
         api_version = self.resource.api_version(served)
         page, received_at = self._page(served, "")
         version = page.version
@@ -218,7 +218,7 @@ class Watcher:
             raise ApiUnreachableError("the server ends watches at once")
 
     def _read(self, stream: Stream, api_version: str) -> None:
-        """Take in what a watch tells.
+        """Take in the events of a watch.
 
         An API server sends no bookmarks for a kind in which nothing has happened since it started. So the first time
         that nothing at all comes is no fault: from then on the server is asked to end such watches before that.
@@ -239,7 +239,7 @@ class Watcher:
         return Backlog(f"decode-{self.resource.plural}", take_in, stream.close)
 
     def _note(self, event: Event, backlog: Backlog, received_at: float) -> None:
-        """Remember the position. If what was before it cannot be taken in, everything is listed anew."""
+        """Remember the position. If an event before it cannot be processed, everything is listed anew."""
         if event.type == "BOOKMARK":
             self._position, self._quiet = bookmark_version(event), False
         else:
