@@ -16,8 +16,8 @@ from scripts.testbed import place
 from scripts.testbed.command import run
 from scripts.testbed.images import import_archive
 from scripts.testbed.kind import chosen
+from tests.cluster.fixtures import Scene
 from tests.cluster.objects import Objects
-from tests.cluster.scene import Scene
 from tests.deploy.test_agent import build
 
 NAMESPACE, NAME = "kube-system", "mnp-node"
