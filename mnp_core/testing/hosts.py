@@ -65,7 +65,7 @@ class Host:
         return self._cleanup.enter_context(made)
 
     def udp(self, address: str, port: int = 0) -> Socket:
-        """A datagram socket; a new one, unless the port is asked for again."""
+        """A datagram socket; the same port gives the same socket."""
         if port and (address, port) in self._bound:
             return self._bound[address, port]
         made = self._bound[address, port] = self.socket(af(address), socket.SOCK_DGRAM)

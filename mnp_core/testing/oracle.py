@@ -106,7 +106,7 @@ def questions(
 
     Returns:
         At most about 1,500, the same for the same arguments. Addresses are such as a host can have, so that each can
-        be sent; packets to the pod's own address are not asked about in egress, because they never leave (S44).
+        be sent; egress has no questions about the pod's own address, as such packets never leave (S44).
     """
     return tuple(
         Question(

@@ -69,7 +69,7 @@ def mnp_namespace(mnp_namespaces: Callable[[], Sandbox]) -> Sandbox:
 
 @pytest.fixture(scope="class")
 def mnp_wired_pods() -> Iterator[Callable[..., WiredPod]]:
-    """Makes wired pods by the names of their interfaces; one that is asked for again is the same, rules included."""
+    """Makes wired pods by the names of their interfaces; the same names give the same pod, rules included."""
     made: dict[tuple[str, ...], WiredPod] = {}
     with ExitStack() as cleanup:
 

@@ -30,7 +30,7 @@ from mnp_core.testing.sending import drops_expected
 T = TypeVar("T")
 
 ELSEWHERE = "elsewhere0"
-"""An interface that every wired pod has beside those that were asked for: no policy speaks of it, so it is open."""
+"""An additional interface of every wired pod: no policy concerns it, so it is open."""
 
 _SETTLE = 0.02  # seconds for packets that should not arrive to do so nevertheless
 _PATIENCE = 0.2  # seconds for packets that should arrive

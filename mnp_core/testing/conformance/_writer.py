@@ -1,4 +1,4 @@
-"""A program of the survival tests: writes rules until somebody kills it.
+"""A program of the survival tests: writes rules until it is killed.
 
 Its argument is a descriptor of the network namespace. Standard input says where the conformance class is and which of
 its policies to bring into force in turn, as JSON; standard output gets a line before each, and after the last one.

@@ -1,4 +1,4 @@
-"""What every applier must do with the kernel: exactly what it is told, and tell what is there. Needs root."""
+"""Standard tests of appliers: they bring rulesets into force and read them back. Needs root."""
 
 import select
 import socket
@@ -59,7 +59,7 @@ class ApplierConformance(Conformance, standard=True):
     """For an `mnp_core.api.RuleApplier`, together with a renderer of its dialect.
 
     Each test has a network namespace of its own. Hooks about rules of others and about tampering run inside of it; by
-    default they use the nft program, which sees everything that is in nf_tables, whoever put it there.
+    default they use the nft program, which lists everything in nf_tables.
     """
 
     def make_renderer(self) -> PolicyRenderer:
@@ -75,7 +75,7 @@ class ApplierConformance(Conformance, standard=True):
         return nft.listing()
 
     def put_foreign_rules(self) -> None:
-        """Put rules of somebody else there, as near to the plugin's own as they may be."""
+        """Add foreign rules, as near to the plugin's own as possible."""
         nft.load(nft.FOREIGN)
 
     def foreign_rules(self) -> str:
@@ -168,7 +168,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_what_is_installed_is_read_and_not_remembered(self, mnp_namespace: Sandbox) -> None:
-        """S62: somebody else took it away, or it is another namespace that looks the same."""
+        """S62: another process removed it, or it is another namespace that looks the same."""
         applier, ruleset = self.make_applier(), self.make_renderer().render(FULL)
         run_inside(mnp_namespace, lambda: applier.apply(ruleset))
         run_inside(mnp_namespace, self.make_applier().remove)
@@ -177,7 +177,7 @@ class ApplierConformance(Conformance, standard=True):
     @pytest.mark.root
     @pytest.mark.parametrize("life", lives())
     def test_what_is_installed_depends_on_the_last_state_alone(self, mnp_namespace: Sandbox, life: str) -> None:
-        """S60, S62: whatever the way to it; nothing of older states is left."""
+        """S60, S62: by every way to it, without leftovers of older states."""
         before: State = None
         for state in self._possible(lives()[life]):
             self.become(mnp_namespace, before, state)
@@ -237,7 +237,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_rules_of_others_survive(self, mnp_namespace: Sandbox) -> None:
-        """S49: whatever is applied, updated and removed."""
+        """S49: through apply, update and remove."""
         run_inside(mnp_namespace, self.put_foreign_rules)
         theirs = run_inside(mnp_namespace, self.foreign_rules)
         before: State = None
@@ -268,7 +268,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_tampering_is_seen_and_mended(self, mnp_namespace: Sandbox) -> None:
-        """S63: whatever somebody changes, and applying again puts it right."""
+        """S63: any change shows, and applying again repairs it."""
         ruleset = self.enforce(mnp_namespace, FULL)
         ways = run_inside(mnp_namespace, lambda: [description for description, _ in self.tampering()])
         assert ways, "there is no way to tamper: define `tampering`"

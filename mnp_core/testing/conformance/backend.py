@@ -1,4 +1,4 @@
-"""What every backend must do to packets: what `evaluate` says, on the real kernel. Needs root.
+"""Standard tests of backends by packets: the verdicts of `evaluate`, on the real kernel. Needs root.
 
 Truth comes from packets, not from reading the plugin's own text back.
 """
@@ -97,7 +97,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
     @pytest.mark.root
     @pytest.mark.parametrize("life", lives())
     def test_packets_agree_through_a_life(self, mnp_wired_pods: Pods, life: str) -> None:
-        """S60: at every state, whatever the way to it."""
+        """S60: at every state, by every way to it."""
         pod, before = self.wired(mnp_wired_pods, "net1", "net2"), None
         run_inside(pod.sandbox, self.make_applier().remove)
         for state in self._possible(lives()[life]):
@@ -220,7 +220,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
 
     @pytest.mark.root
     def test_marks_are_no_way_out(self, mnp_cleanup: ExitStack) -> None:
-        """S49: whatever a process in the pod can set."""
+        """S49: every mark that a process in the pod can set."""
         wire = self.make_wire(mnp_cleanup)
         target = wire.peer.udp(PEER[4], 80)
         wire.pod.enforce(only(egress=DENY))

@@ -124,7 +124,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
     # --- purity, hostility ----------------------------------------------------------------------------------------
 
     def test_the_answer_depends_on_what_is_there_alone(self) -> None:
-        """Asked again, and with links in another order."""
+        """A second time, and with links in another order."""
         links, discoverer = (_LOOPBACK, _DEFAULT, self.real()), self.make_discoverer()
         found = [discoverer.discover(self.claim(), order) for order in (*permutations(links), links)]
         assert [each for each in found if each != found[0]] == []

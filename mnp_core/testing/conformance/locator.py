@@ -1,4 +1,4 @@
-"""What every locator must do: find the pod's network namespace, and nobody else's."""
+"""Standard tests of locators: they find the network namespace of the pod, and no other one."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ class SandboxLocatorConformance(Conformance, standard=True):
     """For an `mnp_core.api.SandboxLocator`. Needs root: namespaces are real."""
 
     def located(self) -> AbstractContextManager[Located]:
-        """Make a pod that the locator can find, as whatever it asks would have made it: define this."""
+        """Make a pod that the locator can find, as its source would have made it: define this."""
         raise missing_hook(self, "located")
 
     @pytest.mark.root
@@ -54,7 +54,7 @@ class SandboxLocatorConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_it_finds_it_again(self) -> None:
-        """Asked twice, and on many threads at once."""
+        """Twice, and on many threads at once."""
         with self.located() as world, ThreadPoolExecutor(max_workers=8) as threads:
             assert len({(s.device, s.inode) for s in threads.map(world.locator.locate, [world.pod] * 32)}) == 1
 
@@ -77,7 +77,7 @@ class SandboxLocatorConformance(Conformance, standard=True):
     @pytest.mark.root
     @pytest.mark.parametrize("text", [*HOSTILE_TEXTS, *_PATHS], ids=shown)
     def test_hostile_names_lead_nowhere(self, text: str) -> None:
-        """S6: a name is no path, and whatever it holds is no other error."""
+        """S6: a name is no path, and its content is no other error."""
         with self.located() as world:
             for name in (ObjectName(text, "pod"), ObjectName("default", text), ObjectName(text, text)):
                 with pytest.raises(SandboxNotFoundError):

@@ -207,7 +207,7 @@ class RendererConformance(Conformance, standard=True):
 
     @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=shown)
     def test_hostile_names_of_objects_change_nothing_but_words(self, text: str) -> None:
-        """S6: one policy with one rule is that, whatever it is called; and no pod is left unenforced for a name."""
+        """S6: no name changes the rules of a policy, and no pod is left unenforced for a name."""
         renderer = self.make_renderer()
         assert self.shape(renderer.render(named_by(text))) == self.shape(renderer.render(named_by("benign")))
 

@@ -144,7 +144,7 @@ class Stations:
         return arrived
 
     def _receive(self, sent: Mapping[int, Probe], timeout: float) -> set[Probe]:
-        """Whatever arrives until the time is up, as far as it is in order."""
+        """Well-formed packets that arrive until the time is up."""
         arrived = set()
         for fd, _ in self._poll.poll(timeout):
             name, family, protocol, raw = self._readers[fd]
