@@ -12,7 +12,7 @@ Run it with ``pytest -p mnp_core.testing.plugin``, or with ``pytest_plugins = ["
 conftest.py. What needs root is skipped without it, with the reason.
 
 A standard test is neither overridden nor dropped in silence: a class that does so is refused, unless it names the test
-and the reason in `exceptions`, which the end of the report prints, as it does the reasons of tests that a mark leaves out.
+and the reason in `exceptions`, which the end of the report prints, as well as the reasons of tests left out by a mark.
 Methods without ``test_`` in front are hooks: they say what the kit cannot know of your plugin, and are there to be
 overridden.
 """
