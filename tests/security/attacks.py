@@ -3,6 +3,7 @@
 A row is added by adding to `ATTACKS`. What it does is undone by the test: objects are deleted, clients are closed.
 """
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ class Attack:
     Attributes:
         name: What is done.
         policies: What is written.
+        others: Objects of other kinds that are written, each with the plural of its kind.
         told: Reasons that must be reported.
         clients: Slow clients of the endpoint.
         longest: Seconds for a change of the quiet tenant; what the API server tells of first is read first.
@@ -33,6 +35,7 @@ class Attack:
 
     name: str
     policies: Callable[[], Iterator[dict]] = lambda: iter(())
+    others: Callable[[], Iterator[tuple[str, dict]]] = lambda: iter(())
     told: frozenset = field(factory=frozenset, converter=frozenset)
     clients: int = 0
     longest: float = 1.0
@@ -90,6 +93,51 @@ def _load(label, scope):
         yield raw
 
 
+def _deep(count):
+    """Selectors of a thousand requirements each."""
+    for number in range(count):
+        requirements = [{"key": f"k{n}", "operator": "NotIn", "values": [f"{number}-{n}"]} for n in range(1000)]
+        yield policy(f"deep-{number}", [{"from": [{"podSelector": {"matchExpressions": requirements}}]}])
+
+
+def pod(name, status, labels=None, **spec):
+    """As a tenant may write it: with any network-status."""
+    metadata = {"name": name, "namespace": TENANT, "labels": labels or {}}
+    metadata["annotations"] = {"k8s.v1.cni.cncf.io/network-status": status}
+    return "pods", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _status(number, interface="net1"):
+    address = f"10.21.{number >> 8 & 255}.{number & 255}"
+    return json.dumps([{"name": "demo/data", "interface": interface, "ips": [address]}])
+
+
+def _storm(pods, rounds):
+    """Labels that change and change."""
+    for turn in range(rounds):
+        for number in range(pods):
+            yield pod(f"storm-{number}", _status(number), {"turn": str(turn), "far": "yes"}, nodeName="elsewhere")
+
+
+def _long(count):
+    """Annotations as large as Kubernetes takes them."""
+    entries = json.loads(_status(0)) * 3500
+    return (pod(f"long-{n}", json.dumps(entries)[:250_000], nodeName="elsewhere") for n in range(count))
+
+
+def _odd_names():
+    """Interface names that no interface has, or none that Kubernetes takes."""
+    names = ["lo", "all", "a/b", "$(id)", "é" * 7, "n\x00", "-j ACCEPT", 'x"; drop', "x" * 16, "\u202enet1", "*", "+"]
+    return (pod(f"odd-{n}", _status(n, name), nodeName="here") for n, name in enumerate(names))
+
+
+def _networks(count):
+    for number in range(count):
+        metadata = {"name": f"spare-{number}", "namespace": TENANT}
+        config = json.dumps({"cniVersion": "0.3.1", "type": "macvlan", "master": f"eth{number}"})
+        yield "network-attachment-definitions", {"metadata": metadata, "spec": {"config": config}}
+
+
 def slow_clients(port, count) -> ExitStack:
     """Connections that begin a request and do not end it."""
     clients = ExitStack()
@@ -139,5 +187,15 @@ ATTACKS = (
         told=OVER,
         long=True,
     ),
+    Attack(name="2,000 policies without rules", policies=lambda: (policy(f"tiny-{n}", []) for n in range(2000))),
+    Attack(name="30 selectors of 1,000 requirements", policies=lambda: _deep(30)),
+    Attack(name="200 pods change their labels ten times", others=lambda: _storm(200, 10)),
+    Attack(name="50 annotations of 250 KB", others=lambda: _long(50)),
+    Attack(
+        name="1,000 pods without a node",
+        others=lambda: (pod(f"nowhere-{n}", _status(n), {"far": "yes"}) for n in range(1000)),
+    ),
+    Attack(name="odd names of interfaces", others=_odd_names, told={Reason.INVALID_STATUS}),
+    Attack(name="2,000 networks", others=lambda: _networks(2000)),
     Attack(name="48 slow clients of the endpoint", clients=48),
 )

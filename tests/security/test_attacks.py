@@ -183,12 +183,14 @@ def table():
 def measure(node, attacks, seconds=3.0):
     """What comes of attacks that are made at the same time; afterwards all is as before."""
     effect = Effect(" + ".join(attack.name for attack in attacks)[:40])
-    written = list({raw["metadata"]["name"]: raw for attack in attacks for raw in attack.policies()}.values())
+    written = [(POLICIES, raw) for attack in attacks for raw in attack.policies()]
+    written += [each for attack in attacks for each in attack.others()]
+    names = {(plural, raw["metadata"]["name"]) for plural, raw in written}
     wanted = {reason for attack in attacks for reason in attack.told}
     node.forget_peak()
     with slow_clients(node.port, sum(attack.clients for attack in attacks)):
-        for raw in written:
-            node.server.put(POLICIES, raw)
+        for plural, raw in written:
+            node.server.put(plural, raw)
         end = time.monotonic() + seconds
         while time.monotonic() < end or len(effect.delays) < 3:
             effect.delays.append(node.quiet_change())
@@ -198,8 +200,8 @@ def measure(node, attacks, seconds=3.0):
     effect.crowded = crowd()
     effect.seen = node.allowed()
     effect.memory = node.peak()
-    for raw in written:
-        node.server.delete(POLICIES, raw["metadata"]["name"], TENANT)
+    for plural, name in sorted(names):
+        node.server.delete(plural, name, TENANT)
     node.settle()
     return effect
 
