@@ -12,6 +12,7 @@ from mnp_core.model.policy import Direction, PodPeer, Policy, PolicyRule
 from mnp_core.model.report import Reason, Report
 
 UNLIMITED = 2**63
+_ORDINARY_REQUIREMENTS = 8
 
 
 @frozen(kw_only=True)
@@ -20,7 +21,7 @@ class Size:
 
     Attributes:
         rules: Elements of ``ingress`` and ``egress``, equal ones once.
-        selectors: Different peers by labels.
+        selectors: Different peers by labels; each requirement of one beyond its eighth counts as a selector more.
         blocks: CIDRs, excepts included.
         ports: Elements of ``ports``.
         members: Addresses in the groups behind the selectors, all groups together.
@@ -103,10 +104,16 @@ def size_of(policy: Policy) -> Size:
     peers = [peer for rule in rules if isinstance(rule.peers, tuple) for peer in rule.peers]
     return Size(
         rules=len(rules),
-        selectors=len({peer for peer in peers if isinstance(peer, PodPeer)}),
+        selectors=sum(map(_weight, {peer for peer in peers if isinstance(peer, PodPeer)})),
         blocks=sum(1 + len(peer.excepts) for peer in peers if isinstance(peer, Block)),
         ports=sum(len(rule.ports) for rule in rules if isinstance(rule.ports, tuple)),
     )
+
+
+def _weight(peer: PodPeer) -> int:
+    """One for a selector as people write them; each requirement beyond that takes time for every pod of the cluster."""
+    namespaces = peer.namespace_selector.requirements if peer.namespace_selector is not None else ()
+    return 1 + max(0, len(peer.pod_selector.requirements) + len(namespaces) - _ORDINARY_REQUIREMENTS)
 
 
 def closed(policy: Policy) -> Policy:

@@ -188,7 +188,7 @@ ATTACKS = (
         long=True,
     ),
     Attack(name="2,000 policies without rules", policies=lambda: (policy(f"tiny-{n}", []) for n in range(2000))),
-    Attack(name="30 selectors of 1,000 requirements", policies=lambda: _deep(30)),
+    Attack(name="30 selectors of 1,000 requirements", policies=lambda: _deep(30), told=OVER),
     Attack(name="200 pods change their labels ten times", others=lambda: _storm(200, 10)),
     Attack(name="50 annotations of 250 KB", others=lambda: _long(50)),
     Attack(
