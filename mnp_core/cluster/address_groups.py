@@ -183,14 +183,14 @@ class AddressGroups:
     def unaddressed(self, policies: Iterable[CompiledPolicy]) -> Iterator[Report]:
         """Report the selectors of policies in use whose pods have no address (S21)."""
         for compiled in policies:
-            if not compiled.groups:
-                continue
             missing_on = {
-                spec.peer: tracked.missing_on
+                spec.peer: missing
                 for identity, spec in compiled.groups.items()
-                if isinstance(spec.peer, PodPeer) and (tracked := self._groups.get(identity))
+                if (tracked := self._groups.get(identity))
+                and (missing := tracked.missing_on)
+                and isinstance(spec.peer, PodPeer)
             }
-            if any(missing_on.values()):
+            if missing_on:
                 yield from unaddressed_selectors(compiled.policy, missing_on.get)
 
 

@@ -105,15 +105,14 @@ class PodBudget:
         self, changes: Iterable[GroupChange], policies_by_pod: Mapping[ObjectName, PodPolicies]
     ) -> set[ObjectName]:
         """Refuse the policies whose groups have grown beyond a limit; return the pods that have such a policy."""
-        found: set[ObjectName] = set()
+        limit, refused = self._budgets.policy.members, dict[ObjectRef, CompiledPolicy]()
         for delta, users in changes:
-            if len(delta.after.members) <= len(delta.before.members):
-                continue
-            for name in users & policies_by_pod.keys():
-                if self._groups.size_in_namespace(name.namespace) > self._budgets.policy.members:
-                    refused = self._refuse_last(delta.id, policies_by_pod[name])
-                    found |= {n for n, pod in policies_by_pod.items() if refused and _has(pod, refused)}
-        return found
+            if len(delta.after.members) > len(delta.before.members):
+                crowded = (name for name in users if self._groups.size_in_namespace(name.namespace) > limit)
+                found = (self._refuse_last(delta.id, policies_by_pod[name]) for name in crowded)
+                refused |= {compiled.policy.ref: compiled for compiled in found if compiled is not None}
+        pods = policies_by_pod.items() if refused else ()
+        return {name for name, pod in pods if any(_has(pod, each) for each in refused.values())}
 
     def _refuse_last(self, identity: str, pod: PodPolicies) -> CompiledPolicy | None:
         """Refuse the last policy of a pod that uses a group, if a limit is exceeded; return it."""
