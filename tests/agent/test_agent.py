@@ -85,7 +85,7 @@ class Node:
         **addresses,
     ):
         own, peers = (addresses.get(name) for name in ("own_addresses", "peer_addresses"))
-        self.kernel = kernel or FakeKernel()
+        self.kernel, self.clock = kernel or FakeKernel(), clock
         self.choice = OneBackend(self.kernel, renderer or FakeRenderer())
         self.told = []
         self.agent = Agent(
@@ -356,7 +356,8 @@ def test_what_an_earlier_agent_left_in_a_pod_without_attachments_is_removed():
 
 def test_a_pod_that_fails_is_tried_again_by_itself_and_less_and_less_often():
     """S64."""
-    node = Node()
+    clock = Clock()
+    node = Node(clock=clock)
     start(node)
     node.kernel.namespaces[named("a")].refuse = True
     node.agent.submit([present(FROM_ALL)])
@@ -364,14 +365,12 @@ def test_a_pod_that_fails_is_tried_again_by_itself_and_less_and_less_often():
     assert [outcome.result for outcome in node.told[-1:]] == [Result.FAILED]
     delays = []
     for _ in range(4):
-        told, began = len(node.told), time.monotonic()
-        while len(node.told) == told:
-            node.agent.process(10)
-        delays.append(time.monotonic() - began)
+        told, began = len(node.told), clock.now
+        process_until(node, lambda told=told: len(node.told) > told)
+        delays.append(clock.now - began)
     assert delays[0] < delays[3] < 5
     node.kernel.namespaces[named("a")].refuse = False
-    while node.told[-1].result is Result.FAILED:
-        node.agent.process(10)
+    process_until(node, lambda: node.told[-1].result is not Result.FAILED)
     assert (node.told[-1].result, node.agent.reports()) == (Result.APPLIED, ())
 
 
@@ -464,14 +463,14 @@ def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
 
             return rest
 
-    node = Node()
+    clock = Clock()
+    node = Node(clock=clock)
     for name in ("a", "b"):
         node.kernel.add(named(name))
     node.choice.backend = evolve(node.choice.backend, applier=Unfinished(node.kernel))
     node.agent.submit(map(present, (NET, namespace("default"), A, B)))
-    end = time.monotonic() + 1
-    while time.monotonic() < end:
-        node.agent.process(0.05)
+    end = clock.now + 1
+    process_until(node, lambda: clock.now > end)
     assert node.writes("a") == ["apply"]
     assert [report.reason for report in node.agent.reports()] == [Reason.ENFORCEMENT_FAILED] * 2
 
@@ -487,7 +486,7 @@ class Staged(FakeApplier):
 @pytest.fixture
 def staged():
     """A node that has just written everything, and what it has finished."""
-    node = Node(finalize_after=1)
+    node = Node(finalize_after=1, clock=Clock())
     for name in ("a", "b"):
         node.kernel.add(named(name))
     node.choice.backend = evolve(node.choice.backend, applier=Staged(node.kernel))
@@ -499,17 +498,20 @@ def staged():
 
 
 def process_until(node, condition):
-    end = time.monotonic() + 5
+    """Let the node's clock go on in steps, for some seconds at most."""
+    end = node.clock.now + 5
+    node.agent.process(0)
     while not condition():
-        assert time.monotonic() < end
-        node.agent.process(0.05)
+        assert node.clock.now < end
+        node.clock.now += 0.05
+        node.agent.process(0)
 
 
 def test_what_packets_do_not_see_waits_until_every_pod_has_its_rules(staged):
     node, finished = staged
-    began = time.monotonic()
+    began = node.clock.now
     process_until(node, lambda: len(finished) == 2)
-    assert time.monotonic() - began > 0.5
+    assert node.clock.now - began > 0.5
 
 
 def test_what_was_not_finished_is_when_the_node_stops(staged):
@@ -537,10 +539,10 @@ def test_what_others_commit_right_after_us_is_found_when_the_replacement_is_fini
 
 def test_a_change_of_membership_does_not_wait_for_what_packets_do_not_see(staged):
     node, finished = staged
-    began = time.monotonic()
+    began = node.clock.now
     node.agent.submit([present(evolve(B, statuses=(status("net", "net1", "10.0.0.3"),)))], began)
     process_until(node, lambda: any(outcome.result is Result.UPDATED for outcome in node.told))
-    assert time.monotonic() - began < 0.5
+    assert node.clock.now - began < 0.5
     assert finished
 
 
@@ -557,8 +559,8 @@ class Silent:
 
 @pytest.mark.root
 def test_a_pod_that_floods_its_own_sandbox_is_looked_at_now_and_then():
-    looks = []
-    node = Node(links=lambda: looks.append(time.monotonic()) or (), monitor=Silent())
+    looks, clock = [], Clock()
+    node = Node(links=lambda: looks.append(clock.now) or (), monitor=Silent(), clock=clock)
     start(node, FROM_ALL)
     posted = []
     node.agent.post, post = posted.append, node.agent.post
@@ -567,10 +569,11 @@ def test_a_pod_that_floods_its_own_sandbox_is_looked_at_now_and_then():
     assert len(posted) == 1
     node.agent.post = post
     post(*posted)
-    before, end = len(looks), time.monotonic() + 2
-    while time.monotonic() < end:
+    before, end = len(looks), clock.now + 2
+    while clock.now < end:
         node.agent.noticed(A.name, Topic.LINKS)
-        node.agent.process(0.01)
+        node.agent.process(0)
+        clock.now += 0.01
     assert 1 <= len(looks) - before <= 3
 
 
