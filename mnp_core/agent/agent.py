@@ -19,8 +19,8 @@ from mnp_core.agent.local_pods import LocalPods, Monitor, jittered
 from mnp_core.agent.operations import BackendChoice, Planner
 from mnp_core.agent.outcomes import Observer, Outcomes
 from mnp_core.agent.outside import OutsideState
-from mnp_core.agent.pod_state import Attempt, PodState
-from mnp_core.agent.results import OperationResult
+from mnp_core.agent.pod_state import PodState
+from mnp_core.agent.results import Attempt, OperationResult
 from mnp_core.agent.ruleset_cache import LazyDelta, RulesetCache
 from mnp_core.agent.scheduler import BIG_LINES, InlineExecutor, Pool, Scheduler
 from mnp_core.api import InterfaceDiscoverer, SandboxLocator, Sync

@@ -7,14 +7,16 @@ from typing import Protocol
 from attrs import evolve, frozen
 
 from mnp_core.agent.inspection import Claimed, Findings, inspect
-from mnp_core.agent.pod_state import Attempt, Operation, PodState
+from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import (
     Absent,
+    Attempt,
     DriftSuspected,
     Finalization,
     Finalized,
     Inspected,
     MembersUpdated,
+    Operation,
     OperationResult,
     Replaced,
     Stamp,

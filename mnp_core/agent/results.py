@@ -1,12 +1,14 @@
-"""Results of operations in sandboxes: one type each, so that no value stands for two things."""
+"""Operations: what is pending, attempts, and a type for each result, so that no value stands for two things."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
 from typing import Final
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from mnp_core.agent.inspection import Findings
-from mnp_core.api import Failure, Sandbox
+from mnp_core.agent.ruleset_cache import LazyDelta
+from mnp_core.api import Failure, Result, Sandbox
 from mnp_core.errors import (
     ApplyError,
     InputError,
@@ -28,6 +30,17 @@ _FAILURES: Final = {
     InputError: Failure.INPUT,
     MnpError: Failure.OTHER,
 }
+
+
+class Operation(Enum):
+    """Work for one pod. All but the first happens inside its sandbox."""
+
+    LOCATE = auto()  # find the sandbox
+    REPLACE = auto()  # everything of ours, as a whole
+    FINALIZE = auto()  # what a replacement leaves for later
+    UPDATE_MEMBERS = auto()  # membership alone
+    VERIFY = auto()  # whether others changed something
+    INSPECT = auto()  # its interfaces
 
 
 @frozen(kw_only=True)
@@ -56,6 +69,80 @@ class Finalization:
 
     ruleset: Ruleset
     run: Callable[[], None] = lambda: None
+
+
+@define
+class Pending:
+    """What is to be done in a sandbox; repeated requests merge.
+
+    Attributes:
+        replace: Write everything, as compiled when that starts.
+        finalization: What a replacement left for later, when every pod has its rules.
+        deltas: Changes of membership since then, in order.
+        verify: See whether others changed something.
+        inspect: Read the interfaces.
+        received_at: When the oldest pending change arrived (time.monotonic).
+    """
+
+    replace: bool = False
+    finalization: Finalization | None = None
+    deltas: list[LazyDelta] = field(factory=list)
+    verify: bool = False
+    inspect: bool = False
+    received_at: float | None = None
+
+    def receive(self, received_at: float | None) -> None:
+        """Note when a change arrived."""
+        if received_at is not None:
+            self.received_at = received_at if self.received_at is None else min(self.received_at, received_at)
+
+    def add_replacement(self) -> None:
+        """Write everything, changes of membership included."""
+        self.replace, self.finalization = True, None
+        self.deltas.clear()
+
+    def take_changes(self) -> tuple[float | None, list[LazyDelta]]:
+        """Hand over what a write takes along."""
+        taken = self.received_at, self.deltas
+        self.received_at, self.deltas = None, []
+        return taken
+
+
+@frozen(kw_only=True, eq=False)
+class Attempt:
+    """An operation under way, with what it works on.
+
+    Attributes:
+        operation: What is done.
+        started_at: Since when (time.monotonic).
+        sandbox: Where; None to locate it.
+        stamp: What is in force there, as far as is known.
+        received_at: When the oldest change arrived that it follows (time.monotonic); None if it follows none.
+        deltas: Changes of membership to write, in order.
+        finalization: What a replacement left for later.
+        thorough: Whether a check reads what is costly to read.
+        drift_suspected: Whether something was changed, and it is not known yet what.
+        commits_announced: Whether each commit of others in the sandbox is announced.
+    """
+
+    operation: Operation
+    started_at: float
+    sandbox: Sandbox | None = None
+    stamp: Stamp | None = None
+    received_at: float | None = None
+    deltas: Sequence[LazyDelta] = ()
+    finalization: Finalization | None = None
+    thorough: bool = False
+    drift_suspected: bool = False
+    commits_announced: bool = False
+
+
+@frozen(kw_only=True)
+class Change:
+    """Something that an operation changed in the sandbox, or confirmed there."""
+
+    result: Result
+    drifted: bool = False
 
 
 @frozen(kw_only=True)

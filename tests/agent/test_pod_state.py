@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import mnp_core.agent
 from mnp_core.agent.inspection import Findings
-from mnp_core.agent.pod_state import Deadline, Operation, PodState
+from mnp_core.agent.pod_state import Deadline, PodState
 from mnp_core.agent.results import (
     DriftSuspected,
     Finalization,
@@ -20,6 +20,7 @@ from mnp_core.agent.results import (
     Inspected,
     Located,
     MembersUpdated,
+    Operation,
     Replaced,
     Stamp,
     Verified,
