@@ -183,7 +183,7 @@ class RuleApplier(Protocol):
         """A number that differs whenever anything in this namespace's packet filter was changed (S63).
 
         Not negative. Where `Installed.incomplete` is possible, new interfaces change it too. Read after each write, and
-        every second where the applier is neither a `RuleListener` nor has a `QuickGeneration`: cheap then.
+        every second where the applier is neither a `RuleWatcher` nor has a `QuickGeneration`: cheap then.
         """
 
     def counters(self) -> Sequence[RuleCounter]:
@@ -194,10 +194,10 @@ class RuleApplier(Protocol):
 
 
 @runtime_checkable
-class StagedApplier(Protocol):
+class TwoPhaseApplier(Protocol):
     """Optional two-phase apply: every pod gets its new rules before any pod's bookkeeping is done."""
 
-    def bring_into_force(self, ruleset: Ruleset) -> Callable[[], None]:
+    def commit(self, ruleset: Ruleset) -> Callable[[], None]:
         """Do the part of `RuleApplier.apply` that packets see, in one atomic step; refused means unchanged (S60).
 
         Returns:
@@ -225,10 +225,10 @@ class RuleVerifier(Protocol):
 
 
 @runtime_checkable
-class RuleListener(Protocol):
+class RuleWatcher(Protocol):
     """Optional notification of commits: replaces polling for changed rules (S63)."""
 
-    def listen(self) -> socket.socket:
+    def watch(self) -> socket.socket:
         """Open a socket that can be read whenever anything in this namespace's packet filter has changed.
 
         Called inside the sandbox. The socket is non-blocking and owned by the caller; its messages are looked at by a
@@ -242,7 +242,7 @@ class RuleListener(Protocol):
 
 @runtime_checkable
 class CommitAnnouncer(Protocol):
-    """Optional ability of a `RuleListener` whose messages carry the generation: own commits cost the agent no check.
+    """Optional ability of a `RuleWatcher` whose messages carry the generation: own commits cost the agent no check.
 
     There is a message for each commit, and each commit has a generation of its own.
     """
@@ -415,7 +415,7 @@ class Outcome:
         result: See Result.
         error: For a failure, the problem and the remedy.
         failure: For a failure, why in one word; None otherwise.
-        passing: Whether a failure is most likely over soon: a pod is told of before its sandbox is there.
+        transient: Whether the failure should be over soon: the pod's sandbox is not ready yet.
         seconds: From the start of the attempt to its end.
         drifted: Whether our rules had been changed by others (S63).
         latency: Seconds from the arrival of the oldest change that caused this to its enforcement in this pod; None
@@ -427,7 +427,7 @@ class Outcome:
     result: Result
     error: str = ""
     failure: Failure | None = None
-    passing: bool = False
+    transient: bool = False
     seconds: float = 0.0
     drifted: bool = False
     latency: float | None = None

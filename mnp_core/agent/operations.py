@@ -28,9 +28,9 @@ from mnp_core.api import (
     InterfaceDiscoverer,
     QuickGeneration,
     RuleApplier,
-    RuleListener,
     RuleVerifier,
-    StagedApplier,
+    RuleWatcher,
+    TwoPhaseApplier,
 )
 from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
@@ -161,8 +161,8 @@ def replace(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, dri
         if is_in_force(applier, ruleset):
             return Replaced(stamp=stamp, written=False)
         was_incomplete = drift_suspected and _is_incomplete(applier, ruleset)
-    if isinstance(applier, StagedApplier):
-        finalization = Finalization(ruleset=ruleset, run=applier.bring_into_force(ruleset))
+    if isinstance(applier, TwoPhaseApplier):
+        finalization = Finalization(ruleset=ruleset, run=applier.commit(ruleset))
     else:
         applier.apply(ruleset)
         finalization = Finalization(ruleset=ruleset)
@@ -251,8 +251,8 @@ def open_listeners(applier: RuleApplier) -> Listeners:
     """Open sockets that announce later changes in the sandbox."""
     listeners = {Topic.LINKS: listen_to_links()}
     try:
-        if isinstance(applier, RuleListener):
-            listeners[Topic.RULES] = applier.listen()
+        if isinstance(applier, RuleWatcher):
+            listeners[Topic.RULES] = applier.watch()
     except BaseException:
         close_listeners(listeners)
         raise

@@ -84,7 +84,7 @@ class Outcomes:
             self._pods.release(state.name, sandbox)
         if counts:
             outcome = _outcome(state, Result.FAILED, now - attempt.started_at)
-            failed = evolve(outcome, error=state.error, failure=state.failure, passing=state.awaiting_sandbox)
+            failed = evolve(outcome, error=state.error, failure=state.failure, transient=state.awaiting_sandbox)
             self._publish(failed)
 
     def _publish(self, outcome: Outcome) -> None:

@@ -106,7 +106,7 @@ class ChangeLog:
 
     def _failed(self, outcome: Outcome) -> None:
         reason = (outcome.failure or Failure.OTHER).value
-        if outcome.passing:
+        if outcome.transient:
             self._say("debug", "sandbox not ready", outcome, reason=reason, error=outcome.error)
         elif attempts := self._throttle.should_log(outcome.pod, reason):
             self._say("error", "failed", outcome, reason=reason, error=outcome.error, attempts=attempts)

@@ -215,11 +215,11 @@ def test_a_pod_without_a_sandbox_holds_up_nobody_and_is_reported():
     node.kernel.add(named("b"))
     sync = node.sync(NET, namespace("default"), A, B)
     assert results(sync) == {"default/a": Result.FAILED, "default/b": Result.APPLIED}
-    assert [outcome.passing for outcome in sync.outcomes if outcome.pod == A.name] == [True]
+    assert [outcome.transient for outcome in sync.outcomes if outcome.pod == A.name] == [True]
     assert sync.reports == (), "the API tells of a pod before the runtime has made its sandbox"
     for _ in range(4):
         sync = node.sync()
-    assert [(outcome.pod, outcome.passing) for outcome in sync.outcomes] == [(A.name, False)]
+    assert [(outcome.pod, outcome.transient) for outcome in sync.outcomes] == [(A.name, False)]
     assert [(str(report.about), report.reason) for report in sync.reports] == [
         ("Pod default/a", Reason.ENFORCEMENT_FAILED)
     ]
@@ -455,7 +455,7 @@ def test_a_stamp_hides_nothing_from_an_applier_that_compares():
 
 def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
     class Unfinished(FakeApplier):
-        def bring_into_force(self, ruleset):
+        def commit(self, ruleset):
             self.apply(ruleset)
 
             def rest():
@@ -478,7 +478,7 @@ def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
 class Staged(FakeApplier):
     """What packets do not see is a step of its own, which is noted."""
 
-    def bring_into_force(self, ruleset):
+    def commit(self, ruleset):
         self.apply(ruleset)
         return lambda: self.finished.append(self._kernel.inside)
 

@@ -392,20 +392,20 @@ class NeverChanges(ExampleApplier):
 
 
 class Deaf(ExampleApplier):
-    def listen(self):
+    def watch(self):
         return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
 
 
 class Miscounts(ExampleApplier):
-    def listen(self):
-        return NftablesApplier().listen()
+    def watch(self):
+        return NftablesApplier().watch()
 
     def announced_generation(self, message):
         return (NftablesApplier().announced_generation(message) or 1) - 1
 
 
 class Later(ExampleApplier):
-    def bring_into_force(self, ruleset):
+    def commit(self, ruleset):
         return lambda: self.apply(ruleset)
 
 

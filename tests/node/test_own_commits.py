@@ -22,8 +22,8 @@ class Disturbed(NftablesApplier):
 
     tamper = ""
 
-    def bring_into_force(self, ruleset):
-        finalize = super().bring_into_force(ruleset)
+    def commit(self, ruleset):
+        finalize = super().commit(ruleset)
         self._disturb()
         return finalize
 

@@ -52,7 +52,7 @@ def test_what_is_not_known_of_a_pod_is_left_out(lines):
 
 def test_what_is_over_soon_is_no_error(lines, change_log):
     """A pod is told of before its sandbox is there."""
-    early = evolve(FAILED, failure=Failure.NOT_FOUND, passing=True)
+    early = evolve(FAILED, failure=Failure.NOT_FOUND, transient=True)
     change_log.outcome(early)
     change_log.outcome(early)
     change_log.outcome(APPLIED)

@@ -16,10 +16,10 @@ from mnp_core.api import (
     PolicyRenderer,
     QuickGeneration,
     RuleApplier,
-    RuleListener,
     RuleVerifier,
+    RuleWatcher,
     Sandbox,
-    StagedApplier,
+    TwoPhaseApplier,
 )
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Delta, Group, GroupDelta, Ruleset, SandboxPolicy
@@ -332,11 +332,11 @@ class ApplierConformance(Conformance, standard=True):
     def test_what_is_brought_into_force_in_stages_is_whole_for_packets_at_once(self, mnp_namespace: Sandbox) -> None:
         """S60, S62: the rest is for later processes alone, which write again if it was never done."""
         applier, ruleset = self.make_applier(), self.make_renderer().render(FULL)
-        if not isinstance(applier, StagedApplier):
+        if not isinstance(applier, TwoPhaseApplier):
             # An ability that backends may lack: then `apply` is held to S60 and S62 by the other checks.
-            pytest.skip("it is no StagedApplier: it does everything in one go")
+            pytest.skip("it is no TwoPhaseApplier: it does everything in one go")
         run_inside(mnp_namespace, lambda: applier.apply(self.make_renderer().render(only(ingress=DENY))))
-        rest = run_inside(mnp_namespace, lambda: applier.bring_into_force(ruleset))
+        rest = run_inside(mnp_namespace, lambda: applier.commit(ruleset))
         labels = self._labels(mnp_namespace)
         before, whole = self._generation(mnp_namespace), self.matches(mnp_namespace, ruleset)
         run_inside(mnp_namespace, rest)
@@ -352,10 +352,10 @@ class ApplierConformance(Conformance, standard=True):
     def test_a_listener_hears_what_changes_the_generation(self, mnp_namespace: Sandbox) -> None:
         """S63: without a listener the agent asks every second."""
         applier = self.make_applier()
-        if not isinstance(applier, RuleListener):
+        if not isinstance(applier, RuleWatcher):
             # An ability that backends may lack: then the generation is, by the other checks.
-            pytest.skip("it is no RuleListener: its generation is asked every second")
-        with run_inside(mnp_namespace, applier.listen) as listener:
+            pytest.skip("it is no RuleWatcher: its generation is asked every second")
+        with run_inside(mnp_namespace, applier.watch) as listener:
             assert not _received(listener, within=0.1), "it hears something where nothing changes"
             self.enforce(mnp_namespace, FULL)
             applied = _received(listener)

@@ -72,9 +72,9 @@ class NftablesApplier:
 
     def apply(self, ruleset: Ruleset) -> None:
         """Replace everything of ours in one commit, then clear away what it left over."""
-        self.bring_into_force(ruleset)()
+        self.commit(ruleset)()
 
-    def bring_into_force(self, ruleset: Ruleset) -> Callable[[], None]:
+    def commit(self, ruleset: Ruleset) -> Callable[[], None]:
         """Replace everything of ours in one commit; clearing away is the rest."""
         if not isinstance(ruleset, NftablesRuleset) or ruleset.says != ruleset.text:
             raise ApplyError("what is to be applied is not what NftablesRenderer has written: render it anew")
@@ -99,15 +99,15 @@ class NftablesApplier:
         """The generation number of nf_tables in this namespace."""
         return _asked(generation)
 
-    def listen(self) -> socket.socket:
-        """Notifications of each commit in this namespace; see `mnp_core.api.RuleListener`."""
+    def watch(self) -> socket.socket:
+        """Notifications of each commit in this namespace; see `mnp_core.api.RuleWatcher`."""
         try:
             return listen_to_commits()
         except OSError as error:
             raise ApplyError(f"commits cannot be listened to: {describe(error, _NO_REMEDY)}") from error
 
     def announced_generation(self, message: bytes) -> int | None:
-        """The generation of a commit that `listen` has heard of; see `mnp_core.api.CommitAnnouncer`."""
+        """The generation of a commit that `watch` announces; see `mnp_core.api.CommitAnnouncer`."""
         return announced_generation(message)
 
     def counters(self) -> Sequence[RuleCounter]:
