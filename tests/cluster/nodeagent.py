@@ -10,7 +10,6 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
-from tests.cluster.scene import Scene
 
 from scripts.testbed import bed as testbed
 from scripts.testbed import place
