@@ -37,6 +37,8 @@ test-soak: setup ## 10,000 applies in one process, 50,000 events with junk: memo
 
 test-attacks: setup ## What a tenant does to the agent, beside a quiet one: attack, effect and bound as a table
 	@$(BIN)/pytest tests/security/test_attacks.py -k "not soak" -s $(PYTEST_ARGS)
+	@$(BIN)/pytest tests/security tests/node/test_rules_changed_inside.py tests/node/test_custom_rules.py \
+		--deselect tests/security/test_attacks.py $(PYTEST_ARGS)
 
 test-backends: setup ## Truth table, random cases and examples with every backend that works here
 	@$(BIN)/pytest mnp_core/testing/suites/truthtable mnp_core/testing/suites/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)
