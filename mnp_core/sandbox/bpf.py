@@ -1,4 +1,4 @@
-"""Ask which BPF programs are attached to interfaces; they are in no listing of netlink (tcx, since Linux 6.6)."""
+"""Query the BPF programs attached to interfaces; netlink does not list them (tcx, since Linux 6.6)."""
 
 import ctypes
 import errno
@@ -11,19 +11,19 @@ _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390
 _PROG_QUERY = 16  # BPF_PROG_QUERY
 _TCX_INGRESS, _TCX_EGRESS = 46, 47  # enum bpf_attach_type
 _NONE = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV})
-"""No bpf(2), no tcx, no such interface; anything else leaves open what there is."""
+"""No bpf(2), no tcx, no such interface; any other error leaves the answer open."""
 _QUERY = struct.Struct("=IIIIQI36x")  # union bpf_attr, query: interface, type, flags, flags, ids, count
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def tcx_programs(indexes: Iterable[int]) -> Iterator[tuple[int, bool]]:
-    """Interfaces of this thread's namespace that have such programs, each with whether they see what it receives.
+    """Interfaces of this thread's namespace with such programs, each with whether they are on ingress.
 
-    A kernel without such programs, and an interface that has just gone, have none.
+    Empty on a kernel without tcx; an interface that has just gone has none.
 
     Raises:
-        OSError: The kernel does not let this process look, or failed.
+        OSError: The kernel denied the query, or failed.
     """
     number = _NUMBERS.get(platform.machine())
     if number is None:

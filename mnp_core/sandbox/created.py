@@ -1,7 +1,7 @@
 """Make network namespaces: for the lab and for tests.
 
-A namespace lives as long as something refers to it. Here that is an open file, so it goes with the process whatever
-ends it, SIGKILL included; only a namespace that is pinned to a path outlives it, as those of ``ip netns`` do.
+A namespace lives as long as its last reference. Here that is an open file, so it ends with the process, SIGKILL
+included; only a namespace pinned to a path outlives it, like those of ``ip netns``.
 """
 
 import errno
@@ -39,12 +39,12 @@ class NetworkNamespace(Closing):
     _file: FileIO = field(repr=False)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Drop the reference."""
         self._file.close()
 
 
 def new_namespace() -> NetworkNamespace:
-    """Make a namespace with nothing in it but ``lo``, which is up.
+    """Make a namespace that contains only ``lo``, up.
 
     Raises:
         UnsupportedError: This process may not make namespaces.
@@ -86,10 +86,10 @@ def pin(sandbox: Sandbox, path: Path) -> Sandbox:
 
 
 def unpin(path: Path) -> None:
-    """Take a pinned namespace's name away; it goes when nothing else refers to it. Not there is no error.
+    """Unpin a namespace; it ends with its last reference. A missing path is no error.
 
     Raises:
-        InputError: The path is something that `pin` did not make.
+        InputError: The path was not made by `pin`.
         UnsupportedError: This process may not unmount.
     """
     try:
@@ -99,7 +99,7 @@ def unpin(path: Path) -> None:
     except PermissionError as error:
         raise UnsupportedError(f"{path}: this process may not unmount: {PRIVILEGES}") from error
     except OSError as error:
-        if error.errno != errno.EINVAL:  # not a mount point: left by something that ended half-way
+        if error.errno != errno.EINVAL:  # not a mount point: left by an interrupted `pin` or `unpin`
             raise
     if not path.is_file() or path.stat().st_size:
         raise InputError("not a pinned network namespace, left alone", where=str(path))

@@ -1,9 +1,9 @@
-"""What takes the packets of an interface past the rules that name it, in the namespace that the thread is in (S64).
+"""Diversions of an interface's packets past the rules that name it, in the thread's namespace (S64).
 
 Rules for an interface stand in the IP layer's hooks. Traffic control (Kata's redirects to its tap), XDP, nftables'
 netdev family and flowtables, and other receive handlers get packets before that, or put them on the wire after it. A
-process in the pod may set them up, with CAP_NET_ADMIN. Listed here is what the namespace itself can show; an ipvlan
-child that was moved into a namespace below the pod's cannot be seen from here (docs/security.md).
+process in the pod may set them up, with CAP_NET_ADMIN. Listed here are the diversions visible in the namespace itself;
+an ipvlan child moved into a namespace below the pod's is invisible from here (docs/security.md).
 """
 
 import struct
@@ -26,7 +26,7 @@ _INGRESS, _EGRESS = 0xFFFFFFF2, 0xFFFFFFF3  # TC_H_CLSACT with TC_H_MIN_INGRESS 
 _HARMLESS = frozenset({"noqueue", "noop", "mq", "fq", "fq_codel", "pfifo_fast", "pfifo", "bfifo", "pfifo_head_drop"})
 _ACTIONS = {"u32": 7, "flower": 3, "matchall": 2, "bpf": 1, "basic": 3, "fw": 4, "route": 6, "cgroup": 1, "flow": 9}
 """Where filters of each kind keep their actions: TCA_<kind>_ACT in <linux/pkt_cls.h>."""
-_MIRRED = struct.Struct("=20xiI")  # struct tc_mirred behind tc_gen: what to do, interface
+_MIRRED = struct.Struct("=20xiI")  # struct tc_mirred behind tc_gen: action, interface
 _TO_EGRESS = frozenset({1, 2})  # TCA_EGRESS_REDIR, TCA_EGRESS_MIRROR
 
 _NETDEV = 5  # NFPROTO_NETDEV
@@ -35,7 +35,7 @@ _FLOWTABLE_HOOK, _FLOWTABLE_DEVICES, _DEVICE_NAME, _DEVICE_PREFIX = 3, 3, 1, 2
 _MOVING = frozenset({"fwd", "dup"})  # expressions of the netdev family that put packets on another interface
 
 _CHILDREN = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec", "ipoib", "rmnet", "hsr"})
-"""Kinds whose interfaces take packets from their parent before its IP layer sees them (`rx_handler` and the like)."""
+"""Kinds of interfaces that take packets from the parent ahead of its IP layer (`rx_handler` and the like)."""
 
 
 class _Found:
@@ -64,16 +64,16 @@ class _Found:
 
 
 def read_diversions(kernel: Netlink, links: Mapping[int, Link]) -> Mapping[int, str]:
-    """Find the interfaces whose packets do not all meet rules that name them, with the reason.
+    """Find the interfaces with packets that bypass the rules that name them, with the reason.
 
     Args:
         kernel: A socket of NETLINK_ROUTE in this namespace.
-        links: All interfaces by index; `Link.diverted` holds what the listing of links showed itself.
+        links: All interfaces by index; `Link.diverted` holds the diversions found in the listing of links.
 
     Raises:
         OSError: The kernel refuses.
         SandboxError: Too much to list.
-        InterruptedDumpError: Something changed meanwhile.
+        InterruptedDumpError: The dump was inconsistent.
     """
     found = _Found(links)
     for link in links.values():
@@ -90,7 +90,7 @@ def read_diversions(kernel: Netlink, links: Mapping[int, Link]) -> Mapping[int, 
 
 
 def _read_shared_macs(kernel: Netlink, links: Mapping[int, Link], found: _Found) -> None:
-    """A macvlan on top of an interface shows in its list of MAC addresses, in whatever namespace it is."""
+    """A macvlan on top of an interface, in any namespace, shows in the interface's list of MAC addresses."""
     for message in listed(kernel, _GET_NEIGHBOUR, _NEIGHBOUR.pack(_AF_BRIDGE, 0, 0, 0, 0, 0)):
         _, _, index, _, flags, _ = _NEIGHBOUR.unpack_from(message)
         mac = dict(attributes(message, _NEIGHBOUR.size)).get(_NDA_LLADDR, b"")
@@ -102,7 +102,7 @@ def _read_shared_macs(kernel: Netlink, links: Mapping[int, Link], found: _Found)
 
 
 def _read_tcx(links: Mapping[int, Link], found: _Found) -> None:
-    """What cannot be seen is not claimed to be fine."""
+    """Report unreadable state as a possible diversion."""
     try:
         for index, ingress in tcx_programs(links):
             if ingress:

@@ -1,4 +1,4 @@
-"""Every network namespace of this machine, whoever knows of it: for taking everything of ours away."""
+"""Every network namespace of this machine, known to a runtime or not: for a complete cleanup."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ def list_sandboxes(host_prefix: str, unseen: Callable[[UnsupportedError], None])
 
     Args:
         host_prefix: Where the host's file system is mounted; may be empty.
-        unseen: Told of what this process may not look at.
+        unseen: Called for each namespace that this process may not look at.
     """
     seen: set[Identity] = set()
     for path in _paths(Path(host_prefix or "/")):

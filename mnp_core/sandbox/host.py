@@ -1,8 +1,7 @@
 """The host's files and processes, seen from where this process runs.
 
-In a container the host's file system is often mounted below a directory. What is looked up there has to be looked up as
-the host would: an absolute symbolic link such as ``/var/run -> /run`` leads to the host's ``/run``, never to the
-container's own.
+In a container the host's file system is often mounted below a directory. Paths there have to be resolved as on the
+host: an absolute symbolic link such as ``/var/run -> /run`` leads to the host's ``/run``, never to the container's own.
 """
 
 import os
@@ -20,7 +19,7 @@ HOST_PREFIX: Final = "host-prefix"
 """The setting that names the directory."""
 
 _MAX_LINKS: Final = 40  # as many as the kernel follows, see path_resolution(7)
-_MAGIC: Final = re.compile(r"[a-z_]+:\[\d+\]")  # what links in /proc/PID/ns say: no path, see namespaces(7)
+_MAGIC: Final = re.compile(r"[a-z_]+:\[\d+\]")  # targets of links in /proc/PID/ns: no paths, see namespaces(7)
 
 
 @frozen
@@ -35,7 +34,7 @@ class HostFilesystem:
     prefix: str = ""
 
     def path(self, path: str) -> str:
-        """Where a file of the host is found by this process.
+        """The path of a host's file as seen by this process.
 
         Args:
             path: Absolute, as the host has it. It need not exist.
@@ -47,11 +46,11 @@ class HostFilesystem:
 
     @property
     def proc(self) -> str:
-        """Where its procfs is found by this process."""
+        """The path of the host's procfs as seen by this process."""
         return f"{self.prefix}/proc"
 
     def namespace_of(self, pid: int) -> str:
-        """Where the network namespace of one of its processes is found by this process."""
+        """The path of the network namespace of a host's process as seen by this process."""
         return f"{self.proc}/{pid}/ns/net"
 
     def owns(self, sandbox: Sandbox) -> bool:
@@ -103,9 +102,9 @@ def _resolve(root: str, path: str) -> list[str]:
 
 
 def _read_link(path: str) -> str | None:
-    """What a symbolic link says; None for whatever else there is, or is not."""
+    """The target of a symbolic link; None for any other file, or none."""
     try:
-        target = os.readlink(path)  # noqa: PTH115 # a Path would normalise what is a string here
+        target = os.readlink(path)  # noqa: PTH115 # a Path would normalise the string
     except (OSError, ValueError):
         return None
     return None if _MAGIC.fullmatch(target) else target

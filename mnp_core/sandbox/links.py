@@ -1,7 +1,7 @@
-"""Read the interfaces of the network namespace that the calling thread is in.
+"""Read the interfaces of the calling thread's network namespace.
 
-What network-status says of a pod is a claim; what counts is what the kernel has. A process in the pod may change its
-interfaces at any time and name them as it likes, so nothing of what is read here is trusted to be well-formed.
+A pod's network-status is a claim; the kernel's state counts. A process in the pod may change its interfaces at any time
+and name them freely, so no data read here is trusted to be well-formed.
 """
 
 import struct
@@ -35,7 +35,7 @@ Attributes = Mapping[int, bytes]
 
 
 def read_links() -> tuple[Link, ...]:
-    """Read every interface with its addresses and with what takes its packets away, over netlink, without a fork.
+    """Read every interface with its addresses and diversions, over netlink, without a fork.
 
     Returns:
         In order of their index.
@@ -124,12 +124,12 @@ def _number(value: bytes | None) -> int | None:
 
 
 def _mode(kind: str, data: Attributes) -> str:
-    """Of an ipvlan; the data of other kinds means other things."""
+    """The mode of an ipvlan; the data of other kinds has other meanings."""
     value = data.get(_IPVLAN_MODE, b"") if kind in {"ipvlan", "ipvtap"} else b""
     return _IPVLAN_MODES.get(struct.unpack_from("=H", value)[0], "") if len(value) >= 2 else ""
 
 
 def _pci_address(found: Attributes) -> str:
-    """Of a card on another bus (virtio, say) the parent is a device that the card's driver has made on its own."""
+    """The parent of a card on another bus (virtio, for example) is a device made by the card's driver."""
     on_pci = text(found.get(_IFLA_PARENT_DEV_BUS_NAME, b"")) == "pci"
     return text(found.get(_IFLA_PARENT_DEV_NAME, b"")) if on_pci else ""

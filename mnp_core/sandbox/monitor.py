@@ -1,12 +1,10 @@
-"""Be told when something changes in sandboxes, without asking again and again.
+"""Notifications of changes in sandboxes, without polling.
 
 A netlink socket is opened inside of each sandbox and keeps belonging to it, so one thread on the host's side can listen
-to all of them. A message only means that something has to be read again, and so does one that got lost in an overflow.
-Of what it says nothing is looked at but the generation of a commit, where the backend can tell it: the agent's own
-commits need no look.
+to all of them. A message, or its loss in an overflow, only triggers a new read. Its only field in use is the generation
+of a commit, where the backend supports it: the agent's own commits need no read.
 
-A socket keeps its network namespace alive. Whoever listens to a sandbox has to forget it when it goes, or the pod's
-devices stay.
+A socket keeps its network namespace alive. A listener has to forget a deleted sandbox, or the pod's devices stay.
 """
 
 import errno
@@ -29,10 +27,10 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Topic(StrEnum):
-    """What has changed in a sandbox."""
+    """The topic of a change in a sandbox."""
 
     LINKS = "links"  # its interfaces, or their addresses
-    RULES = "rules"  # its packet filter, by whomever
+    RULES = "rules"  # its packet filter, by any process
 
 
 Listeners = Mapping[Topic, socket.socket]
@@ -44,11 +42,11 @@ _log = logging.getLogger(__name__)
 
 _GROUPS: Final = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>
 _BUFFER: Final = 65536
-_AT_ONCE: Final = 256  # messages; what is left wakes the thread again
+_AT_ONCE: Final = 256  # messages; the rest wakes the thread again
 
 
 def listen_to_links() -> socket.socket:
-    """Open a socket that hears of links and addresses (rtnetlink(7)) of the namespace that the thread is in."""
+    """Open a socket subscribed to links and addresses (rtnetlink(7)) of the thread's namespace."""
     listener = socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
     )
@@ -60,7 +58,7 @@ class Monitor(Generic[Key]):
     """Listens to any number of sandboxes on one thread of its own."""
 
     def __init__(self, changed: "Changed[Key]", lost: Callable[[Key], None] = lambda _: None) -> None:
-        """Start listening to nothing yet.
+        """Start the monitor without sandboxes.
 
         Args:
             changed: Called on the monitor's thread after each change with the key of the sandbox, the topic, and the
@@ -84,7 +82,7 @@ class Monitor(Generic[Key]):
         """Listen to these sockets of a sandbox from now on, instead of those that the key stood for; they are ours now.
 
         Args:
-            key: Whom to tell of.
+            key: The sandbox's key in notifications.
             listeners: Non-blocking sockets that can be read when something has changed.
             generation_of: Reads the generation from a message about rules; None if messages have none.
         """
@@ -97,11 +95,11 @@ class Monitor(Generic[Key]):
                 self._poll.register(listener.fileno(), select.EPOLLIN)
 
     def forget(self, key: Key) -> None:
-        """Listen no longer; a key that is not known is no error."""
+        """Stop listening to a sandbox; an unknown key is no error."""
         with self._lock:
             for number in [number for number, each in self._meaning.items() if each.key == key]:
                 del self._meaning[number]
-                with suppress(OSError):  # closed by somebody else: the kernel has forgotten it
+                with suppress(OSError):  # closed elsewhere: the kernel has forgotten it
                     self._poll.unregister(number)
             for listener in self._listeners.pop(key, ()):
                 listener.close()
@@ -132,20 +130,20 @@ class Monitor(Generic[Key]):
         """A failure concerns one sandbox: the messages of the others are read, and would be lost."""
         try:
             self._changed(listener.key, listener.topic, generations)
-        except Exception:  # noqa: BLE001 - whatever it is, it concerns this sandbox alone
+        except Exception:  # noqa: BLE001 - any failure concerns this sandbox alone
             _log.exception("a change of %s in %s could not be announced", listener.topic, listener.key)
             self.forget(listener.key)
             self._lost(listener.key)
 
     def _drain(self, ready: list[int]) -> "tuple[list[tuple[_Listener[Key], frozenset[int] | None]], set[Key]]":
-        """Take in what has come, and say from whom; and whose sockets fail."""
+        """Read the pending messages; return their sandboxes, and those with failed sockets."""
         heard: list[tuple[_Listener[Key], frozenset[int] | None]] = []
         broken: set[Key] = set()
         with self._lock:
             for listener in [self._meaning[number] for number in ready if number in self._meaning]:
                 try:
                     heard.append((listener, listener.read_all()))
-                except Exception as error:  # noqa: BLE001 - messages follow what a pod does: others are still listened to
+                except Exception as error:  # noqa: BLE001 - messages depend on the pod's actions: the other sandboxes go on
                     _log.warning("%s of %s cannot be listened to: %s", listener.topic, listener.key, error)
                     broken.add(listener.key)
         return heard, broken

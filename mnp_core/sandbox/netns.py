@@ -1,7 +1,7 @@
 """Enter a pod's network namespace, and only that one, and come back.
 
-A thread is in a network namespace, not a process, and whatever it does there (sockets, interface names, a library's
-own sockets) happens there. So each piece of work runs on a thread of its own or of a `mnp_core.sandbox.pool`, never on
+A thread is in a network namespace, not a process, and all its actions (sockets, interface names, a library's own
+sockets) take effect there. So each piece of work runs on a thread of its own or of a `mnp_core.sandbox.pool`, never on
 the caller's; the identity of the namespace is checked before and after entering; the host's is refused: rules on the
 host are the one mistake that must be impossible.
 """
@@ -29,14 +29,14 @@ Identity = tuple[int, int]
 _NS_GET_NSTYPE = 0xB703  # _IO(0xb7, 3) in <linux/nsfs.h>, ioctl_nsfs(2)
 
 PRIVILEGES = "run as root with CAP_SYS_ADMIN, and with CAP_SYS_PTRACE where a process says which one (/proc/PID/ns/net)"
-"""The remedy where this process lacks the right to do something with namespaces."""
+"""The remedy for missing privileges on namespaces."""
 
 
 def identify(path: str) -> Sandbox:
     """Look at a network namespace by a path such as ``/proc/PID/ns/net``, ``/run/netns/NAME``, ``/proc/PID/fd/N``.
 
     Raises:
-        SandboxNotFoundError: There is nothing, or something that is not a network namespace.
+        SandboxNotFoundError: The path does not exist, or is not a network namespace.
         UnsupportedError: This process may not look at it.
     """
     with _opened(path) as (fd, identity):
@@ -60,13 +60,13 @@ def is_hosts_own(sandbox: Sandbox) -> bool:
 
 
 def run_inside(sandbox: Sandbox, work: Callable[[], T]) -> T:
-    """Do the work in the sandbox, on a thread made for it, and wait for what it returns.
+    """Run the work in the sandbox, on a thread made for it, and return its result.
 
     Raises:
         SandboxNotFoundError: The namespace has gone, or the path leads to another one by now.
         SandboxError: It is the host's own.
         UnsupportedError: This process may not enter namespaces.
-        Exception: Whatever the work raises.
+        Exception: As raised by the work.
     """
     future: Future[T] = Future()
     threading.Thread(target=run_here, args=(future, sandbox, work), name="sandbox", daemon=True).start()
@@ -79,10 +79,10 @@ def run_inside(sandbox: Sandbox, work: Callable[[], T]) -> T:
 def run_here(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool:
     """Do the work in the sandbox on the calling thread, come back, then settle the future.
 
-    For threads that serve nothing but sandboxes; everybody else wants `run_inside` or a pool.
+    For threads that serve only sandboxes; all other callers use `run_inside` or a pool.
 
     Returns:
-        Whether the thread is back where it belongs. If not it must end: what it did next would happen in the sandbox.
+        Whether the thread is back home. If not it must end: its next action would take effect in the sandbox.
     """
     if not future.set_running_or_notify_cancel():
         return True
@@ -97,7 +97,7 @@ def run_here(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool
                 result = work()
             finally:
                 back = _come_back(home)
-    except BaseException as error:  # noqa: BLE001 # it belongs to whoever waits for the future
+    except BaseException as error:  # noqa: BLE001 # it belongs to the waiter of the future
         future.set_exception(error)
     else:
         future.set_result(result)
@@ -106,7 +106,7 @@ def run_here(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool
 
 @frozen(kw_only=True)
 class _Home:
-    """The namespace in which this process started: where threads come back to and what is never a sandbox.
+    """The namespace in which this process started: home of all threads and never a sandbox.
 
     Attributes:
         fd: An open file of it, for the life of the process.
@@ -135,7 +135,7 @@ def _identity_of_init() -> Iterator[Identity]:
 
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[int, Identity]]:
-    """A regular file (as nsfs files are) and its identity; nothing else is even opened."""
+    """A regular file (as nsfs files are) and its identity; other files are not even opened."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 # a magic link, not a file system path
             raise SandboxNotFoundError(f"{path}: not a network namespace but a directory, device or the like")

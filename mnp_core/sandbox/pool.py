@@ -33,8 +33,8 @@ class _Task:
 class SandboxPool:
     """Threads that serve sandboxes; each task enters, is checked and comes back as in `run_inside`.
 
-    Tasks of one sandbox (one device and inode, whatever the path) run one at a time in the order of submission.
-    Sandboxes that have something to do take turns, so none starves another. Threads are made when they are needed and
+    Tasks of one sandbox (one device and inode, by any path) run one at a time in the order of submission.
+    Sandboxes with tasks take turns, so none starves another. Threads are made when they are needed and
     do not keep the process alive. Any thread may use a pool but its own, which would wait for itself.
     """
 
@@ -49,10 +49,10 @@ class SandboxPool:
         self._closed = False
 
     def submit(self, sandbox: Sandbox, work: Callable[[], T]) -> Future[T]:
-        """Have the work done in the sandbox.
+        """Submit work for the sandbox.
 
         Returns:
-            What comes of it; its errors are those of `run_inside`. It can be cancelled until the work starts.
+            The work's future; its errors are those of `run_inside`. It can be cancelled until the work starts.
 
         Raises:
             RuntimeError: The pool is closed.
@@ -72,13 +72,13 @@ class SandboxPool:
         return is_there(sandbox)
 
     def run(self, sandbox: Sandbox, work: Callable[[], T]) -> T:
-        """Have the work done in the sandbox, wait, and return or raise what comes of it."""
+        """Run the work in the sandbox, wait, and return or raise its result."""
         if threading.current_thread() in self._threads:
             raise RuntimeError("work in a sandbox must not wait for the pool that it runs on")
         return self.submit(sandbox, work).result()
 
     def cancel(self) -> None:
-        """Drop everything that has not been started."""
+        """Drop all tasks not yet started."""
         with self._changed:
             waiting = [task.future for tasks in self._tasks.values() for task in tasks]
         for future in waiting:
@@ -99,7 +99,7 @@ class SandboxPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close; after an error without doing what has not been started."""
+        """Close; after an error, drop the tasks not yet started."""
         if error is not None:
             self.cancel()
         self.close()
@@ -117,7 +117,7 @@ class SandboxPool:
         self._threads.add(thread)
 
     def _serve(self) -> None:
-        """What a thread does all its life, which ends with the pool or if it cannot come back from a sandbox."""
+        """A thread's main loop; it ends with the pool, or if the thread cannot come back from a sandbox."""
         try:
             while self._serve_one():
                 pass
@@ -130,8 +130,8 @@ class SandboxPool:
     def _leave_turns(self) -> None:
         """See that the turns of a thread that ends are taken. The lock is held.
 
-        A new thread has the rights of the one that starts it, and this one may have lost them: it starts one only if
-        there is no other. At worst the work is refused then, which whoever submitted it learns.
+        A new thread inherits the privileges of its parent, and this one may have lost them: it starts one only if there
+        is no other. At worst the work is refused then, and its future fails.
         """
         if self._threads:
             self._changed.notify()

@@ -1,1 +1,1 @@
-"""Find sandboxes by asking the container runtime, over the Container Runtime Interface (CRI) v1."""
+"""Find sandboxes through the container runtime, over the Container Runtime Interface (CRI) v1."""

@@ -1,4 +1,4 @@
-"""Where a runtime says that a sandbox is, in the verbose part of its status.
+"""The location of a sandbox, from the verbose part of the runtime's status.
 
 CRI leaves that part to the runtime: JSON under the key ``info``. containerd gives ``pid``, ``netNamespaceClosed`` and
 ``runtimeSpec`` (SandboxInfo in its CRI plugin), CRI-O ``runtimeSpec``, and ``pid`` where the sandbox has a process
@@ -53,7 +53,7 @@ class SandboxInfo:
 
 
 def parse_info(info: Mapping[str, str]) -> SandboxInfo:
-    """Read what a runtime tells of a sandbox; what it does not tell is left empty.
+    """Read the runtime's information about a sandbox; missing fields stay empty.
 
     Raises:
         SandboxError: It is not JSON of that form.

@@ -1,4 +1,4 @@
-"""Find a pod's network namespace by asking the container runtime for the pod's sandbox.
+"""Find a pod's network namespace through the container runtime's sandbox of the pod.
 
 Of the sandbox itself, never of a container: containers come and go, and there may be none yet while init containers are
 enforced already (S5).
@@ -45,7 +45,7 @@ class CriLocator:
     """A `mnp_core.api.SandboxLocator` over CRI v1. Thread safe; each call to the runtime has a time limit."""
 
     def __init__(self, endpoints: Sequence[str] = USUAL_ENDPOINTS, host: HostFilesystem = HostFilesystem()) -> None:  # noqa: B008 # frozen
-        """Ask nobody yet.
+        """Make a locator; it connects at the first query.
 
         Args:
             endpoints: Paths of sockets as the host has them; the first that is there when it is needed is used.
@@ -61,7 +61,7 @@ class CriLocator:
 
         Raises:
             SandboxNotFoundError: The runtime has no running sandbox of the pod.
-            SandboxError: The runtime cannot be asked, or says what cannot be.
+            SandboxError: The runtime is unreachable, or its answer is invalid.
             UnsupportedError: This process may not look at namespaces.
         """
         labels = _labels(pod)
@@ -70,12 +70,12 @@ class CriLocator:
         return self._identify(pod.name, runtime.sandbox_info(sandbox.id))
 
     def running(self, namespace: str, name: str = "") -> Iterator[tuple[ObjectName, Sandbox]]:
-        """What runs of a namespace's pods, or of one, whatever its UID: for those who ask no API server.
+        """Running sandboxes of a namespace's pods, or of one with any UID: for callers without an API server.
 
         Pods on the host's network have no sandbox of their own and are passed over, like those that end meanwhile.
 
         Raises:
-            SandboxError: The runtime cannot be asked, or says what cannot be.
+            SandboxError: The runtime is unreachable, or its answer is invalid.
             UnsupportedError: This process may not look at namespaces.
         """
         runtime = self._connected()
@@ -110,7 +110,7 @@ class CriLocator:
         )
 
     def _identify(self, pod: ObjectName, where: SandboxInfo) -> Sandbox:
-        """By its path, which the runtime keeps for it, else by its process; neither may be reachable from here."""
+        """By the path that the runtime keeps, else by the process; both may be unreachable from here."""
         if where.closed:
             raise SandboxNotFoundError(f"pod {pod}: the runtime has closed its network namespace")
         paths = self._paths(where)
@@ -140,14 +140,14 @@ class CriLocator:
 
 
 def make_cri_locator(settings: Mapping[str, str]) -> CriLocator:
-    """The locator that the settings ask for.
+    """Make a locator from the settings.
 
     Args:
         settings: ``container-runtime-endpoint``, a path or ``unix://`` and a path, as the host has it;
             ``host-prefix``. Both may be left out.
 
     Raises:
-        InputError: One of them cannot be.
+        InputError: One of them is invalid.
     """
     endpoint = settings.get(ENDPOINT, "")
     path = endpoint.removeprefix("unix://")
@@ -161,8 +161,8 @@ def make_cri_locator(settings: Mapping[str, str]) -> CriLocator:
 def _labels(pod: Pod) -> Mapping[str, str]:
     """The kubelet's own labels of the pod's sandbox, which win over labels of the same names that a user wrote.
 
-    All three have to be right: a mirror pod claims its UID by an annotation that anybody can write, but nobody else has
-    the name of a static pod on its node.
+    All three have to match: a mirror pod claims its UID by an annotation that any user can write, but the name of a
+    static pod is unique on its node.
     """
     labels = {
         _NAMESPACE: pod.name.namespace,
@@ -176,7 +176,7 @@ def _labels(pod: Pod) -> Mapping[str, str]:
 
 
 def _newest(pod: Pod, labels: Mapping[str, str], sandboxes: Sequence[RuntimeSandbox]) -> RuntimeSandbox:
-    """Older ones are left of a sandbox that was made anew. Who it belongs to is checked, filtered or not."""
+    """Older ones remain of a recreated sandbox. The owner is checked, filtered or not."""
     wanted = tuple(labels.values())
     own = [sandbox for sandbox in sandboxes if (sandbox.namespace, sandbox.name, sandbox.uid) == wanted]
     running = [sandbox for sandbox in own if sandbox.ready]

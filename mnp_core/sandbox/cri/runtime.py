@@ -1,4 +1,4 @@
-"""Talk to a container runtime: one channel, few calls, none of which takes longer than it may."""
+"""Client of a container runtime: one channel, few calls, each with a deadline."""
 
 import os
 import stat
@@ -43,10 +43,10 @@ class RuntimeSandbox:
 
 
 class Runtime:
-    """A client of CRI's RuntimeService v1. Thread safe; it connects at the first call, and again whenever it has to."""
+    """A client of CRI's RuntimeService v1. Thread safe; it connects at the first call and reconnects as needed."""
 
     def __init__(self, socket: str, *, seconds: float = _SECONDS) -> None:
-        """Connect to nothing yet.
+        """Make a client; it connects at the first call.
 
         Args:
             socket: The path of the runtime's unix socket.
@@ -62,17 +62,17 @@ class Runtime:
         """List sandboxes that have all of these labels, running or not.
 
         Raises:
-            SandboxError: The runtime cannot be asked.
+            SandboxError: The runtime is unreachable.
         """
         request = MESSAGES["ListPodSandboxRequest"](filter={"label_selector": labels})
         return tuple(_sandbox(item) for item in self._call(self._list, request).items)
 
     def sandbox_info(self, sandbox: str) -> SandboxInfo:
-        """Where a sandbox is, by the runtime's name for it.
+        """The location of a sandbox, by the runtime's name for it.
 
         Raises:
             SandboxNotFoundError: It has gone.
-            SandboxError: The runtime cannot be asked, or what it says is not understood.
+            SandboxError: The runtime is unreachable, or its answer is invalid.
         """
         request = MESSAGES["PodSandboxStatusRequest"](pod_sandbox_id=sandbox, verbose=True)
         return parse_info(self._call(self._status, request).info)
@@ -93,10 +93,10 @@ class Runtime:
         try:
             return method(request, timeout=self._seconds)
         except grpc.RpcError as error:
-            raise self._explained(error) from None  # gRPC's own traceback holds the call, and tells nothing more
+            raise self._explained(error) from None  # gRPC's own traceback holds the call, and adds no information
 
     def _explained(self, error: Any) -> SandboxError:
-        """In the words of whoever runs the node."""
+        """The error, phrased for the node's operator."""
         details = f"{error.details() or error.code().name:.200}"
         match error.code():
             case grpc.StatusCode.NOT_FOUND:
@@ -127,7 +127,7 @@ def _sandbox(item: Any) -> RuntimeSandbox:
 
 
 def _fault(socket: str) -> str:
-    """What is wrong with a socket, as far as its file tells."""
+    """The fault of a socket, as far as its file shows."""
     try:
         mode = os.stat(socket).st_mode  # noqa: PTH116 # as in the rest of this package
     except FileNotFoundError:

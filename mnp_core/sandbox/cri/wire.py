@@ -74,7 +74,7 @@ def _describe(message: DescriptorProto, name: str, fields: Fields) -> None:
 
 
 def _add_entry(message: DescriptorProto, field: str) -> str:
-    """What a map is made of: a message of key and value."""
+    """The entry type of a map: a message of key and value."""
     name = field.title().replace("_", "") + "Entry"
     entry = message.nested_type.add(name=name)
     entry.options.map_entry = True

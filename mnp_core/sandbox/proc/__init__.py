@@ -1,1 +1,1 @@
-"""Find sandboxes without a word from the container runtime: by the control groups of processes."""
+"""Find sandboxes without the container runtime: by the control groups of processes."""

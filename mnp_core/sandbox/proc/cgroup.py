@@ -1,13 +1,13 @@
-"""Whose a process is, by the names that the kubelet gives to control groups.
+"""The pod of a process, by the kubelet's names of control groups.
 
     cgroupfs  /kubepods/burstable/podUID/CONTAINER
     systemd   /kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-CONTAINER.scope
 
 In the second form the UID's ``-`` are ``_``, as ``-`` means a level there. Guaranteed pods have neither ``burstable``
-nor ``besteffort``. What stands before ``kubepods`` is the node's affair: the kubelet's ``--cgroup-root``, or a node
-that is a container itself. See the kubelet's package ``cm`` (pod_container_manager_linux.go, cgroup_manager_linux.go).
+nor ``besteffort``. The prefix of ``kubepods`` depends on the node: the kubelet's ``--cgroup-root``, or a node that is a
+container itself. See the kubelet's package ``cm`` (pod_container_manager_linux.go, cgroup_manager_linux.go).
 
-A reader with a cgroup namespace of its own sees what is beside it as ``/../../podUID/CONTAINER``, see
+A reader with a cgroup namespace of its own sees groups beside it as ``/../../podUID/CONTAINER``, see
 cgroup_namespaces(7), and then ``kubepods`` may be out of sight.
 
 A pod may make control groups below its own and name them as it likes. So the outermost name counts, and no other.

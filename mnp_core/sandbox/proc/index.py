@@ -1,4 +1,4 @@
-"""The processes of all pods on a node, by one walk through ``/proc`` for all who ask at nearly the same time."""
+"""The processes of all pods on a node, by one walk through ``/proc`` for all nearly simultaneous queries."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ _NOTHING: Final[Mapping[str, Sequence["Process"]]] = {}
 
 @frozen(order=True)
 class Process:
-    """A process, whatever number another one gets later.
+    """A process, distinct from later ones with the same number.
 
     Attributes:
         started: When, in clock ticks since the machine started; so processes are ordered from the oldest on.
@@ -32,10 +32,10 @@ class Process:
 
 
 class ProcessIndex:
-    """Who belongs to which pod. Thread safe."""
+    """Index of processes by pod. Thread safe."""
 
     def __init__(self, proc: str) -> None:
-        """Look at nothing yet.
+        """Make an empty index.
 
         Args:
             proc: Where the host's procfs is mounted.
@@ -55,7 +55,7 @@ class ProcessIndex:
         Raises:
             SandboxError: There is no procfs.
         """
-        with self._lock:  # those who wait here will share what the one before them finds
+        with self._lock:  # waiters here share the result of the one before them
             if self._seen < since:
                 seen = time.monotonic()
                 self._found = _walk(self._proc)

@@ -1,9 +1,9 @@
-"""Find a pod's network namespace by its processes, whatever runs them.
+"""Find a pod's network namespace by its processes, with any runtime.
 
-For runtimes that do not say where a sandbox is. Of a pod's processes those in the host's namespace do not count: a
+For runtimes that do not report a sandbox's location. Of a pod's processes those in the host's namespace do not count: a
 runtime may put its own monitor (conmon, a shim) into the pod's control group, and a container is there for a moment
 before it enters the sandbox. Of the others the oldest one counts: it is the sandbox's own (pause) where the runtime has
-such a process, and nothing in the pod is older. A process of the pod that moves to another namespace does not mislead.
+such a process, and no process in the pod is older. A later move of a pod's process to another namespace has no effect.
 """
 
 import re
@@ -18,7 +18,7 @@ from mnp_core.sandbox.host import HostFilesystem, host_filesystem
 from mnp_core.sandbox.netns import identify
 from mnp_core.sandbox.proc.index import Process, ProcessIndex
 
-_FRESH: Final = 0.25  # seconds; many pods are asked for at once, and who is too early for this will ask again
+_FRESH: Final = 0.25  # seconds; many pods are looked up at once, and a lookup that is too early is retried
 _UID: Final = re.compile(r"[0-9A-Za-z-]{1,253}")
 
 
@@ -26,7 +26,7 @@ class ProcLocator:
     """A `mnp_core.api.SandboxLocator` over ``/proc/*/cgroup``. Thread safe."""
 
     def __init__(self, host: HostFilesystem = HostFilesystem()) -> None:  # noqa: B008 # frozen
-        """Look at nothing yet.
+        """Make a locator; it reads ``/proc`` at the first query.
 
         Args:
             host: The host; its processes have to be seen (``hostPID``, or its ``/proc`` under the prefix).
@@ -70,19 +70,19 @@ class ProcLocator:
 
 
 def make_proc_locator(settings: Mapping[str, str]) -> ProcLocator:
-    """The locator that the settings ask for.
+    """Make a locator from the settings.
 
     Args:
         settings: ``host-prefix``, which may be left out.
 
     Raises:
-        InputError: It cannot be.
+        InputError: It is invalid.
     """
     return ProcLocator(host_filesystem(settings))
 
 
 def _uid(pod: Pod) -> str:
-    """A control group tells a UID and nothing else, so the UID that a mirror pod claims is not enough."""
+    """A control group contains only a UID, so the UID that a mirror pod claims is not enough."""
     if pod.static_uid:
         raise SandboxNotFoundError(
             f"pod {pod.name}: it mirrors a static pod, and control groups do not tell which: use the locator 'cri'"
