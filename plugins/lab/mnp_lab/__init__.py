@@ -1,24 +1,24 @@
 """Pods without a cluster: built from ordinary manifests, enforced by the real agent, probed with real packets.
 
-The lab does what API server, meta-plugin and CNI plugins would have done. Everything that it makes lies in network
-namespaces of its own; nothing is put on the host.
+The lab does the work of API server, meta-plugin and CNI plugins. Everything that it makes lies in network namespaces
+of its own; nothing is put on the host.
 
 From manifests to a plan, pure, no privileges (`render`, `explain` and `validate` want it too):
 
     documents = load_documents(paths)                     # mnp_core.sources.manifests
-    plan = plan_lab(documents)                            # mnp_lab.plan; InputError for what is no object
+    plan = plan_lab(documents)                            # mnp_lab.plan; InputError for a malformed object
     plan.documents    # as the API server would show them: namespaces, addresses and network-status filled in
-    plan.pods         # Mapping[ObjectName, PodPlan]: what is wired to what
+    plan.pods         # Mapping[ObjectName, PodPlan]: the pods and their links
     plan.left_out     # Mapping[ObjectName, InputError]: pods that cannot be built; the others are
     plan.wires        # Mapping[ObjectName, str]: by network, its layer 2; several networks may share one
-    plan.notices      # tuple[str, ...]: what the lab does otherwise than a cluster would
+    plan.notices      # tuple[str, ...]: deviations of the lab from a cluster
 
 A lab for the length of a block, or one that stays (`mnp_lab.lab`):
 
     enforcement = Enforcement(decoder=decoder, make_agent=lambda locator: Agent(..., locator=locator, ...))
     with Lab.run(documents, enforcement=enforcement, progress=progress) as lab: ...
     lab = Lab.up("demo", documents, enforcement=enforcement, run_dir=None, progress=progress)
-    Lab.options_of("demo") -> Mapping[str, str]           # what `up(..., options=...)` was told to remember
+    Lab.options_of("demo") -> Mapping[str, str]           # the `options` of `up`
     lab = Lab.open("demo", enforcement=enforcement)       # InputError if there is none
     Lab.names(run_dir=None) -> tuple[str, ...]            # labs that are up
     Lab.down_named("demo") / Lab.down_all() -> tuple[str, ...]   # also leftovers of a lab that never came up
@@ -31,7 +31,7 @@ A lab for the length of a block, or one that stays (`mnp_lab.lab`):
     lab.program(ObjectName, argv) -> Program              # to start, detach, or replace this process by it
     lab.unenforced -> Mapping[ObjectName, str]            # pods whose policies could not be enforced, and why
     lab.plan, lab.objects (Mapping[ObjectRef, Document]), lab.last_sync (Sync | None)
-    lab.sandbox(ObjectName) -> Sandbox                    # to do something else inside a pod: run_inside
+    lab.sandbox(ObjectName) -> Sandbox                    # to run code inside a pod: run_inside
     lab.close() / lab.down()                              # let go of it / take it down
 
 Probes (`mnp_core.offline.probe`, `mnp_lab.prober`):
@@ -39,7 +39,7 @@ Probes (`mnp_core.offline.probe`, `mnp_lab.prober`):
     parse_probe("tcp:80") -> ProbeSpec                    # also udp:53, sctp:99, icmp
     lab.plan_probes(specs=(), sources=None, destinations=None, network=None) -> tuple[Probe, ...]
     lab.probe(probes, timeout=1.0, progress=None) -> tuple[ProbeResult, ...]
-    with lab.prober() as prober: prober.run(probes, timeout, progress)   # to ask often: listeners stay open
+    with lab.prober() as prober: prober.run(probes, timeout, progress)   # for repeated runs: listeners stay open
     result.as_json() -> dict                              # one element of "probes"
 
 Expectations (`mnp_lab.expectations`):
@@ -49,7 +49,7 @@ Expectations (`mnp_lab.expectations`):
     check.expectation, check.result (ProbeResult), check.passed
     unjudged.expectation, unjudged.error (InputError)     # no packet can decide it
 
-`Progress` is ``Callable[[str, int, int], None]``: what is being done, how much of it is done, how much there is.
+`Progress` is ``Callable[[str, int, int], None]``: description of the step, units done, units in total.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Gives addresses to attachments: first those that are asked for, then leases, then what is free."""
+"""Assignment of addresses to attachments: requested addresses first, then leases, then free ones."""
 
 import hashlib
 from collections import defaultdict
@@ -17,7 +17,7 @@ _ETHERNET = 17  # letters of a MAC address; InfiniBand's are longer
 
 
 class Addressing:
-    """Who has which address. Networks that are one wire share their addresses."""
+    """Owners of addresses. Networks that are one wire share their addresses."""
 
     def __init__(
         self, definitions: Mapping[ObjectName, Definition], wires: Mapping[ObjectName, str], leases: Leases
@@ -25,9 +25,9 @@ class Addressing:
         """Start with nothing given out.
 
         Args:
-            definitions: The networks that are used.
+            definitions: The networks in use.
             wires: By network, the switch that it is on.
-            leases: What attachments have had so far.
+            leases: Earlier addresses of attachments.
         """
         self._definitions = definitions
         self._wires = wires
@@ -36,11 +36,11 @@ class Addressing:
         self._owners: dict[str, dict[Address, LeaseKey]] = defaultdict(dict)
 
     def claiming_order(self, requests: Requests) -> list[ObjectName]:
-        """Those who have had all that they ask for come first: a newcomer takes no address away."""
+        """Pods with a lease on every requested address come first: a newcomer takes no address away."""
         return sorted(requests, key=lambda pod: (not all(self._had(pod, request) for request in requests[pod]), pod))
 
     def claim(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
-        """Note the addresses that a pod asks for; all of them, or none.
+        """Note the requested addresses of a pod; all of them, or none.
 
         Raises:
             InputError: One belongs to another attachment.
@@ -62,10 +62,10 @@ class Addressing:
         self._allocate(pod, [request for request in requests if _key(pod, request) in self._leases])
 
     def allocate(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
-        """Give addresses to all other attachments that have asked for none.
+        """Give addresses to all attachments without a request for one.
 
         Raises:
-            InputError: A range is used up. The pod has no addresses at all any more.
+            InputError: A range is exhausted. The pod keeps no addresses at all.
         """
         self._allocate(pod, requests)
 
@@ -140,7 +140,7 @@ def _key(pod: ObjectName, request: NetworkRequest) -> LeaseKey:
 def _mac(key: LeaseKey, addresses: tuple[AddressInterface, ...]) -> str:
     """A locally administered MAC address that goes with the IP address, as the bridge plugin used to make them.
 
-    So whoever gets an address that another pod had before is not looked for where that one was.
+    So a reused address does not meet stale neighbour entries of its former pod.
     """
     owner = f"{addresses[0].ip}" if addresses else f"{key.pod} {key.interface}"
     digest = hashlib.sha256(f"{owner} {key.network}".encode()).digest()

@@ -1,4 +1,4 @@
-"""What a change of the manifests came to."""
+"""The result of a change of the manifests."""
 
 from attrs import frozen
 
@@ -9,15 +9,15 @@ from mnp_lab.topology import LabPlan
 
 @frozen(kw_only=True)
 class ApplyResult:
-    """What a change of the manifests came to.
+    """The result of a change of the manifests.
 
     Attributes:
         created: Objects that are new.
         changed: Objects that differ from before.
         deleted: Objects that are gone.
-        disconnected: Pods that could not be enforced, and so were left without a link that is up.
-        notices: What the lab does otherwise than a cluster would, as far as that is new; and which pods are left out.
-        sync: What the agent says; None in a lab without one.
+        disconnected: Pods that could not be enforced; their links stay down.
+        notices: New deviations of the lab from a cluster, and the pods that are left out.
+        sync: The agent's result; None in a lab without one.
     """
 
     created: tuple[ObjectRef, ...]
@@ -43,7 +43,7 @@ class ApplyResult:
 def compare_plans(
     before: LabPlan, after: LabPlan, disconnected: frozenset[ObjectName], sync: Sync | None
 ) -> ApplyResult:
-    """Tell two plans apart."""
+    """Compare two plans."""
     old, new = before.objects, after.objects
     return ApplyResult(
         created=tuple(sorted(new.keys() - old.keys())),

@@ -1,7 +1,7 @@
-"""What of a lab is really there: namespaces, links and rules, brought from one plan to the next.
+"""The built part of a lab: namespaces, links and rules, brought from one plan to the next.
 
-The order makes it safe. Pods that go are gone for everybody's rules before they are taken away; pods that come have
-their rules before their links are up, so no packet ever passes a pod that is not enforced yet (S60, S64).
+The order makes it safe. Leaving pods are removed from all rules before their namespaces are; the rules of new pods
+are in force before their links are up, so no packet ever passes a pod that is not enforced yet (S60, S64).
 """
 
 from collections.abc import Callable, Container, Iterable, Sequence
@@ -33,11 +33,11 @@ class Enforcer(Protocol):
 
 @frozen(kw_only=True)
 class Enforcement:
-    """Who enforces in a lab.
+    """The enforcement of a lab.
 
     Attributes:
-        decoder: From manifests to what the agent understands.
-        make_agent: From the lab's locator to an agent that knows nothing yet.
+        decoder: From manifests to the agent's objects.
+        make_agent: From the lab's locator to an agent without state.
     """
 
     decoder: Decoder
@@ -46,7 +46,7 @@ class Enforcement:
 
 @frozen(kw_only=True)
 class PlanDiff:
-    """What has to be done to come from one plan to another."""
+    """The steps from one plan to another."""
 
     leaving: tuple[PodPlan, ...]
     coming: tuple[PodPlan, ...]
@@ -55,19 +55,19 @@ class PlanDiff:
 
     @property
     def pods(self) -> frozenset[ObjectName]:
-        """Pods that are not what they were before, until all is done."""
+        """Pods that are leaving or coming."""
         return frozenset(pod.name for pod in self.leaving + self.coming)
 
 
 def diff_plans(old: LabPlan, new: LabPlan, *, unfinished: frozenset[ObjectName] = frozenset()) -> PlanDiff:
-    """Work out what has to be done.
+    """Compute the steps from one plan to another.
 
-    A pod whose links stay as they are stays as it is, whatever else changes about it.
+    A pod whose links are unchanged is kept, despite other changes to it.
 
     Args:
-        old: What is there.
-        new: What is to be there.
-        unfinished: Pods that are in no known state, and have to be made anew.
+        old: The present plan.
+        new: The desired plan.
+        unfinished: Pods in an unknown state, to be made anew.
     """
     stay = {name for name in old.pods if new.pods.get(name) == old.pods[name]} - unfinished
     left_over = (PodPlan(name=name) for name in sorted(unfinished - old.pods.keys()))
@@ -91,7 +91,7 @@ class LabBuilder:
         self.find = self._links.sandbox
 
     def check(self, plan: LabPlan) -> None:
-        """Make sure that every object can be read, before anything is done; raises InputError."""
+        """Validate every object before the first change; raises InputError."""
         self._decode(plan.documents)
 
     def change(
@@ -100,14 +100,14 @@ class LabBuilder:
         """Bring the lab from one plan to another.
 
         Args:
-            old: What is there.
-            new: What is to be there.
-            steps: As `moves` worked them out.
-            progress: Told what is being done.
+            old: The present plan.
+            new: The desired plan.
+            steps: The result of `diff_plans`.
+            progress: Called at each step.
             checkpoint: Called where an interruption may be raised.
 
         Returns:
-            What the agent says of the new state, and the new pods that could not be enforced: they stay disconnected.
+            The agent's result for the new state, and the new pods that could not be enforced: they stay disconnected.
 
         Raises:
             UnsupportedError: No root, or the kernel lacks something.
@@ -131,15 +131,15 @@ class LabBuilder:
         return sync, self._connect(steps.coming, sync, progress)
 
     def forget_agent(self) -> None:
-        """Somebody else changed the lab: what the agent knows does not hold any more."""
+        """Discard the agent's state after a change by another process."""
         self._agent = None
 
     def close(self) -> None:
-        """Let go of what this process holds."""
+        """Release the resources of this process."""
         self._namespaces.close()
 
     def _part_with(self, leaving: Iterable[ObjectRef], old: LabPlan) -> None:
-        """Have an agent that knows what is there, but for the pods that leave."""
+        """Provide an agent that knows the present pods except the leaving ones."""
         self._view.pods = old.pods
         if self._agent is None and old is not NOTHING:
             self._sync(self._decode(document for ref, document in old.objects.items() if ref not in set(leaving)))
@@ -168,7 +168,7 @@ class LabBuilder:
         return [change for document in documents if (change := _decoded(decoder, document)) is not None]
 
     def _differences(self, old: LabPlan, new: LabPlan, steps: PlanDiff) -> list[Change]:
-        """What is new to the agent: other objects, gone ones, and pods that were made anew."""
+        """Changes for the agent: changed objects, deleted objects, and pods that were made anew."""
         before, anew = {ref: document.raw for ref, document in old.objects.items()}, set(_refs(steps.coming))
         fresh = (document for ref, document in new.objects.items() if ref in anew or before.get(ref) != document.raw)
         gone = (document for ref, document in old.objects.items() if ref not in new.objects)

@@ -12,7 +12,7 @@ from mnp_core.api import Sandbox
 from mnp_core.errors import InputError
 from mnp_core.sandbox.netns import run_inside
 
-_SIGNALLED = 128  # what a shell adds to the signal's number
+_SIGNALLED = 128  # a shell's offset for the signal's number
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class Program:
 
     def replace(self) -> NoReturn:
         """In this process, of which nothing is left then: signals and waiting parents mean the program."""
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what is ignored stays so
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and exec keeps ignored signals ignored
         self._inside(lambda: os.execvp(self.argv[0], [*self.argv]))  # noqa: S606 # the user's own choice
         raise AssertionError("it has been replaced")
 
@@ -66,7 +66,7 @@ class Program:
 def wait(process: subprocess.Popen[bytes]) -> int:
     """Wait for its exit status; 128 and the signal's number if one ended it.
 
-    Ctrl-C is the child's, which has the terminal: this process waits what it makes of it.
+    Ctrl-C goes to the child, which has the terminal: this process waits for the child's reaction.
     """
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Policy tests: a file that says who should reach whom, compared with what packets do.
+"""Policy tests: a file of expected verdicts, compared with those of packets.
 
     apiVersion: mnp.lab/v1
     kind: Expectations
@@ -43,10 +43,10 @@ class Expectation:
         sources: Patterns of ``namespace/pod``; any of them.
         destinations: Likewise.
         specs: Protocols and ports.
-        verdict: What should come of it.
+        verdict: The expected verdict.
         network: If only one is meant.
         family: 4 or 6, if only one is meant.
-        entry: Where it is written, to complain about.
+        entry: Its place in the file, for error messages.
     """
 
     sources: tuple[str, ...]
@@ -86,7 +86,7 @@ class Expectation:
 
 @frozen(kw_only=True)
 class Questions:
-    """What one expectation needs to know.
+    """The probes of one expectation.
 
     Attributes:
         probes: The packets to send.
@@ -107,7 +107,7 @@ class Unjudged:
 
 @frozen(kw_only=True)
 class Check:
-    """An expectation, and what one packet of it met."""
+    """An expectation, and the result of one of its probes."""
 
     expectation: Expectation
     result: ProbeResult
@@ -119,7 +119,7 @@ class Check:
 
     @property
     def may_be_chance(self) -> bool:
-        """Whether a lost packet could be why it failed. What got through against the policy never is chance."""
+        """Whether a lost packet could explain the failure. A packet passed against the policy is never chance."""
         return not self.passed and self.result.verdict in {ProbeVerdict.DENIED, ProbeVerdict.ERROR}
 
 

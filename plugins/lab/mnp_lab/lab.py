@@ -40,8 +40,8 @@ Objects = Mapping[ObjectRef, Document]
 class Lab(Closing):
     """One lab. Made by `run`, `up` or `open`; usable as a context manager, which closes it.
 
-    Not thread-safe. A named lab may be used by several processes at once: each operation holds it alone and begins
-    with what the others have left.
+    Not thread-safe. A named lab may be used by several processes at once: each operation locks it and starts from the
+    state that the others have left.
     """
 
     def __init__(
@@ -74,8 +74,8 @@ class Lab(Closing):
 
         Args:
             documents: Manifests.
-            enforcement: Who enforces; None leaves all pods open.
-            progress: Told what is being done.
+            enforcement: The enforcement; None leaves all pods open.
+            progress: Called at each step.
 
         Raises:
             InputError: The manifests do not fit together.
@@ -108,10 +108,10 @@ class Lab(Closing):
         Args:
             name: Of the lab.
             documents: Manifests.
-            enforcement: Who enforces; None leaves all pods open.
-            options: What the enforcement was chosen by; see `options_of`.
+            enforcement: The enforcement; None leaves all pods open.
+            options: The choice of enforcement; see `options_of`.
             run_dir: See `LabDirectory`.
-            progress: Told what is being done.
+            progress: Called at each step.
 
         Raises:
             InputError: There is such a lab, or the manifests do not fit together.
@@ -126,7 +126,7 @@ class Lab(Closing):
         with deferred() as checkpoint, directory.locked(create=True, checkpoint=checkpoint):
             if directory.exists():
                 raise InputError(f"lab {name!r} is up already: change it with mnp lab apply, or take it down first")
-            directory.clear()  # what a process that was killed left
+            directory.clear()  # leftovers of a killed process
             lab._realise(given, plan, checkpoint)  # if it fails there is no state, and the lock's end removes all
         return lab
 
@@ -150,7 +150,7 @@ class Lab(Closing):
 
     @staticmethod
     def options_of(name: str, run_dir: Path | None = None) -> Mapping[str, str]:
-        """What `up` was told to remember, so that whoever opens the lab again enforces as before.
+        """The `options` of `up`, for the same enforcement when the lab is opened again.
 
         Raises:
             InputError: There is no lab of that name.
@@ -167,7 +167,7 @@ class Lab(Closing):
 
     @property
     def options(self) -> Mapping[str, str]:
-        """What `up` was told to remember."""
+        """The `options` of `up`."""
         return self._options
 
     @staticmethod
@@ -177,7 +177,7 @@ class Lab(Closing):
 
     @staticmethod
     def down_named(name: str, run_dir: Path | None = None) -> tuple[str, ...]:
-        """Remove a lab, or what is left of one; raises InputError if there is nothing."""
+        """Remove a lab or its leftovers; raises InputError if there are none."""
         directory = LabDirectory(name, run_dir)
         with deferred() as checkpoint, directory.locked(checkpoint=checkpoint):
             directory.clear()
@@ -185,10 +185,10 @@ class Lab(Closing):
 
     @classmethod
     def down_all(cls, run_dir: Path | None = None) -> tuple[str, ...]:
-        """Remove all labs, and what is left of any."""
+        """Remove all labs and all leftovers."""
         removed: list[str] = []
         for name in lab_names(run_dir):
-            with suppress(InputError):  # somebody else was quicker
+            with suppress(InputError):  # another process was faster
                 removed += cls.down_named(name, run_dir)
         return tuple(removed)
 
@@ -244,9 +244,9 @@ class Lab(Closing):
     def watch(
         self, paths: Sequence[Path], stop: threading.Event, namespace: str | None = None
     ) -> Iterator[ApplyResult | MnpError]:
-        """Follow the manifests that the lab was made from, until told to stop.
+        """Follow the manifests of the lab until `stop` is set.
 
-        What leaves them is deleted; objects that are applied meanwhile from elsewhere stay.
+        Objects removed from them are deleted; objects applied meanwhile from elsewhere stay.
 
         Args:
             paths: Files and folders.
@@ -254,7 +254,7 @@ class Lab(Closing):
             namespace: See `mnp_core.sources.placement.place`.
 
         Yields:
-            What each change came to; or what is wrong with it, and then the lab is as it was before.
+            The result of each change; or its error, and then the lab is as it was before.
         """
         watched = set(self._given)
         for documents in watch_documents(paths, stop):
@@ -324,9 +324,9 @@ class Lab(Closing):
         timeout: float = DEFAULT_TIMEOUT,
         progress: Progress | None = None,
     ) -> tuple[Check | Unjudged, ...]:
-        """Compare what is expected with what packets do. A packet that got lost is sent once more.
+        """Compare expectations with packets. A lost packet is sent once more.
 
-        An expectation that is about nothing in this lab affects itself alone; such ones come last.
+        An expectation without a pod in this lab affects itself alone; such ones come last.
         """
         with self._held(), self.prober() as prober:
             questions = [(expectation, expectation.probes(self.plan)) for expectation in expectations]
@@ -347,21 +347,21 @@ class Lab(Closing):
                 return evolve(result, verdict=ProbeVerdict.ERROR, detail=detail)
         return result
 
-    # --- what all of it rests on ------------------------------------------------------------------------------------
+    # --- shared implementation --------------------------------------------------------------------------------------
 
     def _change(self, edit: Callable[[Objects], Objects]) -> ApplyResult:
         with self._held():
             before = self.plan
             given = edit(self._given)
             plan = plan_lab(given.values(), leases=self.plan.leases)
-            for name in sorted(plan.left_out.keys() & before.pods.keys()):  # what stands is not lost by a mistake
+            for name in sorted(plan.left_out.keys() & before.pods.keys()):  # a mistake does not remove a running pod
                 raise plan.left_out[name]
             with deferred() as checkpoint:
                 disconnected = self._realise(given, plan, checkpoint)
         return compare_plans(before, self.plan, disconnected, self.last_sync)
 
     def _realise(self, given: Objects, plan: LabPlan, checkpoint: Callable[[], None]) -> frozenset[ObjectName]:
-        """Bring what is there to the plan; if that fails, back to what was."""
+        """Bring the lab to the plan; if that fails, back to its former state."""
         self._builder.check(plan)
         steps = diff_plans(self.plan, plan, unfinished=self._unfinished)
         if self.plan is not NOTHING:  # else there is no lab yet, and nothing to go back to
@@ -416,7 +416,7 @@ class Lab(Closing):
                 self._mend(state.unfinished)
 
     def _note(self, unfinished: frozenset[ObjectName]) -> None:
-        """Remember what is not in order; whoever changes the lab next makes these pods anew."""
+        """Record the pods in an unknown state; the next change makes them anew."""
         self._unfinished = unfinished
         if self._directory is None:
             return

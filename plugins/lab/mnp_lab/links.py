@@ -4,7 +4,7 @@ A wire is a bridge in a namespace that no pod is in. A macvlan or ipvlan attachm
 end is a port of the bridge; any other attachment is a veth of which one end is the port. A pod's links stay down until
 `connect`, so that its rules can be in force before the first packet (S60).
 
-pyroute2 opens its socket anew on every thread that uses an object, in whatever namespace that thread is. So every
+pyroute2 opens a new socket on every thread that uses an object, in the current namespace of that thread. So every
 object here is made and used within one function that runs inside.
 """
 
@@ -48,7 +48,7 @@ _POD_SYSCTLS = {
 
 
 class LinkBuilder:
-    """What is built of a lab, in the namespaces of one `NamespaceStore`."""
+    """The links of a lab, in the namespaces of one `NamespaceStore`."""
 
     def __init__(self, namespaces: NamespaceStore) -> None:
         self._namespaces = namespaces
@@ -58,7 +58,7 @@ class LinkBuilder:
         return self._namespaces.find(pod_key(pod))
 
     def add_switches(self, switches: Sequence[Switch]) -> None:
-        """Make wires, each with nothing attached; what is there already stays.
+        """Make wires, each with nothing attached; existing ones stay.
 
         Raises:
             UnsupportedError: No root, or the kernel lacks a kind of interface.
@@ -113,7 +113,7 @@ def _inside(work: Callable[..., None], *args: object) -> None:
 def _add_switches(kernel: IPRoute, switches: Sequence[Switch]) -> None:
     for switch in switches:
         bridge = _bridge(switch.wire)
-        _ensure(kernel, bridge, "bridge", br_mcast_snooping=0)  # nobody would ask for groups
+        _ensure(kernel, bridge, "bridge", br_mcast_snooping=0)  # the lab has no multicast querier
         kernel.link("set", index=_index(kernel, bridge), state="up")
         for kind in switch.kinds - {LinkKind.VETH}:
             uplink, port = _uplink(switch.wire, kind), _port(switch.wire, kind)
@@ -210,7 +210,7 @@ def _remove_all_links(kernel: IPRoute) -> None:
 
 
 def _remove(kernel: IPRoute, index: int) -> None:
-    with suppress(NetlinkError):  # it went by itself, or is none that can go (what a kernel puts into every namespace)
+    with suppress(NetlinkError):  # gone already, or a device that the kernel puts into every namespace
         kernel.link("del", index=index)
 
 

@@ -11,14 +11,14 @@ from mnp_lab.state import LabDirectory
 
 
 class LabLocator:
-    """A `SandboxLocator` over whatever a lab keeps its namespaces in."""
+    """A `SandboxLocator` over the namespaces of a lab."""
 
     def __init__(self, find: Callable[[ObjectName], Sandbox], view: NodeView | None = None) -> None:
         """Start.
 
         Args:
             find: From a pod's name to its namespace; raises SandboxNotFoundError.
-            view: What discoverers are to see there; None for what is really there.
+            view: The view of the discoverers; None for the real links.
         """
         self._find = find
         self.view = view or NodeView()

@@ -1,6 +1,6 @@
-"""The stand-in of the meta-plugin: tells in each pod's annotation what was attached, and lets the pod run.
+"""The stand-in of the meta-plugin: records attachments in each pod's annotation, and lets the pod run.
 
-So the core reads in the lab exactly what it reads in a cluster (S3), and nothing else.
+So the core reads the same in the lab as in a cluster (S3), and nothing else.
 """
 
 import json
@@ -27,7 +27,7 @@ def claims_of(pod: Pod, document: Document) -> tuple[NetworkRequest, ...]:
         InputError: The annotation is no list at all.
     """
     source = _annotation(document)
-    list(_entries(document))  # else the lab would put its own in the place of one that nobody could read
+    list(_entries(document))  # else the lab would replace an unreadable annotation by its own
     claims = {
         status.interface: NetworkRequest(
             network=status.network,
@@ -75,7 +75,7 @@ def _name(entry: Field) -> str:
 
 
 def _is_default(entry: Field, defaults: set[str]) -> bool:
-    """S3: also what has the name of the default network, of which primary user-defined networks have two."""
+    """S3: also an entry with the name of the default network, of which primary user-defined networks have two."""
     return entry.child("default").value is True or not _name(entry) or _name(entry) in defaults
 
 

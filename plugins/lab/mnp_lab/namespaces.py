@@ -31,11 +31,11 @@ class NamespaceStore(Protocol):
         """Let go of one; not there is no error."""
 
     def close(self) -> None:
-        """Let go of what this process holds; what is pinned stays."""
+        """Release the resources of this process; pinned namespaces stay."""
 
 
 class AnonymousNamespaces:
-    """Held by open files of this process: they go with it, whatever ends it."""
+    """Namespaces held by open files of this process: they vanish with it, even after SIGKILL."""
 
     def __init__(self) -> None:
         self._held: dict[Path, NetworkNamespace] = {}
@@ -69,7 +69,7 @@ class PinnedNamespaces:
         self._directory = directory
 
     def make(self, key: Path) -> Sandbox:
-        """Make one; whatever a process that was killed left there is taken away before."""
+        """Make one; the leftover of a killed process is removed before."""
         path = self._directory / key
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         unpin(path)
@@ -77,7 +77,7 @@ class PinnedNamespaces:
             return pin(namespace.sandbox, path)
 
     def find(self, key: Path) -> Sandbox:
-        """Find one; a key that leads out of the directory is nobody's."""
+        """Find one; a key that leads out of the directory is not found."""
         if key.is_absolute() or ".." in key.parts:
             raise SandboxNotFoundError(f"{key}: no such network namespace in this lab")
         return identify(str(self._directory / key))

@@ -1,8 +1,8 @@
-"""What discoverers see in a lab: its pods as a node would have them.
+"""The discoverers' view of a lab: its pods with the links of a node.
 
-The lab makes three kinds of interface and lets veth stand in for all others. That is no fault of whoever wrote the
-manifests, so nobody is to be warned of it; and what a node could not enforce policy on, such as a macvtap, must not
-look as if it could be, because a veth can.
+The lab makes three kinds of interface and lets veth stand in for all others. That is no fault of the manifests, so it
+causes no warning; and an attachment that a node could not enforce policy on, such as a macvtap, must not look
+enforceable because a veth is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ from mnp_lab.topology import LabPlan, PodLink, PodPlan
 
 
 class NodeView:
-    """The pods of a lab as discoverers should see them. Whoever changes the lab says what is there now."""
+    """The discoverers' view of a lab's pods. `pods` is set on every change of the lab."""
 
     def __init__(self) -> None:
         self.pods: Mapping[ObjectName, PodPlan] = {}
 
     def wrap(self, discoverers: Mapping[str, InterfaceDiscoverer]) -> dict[str, InterfaceDiscoverer]:
-        """The same discoverers, in front of what a node would show them."""
+        """The same discoverers, in front of a node's links."""
         return {cni_type: _Shown(view=self, discoverer=each) for cni_type, each in discoverers.items()}
 
     def link_of(self, claim: Attachment) -> PodLink | None:
-        """What was planned for an attachment, or None."""
+        """The planned link of an attachment, or None."""
         pod = self.pods.get(claim.pod)
         return next((link for link in pod.links if link.interface == claim.interface), None) if pod else None
 

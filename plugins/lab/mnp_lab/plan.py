@@ -1,4 +1,4 @@
-"""From manifests to a lab: who is wired to what, with which addresses. Pure, and the same on every run.
+"""From manifests to a lab: its pods, wires and addresses. Pure, and the same on every run.
 
 A pod that cannot be built is left out, and the others are built (S6).
 """
@@ -76,7 +76,7 @@ class _Draft:
         return evolve(plan, notices=plan.notices + plan.complaints)
 
     def _for_each(self, names: Iterable[ObjectName], work: Callable[[ObjectName], T]) -> dict[ObjectName, T]:
-        """What the work gives, by pod; a pod for which it fails is left out, alone."""
+        """The results of the work, by pod; a pod for which it fails is left out, alone."""
         done: dict[ObjectName, T] = {}
         for name in names:
             try:
@@ -95,7 +95,7 @@ class _Draft:
         return parse_pod(self._document(name).raw)[0]
 
     def _requests(self, pod: Pod) -> tuple[NetworkRequest, ...]:
-        """What the meta-plugin did, if the manifest says so; else what it is asked for. All of it is defined."""
+        """The attachments in network-status, if the manifest has one; else the requested ones. All are defined."""
         document = self._document(pod.name)
         annotation = root(document).child("metadata").child("annotations").child(NETWORKS_ANNOTATION)
         requests = claims_of(pod, document) or parse_requests(annotation, pod.name.namespace)
@@ -104,7 +104,7 @@ class _Draft:
         return requests
 
     def _define(self, request: NetworkRequest) -> None:
-        """Look at a network that is used. One that nobody uses is not even looked at (S6)."""
+        """Parse a network in use. An unused network is not even parsed (S6)."""
         network = request.network
         document = self._objects.get(ObjectRef(_NETWORK, network))
         if document is None:

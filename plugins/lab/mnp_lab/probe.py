@@ -1,4 +1,4 @@
-"""Which probes a lab can be asked: every pair of pods on every network that they share."""
+"""The possible probes of a lab: every pair of pods on every network that they share."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
@@ -25,7 +25,7 @@ def plan_probes(
 
     Args:
         plan: The lab.
-        specs: What to ask; nothing means every container port that the destination declares, else tcp:80.
+        specs: Protocols and ports; empty means every container port that the destination declares, else tcp:80.
         sources: Only these; None means all pods.
         destinations: Likewise.
         network: Only this one; None means all.

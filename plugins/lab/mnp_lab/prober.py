@@ -20,19 +20,19 @@ from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.pod_sockets import PodSockets
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with the description of a step, the units done and the units in total."""
 
 DEFAULT_TIMEOUT = 1.0
 """Seconds after which silence is taken for a denial."""
 
 _AT_ONCE = 1000
-_DESCRIPTORS_PER_PROBE = 2  # one that asks and, at worst, one that answers
+_DESCRIPTORS_PER_PROBE = 2  # one for the client and, at worst, one for the listener
 _ATTEMPTS = 4  # when the neighbour table overflows
 _RESEND_AT = (0.15, 0.4, 0.7)  # parts of the timeout
 
 
 class Prober(Closing):
-    """Asks questions, and listens where nobody else does. Listeners stay open until it is closed, for the next run."""
+    """Sends probes, and listens on unused ports. Listeners stay open until `close`, for the next run."""
 
     def __init__(self, locate: Callable[[ObjectName], Sandbox]) -> None:
         """Start with nothing open.
@@ -47,15 +47,15 @@ class Prober(Closing):
     def run(
         self, probes: Iterable[Probe], timeout: float = DEFAULT_TIMEOUT, progress: Progress = lambda *_: None
     ) -> tuple[ProbeResult, ...]:
-        """Ask all questions, as many at once as there is room for.
+        """Send all probes, as many at once as there is room for.
 
         Args:
-            probes: The questions.
-            timeout: Seconds that each may take; silence for so long is a denial.
-            progress: Told as answers come in.
+            probes: The probes.
+            timeout: Seconds for each; silence for so long is a denial.
+            progress: Called as results arrive.
 
         Returns:
-            The answers, in the order of the questions.
+            The results, in the order of the probes.
         """
         asked = tuple(probes)
         answers: list[ProbeResult] = []
@@ -76,7 +76,7 @@ class Prober(Closing):
     def _retry_overflows(
         self, probes: Sequence[Probe], timeout: float, landed: Callable[[int], None]
     ) -> list[ProbeResult]:
-        """Ask again what got no answer for the reason that the neighbour table overflowed."""
+        """Retry unanswered probes after an overflow of the neighbour table."""
         answers: dict[int, ProbeResult] = {}
         for attempt in range(_ATTEMPTS):
             overflows = neighbours.overflows()
@@ -110,7 +110,7 @@ class Prober(Closing):
                 sockets.discard_clients()
 
     def _open_sockets(self, probes: Sequence[Probe]) -> dict[ObjectName, str]:
-        """Open what is needed in every pod; say which pods could not be entered, and why."""
+        """Open the sockets in every pod; return the reasons for pods that could not be entered."""
         missing: dict[ObjectName, str] = {}
         for name in sorted({name for probe in probes for name in (probe.source, probe.destination)}):
             try:

@@ -1,7 +1,7 @@
 """Ctrl-C and termination, put off to moments when a lab can be left in order.
 
 A signal's exception could come between any two steps, also between a step and the note that it was done. Here it is
-only noted, and raised where the code says that it may be.
+only noted, and raised at explicit checkpoints.
 """
 
 import signal
@@ -18,8 +18,8 @@ def deferred() -> Iterator[Callable[[], None]]:
     """Put off interruptions.
 
     Yields:
-        To be called where one may happen: raises KeyboardInterrupt for Ctrl-C, SystemExit for the other signals. What
-        comes after the last such moment is delivered when the block has ended.
+        The checkpoint: raises KeyboardInterrupt for Ctrl-C, SystemExit for the other signals. A signal after the last
+        checkpoint is delivered at the end of the block.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None  # signals are the main thread's

@@ -1,7 +1,7 @@
-"""Labs that outlive the command which made them: a directory each, with what was declared and the pinned namespaces.
+"""Labs that outlive the command which made them: a directory each, with the manifests and the pinned namespaces.
 
-The directory is also the lock: whoever changes or reads the lab holds it (flock(2)), and a process that dies lets go
-of it by dying. A directory without a state is half-built or half-removed, hence rubbish, once its lock is free.
+The directory is also the lock: a process that changes or reads the lab holds it (flock(2)), and loses it when it
+dies. A directory without a state is half-built or half-removed, hence rubbish, once its lock is free.
 """
 
 import fcntl
@@ -32,13 +32,13 @@ _PATIENCE = 0.02  # seconds between attempts to lock
 
 @frozen(kw_only=True)
 class LabState:
-    """What is remembered of a lab.
+    """The recorded state of a lab.
 
     Attributes:
-        documents: As they were declared.
-        leases: Addresses that were given out.
-        options: What enforcement was chosen by, for whoever opens the lab again; it means nothing here.
-        unfinished: Pods that somebody set out to change and did not report done: they are in no known state.
+        documents: The manifests, unchanged.
+        leases: Assigned addresses.
+        options: The choice of enforcement, for the next `open`; not interpreted here.
+        unfinished: Pods of a change that was started but not reported done: they are in no known state.
         serial: Grows with every change.
     """
 
@@ -72,7 +72,7 @@ class LabDirectory:
 
     @contextmanager
     def locked(self, *, create: bool = False, checkpoint: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the lab alone, waiting for whoever has it. What has no state at the end is removed.
+        """Lock the lab, waiting for the lock. A lab without a state at the end is removed.
 
         Args:
             create: Make the directory if it is not there.
@@ -98,10 +98,10 @@ class LabDirectory:
         return (self.path / _STATE).exists()
 
     def read(self) -> LabState | None:
-        """What is remembered; None if the lab is not, or only half, there.
+        """The recorded state; None if the lab is missing or incomplete.
 
         Raises:
-            InputError: Somebody else wrote there.
+            InputError: The state cannot be decoded.
         """
         try:
             return _decode(json.loads((self.path / _STATE).read_text()))
@@ -120,7 +120,7 @@ class LabDirectory:
         draft.replace(self.path / _STATE)
 
     def clear(self) -> None:
-        """Remove all that is in it. The state goes first, so that what is interrupted here is rubbish, not a lab."""
+        """Remove all files of the lab. The state goes first, so that an interrupted removal leaves no lab."""
         for name in (_STATE, f"{_STATE}.new"):
             (self.path / name).unlink(missing_ok=True)
         for parent, directories, files in os.walk(self.path, topdown=False):
@@ -175,7 +175,7 @@ def _taken(descriptor: int) -> bool:
 
 
 def lab_names(run_dir: Path | None = None) -> tuple[str, ...]:
-    """Labs that are there, in whatever state."""
+    """All labs, in any state."""
     labs = _labs(run_dir)
     if not labs.is_dir():
         return ()

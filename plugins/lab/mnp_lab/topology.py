@@ -1,4 +1,4 @@
-"""What is to be wired to what: the values that describe a lab."""
+"""Wires, pods and links: the values that describe a lab."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ from mnp_core.sources.manifests import Document
 
 @frozen(order=True)
 class LeaseKey:
-    """What an address is given to: an attachment of a pod."""
+    """The owner of an address: an attachment of a pod."""
 
     pod: ObjectName
     interface: str
@@ -27,11 +27,11 @@ Leases = Mapping[LeaseKey, tuple[AddressInterface, ...]]
 
 @frozen(kw_only=True)
 class Switch:
-    """One layer 2: whatever is attached to it reaches everything else on it.
+    """One layer 2: all attachments on it reach each other.
 
     Attributes:
-        wire: What it is known by: its only network, or the words of `mnp_core.offline.wires` for what several share.
-        kinds: Of the interfaces that are attached.
+        wire: Its name: its only network, or the name by `mnp_core.offline.wires` for several that share it.
+        kinds: Of the attached interfaces.
     """
 
     wire: str
@@ -40,12 +40,12 @@ class Switch:
 
 @frozen(kw_only=True)
 class PodLink:
-    """One interface of a pod, as it is to be made.
+    """One planned interface of a pod.
 
     Attributes:
         network: The NetworkAttachmentDefinition.
         wire: The switch that it is attached to.
-        kind: What the lab makes.
+        kind: The kind of interface that the lab makes.
         interface: Its name in the pod.
         mac: Its MAC address, of Ethernet.
         addresses: With the lengths of their prefixes.
@@ -85,12 +85,12 @@ class LabPlan:
     """A whole lab.
 
     Attributes:
-        switches: Those that something is attached to, by their wire.
+        switches: Those with attachments, by their wire.
         pods: Those that have a network namespace of their own: not on the host's network, not finished.
-        left_out: Pods that cannot be built, and why; the others are not concerned (S6).
-        objects: The manifests as API server and meta-plugin would show them.
-        leases: What has been given to whom.
-        notices: What the lab does otherwise than a cluster would.
+        left_out: Pods that cannot be built, with the reason; the others are not concerned (S6).
+        objects: The manifests as stored by API server and meta-plugin.
+        leases: The addresses, by attachment.
+        notices: Deviations of the lab from a cluster.
     """
 
     switches: Mapping[str, Switch]
@@ -117,7 +117,7 @@ class LabPlan:
 
     @property
     def reports(self) -> tuple[Report, ...]:
-        """What keeps pods from being built."""
+        """The errors that keep pods from being built."""
         return tuple(_left_out(pod, error) for pod, error in sorted(self.left_out.items()))
 
 

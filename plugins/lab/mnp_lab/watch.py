@@ -10,7 +10,7 @@ from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.sources.manifests import STDIN, Document, load_documents, manifest_files
 
 _SETTLING = 50  # milliseconds without another change: an editor writes a file in several steps
-_LOOK_ANYWAY = 1000  # milliseconds: some file systems (NFS, some container mounts) tell of no change
+_LOOK_ANYWAY = 1000  # milliseconds: some file systems (NFS, some container mounts) report no change
 
 _State = dict[Path, tuple[int, int, int] | None]
 
@@ -18,18 +18,18 @@ _State = dict[Path, tuple[int, int, int] | None]
 def watch_documents(
     paths: Sequence[str | Path], stop: threading.Event, present: tuple[Document, ...] | None = None
 ) -> Iterator[tuple[Document, ...] | InputError]:
-    """Read manifests whenever they differ from what was read before, until told to stop.
+    """Read manifests on every change, until `stop` is set.
 
-    Changes that follow each other closely come as one. What cannot be read is handed on as a value: whoever applies
-    documents keeps the old ones.
+    Changes that follow each other closely come as one. A read error is yielded as a value: its consumer keeps the old
+    documents.
 
     Args:
         paths: Files and folders.
         stop: Ends it, within a second.
-        present: What was read already; without it the first to come is the present state.
+        present: The documents already read; without it the first to come is the present state.
 
     Yields:
-        All documents, or why they cannot be read.
+        All documents, or the error of reading them.
 
     Raises:
         InputError: Standard input cannot be followed.
@@ -95,7 +95,7 @@ def _folders(paths: tuple[Path, ...]) -> frozenset[Path]:
 
 
 def _state(paths: tuple[Path, ...]) -> _State:
-    """What tells a changed file from an unchanged one."""
+    """The stamp by which a changed file differs from an unchanged one."""
     try:
         files = manifest_files(paths)
     except InputError:

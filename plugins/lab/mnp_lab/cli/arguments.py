@@ -25,11 +25,11 @@ enforce_option = click.option(
 
 
 def read_documents(paths: Iterable[Path], namespace: str | None) -> tuple[Document, ...]:
-    """Read manifests; what is no object of Kubernetes is left out with a notice, alone (S6).
+    """Read manifests; a document that is no Kubernetes object is left out alone, with a notice (S6).
 
     Args:
         paths: Files and folders.
-        namespace: Where objects are that name none; None for ``default``.
+        namespace: Of objects without one; None for ``default``.
 
     Raises:
         InputError: A file cannot be read, or an object names another namespace.

@@ -1,4 +1,4 @@
-"""What became of expectations: a line for each, the reasons for those that failed, and a summary at the end."""
+"""Results of expectations: a line for each, the reasons of failures, and a summary at the end."""
 
 from collections.abc import Sequence
 from textwrap import indent
@@ -23,15 +23,15 @@ def print_checks(
     seconds: float,
     output: Output,
 ) -> None:
-    """Put out what became of all expectations.
+    """Print the results of all expectations.
 
     Args:
         checks: One for each probe.
-        unjudged: Expectations that no packet could decide: they have failed.
-        judge: Of the lab that was tested, to explain failures.
-        reports: Problems that were found in objects.
-        seconds: How long it took.
-        output: For whom.
+        unjudged: Expectations that no packet can decide: they have failed.
+        judge: Of the tested lab, to explain failures.
+        reports: Problems of objects.
+        seconds: Duration of the test.
+        output: Format of the output.
     """
     passed = sum(check.passed for check in checks)
     failed = len(checks) - passed + len(unjudged)
@@ -79,7 +79,7 @@ def _print_check(console: Console, check: Check, judge: Judge) -> None:
     expected = f"{result.probe}: {result.verdict}, but {check.expectation.verdict} is expected"
     line = Text("FAIL  ", style="bold red")
     console.print(line.append(expected, style="default"), soft_wrap=True)
-    explanation = explanation_of(result.probe, judge.objects)  # it may be neither what packets do nor what is expected
+    explanation = explanation_of(result.probe, judge.objects)  # may differ from both packets and expectation
     policies = f"{_authority(judge)}: {describe(explanation)}" if explanation else ""
     for text in (f"expected by {check.expectation.entry.where}", result.detail, policies):
         if text:

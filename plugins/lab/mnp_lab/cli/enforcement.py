@@ -1,4 +1,4 @@
-"""What every command of `mnp lab` begins with: an agent made of the installed plugins, and a lab to put it in."""
+"""The start of every command of `mnp lab`: an agent made of the installed plugins, and a lab to put it in."""
 
 import os
 from collections.abc import Mapping
@@ -62,7 +62,7 @@ def remembered_backend(options: Mapping[str, str]) -> str | None:
 
 
 def remembered_settings(name: str) -> Settings:
-    """What was chosen when a lab was built.
+    """The settings that a lab was built with.
 
     Raises:
         InputError: There is none of that name, or its file of settings cannot be read any more.
@@ -71,7 +71,7 @@ def remembered_settings(name: str) -> Settings:
 
 
 def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
-    """Choose what enforces in a lab, exactly as the agent on a node does.
+    """Choose the enforcement of a lab, exactly as the agent on a node does.
 
     Raises:
         UnsupportedError: Not root, or this kernel lacks something.

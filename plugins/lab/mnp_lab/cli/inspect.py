@@ -59,7 +59,7 @@ def exec_command(
     The program takes the place of this one. Ends with its status; with 125 if there is no such lab or pod, 126 if the
     program cannot be run, 127 if there is none of that name.
     """
-    argv = command[1:] if command[0] == "--" else command  # as kubectl exec has it; what follows is the program's
+    argv = command[1:] if command[0] == "--" else command  # as kubectl exec has it; the rest is the program's
     if not argv:
         raise click.UsageError("nothing to run: name a program, such as ip address")
     try:
@@ -82,7 +82,7 @@ def _run(program: Program, in_place: bool) -> int:  # noqa: FBT001 - as `guarded
 
 
 def _failed(error: MnpError) -> int:
-    """Say it; the exit status tells it from the program's own."""
+    """Report the error; the exit status differs from the program's own."""
     remark(f"Error: {error}")
     if isinstance(error, NoSuchProgramError):
         return _NOT_FOUND

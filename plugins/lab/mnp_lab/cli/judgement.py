@@ -22,7 +22,7 @@ class Judge:
     """Judges the answers of one lab.
 
     Attributes:
-        objects: What the lab was made from.
+        objects: The source of the lab.
         open_ends: Interfaces, by pod and name, that a node would not enforce policy on, and why.
         wished: The same objects, as if every kind of attachment could be enforced.
     """
@@ -44,7 +44,7 @@ class Judge:
         )
 
     def explanation(self, probe: Probe) -> Explanation | None:
-        """What the policies say of a probe; None if the objects know nothing of such pods, or of such a way."""
+        """The verdict of the policies on a probe, with reasons; None for unknown pods or an unknown path."""
         return explanation_of(probe, self.objects)
 
     def is_doubtful(self, result: ProbeResult) -> bool:
@@ -55,7 +55,7 @@ class Judge:
         return explanation is None or explanation.allowed
 
     def as_on_a_node(self, result: ProbeResult) -> ProbeResult:
-        """An answer that a node would give; an error where only what stands in here could be enforced."""
+        """The result on a node; an error where only a stand-in of the lab could be enforced."""
         if result.verdict is not ProbeVerdict.DENIED:
             return result
         explanation = self.explanation(result.probe)
@@ -83,7 +83,7 @@ class Judge:
 
 
 def _short(reason: str | None) -> str:
-    """What a report says at length."""
+    """The short form of a report."""
     return (reason or "").partition(":")[0]
 
 
@@ -92,7 +92,7 @@ def _end(side: Side) -> tuple[ObjectName, str] | None:
 
 
 def explanation_of(probe: Probe, objects: Objects) -> Explanation | None:
-    """As `Judge.explanation`, for those who have no lab."""
+    """As `Judge.explanation`, without a lab."""
     if not {probe.source, probe.destination} <= objects.pods.keys():  # one that could not be understood
         return None
     flow = Flow(protocol=probe.protocol, port=probe.port)

@@ -96,7 +96,7 @@ def delete_command(
     if not objects and not paths:
         raise click.UsageError("nothing to delete: name objects, such as pod/shop/web, or a file with --file")
     for text in objects:
-        parse_ref(text, home=namespace)  # before anything is opened
+        parse_ref(text, home=namespace)  # before the lab is opened
     registry = registry_of(context, remembered_settings(name))
     listed = [ref_of(document) for document in read_documents(paths, namespace)]
     with progress() as step, open_lab(name, registry, step) as lab:
@@ -126,7 +126,7 @@ def _ref(text: str, kinds: Collection[str], namespace: str | None) -> ObjectRef:
 
 
 def _follow(lab: Lab, paths: tuple[Path, ...], namespace: str | None) -> None:
-    """Print what each change of the manifests did; a broken manifest leaves the lab as it is."""
+    """Print the result of each change of the manifests; a broken manifest leaves the lab as it is."""
     remark("Watching the manifests; Ctrl-C ends that, and leaves the lab up.")
     stop = threading.Event()
     try:

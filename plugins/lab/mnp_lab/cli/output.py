@@ -30,7 +30,7 @@ timeout_option = click.option(
 
 
 def probe_options(command: F) -> F:
-    """What to ask, and how long to wait for the answer."""
+    """The probes to send, and their timeout."""
     command = timeout_option(command)
     return click.option(
         "--probe",
@@ -45,13 +45,13 @@ def probe_options(command: F) -> F:
 def print_answers(
     answers: Sequence[ProbeResult], pods: Collection[PodPlan], reports: Sequence[Report], output: Output
 ) -> None:
-    """Put out what was asked for, and beside it what is wrong with objects.
+    """Print the results, and the problems of objects beside them.
 
     Args:
         answers: One for each probe.
-        pods: Those that were asked about, to say why nothing could be.
-        reports: What is wrong with objects.
-        output: For whom.
+        pods: The selected pods, to explain an empty result.
+        reports: Problems of objects.
+        output: Format of the output.
     """
     if output is Output.JSON:
         print_json({"probes": [answer.as_json() for answer in answers], "reports": [*map(report_json, reports)]})
@@ -88,7 +88,7 @@ def _summary(answers: Sequence[ProbeResult], pods: Collection[PodPlan]) -> str:
 
 
 def _obstacle(pods: Collection[PodPlan]) -> str:
-    """Why there is no pair to be asked about."""
+    """The reason for a selection without a pair of pods."""
     if len(pods) < 2:
         return f"there is only one pod, {next(iter(pods)).name}" if pods else "there are no pods"
     users = Counter(network for pod in pods for network in {link.network for link in pod.links})

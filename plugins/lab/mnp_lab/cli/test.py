@@ -1,4 +1,4 @@
-"""`mnp lab test`: compare what packets do with what somebody expects, and end like a test runner."""
+"""`mnp lab test`: compare packets with expectations, and exit like a test runner."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -66,7 +66,7 @@ def test_command(
     documents = read_documents(paths, namespace)
     named = [expectation for file in files for expectation in load_expectations(file)]
     if paths:
-        _some([*named, *_among(documents)])  # before anything is built
+        _some([*named, *_among(documents)])  # before the lab is built
     elif choice != Choice():
         raise InputError(
             "a lab that is up enforces as was chosen when it was built: leave --settings and --backend out"

@@ -14,7 +14,7 @@ SENDING_TRIES = 20
 
 
 class Loop:
-    """Calls back whoever waits for a socket."""
+    """An event loop: calls back when a socket is ready."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -29,7 +29,7 @@ class Loop:
             self._selector.unregister(sock)
 
     def poll(self, seconds: float) -> bool:
-        """Wait for something to happen, at most so long, and deal with it; say whether anything did."""
+        """Wait for events until the timeout, and handle them; return whether there were any."""
         events = self._selector.select(max(0.0, seconds))
         for key, _ in events:
             if key.fd in self._selector.get_map():  # an earlier callback may have closed it
@@ -42,7 +42,7 @@ class Loop:
 
 
 class ProbeAttempt:
-    """One probe from its launch until it lands. Subclasses send and listen; whoever first knows, lands it."""
+    """One probe from its launch until its result. Subclasses send and listen; the first result counts."""
 
     def __init__(self, probe: Probe, loop: Loop) -> None:
         self.probe = probe
@@ -52,7 +52,7 @@ class ProbeAttempt:
         self._launched = 0.0
 
     def start(self) -> None:
-        """Send the first packet. What goes wrong becomes the result."""
+        """Send the first packet. An error becomes the result."""
         self._launched = time.monotonic()
         self._try(self.send_first)
 
@@ -68,7 +68,7 @@ class ProbeAttempt:
         """Send the question, where the kernel does not do that again by itself; may raise OSError."""
 
     def close(self) -> None:
-        """Let go of what the attempt alone uses."""
+        """Release the attempt's own resources."""
 
     def resolve(self, verdict: ProbeVerdict, detail: str = "") -> None:
         """Note the answer; the first one counts."""
@@ -84,14 +84,14 @@ class ProbeAttempt:
             self.fail(error)
 
     def fail(self, error: OSError) -> None:
-        """Land with what an error of the kernel means.
+        """Map an error of the kernel to a result.
 
-        ENOBUFS alone is not final: it is what traffic control returns for a packet that it dropped (net_xmit_errno),
-        and a queue that was full for a moment. Sending is repeated, and if nothing ever gets out, that is a denial.
+        ENOBUFS alone is not final: it is the return value of traffic control for a dropped packet (net_xmit_errno), and
+        of a queue that was full for a moment. Sending is retried, and if no packet ever gets out, that is a denial.
         """
         if error.errno == errno.ENOBUFS:
             self.unsent = "dropped by traffic control on its way out of the source"
-        elif error.errno == errno.EPERM:  # what netfilter's output hook returns for a packet that it dropped
+        elif error.errno == errno.EPERM:  # of netfilter's output hook for a dropped packet
             self.resolve(ProbeVerdict.DENIED, "dropped on its way out of the source")
         elif error.errno == errno.ECONNREFUSED:
             self.resolve(ProbeVerdict.REFUSED)

@@ -1,7 +1,7 @@
 """Raw sockets, one for each address of a pod, shared by all its probes of one protocol.
 
-Unlike a TCP or UDP socket it hears of every packet of its protocol, so it tells the attempts apart by itself. It is not
-bound to an interface, because it must hear what comes through ``lo`` too; only its packets are sent by one.
+Unlike a TCP or UDP socket it receives every packet of its protocol, so it demultiplexes the attempts itself. It is not
+bound to an interface, because it must receive packets through ``lo`` too; it only sends by one interface.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ _LARGEST = 2048
 
 
 class RawChannel:
-    """Sends and hears packets of one protocol. Subclasses say what they mean."""
+    """Sends and receives packets of one protocol. Subclasses interpret them."""
 
     def __init__(self, sock: socket.socket, loop: Loop) -> None:
         self._sock = sock
@@ -34,14 +34,14 @@ class RawChannel:
         level, option = (
             (socket.IPPROTO_IP, _IP_UNICAST_IF) if address.version == 4 else (socket.IPPROTO_IPV6, _IPV6_UNICAST_IF)
         )
-        self._sock.setsockopt(level, option, struct.pack("!I", interface_index))  # in network byte order, says ip(7)
+        self._sock.setsockopt(level, option, struct.pack("!I", interface_index))  # in network byte order: ip(7)
         self._sock.bind((str(address), 0))
         self._loop.watch(self._sock, selectors.EVENT_READ, self._ready)
 
     def send(self, packet: bytes, address: Address) -> None:
         """Send a packet; raises OSError.
 
-        An error that waits on the socket may be about an earlier packet to somebody else: then it is sent again.
+        A pending error of the socket may be about an earlier packet to another address: then it is sent again.
         """
         target = (str(address), 0)
         try:

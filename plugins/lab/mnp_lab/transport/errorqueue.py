@@ -1,4 +1,4 @@
-"""ICMP errors about packets that a socket sent: who says that a packet did not get through, and in which words.
+"""ICMP errors about packets of a socket: the verdict that each stands for.
 
 See IP_RECVERR in ip(7) and IPV6_RECVERR in ipv6(7). Without it an administrative prohibition looks like a missing
 host.
@@ -18,7 +18,7 @@ IPV6_RECVERR = 25  # <linux/in6.h>
 _MSG_ERRQUEUE = 0x2000  # <linux/socket.h>
 _EXTENDED_ERROR = struct.Struct("=IBBBxII")  # struct sock_extended_err in <linux/errqueue.h>
 _ORIGIN_ICMP, _ORIGIN_ICMPV6 = 2, 3
-_PORT_UNREACHABLE = {(_ORIGIN_ICMP, 3, 3), (_ORIGIN_ICMPV6, 1, 4), (_ORIGIN_ICMP, 3, 2)}  # 3/2: nobody speaks SCTP
+_PORT_UNREACHABLE = {(_ORIGIN_ICMP, 3, 3), (_ORIGIN_ICMPV6, 1, 4), (_ORIGIN_ICMP, 3, 2)}  # 3/2: the host has no SCTP
 _PROHIBITED = {(_ORIGIN_ICMP, 3, code) for code in (9, 10, 13)} | {(_ORIGIN_ICMPV6, 1, code) for code in (1, 5, 6)}
 
 
@@ -27,9 +27,9 @@ class Refusal:
     """An ICMP error.
 
     Attributes:
-        verdict: What it means for the probe.
-        detail: In words.
-        payload: What of the packet came back, from the transport header on.
+        verdict: The result of the probe.
+        detail: Description.
+        payload: The returned part of the packet, from the transport header on.
     """
 
     verdict: ProbeVerdict
@@ -46,7 +46,7 @@ def enable(sock: socket.socket) -> None:
 
 
 def drain(sock: socket.socket) -> Iterator[Refusal]:
-    """Take out what is in the queue."""
+    """Drain the error queue."""
     while True:
         try:
             payload, ancillary, _, _ = sock.recvmsg(128, 512, _MSG_ERRQUEUE | socket.MSG_DONTWAIT)

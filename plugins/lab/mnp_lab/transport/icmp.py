@@ -48,7 +48,7 @@ class IcmpChannel(RawChannel):
         self._attempts: dict[int, IcmpAttempt] = {}
 
     def open(self, address: Address, interface_index: int) -> None:
-        """Hear echo replies only."""
+        """Receive echo replies only."""
         self._sock.setsockopt(*_FILTER[address.version])
         super().open(address, interface_index)
 
@@ -63,13 +63,13 @@ class IcmpChannel(RawChannel):
         self._attempts.pop(attempt.identifier, None)
 
     def heard(self, packet: bytes, sender: str) -> None:
-        """Compare a reply with what was asked."""
+        """Match a reply to its request."""
         attempt = self._attempt(packet)
         if attempt and packet[0] == _REPLY[attempt.probe.address.version] and sender == str(attempt.probe.address):
             attempt.replied(packet[_HEADER.size :])
 
     def refused(self, refusal: Refusal) -> None:
-        """Tell the attempt whose request came back."""
+        """Deliver an ICMP error to the attempt of the returned request."""
         attempt = self._attempt(refusal.payload)
         if attempt:
             attempt.resolve(refusal.verdict, refusal.detail)
@@ -95,7 +95,7 @@ class IcmpAttempt(ProbeAttempt):
         self._channel.ask(self)
 
     def replied(self, payload: bytes) -> None:
-        """A reply came; it counts if it carries what was sent."""
+        """Handle a reply; it counts if it carries the payload of the request."""
         if payload == self.nonce:
             self.resolve(ProbeVerdict.ALLOWED)
 

@@ -1,8 +1,8 @@
 """The kernel's neighbour tables, which all network namespaces of a machine share.
 
-They take 1,024 addresses of each family (net.ipv4.neigh.default.gc_thresh3). What does not fit is dropped without a
-word, which must not be taken for a policy that denies. So a prober asks a limited number of pairs at once, lets the
-kernel forget them afterwards, and looks whether the table overflowed all the same: other labs use it too.
+They take 1,024 addresses of each family (net.ipv4.neigh.default.gc_thresh3). An entry beyond that is dropped
+silently, which must not be taken for a policy that denies. So a prober handles a limited number of pairs at once, lets
+the kernel forget them afterwards, and checks for an overflow all the same: other labs use the table too.
 """
 
 from contextlib import suppress
@@ -23,7 +23,7 @@ _STATISTICS = (Path("/proc/net/stat/arp_cache"), Path("/proc/net/stat/ndisc_cach
 
 
 def overflows() -> int:
-    """How often an entry did not fit, since the machine was started; 0 where the kernel does not tell.
+    """The number of table overflows since boot; 0 where the kernel does not report it.
 
     Only the host's namespace has these files; there is a line for each processor.
     """

@@ -1,4 +1,4 @@
-"""What one pod asks and answers with: its sockets, opened inside it in one go."""
+"""The client and server sockets of one pod, opened inside it in one go."""
 
 import errno
 import socket
@@ -41,7 +41,7 @@ class _Kind:
 
 @frozen
 class _Service:
-    """Where somebody listens."""
+    """A listening address."""
 
     address: Address
     protocol: Protocol
@@ -49,7 +49,7 @@ class _Service:
 
 
 class PodSockets:
-    """The sockets of one pod. First say what is wanted, then `open`, then make attempts."""
+    """The sockets of one pod. Call the `prepare` methods first, then `open`, then make attempts."""
 
     def __init__(self, sandbox: Sandbox, loop: Loop) -> None:
         self.sandbox = sandbox
@@ -62,7 +62,7 @@ class PodSockets:
         self._interfaces: dict[str, int] = {}
 
     def prepare_server(self, probe: Probe) -> None:
-        """Have somebody listen where the probe goes to, this pod being its destination."""
+        """Request a listener for the probe, this pod being its destination."""
         service = _Service(probe.address, probe.protocol, probe.port or 0)
         if probe.protocol is Protocol.ICMP or self._is_open(self._listeners.get(service)):
             return
@@ -101,14 +101,14 @@ class PodSockets:
             use(opened)
 
     def trouble(self, probe: Probe) -> str:
-        """Why nobody can listen where the probe goes to; empty if somebody does."""
+        """The reason for a missing listener of the probe; empty if there is one."""
         found = self._listener(probe)
         if isinstance(found, OSError) and found.errno != errno.EADDRINUSE:  # in use: the pod itself listens
             return f"cannot listen on {probe.address} {probe.spec} in {probe.destination}: {found.strerror}"
         return ""
 
     def verdict_on_timeout(self, probe: Probe) -> tuple[ProbeVerdict, str]:
-        """What it means if the probe is not answered."""
+        """The verdict on an unanswered probe."""
         if probe.protocol is Protocol.UDP and isinstance(self._listener(probe), OSError):
             return ProbeVerdict.ERROR, "a program of the pod's own has the port and does not echo: cannot tell"
         return ProbeVerdict.DENIED, ""
@@ -151,13 +151,13 @@ class PodSockets:
                 opened.close()
 
     def _listener(self, probe: Probe) -> Listener | RawChannel | OSError | None:
-        """Who answers the probe, or why nobody does; None for the kernel itself, which answers ICMP."""
+        """The listener of the probe, or its error; None for the kernel itself, which answers ICMP."""
         listener = self._listeners.get(_Service(probe.address, probe.protocol, probe.port or 0))
         return listener or self._channels.get((probe.address, probe.protocol))
 
     @staticmethod
     def _is_open(found: Listener | RawChannel | OSError | None) -> bool:
-        """Open, or just about to be: only what failed before is tried again."""
+        """Open, or just about to be: only a failed one is opened again."""
         return found is not None and not (isinstance(found, OSError) and found.errno != errno.EINPROGRESS)
 
     def _want_channel(self, address: Address, interface: str, protocol: Protocol) -> None:

@@ -1,7 +1,7 @@
-"""Source ports and ICMP identifiers that were not used lately.
+"""Source ports and ICMP identifiers without recent use.
 
-Connection tracking remembers a flow for minutes. A probe that came from a port which a probe before it has used would
-be taken for a part of that flow and pass as established (S40), whatever the policy says by now.
+Conntrack remembers a flow for minutes. A probe from the source port of an earlier one would be taken for a part of
+that flow and pass as established (S40), against the present policy.
 """
 
 import errno
@@ -15,7 +15,7 @@ _FIRST, _LAST = 20000, 65535
 
 
 class PortSequence:
-    """Numbers in turn, from a random start, so that the next sequence begins elsewhere, whoever seeds `random`."""
+    """Numbers in turn, from a random start that does not depend on the seed of `random`."""
 
     def __init__(self) -> None:
         self._next = _FIRST + secrets.randbelow(_LAST - _FIRST + 1)
@@ -30,7 +30,7 @@ class PortSequence:
 def bind_source(sock: socket.socket, probe: Probe, ports: PortSequence) -> None:
     """Let a socket's packets leave by the probe's interface, with its address and a fresh port.
 
-    A pod that asks itself does so through ``lo`` (S44), where a socket bound to another interface would hear nothing.
+    A probe of a pod to itself goes through ``lo`` (S44), where a socket bound to another interface receives nothing.
     """
     if probe.source != probe.destination:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, probe.source_interface.encode())

@@ -1,7 +1,7 @@
 """SCTP: an INIT ACK is an answer. Spoken through raw sockets, so that it works on kernels that lack SCTP.
 
-The packets are those of RFC 9260, with checksum and verification tags as conntrack insists on: a packet that it takes
-for invalid would not show what the policy does.
+The packets are those of RFC 9260, with checksum and verification tags, which conntrack checks: a packet that is
+invalid for it would not show the policy's verdict.
 """
 
 import contextlib
@@ -41,9 +41,9 @@ class Message:
     Attributes:
         source: Source port.
         destination: Destination port.
-        tag: Verification tag: 0 in an INIT, else what the receiver asked for.
+        tag: Verification tag: 0 in an INIT, else the receiver's initiate tag.
         chunk: Type of the chunk.
-        initiate: The tag that the sender of an INIT or INIT ACK asks for; 0 in others.
+        initiate: Initiate tag of an INIT or INIT ACK; 0 in others.
     """
 
     source: int
@@ -98,7 +98,7 @@ def crc32c(data: bytes) -> int:
 
 
 class SctpChannel(RawChannel):
-    """All SCTP of one address: what its pod asks, and what it answers."""
+    """All SCTP of one address: requests and answers of its pod."""
 
     def __init__(self, sock: socket.socket, loop: Loop) -> None:
         super().__init__(sock, loop)
@@ -115,7 +115,7 @@ class SctpChannel(RawChannel):
         self._attempts.pop(attempt.source_port, None)
 
     def heard(self, packet: bytes, sender: str) -> None:
-        """Answer an INIT; tell the attempt that an answer is for."""
+        """Answer an INIT; deliver an answer to its attempt."""
         message = Message.unpack(packet)
         if message is None:
             return
@@ -125,7 +125,7 @@ class SctpChannel(RawChannel):
             self._attempts[message.destination].answered(message, sender)
 
     def refused(self, refusal: Refusal) -> None:
-        """Tell the attempt whose INIT came back."""
+        """Deliver an ICMP error to the attempt of the returned INIT."""
         if len(refusal.payload) < 4:
             return
         source, destination = struct.unpack_from("!HH", refusal.payload)
@@ -142,7 +142,7 @@ class SctpChannel(RawChannel):
             chunk=Chunk.INIT_ACK if served else Chunk.ABORT,
             initiate=_tag() if served else 0,
         )
-        with contextlib.suppress(OSError):  # dropped on its way out: whoever asked will notice
+        with contextlib.suppress(OSError):  # dropped on its way out: the client notices
             self.send(answer.pack(), sender)
 
 
@@ -162,7 +162,7 @@ class SctpAttempt(ProbeAttempt):
         self._channel.ask(self)
 
     def answered(self, message: Message, sender: str) -> None:
-        """An answer came; it counts if it is from the right one and carries the tag that was asked for."""
+        """Handle an answer; it counts if source and verification tag match."""
         if (sender, message.source, message.tag) != (str(self.probe.address), self.probe.port, self.question.initiate):
             return
         if message.chunk == Chunk.INIT_ACK:

@@ -67,7 +67,7 @@ class TcpListener:
             while True:
                 self._sock.accept()[0].close()
         except OSError:
-            return  # nobody is left, or the one who was there has gone
+            return  # the queue is empty, or the client has gone
 
     def close(self) -> None:
         """Stop listening."""

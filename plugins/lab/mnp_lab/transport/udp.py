@@ -13,7 +13,7 @@ _LARGEST = 2048  # more than any probe is long
 
 
 class UdpAttempt(ProbeAttempt):
-    """One question, asked a few times."""
+    """One datagram, sent a few times."""
 
     def __init__(self, probe: Probe, loop: Loop, sock: socket.socket, ports: PortSequence) -> None:
         super().__init__(probe, loop)
