@@ -55,7 +55,7 @@ class ChangeLog:
         self._throttle = LogThrottle(clock=clock)
 
     def outcome(self, outcome: Outcome) -> None:
-        """Log an outcome if it changed anything."""
+        """Log an outcome, unless it is unchanged."""
         if outcome.result is Result.FAILED:
             self._failed(outcome)
             return

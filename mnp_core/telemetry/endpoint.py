@@ -1,10 +1,9 @@
 """The HTTP server for probes and Prometheus: `/livez` (or `/healthz`), `/readyz`, `/metrics`.
 
-It listens where every process of the node may come by, so it holds nothing that is worth asking for twice. A client
-that is slow, or that sends no end of something, costs one of few threads, and not for long: where there is no place for
-a new client, the one that has been there for longest has to go, of the address that has most. A probe asks at once and
-is answered within milliseconds, so however many others are slow, it finds a place. It never keeps a connection, and
-tells nobody what it runs on.
+Every process of the node can connect to it, so it serves only health and metrics. A slow client, or an endless request,
+occupies one of few threads for a limited time: a new client without a free place evicts the oldest connection of the
+address with the most. A probe sends its request at once and gets its response within milliseconds, so it finds a place
+among any number of slow clients. The server never keeps a connection alive, and sends no banner.
 """
 
 import re
@@ -80,8 +79,8 @@ class Endpoint(Closing):
 
         Args:
             address: Where to listen.
-            health: Asked by probes.
-            metrics: Asked by Prometheus.
+            health: The answers to probes.
+            metrics: The metrics for Prometheus.
             deadline: Seconds that a client has for its request, and again for taking the answer.
 
         Raises:
@@ -100,7 +99,7 @@ class Endpoint(Closing):
         self._thread.start()
 
     def close(self) -> None:
-        """Serve no more; requests that are being answered are answered."""
+        """Stop serving; requests in progress are completed."""
         self._thread.end()
         self._server.shutdown()
         self._thread.join()
@@ -146,14 +145,14 @@ class _Server(ThreadingHTTPServer):
         super().__init__((address.host, address.port), _Handler)
 
     def server_bind(self) -> None:
-        """Bind without asking a name server for our own name, as the base class does."""
+        """Bind without the base class's DNS lookup of the own name."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not self._dual)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Make a place for it, if there is none, by hanging up on another."""
+        """Make a place for the client, if there is none, by closing another connection."""
         with self._lock:
             address = self._open[request] = str(client_address[0])
             of_address = Counter(self._open.values())
@@ -177,7 +176,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def server_close(self) -> None:
-        """End, without waiting for clients that have not asked yet."""
+        """Close, without waiting for clients that have not sent a request yet."""
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):  # the client was faster
@@ -185,7 +184,7 @@ class _Server(ThreadingHTTPServer):
         super().server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up or was too slow is no news."""
+        """Ignore clients that hung up or were too slow."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -221,14 +220,14 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(
         self,
         code: int,
-        message: str | None = None,  # noqa: ARG002 # the base class gives it
+        message: str | None = None,  # noqa: ARG002 # passed by the base class
         explain: str | None = None,  # noqa: ARG002 # likewise
     ) -> None:
-        """Answer what the base class refuses, without saying its words back."""
+        """Answer a request that the base class refuses, without echoing its text."""
         wrong_method = code == HTTPStatus.NOT_IMPLEMENTED
         status = HTTPStatus.METHOD_NOT_ALLOWED if wrong_method else HTTPStatus(code)
         page = _Page(status, f"{status.phrase}\n".encode())
-        self.request_version = self.protocol_version  # where it was not understood, the answer has a head all the same
+        self.request_version = self.protocol_version  # the response to an unparsable request has a head, too
         self.send_response_only(status)
         if wrong_method:
             self.send_header("Allow", "GET, HEAD")
@@ -238,12 +237,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(page.body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
-        """Probes come every few seconds: they are not worth a line."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
+        """Skip the log: probes arrive every few seconds."""
 
 
 def _read_head(connection: socket.socket, deadline: float) -> bytes:
-    """Everything up to the empty line, whatever the pace at which it comes.
+    """Read up to the empty line, at any pace of the client.
 
     Raises:
         TimeoutError: It took too long.
@@ -256,5 +255,5 @@ def _read_head(connection: socket.socket, deadline: float) -> bytes:
         head += received
         if not received or len(head) > _LONGEST_HEAD:
             raise ConnectionError("no request came")
-    connection.settimeout(deadline)  # sendall takes it for the whole
+    connection.settimeout(deadline)  # sendall applies it to the whole
     return head

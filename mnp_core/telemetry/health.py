@@ -1,7 +1,7 @@
-"""Whether the node's loop is alive, and whether the node enforces what policy says now.
+"""Liveness of the node's loop, and readiness: whether the node enforces the current policy.
 
-Alive is a matter of time: a loop that hangs cannot say so, so it has to give a sign of life again and again. Ready is
-what the loop says of itself. A node that is not ready still has in force what was there before (S62).
+Liveness is a matter of time: a hanging loop cannot report itself, so it has to send heartbeats. Readiness is set by the
+loop. A node that is not ready keeps its previous rules in force (S62).
 """
 
 import threading
@@ -14,13 +14,13 @@ from attrs import frozen
 
 from mnp_core.lasting import LastingThread
 
-LONGEST_SILENCE: Final = 60.0  # seconds; a loop that works gives a sign at least every few
+LONGEST_SILENCE: Final = 60.0  # seconds; a working loop sends a heartbeat at least every few
 
 
 class Unready(StrEnum):
-    """Why a node is not ready: stable words for probes, people and scripts."""
+    """The reason for a node not being ready: stable words for probes, people and scripts."""
 
-    STARTING = "Starting"  # settings, plugins and backends are being looked at
+    STARTING = "Starting"  # settings, plugins and backends are being checked
     WAITING_FOR_API_SERVER = "WaitingForApiServer"  # not every kind was listed yet
     FIRST_SYNC = "FirstSync"  # all is known, and being brought into force for the first time
     STOPPING = "Stopping"  # rules stay in force
@@ -28,7 +28,7 @@ class Unready(StrEnum):
 
 @frozen
 class Answer:
-    """What a probe is told.
+    """The answer to a probe.
 
     Attributes:
         good: Whether the answer is yes.
@@ -40,7 +40,7 @@ class Answer:
 
 
 class Health:
-    """Told by the loop, asked by probes. Thread safe."""
+    """Set by the loop, read by probes. Thread safe."""
 
     def __init__(
         self, *, longest_silence: float = LONGEST_SILENCE, clock: Callable[[], float] = time.monotonic
@@ -59,27 +59,27 @@ class Health:
         self._unready: Answer | None = _no(Unready.STARTING, "the node agent has just been started")
 
     def beat(self) -> None:
-        """Give a sign of life."""
+        """Record a heartbeat."""
         with self._lock:
             self._beaten = self._clock()
 
     def depends_on(self, thread: LastingThread) -> None:
-        """Take a node for dead when a thread that it needs has ended, unless the node stops."""
+        """Report the node dead once this thread has ended, unless the node stops."""
         with self._lock:
             self._needs.append(thread)
 
     def ready(self) -> None:
-        """Say that all that policy asks for now is in force, but for what is reported."""
+        """Set ready: the current policy is in force, except for reported problems."""
         with self._lock:
             self._unready = None
 
     def not_ready(self, reason: Unready, sentence: str) -> None:
-        """Say that it is not, and why: one sentence that names what is waited for."""
+        """Set not ready, with the reason: one sentence that names the awaited condition."""
         with self._lock:
             self._unready = _no(reason, sentence)
 
     def alive(self) -> Answer:
-        """Whether the loop gave a sign of life lately, and no thread that the node needs has ended."""
+        """Whether the last heartbeat is recent, and no thread that the node needs has ended."""
         with self._lock:
             silent = self._clock() - self._beaten
             stops = self._unready is not None and self._unready.text.startswith(Unready.STOPPING)

@@ -1,7 +1,7 @@
-"""Logs on standard error: one line for each thing that is said, as text (logfmt) or JSON, with the same keys.
+"""Logs on standard error: one line per record, as text (logfmt) or JSON, with the same keys.
 
-Everything goes through here, what libraries say too (warnings and worse). Names and messages may hold anything; a line
-end or a terminal sequence in them is written as an escape, so nobody forges a line or a colour.
+All records go through here, those of libraries too (warnings and worse). Names and messages are untrusted; line ends
+and terminal sequences in them are escaped, so neither lines nor colours can be forged.
 """
 
 import json
@@ -22,7 +22,7 @@ _FIRST: Final = ("time", "level", "msg")
 
 
 def configure_logging(form: LogFormat = LogFormat.TEXT, level: LogLevel = LogLevel.INFO) -> None:
-    """Set up logging of the whole process; whatever was set up before is replaced."""
+    """Set up logging of the whole process; replaces any previous configuration."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -60,7 +60,7 @@ def _common() -> list[Processor]:
 
 
 def _named(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put time, level and message first; the logger is worth a word only where a library speaks."""
+    """Put time, level and message first; name the logger only for records of libraries."""
     event["msg"] = event.pop("event", "")
     logger = str(event.pop("logger", ""))
     rest = {key: value for key, value in event.items() if key not in _FIRST}
@@ -90,5 +90,5 @@ def _value(value: object) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As JSON, in ASCII: whatever it is, it is one word on one line, and the reader can tell what it was."""
+    """Text as JSON, in ASCII: one reversible token on one line."""
     return json.dumps(text)

@@ -1,7 +1,7 @@
-"""What is counted, for Prometheus; every name is explained in docs/operations.md.
+"""Metrics for Prometheus; every name is explained in docs/operations.md.
 
-No metric has the name of a pod, policy or any other object as a label, and a word that comes from elsewhere becomes a
-label only if it looks like one and there are not too many already: the number of series does not grow with a cluster.
+No metric has the name of a pod, policy or any other object as a label, and an external word becomes a label only if it
+looks like one and there are not too many already: the number of series does not grow with a cluster.
 """
 
 import platform
@@ -30,8 +30,8 @@ class Metrics:
     """All metrics of one node agent, in a registry of their own. Thread safe."""
 
     def __init__(self) -> None:
-        """Everything is zero, and whatever is known beforehand to be countable is there with that."""
-        # They are twice the series, and nobody asks when a counter was made.
+        """Start at zero, with a series for every label value known beforehand."""
+        # They double the series, and the creation time of a counter is never queried.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call] # the library forgot its "-> None"
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -97,11 +97,11 @@ class Metrics:
             self._drift.inc()
 
     def enforced(self, seconds: float) -> None:
-        """Count a change that is now in force, so long after it was heard of."""
+        """Record the latency of a change, from its arrival to its enforcement."""
         self._latency.observe(seconds)
 
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
-        """Take in which problems stand now that did not before, and which do not any more."""
+        """Update the number of standing problems: new ones and resolved ones."""
         for reports, difference in ((appeared, 1), (vanished, -1)):
             for report in reports:
                 self._reports.labels(report.reason.value).inc(difference)
@@ -109,7 +109,7 @@ class Metrics:
                     self._open.labels(report.reason.value).inc(difference)
 
     def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
-        """Take in how much there is now."""
+        """Record the current sizes."""
         for gauge, value in (
             (self._pods, pods),
             (self._policed_pods, pods),
@@ -120,28 +120,28 @@ class Metrics:
             gauge.set(value)
 
     def watch_restarted(self, kind: str, cause: str) -> None:
-        """Count a watch of a kind that had to be begun anew; the cause is one word."""
+        """Count the restart of a watch of a kind; the cause is one word."""
         self._restarts.labels(self._words.of("kind", kind), self._words.of("cause", cause)).inc()
 
     def listed(self, kind: str, count: int) -> None:
-        """Take in how many objects a full list of a kind held."""
+        """Record the number of objects in a full list of a kind."""
         self._listed.labels(self._words.of("kind", kind)).set(count)
 
-    def refused(self, kind: str, sentence: str) -> None:  # noqa: ARG002 - told to every observer; it is for the log
+    def refused(self, kind: str, sentence: str) -> None:  # noqa: ARG002 - passed to every observer; it is for the log
         """Count a request about a kind that the API server refused."""
         self._refusals.labels(self._words.of("kind", kind)).inc()
 
     def event(self, result: str) -> None:
-        """Count a Kubernetes Event by what became of it."""
+        """Count a Kubernetes Event by its result."""
         self._events.labels(self._words.of("event", result)).inc()
 
     def text(self) -> bytes:
-        """Everything in the text format that Prometheus reads."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
 
 
 class _Words:
-    """Words that come from elsewhere, few of each sort."""
+    """External words, few of each sort."""
 
     def __init__(self) -> None:
         self._known: dict[str, set[str]] = {}

@@ -61,7 +61,7 @@ class PendingEvent:
     def of_report(cls, report: Report) -> "PendingEvent":
         """An object's problem: the same text on every node, hence the same Event.
 
-        `EnforcementFailed` is one Event per pod whatever its message: only the pod's node reports it.
+        `EnforcementFailed` is one Event per pod, with any message: only the pod's node reports it.
         """
         place = f"{report.field}: " if report.field else ""
         message = _fit(f"{place}{report.message}. {report.remedy}.")

@@ -34,7 +34,7 @@ class QueuedEvent:
 
     Attributes:
         event: The Event to send.
-        due: When to send it; infinite if there is nothing to send.
+        due: When to send it; infinite if idle.
         stands: Whether the problem stands now; False for occurrences and resolved problems.
         report: The report of a standing problem.
         pending: Occurrences since the last send.
@@ -76,7 +76,7 @@ class EventQueue:
         self._of_namespace: defaultdict[str, dict[Key, QueuedEvent]] = defaultdict(dict)
         self._served: dict[str, int] = {}  # number of a namespace's last turn
         self._turns = 0
-        self._idle: dict[Key, None] = {}  # entries with nothing left to send, oldest first
+        self._idle: dict[Key, None] = {}  # entries without a due time, oldest first
         self._left_out: list[Report] = []
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class EventQueue:
         return self._capacity - len(self._entries)
 
     def set_standing(self, appeared: Iterable[Report], vanished: Iterable[Report], now: float) -> None:
-        """Record which problems have appeared and which have been resolved.
+        """Record new and resolved problems.
 
         Two reports may share one Event, for example those of a pod whose rules now fail for another reason: it stands
         on.

@@ -53,7 +53,7 @@ class EventRecorder(Closing):
         self.thread.start()
 
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
-        """Record which problems have appeared and which have been resolved."""
+        """Record new and resolved problems."""
         if not (appeared or vanished):
             return
         with self._lock:

@@ -62,7 +62,7 @@ class EventSender:
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Start with nothing to send.
+        """Start with an empty queue.
 
         Args:
             api: The API server.
@@ -83,7 +83,7 @@ class EventSender:
         self._spread, self._backoff, self._resume = spread, 0.0, -math.inf
 
     def set_standing(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
-        """Record which problems have appeared and which have been resolved.
+        """Record new and resolved problems.
 
         Problems that find no room, or are evicted, wait until there is some.
         """
