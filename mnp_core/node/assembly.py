@@ -39,14 +39,14 @@ from mnp_core.telemetry.metrics import Metrics
 from mnp_core.telemetry.telemetry import Telemetry
 
 _WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
-_FINALIZE_AFTER_SECONDS: Final = 0.3  # about what a replacement in all pods of a node takes
+_FINALIZE_AFTER_SECONDS: Final = 0.3  # about the duration of a replacement in all pods of a node
 _SWITCH_INTERVAL: Final = 0.0005  # seconds; a commit waits a dozen times for a thread that decodes or renders
-_LOCATORS: Final = 8  # questions to the runtime at once
+_LOCATORS: Final = 8  # concurrent queries to the runtime
 _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
 
 
 def node_name(settings: NodeSettings) -> str:
-    """The node's name in the API: as set, as the pod's downward API says, or as the machine says."""
+    """The node's name in the API: from the settings, the pod's downward API, or the machine's hostname."""
     return settings.name or os.environ.get("NODE_NAME", "") or socket.gethostname()
 
 
@@ -56,7 +56,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
     Raises:
         InputError: A setting cannot be used.
         PluginError: A plugin that is needed is missing or broken.
-        UnsupportedError: This machine lacks something.
+        UnsupportedError: This machine lacks a requirement.
     """
     share_arenas()
     log_dying_threads()
@@ -70,7 +70,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
     locator = registry.locator(settings.node.sandbox_locator, settings.node.locator)
     host_prefix = settings.node.locator.get(HOST_PREFIX, "")
     health, metrics = Health(), Metrics()
-    agent: Agent  # whoever tells these two is made before them
+    agent: Agent  # the callers of these two are made before them
     source: KubernetesSource
     with ExitStack() as stack:
         if settings.node.listen:

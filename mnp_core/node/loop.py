@@ -1,7 +1,7 @@
 """The loop of a node: changes go from the source to the agent, outcomes from the agent to the observer.
 
-Before the source has listed every kind once, nothing is written: a pod without policies may be one whose policies have
-not been read yet (S62). From then on every change is taken in at once, with those that arrive meanwhile.
+No rules are written before the source has listed every kind once: the policies of a pod may not have been read yet
+(S62). From then on every change is processed at once, with those that arrive meanwhile.
 """
 
 import threading
@@ -14,29 +14,29 @@ from mnp_core.model import Change
 from mnp_core.node.observer import NodeObserver
 from mnp_core.turns import Turns
 
-WATCH_INTERVAL_SECONDS: Final = 1.0  # between two looks at sandboxes whose changes are not announced
+WATCH_INTERVAL_SECONDS: Final = 1.0  # between two polls of sandboxes without announcements
 _LONGEST_PASS_SECONDS: Final = 1.0  # after which a pass is reported though operations are under way
-_SLICE_SECONDS: Final = 0.05  # for which changes are taken in, until results are
-_BATCH: Final = 16  # changes of one namespace that are taken in together
+_SLICE_SECONDS: Final = 0.05  # for changes, until results have their turn
+_BATCH: Final = 16  # changes of one namespace in one submission
 _DRAIN_SECONDS: Final = 5.0  # for operations under way when the node stops
 
 
 class Source(Protocol):
-    """What the loop needs of `mnp_core.sources.kubernetes.KubernetesSource`."""
+    """The methods of `mnp_core.sources.kubernetes.KubernetesSource` used by the loop."""
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start delivery."""
 
     def stop(self) -> None:
-        """Deliver no more."""
+        """Stop delivery."""
 
     @property
     def complete(self) -> bool:
-        """Whether everything that there is has been delivered once."""
+        """Whether every existing object has been delivered once."""
 
     @property
     def waiting(self) -> Sequence[str]:
-        """What it still waits for, a sentence each."""
+        """The awaited conditions, a sentence each."""
 
 
 class NodeLoop:
@@ -67,12 +67,12 @@ class NodeLoop:
             self._agent.post(self._take_in)
 
     def stop(self) -> None:
-        """Have `run` return soon; from any thread, also from a signal's handler."""
+        """Make `run` return soon; from any thread, also from a signal handler."""
         self._stopped = True
         self._agent.post(_nothing)
 
     def run(self, source: Source) -> None:
-        """Keep the node as policy says until `stop`, and leave the rules in force (S62)."""
+        """Enforce policy on the node until `stop`, and leave the rules in force (S62)."""
         source.start()
         try:
             self._wait_for(source)
@@ -89,7 +89,7 @@ class NodeLoop:
             self._finish()
 
     def _wait_for(self, source: Source) -> None:
-        """Gather until everything is known, and then begin."""
+        """Collect changes until the source is complete, then submit them."""
         while not self._stopped and not source.complete:
             self._report_waiting(source)
             self._observer.heartbeat(self._agent)
@@ -107,7 +107,7 @@ class NodeLoop:
             self._observer.waiting(sentences)
 
     def _turn(self) -> None:
-        """Wait for something to happen, at most until sandboxes want to be looked after."""
+        """Process events until the next poll of the sandboxes is due."""
         until = time.monotonic() + WATCH_INTERVAL_SECONDS
         while not self._stopped and (now := time.monotonic()) < until:
             self._agent.process(until - now)
@@ -116,7 +116,7 @@ class NodeLoop:
         self._observer.heartbeat(self._agent)
 
     def _take_in(self) -> None:
-        """Take in what has come, a few changes of one namespace after those of another; then let others have a turn."""
+        """Submit queued changes in batches, by turns of the namespaces; then yield to other work."""
         if not self._sync_started:
             return
         end = time.monotonic() + _SLICE_SECONDS
@@ -147,7 +147,7 @@ class NodeLoop:
             self._agent.post(_nothing)  # wakes up the loop: there are more
 
     def _finish(self) -> None:
-        """What was begun in a sandbox is done to its end; nothing new is begun."""
+        """Complete the operations under way; start no new ones."""
         end = time.monotonic() + _DRAIN_SECONDS
         self._agent.drain()
         while self._agent.busy and time.monotonic() < end:
@@ -156,4 +156,4 @@ class NodeLoop:
 
 
 def _nothing() -> None:
-    """Posted to the agent so that it does not wait any more."""
+    """A no-op that wakes up the agent."""

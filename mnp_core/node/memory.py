@@ -1,9 +1,9 @@
-"""Keep what the allocator holds close to what is used, and the collector of cycles out of the way.
+"""Keep the allocator's memory close to the memory in use, and the garbage collector out of the way.
 
 See mallopt(3), malloc_trim(3) and Python's gc.freeze().
 
 glibc gives threads arenas of their own, and a node has some forty threads, each of which parses a ruleset now and then:
-what that took stays in its arena. Other C libraries lack these calls, and the habit.
+that memory stays in its arena. Other C libraries lack both these calls and per-thread arenas.
 """
 
 import ctypes
@@ -13,17 +13,17 @@ _M_ARENA_MAX = -8  # <malloc.h>
 
 
 def share_arenas() -> None:
-    """Have all threads allocate from one arena. To be called before there are any."""
+    """Make all threads allocate from one arena. Call it before any thread starts."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
 
 
 def release_memory() -> None:
-    """Return to the kernel what is free, as after the first lists, or a change of rules in many pods.
+    """Return free memory to the kernel, as after the first lists, or a change of rules in many pods.
 
-    And look for cycles in everything that is known of the cluster, now that nobody waits: with thousands of pods that
-    takes 70 ms, which would otherwise be in the middle of a change. What is left is not looked at until the next time.
+    Also collect cycles in the whole cluster state, while the node is idle: with thousands of pods that takes 70 ms,
+    which would otherwise be in the middle of a change. The remaining objects are frozen until the next call.
     """
     gc.unfreeze()
     gc.collect()

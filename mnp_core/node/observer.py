@@ -1,4 +1,4 @@
-"""Observes the node's loop and its agent: one fan-out to sinks, and what probes see."""
+"""Observes the node's loop and its agent: one fan-out to sinks, and the state for probes."""
 
 import time
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__
 
 
 class Sink(Protocol):
-    """Takes in observations; returns at once and never raises. Telemetry is one, plugins are another."""
+    """Receives observations; returns at once and never raises. Telemetry is one, plugins are another."""
 
     def outcome(self, outcome: Outcome) -> None:
         """An operation in a pod is over."""
@@ -45,7 +45,7 @@ class PluginSink:
         self.registry.observe_sync(sync)
 
     def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
-        """There is no hook for sizes."""
+        """Ignore sizes: there is no hook for them."""
 
 
 class NodeObserver:
@@ -55,13 +55,13 @@ class NodeObserver:
         """Begin not ready.
 
         Args:
-            sinks: In the order in which they take in each observation.
+            sinks: In the order of delivery.
             health: The answers to probes.
         """
         self._sinks = sinks
         self._health = health
         self._sync_started = False
-        self._busy_until: float | None = None  # None: memory was released, and nothing has happened since
+        self._busy_until: float | None = None  # None: idle since the last release of memory
 
     def outcome(self, outcome: Outcome) -> None:
         """An operation in a pod is over."""
@@ -69,7 +69,7 @@ class NodeObserver:
             sink.outcome(outcome)
 
     def waiting(self, sentences: Sequence[str]) -> None:
-        """What the source waits for has changed. After the first sync the node stays ready: rules are in force."""
+        """Report the source's awaited conditions. After the first sync the node stays ready: rules are in force."""
         text = "; ".join(sentences)
         if not self._sync_started:
             self._health.not_ready(Unready.WAITING_FOR_API_SERVER, text or "the first lists are being read")
@@ -79,12 +79,12 @@ class NodeObserver:
             _log.info("all kinds synced")
 
     def sync_started(self) -> None:
-        """Everything is known, and is being brought into force for the first time."""
+        """The source is complete, and the first sync has started."""
         self._sync_started = True
         self._health.not_ready(Unready.FIRST_SYNC, "what was found in the pods is compared with what policies say")
 
     def ready(self) -> None:
-        """In every pod an operation was tried to the end."""
+        """An operation was tried to the end in every pod."""
         self._health.ready()
         release_memory()
         _log.info("ready")
@@ -95,7 +95,7 @@ class NodeObserver:
         _log.info("stopping, rules stay in force")
 
     def heartbeat(self, agent: Agent) -> None:
-        """The loop goes round; at least every few seconds."""
+        """A turn of the loop; at least every few seconds."""
         self._health.beat()
         if self._busy_until is not None and time.monotonic() > self._busy_until + _IDLE_SECONDS:
             self._busy_until = None
