@@ -1,1 +1,1 @@
-"""The running node: what is known, what a change affects, and bringing it into force."""
+"""The running node: its state, the effects of a change, and their enforcement."""

@@ -1,9 +1,9 @@
-"""The agent: keeps what is in force in every sandbox of this node equal to what policy says.
+"""The agent: keeps the rules in every sandbox of this node equal to policy.
 
-One thread owns it: changes, notices and results reach it by its inbox, and `process` takes them in. What takes time
-happens elsewhere: a pool works inside many sandboxes at once, an executor locates them. `PodState` decides what is next
-in a pod, `Scheduler` starts it, `operations` does it, `Outcomes` takes in the result. A failure is an `Outcome`, never
-an exception, and leaves in force what was there.
+One thread owns it: changes, notices and results reach it by its inbox, and `process` handles them. Slow work runs
+elsewhere: a pool works inside many sandboxes at once, an executor locates them. `PodState` chooses a pod's next
+operation, `Scheduler` starts it, `operations` runs it, `Outcomes` records the result. A failure is an `Outcome`, never
+an exception, and leaves the previous rules in force.
 """
 
 import queue
@@ -29,11 +29,11 @@ from mnp_core.model import AddressSource, Attachment, Change, Link, ObjectName, 
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.monitor import Topic
 
-_ROUNDS: Final = 4  # of taking in what has come and starting operations, until the caller has its turn
-_SLICE_SECONDS: Final = 0.02  # for which operations are started, until the inbox is looked at
+_ROUNDS: Final = 4  # of emptying the inbox and starting operations, until the caller has its turn
+_SLICE_SECONDS: Final = 0.02  # for starting operations, until the inbox has its turn
 _SLOW_SECONDS: Final = 5.0  # after which an operation holds up readiness no longer
-_RECONSIDER_SECONDS: Final = 60.0  # until a policy whose groups were too big is tried again
-_WAIT_SECONDS: Final = 30.0  # for results, until it is seen whether there are any to wait for
+_RECONSIDER_SECONDS: Final = 60.0  # until the retry of a policy with oversized groups
+_WAIT_SECONDS: Final = 30.0  # for results, until the next check for operations under way
 _KEPT_NOTICES: Final = 64  # generations of one pod that wait for the agent's thread
 _REPORTED_OBJECTS: Final = 16  # in one `Sync`: their log lines take some 10 ms of the agent's thread
 
@@ -41,7 +41,7 @@ _REPORTED_OBJECTS: Final = 16  # in one `Sync`: their log lines take some 10 ms 
 class Agent:
     """Reconciles the sandboxes of one node with a `ClusterState`."""
 
-    def __init__(  # noqa: PLR0913 - the parts that it is put together from, each by its name
+    def __init__(  # noqa: PLR0913 - its parts, each by its name
         self,
         *,
         cluster: ClusterState,
@@ -59,7 +59,7 @@ class Agent:
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = jittered,
     ) -> None:
-        """Put together what was chosen.
+        """Assemble the agent from its parts.
 
         Args:
             cluster: The state of the cluster; the agent owns it from now on.
@@ -68,12 +68,12 @@ class Agent:
             discoverers: By the CNI type that they claim.
             pool: Runs operations inside sandboxes.
             locator_executor: Runs the locator, which may wait for a runtime; None if it never does.
-            monitor: Listens to sandboxes, and calls `noticed` and `listener_lost`. None if nobody listens.
+            monitor: Listens to sandboxes, and calls `noticed` and `listener_lost`. None to poll only.
             read_links: Reads the interfaces of the sandbox that it is called in.
             observe: Called with each outcome.
-            own_addresses: Who is believed about the addresses of a pod's own interfaces.
+            own_addresses: The trusted source of the addresses of a pod's own interfaces.
             finalize_after: Seconds that finalizing a replacement waits, so that it delays no other pod's rules.
-            outside: Removes what appliers keep outside of sandboxes; None if none does.
+            outside: Removes appliers' state outside of sandboxes; None if there is none.
             clock: Seconds that never go back.
             jitter: A factor for pauses before retries.
         """
@@ -100,7 +100,7 @@ class Agent:
             done=lambda state, attempt, done: self.post(partial(self._done, state, attempt, done)),
         )
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._notices: dict[tuple[ObjectName, Topic], frozenset[int] | None] = {}  # posted, and not taken in yet
+        self._notices: dict[tuple[ObjectName, Topic], frozenset[int] | None] = {}  # posted, not handled yet
         self._notices_lock = threading.Lock()
         self._started = False
         self._reconsider_at = clock() + _RECONSIDER_SECONDS
@@ -108,16 +108,16 @@ class Agent:
     # --- from any thread ------------------------------------------------------------------------------------------
 
     def post(self, event: Callable[[], None]) -> None:
-        """Have something called on the agent's thread."""
+        """Queue a call for the agent's thread."""
         self._inbox.put(event)
 
     def noticed(self, pod: ObjectName, topic: Topic, generations: frozenset[int] | None = None) -> None:
-        """Something has changed in a pod's sandbox; for a monitor, which a pod can flood.
+        """Queue the notice of a change in a pod's sandbox; for a monitor, which a pod can flood.
 
         Args:
             pod: The pod.
-            topic: What has changed.
-            generations: Of the commits that were announced; None if they are not known.
+            topic: Of the change.
+            generations: Of the announced commits; None if unknown.
         """
         key = pod, topic
         with self._notices_lock:
@@ -128,27 +128,27 @@ class Agent:
             self.post(partial(self._take_notice, pod, topic))
 
     def listener_lost(self, pod: ObjectName) -> None:
-        """A pod's sandbox cannot be listened to any more: it is read, and listened to anew."""
+        """Handle the loss of a sandbox's listeners: read it, and open new ones."""
         self.post(partial(self._listener_lost, pod))
 
     # --- by the owner ---------------------------------------------------------------------------------------------
 
     def submit(self, changes: Iterable[Change], received_at: float | None = None) -> None:
-        """Take in changes and begin to bring what they affect up to date.
+        """Apply changes to the cluster state and schedule the affected pods.
 
         Args:
-            changes: What is new; the first time, everything (S62).
-            received_at: When that arrived (time.monotonic).
+            changes: The news; the first time, the full state (S62).
+            received_at: The time of their arrival (time.monotonic).
         """
         affected = self.cluster.apply(changes)
         self._follow(affected, received_at)
         if not self._started:
             self._started = True
-            for name in self.cluster.local_pods - affected.sandboxes:  # they may have had attachments before we came
+            for name in self.cluster.local_pods - affected.sandboxes:  # may have had attachments before the start
                 self._require_replacement(name, received_at)
 
     def process(self, timeout: float) -> None:
-        """Take in what has come, waiting at most so many seconds for something, and start what is due."""
+        """Handle the inbox, waiting at most so many seconds for an entry, and start due operations."""
         now, deadline = self._clock(), self._scheduler.next_deadline()
         if self._scheduler.can_start(now):
             timeout = 0.0
@@ -157,16 +157,16 @@ class Agent:
         with suppress(queue.Empty):
             self._inbox.get(timeout=timeout)()
         for _ in range(_ROUNDS):
-            for _ in range(self._inbox.qsize()):  # not what these post: operations have to start meanwhile
+            for _ in range(self._inbox.qsize()):  # not the entries posted by these: operations have to start meanwhile
                 self._inbox.get()()
             self._start_due()
             if self._inbox.empty():
                 return
 
     def watch(self) -> None:
-        """Look after sandboxes whose changes are not announced; to be called every second or so.
+        """Poll sandboxes for unannounced changes; to be called about every second.
 
-        Costs one stat(2) for each, and a message to the kernel for those whose packet filter announces nothing.
+        Costs one stat(2) for each, and a message to the kernel for each packet filter without announcements.
         """
         now = self._clock()
         if now >= self._reconsider_at:
@@ -181,13 +181,13 @@ class Agent:
         self._outside.tend((state.sandbox for state in self._pods), self._pool.is_there)
 
     def drain(self) -> None:
-        """Start nothing any more; what is under way ends with `process`. Rules stay in force (S62)."""
+        """Start no more operations; those under way end in `process`. Rules stay in force (S62)."""
         self._scheduler.drain(self._clock())
 
     def take_sync(self) -> Sync | None:
-        """Everything since the last time but the reports of many objects, of which each call returns a few.
+        """All outcomes since the last call, and the reports of a few objects at a time.
 
-        None if that is nothing; `has_reports` says whether the next call returns more.
+        None if empty; `has_reports` is true if the next call returns more.
         """
         outcomes = self._outcomes.take()
         if not outcomes and not self.has_reports:
@@ -198,7 +198,7 @@ class Agent:
 
     @property
     def has_reports(self) -> bool:
-        """Whether reports are new or resolved that no `take_sync` has returned yet."""
+        """Whether new or resolved reports wait for `take_sync`."""
         return self.cluster.standing.changed
 
     @property
@@ -222,15 +222,15 @@ class Agent:
 
     @property
     def enforced(self) -> int:
-        """In how many pods rules are in force, as far as this process knows."""
+        """The number of pods with rules in force, as far as known to this process."""
         return sum(state.stamp is not None for state in self._pods)
 
     # --- the same, for callers that can wait ------------------------------------------------------------------------
 
     def sync(self, changes: Iterable[Change]) -> Sync:
-        """Take in changes, bring everything that they affect up to date, and return when all is done.
+        """Apply changes, update all affected pods, and wait for the end of all operations.
 
-        What failed in an earlier pass is tried again, once.
+        Failures of an earlier pass are retried once.
         """
         started = self._clock()
         for state in self._pods:
@@ -248,7 +248,7 @@ class Agent:
         return self._settle(started)
 
     def check_drift(self) -> Sync:
-        """See whether others changed our rules, and put them back (S63)."""
+        """Detect and correct drift of the rules (S63)."""
         started = self._clock()
         for state in self._pods:
             state.verify_now()
@@ -268,7 +268,7 @@ class Agent:
             seconds=self._clock() - started,
         )
 
-    # --- what it knows --------------------------------------------------------------------------------------------
+    # --- state ----------------------------------------------------------------------------------------------------
 
     def attachments(self, pod: ObjectName) -> tuple[Attachment, ...]:
         """The attachments of a local pod: as the kernel has them, or as claimed, by the setting ``own-addresses``."""
@@ -278,12 +278,12 @@ class Agent:
         return state.findings.attachments
 
     def ruleset(self, pod: ObjectName) -> Ruleset | None:
-        """What is to be in force in a local pod, as it would be applied; None if nothing is."""
+        """The wanted ruleset of a local pod, as it would be applied; None if there is none."""
         policy = self.cluster.sandbox_policy(pod)
         return self._planner.backend(self._pods.get_or_add(pod)).renderer.render(policy) if policy is not None else None
 
     def reports(self) -> tuple[Report, ...]:
-        """Every problem that stands."""
+        """All standing problems."""
         return self.cluster.reports()
 
     # --- from changes to operations ---------------------------------------------------------------------------------

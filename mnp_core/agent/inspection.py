@@ -1,7 +1,7 @@
-"""Compares what a pod's annotations claim with the interfaces that its sandbox really has (S64).
+"""Compares the claims of a pod's annotations with the actual interfaces of its sandbox (S64).
 
-Rules do not wait for this: they go by interface name, so an interface that appears late, or is not what it was claimed
-to be, is enforced all the same. These functions run on a thread that is inside of the sandbox.
+Rules do not wait for this: they go by interface name, so an interface that appears late, or differs from its claim, is
+enforced all the same. These functions run on a thread inside of the sandbox.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,18 +15,18 @@ from mnp_core.model import Attachment, Link, ObjectName, ObjectRef, Reason, Repo
 from mnp_core.policy.attachments import Problem
 
 _FIELD = "metadata.annotations[k8s.v1.cni.cncf.io/network-status]"
-_DEFAULT_INTERFACE = "eth0"  # of every pod whose network-status does not name another one
+_DEFAULT_INTERFACE = "eth0"  # unless network-status names another one
 _SHOWN = 4
 
 
 @frozen(kw_only=True)
 class Findings:
-    """What was found of a pod's attachments.
+    """The result of inspecting a pod's attachments.
 
     Attributes:
         attachments: As the kernel has them, in the order of the claims.
-        problems: What is not as claimed.
-        readable: Whether the interfaces could be read at all; else it has to be tried again.
+        problems: Differences from the claims.
+        readable: Whether the interfaces could be read at all; else a retry is needed.
     """
 
     attachments: tuple[Attachment, ...]
@@ -36,13 +36,13 @@ class Findings:
 
 @frozen(kw_only=True)
 class Claimed:
-    """What is claimed of a pod.
+    """The claims about a pod.
 
     Attributes:
         pod: The pod.
         attachments: Those that are enforced.
         defaults: Interfaces of its default network, as far as they are known.
-        announced: Interfaces that entries of network-status name, whether they are enforced or not.
+        announced: Interfaces named by network-status, enforced or not.
     """
 
     pod: ObjectName
@@ -56,7 +56,7 @@ def inspect(
 ) -> Findings:
     """Look at every interface.
 
-    A sandbox that cannot be looked at is one whose interfaces may be anything: that makes them unenforceable.
+    The interfaces of an unreadable sandbox are unknown, hence unenforceable.
     """
     try:
         links = read_links()
@@ -76,12 +76,12 @@ def _discover(
     claim: Attachment, links: Sequence[Link], strays: Sequence[Link], discoverers: Mapping[str, InterfaceDiscoverer]
 ) -> Discovery:
     link = find_link(claim, links)
-    if claim.lost and link is None:  # asked for, and not there: nothing is open
+    if claim.lost and link is None:  # requested, but missing: no interface is open
         return Discovery(attachment=claim)
     discoverer = discoverers.get(claim.kind)
     try:
         discovery = discoverer.discover(claim, links) if discoverer is not None else _ordinary(claim, links)
-    except Exception as error:  # noqa: BLE001 - a plugin that fails here must not look like rules that failed
+    except Exception as error:  # noqa: BLE001 - a plugin's failure here must not look like a failure of the rules
         problem = f"could not be looked at: {type(error).__name__} in the plugin for {claim.kind}: {error}"
         return Discovery(attachment=claim, mismatches=(problem,))
     outlets = [stray for stray in strays if stray.leads_out]
@@ -93,7 +93,7 @@ def _discover(
 
 
 def _ordinary(claim: Attachment, links: Sequence[Link]) -> Discovery:
-    """Without a plugin: its definition is not there, or a setting has it enforced as an ordinary device."""
+    """Without a plugin: the definition is missing, or a setting enforces it as an ordinary device."""
     return compare(claim, links)
 
 
@@ -105,14 +105,14 @@ def _problems(claim: Attachment, discovery: Discovery) -> Iterator[Problem]:
 
 
 def _strays(claimed: Claimed, links: Sequence[Link]) -> list[Link]:
-    """Interfaces that are up, and that no entry and no default network claims."""
+    """Interfaces that are up, and claimed by neither an entry nor a default network."""
     known = {claim.interface for claim in claimed.attachments} | claimed.announced
     known |= claimed.defaults or {_DEFAULT_INTERFACE}
     return [link for link in links if link.up and not link.loopback and link.name not in known]
 
 
 def _unclaimed(claimed: Claimed, strays: Sequence[Link]) -> Iterator[Problem]:
-    """One report, however many there are; what leads out of the pod may be an attachment that nothing is said of."""
+    """One report for any number; an interface that leads out of the pod may be an unannounced attachment."""
     for severity, meaning in (
         (Severity.PROBLEM, "lead out of the pod, and no policy is enforced on them"),
         (Severity.HINT, "lead nowhere"),

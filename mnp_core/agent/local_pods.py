@@ -1,4 +1,4 @@
-"""The pods of this node, each with its state, its listeners, and the report of what is wrong with it."""
+"""The pods of this node, each with its state, its listeners, and the reports of its problems."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -17,18 +17,18 @@ from mnp_core.sandbox.monitor import GenerationReader, Listeners
 
 
 def jittered() -> float:
-    """A factor for the pause before a retry, so that many are spread."""
+    """A factor for the pause before a retry, to spread many."""
     return random.uniform(0.5, 1)  # noqa: S311 - spreads retries, no secret
 
 
 class Monitor(Protocol):
-    """What the agent needs of `mnp_core.sandbox.monitor.Monitor`."""
+    """The methods of `mnp_core.sandbox.monitor.Monitor` used by the agent."""
 
     def listen(self, key: ObjectName, listeners: Listeners, generation_of: GenerationReader | None = None) -> None:
         """Listen to these sockets, and to no others of this key; they are the monitor's from then on."""
 
     def forget(self, key: ObjectName) -> None:
-        """Listen no longer."""
+        """Stop listening."""
 
 
 class LocalPods:
@@ -46,8 +46,8 @@ class LocalPods:
         """Begin with no pods.
 
         Args:
-            cluster: Says which of the pods that ever had a name is meant by it.
-            monitor: Listens to sandboxes; None if nobody does.
+            cluster: Resolves a name to the current pod.
+            monitor: Listens to sandboxes; None to poll only.
             outside: Takes over the sandboxes that pods leave.
             finalize_after: Seconds that finalizing a replacement waits.
             jitter: A factor for pauses before retries.
@@ -59,7 +59,7 @@ class LocalPods:
         self._pods: dict[ObjectName, PodState] = {}
 
     def __iter__(self) -> Iterator[PodState]:
-        """Those of this moment, whatever is added or removed meanwhile."""
+        """A snapshot, unaffected by later additions and removals."""
         return iter(tuple(self._pods.values()))
 
     def get(self, name: ObjectName) -> PodState | None:
@@ -71,7 +71,7 @@ class LocalPods:
         return self._pods.get(state.name) is state
 
     def get_or_add(self, name: ObjectName) -> PodState:
-        """The state of a pod; one that was made anew is another pod, with the same backend."""
+        """The state of a pod; a recreated pod is another one, with the same backend."""
         pod = self._cluster.pod(name)
         incarnation = (pod.uid, pod.statuses) if pod is not None else ("", ())
         state = self._pods.get(name)
@@ -85,7 +85,7 @@ class LocalPods:
         return self._pods[name]
 
     def remove(self, name: ObjectName) -> None:
-        """Forget a pod: what is under way in it ends, and nothing follows."""
+        """Forget a pod: the operation under way ends, and none follows."""
         state = self._pods.pop(name, None)
         if state is not None:
             state.abandon()
@@ -95,21 +95,21 @@ class LocalPods:
             self._monitor.forget(name)
 
     def sandbox_gone(self, state: PodState) -> None:
-        """A pod's sandbox is not there any more, or another one."""
+        """Handle a pod's deleted or replaced sandbox."""
         sandbox = state.sandbox
         state.sandbox_gone()
         self.release(state.name, sandbox)
         self.update_reports(state)
 
     def release(self, name: ObjectName, sandbox: Sandbox | None) -> None:
-        """A pod has left a sandbox."""
+        """Release a sandbox that a pod has left."""
         if sandbox is not None:
             self._outside.leave(sandbox)
         if self._monitor is not None:
             self._monitor.forget(name)
 
     def watch(self, state: PodState, listeners: Listeners) -> None:
-        """Have changes of a pod's sandbox announced."""
+        """Listen to changes of a pod's sandbox."""
         if self._monitor is None or state.backend is None:
             close_listeners(listeners)
             return
@@ -118,7 +118,7 @@ class LocalPods:
         self._monitor.listen(state.name, listeners, reader)
 
     def update_reports(self, state: PodState) -> None:
-        """Report what is wrong with a pod now."""
+        """Update the reports of a pod's current problems."""
         if self.is_current(state):
             problems = map(self._cluster.exposing, repeat(state.name), _problems(state))
             self._cluster.standing.put(("pod", state.name), problems)
@@ -132,7 +132,7 @@ def _problems(state: PodState) -> Iterator[Problem]:
 
 
 def _failure(state: PodState) -> Report:
-    """A pod that cannot be written to, for ever or for a long time, is not enforceable."""
+    """The report of a pod: unenforceable if the failure is permanent or lasting."""
     retried = "It is tried again; if it stays, look at the cause named here"
     blocked = "Fix the cause named here: it is tried again when a policy, the pod or its sandbox changes"
     return Report(

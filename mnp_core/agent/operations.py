@@ -42,7 +42,7 @@ _UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
 
 
 class BackendChoice(Protocol):
-    """What the agent needs of `mnp_core.backend.Backends`."""
+    """The methods of `mnp_core.backend.Backends` used by the agent."""
 
     def of(self, attachments: Iterable[Attachment], /) -> Backend:
         """The backend of one sandbox."""
@@ -56,7 +56,7 @@ class Planner:
     """Turns an attempt into a callable for the sandbox.
 
     Attributes:
-        cluster: Says what is to be in force.
+        cluster: The source of the wanted policy.
         backends: Chooses the backend of a pod.
         discoverers: By the CNI type that they claim.
         read_links: Reads the interfaces of the sandbox that it is called in.
@@ -72,7 +72,7 @@ class Planner:
     rulesets: RulesetCache
 
     def plan(self, state: PodState, attempt: Attempt) -> Callable[[], OperationResult]:
-        """The callable of an attempt; raises whatever plugins raise."""
+        """The callable of an attempt; raises all errors of plugins."""
         backend = self.backend(state)
         match attempt.operation:
             case Operation.REPLACE:
@@ -109,7 +109,7 @@ class Planner:
         opens_listeners = self.monitored and before is None
 
         def run() -> Replaced:
-            listeners = open_listeners(backend.applier) if opens_listeners else None  # first, so that nothing is missed
+            listeners = open_listeners(backend.applier) if opens_listeners else None  # first, to miss no change
             try:
                 replaced = replace(backend.applier, ruleset.get(), before, drift_suspected=attempt.drift_suspected)
                 remove_rules(others)  # both are in force until then
@@ -145,15 +145,15 @@ class Planner:
 
 
 def replace(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, drift_suspected: bool = False) -> Replaced:
-    """Put the ruleset in force; a sandbox that has it already is not written to (S62).
+    """Put the ruleset in force; no write to a sandbox that has it already (S62).
 
-    What is there is read, unless it is known to be something else.
+    The present rules are read, unless known to differ.
 
     Args:
         applier: Writes it.
-        ruleset: What is to be in force.
-        before: What this process believes to be there; None if it cannot know.
-        drift_suspected: Whether something was changed: then the result says whether it was only incomplete.
+        ruleset: The wanted ruleset.
+        before: The stamp of the present rules, as far as known to this process; None if unknown.
+        drift_suspected: Whether drift is suspected: then the result distinguishes drift from incomplete rules.
     """
     was_incomplete = False
     if before is None or before.digest == ruleset.digest or _is_changed(applier, before):
@@ -177,16 +177,16 @@ def finalize(
     wanted: Callable[[], Ruleset],
     before: Stamp | None = None,
 ) -> Finalized | DriftSuspected:
-    """Complete a replacement, and compare what is there with what is wanted.
+    """Complete a replacement, and compare the present rules with the wanted ones.
 
-    A commit of others right after ours, or while we clear away, looks like ours by its number. Here it is found (S63).
+    A foreign commit right after ours, or during our cleanup, looks like ours by its number. It is found here (S63).
 
     Args:
         applier: Writes it.
-        finalization: What the replacement left for later.
+        finalization: The deferred part of the replacement.
         deltas: Changes of membership since then.
-        wanted: Gives the ruleset that is to be in force after that.
-        before: What is in force, if each commit since is announced: without one, there is nothing to be compared.
+        wanted: Returns the ruleset wanted after that.
+        before: The stamp of the replacement if commits are announced: unchanged, it makes the comparison superfluous.
     """
     finalization.run()
     if before is not None and not deltas and not _is_changed(applier, before, thorough=True):
@@ -208,15 +208,15 @@ def finalize(
 def update_members(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> MembersUpdated | DriftSuspected:
     """Change membership alone.
 
-    If others changed something since `before`, that stays the stamp, so that the next check finds it (S63). A refused
-    delta was made for other sets than are there.
+    After a foreign change since `before`, the stamp stays the same, so that the next check finds it (S63). A refused
+    delta was made for other sets than the present ones.
     """
     disturbed, generations = _is_changed(applier, before), frozenset[int]()
     written = [delta for delta in deltas if any(delta.added.values()) or any(delta.removed.values())]
     try:
         for delta in written:
             disturbed = not _update(applier, delta) or disturbed
-            generations |= _generations(applier)  # never before our first commit: that number may be of others
+            generations |= _generations(applier)  # never before our first commit: that number may be foreign
     except ApplyError:
         return DriftSuspected()
     if disturbed or not written:
@@ -225,7 +225,7 @@ def update_members(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp)
 
 
 def check_generation(applier: RuleApplier, before: Stamp, *, thorough: bool = True) -> Verified | DriftSuspected:
-    """Whether nothing was changed since the stamp."""
+    """Check that the rules are unchanged since the stamp."""
     return DriftSuspected() if _is_changed(applier, before, thorough=thorough) else Verified()
 
 
@@ -238,7 +238,7 @@ def is_in_force(applier: RuleApplier, ruleset: Ruleset) -> bool:
 
 
 def remove_rules(appliers: Iterable[RuleApplier]) -> bool:
-    """Remove all rules of these; whether there were any."""
+    """Remove all rules of these appliers; whether there were any."""
     removed = False
     for applier in appliers:
         if applier.installed() is not None:
@@ -260,39 +260,39 @@ def open_listeners(applier: RuleApplier) -> Listeners:
 
 
 def close_listeners(listeners: Listeners | None) -> None:
-    """Close what `open_listeners` has opened."""
+    """Close the sockets of `open_listeners`."""
     for listener in (listeners or {}).values():
         listener.close()
 
 
 def _is_incomplete(applier: RuleApplier, ruleset: Ruleset) -> bool:
-    """Whether the ruleset is there and only does not hold on every interface yet."""
+    """Whether the ruleset is present, but not yet effective on every interface."""
     installed = applier.installed()
     return installed is not None and installed.incomplete and installed.is_of(ruleset)
 
 
 def _stamp(applier: RuleApplier, digest: str) -> Stamp:
-    quick = applier.quick_generation() if isinstance(applier, QuickGeneration) else None  # first: it tells less
+    quick = applier.quick_generation() if isinstance(applier, QuickGeneration) else None  # first: it covers less
     return Stamp(digest=digest, generation=applier.generation(), quick=quick)
 
 
 def _generations(applier: RuleApplier) -> frozenset[int]:
-    """The generation, if commits are announced by theirs; the stamp has only that of the last one of an operation.
+    """The generation, if announcements carry it; the stamp has only that of an operation's last commit.
 
-    If others commit between ours and this, their number is taken for ours, and ours is announced as theirs: found, too.
+    A foreign commit between ours and this read is taken for ours, and ours is announced as foreign: found, too.
     """
     return frozenset({applier.generation()}) if isinstance(applier, CommitAnnouncer) else frozenset()
 
 
 def _is_changed(applier: RuleApplier, before: Stamp, *, thorough: bool = False) -> bool:
-    """Whether anything was changed since, by the cheaper question where there is one and it is enough."""
+    """Whether the rules have changed since, by the cheaper query where there is one and it is enough."""
     if isinstance(applier, QuickGeneration) and before.quick is not None and not thorough:
         return applier.quick_generation() != before.quick
     return applier.generation() != before.generation
 
 
 def _update(applier: RuleApplier, delta: Delta) -> bool:
-    """Change membership; whether nobody else changed anything meanwhile, as far as the applier can tell."""
+    """Change membership; false if the applier has detected a concurrent foreign change."""
     try:
         applier.update(delta)
     except DisturbedError:

@@ -1,4 +1,4 @@
-"""Handles an operation's result: updates the pod's state, reports the outcome, takes in the interfaces found."""
+"""Handles an operation's result: updates the pod's state, reports the outcome, records the interfaces."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,13 +17,13 @@ Observer = Callable[[Outcome], None]
 
 
 class Outcomes:
-    """Takes in results; a failure is an `Outcome`, never an exception."""
+    """Handles results; a failure is an `Outcome`, never an exception."""
 
     def __init__(self, cluster: ClusterState, pods: LocalPods, observe: Observer) -> None:
         """Begin with no outcomes.
 
         Args:
-            cluster: Says what is to be in force, and takes in what interfaces there are.
+            cluster: The source of the wanted policy; it records the interfaces found.
             pods: The local pods.
             observe: Called with each outcome.
         """
@@ -33,12 +33,12 @@ class Outcomes:
         self._outcomes: list[Outcome] = []
 
     def take(self) -> tuple[Outcome, ...]:
-        """Everything since the last time."""
+        """All outcomes since the last call."""
         outcomes, self._outcomes = tuple(self._outcomes), []
         return outcomes
 
     def record(self, state: PodState, attempt: Attempt, done: "Future[OperationResult]", now: float) -> Affected | None:
-        """Take in the result of an attempt, or its failure; returns what follows from interfaces that were found."""
+        """Record the result of an attempt, or its failure; returns the effects of the interfaces found."""
         error = done.exception()
         if not self._pods.is_current(state):
             if error is None:
@@ -55,7 +55,7 @@ class Outcomes:
         return affected
 
     def _is_moot(self, state: PodState, attempt: Attempt, error: BaseException) -> bool:
-        """Whether a missing sandbox is no problem: nothing is to be in force there, or the pod is about to go."""
+        """Whether a missing sandbox is no problem: the pod needs no rules, or is about to end."""
         if attempt.operation is not Operation.LOCATE or not isinstance(error, SandboxNotFoundError):
             return False
         pod = self._cluster.pod(state.name)

@@ -21,13 +21,13 @@ _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__
 
 
 class OutsideState:
-    """Sandboxes that were left and may still be there, and the appliers to call when they are gone."""
+    """Abandoned sandboxes that may still exist, and the appliers to call when they are gone."""
 
     def __init__(self, appliers: Mapping[str, NodeState], list_sandboxes: SandboxList) -> None:
         """Start with a sweep due.
 
         Args:
-            appliers: By the name of the backend; nothing is done without any.
+            appliers: By the name of the backend; may be empty.
             list_sandboxes: Every network namespace of this machine; calls its argument for each that is hidden.
         """
         self._appliers = appliers
@@ -36,7 +36,7 @@ class OutsideState:
         self._sweep_at: float | None = 0.0
 
     def leave(self, sandbox: Sandbox) -> None:
-        """Take over a sandbox that no pod has any more, as far as the agent knows."""
+        """Take over a sandbox without a pod, as far as known to the agent."""
         if self._appliers:
             self._left.add(sandbox)
 
@@ -46,11 +46,11 @@ class OutsideState:
         is_there: Callable[[Sandbox], bool],
         now: float | None = None,
     ) -> None:
-        """Remove the state of what is gone; meant to be called every second or so, on the agent's thread.
+        """Remove the state of deleted namespaces; to be called about every second, on the agent's thread.
 
         Args:
-            used: The sandboxes of the pods that the agent has now, None for each that is not found yet. Nothing of
-                theirs is touched: with a pod missing and a namespace hidden, the sweep waits.
+            used: The sandboxes of the agent's current pods, None for each that is not found yet. Their state is never
+                touched: with a pod missing and a namespace hidden, the sweep waits.
             is_there: Whether a sandbox's path still leads to it.
             now: time.monotonic().
         """
@@ -71,7 +71,7 @@ class OutsideState:
         hidden: list[UnsupportedError] = []
         seen = {_identity(sandbox): sandbox for sandbox in (*self._list_sandboxes(hidden.append), *self._left)}
         known = {**seen, **kept}
-        if hidden and not all_found:  # a pod whose sandbox is not found yet may be in the one that is hidden
+        if hidden and not all_found:  # a pod without a located sandbox may be in the hidden one
             self._sweep_at = now + _POSTPONED_SECONDS
             return
         self._sweep_at = None
@@ -81,7 +81,7 @@ class OutsideState:
         for name, applier in self._appliers.items():
             try:
                 call(applier)
-            except Exception as error:  # noqa: BLE001 - a plugin that fails here concerns what is gone, no pod
+            except Exception as error:  # noqa: BLE001 - a plugin's failure here concerns deleted namespaces, no pod
                 self._failed(name, now, error)
 
     def _failed(self, backend: str, now: float, error: Exception) -> None:

@@ -1,8 +1,8 @@
-"""The state of one local pod: what is known of its sandbox, what is pending there, and which operation is next.
+"""The state of one local pod: its sandbox, its pending work, and its next operation.
 
-Pure: the clock is an argument, chance a function, and nothing here does I/O. Others read its attributes and change them
-by its methods alone. Errors are of two kinds. A permanent one (input, unsupported, plugin) is of no use to repeat: it
-waits for new input. A temporary one backs off, and counts as lasting after some tries.
+Pure: the clock is an argument, randomness a function, and there is no I/O. Callers read its attributes and change them
+by its methods alone. Errors are of two kinds. A permanent one (input, unsupported, plugin) is not retried: it waits for
+new input. A temporary one backs off, and counts as lasting after some tries.
 """
 
 import math
@@ -37,13 +37,13 @@ from mnp_core.model import NetworkStatus, ObjectName
 from mnp_core.sandbox.monitor import Topic
 
 _PERMANENT: Final = (InputError, UnsupportedError, PluginError)
-_DEBOUNCE_SECONDS: Final = 0.2  # in which changes inside a sandbox are gathered
+_DEBOUNCE_SECONDS: Final = 0.2  # for collecting changes inside a sandbox
 _FIRST_RETRY_SECONDS: Final = 0.1  # doubled each time
 _LAST_RETRY_SECONDS: Final = 300.0
 _LOCATE_RETRY_SECONDS: Final = 30.0  # at most: a sandbox may come unannounced
-_LASTING_TRIES: Final = 6  # in about five seconds: what fails so often cannot be enforced, for now
+_LASTING_TRIES: Final = 6  # in about five seconds: then the pod counts as unenforceable, for now
 _AWAITED_TRIES: Final = 4  # one and a half seconds with the pauses between them
-_SANDBOX_INPUT_SECONDS: Final = 30.0  # until a permanent error is tried again in a sandbox that has changed
+_SANDBOX_INPUT_SECONDS: Final = 30.0  # until the retry after a permanent error in a changed sandbox
 _FINALIZE_RETRY_SECONDS: Final = 5.0
 _LISTEN_RETRY_SECONDS: Final = 1.0
 _VERIFY_THOROUGHLY_SECONDS: Final = 30.0  # between two costly checks of an applier that has a cheap one
@@ -60,7 +60,7 @@ Incarnation = tuple[str, Sequence[NetworkStatus]]
 
 @frozen
 class Deadline:
-    """Nothing to do before this time (time.monotonic)."""
+    """The earliest time of the next operation (time.monotonic)."""
 
     at: float
 
@@ -71,22 +71,22 @@ class PodState:
 
     Attributes:
         name: The pod.
-        incarnation: Which of the pods that ever had this name.
+        incarnation: Distinguishes pods of the same name.
         backend: Enforces in the sandbox; None until it is chosen.
         monitored: Whether changes in sandboxes are announced at all.
         finalize_after: Seconds that finalizing waits, so that it delays no other pod's rules.
         jitter: A factor for the pause before a retry, 0.5 to 1.
         sandbox: Its network namespace, once located.
         sandbox_verified: Whether an operation succeeded in it.
-        stamp: What is in force, as far as this process knows.
+        stamp: Of the rules in force, as far as known to this process.
         findings: The interfaces, once inspected.
         rules_watched: Whether changes of the packet filter are announced, so that no polling is needed.
         commits_announced: Whether these announcements carry the generation.
-        drift_suspected: Whether something was changed, and it is not known yet what.
+        drift_suspected: Whether the rules may have drifted, until they are read.
         synced_once: Whether an operation was tried to the end, successfully or not.
         attempt: The operation under way; one at a time.
-        error: Why the last try failed; empty if it did not.
-        failure: The same in one word; None if it did not.
+        error: The cause of the last try's failure; empty if it succeeded.
+        failure: The same in one word; None if it succeeded.
     """
 
     name: ObjectName
@@ -108,7 +108,7 @@ class PodState:
     failure: Failure | None = None
     _pending: Pending = field(factory=Pending)
     _tries: int = 0  # failed since the last success
-    _permanent: bool = False  # of no use to repeat
+    _permanent: bool = False  # a retry is useless
     _retry_at: float = 0.0
     _finalize_at: float = 0.0
     _debounce_until: float = 0.0
@@ -117,7 +117,7 @@ class PodState:
     _announced: set[int] = field(factory=set)  # generations of commits that may be others'
     _own: dict[int, None] = field(factory=dict)  # generations of our commits, the last one last
 
-    # --- what it is -----------------------------------------------------------------------------------------------
+    # --- state ----------------------------------------------------------------------------------------------------
 
     @property
     def awaiting_sandbox(self) -> bool:
@@ -126,16 +126,16 @@ class PodState:
 
     @property
     def unenforceable(self) -> bool:
-        """Whether soon another try is of no use: only new input helps, or the error lasts."""
+        """Whether a retry soon is useless: only new input helps, or the error lasts."""
         return self._permanent or self._tries >= _LASTING_TRIES
 
     @property
     def waits_for_input(self) -> bool:
-        """Whether it is tried again only after a change of its input."""
+        """Whether the next retry needs a change of input."""
         return self._retry_at == _NEVER
 
     def next_operation(self, now: float) -> Operation | Deadline | None:
-        """The most urgent operation, or when one is due; None if nothing is to be done, or something is under way."""
+        """The most urgent operation, or the deadline of the next; None if idle, or if an operation is under way."""
         if self.attempt is not None or (due := self._most_urgent()) is None or due[1] == _NEVER:
             return None
         operation, at = due
@@ -160,13 +160,13 @@ class PodState:
     # --- new input ------------------------------------------------------------------------------------------------
 
     def require_replacement(self, received_at: float | None = None) -> None:
-        """The pod's rules may have changed as a whole."""
+        """Schedule a replacement: the pod's rules may have changed as a whole."""
         self._pending.add_replacement()
         self._pending.receive(received_at)
         self._retry_at = 0.0
 
     def members_changed(self, delta: LazyDelta, received_at: float | None = None) -> None:
-        """The membership of a group that the pod's rules use has changed."""
+        """Schedule a change of membership of a group that the pod's rules use."""
         pending = self._pending
         if not pending.replace:
             pending.deltas.append(delta)
@@ -177,17 +177,17 @@ class PodState:
             self._retry_at = 0.0
 
     def noticed(self, topic: Topic, now: float, generations: frozenset[int] | None = None) -> None:
-        """Something has changed in the sandbox.
+        """Schedule reads after a change in the sandbox.
 
         Args:
-            topic: What.
+            topic: Of the change.
             now: time.monotonic().
-            generations: Of the commits that were announced; None if that is not known. Our own cost nothing.
+            generations: Of the announced commits; None if unknown. Our own cost no read.
         """
         foreign = generations - self._own.keys() if generations is not None else frozenset[int]()
         if generations is not None and not foreign:
             return
-        if not (self._pending.verify or self._pending.inspect or self._announced):  # else nobody can draw it out
+        if not (self._pending.verify or self._pending.inspect or self._announced):  # else a flood could extend it
             self._debounce_until = now + _DEBOUNCE_SECONDS
         if foreign:
             self._announced |= foreign
@@ -197,11 +197,11 @@ class PodState:
             self._pending.inspect = True
         else:
             self._verify_thoroughly_at = 0.0
-        if self.waits_for_input and self.failure is not Failure.INPUT:  # what is in a sandbox is input of its filter
+        if self.waits_for_input and self.failure is not Failure.INPUT:  # the sandbox's state is input of its filter
             self._retry_at = now + _SANDBOX_INPUT_SECONDS
 
     def poll(self) -> None:
-        """Verify the rules of a sandbox whose packet filter announces nothing; nothing is done for others."""
+        """Schedule a check of the rules if the packet filter does not announce its changes."""
         if not self.rules_watched and self.stamp is not None:
             self._pending.verify = True
 
@@ -214,7 +214,7 @@ class PodState:
         self._pending.inspect, self._debounce_until, self._inspect_after = True, 0.0, 0.0
 
     def retry_now(self) -> None:
-        """Try again what failed."""
+        """Retry failed operations without a pause."""
         self._retry_at = 0.0
 
     def finalize_now(self) -> None:
@@ -222,14 +222,14 @@ class PodState:
         self._finalize_at = 0.0
 
     def listener_lost(self, now: float) -> None:
-        """Changes are not announced any more: everything is read, and new listeners are opened."""
+        """Handle the loss of listeners: read the whole sandbox, and open new ones."""
         if self.stamp is not None:
             self.stamp, self.rules_watched, self.commits_announced = None, False, False
             self._pending.add_replacement()
             self._retry_at = now + _LISTEN_RETRY_SECONDS
 
     def sandbox_gone(self) -> None:
-        """The sandbox is not there any more, or another one: nothing that was known of it holds."""
+        """Discard all knowledge of a deleted or replaced sandbox."""
         self.sandbox, self.sandbox_verified, self.stamp, self.findings = None, False, None, None
         self.rules_watched, self.commits_announced = False, False
         self._announced.clear()
@@ -239,7 +239,7 @@ class PodState:
             self._retry_at = 0.0
 
     def abandon(self) -> None:
-        """The pod is not ours any more: what is under way ends, and nothing follows."""
+        """Give up the pod: the operation under way ends, and none follows."""
         self._pending = Pending()
         self._announced.clear()
 
@@ -250,7 +250,7 @@ class PodState:
     # --- operations -----------------------------------------------------------------------------------------------
 
     def start(self, operation: Operation, now: float) -> Attempt:
-        """Begin an operation, and take what is pending for it."""
+        """Start an operation, and take its pending work."""
         pending = self._pending
         received_at, deltas, finalization, thorough = None, list[LazyDelta](), None, False
         match operation:
@@ -259,7 +259,7 @@ class PodState:
                     self._suspect_drift()
                 received_at, _ = pending.take_changes()
                 pending.replace = False
-                self._announced.clear()  # older than what is written or read now
+                self._announced.clear()  # older than the write or read of now
             case Operation.FINALIZE:
                 (received_at, deltas), finalization = pending.take_changes(), pending.finalization
                 pending.finalization = None
@@ -286,7 +286,7 @@ class PodState:
         return self.attempt
 
     def completed(self, result: OperationResult, now: float) -> Change | None:
-        """Take in the result of the attempt; what is to be reported of it, if anything."""
+        """Record the result of the attempt; returns the change to be reported, if any."""
         attempt = self._end_attempt()
         match result:
             case Located():
@@ -310,7 +310,7 @@ class PodState:
         return None
 
     def failed(self, error: BaseException, now: float) -> bool:
-        """Take in the failure of the attempt; whether it counts as one.
+        """Record the failure of the attempt; whether it counts as one.
 
         It does not if only the sandbox was replaced meanwhile: the new one is located.
         """
@@ -389,7 +389,7 @@ class PodState:
         self.findings = result.findings
 
     def _suspect_drift(self) -> None:
-        """Read what is there, and put it right if it is ours."""
+        """Schedule a full read of the rules, and the correction of ours."""
         self.stamp, self.drift_suspected = None, True
         self._pending.add_replacement()
 

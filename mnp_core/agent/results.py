@@ -1,4 +1,4 @@
-"""Operations: what is pending, attempts, and a type for each result, so that no value stands for two things."""
+"""Operations: pending work, attempts, and a type for each result, so that no value has two meanings."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
@@ -36,16 +36,16 @@ class Operation(Enum):
     """Work for one pod. All but the first happens inside its sandbox."""
 
     LOCATE = auto()  # find the sandbox
-    REPLACE = auto()  # everything of ours, as a whole
-    FINALIZE = auto()  # what a replacement leaves for later
+    REPLACE = auto()  # all of our rules, as a whole
+    FINALIZE = auto()  # the deferred part of a replacement
     UPDATE_MEMBERS = auto()  # membership alone
-    VERIFY = auto()  # whether others changed something
+    VERIFY = auto()  # a check for foreign changes
     INSPECT = auto()  # its interfaces
 
 
 @frozen(kw_only=True)
 class Stamp:
-    """What this process put in force, or found there.
+    """The rules that this process has written, or found.
 
     Attributes:
         digest: Of the ruleset.
@@ -60,11 +60,11 @@ class Stamp:
 
 @frozen(kw_only=True)
 class Finalization:
-    """The part of a replacement that is left for later.
+    """The deferred part of a replacement.
 
     Attributes:
-        ruleset: The ruleset in force, to be compared with what the sandbox has then.
-        run: Does what packets do not see.
+        ruleset: The ruleset in force, to be compared with the sandbox's rules of that time.
+        run: Does the cleanup, which has no effect on packets.
     """
 
     ruleset: Ruleset
@@ -73,15 +73,15 @@ class Finalization:
 
 @define
 class Pending:
-    """What is to be done in a sandbox; repeated requests merge.
+    """The pending work in a sandbox; repeated requests merge.
 
     Attributes:
-        replace: Write everything, as compiled when that starts.
-        finalization: What a replacement left for later, when every pod has its rules.
+        replace: Write the whole ruleset, as compiled at the start.
+        finalization: The deferred part of a replacement, for the time when every pod has its rules.
         deltas: Changes of membership since then, in order.
-        verify: See whether others changed something.
+        verify: Check for foreign changes.
         inspect: Read the interfaces.
-        received_at: When the oldest pending change arrived (time.monotonic).
+        received_at: The arrival of the oldest pending change (time.monotonic).
     """
 
     replace: bool = False
@@ -92,17 +92,17 @@ class Pending:
     received_at: float | None = None
 
     def receive(self, received_at: float | None) -> None:
-        """Note when a change arrived."""
+        """Record the arrival of a change."""
         if received_at is not None:
             self.received_at = received_at if self.received_at is None else min(self.received_at, received_at)
 
     def add_replacement(self) -> None:
-        """Write everything, changes of membership included."""
+        """Request a write of the whole ruleset, changes of membership included."""
         self.replace, self.finalization = True, None
         self.deltas.clear()
 
     def take_changes(self) -> tuple[float | None, list[LazyDelta]]:
-        """Hand over what a write takes along."""
+        """Take the changes for a write."""
         taken = self.received_at, self.deltas
         self.received_at, self.deltas = None, []
         return taken
@@ -110,19 +110,19 @@ class Pending:
 
 @frozen(kw_only=True, eq=False)
 class Attempt:
-    """An operation under way, with what it works on.
+    """An operation under way, with its input.
 
     Attributes:
-        operation: What is done.
-        started_at: Since when (time.monotonic).
-        sandbox: Where; None to locate it.
-        stamp: What is in force there, as far as is known.
-        received_at: When the oldest change arrived that it follows (time.monotonic); None if it follows none.
+        operation: Its kind.
+        started_at: Its start (time.monotonic).
+        sandbox: Its sandbox; None to locate it.
+        stamp: Of the rules in force there, as far as known.
+        received_at: The arrival of the oldest change that caused it (time.monotonic); None without one.
         deltas: Changes of membership to write, in order.
-        finalization: What a replacement left for later.
-        thorough: Whether a check reads what is costly to read.
-        drift_suspected: Whether something was changed, and it is not known yet what.
-        commits_announced: Whether each commit of others in the sandbox is announced.
+        finalization: The deferred part of a replacement.
+        thorough: Whether a check includes costly reads.
+        drift_suspected: Whether the rules may have drifted, until they are read.
+        commits_announced: Whether each foreign commit in the sandbox is announced.
     """
 
     operation: Operation
@@ -139,7 +139,7 @@ class Attempt:
 
 @frozen(kw_only=True)
 class Change:
-    """Something that an operation changed in the sandbox, or confirmed there."""
+    """A change that an operation made in the sandbox, or confirmed there."""
 
     result: Result
     drifted: bool = False
@@ -157,12 +157,12 @@ class Replaced:
     """The whole ruleset is in force.
 
     Attributes:
-        stamp: What is in force.
+        stamp: Of the rules in force.
         written: Whether it had to be written; else it was right already (S62).
-        was_incomplete: Whether the rules were right before, and only did not hold on every interface.
-        finalization: What is left for later; None if nothing was written.
+        was_incomplete: Whether the rules were right before, but not effective on every interface.
+        finalization: The deferred part; None without a write.
         listeners: Sockets that announce later changes; the receiver closes them. None if there are some already.
-        commits_announced: Whether what comes on them carries the generation.
+        commits_announced: Whether these announcements carry the generation.
     """
 
     stamp: Stamp
@@ -175,10 +175,10 @@ class Replaced:
 
 @frozen(kw_only=True)
 class Absent:
-    """Nothing of ours is to be in the sandbox, and nothing is.
+    """The sandbox needs no rules, and has none of ours.
 
     Attributes:
-        removed: Whether there was something.
+        removed: Whether rules had to be removed.
         findings: The interfaces of a pod without attachments.
     """
 
@@ -196,7 +196,7 @@ class Finalized:
     """A replacement is complete.
 
     Attributes:
-        stamp: What is in force.
+        stamp: Of the rules in force.
         updated: Whether changes of membership went with it.
         generations: Of our own commits, besides that of the stamp.
     """
@@ -211,7 +211,7 @@ class MembersUpdated:
     """Membership alone was changed.
 
     Attributes:
-        stamp: What is in force; the stamp from before if others changed something meanwhile, so that it is found (S63).
+        stamp: Of the rules in force; the previous one after a concurrent foreign change, so that it is found (S63).
         generations: Of our own commits, besides that of the stamp.
     """
 
@@ -221,12 +221,12 @@ class MembersUpdated:
 
 @frozen(kw_only=True)
 class Verified:
-    """Nothing was changed since the stamp."""
+    """The rules are unchanged since the stamp."""
 
 
 @frozen(kw_only=True)
 class DriftSuspected:
-    """Something was changed by others, ours or theirs: what is in force is unknown until it is read (S63)."""
+    """A foreign change, of our rules or of others: the rules in force are unknown until read (S63)."""
 
 
 @frozen(kw_only=True)
@@ -240,5 +240,5 @@ OperationResult = Located | Replaced | Absent | Finalized | MembersUpdated | Ver
 
 
 def failure_of(error: BaseException) -> Failure:
-    """The word for an error, by its nearest class; one that no contract allows came from a plugin."""
+    """The word for an error, by its nearest class; an error outside of any contract came from a plugin."""
     return next((_FAILURES[each] for each in type(error).__mro__ if each in _FAILURES), Failure.PLUGIN)

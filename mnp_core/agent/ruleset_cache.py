@@ -76,7 +76,7 @@ def _identity(interfaces: tuple[InterfacePolicy, ...], groups: Mapping[str, Grou
 
 
 def _guarded(render: Callable[[], T]) -> T:
-    """Run a renderer: what it raises against its contract is an error of the plugin, and as permanent as its input."""
+    """Run a renderer: an error outside of its contract is a fault of the plugin, and as permanent as its input."""
     try:
         return render()
     except (MnpError, OSError, MemoryError):

@@ -1,7 +1,7 @@
 """Schedules operations: one at a time per pod, most urgent first, many pods in parallel.
 
-Namespaces take turns, and none has all places: a tenant whose pods take long to write to delays those alone. An
-operation is planned when it starts, from the state of that moment, so nothing big waits in memory.
+Namespaces take turns, and none has all places: a tenant with slow pods delays only those. An operation is planned when
+it starts, from the state of that moment, so no large object waits in memory.
 """
 
 import heapq
@@ -23,15 +23,15 @@ T = TypeVar("T")
 
 _PLACES: Final = 32  # operations at once
 _LOCATING_PLACES: Final = 16  # of which locate a sandbox
-_NAMESPACE_SHARE: Final = 7  # times as many places as are free may be one namespace's: 28 of 32, and one is always free
+_NAMESPACE_SHARE: Final = 7  # limit of one namespace, in multiples of the free places: 28 of 32, and one is always free
 BIG_LINES: Final = 1000  # of rules; smaller rulesets are not counted
-_MOST_LINES: Final = 10_000  # of all big rulesets that are written at once
-_BIG_NAMESPACES: Final = 2  # with something bigger than that under way
+_MOST_LINES: Final = 10_000  # of all big rulesets written at once
+_BIG_NAMESPACES: Final = 2  # with a bigger write than that under way
 _WRITES: Final = frozenset({Operation.REPLACE, Operation.FINALIZE})
 
 
 class Pool(Protocol):
-    """What the agent needs of `mnp_core.sandbox.pool.SandboxPool`."""
+    """The methods of `mnp_core.sandbox.pool.SandboxPool` used by the agent."""
 
     def submit(self, sandbox: Sandbox, work: Callable[[], OperationResult]) -> "Future[OperationResult]":
         """Run work inside a sandbox, in the order of submission for each."""
@@ -54,7 +54,7 @@ class InlineExecutor(Executor):
 
 
 class Scheduler:
-    """Starts what is due. One thread owns it; it reads no clock."""
+    """Starts due operations. One thread owns it; it reads no clock."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Scheduler:
         locator_executor: Executor,
         done: Callable[[PodState, Attempt, "Future[OperationResult]"], None],
     ) -> None:
-        """Begin with nothing to do.
+        """Start empty.
 
         Args:
             planner: Makes callables of attempts.
@@ -91,11 +91,11 @@ class Scheduler:
 
     @property
     def busy(self) -> int:
-        """How many pods have an operation under way, or ready to start as soon as there is a place."""
+        """The number of pods with an operation under way, or ready and waiting for a place."""
         return self._running.total() + len(self._ready)
 
     def can_start(self, now: float) -> bool:
-        """Whether `start_one` has something to do."""
+        """Whether `start_one` would start an operation."""
         return self._ready.has(lambda state: self._has_place(state, now))
 
     def start_next(self, state: PodState, now: float) -> None:
@@ -112,20 +112,20 @@ class Scheduler:
             self._ready.add(state.name.namespace, [state])
 
     def next_deadline(self) -> float | None:
-        """When something is due next (time.monotonic)."""
+        """The next deadline (time.monotonic)."""
         while self._heap and self._deadlines.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def start_due(self, now: float) -> None:
-        """Make ready everything whose deadline has come."""
+        """Queue all operations past their deadline."""
         while (at := self.next_deadline()) is not None and at <= now:
             _, _, state = heapq.heappop(self._heap)
             del self._deadlines[state]
             self.start_next(state, now)
 
     def start_one(self, now: float) -> bool:
-        """Start one operation that is ready; whether there was one with a place."""
+        """Start one ready operation; whether there was one with a place."""
         state = self._ready.take_first(lambda state: self._has_place(state, now))
         if state is None:
             return False
@@ -138,7 +138,7 @@ class Scheduler:
         return True
 
     def release(self, state: PodState, attempt: Attempt) -> None:
-        """Free the place of an attempt that is done."""
+        """Free the place of a finished attempt."""
         namespace = state.name.namespace
         self._weights.pop(state, None)
         self._locating -= attempt.operation is Operation.LOCATE
@@ -147,7 +147,7 @@ class Scheduler:
             del self._running[namespace]
 
     def drain(self, now: float) -> None:
-        """Start nothing any more but what completes a replacement, and that at once."""
+        """From now on start only finalizations, and those at once."""
         self._draining = True
         for state in tuple(self._deadlines):
             state.finalize_now()
@@ -190,7 +190,7 @@ class Scheduler:
             if attempt.sandbox is None:
                 return self._locator_executor.submit(self._locate, state, self._planner.cluster.pod(state.name))
             return self._pool.submit(attempt.sandbox, self._planner.plan(state, attempt))
-        except Exception as error:  # noqa: BLE001 - plugins plan it, too: what they raise concerns this pod alone
+        except Exception as error:  # noqa: BLE001 - plugins plan it, too: their errors concern this pod alone
             failed: Future[OperationResult] = Future()
             failed.set_exception(error)
             return failed
