@@ -36,7 +36,7 @@ def make_app(registry: Registry) -> click.Group:
 
 
 class _App(LazyGroup):
-    """Knows the commands of this project's plugins that are not there, and says how to get them."""
+    """Knows the commands of this project's missing plugins, and points to their distributions."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

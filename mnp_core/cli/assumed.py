@@ -1,7 +1,7 @@
 """Attachments of pods that carry no network-status: those that `mnp lab` would give them.
 
-Offline commands judge objects and build nothing. Whatever an attachment lacks, it lacks alone (S6): without a
-definition it has an interface and no address, and what a node would report of it is reported.
+Offline commands judge objects and build nothing. An attachment lacks a missing input alone (S6): without a definition
+it has an interface and no address, and its reports are those of a node.
 """
 
 from collections import defaultdict
@@ -79,7 +79,7 @@ class _Assumption:
         )
 
     def _asked(self, pod: Pod) -> Iterator[NetworkStatus]:
-        """What the meta-plugin would have done."""
+        """The attachments that the meta-plugin would make."""
         ref = ObjectRef("Pod", pod.name)
         try:
             annotation = root(self._documents[ref]).child("metadata").child("annotations").child(NETWORKS_ANNOTATION)

@@ -91,22 +91,22 @@ def _retired(appliers: Mapping[str, RuleApplier]) -> list[str]:
 
 
 def _forget(appliers: Iterable[RuleApplier], sandboxes: Collection[Sandbox]) -> int:
-    """Remove what appliers keep for some network namespaces elsewhere, and say how many could not."""
+    """Remove the appliers' state of some network namespaces elsewhere, and return the number of failures."""
     keeping = [applier for applier in appliers if isinstance(applier, NodeState)]
     return sum(not _done(applier, partial(applier.forget, sandbox)) for applier in keeping for sandbox in sandboxes)
 
 
 def _sweep(appliers: Iterable[RuleApplier]) -> int:
-    """Remove what appliers keep outside of network namespaces, and say how many could not."""
+    """Remove the appliers' state outside of network namespaces, and return the number of failures."""
     keeping = [applier for applier in appliers if isinstance(applier, NodeState)]
     return sum(not _done(applier, partial(applier.sweep, ())) for applier in keeping)
 
 
 def _done(applier: NodeState, task: Callable[[], None]) -> bool:
-    """Do it; a plugin that fails here must not hide what else was done."""
+    """Run the task; a failing plugin must not hide the results of the others."""
     try:
         task()
-    except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+    except Exception as error:  # noqa: BLE001 - a plugin may raise any exception
         remark(f"Error: state of {type(applier).__name__} outside of network namespaces: {error}")
         return False
     return True

@@ -29,17 +29,16 @@ def run_command(
     *,
     is_whole_process: bool = False,
 ) -> int:
-    """Make a command, run it and give its exit status.
+    """Make a command, run it and return its exit status.
 
-    A command's own status is what it returns, if that is a number. If it is callable, that gives the status, and is
-    handed `is_whole_process`.
+    A numeric return value of the command is the status. A callable one returns the status when it is called with
+    `is_whole_process`.
 
     Args:
-        make: Makes it.
-        arguments: What it is given; those of the process if None.
+        make: Factory of the command.
+        arguments: Its arguments; those of the process if None.
         program: Its name.
-        is_whole_process: Whether this process is there for the command alone, so that another program may take its
-            place.
+        is_whole_process: Whether this process serves the command alone, so that another program may replace it.
     """
     occupy_closed_streams()
     try:
@@ -55,7 +54,7 @@ def run_command(
         return _SIGNALLED + signal.SIGPIPE if error.is_pipe else _fail(f"Error: {error}", NOT_DONE)
     except MnpError as error:
         return _fail(f"Error: {error}", NOT_DONE)
-    except Exception as error:  # noqa: BLE001 - the last resort of the program: whatever it is, say it shortly
+    except Exception as error:  # noqa: BLE001 - the last resort of the program: any defect, reported shortly
         return _fail(_defect(error), DEFECT)
     return status if isinstance(status, int) else 0
 
@@ -69,7 +68,7 @@ def _usage(error: click.ClickException) -> str:
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """A request to end is an exception, as Ctrl-C is, so that what was begun is cleaned up."""
+    """Raise SIGTERM and SIGHUP as exceptions, as Ctrl-C is, so that clean-up code runs."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
         raise SystemExit(_SIGNALLED + number)
@@ -94,6 +93,6 @@ def _defect(error: Exception) -> str:
 def _fail(message: str, status: int) -> int:
     try:
         click.echo(message, err=True)
-    except OSError:  # nobody can be told; the status says it
+    except OSError:  # standard error is closed; the status remains
         discard(sys.stderr)
     return status

@@ -1,7 +1,7 @@
-"""The flags of the node agent: one for each setting, and those that the agents in use today have besides.
+"""The flags of the node agent: one for each setting, and those that only today's agents have.
 
-A node is moved over from one of those by changing the image, so their flags keep their names, and Go's ways of writing
-a truth value (``--accept-icmp``, ``--accept-icmp=true``). Those that have no meaning here are taken, and said.
+A node migrates from one of those by a change of the image, so their flags keep their names, and Go's ways of writing
+a truth value (``--accept-icmp``, ``--accept-icmp=true``). Those without a meaning here are accepted with a remark.
 """
 
 from collections.abc import Iterable, Mapping
@@ -65,11 +65,11 @@ _FALSE: Final = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
 @frozen
 class Flags:
-    """What the command line said.
+    """The flags of a command line.
 
     Attributes:
-        settings: By the names of settings, as a file of settings would have them.
-        remarks: What has to be said about some of them.
+        settings: By the names of settings, as in a file of settings.
+        remarks: Remarks on some of the flags.
     """
 
     settings: Mapping[str, object]
@@ -87,10 +87,10 @@ def options() -> list[click.Parameter]:
 
 
 def read_flags(given: Mapping[str, Any]) -> Flags:
-    """Understand them.
+    """Parse the flags.
 
     Args:
-        given: What click found, by flag with underscores; None for what was not given.
+        given: click's values, by flag with underscores; None for an absent flag.
 
     Raises:
         click.BadParameter: A truth value is none.

@@ -1,4 +1,4 @@
-"""Commands whose modules are imported when they are used: `mnp` starts with what the command needs, not with all."""
+"""Commands whose modules are imported on use: `mnp` starts with the imports of one command, not of all."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
@@ -12,8 +12,8 @@ class Promise:
     """A command that is not imported yet.
 
     Attributes:
-        module: Where it is.
-        attribute: What it is called there.
+        module: Its module.
+        attribute: Its name there.
         short_help: Its short help, for the list of commands.
     """
 
@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
         return [*self.commands]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click does, with what is promised of those that are not imported."""
+        """As click does, with the promised help of commands that are not imported."""
         promises = self.commands.promises if isinstance(self.commands, Commands) else {}
         names = self.list_commands(ctx)
         limit = formatter.width - 6 - max(map(len, names), default=0)

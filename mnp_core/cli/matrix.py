@@ -37,7 +37,7 @@ _CORNER = "from \\ to"
 
 @frozen(order=True)
 class _Subject:
-    """What one matrix is about."""
+    """The subject of one matrix."""
 
     network: ObjectName
     family: int

@@ -27,17 +27,17 @@ def parse_object_name(text: str, home: str | None = None) -> ObjectName:
 
 
 def parse_ref(text: str, kinds: Collection[str] | None = None, home: str | None = None) -> ObjectRef:
-    """Read ``kind/namespace/name``, ``kind/name`` for what is in `home` or has no namespace.
+    """Parse ``kind/namespace/name``, or ``kind/name`` for an object in `home` or without a namespace.
 
     Kinds are taken in any case, in singular or plural, and as ``mnp``, ``nad``, ``ns`` and ``po``.
 
     Args:
-        text: What was typed.
-        kinds: Others that there are; None takes any kind as it is.
+        text: The argument.
+        kinds: Further known kinds; None takes any kind as it is.
         home: See `parse_object_name`.
 
     Raises:
-        InputError: It is something else, or of a kind that there is not.
+        InputError: The form is wrong, or the kind is unknown.
     """
     kind, slash, rest = text.partition("/")
     if not kind or not slash:

@@ -57,14 +57,14 @@ def make_command() -> click.Command:
 
 
 def node_settings(path: Path | None, flags: Flags) -> Settings:
-    """Settings of a file, and those of flags before them.
+    """Settings of a file, overridden by those of flags.
 
     Raises:
-        InputError: One cannot be understood; it says whether it came from the file or from a flag.
+        InputError: One cannot be parsed; the error names the file or the flag.
     """
     raw = read_yaml(path) if path is not None else {}
     if raw is not None and not isinstance(raw, dict):
-        return parse_settings(raw, where=str(path), read=str)  # says what is wrong
+        return parse_settings(raw, where=str(path), read=str)  # raises the error
     folder = path.parent if path is not None else Path()
     try:
         return parse_settings(

@@ -1,7 +1,7 @@
-"""What manifests say, worked out without a cluster and without privileges.
+"""Offline evaluation of manifests, without a cluster and without privileges.
 
-Pods that carry no network-status get the addresses that the lab would give them, so that what is said offline is what
-`mnp lab run` shows. Beyond that objects are judged, and nothing is built.
+Pods without network-status get the addresses that the lab would give them, so that offline results are those of
+`mnp lab run`. Beyond that objects are judged, and nothing is built.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,15 +48,15 @@ class Objects:
     """The objects of some manifests.
 
     Attributes:
-        changes: Each object, and what is wrong with it by itself.
-        documents: How each was written.
+        changes: Each object, with its own errors.
+        documents: The source document of each.
         settings: The node's settings.
         claimed: The CNI types that are enforced (S4).
         wires: By network, the layer 2 that its attachments are on; a network that is missing has its own.
         unleased: Networks whose IPAM gives addresses that are not known here.
-        discoverers: By CNI type, what looks at attachments on a node; none where a real one looks (the lab).
-        flaws: What is wrong with the manifests as a whole.
-        skipped: How many documents have no meaning here: objects of other kinds, and what is no object.
+        discoverers: By CNI type, the discoverers of a node; none where real ones are in use (the lab).
+        flaws: Problems of the manifests as a whole.
+        skipped: Number of documents without a meaning here: objects of other kinds, and malformed ones.
     """
 
     changes: tuple[Change, ...]
@@ -71,7 +71,7 @@ class Objects:
 
     @cached_property
     def cluster(self) -> ClusterState:
-        """What follows from them for every pod."""
+        """The consequences of the objects for every pod."""
         cluster = ClusterState(common=self.settings.common, claimed=self.claimed, budgets=self.settings.budgets)
         cluster.apply(self.changes)
         return cluster
@@ -109,7 +109,7 @@ class Objects:
         )
 
     def _enforced(self, name: ObjectName) -> SandboxPolicy | None:
-        """What a node could really enforce in a pod."""
+        """The part of a pod's policy that a node could really enforce."""
         sandbox = self.cluster.sandbox_policy(name)
         without = {claim.interface for claim, _ in self._unenforced if claim.pod == name}
         if sandbox is None or not without:
@@ -143,7 +143,7 @@ class Objects:
         # An address that only a cluster knows is missing here, and there alone it is known whether it is missing there.
         of_pods = (report for report in self.cluster.reports() if report.reason is not Reason.NO_ADDRESS)
         found = (*self.flaws, *alone, *together, *of_pods, *unenforced_ones)
-        return tuple(sorted({evolve(report, exposed=False) for report in found}))  # who tells of it makes no difference
+        return tuple(sorted({evolve(report, exposed=False) for report in found}))  # the reporter makes no difference
 
     def _of(self, kind: type[_T]) -> list[_T]:
         return [change.object for change in self.changes if isinstance(change.object, kind)]
@@ -154,7 +154,7 @@ def read_objects(
 ) -> Objects:
     """Read manifests, or a dump of a whole cluster.
 
-    What cannot be understood is reported and affects itself alone (S6): nothing in an object is an error here.
+    An invalid object is reported and affects itself alone (S6): no content of an object is an error here.
 
     Args:
         paths: Files and folders.
@@ -186,7 +186,7 @@ def decode_objects(
     settings: Settings,
     wires: Mapping[ObjectName, str] | None = None,
 ) -> Objects:
-    """Understand manifests; pods have the attachments that their network-status tells of."""
+    """Decode manifests; pods have the attachments of their network-status."""
     decoder = Decoder(tuple(registry.policy_kinds.values()))
     decoded = [(decoder.decode(document.raw), document) for document in documents]
     read = [(change, document) for change, document in decoded if change is not None]

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands share, each said once."""
+"""Options and arguments that several commands share, each defined once."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ class Seconds(click.FloatRange):
 
 
 class Output(StrEnum):
-    """For whom the result is."""
+    """The audience of a result."""
 
     TABLE = "table"  # eyes
     JSON = "json"  # programs
@@ -64,11 +64,11 @@ output_option = click.option(
 
 @frozen
 class Choice:
-    """Which settings were asked for, in a form that can be remembered.
+    """The chosen settings, in a form that can be recorded.
 
     Attributes:
         file: A file of settings, or None.
-        backend: The backend for whatever the file does not say it of, or None.
+        backend: The backend where the file names none, or None.
     """
 
     file: Path | None = None
@@ -88,7 +88,7 @@ class Choice:
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str]) -> "Choice":
-        """What was remembered."""
+        """Restore the result of `as_texts`."""
         file = texts.get("settings")
         return cls(Path(file) if file is not None else None, texts.get("backend"))
 

@@ -1,4 +1,4 @@
-"""`mnp plugins`: what is installed, from where, and what became of it."""
+"""`mnp plugins`: the installed plugins, their origin and their state."""
 
 import click
 from attrs import asdict
@@ -21,7 +21,7 @@ _OURS = {
     "mnp-netdev": "attachments that are ordinary kernel devices",
     "mnp-lab": "pods and real packets without a cluster",
 }
-"""The project's own plugins, for whoever has installed the core and wonders what to do with it."""
+"""The project's own plugins, as hints for a user with nothing but the core."""
 
 
 @click.command("plugins")

@@ -1,4 +1,4 @@
-"""`mnp matrix`: who reaches whom by the policies. Offline."""
+"""`mnp matrix`: the pairs of pods that reach each other by the policies. Offline."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`mnp render`: exactly what would be applied in each pod. Offline."""
+"""`mnp render`: the exact rules of each pod. Offline."""
 
 from pathlib import Path
 

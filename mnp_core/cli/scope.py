@@ -19,13 +19,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @frozen(kw_only=True)
 class Scope:
-    """What was asked for.
+    """The selected network namespaces.
 
     Attributes:
         netns: Paths of network namespaces.
         pods: Namespaces and names of pods.
         namespaces: Of pods.
-        settings: How the container runtime is asked about pods, and where the host's file system is mounted.
+        settings: The endpoint of the container runtime, and the mount point of the host's file system.
     """
 
     netns: tuple[Path, ...]
@@ -39,11 +39,11 @@ class Scope:
         return not (self.netns or self.pods or self.namespaces)
 
     def sandboxes(self) -> dict[Sandbox, str]:
-        """The network namespaces, each once, with what to call them.
+        """The network namespaces, each once, with a display name.
 
         Raises:
-            InputError: One that was named is not there, or is the host's own.
-            SandboxError: The container runtime cannot be asked.
+            InputError: A named one does not exist, or is the host's own.
+            SandboxError: The container runtime does not answer.
         """
         if self.is_everything:
             found = list_sandboxes(self.settings.get("host-prefix", ""), lambda error: remark(f"Warning: {error}"))

@@ -10,10 +10,10 @@ _MODES = {0: os.O_WRONLY, 1: os.O_RDONLY, 2: os.O_RDWR}
 
 
 def occupy_closed_streams() -> None:
-    """Open what the caller has closed of descriptors 0 to 2, so that no other file gets one of these numbers.
+    """Open those of descriptors 0 to 2 that the caller has closed, so that no other file gets one of these numbers.
 
-    Reading standard input, or writing to standard output, then fails as it should (EBADF); what goes to standard
-    error is lost, as its closing asks for.
+    Reading standard input, or writing to standard output, then fails as it should (EBADF); output to a closed standard
+    error is discarded.
     """
     for number, mode in _MODES.items():
         try:
@@ -40,7 +40,7 @@ class OutputError(Exception):
 
 
 class _Output:
-    """Standard output, whose errors are told from those of other files."""
+    """Standard output, with errors distinct from those of other files."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -77,7 +77,7 @@ def watched_output() -> Iterator[None]:
 
 
 def discard(stream: TextIO) -> None:
-    """Give up a stream, and what it holds: nothing fails once more when the interpreter flushes at exit."""
+    """Discard a stream and its buffer: nothing fails once more when the interpreter flushes at exit."""
     with suppress(OSError, ValueError):  # a stream of a test has no descriptor
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())

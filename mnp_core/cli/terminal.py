@@ -1,7 +1,7 @@
 """The two ends of a command's output: results on standard output, everything else on standard error.
 
-With ``--output json`` standard output carries one JSON value and nothing else, so whatever is said meanwhile, a
-progress bar included, goes to the other end, and bars are drawn for eyes only.
+With ``--output json`` standard output carries one JSON value and nothing else, so every remark, a progress bar
+included, goes to the other end, and bars are drawn for eyes only.
 
 rich is imported where something is drawn: it takes longer than most commands.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 Step = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with the description of a step, the units done and the units in total."""
 
 
 def results() -> "Console":
@@ -45,7 +45,7 @@ def print_json(value: object) -> None:
 
 
 def remark(text: str) -> None:
-    """Say something beside the result, which stands also where it cannot be said."""
+    """Print a remark beside the result; a closed standard error does not affect the result."""
     from rich.text import Text  # noqa: PLC0415 # see above
 
     try:
@@ -55,7 +55,7 @@ def remark(text: str) -> None:
 
 
 def remark_reports(reports: Iterable[Report]) -> None:
-    """Say what is wrong with objects, beside a result that stands nevertheless."""
+    """Print the problems of objects, beside a result that stands nevertheless."""
     for report in reports:
         remark(f"{'Hint' if report.severity is Severity.HINT else 'Warning'}: {report}")
 
@@ -85,7 +85,7 @@ def progress() -> Iterator[Step]:
 
 
 class _Bars:
-    """One bar for each thing that is done, made when it is first heard of."""
+    """One bar for each step, made at the first call for it."""
 
     def __init__(self, bars: "Progress") -> None:
         self._bars = bars
@@ -98,6 +98,6 @@ class _Bars:
         self._bars.update(self._tasks[what], completed=done, total=total)
 
     def _finish_all(self) -> None:
-        """What comes next begins when the last thing is done, whether that was said or not."""
+        """Complete all bars: a new step begins when the last one is done, reported or not."""
         for task in self._bars.tasks:
             self._bars.update(task.id, completed=task.total)

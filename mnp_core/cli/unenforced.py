@@ -1,7 +1,7 @@
 """Isolated attachments that a node could not enforce policy on (S64), as far as objects show.
 
 A node looks at the links in a pod. Here each attachment is shown to the same discoverers with the link that its
-network's CNI plugin makes: what they refuse then, they refuse on every node.
+network's CNI plugin makes: a refusal here is a refusal on every node.
 """
 
 import traceback
@@ -22,12 +22,12 @@ def unenforced(
     documents: Mapping[ObjectRef, Document],
     discoverers: Mapping[str, InterfaceDiscoverer],
 ) -> tuple[tuple[Attachment, Report], ...]:
-    """Find them, with what is to be reported of each.
+    """Find them, with a report for each.
 
     Args:
-        sandboxes: What would have to hold, by pod.
+        sandboxes: The policies, by pod.
         attachments: By pod.
-        documents: The network definitions as they were written.
+        documents: The source documents of the network definitions.
         discoverers: By CNI type.
     """
     claims = [
@@ -71,7 +71,7 @@ def _refusal(claim: Attachment, definition: Definition, discoverer: InterfaceDis
     )
     try:
         return discoverer.discover(claim, [link]).unenforceable
-    except Exception as error:  # noqa: BLE001 # a plugin may raise anything; it concerns this attachment alone (S6)
+    except Exception as error:  # noqa: BLE001 # a plugin may raise any error; it concerns this attachment alone (S6)
         return f"the plugin that looks at it failed ({traceback.format_exception_only(error)[-1].strip():.200})"
 
 

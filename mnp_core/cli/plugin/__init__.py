@@ -1,4 +1,4 @@
-"""`mnp plugin`: for those who write plugins."""
+"""`mnp plugin`: for authors of plugins."""
 
 import click
 

@@ -1,7 +1,7 @@
 """`mnp plugin new`: a distribution of one's own to begin with, complete and tested.
 
-Templates are package data beside this module: one for each kind, and what all have in common. In their files ``$name``
-and the like are replaced (`string.Template`); they end in ``.tmpl`` because they are no Python yet.
+Templates are package data beside this module: one for each kind, and a common one. In their files ``$name`` and the
+like are replaced (`string.Template`); they end in ``.tmpl`` because they are no Python yet.
 """
 
 import re
@@ -62,7 +62,7 @@ def new_command(name: str, kind: str, directory: Path) -> None:
 
 
 def _words(name: str, kind: str) -> Mapping[str, str]:
-    """What is put into the template."""
+    """The substitutions of the template."""
     short = name.removeprefix(_PREFIX)
     if not _NAME.fullmatch(short) or len(short) > _LONGEST or short == "core":
         raise InputError(
