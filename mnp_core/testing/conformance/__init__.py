@@ -9,12 +9,12 @@
         def make_applier(self): return MyApplier()
 
 Run it with ``pytest -p mnp_core.testing.plugin``, or with ``pytest_plugins = ["mnp_core.testing.plugin"]`` in
-conftest.py. What needs root is skipped without it, with the reason.
+conftest.py. Tests that need root are skipped without it, with the reason.
 
 A standard test is neither overridden nor dropped in silence: a class that does so is refused, unless it names the test
 and the reason in `exceptions`, which the end of the report prints, as well as the reasons of tests left out by a mark.
-Methods without ``test_`` in front are hooks: they say what the kit cannot know of your plugin, and are there to be
-overridden.
+Methods without ``test_`` in front are hooks: they supply the kit's missing knowledge of your plugin, and are there to
+be overridden.
 """
 
 from mnp_core.testing.conformance.applier import ApplierConformance

@@ -1,6 +1,6 @@
-"""A program of the renderer tests: says, in a process of its own, what a conformance class makes of the corpus.
+"""A program of the renderer tests: prints, in a process of its own, a conformance class's digests of the corpus.
 
-Standard input says where the class is, as JSON; standard output gets a digest for each case.
+Standard input names the class, as JSON; standard output gets a digest for each case.
 """
 
 import importlib

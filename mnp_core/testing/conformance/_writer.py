@@ -1,7 +1,7 @@
 """A program of the survival tests: writes rules until it is killed.
 
-Its argument is a descriptor of the network namespace. Standard input says where the conformance class is and which of
-its policies to bring into force in turn, as JSON; standard output gets a line before each, and after the last one.
+Its argument is a descriptor of the network namespace. Standard input names the conformance class and its policies to
+bring into force in turn, as JSON; standard output gets a line before each, and after the last one.
 """
 
 import json

@@ -79,7 +79,7 @@ class ApplierConformance(Conformance, standard=True):
         nft.load(nft.FOREIGN)
 
     def foreign_rules(self) -> str:
-        """List what `put_foreign_rules` has put there."""
+        """List the rules of `put_foreign_rules`."""
         return nft.foreign_listing()
 
     def tampering(self) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -131,7 +131,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_it_works_on_this_kernel(self, mnp_namespace: Sandbox) -> None:
-        """The other tests need it: what is missing is in the detail."""
+        """A precondition of the other tests: the detail names the missing feature."""
         support = run_inside(mnp_namespace, self.make_applier().probe)
         assert support.usable, support.detail
 
@@ -153,7 +153,7 @@ class ApplierConformance(Conformance, standard=True):
     def _case(self, case: str) -> Ruleset:
         refused = self._refusals()
         if case in refused:
-            # The plugin says so itself, and the renderer's checks see to it that it does refuse.
+            # The plugin declares the refusal, and the renderer's checks make sure of it.
             pytest.skip(f"refused: {refused[case]}")
         return self.make_renderer().render(CORPUS[case].policy)
 
@@ -210,7 +210,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_a_change_of_a_group_that_is_not_there_is_refused(self, mnp_namespace: Sandbox) -> None:
-        """S60: what is in force is not what was thought, so it is not made worse; with and without rules there."""
+        """S60: the rules in force are not the expected ones, so they stay as they are; with and without rules there."""
         empty, filled = addresses("c" * 20), addresses("c" * 20, "10.0.0.2")
         with pytest.raises(ApplyError):
             self.regroup(mnp_namespace, empty, filled)
@@ -223,7 +223,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_an_update_changes_membership_and_nothing_else(self, mnp_namespace: Sandbox) -> None:
-        """S60: afterwards there is what a fresh rendering would be."""
+        """S60: the result is that of a fresh rendering."""
         self.enforce(mnp_namespace, FULL)
         grown, none = addresses(GROUP, "10.0.0.2", "10.7.7.7", "fd00::7", "::1.2.3.4"), endpoints(OTHER_GROUP)
         before = FULL
@@ -257,7 +257,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_removing_what_is_not_there_is_no_error(self, mnp_namespace: Sandbox) -> None:
-        """S62: before anything was applied, and twice."""
+        """S62: before the first `apply`, and twice."""
         run_inside(mnp_namespace, self.make_applier().remove)
         self.enforce(mnp_namespace, FULL)
         for _ in range(2):
@@ -295,10 +295,10 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_a_quick_generation_stays_as_long_as_the_generation_does(self, mnp_namespace: Sandbox) -> None:
-        """S63: it may tell less, never more."""
+        """S63: it may change less often, never more often."""
         applier = self.make_applier()
         if not isinstance(applier, QuickGeneration):
-            # An ability that backends may lack: then the generation is asked.
+            # An ability that backends may lack: then the generation is read.
             pytest.skip("it has no QuickGeneration: its generation is asked")
 
         def both() -> tuple[int, int]:
@@ -350,7 +350,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_a_listener_hears_what_changes_the_generation(self, mnp_namespace: Sandbox) -> None:
-        """S63: without a listener the agent asks every second."""
+        """S63: without a listener the agent polls every second."""
         applier = self.make_applier()
         if not isinstance(applier, RuleWatcher):
             # An ability that backends may lack: then the generation is, by the other checks.
@@ -399,7 +399,7 @@ class ApplierConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_hostile_names_stay_in_their_place(self, mnp_namespace: Sandbox) -> None:
-        """S6: what users write is neither a command to the kernel nor to anything on the way to it."""
+        """S6: user input is a command neither to the kernel nor to a program on the way to it."""
         run_inside(mnp_namespace, self.put_foreign_rules)
         before, renderer = run_inside(mnp_namespace, self.everything), self.make_renderer()
         theirs = run_inside(mnp_namespace, self.foreign_rules)

@@ -57,7 +57,7 @@ _CHANGES = 60
 
 
 class BackendConformance(EstablishedConformance, PathConformance, SurvivalConformance, standard=True):
-    """For a renderer and an applier together: all that each must do, and what packets say."""
+    """For a renderer and an applier together: all duties of each, and the verdicts on packets."""
 
     # --- first packets --------------------------------------------------------------------------------------------
 
@@ -73,7 +73,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
 
     @pytest.mark.root
     def test_packets_agree_after_a_change_of_membership(self, mnp_wired_pods: Pods) -> None:
-        """S61: who comes is let in, who goes is not."""
+        """S61: a new member is let in, a removed one is not."""
         pod, rules = self.wired(mnp_wired_pods, "net1", "net2"), isolated(allow([GROUP], ["TCP/80"]))
         groups = [addresses(GROUP, *members) for members in ((), ("10.5.0.1", "fd00:5::1"), ("10.5.0.2", "fd00:5::1"))]
         before: State = None
@@ -120,7 +120,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
     @pytest.mark.root
     @both_families
     def test_errors_about_an_allowed_flow_pass(self, mnp_cleanup: ExitStack, family: int) -> None:
-        """S40: where nobody listens, the answer is an ICMP error."""
+        """S40: without a listener on the port, the answer is an ICMP error."""
         wire = self.make_wire(mnp_cleanup)
         wire.pod.enforce(only(ingress=DENY, egress=isolated(allow(ports=["UDP/80"]))))
         client = wire.pod.udp(POD[family])
@@ -205,7 +205,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
         for family in FAMILIES:
             client = wire.peer.socket(af(POD[family]), socket.SOCK_STREAM)
             client.settimeout(SOON if action is DenyAction.REJECT else QUIET)
-            with pytest.raises(OSError) as caught:  # noqa: PT011 # which one is what is tested
+            with pytest.raises(OSError) as caught:  # noqa: PT011 # the test is about its type
                 client.connect((POD[family], 80))
             assert isinstance(caught.value, TimeoutError) is (action is DenyAction.DROP)
 

@@ -1,4 +1,4 @@
-"""What all conformance classes have in common: standard tests that cannot be overridden or dropped in silence."""
+"""The common base of conformance classes: standard tests that cannot be overridden or dropped in silence."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
@@ -33,7 +33,7 @@ class Conformance:
 
     @classmethod
     def check(cls) -> None:
-        """Make sure that the standard tests are what they were.
+        """Make sure that the standard tests are unchanged.
 
         Raises:
             TypeError: One was overridden, dropped or misspelt without a reason.
@@ -66,10 +66,10 @@ def _tests_of(base: type) -> Mapping[str, Callable[..., None]]:
 
 
 def missing_hook(owner: object, name: str) -> NotImplementedError:
-    """What to raise where a class has not said what only it can know."""
+    """The error of a hook that the class must define."""
     return NotImplementedError(f"{type(owner).__name__} does not define {name}: see the docstring of the base class")
 
 
 def shown(text: str) -> str:
-    """A hostile text as the name of a case, without what pytest or a shell would take for something else."""
+    """A hostile text as the name of a case, without characters special to pytest or a shell."""
     return ascii(text[:20]).replace("\\", "/")

@@ -1,4 +1,4 @@
-"""What every discoverer must do: compare what is claimed with what is there, and never fall over either."""
+"""The duties of every discoverer: compare claims with links, and survive all of either."""
 
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -34,7 +34,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
     def link(self) -> Link:
         """An interface as the CNI plugin makes it, seen in the pod: define this.
 
-        Give it a name, and what its kind has of `kind`, `mode` and `device`. Addresses and, if it has none, a MAC
+        Give it a name, and its `kind`, `mode` and `device` as far as it has them. Addresses and, if it has none, a MAC
         address are added.
         """
         raise missing_hook(self, "link")
@@ -43,7 +43,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
         """Make such an interface in a pod, up: define this, for example with `mnp_core.testing.netns`.
 
         Args:
-            node: A namespace for what belongs on the node's side.
+            node: A namespace for the node's side.
             pod: The pod.
             interface: Its name in the pod.
             addresses: As in ``10.0.0.1/24``.
@@ -58,7 +58,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
         return evolve(link, index=7, mac=link.mac or "02:00:00:00:00:0a", addresses=_ADDRESSES)
 
     def claim(self) -> Attachment:
-        """What network-status says of it, rightly."""
+        """Its claim, as in a correct network-status."""
         link = self.real()
         return Attachment(
             pod=ObjectName("default", "pod"),
@@ -74,7 +74,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
         """Ask, in a pod that has these links beside lo and eth0."""
         return self.make_discoverer().discover(claim, (_LOOPBACK, _DEFAULT, *links))
 
-    # --- what is there --------------------------------------------------------------------------------------------
+    # --- existing links -------------------------------------------------------------------------------------------
 
     def test_what_is_as_claimed_needs_no_words(self) -> None:
         """S3: nothing to report."""
@@ -92,14 +92,14 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
         assert same == (claim.pod, claim.network, claim.interface, claim.kind)
 
     def test_addresses_and_mac_are_the_kernels(self) -> None:
-        """S3: what network-status says may be out of date."""
+        """S3: network-status may be out of date."""
         wrong = evolve(self.claim(), addresses=(ip_address("10.0.0.99"),), mac="02:00:00:00:00:99")
         found = self.discover(wrong, self.real())
         assert set(found.attachment.addresses) == set(_ADDRESSES)
         assert found.attachment.mac == self.real().mac
 
     def test_other_addresses_are_said(self) -> None:
-        """S3: a policy that selects the pod as a peer means what network-status says."""
+        """S3: a policy that selects the pod as a peer means the addresses in network-status."""
         wrong = evolve(self.claim(), addresses=(ip_address("10.0.0.99"),))
         assert "10.0.0.99" in " ".join(self.discover(wrong, self.real()).mismatches)
 
@@ -108,7 +108,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
         wrong = evolve(self.claim(), mac="02:00:00:00:00:99")
         assert "02:00:00:00:00:99" in " ".join(self.discover(wrong, self.real()).mismatches)
 
-    # --- what is not there ----------------------------------------------------------------------------------------
+    # --- missing links --------------------------------------------------------------------------------------------
 
     def test_a_missing_interface_is_unenforceable(self) -> None:
         """S64: never silently open; the claim stays as it came."""
@@ -131,7 +131,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
 
     @pytest.mark.parametrize("text", [*HOSTILE_TEXTS, *HOSTILE_INTERFACES], ids=shown)
     def test_nothing_that_a_pod_or_a_user_writes_makes_it_fall(self, text: str) -> None:
-        """S6, S64: claims are what a user can write, links what a process in the pod can make. Sentences stay short."""
+        """S6, S64: claims come from users, links from processes in the pod. Sentences stay short."""
         claim, link = self.claim(), self.real()
         hostile = Link(name=text, index=-1, kind=text, mac=text, mode=text, device=text, master=99)
         claims = (claim, evolve(claim, interface=text, mac=text, device=text, kind=text, addresses=()))

@@ -167,7 +167,7 @@ class EstablishedConformance(PacketConformance, standard=True):
 
     @pytest.mark.root
     def test_recheck_sees_through_address_translation_in_the_pod(self, mnp_cleanup: ExitStack) -> None:
-        """S42, S49: a service mesh redirects port 80; its replies leave by another port than the request asked for."""
+        """S42, S49: a service mesh redirects port 80; its replies leave by another port than the request's."""
         wire = self.recheck_wire(mnp_cleanup)
         wire.pod.nft(_MESH)
         wire.pod.enforce(only(ingress=isolated(allow(ports=["UDP/80"])), egress=DENY, established_flows=_RECHECK))

@@ -60,7 +60,7 @@ class SandboxLocatorConformance(Conformance, standard=True):
 
     @pytest.mark.root
     def test_a_sandbox_that_was_made_anew_is_noticed(self) -> None:
-        """S61: what was true of the pod a moment ago is not believed."""
+        """S61: an outdated result is not reused."""
         with self.located() as world:
             old = world.locator.locate(world.pod)
             with Path(old.path).open("rb"):  # or the kernel might give its inode to the new one

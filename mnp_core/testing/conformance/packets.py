@@ -155,7 +155,7 @@ class PacketConformance(PodConformance, standard=True):
         wire = self.make_wire(mnp_cleanup)
         wire.pod.enforce(only(egress=DENY, deny_action=DenyAction.REJECT))
         client = wire.pod.socket(af(POD[family]), socket.SOCK_STREAM)
-        with pytest.raises(OSError) as caught:  # noqa: PT011 # which one is what is tested
+        with pytest.raises(OSError) as caught:  # noqa: PT011 # the test is about its type
             client.connect((PEER[family], 80))
         assert not isinstance(caught.value, (TimeoutError, ConnectionRefusedError))
 

@@ -20,10 +20,10 @@ _FRAGMENTED = 3000  # bytes of payload, three fragments
 
 
 class PathConformance(PodConformance, standard=True):
-    """What backends get wrong where packets do not come in order, or not by the way that was expected.
+    """Typical errors of backends on packets out of order, or on an unexpected path.
 
     Attributes:
-        crowd: Flows to send past an established connection; fewer only for a backend that is known to have less room.
+        crowd: Flows to send past an established connection; fewer only for a backend with a known lower limit.
     """
 
     crowd = 100_000
@@ -40,7 +40,7 @@ class PathConformance(PodConformance, standard=True):
     @pytest.mark.root
     @both_families
     def test_an_interface_that_appears_later_is_enforced(self, mnp_cleanup: ExitStack, family: int) -> None:
-        """S10, S64: the rules go by its name; at once, or as soon as `installed` says that they are incomplete."""
+        """S10, S64: the rules go by its name; at once, or as soon as `installed` reports them incomplete."""
         wire, policy = (
             LateWire(mnp_cleanup, self.make_pod),
             only(ingress=isolated(allow(ports=["UDP/80"])), egress=DENY),
@@ -58,7 +58,7 @@ class PathConformance(PodConformance, standard=True):
             wire.disconnect()
 
     def _complete(self, pod: EnforcedHost, policy: SandboxPolicy, generation: int) -> None:
-        """Do what the agent does when it hears of links."""
+        """Re-enforce as the agent does on a change of links."""
         found = self.read(pod.sandbox)
         if found is not None and found.incomplete:
             assert pod.run(pod.applier.generation) != generation, "incomplete, but the generation is what it was"

@@ -1,4 +1,4 @@
-"""What conformance classes with packets have in common: pods that the backend enforces on, and how they are reset."""
+"""The common base of conformance classes with packets: pods that the backend enforces on, and their reset."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -39,18 +39,18 @@ class PodConformance(RendererConformance, ApplierConformance, standard=True):
             applier.forget_connections()
 
     def wired(self, pods: Pods, *interfaces: str) -> WiredPod:
-        """A wired pod of the fixture ``mnp_wired_pods`` that forgets connections as this class says."""
+        """A wired pod of the fixture ``mnp_wired_pods`` with this class's way of forgetting connections."""
         pod = pods(*interfaces)
         pod.forget_connections = self.forget_connections
         return pod
 
     def agree(self, pod: WiredPod, policy: SandboxPolicy, *, most: int | None = None) -> None:
-        """Make sure that packets do what the policy says, which is in force."""
+        """Make sure that packets get the verdicts of the policy in force."""
         asked = pod.questions(policy)
         step = 1 if most is None else max(1, len(asked) // most)
         wrong = pod.surprises(asked[::step])
         assert not wrong, f"{len(wrong)} of {len(asked[::step])} packets: " + "; ".join(map(str, wrong[:_SHOWN]))
 
     def read(self, where: Sandbox) -> Installed | None:
-        """What a fresh applier finds in a sandbox."""
+        """The result of a fresh applier's `installed` in a sandbox."""
         return run_inside(where, self.make_applier().installed)

@@ -42,7 +42,7 @@ class PolicyKindConformance(Conformance, standard=True):
         return self.make_spec().parse(raw)
 
     def test_an_object_without_faults_is_understood(self) -> None:
-        """S1: nothing to report, and it is called what it is."""
+        """S1: no reports, and the kind, namespace and name of the object."""
         raw, (policy, reports) = self.raw(), self.parse(self.raw())
         assert reports == ()
         assert policy.ref.kind == self.make_spec().kind == raw["kind"]

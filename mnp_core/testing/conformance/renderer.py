@@ -1,4 +1,4 @@
-"""What every renderer must do: write policy so that it depends on the policy alone. Needs no root."""
+"""The duties of every renderer: write policy so that it depends on the policy alone. Needs no root."""
 
 import hashlib
 import inspect
@@ -75,8 +75,8 @@ class RendererConformance(Conformance, standard=True):
 
     Attributes:
         refuses: Settings that the renderer cannot write, as its `mnp_core.api.PolicyRendererSpec` declares them. It
-            must refuse every policy that uses one, with InputError or UnsupportedError. What it does not declare it
-            has to write.
+            must refuse every policy that uses one, with InputError or UnsupportedError. It has to write every other
+            setting.
         refused: Cases of `mnp_core.testing.corpus.CORPUS` that the renderer cannot write for another reason, with
             that reason; it must refuse them in the same way.
     """
@@ -108,7 +108,7 @@ class RendererConformance(Conformance, standard=True):
         raise missing_hook(self, "make_renderer")
 
     def shape(self, ruleset: Ruleset) -> object:
-        """What of a ruleset must not depend on names of objects; by default the number of lines of its text."""
+        """The part of a ruleset independent of names of objects; by default the number of lines of its text."""
         return len(ruleset.text.splitlines())
 
     def render(self, case: str) -> Ruleset:
@@ -128,7 +128,7 @@ class RendererConformance(Conformance, standard=True):
 
     @every_case
     def test_copies_of_a_pod_share_a_ruleset(self, case: str) -> None:
-        """S61: what is written does not depend on whose sandbox it is for, so a node renders it once."""
+        """S61: the ruleset does not depend on the sandbox, so a node renders it once."""
         expected = self.render(case)
         copy = evolve(CORPUS[case].policy, pod=ObjectName("another", "pod"))
         assert self.make_renderer().render(copy) == expected
@@ -178,7 +178,7 @@ class RendererConformance(Conformance, standard=True):
 
     @every_change
     def test_a_delta_leads_from_one_membership_to_the_other(self, change: str) -> None:
-        """S61: what is in the sets before, without what goes and with what comes, is what is in them after."""
+        """S61: the elements before, minus the removed and plus the added ones, are the elements after."""
         renderer, asked = self.make_renderer(), _CHANGES[change]
         delta = renderer.render_delta(asked)
         old, new = renderer.render(_using(asked.before)).sets, renderer.render(_using(asked.after)).sets
@@ -231,7 +231,7 @@ class RendererConformance(Conformance, standard=True):
 
     @pytest.mark.parametrize("feature", Feature, ids=lambda feature: feature.name.lower())
     def test_a_setting_that_is_not_declared_as_refused_is_written(self, feature: Feature) -> None:
-        """S6: what a node would find out pod by pod is declared, and checked once when it starts."""
+        """S6: a node must not discover refusals pod by pod: they are declared, and checked once when it starts."""
         if feature not in self.refuses:
             assert self.make_renderer().render(using(feature)).digest
 
@@ -271,7 +271,7 @@ _MEANINGS: Mapping[str, SandboxPolicy] = {
     "reject": CORPUS["reject"].policy,
     "recheck": CORPUS["recheck"].policy,
 }
-"""Each means something else to some packet. Those named as in the corpus may be among what a renderer refuses."""
+"""Each changes the verdict on some packet. Those named as in the corpus may be among a renderer's refusals."""
 
 
 def _using(group: Group) -> SandboxPolicy:

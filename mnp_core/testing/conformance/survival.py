@@ -1,4 +1,4 @@
-"""What stays and what goes: with a process that is killed, and with a namespace that is gone. Needs root."""
+"""Persistence and clean-up: a process that is killed, and a namespace that is gone. Needs root."""
 
 import inspect
 import json
@@ -39,10 +39,10 @@ LIFE = {"first": _web(80), "second": _web(81)}
 
 
 class SurvivalConformance(PodConformance, standard=True):
-    """What must outlive the process that wrote it, and what must not outlive the namespace."""
+    """The state that must outlive its process, and the state that must not outlive the namespace."""
 
     def state_outside(self) -> object:
-        """Everything that the plugin keeps outside of network namespaces; by default what is pinned for BPF."""
+        """All of the plugin's state outside of network namespaces; by default the pinned objects of BPF."""
         return sorted(str(path) for path in Path("/sys/fs/bpf").rglob("*"))
 
     # --- a process that is killed ---------------------------------------------------------------------------------
@@ -58,7 +58,7 @@ class SurvivalConformance(PodConformance, standard=True):
 
     @pytest.mark.root
     def test_a_process_that_is_killed_at_any_moment_leaves_one_state_or_the_other(self, mnp_cleanup: ExitStack) -> None:
-        """S60, S62: what is said to be installed is what packets meet, and the next process can write."""
+        """S60, S62: the rules reported as installed are those in force, and the next process can write."""
         wire, chance = self.make_wire(mnp_cleanup), random.Random(0)  # noqa: S311 # moments, no secrets
         wire.pod.enforce(LIFE["first"])
         expected = {name: self.make_renderer().render(policy) for name, policy in LIFE.items()}
@@ -96,7 +96,7 @@ class SurvivalConformance(PodConformance, standard=True):
         finally:
             process.kill()
             process.wait()
-            for pipe in (process.stdin, process.stdout):  # not to their end: what the plugin started may hold them
+            for pipe in (process.stdin, process.stdout):  # not to their end: a child of the plugin may hold them
                 pipe.close()
 
     def _reached(self, wire: Wire) -> list[bool]:
@@ -123,7 +123,7 @@ class SurvivalConformance(PodConformance, standard=True):
     def test_a_sweep_removes_what_is_kept_for_others_than_the_known(
         self, mnp_namespaces: Callable[[], Sandbox]
     ) -> None:
-        """S62: what went while no agent ran; pods that are there keep what is in force."""
+        """S62: namespaces gone while no agent ran; pods that are there keep their rules in force."""
         applier, kept, stale = self.make_applier(), mnp_namespaces(), mnp_namespaces()
         if not isinstance(applier, NodeState):
             # An ability that backends may lack: then the check above makes sure that nothing is kept.
