@@ -17,7 +17,7 @@ import pytest
 _SUITES = ("truthtable", "differential", "atomicity")
 pytest.register_assert_rewrite(
     *(f"mnp_core.testing.suites.{suite}" for suite in _SUITES)
-)  # before anything imports one
+)  # before the first import of one
 
 from mnp_core.backend import Backends, BackendSettings  # noqa: E402 # see above
 from mnp_core.errors import PluginError, UnsupportedError  # noqa: E402 # see above
@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse the name of a backend that is not installed, before anything is collected."""
+    """Refuse the name of a backend that is not installed, before collection starts."""
     if named := session.config.getoption("--backend"):
         _backends(tuple(named))
 

@@ -1,4 +1,4 @@
-"""Processors for those who must not wait: there may be others on the machine."""
+"""Processors for busy loops: there may be other processes on the machine."""
 
 import os
 from collections.abc import Callable

@@ -19,7 +19,7 @@ class Sending:
         Args:
             context: Makes it.
             flows: Flows to send.
-            pause: Seconds between two packets of a flow; 0 asks the packet filter all the time.
+            pause: Seconds between two packets of a flow; 0 sends to the packet filter all the time.
         """
         self._flows = flows
         self._running, self._stop, self._results = context.Event(), context.Event(), context.Queue()

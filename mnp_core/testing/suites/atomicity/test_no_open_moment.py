@@ -1,8 +1,8 @@
 """S60: there is no moment, not a packet wide, in which a denied flow gets through or an allowed one is cut.
 
-A thousand changes, of rules, of membership, of nothing at all (everything written again), are made by an agent that is
-killed with SIGKILL at random moments and started again, while another processor asks the packet filter without a pause.
-A change counts only if its writing into the kernel was watched from beginning to end: with a packet of every flow at
+A thousand changes, of rules, of membership, of none at all (all rules written again), are made by an agent that is
+killed with SIGKILL at random moments and started again, while another processor sends packets without a pause. A
+change counts only if its commit into the kernel was watched from beginning to end: with a packet of every flow at
 least every 100 µs.
 """
 

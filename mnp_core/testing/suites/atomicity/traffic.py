@@ -1,10 +1,10 @@
 """Traffic without a pause: flows that must never get through, and one that must never lose a packet.
 
 It runs in a process of its own, on a processor of its own, in a tight loop: one packet of each flow, then the next
-round, after a pause if one is wished for. A packet between namespaces is judged by both packet filters within the call
-that sends it, so a round that took less than 100 µs means that every flow asked the kernel at least every 100 µs.
-Rounds that took longer are noted with their time, so that the test that changes policy meanwhile knows which of the
-changes were watched all along.
+round, after an optional pause. A packet between namespaces is judged by both packet filters within the call that sends
+it, so a round that took less than 100 µs means that every flow was judged at least every 100 µs. Rounds that took
+longer are noted with their time, so that the test that changes policy meanwhile knows which of the changes were
+watched all along.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""What an enforcing process was doing, and when, written so that it can be read after the process was killed."""
+"""The steps of an enforcing process, with times, readable after the process was killed."""
 
 import struct
 import time
@@ -19,7 +19,7 @@ class Kind(IntEnum):
     START = 0  # a new process takes over
     RULES = 1
     MEMBERSHIP = 2
-    WHOLE = 3  # what is in force already
+    WHOLE = 3  # the rules in force
 
 
 class Record(NamedTuple):

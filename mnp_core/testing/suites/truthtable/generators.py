@@ -136,7 +136,7 @@ PEER_LISTS = (
 
 
 def peers() -> Iterator[Step]:
-    """Who is allowed: none, single peers of every kind, pairs."""
+    """The allowed peers: none, single peers of every kind, pairs."""
     for (kind, field, peers_field), (number, content) in product(DIRECTIONS, enumerate(PEER_LISTS)):
         rule = {} if content is MISSING else {peers_field: content}
         spec = {"podSelector": {"matchLabels": {"pod": "a"}}, "policyTypes": [kind], field: [rule]}

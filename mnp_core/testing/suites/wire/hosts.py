@@ -1,9 +1,9 @@
 """Sends first packets between network namespaces and sees which arrive: the kernel's answer, hundreds at a time.
 
-Raw sockets are handed a packet right after the input hook, so what they receive is what the packet filter let in, and
-what they send passes the output hook. Delivery between namespaces of one machine takes microseconds; a burst waits as
-long for what should arrive as it takes, then a moment more for what should not, and what arrives even later is found
-out at the next burst.
+Raw sockets receive a packet right after the input hook, so they see exactly the packets that the filter accepts, and
+their own packets pass the output hook. Delivery between namespaces of one machine takes microseconds; a burst waits
+until the expected packets have arrived, then a moment more for unexpected ones, and even later ones are found at the
+next burst.
 """
 
 import select
@@ -115,7 +115,7 @@ class Stations:
         station.close()
 
     def wrong(self, expected: Mapping[Probe, bool]) -> dict[Probe, bool]:
-        """Send every probe; those whose packet did not do what is expected, with what it did do.
+        """Send every probe; return those with an unexpected result, each with that result.
 
         A packet that was expected and did not come gets a second chance, with more time. One that came although it
         should not is wrong at once, also if it came too late for its own burst.

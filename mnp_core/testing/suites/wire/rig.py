@@ -1,8 +1,8 @@
 """Pods in network namespaces that the real agent enforces policy on, and packets between them.
 
-The rig does what kubelet and the meta-plugin would: a pod in the manifests that has a sandbox at all gets a namespace
+The rig does the work of kubelet and meta-plugin: a pod in the manifests that has a sandbox at all gets a namespace
 with the interfaces of its network-status, and loses it when it goes. Then the agent gets the changes. Namespaces
-of pods that stay are kept, so a change of labels or policies costs what it costs the agent.
+of pods that stay are kept, so a change of labels or policies takes the time of the agent alone.
 """
 
 import time
