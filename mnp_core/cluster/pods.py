@@ -6,8 +6,8 @@ from collections.abc import Set as AbstractSet
 from attrs import evolve, frozen
 
 from mnp_core.cluster.address_claims import Place
+from mnp_core.cluster.label_index import LabelIndex
 from mnp_core.cluster.multimap import Multimap
-from mnp_core.cluster.selector_index import Label, required_labels
 from mnp_core.model import Attachment, GroupSpec, ObjectName, Pod, PodPeer, Selector
 from mnp_core.policy.attachments import Claims
 
@@ -54,7 +54,7 @@ class PodIndex:
     def __init__(self) -> None:
         self._pods: dict[ObjectName, IndexedPod] = {}
         self._by_namespace: Multimap[str, ObjectName] = Multimap()
-        self._by_label: Multimap[Label, ObjectName] = Multimap()
+        self._labels = LabelIndex()
         self._namespaces: dict[str, Mapping[str, str]] = {}
 
     def get(self, name: ObjectName) -> IndexedPod | None:
@@ -66,13 +66,11 @@ class PodIndex:
         before = self._pods.pop(name, None)
         if before is not None:
             self._by_namespace.discard(name.namespace, name)
-            for label in before.pod.labels.items():
-                self._by_label.discard(label, name)
+            self._labels.discard(name, before.pod.labels)
         if pod is not None:
             self._pods[name] = pod
             self._by_namespace.add(name.namespace, name)
-            for label in pod.pod.labels.items():
-                self._by_label.add(label, name)
+            self._labels.add(name, pod.pod.labels)
 
     def put_namespace(self, name: str, labels: Mapping[str, str] | None) -> bool:
         """Replace a namespace's labels, None removes the namespace; return whether that changed anything."""
@@ -96,25 +94,18 @@ class PodIndex:
 
     def selected(self, namespace: str, selector: Selector) -> set[ObjectName]:
         """Pods with attachments in a namespace whose labels match."""
-        candidates = self._narrow(self._by_namespace[namespace], selector)
-        return {name for name in candidates if selector.matches(self._pods[name].pod.labels)}
+        return set(self._labels.select(self._by_namespace[namespace], selector))
 
     def candidates(self, spec: GroupSpec) -> Collection[ObjectName]:
-        """Pods that could be members of a group."""
+        """Pods that could be members of a group: those selected, with or without addresses."""
         peer = spec.peer
         if not isinstance(peer, PodPeer):
             return tuple(self._pods)
         if peer.namespace is not None:
-            return self._narrow(self._by_namespace[peer.namespace], peer.pod_selector)
+            return self._labels.select(self._by_namespace[peer.namespace], peer.pod_selector)
         matching = (name for name, labels in self._namespaces.items() if _selects(peer, labels))
-        return set[ObjectName]().union(*(self._narrow(self._by_namespace[n], peer.pod_selector) for n in matching))
-
-    def _narrow(self, names: AbstractSet[ObjectName], selector: Selector) -> AbstractSet[ObjectName]:
-        """Of these pods, those with one of the labels that the selector requires."""
-        labels = required_labels(selector)
-        if None in labels:
-            return names
-        return names & set[ObjectName]().union(*(self._by_label[label] for label in labels if label))
+        names = set[ObjectName]().union(*(self._by_namespace[name] for name in matching))
+        return self._labels.select(names, peer.pod_selector)
 
 
 def _selects(peer: PodPeer, labels: Mapping[str, str]) -> bool:

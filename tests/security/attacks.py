@@ -62,6 +62,14 @@ def _broad(count):
     return [{"from": [{"namespaceSelector": {}, "podSelector": peer}]} for peer in peers]
 
 
+def _vain(count):
+    """Selectors that every pod of the cluster is a candidate of, and that none matches."""
+    exists = {"key": "z", "operator": "Exists"}
+    differ = ({"key": "a", "operator": "NotIn", "values": [str(number)]} for number in range(count))
+    peers = [{"namespaceSelector": {}, "podSelector": {"matchExpressions": [each, exists]}} for each in differ]
+    return [{"from": [peer]} for peer in peers]
+
+
 def _blocks(count, start=0):
     numbers = range(start, start + count)
     return [{"from": [{"ipBlock": {"cidr": f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}/32"}}]} for n in numbers]
@@ -165,6 +173,7 @@ ATTACKS = (
     Attack(
         name="1,000 broad selectors", policies=lambda: iter([policy("broader", _broad(1000))]), told=OVER, long=True
     ),
+    Attack(name="499 selectors that match no pod", policies=lambda: iter([policy("vain", _vain(499))])),
     Attack(
         name="10,000 selectors on one pod",
         policies=lambda: iter([policy("one", _labelled(10_000), {"matchLabels": {"number": "0"}})]),
