@@ -1,4 +1,4 @@
-"""What the reference in docs/ cannot read from sources: how attrs classes are made, and the members of enumerations.
+"""Additions to the reference in docs/: signatures of attrs classes, and the members of enumerations.
 
 Used by mkdocstrings alone (mkdocs.yml); nothing imports it.
 """

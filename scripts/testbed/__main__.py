@@ -15,7 +15,7 @@ from scripts.testbed.errors import TestBedError
 
 
 def main() -> int:
-    """Do what the arguments say; the exit status."""
+    """Run the command of the arguments; return the exit status."""
     arguments = _parse()
     if arguments.command in ("up", "down") and place.OWN_CLUSTER:
         _say(f"KUBECONFIG={place.OWN_CLUSTER} names a cluster of your own: nothing is started or ended")
@@ -33,7 +33,7 @@ def main() -> int:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Wait until nobody else changes the bed."""
+    """Hold the lock on changes of the bed, waiting for it."""
     place.CACHE.mkdir(parents=True, exist_ok=True)
     with (place.CACHE / "bed.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -23,7 +23,7 @@ _TIMEOUT = 60.0  # seconds; as long as an API server takes to answer
 
 
 class ApiError(TestBedError):
-    """The API server said no.
+    """A refusal by the API server.
 
     Attributes:
         code: HTTP status.
@@ -41,7 +41,7 @@ class Connection:
     """One connection, for one thread. It is opened when it is used, and again if the server has closed it."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        """Read who to talk to, as whom.
+        """Read the server's address and the client's credentials.
 
         Args:
             kubeconfig: Its current context is used; it holds certificates or a token, or names files of them.
@@ -58,7 +58,7 @@ class Connection:
         query: Mapping[str, object] | None = None,
         content_type: str = JSON,
     ) -> dict[str, Any]:
-        """Ask, and return what the server answers.
+        """Send a request, and return the parsed response.
 
         Raises:
             ApiError: It refused.

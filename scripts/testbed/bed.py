@@ -43,7 +43,7 @@ _PATIENCE = 120  # seconds for one component; 1 to 10 are usual
 
 
 def up() -> None:
-    """Bring up what is not up. May be interrupted and called again."""
+    """Start the missing components. May be interrupted and called again."""
     for purpose in ("bed", *kind.chosen().packages):
         run(place.SOURCES / "packages", purpose, patience=1200)
     for program in COMPONENTS.keys() - {"runtime"} | {kind.chosen().runtime}:
@@ -67,7 +67,7 @@ def up() -> None:
 
 
 def down() -> None:
-    """End and take away all there is, however it came to be there; what is not there is no error."""
+    """End and remove all of the bed, of any origin; a missing part is no error."""
     cgroup.kill()
     links.remove()
     links.restore_settings()
@@ -85,7 +85,7 @@ def start(name: str) -> None:
 
 
 def stop(name: str, *, by: signal.Signals = signal.SIGTERM) -> None:
-    """End one component; what it has started (containers) runs on."""
+    """End one component; its children (containers) run on."""
     daemon.stop(name, by=by, patience=_FAREWELL)
 
 
@@ -103,7 +103,7 @@ def compact() -> int:
 
 
 def choose_multus(*, thick: bool) -> None:
-    """Which Multus attaches pods that start from now on; thin is what a bed has at first."""
+    """Choose the Multus of pods that start from now on; a new bed has thin."""
     with Connection(place.KUBECONFIG) as api:
         if thick:
             multus.start_thick(api)
@@ -166,10 +166,10 @@ _READY: dict[str, Callable[[], object]] = {
 
 
 def _check_addresses() -> None:
-    """The bed's ports are free unless somebody listens on them at every address.
+    """Check that the bed's ports are free: only a listener on all addresses can occupy them.
 
     Raises:
-        TestBedError: Somebody does.
+        TestBedError: There is such a listener.
     """
     wanted = {"kube-apiserver": place.API_URL, "etcd": place.ETCD_URL}
     for name, url in wanted.items():

@@ -1,6 +1,6 @@
-"""The bed's control groups: whatever the bed starts is in them, and so is what that starts.
+"""The bed's control groups: all processes of the bed are in them, and so are their children.
 
-It is how `down` knows what is the bed's to end, also after a crash, without trust in process numbers.
+They define the processes for `down` to end, also after a crash, without trust in process numbers.
 
     mnp-testbed/daemons/NAME   a component and its children
     mnp-testbed/kubepods/...   pods, made by the kubelet
@@ -78,7 +78,7 @@ def _removed(top: Path) -> bool:
         except FileNotFoundError:
             continue
         except OSError:
-            return False  # the kernel still counts somebody in
+            return False  # the kernel still counts a process in
     return True
 
 

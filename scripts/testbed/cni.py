@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.testbed import multus, place, programs
 
-_VERSION = "0.4.0"  # what the oldest plugins here speak
+_VERSION = "0.4.0"  # the version of the oldest plugins here
 
 
 def configure() -> None:

@@ -1,4 +1,4 @@
-"""Runs programs; what they print is shown only if they fail."""
+"""Runs programs; their output is shown only on failure."""
 
 import subprocess
 from collections.abc import Mapping
@@ -31,5 +31,5 @@ def run(
 
 
 def attempt(*command: object) -> None:
-    """Run a program that may fail, because what it takes away may have gone."""
+    """Run a removal that may fail because its target is gone already."""
     subprocess.run([str(word) for word in command], capture_output=True, check=False)

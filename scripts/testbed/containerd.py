@@ -72,7 +72,7 @@ def configure(*, slow: Path, under_state: bool) -> None:
     """Write the configuration.
 
     Args:
-        slow: What the runtime class ``slow`` calls in place of runc.
+        slow: The replacement for runc in the runtime class ``slow``.
         under_state: Network namespaces are kept under /run/containerd, not in /run/netns.
     """
     new = _major() >= 2
@@ -105,7 +105,7 @@ def import_archive(archive: Path, name: str) -> None:
 
     Args:
         archive: The file.
-        name: What to call an image whose archive holds no full name; empty: all have one.
+        name: For an image whose archive holds no full name; empty: all have one.
     """
     local = ("--local",) if _major() >= 2 else ()
     named = ("--index-name", name) if name else ()

@@ -9,7 +9,7 @@ _ONLY_ONE = ("--leader-elect=false", f"--kubeconfig={place.KUBECONFIG}")
 
 
 def etcd() -> Daemon:
-    """The store; whoever asks has to show a certificate, as it holds every secret."""
+    """The store; clients need a certificate, as it holds every secret."""
     server, authority = path("server.crt"), path("ca.crt")
     return Daemon(
         name="etcd",
@@ -44,7 +44,7 @@ def apiserver() -> Daemon:
         command=(
             program,
             f"--bind-address={place.CONTROL_PLANE}",
-            f"--advertise-address={place.NODE_ADDRESS}",  # must not be loopback; nobody is told of it
+            f"--advertise-address={place.NODE_ADDRESS}",  # must not be loopback; not published
             "--endpoint-reconciler-type=none",
             f"--secure-port={place.API_PORT}",
             f"--etcd-servers={place.ETCD_URL}",
@@ -104,11 +104,11 @@ def scheduler() -> Daemon:
 
 
 def write_kubeconfigs() -> None:
-    """For the administrator, who is whoever tests, and for the kubelet."""
+    """For the administrator, which is the tests' user, and for the kubelet."""
     write_kubeconfig(place.KUBECONFIG, "admin")
     write_kubeconfig(place.CONFIG / "kubelet.kubeconfig", "kubelet")
 
 
 def _no_plain_port(program: str) -> tuple[str, ...]:
-    """Old versions listen without TLS, too, unless they are told not to."""
+    """Disable the port without TLS, which old versions open by default."""
     return ("--port=0",) if programs.minor_version(programs.find(program)) < 23 else ()

@@ -83,7 +83,7 @@ def configure(*, slow: Path, under_state: bool) -> None:
     """Write the configuration.
 
     Args:
-        slow: What the runtime class ``slow`` calls in place of runc.
+        slow: The replacement for runc in the runtime class ``slow``.
         under_state: Means nothing here: its namespaces are always in /run/netns.
     """
     del under_state
@@ -119,7 +119,7 @@ def import_archive(archive: Path, name: str) -> None:
 
     Args:
         archive: The file.
-        name: What to call an image whose archive holds no full name; empty: all have one.
+        name: For an image whose archive holds no full name; empty: all have one.
     """
     names = (name,) if name else _names(archive)
     kind = "oci" if _is_oci(archive) else "docker"

@@ -23,7 +23,7 @@ class Daemon:
     Attributes:
         name: Of the group, the log and the file that holds its number.
         command: Program and arguments.
-        prefix: What puts it where it belongs: into the node's mount namespace.
+        prefix: The command that moves it into the node's mount namespace.
         environment: Variables besides this process's own.
     """
 
@@ -34,7 +34,7 @@ class Daemon:
 
     @property
     def log(self) -> Path:
-        """What it says."""
+        """The log file of its output."""
         return place.LOGS / f"{self.name}.log"
 
     @property
@@ -56,7 +56,7 @@ class Daemon:
         wait_for(f"{self.name} is started", lambda: _pid_file(self.name).exists(), patience=20, interval=0.01)
 
     def require(self) -> None:
-        """Raise what its log says last if it has ended.
+        """Raise the end of its log if it has ended.
 
         Raises:
             TestBedError: It does not run.
@@ -76,7 +76,7 @@ def pid_of(name: str) -> int | None:
 
 
 def stop(name: str, *, by: signal.Signals = signal.SIGTERM, patience: float = 30) -> None:
-    """End a component (not its children), gently unless told otherwise, and wait for it; by force after `patience`."""
+    """End a component (not its children) by SIGTERM or signal `by`, and wait; by force after `patience` seconds."""
     for number in (by, signal.SIGKILL):
         pid = pid_of(name)
         if pid is None:

@@ -1,7 +1,7 @@
-"""What goes wrong."""
+"""Errors of the bed."""
 
 
 class TestBedError(Exception):
-    """The bed cannot do what was asked; the message says why, and what helps."""
+    """A failure of the bed; the message has the reason and a remedy."""
 
     __test__ = False  # no class of tests

@@ -1,4 +1,4 @@
-"""Images without a registry: pause and a workload, made from a static busybox, and those that somebody has built."""
+"""Images without a registry: pause and a workload, made from a static busybox, and those of archives."""
 
 import hashlib
 import io
@@ -42,7 +42,7 @@ def import_archive(archive: Path, *, name: str = "") -> None:
 
     Args:
         archive: The file.
-        name: What to call an image whose archive holds no full name; empty: all have one.
+        name: For an image whose archive holds no full name; empty: all have one.
     """
     runtime.chosen().import_archive(archive, name)
 
@@ -50,7 +50,7 @@ def import_archive(archive: Path, *, name: str = "") -> None:
 def write_archive(
     target: Path, names: tuple[str, ...], add: Callable[[tarfile.TarFile], None] = lambda _: None
 ) -> None:
-    """One layer with busybox, with a configuration, under several names: what `docker save` would write.
+    """One layer with busybox, with a configuration, under several names: the format of `docker save`.
 
     Args:
         target: The archive.

@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs: everybody who talks to etcd, the API server or the kubelet shows who they are."""
+"""Certificates and kubeconfigs: every client of etcd, the API server or the kubelet authenticates itself."""
 
 import base64
 import json
@@ -18,11 +18,11 @@ IDENTITIES = {
     "multus": "/CN=system:serviceaccount:kube-system:multus",
     "kubelet": f"/O=system:nodes/CN=system:node:{place.NODE}",
 }
-"""Name of the files, and whom the certificate names: the API server takes O as groups, CN as user."""
+"""Names of the files, and subjects of the certificates: the API server takes O as groups, CN as user."""
 
 
 def make() -> None:
-    """Make what is missing: an authority, a certificate for each identity, and the keys of ServiceAccounts' tokens."""
+    """Make missing files: an authority, a certificate for each identity, and the keys of ServiceAccounts' tokens."""
     place.KEYS.mkdir(parents=True, exist_ok=True)
     place.KEYS.chmod(0o700)
     if not path("ca.crt").exists():

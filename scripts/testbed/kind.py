@@ -10,7 +10,7 @@ from scripts.testbed.errors import TestBedError
 
 @frozen(kw_only=True)
 class Kind:
-    """What a bed is made of.
+    """The parts of a bed.
 
     Attributes:
         name: Value of BED.

@@ -21,7 +21,7 @@ CHANGED = (
 
 
 def make() -> None:
-    """Make what is missing."""
+    """Make the missing links."""
     if not (_SYSTEM / place.BRIDGE).exists():
         run("ip", "link", "add", place.BRIDGE, "type", "bridge")
     run("ip", "address", "replace", f"{place.NODE_ADDRESS}/{place.NODE_PREFIX}", "dev", place.BRIDGE)
@@ -30,7 +30,7 @@ def make() -> None:
 
 
 def add_parent(name: str) -> None:
-    """Make a link that macvlan interfaces can be put on: one end of a wire whose other end nobody uses."""
+    """Make a parent for macvlan interfaces: one end of a veth whose other end is unused."""
     if not (_SYSTEM / name).exists():
         with _PARENTS.open("a") as parents:
             parents.write(f"{name}\n")
@@ -40,7 +40,7 @@ def add_parent(name: str) -> None:
 
 
 def remove() -> None:
-    """Take all of them away, and with them what is on them."""
+    """Remove all links, and with them the interfaces on them."""
     for name in _PARENTS.read_text().split() if _PARENTS.exists() else ():
         attempt("ip", "link", "delete", name)
     attempt("ip", "link", "delete", place.BRIDGE)

@@ -13,7 +13,7 @@ from scripts.testbed.api import APPLY, Connection
 from scripts.testbed.patience import wait_for
 
 IDENTITY: Final = "multus"
-"""As whom it asks the API server: the user of its own manifests' ServiceAccount, with that one's rights."""
+"""Its identity at the API server: the user of its own manifests' ServiceAccount, with that one's rights."""
 THICK_IMAGE: Final = "ghcr.io/k8snetworkplumbingwg/multus-cni:snapshot-thick"
 _KUBECONFIG = place.CONFIG / "multus.kubeconfig"
 _FOLDER = place.NODE_FILES / "cni-config"

@@ -61,7 +61,7 @@ def start() -> None:
 
 
 def inside() -> Sequence[str]:
-    """What to write before a command to run it in the node."""
+    """The prefix of a command that runs in the node."""
     return ("nsenter", f"--mount=/proc/{_holder()}/ns/mnt", "--")
 
 
@@ -76,7 +76,7 @@ def mounted() -> bool:
 
 
 def forget_mount_points() -> None:
-    """Take away the folders that were made to mount on, unless somebody uses them by now."""
+    """Remove the folders made as mount points, unless they are in use by now."""
     if _MADE.exists():
         for made in reversed(_MADE.read_text().splitlines()):
             try:

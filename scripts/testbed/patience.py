@@ -1,4 +1,4 @@
-"""Waiting for what takes an unknown time, with an end."""
+"""Waiting with a timeout."""
 
 import time
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from scripts.testbed.errors import TestBedError
 
 
 def wait_for(what: str, ready: Callable[[], object], *, patience: float = 60, interval: float = 0.1) -> None:
-    """Ask until the answer is true.
+    """Poll until the condition is true.
 
     Raises:
-        TestBedError: It did not become so in `patience` seconds; names `what`, and what `ready` raised last.
+        TestBedError: It was false for `patience` seconds; names `what`, and the last error of `ready`.
     """
     deadline = time.monotonic() + patience
     last: Exception | None = None

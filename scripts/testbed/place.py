@@ -12,7 +12,7 @@ CACHE = Path(
     os.environ.get("MNP_TESTBED_CACHE")
     or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mnp-testbed"
 ).absolute()
-"""What takes long to make; it stays."""
+"""The cache of expensive builds; it stays."""
 
 KEYS = ROOT / "keys"
 LOGS = ROOT / "logs"
@@ -29,7 +29,7 @@ PARENT = "testbed1"
 
 SERVICES = "127.96.0.0/16"
 """Addresses of Services. On loopback, because then the first of them, which is that of the Service `kubernetes`, can be
-the API server's own: pods on the host's network find it without a proxy, and nobody else's programs are on it."""
+the API server's own: pods on the host's network find it without a proxy, and no other programs are on it."""
 CONTROL_PLANE = "127.96.0.1"
 API_PORT = 443
 API_URL = f"https://{CONTROL_PLANE}:{API_PORT}"
@@ -37,7 +37,7 @@ ETCD_URL = f"https://{CONTROL_PLANE}:2379"
 ETCD_PEER_URL = f"https://{CONTROL_PLANE}:2380"
 
 POD_NETWORK = "198.18.0.0/22"
-"""The pods' default network: a part of what RFC 2544 sets aside for tests, so that nobody's own network is hidden."""
+"""The pods' default network: a part of RFC 2544's test range, so that no network in use is hidden."""
 NODE_ADDRESS = "198.18.0.1"
 NODE_PREFIX = 22
 

@@ -26,7 +26,7 @@ _PARTS = {
 
 
 def find(name: str) -> Path:
-    """A program: from KUBEBUILDER_ASSETS if it is there, else what the bed's kind says, built (and cached) if need be.
+    """A program: from KUBEBUILDER_ASSETS if there, else the one of the bed's kind, built (and cached) if need be.
 
     Raises:
         TestBedError: KUBEBUILDER_ASSETS is set and holds none of etcd, kube-apiserver; or it cannot be built.
@@ -35,7 +35,7 @@ def find(name: str) -> Path:
 
 
 def find_present(name: str) -> Path | None:
-    """The same, without building anything: None if it is not there."""
+    """The same, without a build: None if it is missing."""
     try:
         program = _outside(name) or Path(_build("--where", _part_of(name))) / name
     except TestBedError:

@@ -1,4 +1,4 @@
-"""Packs the first file system of the virtual machine: what it needs to see the host's files, and nothing else.
+"""Packs the first file system of the virtual machine: the means to see the host's files, and nothing else.
 
 initramfs.py USR INIT OUTPUT
 
