@@ -3,7 +3,7 @@
 The lab does the work of API server, meta-plugin and CNI plugins. Everything that it makes lies in network namespaces
 of its own; nothing is put on the host.
 
-From manifests to a plan, pure, no privileges (`render`, `explain` and `validate` want it too):
+From manifests to a plan, pure, no privileges (`render`, `explain` and `validate` use it too):
 
     documents = load_documents(paths)                     # mnp_core.sources.manifests
     plan = plan_lab(documents)                            # mnp_lab.plan; InputError for a malformed object

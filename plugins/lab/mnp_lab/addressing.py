@@ -54,7 +54,7 @@ class Addressing:
             self._give(key, addresses)
 
     def renew(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
-        """Give addresses to the attachments that have had some before and ask for none, before others get any.
+        """Give addresses to the attachments with a lease and without a request, before others get any.
 
         Raises:
             InputError: As for `allocate`.

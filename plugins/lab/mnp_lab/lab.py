@@ -200,7 +200,7 @@ class Lab(Closing):
                 self._directory.clear()
 
     def close(self) -> None:
-        """Let go of it: a named lab stays up, another one is gone."""
+        """Close the lab: a named one stays up, another one is gone."""
         self._builder.close()
 
     # --- changing it ------------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ class NamespaceStore(Protocol):
         """Find one; raises SandboxNotFoundError."""
 
     def drop(self, key: Path) -> None:
-        """Let go of one; not there is no error."""
+        """Drop one; a missing one is no error."""
 
     def close(self) -> None:
         """Release the resources of this process; pinned namespaces stay."""
@@ -52,12 +52,12 @@ class AnonymousNamespaces:
         return self._held[key].sandbox
 
     def drop(self, key: Path) -> None:
-        """Let go of one."""
+        """Drop one."""
         if key in self._held:
             self._held.pop(key).close()
 
     def close(self) -> None:
-        """Let go of all."""
+        """Drop all."""
         while self._held:
             self._held.popitem()[1].close()
 
@@ -83,7 +83,7 @@ class PinnedNamespaces:
         return identify(str(self._directory / key))
 
     def drop(self, key: Path) -> None:
-        """Let go of one."""
+        """Drop one."""
         unpin(self._directory / key)
 
     def close(self) -> None:

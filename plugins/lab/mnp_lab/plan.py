@@ -30,7 +30,7 @@ Requests = Mapping[ObjectName, tuple[NetworkRequest, ...]]
 
 
 def plan_lab(documents: Iterable[Document], *, leases: Leases | None = None) -> LabPlan:
-    """Work out a lab.
+    """Plan a lab.
 
     Args:
         documents: Manifests; kinds that mean nothing here pass through untouched.
@@ -130,7 +130,7 @@ def _apply(work: Callable[[ObjectName, Sequence[NetworkRequest]], None], request
 
 
 def _asked(requests: Requests) -> dict[ObjectName, list[Address]]:
-    """By network, the addresses that pods ask for there."""
+    """By network, the requested addresses of pods."""
     asked: dict[ObjectName, list[Address]] = defaultdict(list)
     for request in (request for made in requests.values() for request in made):
         asked[request.network] += [getattr(address, "ip", address) for address in request.addresses]

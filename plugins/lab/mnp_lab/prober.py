@@ -222,7 +222,7 @@ def _answered(result: ProbeResult | None) -> bool:
 
 
 def _room() -> int:
-    """How many probes fit into the file descriptors that this process may open, after asking for all it may have."""
+    """The number of probes for which this process has file descriptors, after raising its limit if need be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _AT_ONCE * (_DESCRIPTORS_PER_PROBE + 1)
     ceiling = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

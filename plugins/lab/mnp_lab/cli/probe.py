@@ -1,4 +1,4 @@
-"""`mnp lab probe`: ask a lab that is up."""
+"""`mnp lab probe`: send probes in a lab that is up."""
 
 import click
 

@@ -37,7 +37,7 @@ class Loop:
         return bool(events)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the selector."""
         self._selector.close()
 
 
@@ -57,7 +57,7 @@ class ProbeAttempt:
         self._try(self.send_first)
 
     def resend(self) -> None:
-        """Ask again."""
+        """Resend the packet."""
         self._try(self.ask)
 
     def send_first(self) -> None:
@@ -65,7 +65,7 @@ class ProbeAttempt:
         self.ask()
 
     def ask(self) -> None:
-        """Send the question, where the kernel does not do that again by itself; may raise OSError."""
+        """Send the packet, where the kernel does not resend it by itself; may raise OSError."""
 
     def close(self) -> None:
         """Release the attempt's own resources."""

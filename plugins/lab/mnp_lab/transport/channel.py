@@ -59,7 +59,7 @@ class RawChannel:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._loop.forget(self._sock)
         self._sock.close()
 

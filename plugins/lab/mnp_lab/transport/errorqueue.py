@@ -69,5 +69,5 @@ def _refusals(data: bytes, payload: bytes) -> Iterator[Refusal]:
 
 
 def sockaddr(address: Address, port: int) -> tuple[str, int]:
-    """An address as Python's sockets want it."""
+    """An address as Python's sockets take it."""
     return str(address), port

@@ -78,7 +78,7 @@ class PodSockets:
         self._wanted.append((_Kind.of(probe.address, kind, protocol), partial(self._listen, service)))
 
     def prepare_client(self, probe: Probe) -> None:
-        """Be able to ask, this pod being the probe's source."""
+        """Request the client sockets of the probe, this pod being its source."""
         if probe.protocol in (Protocol.ICMP, Protocol.SCTP):
             self._want_channel(probe.source_address, probe.source_interface, probe.protocol)
             return
@@ -120,7 +120,7 @@ class PodSockets:
             channel.served.add(probe.port)
 
     def attempt(self, probe: Probe) -> ProbeAttempt:
-        """Make ready to ask; raises OSError."""
+        """Make the attempt of a probe; raises OSError."""
         ports = self._ports[probe.protocol]
         if probe.protocol is Protocol.TCP:
             return TcpAttempt(probe, self._loop, self._clients[probe].pop(), ports)
@@ -137,14 +137,14 @@ class PodSockets:
                 raise AssertionError(f"{probe}: no such channel")
 
     def discard_clients(self) -> None:
-        """Let go of sockets that no attempt has taken."""
+        """Close the sockets without an attempt."""
         for clients in self._clients.values():
             for sock in clients:
                 sock.close()
         self._clients.clear()
 
     def close(self) -> None:
-        """Let go of all sockets."""
+        """Close all sockets."""
         self.discard_clients()
         for opened in (*self._listeners.values(), *self._channels.values()):
             if not isinstance(opened, OSError):
