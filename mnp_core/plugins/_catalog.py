@@ -134,7 +134,7 @@ def make(offer: Offer[D], build: Callable[[D], T], expected: type) -> T:
             made = build(offer.descriptor)
             _check_made(made, expected)
     except InvalidPluginError as error:
-        remedy = f"Mend it, or try `pip install --upgrade {offer.plugin.distribution}`."
+        remedy = f"Fix it, or try `pip install --upgrade {offer.plugin.distribution}`."
         raise PluginError(f"{offer} cannot be used: {error}. {remedy}") from error
     return made
 

@@ -16,7 +16,7 @@ class State(StrEnum):
 
 
 _REMEDIES = {
-    State.FAILED: "Mend it, or try `pip install --upgrade {0}`; or uninstall or disable it",
+    State.FAILED: "Fix it, or try `pip install --upgrade {0}`; or uninstall or disable it",
     State.SKIPPED: "Without one of the two it is not used",
     State.CONFLICT: "Uninstall or disable all but one of them",
     State.DISABLED: "Take it out of the list of disabled plugins",

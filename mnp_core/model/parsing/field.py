@@ -72,7 +72,7 @@ class Findings:
             field="",
             reason=next(reversed(self._problems)).reason,
             message=f"{self._further} more problems are not listed",
-            remedy="Mend those that are listed first",
+            remedy="Fix the listed ones first",
         )
         return (*self._problems, further, *self._hints)
 
