@@ -293,9 +293,9 @@ def passes(source: Socket, target: Socket, address: tuple[str, int], *, payload:
     return arrives(target, token)
 
 
-def arrives(target: Socket, token: bytes) -> bool:
-    """Whether something with this token in it gets to a socket."""
-    until = time.monotonic() + QUIET
+def arrives(target: Socket, token: bytes, patience: float = QUIET) -> bool:
+    """Whether a packet with this token gets to a socket within so many seconds."""
+    until = time.monotonic() + patience
     while (left := until - time.monotonic()) > 0:
         target.settimeout(left)
         with suppress(TimeoutError):

@@ -102,7 +102,8 @@ def test_what_is_refused_leaves_the_old_rules_in_force(node, sabotage):
     failed = [outcome for outcome in sync.outcomes if outcome.result is Result.FAILED]
     assert {outcome.pod for outcome in failed} == IN_X
     assert all(outcome.error for outcome in failed)
-    assert {report.about.name for report in sync.reports if report.reason is Reason.ENFORCEMENT_FAILED} == IN_X
+    reason = Reason.UNENFORCEABLE if sabotage is no_rendering else Reason.ENFORCEMENT_FAILED  # a bug in a plugin lasts
+    assert {report.about.name for report in sync.reports if report.reason is reason} == IN_X
     assert what_holds(rig, OLD) == {}
 
     saboteur.spoil_rules = None

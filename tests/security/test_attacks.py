@@ -56,7 +56,7 @@ class Beside(Node):
     def start(self):
         super().start()
         self.deafen()
-        self._commits = self.inside(WEB, NftablesApplier().listen)
+        self._commits = self.inside(WEB, NftablesApplier().watch)
         self.settle()
 
     def deafen(self):

@@ -59,7 +59,7 @@ def peer_addresses(request):
 def rig(mnp_backend, peer_addresses):
     subnets, outside = {LAN: ("10.0.0.0/24", "fd00::/64")}, {LAN: OUTSIDE}
     with Rig(subnets, outside, backend=mnp_backend, peer_addresses=peer_addresses, listening=True) as rig:
-        assert rig.sync(CLUSTER).reports == ()
+        assert {report.reason for report in rig.sync(CLUSTER).reports} <= {Reason.NO_ADDRESS}  # until there are some
         yield rig
 
 
