@@ -10,7 +10,7 @@ from attrs import evolve
 
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, ObjectRef
-from mnp_core.offline.field import Field
+from mnp_core.offline.strict_field import StrictField
 from mnp_core.sources.manifests import Document
 
 _NAMED_STRICTLY = frozenset({"Pod", "Namespace", "NetworkAttachmentDefinition"})
@@ -20,9 +20,9 @@ NAME_LABEL = "kubernetes.io/metadata.name"
 """Set by the API server on every namespace (KEP-2161)."""
 
 
-def root(document: Document) -> Field:
+def root(document: Document) -> StrictField:
     """The document as a field, to read further from."""
-    return Field(value=document.raw, where=document.where)
+    return StrictField(value=document.raw, where=document.where)
 
 
 def ref_of(document: Document) -> ObjectRef:
@@ -44,7 +44,7 @@ def ref_of(document: Document) -> ObjectRef:
     return ObjectRef(kind.text(), ObjectName(home, name))
 
 
-def _name(field: Field, *, strictly: bool) -> str:
+def _name(field: StrictField, *, strictly: bool) -> str:
     return field.text() if field.text() and not strictly else field.name()
 
 

@@ -7,8 +7,8 @@ from attrs import frozen
 
 from mnp_core.model import ObjectName
 from mnp_core.offline.admission import ref_of, root
-from mnp_core.offline.field import Field
 from mnp_core.offline.ipam import IPAM_TYPES, Ipam, parse_ipam
+from mnp_core.offline.strict_field import StrictField
 from mnp_core.offline.wires import WIRE_ANNOTATION, wire_of
 from mnp_core.sources.manifests import Document
 
@@ -97,16 +97,16 @@ def parse_definition(document: Document) -> Definition:
     )
 
 
-def _wire(document: Document, plugin: Field, cni_type: str) -> str:
+def _wire(document: Document, plugin: StrictField, cni_type: str) -> str:
     annotations = root(document).child("metadata").child("annotations")
     chosen = annotations.child(WIRE_ANNOTATION).text()
     return chosen or wire_of(plugin, cni_type, annotations.child(_RESOURCE_ANNOTATION).text())
 
 
-def _main_plugin(config: Field) -> Field:
+def _main_plugin(config: StrictField) -> StrictField:
     """The configuration that makes the interface: the only one, or that of a list which is not merely chained."""
     if not config.text():
-        return Field(value=None, where=config.where, path=config.path)  # it lies in a file on the nodes
+        return StrictField(value=None, where=config.where, path=config.path)  # it lies in a file on the nodes
     decoded = config.json()
     if "plugins" not in decoded.mapping():
         return decoded
@@ -116,7 +116,7 @@ def _main_plugin(config: Field) -> Field:
     return next((plugin for plugin in plugins if plugin.child("type").text() not in _CHAINED), plugins[0])
 
 
-def _notices(cni_type: str, plugin: Field) -> Sequence[str]:
+def _notices(cni_type: str, plugin: StrictField) -> Sequence[str]:
     lessor = plugin.child("ipam").child("type").text()
     leased = _unleased(lessor) if lessor and lessor not in IPAM_TYPES else ()
     if not cni_type:

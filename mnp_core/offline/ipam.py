@@ -9,7 +9,7 @@ from ipaddress import ip_interface
 from attrs import evolve, frozen
 
 from mnp_core.model import Address, Cidr, parse_cidr
-from mnp_core.offline.field import AddressInterface, Field
+from mnp_core.offline.strict_field import AddressInterface, StrictField
 
 IPAM_TYPES = frozenset({"host-local", "whereabouts", "static"})
 """Those that the lab can give addresses for."""
@@ -75,7 +75,7 @@ class Ipam:
         routes: As they are written: destination and gateway, None for the range's own.
     """
 
-    source: Field
+    source: StrictField
     ranges: tuple[tuple[Range, ...], ...] = ()
     fixed: tuple[AddressInterface, ...] = ()
     routes: tuple[tuple[Cidr, Address | None], ...] = ()
@@ -128,7 +128,7 @@ class Ipam:
         return Route(destination=destination, gateway=found)
 
 
-def parse_ipam(section: Field) -> Ipam:
+def parse_ipam(section: StrictField) -> Ipam:
     """Read the ``ipam`` section of a CNI configuration.
 
     Raises:
@@ -158,11 +158,11 @@ def _same_family(destination: Cidr, addresses: tuple[AddressInterface, ...]) -> 
     return any(address.version == destination.version for address in addresses)
 
 
-def _parse_route(route: Field) -> tuple[Cidr, Address | None]:
+def _parse_route(route: StrictField) -> tuple[Cidr, Address | None]:
     return route.child("dst").cidr(), route.child("gw").address()
 
 
-def _fixed(section: Field) -> Iterator[AddressInterface]:
+def _fixed(section: StrictField) -> Iterator[AddressInterface]:
     for entry in section.child("addresses").elements():
         address = entry.child("address").address_interface()
         if not isinstance(address, AddressInterface):
@@ -170,7 +170,7 @@ def _fixed(section: Field) -> Iterator[AddressInterface]:
         yield address
 
 
-def _host_local(section: Field) -> Iterator[tuple[Range, ...]]:
+def _host_local(section: StrictField) -> Iterator[tuple[Range, ...]]:
     """See the plugin's documentation: one set at the top level, then the sets of ``ranges``."""
     if "subnet" in section.mapping():
         yield (_host_local_range(section),)
@@ -181,7 +181,7 @@ def _host_local(section: Field) -> Iterator[tuple[Range, ...]]:
         yield ranges
 
 
-def _host_local_range(entry: Field) -> Range:
+def _host_local_range(entry: StrictField) -> Range:
     subnet = entry.child("subnet").cidr()
     lowest, highest = _hosts(subnet)
     return _checked(
@@ -195,14 +195,14 @@ def _host_local_range(entry: Field) -> Range:
     )
 
 
-def _whereabouts(section: Field) -> Iterator[tuple[Range, ...]]:
+def _whereabouts(section: StrictField) -> Iterator[tuple[Range, ...]]:
     if "range" in section.mapping():
         yield (_whereabouts_range(section),)
     for entry in section.child("ipRanges").elements():
         yield (_whereabouts_range(entry),)
 
 
-def _whereabouts_range(entry: Field) -> Range:
+def _whereabouts_range(entry: StrictField) -> Range:
     """``range`` is a subnet, or ``first-last/length``."""
     first, dash, rest = entry.child("range").text().partition("-")
     subnet = evolve(entry.child("range"), value=rest if dash else first).cidr()
@@ -228,7 +228,7 @@ def _hosts(subnet: Cidr) -> tuple[Address, Address]:
     return subnet[spare], last
 
 
-def _checked(entry: Field, range_: Range) -> Range:
+def _checked(entry: StrictField, range_: Range) -> Range:
     if not (range_.first in range_.subnet and range_.last in range_.subnet and int(range_.first) <= int(range_.last)):
         raise entry.wrong(f"the range {range_} is not a part of the subnet {range_.subnet}")
     return range_

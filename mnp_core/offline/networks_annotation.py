@@ -5,10 +5,9 @@ from attrs import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName, ObjectRef
 from mnp_core.model.parsing import NETWORKS as NETWORKS_ANNOTATION
-from mnp_core.model.parsing import Field as CoreField
-from mnp_core.model.parsing import Findings
+from mnp_core.model.parsing import Field, Findings
 from mnp_core.model.parsing import parse_requests as parse_core_requests
-from mnp_core.offline.field import AddressInterface, Field
+from mnp_core.offline.strict_field import AddressInterface, StrictField
 
 __all__ = ["NETWORKS_ANNOTATION", "NetworkRequest", "parse_requests"]
 
@@ -29,17 +28,17 @@ class NetworkRequest:
     interface: str
     addresses: tuple[Address | AddressInterface, ...] = ()
     mac: str = ""
-    source: Field
+    source: StrictField
 
 
-def parse_requests(annotation: Field, namespace: str) -> tuple[NetworkRequest, ...]:
+def parse_requests(annotation: StrictField, namespace: str) -> tuple[NetworkRequest, ...]:
     """Read the annotation of a pod in `namespace`.
 
     Raises:
         InputError: Something in it cannot be understood, or two attachments have one name.
     """
     findings = Findings(ObjectRef("Pod", ObjectName(namespace, "")))
-    requests = parse_core_requests(CoreField(annotation.value, annotation.path, findings), namespace)
+    requests = parse_core_requests(Field(annotation.value, annotation.path, findings), namespace)
     for report in findings.reports():
         raise InputError(f"{report.message}: {report.remedy}", where=annotation.where, field=report.field)
     return tuple(

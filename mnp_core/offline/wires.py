@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from mnp_core.model import Address, ObjectName
-from mnp_core.offline.field import Field
+from mnp_core.offline.strict_field import StrictField
 
 WIRE_ANNOTATION = "mnp.lab/wire"
 """On a NetworkAttachmentDefinition: networks with the same value are one wire, whatever their configurations."""
@@ -24,7 +24,7 @@ _APART = frozenset({"ptp", "host-device", "dummy", "loopback"})
 """CNI types that join nothing."""
 
 
-def wire_of(plugin: Field, cni_type: str, resource: str) -> str:
+def wire_of(plugin: StrictField, cni_type: str, resource: str) -> str:
     """The segment of a definition's attachments, in words; empty if only the definition identifies it.
 
     Args:
@@ -96,6 +96,6 @@ def _named(cni_type: str, key: str, value: object) -> str:
     return f"{cni_type} on {key} {str(value)[:80]}"
 
 
-def _vlan(plugin: Field) -> str:
+def _vlan(plugin: StrictField) -> str:
     found = plugin.child("vlan").value or plugin.child("vlanId").value
     return f", VLAN {str(found)[:80]}" if found else ""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName
 from mnp_core.offline.definition import Definition
-from mnp_core.offline.field import AddressInterface
 from mnp_core.offline.networks_annotation import NetworkRequest
+from mnp_core.offline.strict_field import AddressInterface
 from mnp_lab.topology import LeaseKey, Leases, PodLink
 
 Requests = Mapping[ObjectName, Sequence[NetworkRequest]]

@@ -22,8 +22,8 @@ from attrs import frozen
 
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName
-from mnp_core.offline.field import Field
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict, parse_probe
+from mnp_core.offline.strict_field import StrictField
 from mnp_core.sources.textfile import read_text
 from mnp_core.sources.yamltext import decode_yaml
 from mnp_lab.probe import plan_probes
@@ -55,7 +55,7 @@ class Expectation:
     verdict: ProbeVerdict
     network: ObjectName | None = None
     family: int | None = None
-    entry: Field
+    entry: StrictField
 
     def probes(self, plan: LabPlan) -> "Questions":
         """Find the probes that decide it; a pattern without a pod in the lab costs no other pattern its probes."""
@@ -138,16 +138,16 @@ def load_expectations(path: Path) -> tuple[Expectation, ...]:
 
 def parse_expectations(raw: object, *, where: str) -> Iterator[Expectation]:
     """Read a decoded object, or list of entries; raises InputError. Objects of other kinds hold none."""
-    whole = Field(value=raw, where=where)
+    whole = StrictField(value=raw, where=where)
     if isinstance(raw, Mapping):
         if raw.get("kind") != KIND:
             return
         whole = whole.child("expectations")
     for number, entry in enumerate(whole.elements(), start=1):
-        yield _expectation(Field(value=entry.value, where=f"{where}, entry {number}"))
+        yield _expectation(StrictField(value=entry.value, where=f"{where}, entry {number}"))
 
 
-def _expectation(entry: Field) -> Expectation:
+def _expectation(entry: StrictField) -> Expectation:
     for key in entry.mapping():
         if key not in _FIELDS:
             raise entry.wrong(f"{str(key)[:80]!r} is not a field of an expectation: {', '.join(sorted(_FIELDS))} are")
@@ -166,39 +166,39 @@ def _expectation(entry: Field) -> Expectation:
     )
 
 
-def _texts(field: Field) -> tuple[Field, ...]:
+def _texts(field: StrictField) -> tuple[StrictField, ...]:
     """One text, or a list of them."""
     return tuple(field.elements()) if isinstance(field.value, list) else (field,)
 
 
-def _patterns(field: Field) -> tuple[str, ...]:
+def _patterns(field: StrictField) -> tuple[str, ...]:
     patterns = tuple(each.text() for each in _texts(field))
     if not patterns or not all(pattern.count("/") == 1 for pattern in patterns):
         raise field.wrong("must be namespace/pod, where * stands for any text, or a list of such")
     return patterns
 
 
-def _specs(entry: Field) -> tuple[ProbeSpec, ...]:
+def _specs(entry: StrictField) -> tuple[ProbeSpec, ...]:
     field = entry.child("ports" if "ports" in entry.mapping() else "port")
     if field.value is None:
         raise entry.wrong("needs a port: tcp:80, udp:53, sctp:99 or icmp; or a list of them as ports")
     return tuple(_spec(each) for each in _texts(field))
 
 
-def _spec(field: Field) -> ProbeSpec:
+def _spec(field: StrictField) -> ProbeSpec:
     try:
         return parse_probe(field.text())
     except InputError as error:
         raise field.wrong(str(error)) from error
 
 
-def _verdict(field: Field) -> ProbeVerdict:
+def _verdict(field: StrictField) -> ProbeVerdict:
     verdict = _VERDICTS.get(str(field.value))
     if verdict is None:
         raise field.wrong(f"must be one of {', '.join(_VERDICTS)}")
     return verdict
 
 
-def _network(field: Field) -> ObjectName:
+def _network(field: StrictField) -> ObjectName:
     namespace, _, name = field.text().rpartition("/")
     return ObjectName(namespace or "default", name)

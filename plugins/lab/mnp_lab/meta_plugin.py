@@ -10,8 +10,8 @@ from attrs import evolve
 
 from mnp_core.model import Pod
 from mnp_core.offline.admission import root, with_metadata
-from mnp_core.offline.field import Field
 from mnp_core.offline.networks_annotation import NetworkRequest
+from mnp_core.offline.strict_field import StrictField
 from mnp_core.sources.manifests import Document
 from mnp_lab.topology import PodLink
 
@@ -60,21 +60,21 @@ def announce(document: Document, links: Sequence[PodLink]) -> Document:
     return with_metadata(running, annotations={**annotations, STATUS_ANNOTATION: status})
 
 
-def _annotation(document: Document) -> Field:
+def _annotation(document: Document) -> StrictField:
     return root(document).child("metadata").child("annotations").child(STATUS_ANNOTATION)
 
 
-def _entries(document: Document) -> Iterator[Field]:
+def _entries(document: Document) -> Iterator[StrictField]:
     annotation = _annotation(document)
     return (entry for entry in annotation.json().elements() if entry.mapping()) if annotation.text() else iter(())
 
 
-def _name(entry: Field) -> str:
+def _name(entry: StrictField) -> str:
     name = entry.child("name").value
     return name if isinstance(name, str) else ""
 
 
-def _is_default(entry: Field, defaults: set[str]) -> bool:
+def _is_default(entry: StrictField, defaults: set[str]) -> bool:
     """S3: also an entry with the name of the default network, of which primary user-defined networks have two."""
     return entry.child("default").value is True or not _name(entry) or _name(entry) in defaults
 

@@ -3,8 +3,8 @@
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from mnp_core.model import ObjectName
-from mnp_core.offline.field import AddressInterface
 from mnp_core.offline.probe import DEFAULT_SPEC, Probe, ProbeSpec
+from mnp_core.offline.strict_field import AddressInterface
 from mnp_lab.topology import LabPlan, PodLink, PodPlan
 
 __all__ = ["plan_probes"]

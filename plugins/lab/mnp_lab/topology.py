@@ -7,8 +7,8 @@ from attrs import field, frozen
 from mnp_core.errors import InputError
 from mnp_core.model import ContainerPort, ObjectName, ObjectRef, Reason, Report
 from mnp_core.offline.definition import LinkKind
-from mnp_core.offline.field import AddressInterface
 from mnp_core.offline.ipam import Route
+from mnp_core.offline.strict_field import AddressInterface
 from mnp_core.sources.manifests import Document
 
 

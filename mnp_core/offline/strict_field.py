@@ -1,4 +1,4 @@
-"""A value in a manifest together with where it stands, so that every complaint about it can say so."""
+"""A value in a manifest together with where it stands. The first wrong one raises an error that says where."""
 
 import json
 import re
@@ -17,8 +17,11 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # RFC 1123 subdomai
 
 
 @frozen(kw_only=True)
-class Field:
+class StrictField:
     """One value of any type, and its place. Methods that read it raise InputError if it is something else.
+
+    The agent's `mnp_core.model.parsing.Field` reports a wrong value and reads on, as one tenant's mistake must not
+    stop it. A manifest on this machine is its author's to correct: guessing would build another network than written.
 
     Attributes:
         value: As it was decoded.
@@ -34,12 +37,12 @@ class Field:
         """Make the error that complains about this value."""
         return InputError(message, where=self.where, field=self.path)
 
-    def child(self, key: str) -> "Field":
+    def child(self, key: str) -> "StrictField":
         """The value under a key; None if it is not there."""
         path = f"{self.path}.{key}" if self.path else key
-        return Field(value=self.mapping().get(key), where=self.where, path=path)
+        return StrictField(value=self.mapping().get(key), where=self.where, path=path)
 
-    def elements(self) -> Iterator["Field"]:
+    def elements(self) -> Iterator["StrictField"]:
         """The elements of a list; nothing there is an empty list."""
         if self.value is None:
             return
@@ -64,7 +67,7 @@ class Field:
             raise self.wrong(f"must be a string, not {type(self.value).__name__}: put it in quotes")
         return self.value
 
-    def json(self) -> "Field":
+    def json(self) -> "StrictField":
         """The value of a string with JSON."""
         try:
             return evolve(self, value=json.loads(self.text()))
