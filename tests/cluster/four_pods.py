@@ -23,7 +23,7 @@ from tests.cluster.probes import ProbeVerdict
 from tests.cluster.quiescence import at_rest
 
 PEOPLE = ("victim", "friend", "attacker", "bystander")
-NET = "four_pods"
+NET = "four-pods"
 SUBNET = "10.77.40.0/24"
 OPEN, CLOSED = 80, 81
 POLICY = "k8s.cni.cncf.io/v1beta1/MultiNetworkPolicy"
