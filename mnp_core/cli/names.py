@@ -4,14 +4,10 @@ from collections.abc import Collection
 
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, ObjectRef
+from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.model.parsing import DEFAULT_NAMESPACE
 
-_SHORT_KINDS = {
-    "mnp": "MultiNetworkPolicy",
-    "nad": "NetworkAttachmentDefinition",
-    "ns": "Namespace",
-    "po": "Pod",
-}
+_SHORT_KINDS = {kind.short: kind.kind for kind in BUILT_IN_KINDS}
 
 
 def parse_object_name(text: str, home: str | None = None) -> ObjectName:

@@ -10,10 +10,11 @@ from attrs import evolve
 
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, ObjectRef
+from mnp_core.model.kinds import BUILT_IN_KINDS, POLICY
 from mnp_core.offline.strict_field import StrictField
 from mnp_core.sources.manifests import Document
 
-_NAMED_STRICTLY = frozenset({"Pod", "Namespace", "NetworkAttachmentDefinition"})
+_NAMED_STRICTLY = frozenset(kind.kind for kind in BUILT_IN_KINDS if kind is not POLICY)
 """Kinds whose names become paths and names of interfaces here; others are named as the API server pleases."""
 
 NAME_LABEL = "kubernetes.io/metadata.name"

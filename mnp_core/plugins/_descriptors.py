@@ -16,6 +16,7 @@ from mnp_core.api import (
     SandboxLocatorSpec,
 )
 from mnp_core.model import Feature
+from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.plugins._faults import InvalidPluginError
 
 D = TypeVar("D", bound=Named)
@@ -47,7 +48,7 @@ _GROUP = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _VERSION = re.compile(r"v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
-_OURS = frozenset({"MultiNetworkPolicy", "Namespace", "NetworkAttachmentDefinition", "Pod"})
+_OURS = frozenset(kind.kind for kind in BUILT_IN_KINDS)
 """Kinds that the core reads. A kind is taken in any group: objects are identified by kind and name alone."""
 
 

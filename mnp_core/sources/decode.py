@@ -23,36 +23,39 @@ from mnp_core.model import (
     Report,
     Severity,
 )
+from mnp_core.model.kinds import NAMESPACE, NETWORK, POD, POLICY, Kind
 from mnp_core.model.parsing import parse_namespace, parse_network, parse_pod, parse_policy, parse_ref
 from mnp_core.model.parsing.field import shown
 
 UNNAMED = "(unnamed)"
 """Stands in reports for the name of an object that has none."""
 
-_GROUP = "k8s.cni.cncf.io"
 
+@frozen
+class _Readable:
+    """A kind of object that is read.
 
-@frozen(kw_only=True)
-class _Kind:
-    """A kind of object that is read."""
+    Attributes:
+        kind: Its names in the API.
+        gives: The type of its parsed objects.
+        parse: Its parser.
+    """
 
-    group: str
-    versions: tuple[str, ...]
-    kind: str
+    kind: Kind | PolicyKindSpec
     gives: type[KubernetesObject]
     parse: Callable[[Mapping[str, object]], tuple[KubernetesObject, tuple[Report, ...]]]
 
     @property
     def api_versions(self) -> str:
         """The possible apiVersions of this kind, for a message."""
-        return " or ".join(f"{self.group}/{version}".lstrip("/") for version in self.versions)
+        return " or ".join(f"{self.kind.group}/{version}".lstrip("/") for version in self.kind.versions)
 
 
 _BUILT_IN = (
-    _Kind(group="", versions=("v1",), kind="Pod", gives=Pod, parse=parse_pod),
-    _Kind(group="", versions=("v1",), kind="Namespace", gives=Namespace, parse=parse_namespace),
-    _Kind(group=_GROUP, versions=("v1",), kind="NetworkAttachmentDefinition", gives=Network, parse=parse_network),
-    _Kind(group=_GROUP, versions=("v1beta2", "v1beta1"), kind="MultiNetworkPolicy", gives=Policy, parse=parse_policy),
+    _Readable(POD, Pod, parse_pod),
+    _Readable(NAMESPACE, Namespace, parse_namespace),
+    _Readable(NETWORK, Network, parse_network),
+    _Readable(POLICY, Policy, parse_policy),
 )
 
 _WORKLOAD = "its pods are made by a controller, there is none here", "Write the pods themselves, as kind Pod"
@@ -72,11 +75,8 @@ class Decoder:
 
     def __init__(self, policy_kinds: Sequence[PolicyKindSpec] = ()) -> None:
         """Add the kinds that plugins register to the built-in ones."""
-        added = (
-            _Kind(group=spec.group, versions=spec.versions, kind=spec.kind, gives=Policy, parse=spec.parse)
-            for spec in policy_kinds
-        )
-        self._kinds = {(kind.group, kind.kind): kind for kind in (*_BUILT_IN, *added)}
+        added = (_Readable(spec, Policy, spec.parse) for spec in policy_kinds)
+        self._readable = {(each.kind.group, each.kind.kind): each for each in (*_BUILT_IN, *added)}
 
     def decode(self, raw: Mapping[str, object]) -> Change | None:
         """Read an object, as it is now; None if it is of a kind that has no meaning here.
@@ -84,20 +84,20 @@ class Decoder:
         Never raises: an unreadable object is a change without an object, with the reason in its reports.
         """
         group, version, name = _type_of(raw)
-        kind = self._kinds.get((group, name))
+        readable = self._readable.get((group, name))
         try:
             ref = self.ref(raw)
         except InputError as error:
             ref = ObjectRef(name, ObjectName("", UNNAMED))
-            return None if kind is None else _dropped(ref, error)
-        if kind is None:
+            return None if readable is None else _dropped(ref, error)
+        if readable is None:
             return self._ignored(ref, group, raw)
-        if version not in kind.versions:
+        if version not in readable.kind.versions:
             wrong = f"{shown(version)} is not a version that is known, the object does not count"
             return Change(
-                ref=ref, object=None, reports=(_report(ref, "apiVersion", wrong, f"Use {kind.api_versions}"),)
+                ref=ref, object=None, reports=(_report(ref, "apiVersion", wrong, f"Use {readable.api_versions}"),)
             )
-        return _parsed(ref, kind, raw)
+        return _parsed(ref, readable, raw)
 
     def decode_all(self, raws: Iterable[Mapping[str, object]]) -> tuple[Change, ...]:
         """Read objects, each once: of those with the same name the last counts, with a report."""
@@ -117,7 +117,7 @@ class Decoder:
 
         Workloads from a cluster have their pods beside them, so nothing is missing.
         """
-        elsewhere = next((kind for kind in self._kinds.values() if kind.kind == ref.kind), None)
+        elsewhere = next((each for each in self._readable.values() if each.kind.kind == ref.kind), None)
         if elsewhere is not None:
             wrong = "this kind is not read in this API group, the object does not count"
             remedy = f"Use {elsewhere.api_versions}"
@@ -151,10 +151,10 @@ def _is_from_a_cluster(raw: Mapping[str, object]) -> bool:
     return isinstance(metadata, Mapping) and bool(metadata.get("uid"))
 
 
-def _parsed(ref: ObjectRef, kind: _Kind, raw: Mapping[str, object]) -> Change:
+def _parsed(ref: ObjectRef, readable: _Readable, raw: Mapping[str, object]) -> Change:
     try:
-        value, reports = kind.parse(raw)
-        if not isinstance(value, kind.gives) or (isinstance(value, Policy) and value.ref != ref):
+        value, reports = readable.parse(raw)
+        if not isinstance(value, readable.gives) or (isinstance(value, Policy) and value.ref != ref):
             raise TypeError(f"it gave {type(value).__name__} for {ref}")  # noqa: TRY301 # treated as all its faults
         return Change(ref=ref, object=value, reports=tuple(reports))
     except InputError as error:

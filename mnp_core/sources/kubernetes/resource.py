@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from attrs import field, frozen
 
 from mnp_core.api import PolicyKindSpec
-
-CNI_GROUP = "k8s.cni.cncf.io"
+from mnp_core.model.kinds import BUILT_IN_KINDS, POD, Kind
 
 
 @frozen(kw_only=True)
@@ -39,21 +38,17 @@ class Resource:
 # Finished pods are neither targets nor peers (S5): the server leaves them out, and reports them as deleted.
 _UNFINISHED = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
 
-_BUILT_IN = (
-    Resource(kind="Namespace", group="", versions=("v1",), plural="namespaces"),
-    Resource(kind="Pod", group="", versions=("v1",), plural="pods", params=_UNFINISHED),
-    Resource(
-        kind="NetworkAttachmentDefinition", group=CNI_GROUP, versions=("v1",), plural="network-attachment-definitions"
-    ),
-    Resource(
-        kind="MultiNetworkPolicy", group=CNI_GROUP, versions=("v1beta2", "v1beta1"), plural="multi-networkpolicies"
-    ),
-)
-
 
 def resources(policy_kinds: Sequence[PolicyKindSpec]) -> tuple[Resource, ...]:
     """All that are followed: the built-in ones, and the kinds of policy that plugins add."""
-    added = (
-        Resource(kind=spec.kind, group=spec.group, versions=spec.versions, plural=spec.plural) for spec in policy_kinds
+    return *map(_resource, BUILT_IN_KINDS), *map(_resource, policy_kinds)
+
+
+def _resource(kind: Kind | PolicyKindSpec) -> Resource:
+    return Resource(
+        kind=kind.kind,
+        group=kind.group,
+        versions=kind.versions,
+        plural=kind.plural,
+        params=_UNFINISHED if kind is POD else {},
     )
-    return (*_BUILT_IN, *added)

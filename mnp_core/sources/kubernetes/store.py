@@ -13,10 +13,11 @@ from attrs import evolve, frozen
 
 from mnp_core.model import Change, ObjectName, ObjectRef, Reason, Report
 from mnp_core.model.budget import UNLIMITED, Budgets, Size, over_budget
+from mnp_core.model.kinds import BUILT_IN_KINDS, POLICY
 from mnp_core.sources.kubernetes.codec import Metadata, Raw, read_head, read_object, read_without_rules
 from mnp_core.sources.kubernetes.observer import ObjectIdentity
 
-_NO_POLICIES = frozenset({"Pod", "Namespace", "NetworkAttachmentDefinition"})
+_NO_POLICIES = frozenset(kind.kind for kind in BUILT_IN_KINDS if kind is not POLICY)
 _VERSIONS = frozenset({"resourceVersion", "generation", "managedFields"})
 _INCARNATIONS = frozenset({"uid", "creationTimestamp"})
 
