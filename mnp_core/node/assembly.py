@@ -36,7 +36,6 @@ from mnp_core.telemetry.endpoint import Endpoint, parse_listen_address
 from mnp_core.telemetry.events import EventRecorder
 from mnp_core.telemetry.health import Health
 from mnp_core.telemetry.metrics import Metrics
-from mnp_core.telemetry.telemetry import Telemetry
 
 _WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
 _FINALIZE_AFTER_SECONDS: Final = 0.3  # about the duration of a replacement in all pods of a node
@@ -80,8 +79,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         identify = lambda ref: source.identity(ref)  # noqa: E731, PLW0108 - there is no source yet
         events = stack.enter_context(EventRecorder(api=api, identify=identify, node=name, counted=metrics.event))
         change_log = ChangeLog(context=lambda pod: _context(agent, pod))
-        telemetry = Telemetry(metrics=metrics, change_log=change_log, events=events)
-        observer = NodeObserver((telemetry, PluginSink(registry)), health)
+        observer = NodeObserver((metrics, change_log, events, PluginSink(registry)), health)
         monitor = Monitor[ObjectName](
             lambda pod, topic, generations: agent.noticed(pod, topic, generations),  # noqa: PLW0108 - nor an agent
             lambda pod: agent.listener_lost(pod),  # noqa: PLW0108 - likewise
@@ -111,7 +109,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
             api,
             tuple(registry.policy_kinds.values()),
             loop.enqueue,
-            telemetry,
+            observer,
             largest_policy=settings.budgets.policy.bytes,
         )
         for thread in (monitor.thread, events.thread, *source.threads):

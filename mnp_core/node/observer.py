@@ -1,8 +1,8 @@
-"""Observes the node's loop and its agent: one fan-out to sinks, and the state for probes."""
+"""Observes the node's loop, its agent and its source: one fan-out to sinks, and the state for probes."""
 
 import time
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from attrs import frozen
@@ -12,26 +12,14 @@ from mnp_core.api import Outcome, Sync
 from mnp_core.node.memory import release_memory
 from mnp_core.plugins import Registry
 from mnp_core.telemetry.health import Health, Unready
+from mnp_core.telemetry.sink import Sink
 
 _IDLE_SECONDS: Final = 3.0  # after which memory is released
 _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__)
 
 
-class Sink(Protocol):
-    """Receives observations; returns at once and never raises. Telemetry is one, plugins are another."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """An operation in a pod is over."""
-
-    def sync(self, sync: Sync) -> None:
-        """A pass is over; its outcomes came one by one."""
-
-    def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
-        """The current sizes."""
-
-
 @frozen
-class PluginSink:
+class PluginSink(Sink):
     """The observers that plugins register."""
 
     registry: Registry
@@ -43,9 +31,6 @@ class PluginSink:
     def sync(self, sync: Sync) -> None:
         """Call `mnp_observe_sync`."""
         self.registry.observe_sync(sync)
-
-    def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
-        """Ignore sizes: there is no hook for them."""
 
 
 class NodeObserver:
@@ -110,3 +95,18 @@ class NodeObserver:
         self._busy_until = time.monotonic()
         for sink in self._sinks:
             sink.sync(sync)
+
+    def watch_restarted(self, kind: str, cause: str) -> None:
+        """Record the restart of a watch."""
+        for sink in self._sinks:
+            sink.watch_restarted(kind, cause)
+
+    def listed(self, kind: str, count: int) -> None:
+        """Record a complete list of a kind."""
+        for sink in self._sinks:
+            sink.listed(kind, count)
+
+    def refused(self, kind: str, sentence: str) -> None:
+        """Record a refused read of a kind."""
+        for sink in self._sinks:
+            sink.refused(kind, sentence)

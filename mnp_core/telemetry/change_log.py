@@ -12,9 +12,10 @@ from typing import Final
 import structlog
 from attrs import frozen
 
-from mnp_core.api import Failure, Outcome, Result
+from mnp_core.api import Failure, Outcome, Result, Sync
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.telemetry.log_throttle import LogThrottle
+from mnp_core.telemetry.sink import Sink
 
 _MAX_NAMES: Final = 8  # names in one line
 _MAX_LINES: Final = 5  # for the reports of one object with one reason
@@ -35,7 +36,7 @@ class PodContext:
     policies: Sequence[str] = ()
 
 
-class ChangeLog:
+class ChangeLog(Sink):
     """Called by the node's loop on one thread; source observers may call from others."""
 
     def __init__(
@@ -67,6 +68,11 @@ class ChangeLog:
             self._updated.append(outcome)
         elif outcome.result is not Result.UNCHANGED:
             self._say("info", f"rules {outcome.result.value}", outcome)
+
+    def sync(self, sync: Sync) -> None:
+        """Log the changes of a pass."""
+        self.flush()
+        self.reports(sync.appeared, sync.vanished)
 
     def flush(self) -> None:
         """Log the membership updates since the last call in one line."""

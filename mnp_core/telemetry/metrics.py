@@ -13,8 +13,9 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 import mnp_core
-from mnp_core.api import Failure, Outcome, Result
+from mnp_core.api import Failure, Outcome, Result, Sync
 from mnp_core.model import OPEN_REASONS, Reason, Report
+from mnp_core.telemetry.sink import Sink, problems
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,7 +27,7 @@ _OTHER: Final = "Other"
 _POLICED_PODS: Final = "mnp_policed_pods is deprecated since 0.1 and will be gone in 0.2: query mnp_enforced_pods."
 
 
-class Metrics:
+class Metrics(Sink):
     """All metrics of one node agent, in a registry of their own. Thread safe."""
 
     def __init__(self) -> None:
@@ -95,6 +96,12 @@ class Metrics:
             self._failures.labels((outcome.failure or Failure.OTHER).value).inc()
         if outcome.drifted:
             self._drift.inc()
+        if outcome.latency is not None:
+            self.enforced(outcome.latency)
+
+    def sync(self, sync: Sync) -> None:
+        """Update the number of standing problems at the end of a pass."""
+        self.reports(problems(sync.appeared), problems(sync.vanished))
 
     def enforced(self, seconds: float) -> None:
         """Record the latency of a change, from its arrival to its enforcement."""

@@ -7,9 +7,10 @@ from attrs import evolve
 
 from mnp_core.api import Failure, Outcome, Result, Sync
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
-from mnp_core.telemetry import Telemetry
+from mnp_core.node.observer import NodeObserver
 from mnp_core.telemetry.change_log import ChangeLog
 from mnp_core.telemetry.events import EventRecorder
+from mnp_core.telemetry.health import Health
 from mnp_core.telemetry.metrics import Metrics
 from tests.telemetry.apiserver import EventServer, HttpApi
 from tests.telemetry.test_recorder import Identity
@@ -39,11 +40,11 @@ def test_a_pass_is_counted_logged_and_told(server, lines):
     with EventRecorder(
         api=HttpApi(server.port), identify=lambda _: Identity(), node="node-1", counted=metrics.event
     ) as events:
-        telemetry = Telemetry(metrics=metrics, change_log=ChangeLog(), events=events)
+        observer = NodeObserver((metrics, ChangeLog(), events), Health())
         for outcome in (FAILED, FAILED, FAILED, UPDATED):
-            telemetry.outcome(outcome)
-        telemetry.outcome(UPDATED)
-        telemetry.sync(Sync(outcomes=(), appeared=(REPORT,), seconds=0.1))
+            observer.outcome(outcome)
+        observer.outcome(UPDATED)
+        observer.synced(Sync(outcomes=(), appeared=(REPORT,), seconds=0.1))
         deadline = time.monotonic() + 20
         while not server.events:
             assert time.monotonic() < deadline
@@ -63,8 +64,8 @@ def test_a_hint_is_logged_and_neither_counted_nor_an_event(server, lines):
     with EventRecorder(
         api=HttpApi(server.port), identify=lambda _: Identity(), node="node-1", counted=metrics.event
     ) as events:
-        telemetry = Telemetry(metrics=metrics, change_log=ChangeLog(), events=events)
-        telemetry.sync(Sync(outcomes=(), appeared=(hint, REPORT), seconds=0.1))
+        observer = NodeObserver((metrics, ChangeLog(), events), Health())
+        observer.synced(Sync(outcomes=(), appeared=(hint, REPORT), seconds=0.1))
         deadline = time.monotonic() + 20
         while not server.events:
             assert time.monotonic() < deadline
@@ -75,15 +76,16 @@ def test_a_hint_is_logged_and_neither_counted_nor_an_event(server, lines):
 
 
 def test_the_source_is_observed_without_events(lines):
-    telemetry = Telemetry(metrics=Metrics(), change_log=ChangeLog())
-    telemetry.listed("Pod", 7)
-    telemetry.watch_restarted("Pod", "gone")
-    telemetry.refused("Namespace", "may not list namespaces")
-    telemetry.enforced(0.1)
-    telemetry.state(pods=1, policies=2, groups=3, members=4)
-    telemetry.outcome(FAILED)
-    telemetry.sync(Sync(outcomes=(FAILED,), reports=(), seconds=0.1))
-    text = telemetry.metrics.text().decode()
+    metrics = Metrics()
+    observer = NodeObserver((metrics, ChangeLog()), Health())
+    observer.listed("Pod", 7)
+    observer.watch_restarted("Pod", "gone")
+    observer.refused("Namespace", "may not list namespaces")
+    metrics.enforced(0.1)
+    metrics.state(pods=1, policies=2, groups=3, members=4)
+    observer.outcome(FAILED)
+    observer.synced(Sync(outcomes=(FAILED,), reports=(), seconds=0.1))
+    text = metrics.text().decode()
     for line in (
         'mnp_listed_objects{kind="Pod"} 7.0',
         'mnp_watch_restarts_total{cause="gone",kind="Pod"} 1.0',

@@ -7,19 +7,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from mnp_core.api import Outcome
+from mnp_core.api import Outcome, Sync
 from mnp_core.closing import Closing
 from mnp_core.lasting import LastingThread
 from mnp_core.model import Report
 from mnp_core.telemetry.events.event import EventResult
 from mnp_core.telemetry.events.sender import EventApi, EventSender, Identify
+from mnp_core.telemetry.sink import Sink, problems
 
 COLLECT_SECONDS: Final = 1.0  # to batch changes
 _MAX_QUEUED_OUTCOMES: Final = 1000  # outcomes
 _CLOSE_TIMEOUT_SECONDS: Final = 2.0  # for a request in flight
 
 
-class EventRecorder(Closing):
+class EventRecorder(Sink, Closing):
     """Called by the node's loop, and never blocks it: all requests are made on a thread of its own.
 
     Standing problems are kept as differences, occurrences in a bounded queue.
@@ -60,6 +61,10 @@ class EventRecorder(Closing):
             self._changed.update(dict.fromkeys(vanished, False))
             self._changed.update(dict.fromkeys(appeared, True))
         self._news.set()
+
+    def sync(self, sync: Sync) -> None:
+        """Record the problems that a pass found or resolved."""
+        self.reports(problems(sync.appeared), problems(sync.vanished))
 
     def outcome(self, outcome: Outcome) -> None:
         """Record drift; other outcomes are ignored, since lasting failures are reported as standing problems."""
