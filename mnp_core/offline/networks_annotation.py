@@ -3,35 +3,27 @@
 from attrs import frozen
 
 from mnp_core.errors import InputError
-from mnp_core.model import Address, ObjectName, ObjectRef
+from mnp_core.model import NetworkRequest, ObjectName, ObjectRef
 from mnp_core.model.parsing import NETWORKS as NETWORKS_ANNOTATION
 from mnp_core.model.parsing import Field, Findings
 from mnp_core.model.parsing import parse_requests as parse_core_requests
-from mnp_core.offline.strict_field import AddressInterface, StrictField
+from mnp_core.offline.strict_field import StrictField
 
-__all__ = ["NETWORKS_ANNOTATION", "NetworkRequest", "parse_requests"]
+__all__ = ["NETWORKS_ANNOTATION", "WrittenRequest", "parse_requests"]
 
 
 @frozen(kw_only=True)
-class NetworkRequest:
-    """One attachment that a pod asks for.
+class WrittenRequest(NetworkRequest):
+    """A request with its place in a manifest.
 
     Attributes:
-        network: The NetworkAttachmentDefinition.
-        interface: Name in the pod; ``net1``, ``net2`` … by position if it was not given.
-        addresses: Asked for explicitly; empty leaves it to the network's IPAM.
-        mac: Asked for explicitly; may be empty.
-        source: Where it is written.
+        source: The annotation.
     """
 
-    network: ObjectName
-    interface: str
-    addresses: tuple[Address | AddressInterface, ...] = ()
-    mac: str = ""
     source: StrictField
 
 
-def parse_requests(annotation: StrictField, namespace: str) -> tuple[NetworkRequest, ...]:
+def parse_requests(annotation: StrictField, namespace: str) -> tuple[WrittenRequest, ...]:
     """Read the annotation of a pod in `namespace`.
 
     Raises:
@@ -42,7 +34,7 @@ def parse_requests(annotation: StrictField, namespace: str) -> tuple[NetworkRequ
     for report in findings.reports():
         raise InputError(f"{report.message}: {report.remedy}", where=annotation.where, field=report.field)
     return tuple(
-        NetworkRequest(
+        WrittenRequest(
             network=request.network,
             interface=request.interface,
             addresses=request.addresses,

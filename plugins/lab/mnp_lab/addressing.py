@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName
 from mnp_core.offline.definition import Definition
-from mnp_core.offline.networks_annotation import NetworkRequest
+from mnp_core.offline.networks_annotation import WrittenRequest
 from mnp_core.offline.strict_field import AddressInterface
 from mnp_lab.topology import LeaseKey, Leases, PodLink
 
-Requests = Mapping[ObjectName, Sequence[NetworkRequest]]
+Requests = Mapping[ObjectName, Sequence[WrittenRequest]]
 
 _ETHERNET = 17  # letters of a MAC address; InfiniBand's are longer
 
@@ -39,7 +39,7 @@ class Addressing:
         """Pods with a lease on every requested address come first: a newcomer takes no address away."""
         return sorted(requests, key=lambda pod: (not all(self._had(pod, request) for request in requests[pod]), pod))
 
-    def claim(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
+    def claim(self, pod: ObjectName, requests: Iterable[WrittenRequest]) -> None:
         """Note the requested addresses of a pod; all of them, or none.
 
         Raises:
@@ -53,7 +53,7 @@ class Addressing:
         for key, addresses in claimed.items():
             self._give(key, addresses)
 
-    def renew(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
+    def renew(self, pod: ObjectName, requests: Iterable[WrittenRequest]) -> None:
         """Give addresses to the attachments with a lease and without a request, before others get any.
 
         Raises:
@@ -61,7 +61,7 @@ class Addressing:
         """
         self._allocate(pod, [request for request in requests if _key(pod, request) in self._leases])
 
-    def allocate(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
+    def allocate(self, pod: ObjectName, requests: Iterable[WrittenRequest]) -> None:
         """Give addresses to all attachments without a request for one.
 
         Raises:
@@ -69,14 +69,14 @@ class Addressing:
         """
         self._allocate(pod, requests)
 
-    def links(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> tuple[PodLink, ...]:
+    def links(self, pod: ObjectName, requests: Iterable[WrittenRequest]) -> tuple[PodLink, ...]:
         """The pod's interfaces; raises InputError if a route leads nowhere."""
         return tuple(self._link(pod, request) for request in requests)
 
-    def _had(self, pod: ObjectName, request: NetworkRequest) -> bool:
+    def _had(self, pod: ObjectName, request: WrittenRequest) -> bool:
         return not request.addresses or self._completed(request) == self._leases.get(_key(pod, request), ())
 
-    def _allocate(self, pod: ObjectName, requests: Iterable[NetworkRequest]) -> None:
+    def _allocate(self, pod: ObjectName, requests: Iterable[WrittenRequest]) -> None:
         try:
             for key, request in [(_key(pod, request), request) for request in requests]:
                 self._give(key, self._given[key] or self._allocated(key, request))
@@ -84,18 +84,18 @@ class Addressing:
             self._take_back(pod)
             raise
 
-    def _allocated(self, key: LeaseKey, request: NetworkRequest) -> tuple[AddressInterface, ...]:
+    def _allocated(self, key: LeaseKey, request: WrittenRequest) -> tuple[AddressInterface, ...]:
         ipam, taken = self._definitions[key.network].ipam, self._owners[self._wires[key.network]]
         addresses = ipam.allocate(taken, self._leases.get(key, ()))
         for address in addresses:
             self._insist_free(key, address, request, set())
         return addresses
 
-    def _completed(self, request: NetworkRequest) -> tuple[AddressInterface, ...]:
+    def _completed(self, request: WrittenRequest) -> tuple[AddressInterface, ...]:
         return tuple(self._definitions[request.network].ipam.complete(address) for address in request.addresses)
 
     def _insist_free(
-        self, key: LeaseKey, address: AddressInterface, request: NetworkRequest, wanted: set[tuple[str, Address]]
+        self, key: LeaseKey, address: AddressInterface, request: WrittenRequest, wanted: set[tuple[str, Address]]
     ) -> None:
         wire = self._wires[key.network]
         owner = self._owners[wire].get(address.ip)
@@ -117,7 +117,7 @@ class Addressing:
             for address in [address for address, key in owners.items() if key.pod == pod]:
                 del owners[address]
 
-    def _link(self, pod: ObjectName, request: NetworkRequest) -> PodLink:
+    def _link(self, pod: ObjectName, request: WrittenRequest) -> PodLink:
         definition, key = self._definitions[request.network], _key(pod, request)
         addresses = self._given[key]
         return PodLink(
@@ -133,7 +133,7 @@ class Addressing:
         )
 
 
-def _key(pod: ObjectName, request: NetworkRequest) -> LeaseKey:
+def _key(pod: ObjectName, request: WrittenRequest) -> LeaseKey:
     return LeaseKey(pod, request.interface, request.network)
 
 

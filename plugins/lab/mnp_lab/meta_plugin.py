@@ -9,16 +9,15 @@ from collections.abc import Iterator, Sequence
 from attrs import evolve
 
 from mnp_core.model import Pod
+from mnp_core.model.parsing import NETWORK_STATUS
 from mnp_core.offline.admission import root, with_metadata
-from mnp_core.offline.networks_annotation import NetworkRequest
+from mnp_core.offline.networks_annotation import WrittenRequest
 from mnp_core.offline.strict_field import StrictField
 from mnp_core.sources.manifests import Document
 from mnp_lab.topology import PodLink
 
-STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
 
-
-def claims_of(pod: Pod, document: Document) -> tuple[NetworkRequest, ...]:
+def claims_of(pod: Pod, document: Document) -> tuple[WrittenRequest, ...]:
     """The attachments that a manifest's own network-status claims, as the core reads them, each interface once.
 
     Those of the default network are not the lab's, nor are those without an interface of the kernel.
@@ -29,7 +28,7 @@ def claims_of(pod: Pod, document: Document) -> tuple[NetworkRequest, ...]:
     source = _annotation(document)
     list(_entries(document))  # else the lab would replace an unreadable annotation by its own
     claims = {
-        status.interface: NetworkRequest(
+        status.interface: WrittenRequest(
             network=status.network,
             interface=status.interface,
             addresses=status.addresses,
@@ -57,11 +56,11 @@ def announce(document: Document, links: Sequence[PodLink]) -> Document:
     others = [e.value for e in entries if _is_default(e, defaults) or e.child("interface").value not in made]
     annotations = root(document).child("metadata").child("annotations").mapping()
     status = json.dumps([*others, *map(_status, links)])
-    return with_metadata(running, annotations={**annotations, STATUS_ANNOTATION: status})
+    return with_metadata(running, annotations={**annotations, NETWORK_STATUS: status})
 
 
 def _annotation(document: Document) -> StrictField:
-    return root(document).child("metadata").child("annotations").child(STATUS_ANNOTATION)
+    return root(document).child("metadata").child("annotations").child(NETWORK_STATUS)
 
 
 def _entries(document: Document) -> Iterator[StrictField]:

@@ -15,7 +15,7 @@ from mnp_core.model import Address, ObjectName, ObjectRef, Pod
 from mnp_core.model.parsing import parse_pod
 from mnp_core.offline.admission import admit, index, root
 from mnp_core.offline.definition import Definition, LinkKind, parse_definition
-from mnp_core.offline.networks_annotation import NETWORKS_ANNOTATION, NetworkRequest, parse_requests
+from mnp_core.offline.networks_annotation import NETWORKS_ANNOTATION, WrittenRequest, parse_requests
 from mnp_core.offline.wires import join
 from mnp_core.sources.manifests import Document
 from mnp_lab.addressing import Addressing
@@ -26,7 +26,7 @@ _POD = "Pod"
 _NETWORK = "NetworkAttachmentDefinition"
 
 T = TypeVar("T")
-Requests = Mapping[ObjectName, tuple[NetworkRequest, ...]]
+Requests = Mapping[ObjectName, tuple[WrittenRequest, ...]]
 
 
 def plan_lab(documents: Iterable[Document], *, leases: Leases | None = None) -> LabPlan:
@@ -94,7 +94,7 @@ class _Draft:
     def _pod(self, name: ObjectName) -> Pod:
         return parse_pod(self._document(name).raw)[0]
 
-    def _requests(self, pod: Pod) -> tuple[NetworkRequest, ...]:
+    def _requests(self, pod: Pod) -> tuple[WrittenRequest, ...]:
         """The attachments in network-status, if the manifest has one; else the requested ones. All are defined."""
         document = self._document(pod.name)
         annotation = root(document).child("metadata").child("annotations").child(NETWORKS_ANNOTATION)
@@ -103,7 +103,7 @@ class _Draft:
             self._define(request)
         return requests
 
-    def _define(self, request: NetworkRequest) -> None:
+    def _define(self, request: WrittenRequest) -> None:
         """Parse a network in use. An unused network is not even parsed (S6)."""
         network = request.network
         document = self._objects.get(ObjectRef(_NETWORK, network))
@@ -125,7 +125,7 @@ class _Draft:
         return found
 
 
-def _apply(work: Callable[[ObjectName, Sequence[NetworkRequest]], None], requests: Requests, name: ObjectName) -> None:
+def _apply(work: Callable[[ObjectName, Sequence[WrittenRequest]], None], requests: Requests, name: ObjectName) -> None:
     work(name, requests[name])
 
 
