@@ -165,15 +165,15 @@ class RuleApplier(Protocol):
     def apply(self, ruleset: Ruleset) -> None:
         """Replace everything of ours by the ruleset, in one atomic step; refused means unchanged (S60)."""
 
-    def update(self, delta: Delta) -> None:
+    def update(self, delta: Delta) -> bool | None:
         """Change membership. Refused if the sets are not there, or not as expected.
 
         For each set the step is atomic; between sets it may stop half-way, if the filter has no transaction over all of
         them: then it raises `ApplyError`, `installed` returns the rules there, and the agent applies everything.
 
-        Raises:
-            DisturbedError: It is done, but somebody else changed something at the same time. Optional: for those who
-                can tell.
+        Returns:
+            False if the change is made, but a foreign commit may have come during it: the agent checks the rules then.
+            True if none came. An applier that cannot detect foreign commits returns None, which counts as True.
         """
 
     def installed(self) -> Installed | None:

@@ -8,7 +8,6 @@
     ├── ApiUnreachableError  no answer of the API server: try again later
     └── SandboxError         one pod's network namespace: the others are not concerned
         ├── SandboxNotFoundError  not there (yet): try again later
-        ├── DisturbedError        done, but somebody else changed something meanwhile: look again
         └── ApplyError            the kernel refused; the rules before are still in force
 
 Failures of one item among many are values (`Report`, `Outcome`), not exceptions.
@@ -80,10 +79,6 @@ class SandboxError(MnpError):
 
 class SandboxNotFoundError(SandboxError):
     """The pod's network namespace is not there, or not any more: worth another try later."""
-
-
-class DisturbedError(SandboxError):
-    """What was asked for is done, but somebody else changed the packet filter meanwhile: see what of ours is left."""
 
 
 class ApplyError(SandboxError):

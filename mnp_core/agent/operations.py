@@ -34,7 +34,7 @@ from mnp_core.api import (
 )
 from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
-from mnp_core.errors import ApplyError, DisturbedError
+from mnp_core.errors import ApplyError
 from mnp_core.model import Attachment, Delta, Link, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 
@@ -293,8 +293,4 @@ def _is_changed(applier: RuleApplier, before: Stamp, *, thorough: bool = False) 
 
 def _update(applier: RuleApplier, delta: Delta) -> bool:
     """Change membership; false if the applier has detected a concurrent foreign change."""
-    try:
-        applier.update(delta)
-    except DisturbedError:
-        return False
-    return True
+    return applier.update(delta) is not False  # None: it cannot detect any

@@ -28,8 +28,9 @@ class Disturbed(NftablesApplier):
         return finalize
 
     def update(self, delta):
-        super().update(delta)
+        undisturbed = super().update(delta)
         self._disturb()
+        return undisturbed
 
     def _disturb(self):
         commands, self.tamper = self.tamper, ""

@@ -20,7 +20,7 @@ from typing import TypeVar
 from attrs import evolve
 
 from mnp_core.api import Support
-from mnp_core.errors import ApplyError, DisturbedError, InputError
+from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import CommonRules, Delta, Direction, Installed, RuleCounter, Ruleset
 from mnp_core.netfilter.batch import Batch
 from mnp_core.netfilter.comments import decode
@@ -82,10 +82,10 @@ class NftablesApplier:
         _replace(ruleset, batch)
         return lambda: _clear(ruleset, batch)
 
-    def update(self, delta: Delta) -> None:
-        """Add and remove set elements in one commit."""
-        if (batch := change(delta)).data and not _update(batch):
-            raise DisturbedError("somebody else changed the packet filter at the same time")
+    def update(self, delta: Delta) -> bool:
+        """Add and remove set elements in one commit; false if a foreign commit came during it."""
+        batch = change(delta)
+        return not batch.data or _update(batch)
 
     def installed(self) -> Installed | None:
         """Read what is there; where that cannot be done it is not what is wanted."""

@@ -146,9 +146,9 @@ class Noted:
         with self._note():
             self._applier.apply(ruleset)
 
-    def update(self, delta: Delta) -> None:
+    def update(self, delta: Delta) -> bool | None:
         with self._note():
-            self._applier.update(delta)
+            return self._applier.update(delta)
 
 
 def _change(thing: Pod) -> Change:
