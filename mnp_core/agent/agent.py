@@ -239,22 +239,6 @@ class Agent:
         self.submit(changes)
         return self._settle(started)
 
-    def look_again(self, pods: Iterable[ObjectName]) -> Sync:
-        """Read the links of some pods again, because they have changed."""
-        started = self._clock()
-        for state in filter(None, map(self._pods.get, pods)):
-            state.inspect_now()
-            self._scheduler.start_next(state, started)
-        return self._settle(started)
-
-    def check_drift(self) -> Sync:
-        """Detect and correct drift of the rules (S63)."""
-        started = self._clock()
-        for state in self._pods:
-            state.verify_now()
-            self._scheduler.start_next(state, started)
-        return self._settle(started)
-
     def _settle(self, started: float) -> Sync:
         self.process(0)
         while self.busy:

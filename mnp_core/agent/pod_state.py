@@ -205,10 +205,6 @@ class PodState:
         if not self.rules_watched and self.stamp is not None:
             self._pending.verify = True
 
-    def verify_now(self) -> None:
-        """Verify the rules, thoroughly."""
-        self._pending.verify, self._debounce_until, self._verify_thoroughly_at = True, 0.0, 0.0
-
     def inspect_now(self) -> None:
         """Read the interfaces."""
         self._pending.inspect, self._debounce_until, self._inspect_after = True, 0.0, 0.0

@@ -111,6 +111,20 @@ class Node:
     def sync(self, *objects, gone=()):
         return self.agent.sync([*map(present, objects), *map(absent, gone)])
 
+    def check_drift(self):
+        return self.notice(Topic.RULES, sorted(self.agent.cluster.local_pods), 0.25)
+
+    def look_again(self, names):
+        return self.notice(Topic.LINKS, names, 1.25)
+
+    def notice(self, topic, names, pause):
+        """A monitor's notices, which are handled after a pause."""
+        for name in names:
+            self.agent.noticed(name, topic)
+        self.agent.process(0)
+        time.sleep(pause)
+        return self.sync()
+
     def writes(self, name):
         return self.kernel.namespaces[named(name)].writes
 
@@ -272,10 +286,10 @@ def test_rules_that_somebody_took_away_come_back_and_it_is_told():
     """S63."""
     node = Node()
     start(node, FROM_ALL)
-    assert node.agent.check_drift().outcomes == ()
+    assert node.check_drift().outcomes == ()
     tampered = node.kernel.namespaces[named("a")]
     tampered.commit(None, "somebody else")
-    [outcome] = node.agent.check_drift().outcomes
+    [outcome] = node.check_drift().outcomes
     assert (str(outcome.pod), outcome.result, outcome.drifted) == ("default/a", Result.APPLIED, True)
     assert tampered.ruleset == node.agent.ruleset(named("a"))
     assert node.writes("b") == ["apply"]
@@ -289,10 +303,10 @@ def test_a_change_of_membership_right_after_does_not_hide_what_somebody_did():
     tampered.commit(evolve(tampered.ruleset, digest="somebody's"), "somebody else")
     node.kernel.add(named("c"))
     assert results(node.sync(pod("c", status("net", "net1", "10.0.0.3"))))["default/a"] == Result.UPDATED
-    [outcome] = node.agent.check_drift().outcomes
+    [outcome] = node.check_drift().outcomes
     assert (outcome.pod, outcome.result, outcome.drifted) == (named("a"), Result.APPLIED, True)
     assert tampered.ruleset == node.agent.ruleset(named("a"))
-    assert node.agent.check_drift().outcomes == ()
+    assert node.check_drift().outcomes == ()
 
 
 def test_what_another_agent_has_written_already_is_no_failure():
@@ -304,7 +318,7 @@ def test_what_another_agent_has_written_already_is_no_failure():
     node.sync(gone=[c])
     assert results(heir.sync(gone=[c])) == {}
     assert node.writes("a") == ["apply", "update"]
-    assert heir.agent.check_drift().outcomes == node.agent.check_drift().outcomes == ()
+    assert heir.check_drift().outcomes == node.check_drift().outcomes == ()
 
 
 def test_a_change_of_others_is_not_called_drift():
@@ -312,7 +326,7 @@ def test_a_change_of_others_is_not_called_drift():
     node = Node()
     start(node, FROM_ALL)
     node.kernel.namespaces[named("a")].generation += 1
-    assert node.agent.check_drift().outcomes == ()
+    assert node.check_drift().outcomes == ()
     assert node.writes("a") == ["apply"]
 
 
@@ -410,7 +424,7 @@ def test_what_somebody_did_during_an_update_is_looked_for():
     node.kernel.add(named("c"))
     sync = node.sync(pod("c", status("net", "net1", "10.0.0.3")))
     assert results(sync)["default/a"] is Result.UPDATED
-    [mended] = node.agent.check_drift().outcomes
+    [mended] = node.check_drift().outcomes
     assert (str(mended.pod), mended.drifted) == ("default/a", True)
 
 
@@ -430,7 +444,7 @@ def test_what_somebody_does_while_it_is_read_is_looked_for():
     raced, node = [], Node(kernel=first.kernel)
     node.choice.backend = evolve(node.choice.backend, applier=Raced(node.kernel))
     assert set(results(node.sync(NET, namespace("default"), A, B, FROM_ALL)).values()) == {Result.UNCHANGED}
-    [mended] = node.agent.check_drift().outcomes
+    [mended] = node.check_drift().outcomes
     assert (mended.result, mended.drifted) == (Result.APPLIED, True)
 
 
@@ -624,7 +638,7 @@ def test_a_pod_that_has_gone_is_forgotten():
     start(node, FROM_ALL)
     del node.kernel.namespaces[A.name]
     assert node.sync(gone=[A]).outcomes == ()
-    assert node.agent.check_drift().outcomes == ()
+    assert node.check_drift().outcomes == ()
 
 
 def test_what_is_in_force_is_what_evaluate_judges_by():
@@ -666,11 +680,11 @@ def test_a_change_of_addresses_is_a_difference_for_others_and_writes_nothing_els
     start(node, FROM_ALL)
     assert allowed(node, "a") == set()
     discoverer.addresses = ("10.0.0.5",)  # DHCP gave it one
-    sync = node.agent.look_again([B.name])
+    sync = node.look_again([B.name])
     assert results(sync) == {"default/a": Result.UPDATED}
     assert allowed(node, "a") == {"10.0.0.5"}
     assert node.writes("b") == ["apply"]
-    assert node.agent.look_again([A.name, B.name, named("unknown")]).outcomes == ()
+    assert node.look_again([A.name, B.name, named("unknown")]).outcomes == ()
 
 
 def test_addresses_that_were_found_are_forgotten_with_the_pod():
