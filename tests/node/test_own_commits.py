@@ -7,10 +7,10 @@ import pytest
 
 from benchmarks.one_change import MANY, Bench, jobs_of_changes
 from mnp_core.backend import Backend
-from mnp_core.model import ObjectName
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from mnp_core.testing.builders import named, namespace, network, pod, present, status
+from mnp_core.testing.netns import private_namespace
 from mnp_nftables import NftablesApplier, NftablesRenderer
 
 pytestmark = pytest.mark.root
@@ -76,7 +76,7 @@ def test_a_change_enters_a_pod_once_for_each_thing_to_do(bench):
 def test_a_commit_of_others_right_after_ours_is_found_and_mended(bench, ours):
     """S63: the generation that is read after ours is already that of theirs."""
     member = pod("elsewhere", status("net", "net1", "10.9.9.9"), labels={"team": "red"})
-    bench.sandboxes[ObjectName("default", "elsewhere")] = bench.sandboxes[named("p1")]
+    bench.sandboxes[named("elsewhere")] = bench.stack.enter_context(private_namespace())  # not one of the others'
     if ours == "membership":
         bench.submit(present(MANY))
         bench.settle()
