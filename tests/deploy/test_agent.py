@@ -10,9 +10,9 @@ import jsonpatch
 import pytest
 import yaml
 
+from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.plugins import load_plugins
 from mnp_core.settings import parse_settings
-from mnp_core.sources.decode import _BUILT_IN
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -117,7 +117,7 @@ def granted(role):
 
 
 def test_role_grants_what_is_read_and_nothing_else():
-    read = {(kind.group, PLURALS[kind.kind]) for kind in _BUILT_IN}
+    read = {(kind.group, PLURALS[kind.kind]) for kind in BUILT_IN_KINDS}
     read |= {(spec.group, spec.plural) for spec in load_plugins().policy_kinds.values()}
     assert granted(OBJECTS["ClusterRole"]) == dict.fromkeys(read, READ) | {("", "events"): ["create", "patch"]}
 
