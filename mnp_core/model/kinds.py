@@ -4,21 +4,26 @@ from attrs import frozen
 
 
 @frozen(kw_only=True)
-class Kind:
-    """A kind of object in the API.
+class ApiType:
+    """A type of object in the API.
 
     Attributes:
         kind: ``kind`` of its objects.
         group: API group; empty for the core.
         versions: Versions that are understood, preferred first.
         plural: Name of the resource in the API.
-        short: Short name, as kubectl takes it.
     """
 
     kind: str
     group: str
     versions: tuple[str, ...]
     plural: str
+
+
+@frozen(kw_only=True)
+class Kind(ApiType):
+    """A kind that the core reads; `short` is its short name, as kubectl takes it."""
+
     short: str
 
 

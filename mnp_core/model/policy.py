@@ -17,6 +17,11 @@ class Direction(StrEnum):
     INGRESS = "Ingress"
     EGRESS = "Egress"
 
+    @property
+    def opposite(self) -> "Direction":
+        """The direction of replies."""
+        return Direction.EGRESS if self is Direction.INGRESS else Direction.INGRESS
+
 
 @frozen
 class AnyPeer:

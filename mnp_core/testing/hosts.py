@@ -175,6 +175,19 @@ class Wire:
         """Whether the first datagram of a flow gets out of the pod."""
         return self.datagram(self.pod.udp(POD[family]), self.peer.udp(target[family], port))
 
+    def gets_port_unreachable(self, family: int) -> bool:
+        """Whether the ICMP error about a datagram to a closed port of the peer gets back into the pod."""
+        client = self.pod.udp(POD[family])
+        client.connect((PEER[family], 80))
+        client.send(b"anybody?")
+        try:
+            client.recv(1)
+        except ConnectionRefusedError:
+            return True
+        except TimeoutError:
+            pass
+        return False
+
     def connection(
         self, client: Host, server: Host, port: int, family: int = 4, *, source: str = "", target: str = ""
     ) -> tuple[Socket, Socket]:

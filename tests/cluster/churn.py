@@ -26,7 +26,7 @@ class Churn:
             policies: Whether policies change too, and not labels alone.
         """
         self._policies = policies
-        self._standoff, self._chance = four_pods, chance
+        self._four_pods, self._chance = four_pods, chance
         self._main, self._beside = four_pods.main_policies(), four_pods.side_policies()
         self._stop = threading.Event()
         self._thread = ThreadPoolExecutor(1, "churn")
@@ -34,7 +34,7 @@ class Churn:
 
     def __enter__(self) -> Self:
         """Begin: the main policy is there from now on."""
-        fleet, four_pods = self._standoff.bed.fleet, self._standoff
+        fleet, four_pods = self._four_pods.bed.fleet, self._four_pods
         four_pods.apply(self._main[0])
         fleet.fake_pods(GUESTS, fleet.node(_NODE), four_pods.namespace, on_network(four_pods.network, "10.77.41.0/24"))
         self._running = self._thread.submit(self._run)
@@ -59,22 +59,22 @@ class Churn:
             self.changes += 1
 
     def _turn_policy(self) -> None:
-        self._standoff.apply(self._chance.choice(self._main))
+        self._four_pods.apply(self._chance.choice(self._main))
 
     def _change_company(self) -> None:
         policy = self._chance.choice(self._beside)
         if self._chance.random() < 0.5:
-            self._standoff.apply(policy)
+            self._four_pods.apply(policy)
         else:
-            self._standoff.remove(policy["metadata"]["name"])
+            self._four_pods.remove(policy["metadata"]["name"])
 
     def _relabel(self) -> None:
         guest = f"fleet-{self._chance.randrange(GUESTS)}"
         labels = {"app": self._chance.choice(("friend", "guest", "nobody"))}
-        self._standoff.objects.patch("v1/Pod", guest, {"metadata": {"labels": labels}}, self._standoff.namespace)
+        self._four_pods.objects.patch("v1/Pod", guest, {"metadata": {"labels": labels}}, self._four_pods.namespace)
 
     def _settle(self) -> None:
-        four_pods = self._standoff
+        four_pods = self._four_pods
         four_pods.apply(self._main[0])
         four_pods.remove(*(policy["metadata"]["name"] for policy in self._beside))
         for number in range(GUESTS):

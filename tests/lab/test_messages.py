@@ -14,8 +14,10 @@ PORTS, TAGS = st.integers(0, 65535), st.integers(1, 0xFFFFFFFF)
 
 
 def test_crc32c_of_the_check_string():
-    """The check value of CRC-32C, as every catalogue of CRCs lists it."""
+    """The check value of CRC-32C in every catalogue of CRCs; RFC 3720, B.4: 32 bytes of zeros, and of ones."""
     assert crc32c(b"123456789") == 0xE3069283
+    assert crc32c(bytes(32)) == 0x8A9136AA
+    assert crc32c(b"\xff" * 32) == 0x62A8AB43
 
 
 @given(PORTS, PORTS, TAGS, TAGS, st.sampled_from(Chunk))

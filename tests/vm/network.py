@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import Self
 
 from attrs import evolve
 
 from mnp_core.backend import Backend
+from mnp_core.closing import Closing
 from mnp_core.model import Attachment, Policy, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.cluster import Cluster
@@ -20,7 +20,7 @@ Enforce = Callable[[Iterable[Policy]], Mapping[str, SandboxPolicy]]
 """Compiles policies and puts them into force; returns what is in force in each pod."""
 
 
-class Site:
+class Site(Closing):
     """The pods of the corpus, attached to a network of each kind, all with the same addresses; outside too."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
@@ -85,9 +85,3 @@ class Site:
 
     def close(self) -> None:
         self._cleanup.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -13,11 +13,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import count
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from attrs import frozen
 
 from mnp_core.api import Sandbox
+from mnp_core.closing import Closing
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.sending import drops_expected
 
@@ -72,7 +73,7 @@ def _can_meet(one: Place, other: Place) -> bool:
     return (one.interface, one.version) == (other.interface, other.version)
 
 
-class Talk:
+class Talk(Closing):
     """Listens on all ports of all places, and asks."""
 
     def __init__(self, places: Iterable[Place]) -> None:
@@ -125,12 +126,6 @@ class Talk:
 
     def close(self) -> None:
         self._cleanup.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 # --- answering --------------------------------------------------------------------------------------------------

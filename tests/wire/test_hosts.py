@@ -10,7 +10,6 @@ from mnp_core.testing.netns import End as Link
 from mnp_core.testing.netns import private_namespace, veth_pair
 from mnp_core.testing.suites.reference.naive import End
 from mnp_core.testing.suites.wire.hosts import Probe, Stations
-from mnp_core.testing.suites.wire.packets import crc32c
 
 pytestmark = pytest.mark.root
 
@@ -85,9 +84,3 @@ def test_conntrack_takes_the_packets_for_valid_ones(wire):
         assert stations.wrong(dict.fromkeys(probes(), True)) == {}
     finally:
         filtered(sandbox, "")
-
-
-def test_crc32c():
-    """RFC 3720, B.4: 32 bytes of zeros, and of ones."""
-    assert crc32c(bytes(32)) == 0x8A9136AA
-    assert crc32c(b"\xff" * 32) == 0x62A8AB43

@@ -5,25 +5,13 @@ from collections.abc import Mapping, Sequence
 from attrs import field, frozen
 
 from mnp_core.api import PolicyKindSpec
-from mnp_core.model.kinds import BUILT_IN_KINDS, POD, Kind
+from mnp_core.model.kinds import BUILT_IN_KINDS, POD, ApiType, Kind
 
 
 @frozen(kw_only=True)
-class Resource:
-    """A kind of object, in all namespaces.
+class Resource(ApiType):
+    """The objects of a type in all namespaces; `params` are selectors that narrow them."""
 
-    Attributes:
-        kind: ``kind`` of its objects.
-        group: API group; empty for the core.
-        versions: Versions that are understood, preferred first.
-        plural: Name of the resource in the API.
-        params: Selectors that narrow it.
-    """
-
-    kind: str
-    group: str
-    versions: tuple[str, ...]
-    plural: str
     params: Mapping[str, str] = field(factory=dict)
 
     def api_version(self, version: str) -> str:

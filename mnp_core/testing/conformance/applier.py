@@ -25,7 +25,7 @@ from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import Delta, Group, GroupDelta, Ruleset, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
-from mnp_core.testing.conformance.base import Conformance, missing_hook
+from mnp_core.testing.conformance.base import Conformance, leave_out, missing_hook
 from mnp_core.testing.conformance.renderer import RendererConformance
 from mnp_core.testing.corpus import CORPUS, HOSTILE_INTERFACES, HOSTILE_TEXTS, named_by
 from mnp_core.testing.lifecycle import STATES, State, lives, regrouping
@@ -153,8 +153,7 @@ class ApplierConformance(Conformance, standard=True):
     def _case(self, case: str) -> Ruleset:
         refused = self._refusals()
         if case in refused:
-            # The plugin declares the refusal, and the renderer's checks make sure of it.
-            pytest.skip(f"refused: {refused[case]}")
+            leave_out(f"refused: {refused[case]}")  # the renderer's checks make sure of it
         return self.make_renderer().render(CORPUS[case].policy)
 
     @pytest.mark.root
@@ -298,8 +297,7 @@ class ApplierConformance(Conformance, standard=True):
         """S63: it may change less often, never more often."""
         applier = self.make_applier()
         if not isinstance(applier, QuickGeneration):
-            # An ability that backends may lack: then the generation is read.
-            pytest.skip("it has no QuickGeneration: its generation is asked")
+            leave_out("it has no QuickGeneration: its generation is asked")
 
         def both() -> tuple[int, int]:
             return applier.generation(), applier.quick_generation()
@@ -333,8 +331,7 @@ class ApplierConformance(Conformance, standard=True):
         """S60, S62: the rest is for later processes alone, which write again if it was never done."""
         applier, ruleset = self.make_applier(), self.make_renderer().render(FULL)
         if not isinstance(applier, TwoPhaseApplier):
-            # An ability that backends may lack: then `apply` is held to S60 and S62 by the other checks.
-            pytest.skip("it is no TwoPhaseApplier: it does everything in one go")
+            leave_out("it is no TwoPhaseApplier: it does everything in one go")  # other checks hold `apply` to S60, S62
         run_inside(mnp_namespace, lambda: applier.apply(self.make_renderer().render(only(ingress=DENY))))
         rest = run_inside(mnp_namespace, lambda: applier.commit(ruleset))
         labels = self._labels(mnp_namespace)
@@ -353,8 +350,7 @@ class ApplierConformance(Conformance, standard=True):
         """S63: without a listener the agent polls every second."""
         applier = self.make_applier()
         if not isinstance(applier, RuleWatcher):
-            # An ability that backends may lack: then the generation is, by the other checks.
-            pytest.skip("it is no RuleWatcher: its generation is asked every second")
+            leave_out("it is no RuleWatcher: its generation is asked every second")
         with run_inside(mnp_namespace, applier.watch) as listener:
             assert not _received(listener, within=0.1), "it hears something where nothing changes"
             self.enforce(mnp_namespace, FULL)

@@ -1,11 +1,19 @@
 """The common base of conformance classes: standard tests that cannot be overridden or dropped in silence."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import pytest
 
 PLUGIN = "mnp_core.testing.plugin"
+
+
+def leave_out(reason: str) -> NoReturn:
+    """Leave out a test that is not for this plugin: it declares a refusal, or lacks an ability that plugins may lack.
+
+    The report counts and prints the reasons.
+    """
+    pytest.skip(reason)  # the reason is the caller's
 
 
 class Conformance:

@@ -30,11 +30,6 @@ _identities = count(1)  # of ICMPv6 messages, so that each is a flow of its own
 class PacketConformance(PodConformance, standard=True):
     """For packets that are neither the first ones of a flow nor part of a connection."""
 
-    def needs(self, feature: Feature) -> None:
-        """Skip the test if the renderer refuses a feature."""
-        if feature in self.refuses:
-            pytest.skip(f"the renderer declares that it refuses {feature.value}")
-
     # --- discovery, ICMP, multicast -------------------------------------------------------------------------------
 
     @pytest.mark.root

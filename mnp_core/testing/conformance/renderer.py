@@ -30,7 +30,7 @@ from mnp_core.model import (
     SandboxPolicy,
 )
 from mnp_core.plugins import load_plugins
-from mnp_core.testing.conformance.base import Conformance, missing_hook, shown
+from mnp_core.testing.conformance.base import Conformance, leave_out, missing_hook, shown
 from mnp_core.testing.corpus import CORPUS, HOSTILE_INTERFACES, HOSTILE_TEXTS, named_by
 from mnp_core.testing.policies import (
     DENY,
@@ -103,6 +103,11 @@ class RendererConformance(Conformance, standard=True):
         }
         return {**declared, **cls.refused}
 
+    def needs(self, feature: Feature) -> None:
+        """Leave out the test if the renderer refuses a feature."""
+        if feature in self.refuses:
+            leave_out(f"the renderer declares that it refuses {feature.value}")
+
     def make_renderer(self) -> PolicyRenderer:
         """Make the renderer: define this. It is also called in other processes."""
         raise missing_hook(self, "make_renderer")
@@ -114,7 +119,7 @@ class RendererConformance(Conformance, standard=True):
     def render(self, case: str) -> Ruleset:
         """Render a case of the corpus; the test is skipped if the renderer refuses it."""
         if case in self.refusals():
-            pytest.skip(f"refused: {self.refusals()[case]}")
+            leave_out(f"refused: {self.refusals()[case]}")
         return self.make_renderer().render(CORPUS[case].policy)
 
     # --- canonical ------------------------------------------------------------------------------------------------

@@ -33,7 +33,6 @@ from mnp_nftables.names import COMMENT_LIMIT, ChainName
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.terms import ACCEPT, COUNTER, NOTHING, Term
 
-_OTHER = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 _PREFIX_SETTING = {Direction.INGRESS: "allow-src-prefix", Direction.EGRESS: "allow-dst-prefix"}
 _DENY = {DenyAction.DROP: terms.DROP, DenyAction.REJECT: terms.REJECT}
 _REPLY = terms.state("established") + terms.REPLY
@@ -49,7 +48,7 @@ def interface_chains(policy: InterfacePolicy, common: CommonRules) -> Iterator[C
 def _direction_chains(policy: InterfacePolicy, direction: Direction, common: CommonRules) -> Iterator[Chain]:
     replies = Chain(
         name=str(ChainName(direction=direction, interface=policy.interface, replies=True)),
-        rules=tuple(_replies(policy, _OTHER[direction], common)),
+        rules=tuple(_replies(policy, direction.opposite, common)),
     )
     rules = (
         *_established(policy, direction, common, replies),
@@ -70,7 +69,7 @@ def _established(policy: InterfacePolicy, direction: Direction, common: CommonRu
         return
     yield _rule(terms.state("related"), "related")
     yield _rule(terms.state("established") + terms.EXPECTED, "related")
-    if not isinstance(policy.of(_OTHER[direction]), Isolated):
+    if not isinstance(policy.of(direction.opposite), Isolated):
         yield _rule(_REPLY, "established")
     elif replies.rules:
         yield Rule.of(_REPLY + terms.jump(replies.name))

@@ -9,6 +9,8 @@ import struct
 from array import array
 from ipaddress import ip_address
 
+from mnp_lab.transport.sctp import crc32c
+
 NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 SYN = 0x02
 ACK = 0x10
@@ -52,24 +54,3 @@ def _internet_checksum(pseudo_header: bytes, parts: tuple[bytes, bytes]) -> int:
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)
     return socket.htons(~total & 0xFFFF) or 0xFFFF
-
-
-def _crc32c_table() -> list[int]:
-    table = []
-    for byte in range(256):
-        value = byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-_TABLE = _crc32c_table()
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli), which SCTP uses (RFC 9260, appendix A)."""
-    value = 0xFFFFFFFF
-    for byte in data:
-        value = value >> 8 ^ _TABLE[(value ^ byte) & 0xFF]
-    return value ^ 0xFFFFFFFF

@@ -32,7 +32,6 @@ from mnp_iptables.render.custom_rules import custom_lines
 from mnp_iptables.render.hook_points import HookPoints
 from mnp_iptables.render.matches import REPLYING, Fields, allow_matches, peer_matches
 
-_OTHER = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}
 _PREFIX_SETTING = {Direction.INGRESS: "allow-src-prefix", Direction.EGRESS: "allow-dst-prefix"}
 _REJECT = {4: "REJECT --reject-with icmp-admin-prohibited", 6: "REJECT --reject-with icmp6-adm-prohibited"}
 _REPLY = "-m conntrack --ctstate ESTABLISHED --ctdir REPLY"
@@ -98,13 +97,13 @@ def _established(policy: InterfacePolicy, direction: Direction, context: RenderC
         return
     yield _rule("-m conntrack --ctstate RELATED", "related")
     yield _rule("-m conntrack --ctstate ESTABLISHED --ctstatus EXPECTED", "related")
-    if not isinstance(policy.of(_OTHER[direction]), Isolated):
+    if not isinstance(policy.of(direction.opposite), Isolated):
         yield _rule(_REPLY, "established")
 
 
 def _replies(policy: InterfacePolicy, direction: Direction, context: RenderContext) -> Iterator[str]:
     """Replies that take this direction, of connections that were opened in the other one, where they are judged."""
-    opened = _OTHER[direction]
+    opened = direction.opposite
     isolated = isinstance(policy.of(opened), Isolated)
     if context.common.established_flows is EstablishedFlows.KEEP or not isolated:
         return

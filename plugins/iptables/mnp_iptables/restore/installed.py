@@ -115,6 +115,10 @@ class WantedTable:
     jumps: Mapping[str, tuple[WantedRule, ...]]
 
 
+Wanted = Mapping[Family, WantedTable]
+"""Our part of one table for each family."""
+
+
 def has_jumps(found: InstalledTable, wanted: WantedTable) -> bool:
     """Whether the wanted jumps are there, and none else, before all foreign rules of their chains."""
     expected = {chain: [rule.content for rule in rules] for chain, rules in wanted.jumps.items()}

@@ -31,6 +31,7 @@ from mnp_iptables.restore.installed import (
     SET_NUMBER_SIZE,
     InstalledRule,
     InstalledTable,
+    Wanted,
     WantedRule,
     WantedTable,
     is_ours,
@@ -45,9 +46,6 @@ _PATIENCE = 5.0  # seconds that another process may hold the lock
 _PAUSE = 0.005
 _ATTEMPTS = 5
 _STORM = "a process in the pod changes it all the time: stop it, or restart the pod"
-
-
-Wanted = Mapping[Family, WantedTable]
 
 
 class LegacyRules:

@@ -17,7 +17,7 @@ from mnp_iptables.modules import require
 from mnp_iptables.persistence import insist
 from mnp_iptables.render.hook_points import TABLES
 from mnp_iptables.restore.compiler import Compiler
-from mnp_iptables.restore.installed import FLAGS, InstalledTable, WantedTable, has_jumps
+from mnp_iptables.restore.installed import FLAGS, InstalledTable, Wanted, WantedTable, has_jumps
 from mnp_iptables.restore.nft_tables import TableWriter, is_vacant, read
 from mnp_iptables.restore.restore_tool import find
 from mnp_iptables.sets.set_types import FAMILIES
@@ -25,8 +25,6 @@ from mnp_iptables.sets.set_types import FAMILIES
 _TOOLS: dict[Family, str] = {4: "iptables-nft-restore", 6: "ip6tables-nft-restore"}
 _ATTEMPTS = 10
 _REMEDY = "if a process in the pod made it, delete the table or restart the pod"
-
-Wanted = Mapping[Family, WantedTable]
 
 
 class NftRules:
