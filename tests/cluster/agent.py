@@ -34,7 +34,8 @@ class AgentProcess:
         """
         self.log = log
         self._port = free_ports(1)[0]
-        self._environment = {**os.environ, **(environment or {})}
+        # The client library writes a kubeconfig's keys into temporary files; a killed process leaves them.
+        self._environment = {**os.environ, "TMPDIR": str(log.parent), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._command = (
             str(PROGRAM),

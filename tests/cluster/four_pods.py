@@ -134,10 +134,10 @@ class FourPods:
         verdicts = self.bed.talk.ask(pairs, self.network, f"udp:{OPEN}")
         return {pair[0].partition("/")[2] for pair in pairs if verdicts[pair] is ProbeVerdict.ALLOWED}
 
-    def await_reaching(self, destination: str, sources: AbstractSet[str]) -> None:
+    def await_reaching(self, destination: str, sources: AbstractSet[str], patience: float = 60) -> None:
         """Wait until of friend and attacker these reach a pod, and the others do not."""
         what = f"{sorted(sources)} alone reach {destination}"
-        self.objects.wait_for(what, lambda: self.reaching(destination) == sources)
+        self.objects.wait_for(what, lambda: self.reaching(destination) == sources, patience=patience)
 
     def flows(self) -> list[Flow]:
         """Denied and allowed ones between the victim and the others, as long as one of `main_policies` is there."""

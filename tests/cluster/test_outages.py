@@ -73,7 +73,8 @@ def test_watches_that_expired_tell_what_happened_and_nothing_else(four_pods, bed
                 four_pods.objects.delete("v1/Pod", "leaving", four_pods.namespace)
                 bed.components.expire()
                 gate.open()
-                four_pods.await_reaching("freed", {"friend", "attacker"})
+                # A server that starts anew refuses some requests: pauses between tries add up to a minute and a half.
+                four_pods.await_reaching("freed", {"friend", "attacker"}, patience=150)
                 expect = enforced - 1
                 four_pods.objects.wait_for("one less", lambda: process.metric("mnp_enforced_pods") == expect)
             assert sending.wrong == {}
@@ -150,7 +151,7 @@ def test_the_clock_is_moved(four_pods, bed, tmp_path, figures):
         bystander, forms = four_pods.sandbox("bystander"), four_pods.main_policies()
         for offset, form in ((DAY, forms[1]), (-DAY, forms[2]), (0, forms[0])):
             move(clock, offset)
-            time.sleep(1.5)  # it is looked at once a second
+            time.sleep(3)  # it is looked at once a second, or later on a busy machine
             said = len(log.read_text())
             enforced, mended = time_to_enforce(four_pods, form), mend(four_pods, bystander)
             assert enforced <= allowed(ENFORCED)

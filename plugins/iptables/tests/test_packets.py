@@ -72,7 +72,7 @@ def test_ports_are_those_on_the_wire_whatever_a_mesh_does(wire, deny_action):
     for port, rules in ((80, ["UDP/80"]), (82, ["UDP/15006"])):
         wire.pod.enforce(only(ingress=isolated(allow(ports=rules)), deny_action=deny_action))
         wire.peer.udp(PEER[4]).sendto(b"to port %d" % port, (POD[4], port))
-        assert arrives(sidecar, b"to port %d" % port) is (port == 80)
+        assert arrives(sidecar, b"to port %d" % port, expected=port == 80) is (port == 80)
 
 
 @both_families
