@@ -122,7 +122,6 @@ broken_nftables(
     "test_recheck_lets_errors_of_allowed_flows_pass[4]",
     "judges ICMP errors like new packets",
     rule="ingress ct state related drop",
-    because="timed out",
 )
 broken_nftables(
     "RecheckReadsPackets",
