@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from mnp_core._markers import hookspec
 from mnp_core.api import (
     CommandSpec,
+    GateSpec,
     InterfaceDiscovererSpec,
     Outcome,
     PolicyKindSpec,
@@ -69,6 +70,17 @@ def mnp_register_sandbox_locators() -> Iterable[SandboxLocatorSpec]:  # type: ig
 
     Returns:
         One spec per way.
+
+    Added in 0.1.
+    """
+
+
+@hookspec
+def mnp_register_gates() -> Iterable[GateSpec]:  # type: ignore[empty-body] # specs have no body
+    """Offer gates, which hold the start of pods until their rules are in force.
+
+    Returns:
+        One spec per gate. The setting ``gates`` names those in use.
 
     Added in 0.1.
     """

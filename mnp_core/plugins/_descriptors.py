@@ -8,6 +8,7 @@ from attrs import fields, frozen
 
 from mnp_core.api import (
     CommandSpec,
+    GateSpec,
     InterfaceDiscovererSpec,
     Named,
     PolicyKindSpec,
@@ -26,6 +27,7 @@ REGISTRATIONS: Mapping[str, type[Named]] = {
     "mnp_register_policy_renderers": PolicyRendererSpec,
     "mnp_register_rule_appliers": RuleApplierSpec,
     "mnp_register_sandbox_locators": SandboxLocatorSpec,
+    "mnp_register_gates": GateSpec,
     "mnp_register_policy_kinds": PolicyKindSpec,
     "mnp_register_commands": CommandSpec,
 }
@@ -34,6 +36,7 @@ NOUNS: Mapping[type[Named], str] = {
     PolicyRendererSpec: "renderer",
     RuleApplierSpec: "applier",
     SandboxLocatorSpec: "locator",
+    GateSpec: "gate",
     PolicyKindSpec: "policy kind",
     CommandSpec: "command",
 }

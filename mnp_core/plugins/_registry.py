@@ -9,6 +9,8 @@ from attrs import frozen
 from mnp_core.api import (
     CommandSpec,
     Discovery,
+    Gate,
+    GateSpec,
     InterfaceDiscoverer,
     InterfaceDiscovererSpec,
     Outcome,
@@ -51,6 +53,7 @@ class Registry:
         renderers: By name; by dialect through `renderer`.
         appliers: By name.
         locators: By name.
+        gates: By name.
         policy_kinds: By name; their specs are used as they are.
         commands: By name.
     """
@@ -68,6 +71,7 @@ class Registry:
         self.renderers = catalog(PolicyRendererSpec)
         self.appliers = catalog(RuleApplierSpec)
         self.locators = catalog(SandboxLocatorSpec)
+        self.gates = catalog(GateSpec)
         self.policy_kinds = catalog(PolicyKindSpec)
         self.commands = catalog(CommandSpec)
 
@@ -145,6 +149,15 @@ class Registry:
         """
         offer = self.locators.find(exclusive_name(SandboxLocatorSpec, name))
         return make(offer, lambda spec: spec.factory(settings), SandboxLocator)
+
+    def gate(self, name: str, settings: Mapping[str, str]) -> Gate:
+        """Make the gate of that name, with the settings that are meant for it.
+
+        Raises:
+            PluginError: As `discoverer`.
+        """
+        offer = self.gates.find(exclusive_name(GateSpec, name))
+        return make(offer, lambda spec: spec.factory(settings), Gate)
 
     def command(self, name: str) -> click.Command:
         """Make the `mnp` subcommand of that name.

@@ -1,0 +1,54 @@
+"""Interface discovery: the kinds of attachment."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from mnp_core.model import Attachment, Link
+
+
+@frozen(kw_only=True)
+class Discovery:
+    """A discoverer's findings about one claimed attachment.
+
+    Attributes:
+        attachment: As it really is: addresses and MAC from the kernel, traits set. If the interface cannot be
+            enforced, the claim as it came, with the traits that say why.
+        unenforceable: Empty, or why rules in the sandbox cannot enforce policy on it (S64): reported, never silent.
+        mismatches: Where network-status and the kernel disagree, one sentence each; reported.
+    """
+
+    attachment: Attachment
+    unenforceable: str = ""
+    mismatches: tuple[str, ...] = ()
+
+
+class InterfaceDiscoverer(Protocol):
+    """Knows the kinds of attachment that some CNI types make."""
+
+    def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:
+        """Compare the claims of network-status with the links in the sandbox.
+
+        Args:
+            claim: One attachment; its kind is one of the claimed CNI types.
+            links: Every interface in the pod's network namespace.
+
+        Must not raise for anything that links or claim contain; pure apart from reading sysfs.
+        """
+
+
+@frozen(kw_only=True)
+class InterfaceDiscovererSpec:
+    """Registers an `InterfaceDiscoverer`.
+
+    Attributes:
+        name: For settings and messages.
+        cni_types: The CNI plugin types that it claims (``type`` in a network configuration); the kind of an
+            attachment is one of them (S4). Two discoverers that claim the same type are an error.
+        factory: Makes the discoverer.
+    """
+
+    name: str
+    cni_types: frozenset[str]
+    factory: Callable[[], InterfaceDiscoverer]

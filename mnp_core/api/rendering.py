@@ -1,0 +1,39 @@
+"""Policy rendering: dialects in which policy is written."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import frozen
+
+from mnp_core.model import Delta, Feature, GroupDelta, Ruleset, SandboxPolicy
+
+
+class PolicyRenderer(Protocol):
+    """Writes policy in one dialect. Pure: no I/O, same text for equal input in every process."""
+
+    def render(self, policy: SandboxPolicy) -> Ruleset:
+        """Write everything that is to be in force in one sandbox.
+
+        The result does not depend on `policy.pod`, which is for messages: copies of a pod share one ruleset.
+        """
+
+    def render_delta(self, delta: GroupDelta) -> Delta:
+        """Write a change of one group's membership, for every sandbox that uses the group."""
+
+
+@frozen(kw_only=True)
+class PolicyRendererSpec:
+    """Registers a `PolicyRenderer` for one dialect.
+
+    Attributes:
+        name: For settings and messages.
+        dialect: The language that it writes; two renderers of one dialect are an error.
+        factory: Makes the renderer.
+        refuses: Settings that it cannot write. A node that has one of them in force and would use this renderer
+            does not start, and `render` raises `InputError` or `UnsupportedError` for a policy that has one.
+    """
+
+    name: str
+    dialect: str
+    factory: Callable[[], PolicyRenderer]
+    refuses: frozenset[Feature] = frozenset()
