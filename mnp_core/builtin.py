@@ -1,6 +1,6 @@
 """The core's own plugin, loaded by the same entry point, hooks and checks as everybody else's.
 
-It registers the two ways to find a pod's network namespace. Each is imported inside its factory, because `mnp --help`
+It registers the ways to find a pod's network namespace. Each is imported inside its factory, because `mnp --help`
 loads this module, too.
 """
 
@@ -12,15 +12,22 @@ from mnp_core.api import SandboxLocator, SandboxLocatorSpec
 
 @hookimpl
 def mnp_register_sandbox_locators() -> Iterator[SandboxLocatorSpec]:
-    """Offer the ways to pods: by the container runtime, and by their processes."""
+    """Offer the ways to pods: by the container runtime, by their processes, and by gates alone."""
     yield SandboxLocatorSpec(name="cri", factory=_make_cri_locator)
     yield SandboxLocatorSpec(name="proc", factory=_make_proc_locator)
+    yield SandboxLocatorSpec(name="gates", factory=_make_gates_only)
 
 
 def _make_cri_locator(settings: Mapping[str, str]) -> SandboxLocator:
     from mnp_core.sandbox.cri.locator import make_cri_locator  # noqa: PLC0415 # see above
 
     return make_cri_locator(settings)
+
+
+def _make_gates_only(_settings: Mapping[str, str]) -> SandboxLocator:
+    from mnp_core.sandbox.gated import GatesOnly  # noqa: PLC0415 # see above
+
+    return GatesOnly()
 
 
 def _make_proc_locator(settings: Mapping[str, str]) -> SandboxLocator:

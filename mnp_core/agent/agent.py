@@ -23,9 +23,11 @@ from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import Attempt, OperationResult
 from mnp_core.agent.ruleset_cache import LazyDelta, RulesetCache
 from mnp_core.agent.scheduler import BIG_LINES, InlineExecutor, Pool, Scheduler
+from mnp_core.agent.starts import Start, Starts
 from mnp_core.api import InterfaceDiscoverer, SandboxLocator, Sync
 from mnp_core.cluster import Affected, ClusterState
 from mnp_core.model import AddressSource, Attachment, Change, Link, ObjectName, Report, Ruleset
+from mnp_core.model.gated import Gated
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.monitor import Topic
 
@@ -84,6 +86,7 @@ class Agent:
         self._outside = outside or OutsideState({}, lambda _: ())
         self._pods = LocalPods(cluster, monitor, self._outside, finalize_after=finalize_after, jitter=jitter)
         self._outcomes = Outcomes(cluster, self._pods, observe)
+        self._starts = Starts(cluster, self._pods)
         self._planner = Planner(
             cluster=cluster,
             backends=backends,
@@ -146,6 +149,45 @@ class Agent:
             self._started = True
             for name in self.cluster.local_pods - affected.sandboxes:  # may have had attachments before the start
                 self._require_replacement(name, received_at)
+        self._starts.check()
+
+    def hold(self, start: Start, gated: Gated, unclaimed: frozenset[str]) -> None:
+        """Hold a pod's start until its rules are in force in its new sandbox.
+
+        Args:
+            start: Completed then. Until the first `submit` none is.
+            gated: The gate's description of the pod's attachments.
+            unclaimed: Interfaces that lead out of the pod and that neither a gate nor the pod's requests claim.
+        """
+        self._starts.add(start)
+        self.describe(start.pod, gated)
+        self._follow_if_started(self.cluster.deny_unclaimed(start.pod, unclaimed))
+        state = self._pods.get(start.pod)
+        if state is not None and state.sandbox != start.sandbox:
+            if state.sandbox is not None:
+                self._pods.sandbox_gone(state)
+            state.retry_now()
+            self._scheduler.start_next(state, self._clock())
+        elif state is None and self._started and self.cluster.needs_rules(start.pod):
+            self._require_replacement(start.pod, None)
+        if self._started:
+            self._starts.check(start.pod)
+
+    def release(self, start: Start, report: Report | None = None) -> None:
+        """Handle the end of a gate's wait.
+
+        Args:
+            start: The start. One that is reported stays until rules are in force, which ends the report.
+            report: The pod's fate at the limit.
+        """
+        if report is None:
+            self._starts.discard(start)
+        else:
+            self._starts.report(start.pod, report)
+
+    def describe(self, pod: ObjectName, gated: Gated | None) -> None:
+        """Take a gate's description of a pod's attachments; None forgets it."""
+        self._follow_if_started(self.cluster.put_gated(pod, gated))
 
     def process(self, timeout: float) -> None:
         """Handle the inbox, waiting at most so many seconds for an entry, and start due operations."""
@@ -200,6 +242,11 @@ class Agent:
     def has_reports(self) -> bool:
         """Whether new or resolved reports wait for `take_sync`."""
         return self.cluster.standing.changed
+
+    @property
+    def started(self) -> bool:
+        """Whether the full state has been submitted: from then on rules are written."""
+        return self._started
 
     @property
     def busy(self) -> bool:
@@ -275,6 +322,7 @@ class Agent:
     def _follow(self, affected: Affected, received_at: float | None = None) -> None:
         for name in affected.gone:
             self._pods.remove(name)
+            self._starts.forget(name)
         for name in sorted(affected.sandboxes):
             self._require_replacement(name, received_at)
         now = self._clock()
@@ -284,6 +332,11 @@ class Agent:
                 state = self._pods.get_or_add(name)
                 state.members_changed(delta, received_at)
                 self._scheduler.start_next(state, now)
+
+    def _follow_if_started(self, affected: Affected) -> None:
+        """Before the full state is known, every local pod is checked anyway."""
+        if self._started:
+            self._follow(affected)
 
     def _require_replacement(self, name: ObjectName, received_at: float | None) -> None:
         state = self._pods.get_or_add(name)
@@ -304,6 +357,7 @@ class Agent:
         if affected is not None:
             self._follow(affected)
         self._scheduler.start_next(state, now)
+        self._starts.check(state.name)
 
     def _listener_lost(self, name: ObjectName) -> None:
         if (state := self._pods.get(name)) is not None:

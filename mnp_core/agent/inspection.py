@@ -27,11 +27,13 @@ class Findings:
         attachments: As the kernel has them, in the order of the claims.
         problems: Differences from the claims.
         readable: Whether the interfaces could be read at all; else a retry is needed.
+        outlets: Names of interfaces that lead out of the pod and that no entry claims.
     """
 
     attachments: tuple[Attachment, ...]
     problems: tuple[Problem, ...] = ()
     readable: bool = True
+    outlets: frozenset[str] = frozenset()
 
 
 @frozen(kw_only=True)
@@ -43,12 +45,14 @@ class Claimed:
         attachments: Those that are enforced.
         defaults: Interfaces of its default network, as far as they are known.
         announced: Interfaces named by network-status, enforced or not.
+        denies_unclaimed: Whether everything is denied on an interface that no entry claims.
     """
 
     pod: ObjectName
     attachments: tuple[Attachment, ...]
     defaults: frozenset[str] = frozenset()
     announced: frozenset[str] = frozenset()
+    denies_unclaimed: bool = False
 
 
 def inspect(
@@ -69,6 +73,7 @@ def inspect(
     return Findings(
         attachments=tuple(discovery.attachment for _, discovery in discoveries),
         problems=(*(p for claim, found in discoveries for p in _problems(claim, found)), *_unclaimed(claimed, strays)),
+        outlets=frozenset(stray.name for stray in strays if stray.leads_out),
     )
 
 
@@ -113,8 +118,9 @@ def _strays(claimed: Claimed, links: Sequence[Link]) -> list[Link]:
 
 def _unclaimed(claimed: Claimed, strays: Sequence[Link]) -> Iterator[Problem]:
     """One report for any number; an interface that leads out of the pod may be an unannounced attachment."""
+    effect = "everything is denied" if claimed.denies_unclaimed else "no policy is enforced"
     for severity, meaning in (
-        (Severity.PROBLEM, "lead out of the pod, and no policy is enforced on them"),
+        (Severity.PROBLEM, f"lead out of the pod, and {effect} on them"),
         (Severity.HINT, "lead nowhere"),
     ):
         found = [link for link in strays if link.leads_out is (severity is Severity.PROBLEM)]

@@ -135,10 +135,16 @@ class Planner:
 
     def _claimed(self, state: PodState) -> Claimed:
         pod, claims = self.cluster.pod(state.name), self.cluster.claims(state.name)
+        denies = self.cluster.denies_unclaimed
         if pod is None:
-            return Claimed(pod=state.name, attachments=claims)
-        announced = frozenset(status.interface for status in pod.statuses)
-        return Claimed(pod=pod.name, attachments=claims, defaults=pod.default_interfaces, announced=announced)
+            return Claimed(pod=state.name, attachments=claims, denies_unclaimed=denies)
+        return Claimed(
+            pod=pod.name,
+            attachments=claims,
+            defaults=pod.default_interfaces,
+            announced=frozenset(status.interface for status in pod.statuses),
+            denies_unclaimed=denies,
+        )
 
 
 # --- inside the sandbox -------------------------------------------------------------------------------------------

@@ -73,8 +73,10 @@ class Outcomes:
                 self._pods.watch(state, listeners)
             case Absent(leads_out=False):
                 self._pods.remove(state.name)
+            case Absent(findings=findings):
+                return self._cluster.deny_unclaimed(state.name, findings.outlets)
             case Inspected(findings=findings) if findings != before:
-                return self._cluster.observe_attachments(state.name, findings.attachments)
+                return self._cluster.observe_sandbox(state.name, findings.attachments, findings.outlets)
         return None
 
     def _fail(self, state: PodState, attempt: Attempt, error: BaseException, now: float) -> None:

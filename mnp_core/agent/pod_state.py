@@ -130,6 +130,12 @@ class PodState:
         return self._permanent or self._tries >= _LASTING_TRIES
 
     @property
+    def in_force(self) -> bool:
+        """Whether the rules in the sandbox are those last asked for, membership that changes just now aside."""
+        replacing = self.attempt is not None and self.attempt.operation in {Operation.LOCATE, Operation.REPLACE}
+        return self.sandbox_verified and self.failure is None and not self._pending.replace and not replacing
+
+    @property
     def waits_for_input(self) -> bool:
         """Whether the next retry needs a change of input."""
         return self._retry_at == _NEVER

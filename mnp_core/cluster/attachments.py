@@ -13,6 +13,7 @@ from mnp_core.cluster.affected import Dirty
 from mnp_core.cluster.multimap import Multimap
 from mnp_core.cluster.pods import IndexedPod, PodIndex
 from mnp_core.model import AddressSource, Attachment, Network, ObjectName, Pod
+from mnp_core.model.gated import Gated
 from mnp_core.policy.attachments import claim_attachments
 
 
@@ -48,6 +49,8 @@ class AttachmentIndex:
         self._pods_by_network: Multimap[ObjectName, ObjectName] = Multimap()
         self._observed: dict[ObjectName, tuple[Attachment, ...]] = {}
         self._addresses = AddressClaims()
+        self._gated: dict[ObjectName, Gated] = {}
+        self._unclaimed: dict[ObjectName, frozenset[str]] = {}  # interfaces to deny everything on
 
     @property
     def networks(self) -> Mapping[ObjectName, Network]:
@@ -77,6 +80,8 @@ class AttachmentIndex:
         self._store(name, pod)
         if before is None or pod is None or (before.uid, before.statuses) != (pod.uid, pod.statuses):
             self._observed.pop(name, None)  # observed in another sandbox, or with other attachments
+        if pod is None or (before is not None and before.uid != pod.uid):
+            self._unclaimed.pop(name, None)
         self._refresh_pod(name, dirty)
 
     def put_network(self, name: ObjectName, network: Network | None, dirty: Dirty) -> bool:
@@ -96,6 +101,32 @@ class AttachmentIndex:
         if self._trusts_kernel and self._observed.get(name) != attachments and self.local(name) is not None:
             self._observed[name] = attachments
             self._refresh_pod(name, dirty)
+
+    def deny(self, name: ObjectName, interfaces: frozenset[str], dirty: Dirty) -> None:
+        """Deny everything on interfaces of a pod, which may come later, as long as no entry claims them."""
+        if self._unclaimed.get(name, frozenset()) != interfaces:
+            self._unclaimed[name] = interfaces
+            self._refresh_own(name, dirty)
+
+    def put_gated(self, name: ObjectName, gated: Gated | None, dirty: Dirty) -> None:
+        """Replace a gate's description of a pod, which may come before the pod; None removes it."""
+        if self._gated.get(name) == gated:
+            return
+        self._gated.pop(name, None)
+        if gated is not None:
+            self._gated[name] = gated
+        elif name not in self._pods:
+            self._unclaimed.pop(name, None)
+        self._refresh_own(name, dirty)
+
+    def gated(self, name: ObjectName) -> Gated | None:
+        """A gate's description of a pod."""
+        return self._gated.get(name)
+
+    def _refresh_own(self, name: ObjectName, dirty: Dirty) -> None:
+        if self.local(name) is not None:
+            dirty.were_local.add(name)
+        self._refresh_pod(name, dirty)
 
     def _store(self, name: ObjectName, pod: Pod | None) -> None:
         before = self._pods.pop(name, None)
@@ -136,12 +167,19 @@ class AttachmentIndex:
         if pod is None or not pod.is_target or (self._node is not None and not pod.node):
             self._observed.pop(name, None)  # the next pod of this name is another one
             return None
-        claims = claim_attachments(pod, self._networks, self._claimed)
-        if not (claims.peers or claims.enforced or claims.problems or pod.default_network):
+        claims = claim_attachments(pod, self._networks, self._claimed, self._gated_of(pod))
+        known = {attachment.interface for attachment in claims.peers} | pod.default_interfaces
+        denied = self._unclaimed.get(name, frozenset()) - known
+        if not (claims.peers or claims.enforced or claims.problems or denied or pod.default_network):
             return None
         inspected = not self._trusts_kernel or name in self._observed or name not in self._local_pods
-        indexed = IndexedPod(pod=pod, claims=claims, inspected=inspected)
+        indexed = IndexedPod(pod=pod, claims=claims, inspected=inspected, denied=denied)
         return indexed.with_addresses(self._observed.get(name, ()))
+
+    def _gated_of(self, pod: Pod) -> Gated | None:
+        """Of this very pod: a later one of its name has another UID."""
+        gated = self._gated.get(pod.name)
+        return gated if gated is not None and gated.uid in {"", pod.uid, pod.static_uid} else None
 
 
 def _networks_of(pod: Pod | None) -> set[ObjectName]:

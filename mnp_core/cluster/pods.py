@@ -21,12 +21,14 @@ class IndexedPod:
         claims: Its attachments.
         reassigned: Addresses that belong to another pod by now (S5).
         inspected: Whether its addresses are complete; False while those of its interfaces are still to be read.
+        denied: Interfaces on which everything is denied: no entry claims them (setting ``unclaimed-interfaces``).
     """
 
     pod: Pod
     claims: Claims
     reassigned: frozenset[Place] = frozenset()
     inspected: bool = True
+    denied: frozenset[str] = frozenset()
 
     @property
     def peers(self) -> tuple[Attachment, ...]:
@@ -39,7 +41,8 @@ class IndexedPod:
     def differs_as_target(self, before: "IndexedPod") -> bool:
         """Whether its own rules may differ from those before: more has changed than its addresses as a peer."""
         as_before = evolve(self.pod, terminating=before.pod.terminating)
-        return as_before != before.pod or self.claims.enforced != before.claims.enforced
+        rules = (self.claims.enforced, self.denied)
+        return as_before != before.pod or rules != (before.claims.enforced, before.denied)
 
     def with_addresses(self, observed: Iterable[Attachment]) -> "IndexedPod":
         """The same pod, as a peer known by the addresses observed on its interfaces."""

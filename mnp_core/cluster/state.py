@@ -26,17 +26,21 @@ from mnp_core.model import (
     Change,
     CommonRules,
     ContainerPort,
+    InterfacePolicy,
+    Isolated,
     Namespace,
     Network,
     ObjectName,
     ObjectRef,
     Pod,
     Policy,
+    Reason,
     Report,
     SandboxPolicy,
     Severity,
 )
 from mnp_core.model.budget import Budgets
+from mnp_core.model.gated import Gated
 from mnp_core.policy.attachments import Problem
 from mnp_core.policy.compile import CompiledPolicy, compile_sandbox
 
@@ -52,6 +56,7 @@ class ClusterState:
         node: str | None = None,
         peer_addresses: AddressSource = AddressSource.NETWORK_STATUS,
         budgets: Budgets = Budgets(),  # noqa: B008 # a frozen value
+        denies_unclaimed: bool = False,
     ) -> None:
         """Start empty.
 
@@ -62,10 +67,12 @@ class ClusterState:
             peer_addresses: The source of local pods' addresses where they are peers; those of pods elsewhere always
                 come from network-status.
             budgets: Limits on the size of policies.
+            denies_unclaimed: Whether interfaces that no entry claims are denied everything.
         """
         self.standing = ActiveReports()  # problems of all policies and networks, and of local pods
         self.version = 0  # changes with every batch
         self._common = common
+        self.denies_unclaimed = denies_unclaimed
         pods = self._pods = PodIndex()
         self._attachments = AttachmentIndex(
             claimed=claimed, node=node, peer_addresses=peer_addresses, pods=pods, standing=self.standing
@@ -90,11 +97,32 @@ class ClusterState:
             self._put_policy(ref, enforced, dirty)
         return self._refresh(dirty)
 
-    def observe_attachments(self, pod: ObjectName, attachments: tuple[Attachment, ...]) -> Affected:
-        """Record the attachments of a local pod as the kernel of its sandbox shows them."""
+    def observe_sandbox(
+        self, pod: ObjectName, attachments: tuple[Attachment, ...] | None, unclaimed: frozenset[str] = frozenset()
+    ) -> Affected:
+        """Record the interfaces of a local pod as the kernel of its sandbox shows them.
+
+        Args:
+            pod: The pod.
+            attachments: Its attachments; None to leave them as they are.
+            unclaimed: Interfaces that lead out of the pod and that no entry claims.
+        """
         dirty = Dirty()
-        self._attachments.observe(pod, attachments, dirty)
+        if attachments is not None:
+            self._attachments.observe(pod, attachments, dirty)
+        if self.denies_unclaimed:
+            self._attachments.deny(pod, unclaimed, dirty)
         return self._refresh(dirty)
+
+    def put_gated(self, pod: ObjectName, gated: Gated | None) -> Affected:
+        """Replace a gate's description of a pod's attachments; None removes it."""
+        dirty = Dirty()
+        self._attachments.put_gated(pod, gated, dirty)
+        return self._refresh(dirty)
+
+    def deny_unclaimed(self, pod: ObjectName, interfaces: frozenset[str]) -> Affected:
+        """Deny everything on interfaces that lead out of a pod and that no entry claims, if the settings say so."""
+        return self.observe_sandbox(pod, None, interfaces) if self.denies_unclaimed else Affected()
 
     def retry_oversized(self) -> Affected:
         """Try the policies with oversized groups again; to be called every minute or so."""
@@ -175,7 +203,7 @@ class ClusterState:
     def sandbox_policy(self, pod: ObjectName) -> SandboxPolicy | None:
         """The policy to enforce in a local pod; None for a pod without enforceable attachments."""
         indexed = self._attachments.local(pod)
-        if indexed is None or not indexed.claims.enforced:
+        if indexed is None or not self.needs_rules(pod):
             return None
         policies = self._policies_by_pod.of(pod)
         shape = _shape(indexed, policies)
@@ -183,8 +211,19 @@ class ClusterState:
         if compiled is None:
             groups = self._groups.snapshot(pod)
             compiled = compile_sandbox(indexed.pod, indexed.claims.enforced, policies, groups, self._common)
+            if indexed.denied:
+                compiled = evolve(compiled, interfaces=(*compiled.interfaces, *map(denied, indexed.denied)))
             self._compiled_by_shape.keep(shape, compiled, self.weight(pod) + 1)
         return evolve(compiled, pod=pod)
+
+    def needs_rules(self, pod: ObjectName) -> bool:
+        """Whether `sandbox_policy` returns one."""
+        indexed = self._attachments.local(pod)
+        return indexed is not None and bool(indexed.claims.enforced or indexed.denied)
+
+    def gated(self, name: ObjectName) -> Gated | None:
+        """A gate's description of a pod's attachments."""
+        return self._attachments.gated(name)
 
     def weight(self, pod: ObjectName) -> int:
         """The approximate number of lines of a local pod's rules."""
@@ -228,14 +267,20 @@ class ClusterState:
 
     def exposing(self, pod: ObjectName, problem: Problem) -> Report:
         """The report of a problem in a local pod, exposed if the problem leaves open what a policy selects (S64)."""
-        opens = problem.report.reason in OPEN_REASONS and problem.report.severity is Severity.PROBLEM
+        is_denied = problem.report.reason is Reason.UNCLAIMED_INTERFACE and self.denies_unclaimed
+        opens = problem.report.reason in OPEN_REASONS and problem.report.severity is Severity.PROBLEM and not is_denied
         return evolve(problem.report, exposed=opens and self._policies_by_pod.selects(pod, problem.attachment))
 
 
-_Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int]]
+def denied(interface: str) -> InterfacePolicy:
+    """Nothing passes, in either direction."""
+    return InterfacePolicy(interface=interface, ingress=Isolated(), egress=Isolated())
+
+
+_Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int], frozenset[str]]
 
 
 def _shape(pod: IndexedPod, policies: Iterable[CompiledPolicy]) -> _Shape:
     """Everything by which the rules of two pods differ at one moment; pods of equal shape are compiled once."""
     attachments = tuple((a.interface, a.network, a.kind) for a in pod.claims.enforced)
-    return attachments, pod.pod.ports, frozenset(map(id, policies))
+    return attachments, pod.pod.ports, frozenset(map(id, policies)), pod.denied

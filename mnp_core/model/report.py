@@ -34,6 +34,8 @@ class Reason(StrEnum):
     OVER_BUDGET = "OverBudget"  # a policy is too big, alone or with others: it isolates and allows nothing
     MISMATCH = "Mismatch"  # network-status and the kernel disagree (S64)
     UNCLAIMED_INTERFACE = "UnclaimedInterface"  # an interface in a pod that no entry of network-status claims (S64)
+    STARTED_OPEN = "StartedOpen"  # a gate let a pod start before its rules were in force
+    START_REFUSED = "StartRefused"  # a gate refused a pod's start: its rules could not be brought into force in time
     DUPLICATE_ADDRESS = "DuplicateAddress"  # two living pods have one address on one network (S5)
     DEFAULT_NETWORK = "DefaultNetwork"  # a policy names a network that is a pod's default one: nothing there (S3)
     NETWORK_ADMIN = "NetworkAdmin"  # a selected pod may change the rules in its own namespace (S49)
@@ -48,6 +50,7 @@ OPEN_REASONS = (
     Reason.UNCLAIMED_TYPE,
     Reason.UNCLAIMED_INTERFACE,
     Reason.ENFORCEMENT_FAILED,
+    Reason.STARTED_OPEN,
 )
 """Reasons by which an interface may be open although a policy selects it (docs/reports.md)."""
 

@@ -21,15 +21,21 @@ from mnp_core.cluster import ClusterState
 from mnp_core.kubeapi.connection import connect
 from mnp_core.lasting import log_dying_threads
 from mnp_core.model import ObjectName
+from mnp_core.node.denial import Denial
+from mnp_core.node.described import Described
+from mnp_core.node.gatekeeper import NodeGatekeeper
+from mnp_core.node.gates import Gates
 from mnp_core.node.loop import NodeLoop
 from mnp_core.node.memory import share_arenas
 from mnp_core.node.observer import NodeObserver, PluginSink
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.enumerate import list_sandboxes
-from mnp_core.sandbox.host import HOST_PREFIX
+from mnp_core.sandbox.gated import GatedLocator
+from mnp_core.sandbox.host import host_filesystem
 from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.pool import SandboxPool
-from mnp_core.settings import NodeSettings, Settings
+from mnp_core.settings import NodeSettings, Settings, UnclaimedInterfaces
+from mnp_core.sources.kubernetes.fetch import PodFetcher
 from mnp_core.sources.kubernetes.source import KubernetesSource
 from mnp_core.telemetry.change_log import ChangeLog, PodContext
 from mnp_core.telemetry.endpoint import Endpoint, parse_listen_address
@@ -66,11 +72,14 @@ def run_node(registry: Registry, settings: Settings) -> None:
     )
     backend, name = backends.of(()).name, node_name(settings.node)
     backends.check(settings.common)
-    locator = registry.locator(settings.node.sandbox_locator, settings.node.locator)
-    host_prefix = settings.node.locator.get(HOST_PREFIX, "")
+    locator = GatedLocator(registry.locator(settings.node.sandbox_locator, settings.node.locator))
+    made = {gate: registry.gate(gate, settings.gates.settings) for gate in settings.gates.names}
+    host = host_filesystem(settings.node.locator)
+    denies_unclaimed = settings.unclaimed_interfaces is UnclaimedInterfaces.DENY
     health, metrics = Health(), Metrics()
     agent: Agent  # the callers of these two are made before them
     source: KubernetesSource
+    gates: Gates
     with ExitStack() as stack:
         if settings.node.listen:
             stack.enter_context(Endpoint(parse_listen_address(settings.node.listen), health=health, metrics=metrics))
@@ -85,6 +94,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
             lambda pod: agent.listener_lost(pod),  # noqa: PLW0108 - likewise
         )
         stack.callback(monitor.close)
+        pool = stack.enter_context(SandboxPool(_WORKERS))
         agent = Agent(
             cluster=ClusterState(
                 common=settings.common,
@@ -92,19 +102,20 @@ def run_node(registry: Registry, settings: Settings) -> None:
                 node=name,
                 peer_addresses=settings.peer_addresses,
                 budgets=settings.budgets,
+                denies_unclaimed=denies_unclaimed,
             ),
             backends=backends,
             locator=locator,
             discoverers=registry.make_discoverers(),
-            pool=stack.enter_context(SandboxPool(_WORKERS)),
+            pool=pool,
             locator_executor=stack.enter_context(ThreadPoolExecutor(_LOCATORS, "locator")),
             monitor=monitor,
             observe=observer.outcome,
             own_addresses=settings.own_addresses,
             finalize_after=_FINALIZE_AFTER_SECONDS,
-            outside=OutsideState(backends.node_states, partial(list_sandboxes, host_prefix)),
+            outside=OutsideState(backends.node_states, partial(list_sandboxes, host.prefix)),
         )
-        loop = NodeLoop(agent, observer)
+        loop = NodeLoop(agent, observer, lambda: gates.tend())  # noqa: PLW0108 - there are no gates yet
         source = KubernetesSource(
             api,
             tuple(registry.policy_kinds.values()),
@@ -112,6 +123,17 @@ def run_node(registry: Registry, settings: Settings) -> None:
             observer,
             largest_policy=settings.budgets.policy.bytes,
         )
+        fetcher = stack.enter_context(PodFetcher(api, loop.enqueue, lambda ref: source.identity(ref) is not None))
+        keeper = NodeGatekeeper(
+            agent=agent,
+            described=Described(locator, host, pool.run, looks_at_all=denies_unclaimed),
+            denial=Denial(backend=backends.of(()), pool=pool, common=settings.common),
+            settings=settings.gates,
+            fetch=fetcher.fetch,
+            observe=observer.start_held,
+        )
+        gates = stack.enter_context(Gates(made, fetcher, observer))
+        gates.open(keeper)
         for thread in (monitor.thread, events.thread, *source.threads):
             health.depends_on(thread)
         ordinary = {"ordinary": unclaimed} if (unclaimed := sorted(claimed - set(registry.claimed_types))) else {}

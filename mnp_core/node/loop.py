@@ -6,7 +6,7 @@ No rules are written before the source has listed every kind once: the policies 
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from mnp_core.agent.agent import Agent
@@ -42,8 +42,16 @@ class Source(Protocol):
 class NodeLoop:
     """Joins a source with an agent. `enqueue` is for the source's threads, `run` for the thread that owns the agent."""
 
-    def __init__(self, agent: Agent, observer: NodeObserver) -> None:
+    def __init__(self, agent: Agent, observer: NodeObserver, tend: Callable[[], None] = lambda: None) -> None:
+        """Begin idle.
+
+        Args:
+            agent: The agent.
+            observer: Observes it.
+            tend: Called about every second.
+        """
         self._agent = agent
+        self._tend = tend
         self._observer = observer
         self._lock = threading.Lock()
         self._queue: Turns[tuple[Change, float]] = Turns()
@@ -93,6 +101,7 @@ class NodeLoop:
         while not self._stopped and not source.complete:
             self._report_waiting(source)
             self._observer.heartbeat(self._agent)
+            self._tend()
             self._agent.process(0.05)
         if not self._stopped:
             self._observer.sync_started()
@@ -113,6 +122,7 @@ class NodeLoop:
             self._agent.process(until - now)
             self._report_pass()
         self._agent.watch()
+        self._tend()
         self._observer.heartbeat(self._agent)
 
     def _take_in(self) -> None:

@@ -8,7 +8,7 @@ import structlog
 from attrs import frozen
 
 from mnp_core.agent.agent import Agent
-from mnp_core.api import Outcome, Sync
+from mnp_core.api import Admission, Outcome, Sync
 from mnp_core.node.memory import release_memory
 from mnp_core.plugins import Registry
 from mnp_core.telemetry.health import Health, Unready
@@ -95,6 +95,16 @@ class NodeObserver:
         self._busy_until = time.monotonic()
         for sink in self._sinks:
             sink.sync(sync)
+
+    def start_held(self, admission: Admission, seconds: float) -> None:
+        """A gate has its answer."""
+        for sink in self._sinks:
+            sink.start_held(admission, seconds)
+
+    def gate_state(self, gate: str, *, connected: bool) -> None:
+        """Record whether a gate holds pod starts."""
+        for sink in self._sinks:
+            sink.gate_state(gate, connected=connected)
 
     def watch_restarted(self, kind: str, cause: str) -> None:
         """Record the restart of a watch."""

@@ -20,7 +20,9 @@ from mnp_core.model import (
     Reason,
     Report,
 )
+from mnp_core.model.gated import Gated
 from mnp_core.model.parsing.field import shown
+from mnp_core.policy.gated import outranked
 
 _FIELD = "metadata.annotations[k8s.v1.cni.cncf.io/network-status]"
 _REQUESTS_FIELD = "metadata.annotations[k8s.v1.cni.cncf.io/networks]"
@@ -55,20 +57,27 @@ class Claims:
         return tuple(problem.report for problem in self.problems)
 
 
-def claim_attachments(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Claims:
+def claim_attachments(
+    pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str], gated: Gated | None = None
+) -> Claims:
     """Work out a pod's attachments.
 
     Args:
         pod: The pod; one that policies cannot select has no attachments, one that is over has no peers (S5).
         networks: All network attachment definitions.
         claimed: The CNI types that are enforced (S4).
+        gated: A gate's description of its attachments, if there is one.
     """
     if not pod.is_target:
         return Claims()
     peers: list[Attachment] = []
     enforced: list[Attachment] = []
     problems: list[Problem] = []
-    for attachment in (*_announced(pod, networks, claimed), *_lost(pod, networks, claimed)):
+    if gated is not None:
+        pod, differences = outranked(pod, gated)
+        problems += [Problem(report=report) for report in differences]
+    requested = _requested(pod, networks, claimed) if pod.attached or gated is not None else ()
+    for attachment in (*_announced(pod, networks, claimed), *requested):
         network = networks.get(attachment.network)
         peers.append(attachment)
         obstacle = _obstacle(pod, attachment, network, claimed)
@@ -94,12 +103,12 @@ def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collec
         )
 
 
-def _lost(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
-    """Attachments that the pod requests and network-status lacks, once the meta-plugin is done with the pod.
+def _requested(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
+    """Attachments that the pod requests and network-status lacks, enforced as they were requested.
 
-    It is enforced as it was asked for: status is written once, by others, and gets lost (S64).
+    Once the meta-plugin is done with the pod they are lost: status is written once, by others, and gets lost (S64).
     """
-    for request in _unanswered(pod) if pod.attached else ():
+    for request in _unanswered(pod):
         yield Attachment(
             pod=pod.name,
             network=request.network,
@@ -107,7 +116,7 @@ def _lost(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[
             addresses=tuple(_hosts(request)),
             kind=_kind(networks.get(request.network), claimed),
             mac=request.mac,
-            lost=True,
+            lost=pod.attached,
         )
 
 

@@ -4,7 +4,18 @@ Parsing is pure: the text of custom rule files is asked for through a function, 
 A setting that is not understood is an error, never left out: it may have been meant to close something.
 """
 
+from mnp_core.settings._gates import AtLimit, GateSettings, UnclaimedInterfaces
 from mnp_core.settings._node import LogFormat, LogLevel, NodeSettings
 from mnp_core.settings._settings import Read, Settings, parse_settings
 
-__all__ = ["LogFormat", "LogLevel", "NodeSettings", "Read", "Settings", "parse_settings"]
+__all__ = [
+    "AtLimit",
+    "GateSettings",
+    "LogFormat",
+    "LogLevel",
+    "NodeSettings",
+    "Read",
+    "Settings",
+    "UnclaimedInterfaces",
+    "parse_settings",
+]

@@ -17,6 +17,7 @@ from mnp_core.model import (
 )
 from mnp_core.model.budget import Budgets
 from mnp_core.model.parsing import is_cni_type
+from mnp_core.settings._gates import GateSettings, UnclaimedInterfaces, parse_gate_settings
 from mnp_core.settings._node import NodeSettings, parse_node_settings
 from mnp_core.settings._values import Values
 
@@ -42,6 +43,8 @@ class Settings:
         peer_addresses: Who is believed about the addresses of this node's pods where they are peers.
         budgets: How big policies may be.
         node: Settings of the node agent alone.
+        gates: How pod starts are held until rules are in force.
+        unclaimed_interfaces: The treatment of interfaces that nothing claims.
         disabled_plugins: Plugins that are not loaded, by name of the plugin or of its distribution.
     """
 
@@ -52,6 +55,8 @@ class Settings:
     peer_addresses: AddressSource = AddressSource.NETWORK_STATUS
     budgets: Budgets = field(factory=Budgets)
     node: NodeSettings = field(factory=NodeSettings)
+    gates: GateSettings = field(factory=GateSettings)
+    unclaimed_interfaces: UnclaimedInterfaces = UnclaimedInterfaces.REPORT
     disabled_plugins: tuple[str, ...] = ()
 
     def enforced_types(self, claimed: Collection[str]) -> frozenset[str]:
@@ -104,6 +109,8 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
         peer_addresses=values.choice("peer-addresses", AddressSource, AddressSource.NETWORK_STATUS),
         budgets=_budgets(values),
         node=parse_node_settings(values),
+        gates=parse_gate_settings(values),
+        unclaimed_interfaces=values.choice("unclaimed-interfaces", UnclaimedInterfaces, UnclaimedInterfaces.REPORT),
         disabled_plugins=plugins.texts("disabled"),
     )
     plugins.reject_unknown()

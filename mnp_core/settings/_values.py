@@ -97,10 +97,19 @@ class Values:
         except ValueError as error:
             raise self._wrong(name, f"{text!r:.80} is {error}: write it as 10.0.0.0/8 or fd00::/8") from error
 
-    def choice(self, name: str, choices: type[_Choice], default: _Choice) -> _Choice:
+    def seconds(self, name: str, default: float, least: float, most: float) -> float:
         value = self._get(name)
         if value is None:
             return default
+        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+            raise self._wrong(name, f"must be a number of seconds from {least:g} to {most:g}, not {value!r:.80}")
+        return float(value)
+
+    def choice(self, name: str, choices: type[_Choice], default: _Choice) -> _Choice:
+        value = self._get(name)
+        return default if value is None else self.one_of(name, choices, value)
+
+    def one_of(self, name: str, choices: type[_Choice], value: object) -> _Choice:
         try:
             return choices(str(value))
         except ValueError as error:

@@ -13,7 +13,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 import mnp_core
-from mnp_core.api import Failure, Outcome, Result, Sync
+from mnp_core.api import Admission, Failure, Outcome, Result, Sync
 from mnp_core.model import OPEN_REASONS, Reason, Report
 from mnp_core.telemetry.sink import Sink, problems
 
@@ -53,6 +53,16 @@ class Metrics(Sink):
             registry=registry,
         )
 
+        self._held = Histogram(
+            "mnp_gate_hold_seconds",
+            "Time that a gate held the start of a pod.",
+            ("admission",),
+            buckets=_LATENCY_BUCKETS,
+            registry=registry,
+        )
+        for admission in Admission:
+            self._held.labels(admission.value)
+
     def _make_gauges(self, registry: CollectorRegistry) -> None:
         Info("mnp_build", "What runs.", registry=registry).info(
             {"version": mnp_core.__version__, "python": platform.python_version()}
@@ -62,6 +72,7 @@ class Metrics(Sink):
         self._policies = Gauge("mnp_policies", "Policies that are known, of every kind.", registry=registry)
         self._groups = Gauge("mnp_address_groups", "Address groups that rules of this node use.", registry=registry)
         self._members = Gauge("mnp_address_group_members", "Members of all these groups.", registry=registry)
+        self._gates = Gauge("mnp_gate_connected", "Whether a gate holds pod starts.", ("gate",), registry=registry)
         self._listed = Gauge("mnp_listed_objects", "Objects in the last full list.", ("kind",), registry=registry)
         self._reports = Gauge("mnp_reports", "Problems of objects that stand.", ("reason",), registry=registry)
         self._open = Gauge(
@@ -125,6 +136,14 @@ class Metrics(Sink):
             (self._members, members),
         ):
             gauge.set(value)
+
+    def start_held(self, admission: Admission, seconds: float) -> None:
+        """Record the time that a pod start was held."""
+        self._held.labels(admission.value).observe(seconds)
+
+    def gate_state(self, gate: str, *, connected: bool) -> None:
+        """Record whether a gate holds pod starts."""
+        self._gates.labels(self._words.of("gate", gate)).set(connected)
 
     def watch_restarted(self, kind: str, cause: str) -> None:
         """Count the restart of a watch of a kind; the cause is one word."""

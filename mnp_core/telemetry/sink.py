@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from mnp_core.api import Outcome, Sync
+from mnp_core.api import Admission, Outcome, Sync
 from mnp_core.model import Report, Severity
 
 
 class Sink:
     """Ignores everything: each sink overrides the methods for what it records.
 
-    All return at once and never raise. The last three are called on the source's threads.
+    All return at once and never raise. `start_held` is called on gates' threads, the last three on the source's.
     """
 
     __slots__ = ()
@@ -22,6 +22,12 @@ class Sink:
 
     def state(self, *, pods: int, policies: int, groups: int, members: int) -> None:
         """Record the current sizes."""
+
+    def start_held(self, admission: Admission, seconds: float) -> None:
+        """Record the end of a held pod start."""
+
+    def gate_state(self, gate: str, *, connected: bool) -> None:
+        """Record whether a gate holds pod starts."""
 
     def watch_restarted(self, kind: str, cause: str) -> None:
         """Record the restart of a watch."""

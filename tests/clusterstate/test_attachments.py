@@ -6,7 +6,8 @@ import pytest
 from attrs import evolve
 
 from mnp_core.cluster import ClusterState
-from mnp_core.model import AddressSource, CommonRules, ObjectName, Reason, Severity, parse_address
+from mnp_core.model import AddressSource, CommonRules, Isolated, ObjectName, Reason, Severity, parse_address
+from mnp_core.model.gated import Gated, GatedInterface
 from mnp_core.model.parsing import parse_pod
 from mnp_core.testing.builders import absent, namespace, network, pods, policy, present, rule
 
@@ -219,7 +220,7 @@ def test_an_ordinary_pod_is_none(spec):
 def found(cluster, pod, *addresses):
     """The kernel of a pod's sandbox has these addresses on its attachment."""
     (claim,) = cluster.claims(pod)
-    cluster.observe_attachments(pod, (evolve(claim, addresses=tuple(map(parse_address, addresses))),))
+    cluster.observe_sandbox(pod, (evolve(claim, addresses=tuple(map(parse_address, addresses))),))
 
 
 @pytest.mark.parametrize("change", ["uid", "status", "gone", "unscheduled"])
@@ -254,3 +255,64 @@ def test_a_type_that_no_plugin_claims_is_enforced_where_a_setting_names_it():
     w = cluster(odd, pod, on_it, claimed=("macvlan", "ovn-k8s-cni-overlay"))
     assert interfaces(w) == {"net1"}
     assert w.reports() == ()
+
+
+# --- gates ----------------------------------------------------------------------------------------------------------
+
+GATED = Gated(interfaces=(GatedInterface(name="net1", network=NET.name, addresses=(parse_address("10.0.0.1"),)),))
+
+
+def enforced(state):
+    return [each.interface for each in state.sandbox_policy(A).interfaces]
+
+
+def test_a_gates_description_counts_whether_it_comes_before_the_pod_or_after():
+    pod = a_pod(phase="Pending")
+    after, before = cluster(FROM_ALL, pod), cluster(FROM_ALL)
+    assert interfaces(after) == set()
+    assert after.put_gated(A, GATED).sandboxes == {A}
+    before.put_gated(A, GATED)
+    assert before.apply([present(pod)]).sandboxes == {A}
+    for state in (after, before):
+        assert interfaces(state) == {"net1"}
+        assert members(state) == {"10.0.0.1"}
+
+
+def test_a_gates_description_of_an_earlier_pod_of_the_name_does_not_count():
+    state = cluster(FROM_ALL)
+    state.put_gated(A, evolve(GATED, uid="earlier"))
+    state.apply([present(evolve(a_pod(phase="Pending"), uid="later"))])
+    assert interfaces(state) == set()
+
+
+def test_a_gates_description_ends_with_the_sandbox():
+    state = cluster(FROM_ALL, a_pod(phase="Pending"))
+    state.put_gated(A, GATED)
+    assert state.put_gated(A, None).sandboxes == {A}
+    assert interfaces(state) == set()
+
+
+def test_an_unclaimed_interface_is_denied_where_the_settings_say_so():
+    """S64."""
+    for denies in (True, False):
+        state = ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", denies_unclaimed=denies)
+        state.apply(map(present, (NET, namespace("default"), a_pod())))
+        state.deny_unclaimed(A, frozenset({"stray"}))
+        sandbox = state.sandbox_policy(A)
+        assert (sandbox is not None) is denies
+        if denies:
+            assert [(i.interface, i.ingress, i.egress) for i in sandbox.interfaces] == [
+                ("stray", Isolated(), Isolated())
+            ]
+            state.apply([present(attached())])
+            assert enforced(state) == ["net1", "stray"]
+            state.deny_unclaimed(A, frozenset())
+            assert enforced(state) == ["net1"]
+
+
+def test_a_denied_interface_that_an_entry_claims_follows_its_policies():
+    state = ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", denies_unclaimed=True)
+    state.apply(map(present, (NET, namespace("default"), a_pod())))
+    state.deny_unclaimed(A, frozenset({"net1"}))
+    state.apply([present(attached())])
+    assert [type(each.ingress).__name__ for each in state.sandbox_policy(A).interfaces] == ["Open"]

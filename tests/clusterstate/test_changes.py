@@ -176,9 +176,9 @@ def test_a_pod_whose_interfaces_are_yet_to_be_read_lacks_no_address():
     guest = pod("x/b", labels={"app": "b"})
     w.apply(map(present, (NET, X, A, guest, policy("p", ingress=from_(pods(selector(app="b")))))))
     assert w.reports() == ()
-    w.observe_attachments(guest.name, w.claims(guest.name))
+    w.observe_sandbox(guest.name, w.claims(guest.name))
     assert [report.reason for report in w.reports()] == [Reason.NO_ADDRESS]
-    w.observe_attachments(
+    w.observe_sandbox(
         guest.name, tuple(evolve(claim, addresses=(parse_address("10.0.0.9"),)) for claim in w.claims(guest.name))
     )
     assert w.reports() == ()
