@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from attrs import evolve
 
 from mnp_core.api import Discovery
-from mnp_core.model import Address, Attachment, Link, Trait
+from mnp_core.model import Address, Attachment, Link
 
 _CHARACTER_DEVICES = frozenset({"macvtap", "ipvtap"})
 """Kinds that hand every packet to the process that has opened their character device (drivers/net/tap.c)."""
@@ -42,8 +42,8 @@ def compare(
         own_mac: Whether interfaces of this kind have a MAC address of their own.
 
     Returns:
-        With `Trait.KERNEL_DEVICE` and the kernel's addresses and MAC if rules in the pod enforce policy on it;
-        otherwise with the claim as it came, and why not.
+        The attachment with the kernel's addresses and MAC if rules in the pod enforce policy on it; otherwise the
+        unchanged claim and the reason, in `unenforceable`.
     """
     link = find_link(claim, links)
     if link is None:
@@ -55,7 +55,6 @@ def compare(
         addresses=tuple(address for address in link.addresses if not address.is_link_local),
         mac=link.mac,
         device=link.device or claim.device,
-        traits=claim.traits | {Trait.KERNEL_DEVICE, *(() if own_mac else (Trait.NO_OWN_MAC,))},
     )
     return Discovery(attachment=attachment, mismatches=tuple(_differences(claim, link, kinds)))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnp_core.discovery import compare
-from mnp_core.model import Attachment, Link, ObjectName, Trait
+from mnp_core.model import Attachment, Link, ObjectName
 
 ONE, TWO, SIX = ip_address("10.0.0.1"), ip_address("10.0.0.2"), ip_address("fd00::1")
 LINK_LOCAL = (ip_address("169.254.3.4"), ip_address("fe80::1"))
@@ -29,9 +29,9 @@ def discover(claim=CLAIM, *links, **options):
     return compare(claim, (LOOPBACK, *links), **{"kinds": {"macvlan"}} | options)
 
 
-def test_interface_as_claimed_is_a_kernel_device_without_differences():
+def test_interface_as_claimed_is_enforced_without_differences():
     found = discover(CLAIM, LINK)
-    assert found.attachment == evolve(CLAIM, traits=frozenset({Trait.KERNEL_DEVICE}))
+    assert found.attachment == CLAIM
     assert (found.unenforceable, found.mismatches) == ("", ())
 
 
@@ -47,14 +47,13 @@ def test_renamed_interface_is_unenforceable_and_named():
     """S64: a process in the pod with CAP_NET_ADMIN can rename its interface."""
     found = discover(CLAIM, evolve(LINK, name="mine"))
     assert "'mine' has its MAC address" in found.unenforceable
-    assert Trait.KERNEL_DEVICE not in found.attachment.traits
+    assert found.attachment is CLAIM
 
 
 @pytest.mark.parametrize(("kind", "said"), [("veth", "'veth'"), ("ipvlan", "'ipvlan'"), ("", "hardware")])
-def test_other_kind_is_a_difference_and_still_a_kernel_device(kind, said):
+def test_other_kind_is_a_difference_and_still_enforced(kind, said):
     found = discover(CLAIM, evolve(LINK, kind=kind))
     assert found.unenforceable == ""
-    assert Trait.KERNEL_DEVICE in found.attachment.traits
     (mismatch,) = found.mismatches
     assert said in mismatch
     assert "macvlan" in mismatch
@@ -77,7 +76,7 @@ def test_port_of_another_interface_is_unenforceable(kind):
     """S64: its receive handler hands packets on as the master's, so rules that name the port never meet them."""
     found = discover(CLAIM, evolve(LINK, master=7), Link(name="all0", index=7, kind=kind))
     assert "it is a port of 'all0'" in found.unenforceable
-    assert Trait.KERNEL_DEVICE not in found.attachment.traits
+    assert found.attachment is CLAIM
     assert "port of an interface that has just gone" in discover(CLAIM, evolve(LINK, master=7)).unenforceable
 
 
@@ -112,7 +111,7 @@ def test_interfaces_that_share_a_mac_are_told_apart_by_their_addresses():
     assert "'mine' has its MAC and IP addresses" in renamed.unenforceable
     without = evolve(CLAIM, addresses=())
     assert "which has" in discover(without, evolve(LINK, name="mine"), own_mac=False).unenforceable
-    assert discover(CLAIM, LINK, own_mac=False).attachment.traits == {Trait.KERNEL_DEVICE, Trait.NO_OWN_MAC}
+    assert discover(CLAIM, LINK, own_mac=False).unenforceable == ""
 
 
 def test_claimed_address_that_is_not_there_is_a_difference_and_not_an_address():
@@ -200,9 +199,9 @@ def test_hostile_claims_and_links_give_short_printable_sentences(claim, found, s
     discovery = compare(claim, found, kinds={"macvlan"}, own_mac=own_mac)
     texts = (discovery.unenforceable, *discovery.mismatches)
     assert all(text.isprintable() and len(text) < 700 for text in texts)
-    enforced = Trait.KERNEL_DEVICE in discovery.attachment.traits
-    assert enforced is not bool(discovery.unenforceable)
-    if enforced:
+    if discovery.unenforceable:
+        assert discovery.attachment is claim
+    else:
         assert claim.interface in {link.name for link in found}
 
 
@@ -210,7 +209,7 @@ def test_an_interface_whose_packets_are_taken_away_is_unenforceable():
     """S64: Kata's redirect, a macvlan on top of it, XDP."""
     found = discover(CLAIM, evolve(LINK, diverted="tc takes what it receives to 'tap0'"))
     assert found.unenforceable.startswith("tc takes what it receives to 'tap0'")
-    assert Trait.KERNEL_DEVICE not in found.attachment.traits
+    assert found.attachment is CLAIM
 
 
 @pytest.mark.parametrize("kind", ["veth", "macvlan", "tun", "dummy"])

@@ -13,8 +13,7 @@ class Discovery:
     """A discoverer's findings about one claimed attachment.
 
     Attributes:
-        attachment: As it really is: addresses and MAC from the kernel, traits set. If the interface cannot be
-            enforced, the claim as it came, with the traits that say why.
+        attachment: With addresses, MAC and device from the kernel; the unchanged claim if it is unenforceable.
         unenforceable: Empty, or why rules in the sandbox cannot enforce policy on it (S64): reported, never silent.
         mismatches: Where network-status and the kernel disagree, one sentence each; reported.
     """

@@ -13,7 +13,7 @@ from mnp_core.model.address import (
     parse_address,
     parse_cidr,
 )
-from mnp_core.model.attachment import UNKNOWN_KIND, AddressSource, Attachment, Trait
+from mnp_core.model.attachment import UNKNOWN_KIND, AddressSource, Attachment
 from mnp_core.model.change import Change, KubernetesObject
 from mnp_core.model.group import (
     AddressGroup,
@@ -138,7 +138,6 @@ __all__ = [
     "Scope",
     "Selector",
     "Severity",
-    "Trait",
     "Verdict",
     "address_ranges",
     "parse_address",

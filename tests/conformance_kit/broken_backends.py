@@ -603,7 +603,6 @@ broken(
     "NoErrors",
     "test_errors_about_an_allowed_flow_pass[4]",
     "lets replies in, and no errors",
-    because="Timeout",
     ruleset=replaced("established,related", "established"),
 )
 broken(

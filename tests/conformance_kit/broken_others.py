@@ -7,7 +7,7 @@ from attrs import evolve
 
 from mnp_core.api import Discovery, Sandbox
 from mnp_core.errors import SandboxNotFoundError
-from mnp_core.model import ANY_PEER, Link, Trait
+from mnp_core.model import ANY_PEER, Link
 from mnp_core.sandbox.netns import identify
 from tests.conformance_kit.sound import Discoverer, DiscovererTests, LocatorTests, PolicyKindTests
 
@@ -41,7 +41,7 @@ def attached(**changes):
 
 def believing(self, claim, links):
     found = Discoverer.discover(self, claim, links)
-    return evolve(found, attachment=evolve(claim, traits=found.attachment.traits))
+    return evolve(found, attachment=claim)
 
 
 def without(word):
@@ -55,7 +55,7 @@ def by_mac(self, claim, links):
 
 def first_veth(_self, claim, links):
     link = next((link for link in links if link.kind == "veth"), None)
-    return Discovery(attachment=evolve(claim, mac=link.mac if link else "", traits={Trait.KERNEL_DEVICE}))
+    return Discovery(attachment=evolve(claim, mac=link.mac if link else ""))
 
 
 def trusting(self, claim, links):
@@ -76,7 +76,6 @@ discoverer(
     "always has something to say",
     spoilt(lambda found: evolve(found, mismatches=("all is well",))),
 )
-discoverer("NoTrait", "test_a_kernel_device_is_called_one", "sets no traits", attached(traits=frozenset()))
 discoverer("OtherKind", "test_what_it_is_about_stays", "calls the kind what the kernel does", attached(kind="other"))
 discoverer("Believing", "test_addresses_and_mac_are_the_kernels", "believes what is claimed", believing)
 discoverer("SilentOnIp", "test_other_addresses_are_said", "does not compare addresses", without("10.0.0.99"))

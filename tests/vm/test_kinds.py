@@ -2,7 +2,6 @@
 
 import pytest
 
-from mnp_core.model import Trait
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from tests.vm.corpus import OUTSIDE, PODS, states, verdict
@@ -68,4 +67,3 @@ def test_discoverer_finds_the_device_as_claimed(site, kind, registry, pod):
     assert found.mismatches == ()
     assert {*found.attachment.addresses} == {*claim.addresses}
     assert found.attachment.device == claim.device
-    assert (Trait.KERNEL_DEVICE in found.attachment.traits) is kind.sees_outside

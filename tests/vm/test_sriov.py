@@ -8,7 +8,7 @@ from attrs import evolve
 from mnp_core.agent.agent import Agent
 from mnp_core.backend import Backends, BackendSettings
 from mnp_core.cluster import ClusterState
-from mnp_core.model import CommonRules, Reason, Trait
+from mnp_core.model import CommonRules, Reason
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
@@ -51,8 +51,7 @@ def test_function_on_vfio_is_unenforceable(discoverer, given_away, pod, pretende
         ip(pod, "link add net1 up type dummy", "addr add 10.0.0.1/24 dev net1")
     found = discoverer.discover(claim_of(given_away), run_inside(pod, read_links))
     assert "vfio-pci" in found.unenforceable
-    assert Trait.USERSPACE_DATAPATH in found.attachment.traits
-    assert Trait.KERNEL_DEVICE not in found.attachment.traits
+    assert found.attachment == claim_of(given_away)
 
 
 def test_function_that_the_pod_did_not_get_is_unenforceable(discoverer, pod):

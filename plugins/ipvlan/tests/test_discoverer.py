@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 from attrs import evolve
 
-from mnp_core.model import Attachment, Link, ObjectName, Trait
+from mnp_core.model import Attachment, Link, ObjectName
 from mnp_core.plugins import load_plugins
 from mnp_ipvlan import IpvlanDiscoverer
 
@@ -28,7 +28,7 @@ def discover(*links):
 @pytest.mark.parametrize("mode", ["l2", "l3", ""])
 def test_interface_as_claimed_shares_the_mac_of_its_parent(mode):
     found = discover(evolve(LINK, mode=mode))
-    assert found.attachment == evolve(CLAIM, traits=frozenset({Trait.KERNEL_DEVICE, Trait.NO_OWN_MAC}))
+    assert found.attachment == CLAIM
     assert (found.unenforceable, found.mismatches) == ("", ())
 
 

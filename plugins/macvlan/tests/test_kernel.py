@@ -5,7 +5,7 @@ from ipaddress import ip_address
 import pytest
 from pyroute2 import IPRoute
 
-from mnp_core.model import Attachment, ObjectName, Trait
+from mnp_core.model import Attachment, ObjectName
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
@@ -54,7 +54,6 @@ def change(pod, what, command, interface, **arguments):
 def test_real_macvlan_is_as_claimed(pod):
     found = discover(pod, claim("net1", "10.0.0.1", "fd00::1"))
     assert (found.unenforceable, found.mismatches) == ("", ())
-    assert found.attachment.traits == {Trait.KERNEL_DEVICE}
     assert found.attachment.addresses == (ip_address("10.0.0.1"), ip_address("fd00::1"))
     assert len(found.attachment.mac) == 17
 

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from mnp_core.model import Attachment, ObjectName, Trait
+from mnp_core.model import Attachment, ObjectName
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import End, bridge, macvlan, private_namespace, veth_pair
@@ -38,7 +38,6 @@ def discover(pod, cni_type, interface, *addresses):
 def test_veth_is_as_claimed(pod, cni_type):
     found = discover(pod, cni_type, "net1", "10.0.0.1")
     assert (found.unenforceable, found.mismatches) == ("", ())
-    assert found.attachment.traits == {Trait.KERNEL_DEVICE}
 
 
 def test_veth_is_no_vlan(pod):

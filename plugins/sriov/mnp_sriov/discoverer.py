@@ -15,7 +15,7 @@ from attrs import evolve
 
 from mnp_core.api import Discovery
 from mnp_core.discovery import compare, find_link, quoted
-from mnp_core.model import Attachment, Link, Trait
+from mnp_core.model import Attachment, Link
 from mnp_sriov.function import Function, read_function
 
 CNI_TYPES = ("sriov", "ib-sriov", "accelerated-bridge")
@@ -45,23 +45,11 @@ class SriovDiscoverer:
         link = find_link(claim, links)
         function = read_function(self._sysfs, claim.device) if claim.device else None
         if bypass := next(_bypasses(claim, function, link), ""):
-            attachment = evolve(claim, traits=claim.traits | {Trait.USERSPACE_DATAPATH})
-            return Discovery(attachment=attachment, unenforceable=f"{bypass}: {_REMEDY}")
+            return Discovery(attachment=claim, unenforceable=f"{bypass}: {_REMEDY}")
         discovery = compare(claim, links, kinds=KINDS)
         if discovery.unenforceable:
             return discovery
-        return evolve(
-            discovery,
-            attachment=self._with_host_port(discovery.attachment),
-            mismatches=(*discovery.mismatches, *_differences(claim, function, link)),
-        )
-
-    def _with_host_port(self, attachment: Attachment) -> Attachment:
-        """With the representor of the function that the kernel says it is."""
-        function = read_function(self._sysfs, attachment.device)
-        if function is None or not function.representor:
-            return attachment
-        return evolve(attachment, host_port=function.representor, traits=attachment.traits | {Trait.HOST_PORT})
+        return evolve(discovery, mismatches=(*discovery.mismatches, *_differences(claim, function, link)))
 
 
 def _bypasses(claim: Attachment, function: Function | None, link: Link | None) -> Iterator[str]:

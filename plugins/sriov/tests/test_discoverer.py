@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnp_core.model import Attachment, Link, ObjectName, Trait
+from mnp_core.model import Attachment, Link, ObjectName
 from mnp_core.plugins import load_plugins
 from mnp_sriov import CNI_TYPES, SriovDiscoverer
 
@@ -33,21 +33,13 @@ def discover(sysfs, claim=CLAIM, *links):
 
 def test_interface_of_a_virtual_function_is_enforced_in_the_pod(igb):
     found = discover(igb, CLAIM, LINK)
-    assert found.attachment == evolve(CLAIM, traits=frozenset({Trait.KERNEL_DEVICE}))
+    assert found.attachment == CLAIM
     assert (found.unenforceable, found.mismatches) == ("", ())
-
-
-def test_representor_is_the_port_on_the_host_side(mlx5):
-    """For a backend that enforces policy there."""
-    device = "0000:03:02.1"
-    found = discover(mlx5, evolve(CLAIM, device=device), evolve(LINK, device=device))
-    assert found.attachment.host_port == "aaa11"
-    assert found.attachment.traits == {Trait.KERNEL_DEVICE, Trait.HOST_PORT}
 
 
 def test_device_is_learnt_from_the_kernel_if_network_status_names_none(mlx5):
     found = discover(mlx5, evolve(CLAIM, device=""), evolve(LINK, device="0000:03:01.0"))
-    assert (found.attachment.device, found.attachment.host_port) == ("0000:03:01.0", "aaa00")
+    assert found.attachment.device == "0000:03:01.0"
     assert found.mismatches == ()
 
 
@@ -55,7 +47,6 @@ def test_physical_function_that_was_moved_into_the_pod_is_enforced_there(igb):
     device = "0000:01:00.0"
     found = discover(igb, evolve(CLAIM, device=device), evolve(LINK, device=device))
     assert (found.unenforceable, found.mismatches) == ("", ())
-    assert found.attachment.traits == {Trait.KERNEL_DEVICE}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +58,7 @@ def test_device_that_a_process_drives_is_never_called_enforced(sysfs, driver, li
     sysfs.function(VF, driver)
     found = discover(sysfs, CLAIM, *links)
     assert f"device {VF} is bound to '{driver}'" in found.unenforceable
-    assert found.attachment == evolve(CLAIM, traits=frozenset({Trait.USERSPACE_DATAPATH}))
+    assert found.attachment == CLAIM
 
 
 def test_device_without_driver_is_unenforceable(sysfs):
@@ -90,7 +81,7 @@ def test_rdma_without_an_interface_is_unenforceable(mlx5):
     """S64."""
     found = discover(mlx5, evolve(CLAIM, device="0000:03:01.0"))
     assert "offers RDMA ('mlx5_9') and no interface in the pod" in found.unenforceable
-    assert Trait.USERSPACE_DATAPATH in found.attachment.traits
+    assert found.attachment.device == "0000:03:01.0"
 
 
 def test_rdma_that_the_pod_was_given_is_unenforceable_beside_its_interface(mlx5):
