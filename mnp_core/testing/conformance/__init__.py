@@ -21,14 +21,18 @@ from mnp_core.testing.conformance.applier import ApplierConformance
 from mnp_core.testing.conformance.backend import BackendConformance
 from mnp_core.testing.conformance.base import Conformance
 from mnp_core.testing.conformance.discoverer import InterfaceDiscovererConformance
+from mnp_core.testing.conformance.drift import DriftConformance
 from mnp_core.testing.conformance.locator import SandboxLocatorConformance
 from mnp_core.testing.conformance.policykind import PolicyKindConformance
 from mnp_core.testing.conformance.renderer import RendererConformance
+from mnp_core.testing.conformance.rules import ApplierHooks
 
 __all__ = [
     "ApplierConformance",
+    "ApplierHooks",
     "BackendConformance",
     "Conformance",
+    "DriftConformance",
     "InterfaceDiscovererConformance",
     "PolicyKindConformance",
     "RendererConformance",

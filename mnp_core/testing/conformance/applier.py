@@ -1,131 +1,26 @@
-"""Standard tests of appliers: they bring rulesets into force and read them back. Needs root."""
+"""Standard tests of appliers: rulesets are brought into force and read back. Needs root."""
 
-import select
-import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from itertools import islice
-from typing import TypeVar
 
 import pytest
 from attrs import evolve
 
-from mnp_core.api import (
-    CommitAnnouncer,
-    PolicyRenderer,
-    QuickGeneration,
-    RuleApplier,
-    RuleVerifier,
-    RuleWatcher,
-    Sandbox,
-    TwoPhaseApplier,
-)
+from mnp_core.api import Sandbox
 from mnp_core.errors import ApplyError, InputError
-from mnp_core.model import Delta, Group, GroupDelta, Ruleset, SandboxPolicy
+from mnp_core.model import Ruleset
 from mnp_core.sandbox.netns import run_inside
-from mnp_core.testing import nft
-from mnp_core.testing.conformance.base import Conformance, leave_out, missing_hook
+from mnp_core.testing.conformance.base import leave_out
+from mnp_core.testing.conformance.drift import DriftConformance
 from mnp_core.testing.conformance.renderer import RendererConformance
+from mnp_core.testing.conformance.rules import FULL, MEMBERS, SERVED
 from mnp_core.testing.corpus import CORPUS, HOSTILE_INTERFACES, HOSTILE_TEXTS, named_by
-from mnp_core.testing.lifecycle import STATES, State, lives, regrouping
-from mnp_core.testing.policies import (
-    DENY,
-    GROUP,
-    OTHER_GROUP,
-    addresses,
-    allow,
-    allow_endpoints,
-    endpoints,
-    interface,
-    isolated,
-    only,
-    sandbox,
-)
-
-T = TypeVar("T")
-
-MEMBERS = addresses(GROUP, "10.0.0.2", "10.0.0.30", "fd00::2")
-SERVED = endpoints(OTHER_GROUP, ("10.0.0.2", "SCTP", 80), ("fd00::2", "TCP", 65535))
-FULL = sandbox(
-    interface("net1", ingress=isolated(allow([GROUP, "10.0.0.0/8"], ["TCP/80", "UDP/5000-6000"])), egress=DENY),
-    interface("net2", egress=isolated(allow_endpoints(OTHER_GROUP))),
-    groups=[MEMBERS, SERVED],
-)
-"""Something of everything."""
+from mnp_core.testing.lifecycle import STATES, State, lives
+from mnp_core.testing.policies import DENY, GROUP, OTHER_GROUP, addresses, endpoints, only
 
 
-class ApplierConformance(Conformance, standard=True):
-    """For an `mnp_core.api.RuleApplier`, together with a renderer of its dialect.
-
-    Each test has a network namespace of its own. Hooks about rules of others and about tampering run inside of it; by
-    default they use the nft program, which lists everything in nf_tables.
-    """
-
-    def make_renderer(self) -> PolicyRenderer:
-        """Make a renderer of the dialect, this plugin's or another's: define this."""
-        raise missing_hook(self, "make_renderer")
-
-    def make_applier(self) -> RuleApplier:
-        """Make the applier: define this."""
-        raise missing_hook(self, "make_applier")
-
-    def everything(self) -> str:
-        """List everything in the packet filter, in a form that is the same as long as nothing changes."""
-        return nft.listing()
-
-    def put_foreign_rules(self) -> None:
-        """Add foreign rules, as near to the plugin's own as possible."""
-        nft.load(nft.FOREIGN)
-
-    def foreign_rules(self) -> str:
-        """List the rules of `put_foreign_rules`."""
-        return nft.foreign_listing()
-
-    def tampering(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Ways to change the plugin's own rules, which are in force: each with a description.
-
-        Each starts from rules in force anew. By default with the nft program: everything, each rule and each set.
-        """
-        for description, commands in nft.tampering():
-            yield description, lambda commands=commands: nft.load(commands)  # type: ignore[misc] # binds it now
-
-    def broken_rulesets(self, ruleset: Ruleset) -> Iterator[Ruleset]:
-        """Rulesets that must be refused, made from a good one; by default its text with nonsense at the end."""
-        yield evolve(ruleset, text=f"{ruleset.text}\n)(nonsense in no language;\n")
-
-    # --- helpers --------------------------------------------------------------------------------------------------
-
-    def enforce(self, where: Sandbox, policy: SandboxPolicy) -> Ruleset:
-        """Bring a policy into force."""
-        ruleset = self.make_renderer().render(policy)
-        run_inside(where, lambda: self.make_applier().apply(ruleset))
-        return ruleset
-
-    def regroup(self, where: Sandbox, before: Group, after: Group) -> Delta:
-        """Change the membership of a group."""
-        delta = self.make_renderer().render_delta(GroupDelta(before=before, after=after))
-        run_inside(where, lambda: self.make_applier().update(delta))
-        return delta
-
-    def matches(self, where: Sandbox, ruleset: Ruleset) -> bool:
-        """Whether exactly this is in force, as another applier sees it."""
-        applier = self.make_applier()
-        if isinstance(applier, RuleVerifier):
-            return run_inside(where, lambda: applier.is_in_force(ruleset))
-        found = run_inside(where, applier.installed)
-        return found is not None and found.matches(ruleset)
-
-    def become(self, where: Sandbox, before: State, after: State) -> None:
-        """Go from one state to the next, as the agent does: by membership alone where that is all."""
-        deltas = regrouping(before, after)
-        if after is None:
-            run_inside(where, self.make_applier().remove)
-        elif deltas is None:
-            self.enforce(where, after)
-        else:
-            for delta in deltas:
-                self.regroup(where, delta.before, delta.after)
+class ApplierConformance(DriftConformance, standard=True):
+    """For an `mnp_core.api.RuleApplier`, together with a renderer of its dialect; see `ApplierHooks`."""
 
     # --- probe ----------------------------------------------------------------------------------------------------
 
@@ -184,14 +79,6 @@ class ApplierConformance(Conformance, standard=True):
             assert (found is None) is (state is None)
             assert state is None or self.matches(mnp_namespace, self.make_renderer().render(state))
             before = state
-
-    def _refusals(self) -> Mapping[str, str]:
-        """Of the renderer, if this class tests it too."""
-        return self.refusals() if isinstance(self, RendererConformance) else {}
-
-    def _possible(self, states: object) -> Iterator[State]:
-        refused = [CORPUS[case].policy for case in self._refusals()]
-        yield from (state for state in states if state not in refused)  # type: ignore[attr-defined] # of the table above
 
     # --- refusals -------------------------------------------------------------------------------------------------
 
@@ -263,118 +150,6 @@ class ApplierConformance(Conformance, standard=True):
             run_inside(mnp_namespace, self.make_applier().remove)
             assert run_inside(mnp_namespace, self.make_applier().installed) is None
 
-    # --- drift ----------------------------------------------------------------------------------------------------
-
-    @pytest.mark.root
-    def test_tampering_is_seen_and_mended(self, mnp_namespace: Sandbox) -> None:
-        """S63: any change shows, and applying again repairs it."""
-        ruleset = self.enforce(mnp_namespace, FULL)
-        ways = run_inside(mnp_namespace, lambda: [description for description, _ in self.tampering()])
-        assert ways, "there is no way to tamper: define `tampering`"
-        for number, description in enumerate(ways):
-            run_inside(mnp_namespace, lambda number=number: next(islice(self.tampering(), number, None))[1]())  # type: ignore[misc] # binds it now
-            assert not self.matches(mnp_namespace, ruleset), f"not seen: {description}"
-            self.enforce(mnp_namespace, FULL)
-            assert self.matches(mnp_namespace, ruleset), f"not mended: {description}"
-
-    @pytest.mark.root
-    def test_the_generation_changes_when_something_changes(self, mnp_namespace: Sandbox) -> None:
-        """S63: ours or others'."""
-        steps: list[Callable[[], object]] = [
-            lambda: self.enforce(mnp_namespace, FULL),
-            lambda: self.regroup(mnp_namespace, MEMBERS, addresses(GROUP, "10.0.0.2")),
-            lambda: run_inside(mnp_namespace, self.put_foreign_rules),
-            lambda: self.enforce(mnp_namespace, only(ingress=DENY)),
-            lambda: run_inside(mnp_namespace, self.make_applier().remove),
-        ]
-        for step in steps:
-            before = self._generation(mnp_namespace)
-            step()
-            assert self._generation(mnp_namespace) != before
-
-    @pytest.mark.root
-    def test_a_quick_generation_stays_as_long_as_the_generation_does(self, mnp_namespace: Sandbox) -> None:
-        """S63: it may change less often, never more often."""
-        applier = self.make_applier()
-        if not isinstance(applier, QuickGeneration):
-            leave_out("it has no QuickGeneration: its generation is asked")
-
-        def both() -> tuple[int, int]:
-            return applier.generation(), applier.quick_generation()
-
-        changes: list[Callable[[], object]] = [
-            lambda: self.enforce(mnp_namespace, FULL),
-            lambda: self.regroup(mnp_namespace, MEMBERS, addresses(GROUP, "10.0.0.2")),
-            lambda: run_inside(mnp_namespace, self.make_applier().installed),
-            lambda: run_inside(mnp_namespace, self.make_applier().remove),
-        ]
-        for change in changes:
-            generation, quick = run_inside(mnp_namespace, both)
-            change()
-            later, quick_later = run_inside(mnp_namespace, both)
-            assert quick == quick_later or generation != later
-
-    @pytest.mark.root
-    def test_looking_changes_nothing(self, mnp_namespace: Sandbox) -> None:
-        """S62, S63: else every look would be taken for drift."""
-        for state in (None, FULL):
-            self.become(mnp_namespace, None, state)
-            before, listed = self._generation(mnp_namespace), run_inside(mnp_namespace, self.everything)
-            applier = self.make_applier()
-            for look in (applier.probe, applier.installed, applier.counters, applier.generation):
-                run_inside(mnp_namespace, look)
-            assert self._generation(mnp_namespace) == before
-            assert run_inside(mnp_namespace, self.everything) == listed
-
-    @pytest.mark.root
-    def test_what_is_brought_into_force_in_stages_is_whole_for_packets_at_once(self, mnp_namespace: Sandbox) -> None:
-        """S60, S62: the rest is for later processes alone, which write again if it was never done."""
-        applier, ruleset = self.make_applier(), self.make_renderer().render(FULL)
-        if not isinstance(applier, TwoPhaseApplier):
-            leave_out("it is no TwoPhaseApplier: it does everything in one go")  # other checks hold `apply` to S60, S62
-        run_inside(mnp_namespace, lambda: applier.apply(self.make_renderer().render(only(ingress=DENY))))
-        rest = run_inside(mnp_namespace, lambda: applier.commit(ruleset))
-        labels = self._labels(mnp_namespace)
-        before, whole = self._generation(mnp_namespace), self.matches(mnp_namespace, ruleset)
-        run_inside(mnp_namespace, rest)
-        written = self._generation(mnp_namespace) != before
-        assert not (whole and written), "it is said to be as it should be before the rest is done"
-        assert self.matches(mnp_namespace, ruleset), "it is not as it should be when the rest is done"
-        assert labels == self._labels(mnp_namespace) != [], "rules are among the rest"
-
-    def _labels(self, where: Sandbox) -> list[str]:
-        return sorted(counter.label for counter in run_inside(where, self.make_applier().counters))
-
-    @pytest.mark.root
-    def test_a_listener_hears_what_changes_the_generation(self, mnp_namespace: Sandbox) -> None:
-        """S63: without a listener the agent polls every second."""
-        applier = self.make_applier()
-        if not isinstance(applier, RuleWatcher):
-            leave_out("it is no RuleWatcher: its generation is asked every second")
-        with run_inside(mnp_namespace, applier.watch) as listener:
-            assert not _received(listener, within=0.1), "it hears something where nothing changes"
-            self.enforce(mnp_namespace, FULL)
-            applied = _received(listener)
-            assert applied, "it does not hear what is applied"
-            self._check_announced(mnp_namespace, applied)
-            run_inside(mnp_namespace, self.put_foreign_rules)
-            changed = _received(listener)
-            assert changed, "it does not hear what others change"
-            self._check_announced(mnp_namespace, changed)
-
-    def _check_announced(self, where: Sandbox, messages: Sequence[bytes]) -> None:
-        """The last commit is announced by the generation that is read after it, junk by none."""
-        applier = self.make_applier()
-        if isinstance(applier, CommitAnnouncer):
-            announced = [applier.announced_generation(message) for message in messages]
-            assert announced[-1] == self._generation(where), f"the last commit is announced as {announced[-1]}"
-            assert len(set(announced)) == len(announced), "two commits are announced by one generation"
-            junk = (b"", b"junk", bytes(len(messages[-1])))
-            assert {*map(applier.announced_generation, junk)} == {None}, "junk is taken for a commit"
-
-    def _generation(self, where: Sandbox) -> int:
-        return run_inside(where, self.make_applier().generation)
-
     # --- many -----------------------------------------------------------------------------------------------------
 
     @pytest.mark.root
@@ -412,12 +187,10 @@ class ApplierConformance(Conformance, standard=True):
         run_inside(mnp_namespace, self.make_applier().remove)
         assert run_inside(mnp_namespace, self.everything) == before
 
+    def _refusals(self) -> Mapping[str, str]:
+        """Of the renderer, if this class tests it too."""
+        return self.refusals() if isinstance(self, RendererConformance) else {}
 
-def _received(listener: socket.socket, within: float = 5.0) -> list[bytes]:
-    """All messages that have come by the time when the first one is there, within so many seconds."""
-    ready, _, _ = select.select([listener], [], [], within)
-    messages: list[bytes] = []
-    with suppress(OSError):  # nothing more, or too much to keep
-        while ready:
-            messages.append(listener.recv(1 << 16))
-    return messages
+    def _possible(self, states: object) -> Iterator[State]:
+        refused = [CORPUS[case].policy for case in self._refusals()]
+        yield from (state for state in states if state not in refused)  # type: ignore[attr-defined] # of the table above

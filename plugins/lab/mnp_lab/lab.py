@@ -1,8 +1,8 @@
 """A lab: pods from manifests, for the length of a block or until it is taken down."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,25 +16,23 @@ from mnp_core.offline.admission import index
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
 from mnp_core.sources.manifests import Document
 from mnp_core.sources.placement import place
-from mnp_lab.apply_result import ApplyResult, compare_plans
-from mnp_lab.builder import NOTHING, Enforcement, LabBuilder, diff_plans, failures
+from mnp_lab.apply_result import ApplyResult
+from mnp_lab.builder import Enforcement, LabBuilder
 from mnp_lab.exec import Program, wait
 from mnp_lab.expectations import Check, Expectation, Unjudged
 from mnp_lab.namespaces import AnonymousNamespaces
 from mnp_lab.plan import plan_lab
 from mnp_lab.probe import plan_probes
 from mnp_lab.prober import DEFAULT_TIMEOUT, Prober, Progress
+from mnp_lab.reconciler import LabReconciler, Objects
 from mnp_lab.signals import deferred
-from mnp_lab.state import LabDirectory, LabState, lab_names
+from mnp_lab.state import LabDirectory, lab_names
 from mnp_lab.topology import LabPlan
 from mnp_lab.watch import watch_documents
 
 __all__ = ["ApplyResult", "Enforcement", "Lab"]
 
 _SECOND_CHANCE = 2  # times the timeout
-
-
-Objects = Mapping[ObjectRef, Document]
 
 
 class Lab(Closing):
@@ -50,15 +48,8 @@ class Lab(Closing):
         """Use `run`, `up` or `open`."""
         self._directory = directory
         self._builder = LabBuilder(directory.namespaces if directory else AnonymousNamespaces(), enforcement)
-        self._enforced = enforcement is not None
+        self._reconciler = LabReconciler(self._builder, directory, enforced=enforcement is not None, progress=progress)
         self._progress = progress
-        self._given: Objects = {}
-        self._serial = -1
-        self._options: Mapping[str, str] = {}
-        self._unfinished: frozenset[ObjectName] = frozenset()
-        self.plan: LabPlan = NOTHING
-        self.last_sync: Sync | None = None
-        self.unenforced: Mapping[ObjectName, str] = {}
 
     # --- coming and going -------------------------------------------------------------------------------------------
 
@@ -86,7 +77,7 @@ class Lab(Closing):
         lab = cls(enforcement, None, progress)
         try:
             with deferred() as checkpoint:
-                lab._realise(given, plan_lab(given.values()), checkpoint)
+                lab._reconciler.reconcile(given, plan_lab(given.values()), checkpoint)
         except BaseException:
             lab.close()
             raise
@@ -122,12 +113,14 @@ class Lab(Closing):
         plan = plan_lab(given.values())
         directory = LabDirectory(name, run_dir)
         lab = cls(enforcement, directory, progress)
-        lab._options = options or {}
+        lab._reconciler.options = options or {}
         with deferred() as checkpoint, directory.locked(create=True, checkpoint=checkpoint):
             if directory.exists():
                 raise InputError(f"lab {name!r} is up already: change it with mnp lab apply, or take it down first")
             directory.clear()  # leftovers of a killed process
-            lab._realise(given, plan, checkpoint)  # if it fails there is no state, and the lock's end removes all
+            lab._reconciler.reconcile(
+                given, plan, checkpoint
+            )  # if it fails there is no state, and the lock's end removes all
         return lab
 
     @classmethod
@@ -145,7 +138,7 @@ class Lab(Closing):
             InputError: There is none of that name.
         """
         lab = cls(enforcement, LabDirectory(name, run_dir), progress)
-        with lab._held():
+        with lab._reconciler.held():
             return lab
 
     @staticmethod
@@ -168,7 +161,7 @@ class Lab(Closing):
     @property
     def options(self) -> Mapping[str, str]:
         """The `options` of `up`."""
-        return self._options
+        return self._reconciler.options
 
     @staticmethod
     def names(run_dir: Path | None = None) -> tuple[str, ...]:
@@ -206,6 +199,21 @@ class Lab(Closing):
     # --- changing it ------------------------------------------------------------------------------------------------
 
     @property
+    def plan(self) -> LabPlan:
+        """The plan that is built."""
+        return self._reconciler.plan
+
+    @property
+    def last_sync(self) -> Sync | None:
+        """The agent's result of the last change; None in a lab without one."""
+        return self._reconciler.last_sync
+
+    @property
+    def unenforced(self) -> Mapping[ObjectName, str]:
+        """Pods whose policies could not be enforced, with the reason."""
+        return self._reconciler.unenforced
+
+    @property
     def objects(self) -> Objects:
         """The objects as API server and meta-plugin would show them."""
         return self.plan.objects
@@ -218,12 +226,12 @@ class Lab(Closing):
             SandboxError: The kernel refused; the lab is as it was before.
         """
         changed = index(documents)
-        return self._change(lambda given: {**given, **changed})
+        return self._reconciler.change(lambda given: {**given, **changed})
 
     def replace(self, documents: Iterable[Document]) -> ApplyResult:
         """Have exactly these objects from now on; raises as `apply` does."""
         exactly = index(documents)
-        return self._change(lambda _: exactly)
+        return self._reconciler.change(lambda _: exactly)
 
     def delete(self, refs: Iterable[ObjectRef]) -> ApplyResult:
         """Delete objects; with a namespace all that is in it.
@@ -239,7 +247,7 @@ class Lab(Closing):
                 raise InputError(f"{ref} is not in the lab, nothing was deleted")
             return {ref: document for ref, document in given.items() if ref not in everything}
 
-        return self._change(without)
+        return self._reconciler.change(without)
 
     def watch(
         self, paths: Sequence[Path], stop: threading.Event, namespace: str | None = None
@@ -256,13 +264,13 @@ class Lab(Closing):
         Yields:
             The result of each change; or its error, and then the lab is as it was before.
         """
-        watched = set(self._given)
+        watched = set(self._reconciler.given)
         for documents in watch_documents(paths, stop):
             try:
                 if isinstance(documents, MnpError):
                     raise documents
                 now = index(place(documents, namespace))
-                done = self._change(partial(_exchange, watched - now.keys(), now))
+                done = self._reconciler.change(partial(_exchange, watched - now.keys(), now))
             except MnpError as error:
                 yield error
             else:
@@ -281,7 +289,7 @@ class Lab(Closing):
         Raises:
             InputError: There is no such pod or program.
         """
-        with self._held():
+        with self._reconciler.held():
             process = self.program(pod, argv).start()
         return wait(process)
 
@@ -311,7 +319,7 @@ class Lab(Closing):
 
         A pod whose policies could not be enforced (`unenforced`) shows nothing of them: that is an error.
         """
-        with self._held(), self.prober() as prober:
+        with self._reconciler.held(), self.prober() as prober:
             return tuple(map(self._trusted, prober.run(probes, timeout, progress or self._progress)))
 
     def prober(self) -> Prober:
@@ -328,7 +336,7 @@ class Lab(Closing):
 
         An expectation without a pod in this lab affects itself alone; such ones come last.
         """
-        with self._held(), self.prober() as prober:
+        with self._reconciler.held(), self.prober() as prober:
             questions = [(expectation, expectation.probes(self.plan)) for expectation in expectations]
             unjudged = [Unjudged(expectation=e, error=error) for e, found in questions for error in found.errors]
             asked = [(expectation, probe) for expectation, found in questions for probe in found.probes]
@@ -346,90 +354,6 @@ class Lab(Closing):
                 detail = f"the policies of {pod} could not be enforced: {self.unenforced[pod]}"
                 return evolve(result, verdict=ProbeVerdict.ERROR, detail=detail)
         return result
-
-    # --- shared implementation --------------------------------------------------------------------------------------
-
-    def _change(self, edit: Callable[[Objects], Objects]) -> ApplyResult:
-        with self._held():
-            before = self.plan
-            given = edit(self._given)
-            plan = plan_lab(given.values(), leases=self.plan.leases)
-            for name in sorted(plan.left_out.keys() & before.pods.keys()):  # a mistake does not remove a running pod
-                raise plan.left_out[name]
-            with deferred() as checkpoint:
-                disconnected = self._realise(given, plan, checkpoint)
-        return compare_plans(before, self.plan, disconnected, self.last_sync)
-
-    def _realise(self, given: Objects, plan: LabPlan, checkpoint: Callable[[], None]) -> frozenset[ObjectName]:
-        """Bring the lab to the plan; if that fails, back to its former state."""
-        self._builder.check(plan)
-        steps = diff_plans(self.plan, plan, unfinished=self._unfinished)
-        if self.plan is not NOTHING:  # else there is no lab yet, and nothing to go back to
-            self._note(steps.pods)
-        try:
-            sync, disconnected = self._builder.change(
-                self.plan, plan, steps, progress=self._progress, checkpoint=checkpoint
-            )
-        except BaseException:
-            if self.plan is not NOTHING:
-                self._mend(steps.pods)
-            raise
-        self._given, self.plan, self.last_sync = given, plan, sync
-        self.unenforced = failures(sync, plan.pods)
-        self._note(disconnected)
-        return disconnected
-
-    def _mend(self, unfinished: frozenset[ObjectName]) -> None:
-        """Make pods anew that are in no known state."""
-        self._builder.forget_agent()
-        steps = diff_plans(self.plan, self.plan, unfinished=unfinished)
-        steps = evolve(steps, new_switches=tuple(self.plan.switches.values()))
-        sync, disconnected = self._builder.change(
-            self.plan, self.plan, steps, progress=self._progress, checkpoint=lambda: None
-        )
-        self.unenforced = failures(sync, self.plan.pods)
-        self._note(disconnected)
-
-    @contextmanager
-    def _held(self) -> Iterator[None]:
-        """Have the lab alone, as it is now."""
-        if self._directory is None:
-            yield
-            return
-        with self._directory.locked():
-            self._catch_up(self._directory)
-            yield
-
-    def _catch_up(self, directory: LabDirectory) -> None:
-        state = directory.read()
-        if state is None:
-            raise InputError(f"lab {directory.name!r} is not there (any more): mnp lab up makes one")
-        if state.serial != self._serial:
-            self._builder.forget_agent()
-            self._given = index(state.documents)
-            self.plan = plan_lab(self._given.values(), leases=state.leases)
-            self._serial = state.serial
-            self._options = state.options
-            self._unfinished = state.unfinished
-        if state.unfinished and self._enforced:
-            with deferred():
-                self._mend(state.unfinished)
-
-    def _note(self, unfinished: frozenset[ObjectName]) -> None:
-        """Record the pods in an unknown state; the next change makes them anew."""
-        self._unfinished = unfinished
-        if self._directory is None:
-            return
-        self._serial += 1
-        self._directory.write(
-            LabState(
-                documents=tuple(self._given.values()),
-                leases=self.plan.leases,
-                options=self._options,
-                unfinished=unfinished,
-                serial=self._serial,
-            )
-        )
 
     def sandbox(self, pod: ObjectName) -> Sandbox:
         """The network namespace of a pod; raises InputError if there is no such pod."""

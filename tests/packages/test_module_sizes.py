@@ -1,0 +1,20 @@
+"""One noun a module: product code stays readable at one sitting."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 400  # lines
+MODULES = sorted(
+    path for folder in ("mnp_core", *ROOT.glob("plugins/*/mnp_*")) for path in (ROOT / folder).rglob("*.py")
+)
+
+
+def test_modules_are_found():
+    assert {"mnp_core", "mnp_nftables", "mnp_iptables", "mnp_lab"} <= {part for path in MODULES for part in path.parts}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_has_at_most_400_lines(path):
+    assert len(path.read_text().splitlines()) <= LIMIT, "split it by noun"
