@@ -66,6 +66,25 @@ def started(now=0.0):
     return state
 
 
+def test_rules_are_in_force_when_the_last_replacement_asked_for_has_succeeded():
+    """A gate lets the pod start then."""
+    state = PodState(name=POD, incarnation=("uid", ()), monitored=True)
+    assert not state.in_force
+    state = started()
+    assert state.in_force
+    state.require_replacement()
+    assert not state.in_force
+    state.start(Operation.REPLACE, 0.0)
+    assert not state.in_force
+    state.failed(ApplyError("refused"), 0.0)
+    assert not state.in_force
+    state.start(Operation.REPLACE, LONG)
+    state.completed(replaced(2), LONG)
+    assert state.in_force
+    state.sandbox_gone()
+    assert not state.in_force
+
+
 def test_one_operation_at_a_time():
     state = started()
     state.require_replacement()
