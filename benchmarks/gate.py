@@ -46,9 +46,9 @@ def main(starts):
             node.deliver(present(started))
             sandbox = node.sandbox("net1")
             time.sleep(0.05)  # the watch is usually faster than the runtime
-            assert (
-                node.admit(started, sandbox, annotations={NETWORKS: "net"}).result(30).admission is Admission.IN_FORCE
-            )
+            decision = node.admit(started, sandbox, annotations={NETWORKS: "net"}).result(30)
+            if decision.admission is not Admission.IN_FORCE:
+                raise SystemExit(decision.reason)
             held.append(node.decisions[-1][1] * 1000)
     ordered = sorted(held)
     p99 = ordered[int(len(ordered) * 0.99) - 1]
