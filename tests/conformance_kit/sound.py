@@ -1,6 +1,8 @@
 """What the broken plugins of this folder would be if they were right, shown so by `test_sound.py`."""
 
-from contextlib import contextmanager
+import threading
+from concurrent.futures import Future, InvalidStateError
+from contextlib import contextmanager, suppress
 
 from mnp_core.api import PolicyKindSpec
 from mnp_core.discovery import compare
@@ -8,10 +10,12 @@ from mnp_core.model import Link
 from mnp_core.model.parsing import parse_policy
 from mnp_core.testing.builders import pod
 from mnp_core.testing.conformance import (
+    GateConformance,
     InterfaceDiscovererConformance,
     PolicyKindConformance,
     SandboxLocatorConformance,
 )
+from mnp_core.testing.conformance.gate import Gated, Start
 from mnp_core.testing.conformance.locator import Located
 from mnp_core.testing.netns import End, veth_pair
 from mnp_lab.locator import LabLocator
@@ -105,3 +109,96 @@ class PolicyKindTests(PolicyKindConformance):
 
     def example(self):
         return EXAMPLE
+
+
+class Porch:
+    """A runtime within the process, which asks the gate that stands before it, but waits a limited time only."""
+
+    limit = 1.0
+
+    def __init__(self):
+        self.up, self.gate = True, None
+
+    def start(self, start):
+        done = Future()
+        threading.Thread(target=lambda: done.set_result(self.run(start)), daemon=True).start()
+        return done
+
+    def run(self, start):
+        if self.gate is None:
+            return Start(admitted=True)
+        try:
+            return self.gate.ask(start).result(self.limit)
+        except TimeoutError:
+            return Start(admitted=True)
+
+    def stop(self, start):
+        if self.gate is not None:
+            self.gate.forget(start)
+
+    @contextmanager
+    def outage(self):
+        self.up, self.gate = False, None
+        try:
+            yield
+        finally:
+            self.up = True
+
+
+class Door:
+    """A gate before a porch: a thread that stands there whenever it can, and one for each pod that waits."""
+
+    def __init__(self, porch):
+        self.porch, self.keeper, self.closed = porch, None, threading.Event()
+        self.waiting, self.threads = [], []
+
+    def open(self, keeper):
+        self.keeper = keeper
+        self.run(self.stand)
+
+    def run(self, work):
+        self.threads.append(threading.Thread(target=work, daemon=True))
+        self.threads[-1].start()
+
+    def stand(self):
+        while not self.closed.wait(0.01):
+            if self.porch.up:
+                self.porch.gate = self
+
+    @property
+    def problem(self):
+        return "" if self.porch.up and self.porch.gate is self else "there is no runtime: start it"
+
+    def ask(self, start):
+        answer = Future()
+        self.waiting.append(answer)
+        self.run(lambda: self.end(answer, self.decide(start)))
+        self.run(lambda: self.closed.wait(self.porch.limit * 0.8) or self.end(answer, Start(admitted=False)))
+        return answer
+
+    def decide(self, start):
+        decision = self.keeper.admit(start, seconds=self.porch.limit * 0.7)
+        return Start(decision.admitted, decision.reason)
+
+    def end(self, answer, start):
+        with suppress(InvalidStateError):  # something else has
+            answer.set_result(start)
+
+    def forget(self, start):
+        self.keeper.stopped(start.pod, start.uid, start.netns)
+
+    def close(self):
+        self.closed.set()
+        for answer in self.waiting:
+            self.end(answer, Start(admitted=False))
+        for thread in self.threads:
+            thread.join()
+
+
+class GateTests(GateConformance):
+    door = Door
+
+    @contextmanager
+    def gated(self):
+        porch = Porch()
+        yield Gated(gate=self.door(porch), start=porch.start, stop=porch.stop, outage=porch.outage, limit=porch.limit)

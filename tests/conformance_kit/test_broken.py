@@ -9,10 +9,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from mnp_core.testing import conformance
-from tests.conformance_kit import broken_backends, broken_in_time, broken_others, broken_packets
+from tests.conformance_kit import broken_backends, broken_gates, broken_in_time, broken_others, broken_packets
 
 HERE = Path(__file__).parent
-MODULES = (broken_backends, broken_in_time, broken_others, broken_packets)
+MODULES = (broken_backends, broken_gates, broken_in_time, broken_others, broken_packets)
 TABLE = [(module, name, *row) for module in MODULES for name, row in module.MUST_FAIL.items()]
 
 

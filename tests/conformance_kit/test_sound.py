@@ -10,10 +10,14 @@ from mnp_core.testing.conformance.locator import Located
 from mnp_lab.locator import make_lab_locator
 from mnp_lab.namespaces import pod_key
 from mnp_lab.state import LabDirectory
-from tests.conformance_kit.sound import DiscovererTests, LocatorTests, PolicyKindTests
+from tests.conformance_kit.sound import DiscovererTests, GateTests, LocatorTests, PolicyKindTests
 
 
 class TestDiscoverer(DiscovererTests):
+    pass
+
+
+class TestGate(GateTests):
     pass
 
 

@@ -9,7 +9,16 @@ from tests.packages.conftest import ROOT, make_environment
 pytestmark = pytest.mark.full  # each fills an environment of its own
 
 QUICKSTART = ROOT / "examples" / "quickstart"
-OFFERED = ("mnp-nftables", "mnp-iptables", "mnp-macvlan", "mnp-ipvlan", "mnp-netdev", "mnp-sriov", "mnp-lab")
+OFFERED = (
+    "mnp-nftables",
+    "mnp-iptables",
+    "mnp-macvlan",
+    "mnp-ipvlan",
+    "mnp-netdev",
+    "mnp-sriov",
+    "mnp-nri",
+    "mnp-lab",
+)
 
 SETTINGS = ("backend: {}", "backend-by-kind: {{macvlan: {}}}", "backend-by-network: {{demo/data: {}}}")
 

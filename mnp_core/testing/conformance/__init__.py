@@ -22,6 +22,7 @@ from mnp_core.testing.conformance.backend import BackendConformance
 from mnp_core.testing.conformance.base import Conformance
 from mnp_core.testing.conformance.discoverer import InterfaceDiscovererConformance
 from mnp_core.testing.conformance.drift import DriftConformance
+from mnp_core.testing.conformance.gate import GateConformance
 from mnp_core.testing.conformance.locator import SandboxLocatorConformance
 from mnp_core.testing.conformance.policykind import PolicyKindConformance
 from mnp_core.testing.conformance.renderer import RendererConformance
@@ -33,6 +34,7 @@ __all__ = [
     "BackendConformance",
     "Conformance",
     "DriftConformance",
+    "GateConformance",
     "InterfaceDiscovererConformance",
     "PolicyKindConformance",
     "RendererConformance",
