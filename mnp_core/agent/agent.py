@@ -37,6 +37,7 @@ _SLOW_SECONDS: Final = 5.0  # after which an operation holds up readiness no lon
 _RECONSIDER_SECONDS: Final = 60.0  # until the retry of a policy with oversized groups
 _WAIT_SECONDS: Final = 30.0  # for results, until the next check for operations under way
 _KEPT_NOTICES: Final = 64  # generations of one pod that wait for the agent's thread
+_SETTLED_PODS: Final = 4  # in one `watch`, with thousands of policies each some 30 ms
 _REPORTED_OBJECTS: Final = 16  # in one `Sync`: their log lines take some 10 ms of the agent's thread
 
 
@@ -220,6 +221,7 @@ class Agent:
             else:
                 state.poll()
             self._scheduler.start_next(state, now)
+        self.cluster.settle(_SETTLED_PODS)
         self._outside.tend((state.sandbox for state in self._pods), self._pool.is_there)
 
     def drain(self) -> None:
@@ -290,6 +292,7 @@ class Agent:
         self.process(0)
         while self.busy:
             self.process(_WAIT_SECONDS)
+        self.cluster.settle()
         appeared, vanished = self.cluster.standing.take()
         return Sync(
             outcomes=self._outcomes.take(),
@@ -340,7 +343,8 @@ class Agent:
 
     def _require_replacement(self, name: ObjectName, received_at: float | None) -> None:
         state = self._pods.get_or_add(name)
-        state.require_replacement(received_at)
+        lines = self.cluster.weight(name)
+        state.require_replacement(received_at, lines if lines > BIG_LINES else 0)
         self._scheduler.start_next(state, self._clock())
 
     def _start_due(self) -> None:

@@ -52,6 +52,8 @@ _INSPECT_SHARE: Final = 20  # times as long as the last one took: a pod costs a 
 _UNREADABLE_RETRY_SECONDS: Final = 10.0
 _MANY_DELTAS: Final = 64  # pending; a replacement costs as much
 _KEPT_GENERATIONS: Final = 64
+_REPLACE_PAUSE_SECONDS: Final = 0.0001  # for each line of a big pod's rules, from one replacement to the next
+_LONGEST_REPLACE_PAUSE_SECONDS: Final = 5.0
 _NEVER: Final = math.inf
 
 Incarnation = tuple[str, Sequence[NetworkStatus]]
@@ -113,6 +115,8 @@ class PodState:
     _finalize_at: float = 0.0
     _debounce_until: float = 0.0
     _inspect_after: float = 0.0
+    _replaced_at: float = -_NEVER
+    _replace_pause: float = 0.0
     _verify_thoroughly_at: float = 0.0
     _announced: set[int] = field(factory=set)  # generations of commits that may be others'
     _own: dict[int, None] = field(factory=dict)  # generations of our commits, the last one last
@@ -154,7 +158,7 @@ class PodState:
         debounced = max(retry_at, self._debounce_until)
         finalize_at = retry_at if pending.deltas else max(retry_at, self._finalize_at)  # they go with it
         candidates = (
-            (pending.replace, Operation.REPLACE, retry_at),
+            (pending.replace, Operation.REPLACE, max(retry_at, self._replace_after)),
             (pending.finalization is not None, Operation.FINALIZE, finalize_at),
             (pending.deltas, Operation.UPDATE_MEMBERS, retry_at),
             (self._announced, Operation.REPLACE, debounced),
@@ -163,10 +167,22 @@ class PodState:
         )
         return next(((operation, at) for wanted, operation, at in candidates if wanted), None)
 
+    @property
+    def _replace_after(self) -> float:
+        """The earliest time of a replacement: big rules collect their changes, drift and new sandboxes never wait."""
+        return 0.0 if self.stamp is None else self._replaced_at + self._replace_pause
+
     # --- new input ------------------------------------------------------------------------------------------------
 
-    def require_replacement(self, received_at: float | None = None) -> None:
-        """Schedule a replacement: the pod's rules may have changed as a whole."""
+    def require_replacement(self, received_at: float | None = None, big_lines: int = 0) -> None:
+        """Schedule a replacement: the pod's rules may have changed as a whole.
+
+        Args:
+            received_at: The arrival of the change.
+            big_lines: The number of lines of its rules if these are more than most have; else 0. A storm of changes of
+                them costs one replacement at a time, with pauses.
+        """
+        self._replace_pause = min(big_lines * _REPLACE_PAUSE_SECONDS, _LONGEST_REPLACE_PAUSE_SECONDS)
         self._pending.add_replacement()
         self._pending.receive(received_at)
         self._retry_at = 0.0
@@ -260,7 +276,7 @@ class PodState:
                 if not pending.replace:
                     self._suspect_drift()
                 received_at, _ = pending.take_changes()
-                pending.replace = False
+                pending.replace, self._replaced_at = False, now
                 self._announced.clear()  # older than the write or read of now
             case Operation.FINALIZE:
                 (received_at, deltas), finalization = pending.take_changes(), pending.finalization

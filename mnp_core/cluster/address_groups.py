@@ -180,18 +180,18 @@ class AddressGroups:
         stale, self._stale_reports = self._stale_reports, set()
         return stale
 
-    def unaddressed(self, policies: Iterable[CompiledPolicy]) -> Iterator[Report]:
-        """Report the selectors of policies in use whose pods have no address (S21)."""
-        for compiled in policies:
-            missing_on = {
-                spec.peer: missing
+    def unaddressed(self, user: ObjectName, policies: Iterable[CompiledPolicy]) -> Iterator[Report]:
+        """Report the selectors of a sandbox's policies whose pods have no address (S21)."""
+        used = self._used.get(user, ())
+        missing_on = {identity: missing for identity in used if (missing := self._groups[identity].missing_on)}
+        for compiled in policies if missing_on else ():
+            peers = {
+                spec.peer: missing_on[identity]
                 for identity, spec in compiled.groups.items()
-                if (tracked := self._groups.get(identity))
-                and (missing := tracked.missing_on)
-                and isinstance(spec.peer, PodPeer)
+                if identity in missing_on and isinstance(spec.peer, PodPeer)
             }
-            if missing_on:
-                yield from unaddressed_selectors(compiled.policy, missing_on.get)
+            if peers:
+                yield from unaddressed_selectors(compiled.policy, peers.get)
 
 
 def _filed_under(spec: GroupSpec) -> tuple[str | None, Selector]:

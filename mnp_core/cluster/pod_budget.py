@@ -6,15 +6,13 @@ pod; in all pods, if its groups have too many members. Policies are admitted in 
 
 from collections.abc import Iterable, Mapping
 
-from attrs import evolve
-
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.affected import GroupChange
 from mnp_core.cluster.pod_policies import PodPolicies
 from mnp_core.cluster.policies import PolicyIndex
 from mnp_core.model import ObjectName, ObjectRef, Report
-from mnp_core.model.budget import Budgets, Size, over_budget
+from mnp_core.model.budget import Budgets, over_budget
 from mnp_core.policy.compile import CompiledPolicy
 
 _NO_ROOM = "in a pod that it selects, there is no room for its rules beside those of other policies, so there"
@@ -43,18 +41,24 @@ class PodBudget:
 
     def fill(self, pod: PodPolicies) -> None:
         """Add all policies that select a pod, those over budget without their rules."""
+        for compiled in self._policies.selecting(pod.pod.pod):
+            self._select(pod, compiled)
+        self.admit_all(pod)
+
+    def admit_all(self, pod: PodPolicies) -> None:
+        """Determine the policies of a pod that are over budget."""
         name, reports = pod.pod.pod.name, list[Report]()
-        covering = [compiled for compiled in self._policies.selecting(pod.pod.pod) if pod.select(compiled)]
-        for compiled in sorted(covering, key=lambda each: each.order):
-            ref, size = compiled.policy.ref, self._size(pod, compiled)
-            if not self._fits(pod, compiled, size):
+        pod.start_admission()
+        for compiled in sorted(pod.covering.values(), key=lambda each: each.order):
+            ref = compiled.policy.ref
+            if not self._fits(pod, compiled):
                 reports.append(over_budget(ref, _NO_ROOM, "budget-per-pod"))
                 pod.policies[ref] = self._policies.closed(compiled)
             elif ref in self._oversized or not self._use_groups(pod, compiled):
                 self._refuse(compiled)
                 pod.policies[ref] = self._policies.closed(compiled)
             else:
-                pod.admit(compiled, size)
+                pod.admit(compiled)
         self._standing.put(("pod-budget", name), reports)
         self._groups.keep(name, pod.groups)
         self._weigh(pod)
@@ -63,21 +67,18 @@ class PodBudget:
         """Replace some policies of a pod by their present states.
 
         Returns:
-            False if a budget is exceeded, before or now: the order of all policies decides then, see `fill`.
+            False if a budget is exceeded, before or now: the order of all policies decides then, see `admit_all`.
         """
-        if not pod.within_budget:
-            return False
+        was_within = pod.within_budget
+        pod.stale = not was_within
         unused = {identity for ref in refs for identity in pod.remove(ref)}
-        for ref in refs:
-            compiled = self._policies.get_selecting(ref, pod.pod.pod)
-            if compiled is not None and pod.select(compiled):
-                size = self._size(pod, compiled)
-                if not (self._fits(pod, compiled, size) and self._use_groups(pod, compiled)):
-                    return False
-                pod.admit(compiled, size)
-        self._groups.release(pod.pod.pod.name, unused - pod.groups.keys())
+        found = (self._policies.get_selecting(ref, pod.pod.pod) for ref in refs)
+        covering = [compiled for compiled in found if compiled is not None and self._select(pod, compiled)]
+        pod.stale = not (was_within and all(self._try_to_admit(pod, compiled) for compiled in covering))
+        if not pod.stale:
+            self._groups.release(pod.pod.pod.name, unused - pod.groups.keys())
         self._weigh(pod)
-        return True
+        return not pod.stale
 
     def remove_pod(self, name: ObjectName) -> None:
         """Forget a pod."""
@@ -129,15 +130,25 @@ class PodBudget:
             self._refuse(last)
         return last
 
-    def _size(self, pod: PodPolicies, compiled: CompiledPolicy) -> Size:
-        """The size of a policy on all interfaces of a pod, without selectors: a shared group counts once a pod."""
-        interfaces = pod.coverage(compiled.policy.scope).enforceable
-        return evolve(self._policies.size(compiled).times(interfaces), selectors=0)
+    def _select(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
+        """Add a policy that selects a pod; return whether it covers an enforceable interface."""
+        if not pod.select(compiled):
+            return False
+        pod.cover(compiled, self._policies.size(compiled).on(pod.coverage(compiled.policy.scope).enforceable))
+        return True
 
-    def _fits(self, pod: PodPolicies, compiled: CompiledPolicy, size: Size) -> bool:
+    def _try_to_admit(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
+        """Admit one more policy, if there is room for it."""
+        if not (self._fits(pod, compiled) and self._use_groups(pod, compiled)):
+            return False
+        pod.admit(compiled)
+        return True
+
+    def _fits(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
         """Whether the budget of a pod has room for the rules of one more policy."""
         selectors = len(pod.groups) + sum(identity not in pod.groups for identity in compiled.groups)
-        return selectors <= self._budgets.pod.selectors and (pod.total + size).fits(self._budgets.pod)
+        total = pod.total + pod.sizes[compiled.policy.ref]
+        return selectors <= self._budgets.pod.selectors and total.fits(self._budgets.pod)
 
     def _use_groups(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
         """Use the groups of a policy from now on; False if they are too big."""
@@ -147,7 +158,9 @@ class PodBudget:
         )
 
     def _weigh(self, pod: PodPolicies) -> None:
-        lines = pod.total.rules + pod.total.blocks + pod.total.ports + _LINES_PER_SELECTOR * len(pod.groups)
+        size, most = pod.wanted if pod.stale else pod.total, self._budgets.pod
+        lines = min(size.rules, most.rules) + min(size.blocks, most.blocks) + min(size.ports, most.ports)
+        lines += _LINES_PER_SELECTOR * len(pod.groups)
         self._weights[pod.pod.pod.name] = lines + self._groups.size(pod.groups) // _MEMBERS_PER_LINE
 
     def _refuse(self, compiled: CompiledPolicy) -> None:

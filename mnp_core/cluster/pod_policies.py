@@ -1,4 +1,8 @@
-"""The policies of one local pod, and their share of its budget: the change of one policy costs one policy."""
+"""The policies of one local pod, and their share of its budget: the change of one policy costs one policy.
+
+Selection is always current. Admission depends on the order of all policies once a budget is exceeded: then it is stale
+from a change until it is read, and a storm of changes costs one pass.
+"""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
@@ -37,26 +41,34 @@ class PodPolicies:
     Attributes:
         pod: The pod.
         selecting: Policies whose podSelector matches it.
-        policies: Those of them that cover one of its interfaces, without rules if these exceed a budget.
-        sizes: The size of each policy within budget, on all interfaces together, without selectors.
-        total: The sum of `sizes`.
-        groups: The number of policies within budget that use a group.
+        covering: Those of them that cover one of its enforceable interfaces, as written.
         selected: The number of policies that select an interface.
+        sizes: The size of each covering policy, on all interfaces together, without selectors.
+        wanted: The sum of `sizes`.
+        stale: Whether what follows has to be determined anew.
+        policies: Covering policies, without rules if these exceed a budget.
+        admitted: The number of `policies` within budget.
+        total: The sum of their sizes.
+        groups: The number of policies within budget that use a group.
     """
 
     pod: IndexedPod
     selecting: dict[ObjectRef, CompiledPolicy] = field(factory=dict)
-    policies: dict[ObjectRef, CompiledPolicy] = field(factory=dict)
+    covering: dict[ObjectRef, CompiledPolicy] = field(factory=dict)
+    selected: Counter[Interface] = field(factory=Counter)
     sizes: dict[ObjectRef, Size] = field(factory=dict)
+    wanted: Size = field(factory=Size)
+    stale: bool = False
+    policies: dict[ObjectRef, CompiledPolicy] = field(factory=dict)
+    admitted: int = 0
     total: Size = field(factory=Size)
     groups: Counter[str] = field(factory=Counter)
-    selected: Counter[Interface] = field(factory=Counter)
     _coverages: dict[Scope, Coverage] = field(factory=dict)
 
     @property
     def within_budget(self) -> bool:
         """Whether every policy has its rules; the order of admission has no effect then."""
-        return len(self.sizes) == len(self.policies)
+        return not self.stale and self.admitted == len(self.covering)
 
     def coverage(self, scope: Scope) -> Coverage:
         """The part of the pod that a scope covers."""
@@ -72,21 +84,38 @@ class PodPolicies:
         self.selected.update(coverage.interfaces)
         return bool(coverage.enforceable)
 
-    def admit(self, compiled: CompiledPolicy, size: Size) -> None:
-        """Add a policy within budget."""
+    def cover(self, compiled: CompiledPolicy, size: Size) -> None:
+        """Add a policy that covers an enforceable interface; it is not admitted yet."""
         ref = compiled.policy.ref
-        self.policies[ref], self.sizes[ref] = compiled, size
-        self.total += size
-        self.groups.update(compiled.groups.keys())
+        self.covering[ref], self.sizes[ref] = compiled, size
+        self.wanted += size
+
+    def admit(self, compiled: CompiledPolicy) -> None:
+        """Count a covering policy as one within budget."""
+        ref = compiled.policy.ref
+        self.policies[ref] = compiled
+        self.admitted += 1
+        self.total += self.sizes[ref]
+        if compiled.groups:
+            self.groups.update(compiled.groups.keys())
+
+    def start_admission(self) -> None:
+        """Forget which policies are within budget."""
+        self.policies, self.admitted, self.total, self.groups = {}, 0, Size(), Counter()
+        self.stale = False
 
     def remove(self, ref: ObjectRef) -> Iterable[str]:
-        """Remove a policy; return the groups that no other policy of the pod uses."""
+        """Remove a policy; return the groups that no other policy within budget uses. Stale unless all were within."""
         selecting, compiled = self.selecting.pop(ref, None), self.policies.pop(ref, None)
         if selecting is not None:
             _subtract(self.selected, self.coverage(selecting.policy.scope).interfaces)
-        size = self.sizes.pop(ref, None)
-        if compiled is None or size is None:
+        if self.covering.pop(ref, None) is None:
             return ()
+        size = self.sizes.pop(ref)
+        self.wanted -= size
+        if self.stale or compiled is None:
+            return ()
+        self.admitted -= 1
         self.total -= size
         return _subtract(self.groups, compiled.groups)
 

@@ -1,8 +1,12 @@
-"""The policies of every local pod, kept up to date as pods and policies change."""
+"""The policies of every local pod, kept up to date as pods and policies change.
+
+A pod over a budget is settled when it is read: whatever the number of changes, that costs one pass over its policies.
+"""
 
 from collections.abc import Collection, Iterable
 
 from mnp_core.cluster.active_reports import ActiveReports
+from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.affected import GroupChange
 from mnp_core.cluster.pod_budget import PodBudget
 from mnp_core.cluster.pod_policies import PodPolicies
@@ -15,20 +19,40 @@ from mnp_core.policy.compile import CompiledPolicy
 class PoliciesByPod:
     """`PodPolicies` by the name of the pod."""
 
-    def __init__(self, budget: PodBudget, standing: ActiveReports) -> None:
-        """Start without pods; `budget` admits policies, reports go to `standing`."""
+    def __init__(self, budget: PodBudget, groups: AddressGroups, standing: ActiveReports) -> None:
+        """Start without pods; `budget` admits policies, `groups` are theirs, reports go to `standing`."""
         self._budget = budget
+        self._groups = groups
         self._standing = standing
         self._pods: dict[ObjectName, PodPolicies] = {}
+        self._stale: dict[ObjectName, None] = {}
 
     def of(self, name: ObjectName) -> Collection[CompiledPolicy]:
         """The policies of a local pod, in no particular order."""
         pod = self._pods.get(name)
-        return pod.policies.values() if pod is not None else ()
+        if pod is None:
+            return ()
+        self._settle(name)
+        return pod.policies.values()
 
-    def pods_with(self, refs: frozenset[ObjectRef]) -> set[ObjectName]:
-        """The pods that have one of several policies."""
-        return {name for name, pod in self._pods.items() if not refs.isdisjoint(pod.policies)}
+    def names_of(self, name: ObjectName) -> list[ObjectRef]:
+        """The policies of a local pod, sorted."""
+        pod = self._pods.get(name)
+        covering = pod.covering.values() if pod is not None else ()
+        return [compiled.policy.ref for compiled in sorted(covering, key=lambda each: each.order)]
+
+    def settle(self, most: int | None = None) -> None:
+        """Determine the policies over budget of at most so many pods in which that is due; None for all."""
+        for name in tuple(self._stale)[:most]:
+            self._settle(name)
+
+    def readmit(self, refs: frozenset[ObjectRef]) -> set[ObjectName]:
+        """Try policies over budget again; return the pods that they select."""
+        names = {name for name, pod in self._pods.items() if not refs.isdisjoint(pod.covering)}
+        for name in names:
+            self._pods[name].stale = True
+            self._stale[name] = None
+        return names
 
     def selects(self, name: ObjectName, attachment: Attachment | None) -> bool:
         """Whether a policy selects an attachment of a pod; for None, whether one selects any."""
@@ -41,9 +65,12 @@ class PoliciesByPod:
         """Recompute all policies of a pod, and the groups that they use; None removes the pod."""
         if pod is None:
             self._pods.pop(name, None)
+            self._stale.pop(name, None)
             self._standing.put(("selection", name), ())
+            self._standing.put(("no-address", name), ())
             self._budget.remove_pod(name)
             return
+        self._stale.pop(name, None)
         policies = self._pods[name] = PodPolicies(pod)
         self._budget.fill(policies)
         self._report(policies)
@@ -54,12 +81,25 @@ class PoliciesByPod:
         if self._budget.change(pod, sorted(refs)):
             self._report(pod)
         else:
-            self.refresh(name, pod.pod)
+            self._stale[name] = None
 
     def refuse_grown(self, changes: Iterable[GroupChange]) -> set[ObjectName]:
         """Refuse the policies whose groups have grown beyond a limit; return the pods to refresh."""
         return self._budget.refuse_grown(changes, self._pods)
 
+    def report_addresses(self, name: ObjectName) -> None:
+        """Report the selectors of a pod's policies whose pods have no address (S21)."""
+        pod = self._pods.get(name)
+        policies = pod.policies.values() if pod is not None else ()
+        self._standing.put(("no-address", name), self._groups.unaddressed(name, policies))
+
+    def _settle(self, name: ObjectName) -> None:
+        if name in self._stale:
+            del self._stale[name]
+            self._budget.admit_all(self._pods[name])
+            self._report(self._pods[name])
+
     def _report(self, pod: PodPolicies) -> None:
         reports = selection_reports(pod.pod.pod, pod.selecting.values(), pod.policies.values())
         self._standing.put(("selection", pod.pod.pod.name), reports)
+        self.report_addresses(pod.pod.pod.name)

@@ -6,13 +6,25 @@ policies alone, not on the order of their arrival.
 
 import pickle
 import zlib
+from bisect import bisect_left, insort
 from collections import defaultdict
 
 from attrs import define, field
 
 from mnp_core.cluster.active_reports import ActiveReports
-from mnp_core.model import ObjectRef, Policy
+from mnp_core.model import ObjectName, ObjectRef, Policy
 from mnp_core.model.budget import Budgets, Size, closed, over_budget, size_of
+
+_Place = tuple[str, str, str]
+"""An object's name, as it sorts."""
+
+
+def _place(ref: ObjectRef) -> _Place:
+    return ref.kind, ref.name.namespace, ref.name.name
+
+
+def _ref(place: _Place) -> ObjectRef:
+    return ObjectRef(place[0], ObjectName(place[1], place[2]))
 
 
 @define
@@ -21,21 +33,35 @@ class _Namespace:
 
     Attributes:
         sizes: The size of each.
+        order: Their names, sorted.
+        admitted_before: The sum of the admitted sizes before each of `order`, up to the first change.
         total: The sum of `sizes`.
         admitted: Policies within the budget of the namespace.
         parked: Policies over it, packed.
     """
 
     sizes: dict[ObjectRef, Size] = field(factory=dict)
+    order: list[_Place] = field(factory=list)
+    admitted_before: list[Size] = field(factory=list)
     total: Size = field(factory=Size)
     admitted: dict[ObjectRef, Policy] = field(factory=dict)
     parked: dict[ObjectRef, bytes] = field(factory=dict)
+
+    def put(self, ref: ObjectRef, policy: Policy, size: Size) -> None:
+        """Add a policy; it is admitted for now."""
+        self.sizes[ref], self.admitted[ref] = size, policy
+        self.total = self.total + size
+        place = _place(ref)
+        insort(self.order, place)
+        del self.admitted_before[bisect_left(self.order, place) :]
 
     def remove(self, ref: ObjectRef) -> None:
         """Remove a policy."""
         size = self.sizes.pop(ref, None)
         if size is not None:
             self.total = self.total - size
+            index = bisect_left(self.order, _place(ref))
+            del self.order[index], self.admitted_before[index:]
         self.admitted.pop(ref, None)
         self.parked.pop(ref, None)
 
@@ -61,8 +87,7 @@ class PolicyBudget:
         if policy is not None:
             size = size_of(policy)
             if size.fits(self._budgets.policy):
-                space.sizes[ref], space.admitted[ref] = size, policy
-                space.total = space.total + size
+                space.put(ref, policy, size)
             else:
                 self._changed[ref] = closed(policy)
                 excess = size.excess(self._budgets.policy)
@@ -85,9 +110,13 @@ class PolicyBudget:
         if space.total.fits(most):
             for ref in tuple(space.parked):
                 changed[ref] = self._admit(space, ref)
+            space.admitted_before.clear()
             return changed
-        total = Size()
-        for ref in sorted(space.sizes, key=lambda each: (each.kind, each.name.namespace, each.name.name)):
+        first = max(0, len(space.admitted_before) - 1)
+        total = space.admitted_before.pop() if space.admitted_before else Size()
+        for place in space.order[first:]:
+            space.admitted_before.append(total)
+            ref = _ref(place)
             with_it = total + space.sizes[ref]
             if with_it.fits(most):
                 total = with_it

@@ -82,7 +82,7 @@ class ClusterState:
         self._policy_budget = PolicyBudget(budgets, self.standing)
         self._groups = AddressGroups(pods)
         self._pod_budget = PodBudget(budgets, self._policies, self._groups, self.standing)
-        self._policies_by_pod = PoliciesByPod(self._pod_budget, self.standing)
+        self._policies_by_pod = PoliciesByPod(self._pod_budget, self._groups, self.standing)
         self._compiled_by_shape: WeightedCache[SandboxPolicy] = WeightedCache()
 
     # --- changes ------------------------------------------------------------------------------------------------
@@ -127,7 +127,14 @@ class ClusterState:
     def retry_oversized(self) -> Affected:
         """Try the policies with oversized groups again; to be called every minute or so."""
         refs = self._pod_budget.readmit_all()
-        return self._refresh(Dirty(targets=self._policies_by_pod.pods_with(refs))) if refs else Affected()
+        return Affected(sandboxes=frozenset(self._policies_by_pod.readmit(refs))) if refs else Affected()
+
+    def settle(self, most: int | None = None) -> None:
+        """Determine the policies over budget of at most so many pods, None for all.
+
+        In a pod whose rules are read it is done then. This is for the others, as their reports wait for it.
+        """
+        self._policies_by_pod.settle(most)
 
     def _put(self, change: Change, dirty: Dirty) -> None:
         name = change.ref.name
@@ -185,8 +192,8 @@ class ClusterState:
             pod = self._attachments.local(name)
             problems = pod.claims.problems if pod is not None else ()
             self.standing.put(("attachments", name), (self.exposing(name, problem) for problem in problems))
-        for name in dirty.targets | sandboxes | self._groups.take_stale_reports():
-            self.standing.put(("no-address", name), self._groups.unaddressed(self._policies_by_pod.of(name)))
+        for name in self._groups.take_stale_reports():
+            self._policies_by_pod.report_addresses(name)
 
     def _affected(self, dirty: Dirty, changed: set[ObjectName], changes: Iterable[GroupChange]) -> Affected:
         gone = dirty.were_local - self._attachments.local_pods
@@ -240,7 +247,7 @@ class ClusterState:
 
     def policies_of(self, name: ObjectName) -> list[ObjectRef]:
         """The policies of a local pod."""
-        return sorted(compiled.policy.ref for compiled in self._policies_by_pod.of(name))
+        return self._policies_by_pod.names_of(name)
 
     @property
     def local_pods(self) -> frozenset[ObjectName]:
@@ -263,6 +270,7 @@ class ClusterState:
 
     def reports(self) -> tuple[Report, ...]:
         """All present problems of policies, networks and local pods."""
+        self.settle()
         return self.standing.all()
 
     def exposing(self, pod: ObjectName, problem: Problem) -> Report:

@@ -55,11 +55,12 @@ class Size:
             bytes=self.bytes - other.bytes,
         )
 
-    def times(self, number: int) -> "Size":
-        """So many of it; a selector's group is shared, however often it is used."""
+    def on(self, number: int) -> "Size":
+        """The size on so many interfaces, without selectors: a shared group counts once a pod."""
+        if number == 1 and not self.selectors:
+            return self
         return Size(
             rules=self.rules * number,
-            selectors=self.selectors,
             blocks=self.blocks * number,
             ports=self.ports * number,
             members=self.members,

@@ -54,6 +54,9 @@ OPEN_REASONS = (
 )
 """Reasons by which an interface may be open although a policy selects it (docs/reports.md)."""
 
+URGENT_REASONS = frozenset({*OPEN_REASONS, Reason.INVALID_STATUS})
+"""Reasons told before others: an interface may be open, or was left out as its entry was refused."""
+
 
 @frozen(kw_only=True, order=True)
 class Report:

@@ -146,7 +146,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
 
 def _context(agent: Agent, pod: ObjectName) -> PodContext:
     interfaces = [attachment.interface for attachment in agent.cluster.claims(pod)]
-    return PodContext(interfaces=interfaces, policies=[str(policy) for policy in agent.cluster.policies_of(pod)])
+    return PodContext(interfaces=interfaces, policies=agent.cluster.policies_of(pod))
 
 
 @contextmanager

@@ -18,6 +18,8 @@ WATCH_INTERVAL_SECONDS: Final = 1.0  # between two polls of sandboxes without an
 _LONGEST_PASS_SECONDS: Final = 1.0  # after which a pass is reported though operations are under way
 _SLICE_SECONDS: Final = 0.05  # for changes, until results have their turn
 _BATCH: Final = 16  # changes of one namespace in one submission
+_MOST_WAITING: Final = 256  # changes, decoded: those of policies may take 100 KB each
+_LONGEST_WAIT_SECONDS: Final = 1.0  # of a source for room; then it delivers all the same
 _DRAIN_SECONDS: Final = 5.0  # for operations under way when the node stops
 
 
@@ -54,6 +56,7 @@ class NodeLoop:
         self._tend = tend
         self._observer = observer
         self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
         self._queue: Turns[tuple[Change, float]] = Turns()
         self._sync_started = False
         self._stopped = False
@@ -61,18 +64,23 @@ class NodeLoop:
         self._waiting: tuple[str, ...] = ()
 
     def enqueue(self, changes: Sequence[Change], received_at: float) -> None:
-        """Take changes from a source, on any thread.
+        """Take changes from a source, on any thread but the agent's; waits while many are waiting.
 
         Args:
             changes: In their order.
             received_at: When they arrived (time.monotonic).
         """
         with self._lock:
+            self._room.wait_for(self._has_room, _LONGEST_WAIT_SECONDS)
             first = not self._queue
             for change in changes:
                 self._queue.add(change.ref.name.namespace, [(change, received_at)])
         if first:
             self._agent.post(self._take_in)
+
+    def _has_room(self) -> bool:
+        """Before the first sync all changes are collected."""
+        return len(self._queue) < _MOST_WAITING or not self._sync_started or self._stopped
 
     def stop(self) -> None:
         """Make `run` return soon; from any thread, also from a signal handler."""
@@ -133,6 +141,7 @@ class NodeLoop:
         while time.monotonic() < end:
             with self._lock:
                 taken = self._queue.take(_BATCH)
+                self._room.notify_all()
             if not taken:
                 return
             self._submit(taken)

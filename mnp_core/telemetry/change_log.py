@@ -29,11 +29,11 @@ class PodContext:
 
     Attributes:
         interfaces: Names of its enforced interfaces.
-        policies: Names of the policies that select it.
+        policies: The policies that select it.
     """
 
     interfaces: Sequence[str] = ()
-    policies: Sequence[str] = ()
+    policies: Sequence[str | ObjectRef] = ()
 
 
 class ChangeLog(Sink):
@@ -130,9 +130,9 @@ class ChangeLog(Sink):
         getattr(_log, level)(message, **{key: value for key, value in fields.items() if value != ""})
 
 
-def _names(names: Sequence[str]) -> str:
+def _names(names: Sequence[str | ObjectRef]) -> str:
     rest = len(names) - _MAX_NAMES
-    return ",".join([*names[:_MAX_NAMES], *([f"and {rest} more"] if rest > 0 else [])])
+    return ",".join([*map(str, names[:_MAX_NAMES]), *([f"and {rest} more"] if rest > 0 else [])])
 
 
 def _fields(report: Report) -> dict[str, object]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mnp_core.cluster import ClusterState
 from mnp_core.cluster.active_reports import ActiveReports
+from mnp_core.cluster.pod_budget import PodBudget
 from mnp_core.cluster.pod_policies import PodPolicies
 from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason, Report
 from mnp_core.model.budget import Budgets, size_of
@@ -213,17 +214,50 @@ def test_one_policy_more_costs_one_policy(monkeypatch):
     assert (effect.sandboxes, len(seen), rules(state, "a")) == ({named("a")}, 1, 1)
 
 
+def test_a_storm_of_changes_beyond_a_budget_costs_one_pass_when_it_is_read(monkeypatch):
+    """S61: thousands of policies of one pod would be admitted anew for each change of one of them."""
+    state = made_of([present(local("a", 1)), *(written(f"many-{n:03}", *blocks(1)) for n in range(20))])
+    assert len(over(state)) == 16
+    passes = []
+    admit_all = PodBudget.admit_all
+    monkeypatch.setattr(PodBudget, "admit_all", lambda budget, pod: passes.append(pod) or admit_all(budget, pod))
+    for number in range(100):
+        assert state.apply([written("early", *blocks(number))]).sandboxes == {named("a")}
+    assert (passes, state.weight(named("a"))) == ([], 9), "at most so much: four rules and five blocks"
+    assert (rules(state, "a"), len(passes), len(over(state))) == (4, 1, 17)
+    state.apply([gone("early")])
+    assert (len(over(state)), len(passes)) == (16, 2), "reports are read"
+
+
+def report_of(name, place=0, reason=Reason.INVALID_PEER):
+    about = ObjectRef("MultiNetworkPolicy", named(name))
+    return Report(about=about, field=f"[{place}]", reason=reason, message="m", remedy="r")
+
+
+def test_an_interface_that_may_be_open_is_reported_before_the_rest_of_its_namespace():
+    """S64: and once, also if another problem of the same object waits already."""
+    reports = ActiveReports()
+    for number in range(50):
+        reports.put(number, [report_of(f"noisy/p{number}")])
+    reports.put("open", [report_of("noisy/p40", 1, Reason.UNENFORCEABLE), report_of("noisy/p41", 1)])
+    reports.put("left out", [report_of("noisy/pod", 0, Reason.INVALID_STATUS)])
+    reports.put("quiet", [report_of("quiet/p")])
+    first, _ = reports.take(3)
+    assert {str(each.about.name) for each in first} == {"noisy/p40", "noisy/pod", "quiet/p"}
+    rest = []
+    while reports.changed:
+        taken, _ = reports.take(16)
+        assert len({each.about for each in taken}) in {16, 1}, "an object taken before takes no turn"
+        rest += taken
+    assert sorted((*first, *rest)) == list(reports.all())
+
+
 def test_reports_of_a_noisy_namespace_leave_turns_to_others():
     """S6: what is told at a time is bounded, an object's reports stay together, and nothing gets lost."""
     reports = ActiveReports()
-
-    def report(name, number=0):
-        about = ObjectRef("MultiNetworkPolicy", named(name))
-        return Report(about=about, field=f"[{number}]", reason=Reason.INVALID_PEER, message="m", remedy="r")
-
     for number in range(100):
-        reports.put(number, [report(f"noisy/p{number}", place) for place in range(3)])
-    reports.put("quiet", [report("quiet/p")])
+        reports.put(number, [report_of(f"noisy/p{number}", place) for place in range(3)])
+    reports.put("quiet", [report_of("quiet/p")])
     first, _ = reports.take(4)
     assert [str(each.about.name) for each in first[::3]] == ["noisy/p0", "noisy/p1", "noisy/p2", "quiet/p"]
     reports.put(50, ())

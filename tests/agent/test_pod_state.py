@@ -95,6 +95,24 @@ def test_one_operation_at_a_time():
     assert state.next_operation(0.0) is Operation.REPLACE
 
 
+def test_changes_of_big_rules_are_collected_for_a_while():
+    """A second for 10,000 lines, five at most; the first change is written at once, and drift waits for nothing."""
+    state = started(now=100.0)
+    state.require_replacement(big_lines=10_000)
+    assert state.next_operation(101.5) is Operation.REPLACE
+    state.start(Operation.REPLACE, 101.5)
+    state.completed(replaced(2), 101.7)
+    state.require_replacement(big_lines=10_000)
+    assert state.next_operation(101.7) == Deadline(102.5)
+    state.require_replacement(big_lines=1_000_000)
+    assert state.next_operation(101.7) == Deadline(106.5)
+    state.require_replacement()
+    assert state.next_operation(101.7) is Operation.REPLACE, "it is small by now"
+    state.require_replacement(big_lines=10_000)
+    state.sandbox_gone()
+    assert state.next_operation(101.7) is Operation.LOCATE
+
+
 @pytest.mark.parametrize("when", ["before the result", "after the result"])
 def test_a_commit_of_our_own_costs_no_check(when):
     """S63: whichever arrives first, the announcement or the result."""

@@ -192,3 +192,22 @@ def test_changes_that_come_together_are_one(count):
         eventually(lambda: len(node.kernel.namespaces[named("a")].writes) > before)
         time.sleep(0.1)
         assert len(node.kernel.namespaces[named("a")].writes) <= before + 2
+
+
+def test_a_source_waits_while_many_changes_wait(monkeypatch):
+    """Decoded policies take memory, so few wait for the agent. Before the first sync all are collected."""
+    loop = Running().node
+    monkeypatch.setattr(loop, "_sync_started", False)
+    loop.enqueue([present(pod(f"p{number}")) for number in range(300)], 0.0)
+    began = time.monotonic()
+    loop.enqueue([present(A)], 0.0)
+    assert time.monotonic() - began < 0.5, "collected"
+    monkeypatch.setattr(loop, "_sync_started", True)
+    delivered = threading.Event()
+    more = threading.Thread(target=lambda: (loop.enqueue([present(B)], 0.0), delivered.set()))
+    more.start()
+    assert not delivered.wait(0.2)
+    monkeypatch.setattr(loop, "_submit", lambda _: None)
+    loop._take_in()
+    assert delivered.wait(SOON)
+    more.join()

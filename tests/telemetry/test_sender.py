@@ -419,3 +419,18 @@ def test_events_can_be_written_as_json(node, server):
     node.stands(evolve(MALFORMED, message="\udcff"))
     node.pass_time(A_WHILE)
     assert json.dumps(server.one())
+
+
+def test_a_flood_of_what_may_be_open_does_not_silence_others():
+    """S64: a tenant can make any number of pods that cannot be enforced."""
+    queue = EventQueue(stable_seconds=0)
+    about = [ObjectRef("Pod", ObjectName("noisy", f"pod-{number}")) for number in range(100)]
+    queue.set_standing([evolve(MALFORMED, about=each, reason=Reason.UNENFORCEABLE) for each in about], (), 0)
+    queue.set_standing([elsewhere(MALFORMED, "typo", "quiet")], (), 0)
+    sent = []
+    for second in range(1, 9):
+        entry = queue.next(second)
+        queue.sent(entry, second, event_name="e", count=1)
+        sent.append(entry.event.namespace)
+    assert sent.count("quiet") == 1
+    assert sent.index("quiet") < 4

@@ -5,7 +5,7 @@ last for a second), and renewed before the API server forgets its Event. An occu
 after are counted into one Event.
 
 Capacity and turns are shared between namespaces: a noisy one delays only itself. Interfaces that may be open come
-first.
+first, but not always: whoever makes many of them does not silence the rest.
 """
 
 import math
@@ -15,7 +15,8 @@ from typing import Final
 
 from attrs import define
 
-from mnp_core.model import OPEN_REASONS, ObjectRef, Report
+from mnp_core.model import ObjectRef, Report
+from mnp_core.model.report import URGENT_REASONS
 from mnp_core.telemetry.events.event import PendingEvent
 
 MAX_EVENTS: Final = 2000  # some 2 MB
@@ -24,6 +25,8 @@ RENEW_SECONDS: Final = (
     1800.0  # until a standing problem's Event is renewed by its author; the API server keeps it an hour
 )
 KNOWN_SECONDS: Final = 3600.0  # until a node checks again for an Event that another node created
+
+_ORDINARY_TURN: Final = 4  # every fourth send goes to the namespace that has waited longest, urgent or not
 
 Key = tuple[ObjectRef, str, str]
 
@@ -55,7 +58,7 @@ class QueuedEvent:
     @property
     def urgent(self) -> bool:
         """Whether an interface may be open."""
-        return self.event.reason in OPEN_REASONS
+        return self.event.reason in URGENT_REASONS
 
 
 class EventQueue:
@@ -117,7 +120,10 @@ class EventQueue:
         return True
 
     def next(self, now: float) -> QueuedEvent | None:
-        """The entry to send now: urgent first, then the namespace that has waited longest, then the longest due."""
+        """The entry to send now: mostly urgent ones first, then the namespace that has waited longest, the longest due.
+
+        In a turn of the other kind the namespace comes first, and urgent ones within it.
+        """
         return min((entry for entry in self._entries.values() if entry.due <= now), key=self._turn, default=None)
 
     def next_due(self) -> float:
@@ -144,8 +150,10 @@ class EventQueue:
         """Remove an entry."""
         self._forget(_key(entry.event))
 
-    def _turn(self, entry: QueuedEvent) -> tuple[bool, int, float]:
-        return not entry.urgent, self._served.get(entry.event.namespace, 0), entry.due
+    def _turn(self, entry: QueuedEvent) -> tuple[int, int, float]:
+        served, calm = self._served.get(entry.event.namespace, 0), int(not entry.urgent)
+        is_ordinary = self._turns % _ORDINARY_TURN == _ORDINARY_TURN - 1
+        return (served, calm, entry.due) if is_ordinary else (calm, served, entry.due)
 
     def _stand(self, key: Key, event: PendingEvent, report: Report, now: float) -> None:
         entry = self._entries.get(key)
