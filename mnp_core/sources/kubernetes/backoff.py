@@ -10,17 +10,18 @@ class WatchTiming:
     """Times, all in seconds. The defaults suit a cluster of a thousand nodes.
 
     Attributes:
-        base: The longest wait after a first failure; it doubles with every further one.
-        cap: The longest wait ever.
-        settled: How long a watch has to last to count as working again.
-        watch_for: Bounds for when the server is asked to end a watch: all nodes at different times, and each so often
-            that load spreads over servers that were added.
-        quiet_for: The same for a kind of which the server sends no bookmarks: less than the 90 seconds of silence after
+        base_seconds: The longest wait after a first failure; it doubles with every further one.
+        max_seconds: The longest wait ever.
+        stable_after_seconds: The duration of a watch that counts as working again.
+        watch_timeout_seconds: Bounds of the timeout that the server is asked for: different on each node, and short
+            enough that load spreads over servers that were added.
+        idle_watch_timeout_seconds: Likewise for a kind without bookmarks: less than the 90 seconds of silence after
             which a connection counts as dead.
-        look_again: Bounds for when to look again whether a missing kind has appeared.
-        believed_after: For how long a kind has to be missing until it counts as not served. A server that has just
-            started does not know of custom resources for a moment, ready or not.
-        given_up_after: The same, if it was served before: its objects count as gone then, which opens pods.
+        rediscover_seconds: Bounds of the pause until a missing kind is looked for again.
+        absent_after_seconds: For so long a kind has to be missing until it counts as not served. A server that has just
+            started lacks custom resources for a moment, ready or not.
+        removed_after_seconds: Likewise for a kind that was served before: its objects count as gone then, which opens
+            pods.
     """
 
     base_seconds: float = 0.8

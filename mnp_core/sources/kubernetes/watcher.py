@@ -65,6 +65,7 @@ class Watcher:
         self._was_served = False
         self._missing_since: float | None = None
         self._position: str | None = None  # the resourceVersion up to which everything is known
+        self._reachable = True  # at the last failure
         self._quiet = False  # whether the server sends no bookmarks
         self._doing = "discover"
         self._page_size = PAGE_SIZE
@@ -126,6 +127,10 @@ class Watcher:
         if found.rediscover:
             self._served = None
         self._missing_since = None
+        reachable = isinstance(error, ApiError)
+        if reachable and not self._reachable:
+            self._backoff.reset()  # the server is back: what it refuses now is another matter
+        self._reachable = reachable
         self._pause(found.sentence, max(found.pause, self._backoff.next()))
 
     def _pause(self, why: str, seconds: float) -> None:

@@ -6,6 +6,7 @@ import pytest
 from attrs import evolve
 
 from mnp_core.api import PolicyKindSpec
+from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.kubeapi.connection import connect
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.model.parsing import parse_policy
@@ -511,3 +512,32 @@ def test_a_missing_permission_is_told_with_the_rule_that_gives_it(server, verb):
         server.permit(POLICIES)
         until(lambda: source.complete and source.waiting == ())
         assert recorded.names("MultiNetworkPolicy") == {"default/deny"}
+
+
+# --- pauses ---------------------------------------------------------------------------------------------------------
+
+
+class Refused:
+    """An API server that cannot be reached, then answers every request with 410."""
+
+    def __init__(self, unreachable):
+        self.unreachable = unreachable
+
+    def stream(self, _path, _params=None):
+        self.unreachable -= 1
+        raise ApiUnreachableError("refused") if self.unreachable >= 0 else ApiError(410, "Expired", "gone")
+
+
+def test_a_server_that_is_back_is_asked_again_at_once_and_then_ever_more_rarely(monkeypatch):
+    """S61: after an outage all watches expire (410), and none may wait for the pauses of the outage."""
+    pauses = []
+    source = KubernetesSource(Refused(12), (), None, Recorder(), WatchTiming(base_seconds=1.0, max_seconds=1e6))
+    watcher = source._watchers["Pod"]
+    watcher._served, watcher._position = "v1", "1"
+    monkeypatch.setattr(watcher, "_pause", lambda _why, seconds: pauses.append(seconds))
+    for _ in range(12 + 8):
+        watcher._turn()
+        watcher._position = "1"
+    assert max(pauses[8:12]) > 1
+    assert pauses[12] <= 1
+    assert max(pauses[16:]) > 1
