@@ -182,6 +182,11 @@ def read_page(body: bytes, api_version: str) -> Page:
     return Page(found.items or [], found.metadata.version, found.metadata.continue_ or "")
 
 
+def is_older(version: str, than: str) -> bool:
+    """Whether a resourceVersion is older than another; False if they are no numbers (KEP-5504: they are)."""
+    return version.isdecimal() and than.isdecimal() and int(version) < int(than)
+
+
 # --- watches ----------------------------------------------------------------------------------------------------
 
 

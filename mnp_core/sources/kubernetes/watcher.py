@@ -2,7 +2,8 @@
 
 discover ──> list ──> watch ──┐          410 Gone: list again, deliver the differences
 ^          ^         ^     │          404: discover again, known objects stay
-└── 404 ───┴── 410 ──┴─────┘          all else: wait, and watch on from where it was
+└── 404 ───┴── 410 ──┴─────┘          all else: wait, and watch on from where it was,
+                                      unless the server's versions have gone back: list again
 """
 
 import logging
@@ -19,7 +20,7 @@ from mnp_core.lasting import LastingThread
 from mnp_core.model import Change, ObjectName
 from mnp_core.sources.kubernetes.backlog import Backlog
 from mnp_core.sources.kubernetes.backoff import Backoff, WatchTiming
-from mnp_core.sources.kubernetes.codec import Event, Page, bookmark_version, read_event, read_head, read_page
+from mnp_core.sources.kubernetes.codec import Event, Page, bookmark_version, is_older, read_event, read_head, read_page
 from mnp_core.sources.kubernetes.discovery import served_version
 from mnp_core.sources.kubernetes.observer import SourceObserver
 from mnp_core.sources.kubernetes.resource import Resource
@@ -67,6 +68,7 @@ class Watcher:
         self._position: str | None = None  # the resourceVersion up to which everything is known
         self._reachable = True  # at the last failure
         self._quiet = False  # whether the server sends no bookmarks
+        self._interrupted = False  # whether the last watch ended before its time
         self._doing = "discover"
         self._page_size = PAGE_SIZE
 
@@ -107,6 +109,9 @@ class Watcher:
         if self._served is None and not self._discover():
             return
         served = str(self._served)
+        if self._interrupted:
+            self._doing = "list"
+            self._compare_position(served)
         if self._position is None:
             self._doing = "list"
             self._list(served)
@@ -121,6 +126,7 @@ class Watcher:
         if found.refused:
             self._observer.refused(self.resource.kind, found.sentence)
         if self._doing == "watch":
+            self._interrupted = True
             self._observer.watch_restarted(self.resource.kind, found.cause)
         if found.relist:
             self._position = None
@@ -180,6 +186,20 @@ class Watcher:
         self.complete = True
         self._observer.listed(self.resource.kind, len(seen))
 
+    def _compare_position(self, served: str) -> None:
+        """List again if etcd was restored from a snapshot older than the position.
+
+        An API server sends only events newer than the version that a watch begins at (cacheWatcher.process in
+        k8s.io/apiserver): until its versions have caught up, nothing would come. Versions are given out twice then, so
+        that an equal one says nothing. Asked after an interruption alone: a restore takes one.
+        """
+        if self._position is not None:
+            body, _ = self._fetch(self.resource.path(served), {**self.resource.params, "limit": "1"})
+            if is_older(read_page(body, self.resource.api_version(served)).version, self._position):
+                self._position = None
+                self.store.forget_versions()
+        self._interrupted = False
+
     def _page(self, served: str, rest: str) -> tuple[Page, float]:
         """A page, and when it began to come; smaller ones from now on if it is too large."""
         while True:
@@ -211,7 +231,8 @@ class Watcher:
             "resourceVersion": str(self._position),
             "timeoutSeconds": str(int(_chance.uniform(*lasts))),
         }
-        settled = time.monotonic() + self._timing.stable_after_seconds
+        began = time.monotonic()
+        settled = began + self._timing.stable_after_seconds
         try:
             with self._open(self.resource.path(served), params) as stream:
                 self.waiting = ""
@@ -219,6 +240,7 @@ class Watcher:
         finally:
             if time.monotonic() >= settled:
                 self._backoff.reset()
+        self._interrupted = time.monotonic() < began + int(params["timeoutSeconds"])
         if time.monotonic() < settled:
             raise ApiUnreachableError("the server ends watches at once")
 

@@ -47,6 +47,8 @@ RANK = 100
 _ATTEMPTS = 10
 _PAUSE = 0.05  # seconds, about what a replacement takes
 _GENERATIONS = 2**32
+_PASSING = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EINTR, errno.ENFILE, errno.EMFILE})
+"""Refusals for lack of something: not for what is in the table, which stays."""
 _WHY_NOT = {
     errno.EPERM: "no permission: run as root with CAP_NET_ADMIN",
     errno.EACCES: "no permission: run as root with CAP_NET_ADMIN",
@@ -170,11 +172,13 @@ def _replace(ruleset: NftablesRuleset, batch: Batch) -> None:
 
     Something that has one of our names but another type or hook (another process put it there, or another version of
     this plugin) cannot be taken over. Then the table goes and comes in one commit, with the little gap that the
-    renderer avoids otherwise.
+    renderer avoids otherwise; never for lack of memory.
     """
     try:
         _run(ruleset, batch)
     except RefusedError as refused:
+        if refused.code in _PASSING:
+            raise _refusal(refused) from None
         try:
             _run(ruleset, after_removal(batch))
         except RefusedError:
@@ -232,8 +236,12 @@ def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
     if left.data:
         try:
             _commit(left, found.generation)
-        except (RefusedError, UnansweredError):  # what is left over holds itself, by references
-            _replace_anew(batch)
+        except UnansweredError as error:
+            raise SupersededError from error  # see what is left now
+        except RefusedError as refused:
+            if refused.code in _PASSING:
+                raise _refusal(refused) from refused
+            _replace_anew(batch)  # what is left over holds itself, by references
 
 
 def _holds(found: Outline, ruleset: NftablesRuleset) -> bool:

@@ -5,6 +5,8 @@ import errno
 import os
 import re
 import socket
+import struct
+from contextlib import suppress
 from itertools import count
 
 import pytest
@@ -12,7 +14,9 @@ import pytest
 from mnp_core.errors import ApplyError
 from mnp_core.model import GroupDelta
 from mnp_core.netfilter import netlink, nf_tables
+from mnp_core.netfilter.messages import BATCH_BEGIN
 from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing import nft
 from mnp_core.testing.netns import private_namespace
 from mnp_nftables import NftablesApplier, NftablesRenderer
 from mnp_nftables.applier import is_in_force
@@ -123,3 +127,42 @@ def test_no_failing_system_call_mixes_states(monkeypatch, name):
                     number += 1
                 seen += number - 1
         assert seen >= len(ERRORS)
+
+
+def refuse_commit(monkeypatch, number, code):
+    """Have the nth transaction from now on refused, as the kernel does that lacks something."""
+    real, commits = socket.socket, count(1)
+
+    class Socket(real):
+        answer = b""
+
+        def send(self, data, *arguments):
+            if struct.unpack_from("=H", data, 4)[0] == BATCH_BEGIN and next(commits) == number:
+                self.answer = struct.pack("=IHHIIi16x", 36, netlink.ERROR, 0, 2, 0, -code)  # struct nlmsgerr
+                return len(data)
+            return super().send(data, *arguments)
+
+        def recv(self, *arguments):
+            answer, self.answer = self.answer, b""
+            return answer or super().recv(*arguments)
+
+    monkeypatch.setattr(netlink.socket, "socket", Socket)
+    return commits
+
+
+@pytest.mark.parametrize("code", [errno.ENOMEM, errno.ENOBUFS, errno.ENFILE])
+@pytest.mark.parametrize("number", [1, 2], ids=["replacement", "clean-up"])
+def test_a_commit_refused_for_lack_of_something_never_deletes_the_table(monkeypatch, number, code):
+    """S60: a table that goes and comes has a moment without hooks. Another handle is another table."""
+    with private_namespace() as pod:
+        run_inside(pod, lambda: applier.apply(OLD))
+        table = run_inside(pod, lambda: nft.nft("-j", "list", "tables"))
+        commits = refuse_commit(monkeypatch, number, code)
+        with suppress(ApplyError):
+            run_inside(pod, lambda: applier.apply(NEW))
+        assert next(commits) == number + 1, "the refused one was the last"
+        monkeypatch.undo()
+        assert run_inside(pod, lambda: nft.nft("-j", "list", "tables")) == table
+        run_inside(pod, lambda: applier.apply(NEW))
+        assert run_inside(pod, applier.installed).matches(NEW)
+        assert run_inside(pod, lambda: nft.nft("-j", "list", "tables")) == table

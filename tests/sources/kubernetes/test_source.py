@@ -13,6 +13,7 @@ from mnp_core.model.parsing import parse_policy
 from mnp_core.sources.kubernetes import KubernetesSource, WatchTiming
 from mnp_core.sources.kubernetes.watcher import PAGE_SIZE
 from mnp_core.testing.apiserver import Answer, Cut, FakeApiServer, Fault, Garbage, Hang, ServedResource, Slow
+from tests.faults.apiserver import FaultyApiServer
 from tests.sources.kubernetes.recording import QUICK, Recorder, following, pod, policy, until
 
 POLICIES = "multi-networkpolicies"
@@ -215,6 +216,26 @@ def test_a_watch_goes_on_where_it_was(server):
             until(lambda name=name: f"default/{name}" in recorded.names("Pod"))
         assert recorded.history("Pod") == ["+default/one", "+default/two", "+default/three"]
         assert recorded.lists.count(("Pod", 1)) == 1
+
+
+def test_a_restored_server_is_listed_anew_and_versions_given_out_twice_hide_nothing():
+    """S61: etcd from an older snapshot. The position is one that the server has yet to reach, so nothing would come."""
+    with FaultyApiServer() as server:
+        server.put("pods", pod("web", app="old"))
+        server.put("pods", pod("spare"))
+        snapshot = server.snapshot()
+        with following(server) as (source, recorded):
+            until(lambda: source.waiting == ())
+            later = server.put("pods", pod("web", app="later"))
+            server.put("pods", pod("new"))
+            until(lambda: recorded.names("Pod") == {"default/web", "default/spare", "default/new"})
+            server.restore(snapshot)
+            again = server.put("pods", pod("web", app="again"))
+            assert again["metadata"]["resourceVersion"] == later["metadata"]["resourceVersion"]
+            web = ObjectRef("Pod", ObjectName("default", "web"))
+            until(lambda: recorded.there[web].labels == {"app": "again"})
+            assert recorded.names("Pod") == {"default/web", "default/spare"}
+            assert recorded.history("Pod").count("+default/spare") == 1
 
 
 def test_bookmarks_move_the_position_of_a_quiet_kind(server):
