@@ -8,6 +8,7 @@ attributes themselves: malformed data ends a walk, a listing has a size limit, a
 `attributes`   netlink attributes: encode, walk, decode names
 `netlink`      a socket: requests and dumps
 `messages`     message types and flags
+`uapi`         attribute types, by the header's names
 `batch`        nf_tables transactions as bytes
 `nfnetlink`    a netfilter socket: objects, batches
 `nf_tables`    generation, chains, rules, user data

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attributes, text
 from mnp_core.netfilter.messages import GENERIC, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, NFPROTO_INET
 from mnp_core.netfilter.netlink import ACKNOWLEDGE, HEADER, REQUEST
@@ -13,7 +14,12 @@ _FLAGS_OFFSET = 6
 _FIRST = 2  # sequence number; 1 is the beginning of the batch
 _OBJECTS = {NEW_TABLE: "table", NEW_CHAIN: "chain", NEW_RULE: "rule", NEW_SET: "set", NEW_ELEMENTS: "elements of set"}
 _OBJECTS |= {kind + 2: f"removal of {name}" for kind, name in _OBJECTS.items()}
-_NAME = {"table": 1, "chain": 3, "rule": 2, "set": 2}  # attribute with the name; a rule has that of its chain
+_NAME = {  # attribute with the name; a rule has that of its chain
+    "table": uapi.NFTA_TABLE_NAME,
+    "chain": uapi.NFTA_CHAIN_NAME,
+    "rule": uapi.NFTA_RULE_CHAIN,
+    "set": uapi.NFTA_SET_NAME,
+}
 
 
 @frozen

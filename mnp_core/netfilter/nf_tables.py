@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attributes, located, text, text_attribute
 from mnp_core.netfilter.messages import GENERIC, GET_CHAIN, GET_GENERATION, GET_RULE, GET_TABLE, NFPROTO_INET
 from mnp_core.netfilter.netlink import (
@@ -21,16 +22,9 @@ from mnp_core.netfilter.nfnetlink import Found, Nfnetlink, UnsettledError
 
 T = TypeVar("T")
 
-# Attributes. The table's name is the first of every object.
-TABLE, TABLE_FLAGS = 1, 2
-CHAIN_HANDLE, CHAIN_NAME, CHAIN_HOOK, CHAIN_POLICY, CHAIN_TYPE, CHAIN_FLAGS = 2, 3, 4, 5, 7, 10
-RULE_CHAIN, RULE_HANDLE, RULE_EXPRESSIONS, RULE_COMPAT, RULE_USERDATA = 2, 3, 4, 5, 7
-EXPRESSION_NAME, EXPRESSION_DATA = 1, 2
-_COUNTER_BYTES, _COUNTER_PACKETS = 1, 2
 _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, a convention of user space
 
 _ATTEMPTS = 10
-_GENERATION_ID = 1  # NFTA_GEN_ID
 _ASK_GENERATION = packed(GET_GENERATION, REQUEST, GENERIC.pack(NFPROTO_INET, 0, 0), 1)
 _ANSWER = 256  # bytes; it takes 48
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -56,7 +50,7 @@ def generation() -> int:
     body = answer.raw[HEADER.size : size]
     if kind == ERROR:
         raise_error(body)
-    return number(dict(attributes(body, GENERIC.size)), _GENERATION_ID)
+    return number(dict(attributes(body, GENERIC.size)), uapi.NFTA_GEN_ID)
 
 
 def _checked(result: int) -> int:
@@ -90,18 +84,18 @@ def read_settled(read: Callable[[Nfnetlink, int], T]) -> T:
 
 def read_table(kernel: Nfnetlink, table: str, family: int = NFPROTO_INET) -> Found | None:
     """A table by name; None if it does not exist."""
-    return kernel.get(GET_TABLE, text_attribute(TABLE, table), family=family)
+    return kernel.get(GET_TABLE, text_attribute(uapi.NFTA_TABLE_NAME, table), family=family)
 
 
 def dump_chains(kernel: Nfnetlink, table: str, family: int = NFPROTO_INET) -> Iterator[Found]:
     """The chains of a table. The kernel lists those of all tables of the family."""
-    ours = text_attribute(TABLE, table)
+    ours = text_attribute(uapi.NFTA_TABLE_NAME, table)
     return kernel.dump(GET_CHAIN, ours, family=family, beginning=ours)
 
 
 def dump_rules(kernel: Nfnetlink, table: str, family: int = NFPROTO_INET) -> Iterator[Found]:
     """The rules of a table, chain by chain in the order in which packets meet them."""
-    ours = text_attribute(TABLE, table)
+    ours = text_attribute(uapi.NFTA_TABLE_NAME, table)
     return kernel.dump(GET_RULE, ours, family=family, beginning=ours)
 
 
@@ -109,14 +103,14 @@ def expressions(data: bytes) -> Iterator[tuple[str, int, bytes]]:
     """Walk the expressions of a rule: name, offset of the data, and data."""
     for _, start, expression in located(data):
         parts = {kind: (offset, value) for kind, offset, value in located(expression)}
-        offset, value = parts.get(EXPRESSION_DATA, (0, b""))
-        yield text(parts.get(EXPRESSION_NAME, (0, b""))[1]), start + offset, value
+        offset, value = parts.get(uapi.NFTA_EXPR_DATA, (0, b""))
+        yield text(parts.get(uapi.NFTA_EXPR_NAME, (0, b""))[1]), start + offset, value
 
 
 def counter_values(counter: bytes) -> tuple[int, int]:
     """Packets and bytes in the data of a counter."""
     found = dict(attributes(counter))
-    return number(found, _COUNTER_PACKETS), number(found, _COUNTER_BYTES)
+    return number(found, uapi.NFTA_COUNTER_PACKETS), number(found, uapi.NFTA_COUNTER_BYTES)
 
 
 def userdata_of(comment: str) -> bytes:

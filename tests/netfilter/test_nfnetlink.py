@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from mnp_core.errors import ApplyError
-from mnp_core.netfilter import netlink
+from mnp_core.netfilter import netlink, uapi
 from mnp_core.netfilter.attributes import number, text, text_attribute
 from mnp_core.netfilter.batch import BatchWriter
 from mnp_core.netfilter.messages import CREATE, DELETE_TABLE, GET_TABLE, NEW_CHAIN, NEW_TABLE
 from mnp_core.netfilter.netlink import NETLINK_ROUTE, Netlink, OversizeError
-from mnp_core.netfilter.nf_tables import CHAIN_NAME, dump_chains, generation, read_settled, read_table
+from mnp_core.netfilter.nf_tables import dump_chains, generation, read_settled, read_table
 from mnp_core.netfilter.nfnetlink import Nfnetlink, RefusedError, SupersededError, UnsettledError, dump_settled
 from mnp_core.netfilter.remedies import describe
 from mnp_core.sandbox.netns import run_inside
@@ -41,7 +41,7 @@ def commit(batch, number=None):
 
 
 def chains(kernel, name):
-    return [text(each[CHAIN_NAME]) for each in dump_chains(kernel, name, family=2)]
+    return [text(each[uapi.NFTA_CHAIN_NAME]) for each in dump_chains(kernel, name, family=2)]
 
 
 def test_objects_of_one_table_are_read_although_the_kernel_lists_all(pod):

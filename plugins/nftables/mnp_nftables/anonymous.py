@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, nested, number
 
-_CONSTANT, _INTERVAL, _ANONYMOUS = 0x2, 0x4, 0x1  # NFT_SET_CONSTANT, NFT_SET_INTERVAL, NFT_SET_ANONYMOUS
-_END = 0x1  # NFT_SET_ELEM_INTERVAL_END
 _BIG_ENDIAN = b"\0\4\2\0\0\0"  # NFTNL_UDATA_SET_KEYBYTEORDER: how nft shows elements
 _OPEN = b"\1\4\1\0\0\0"  # NFTNL_UDATA_SET_ELEM_FLAGS, SET_ELEM_F_INTERVAL_OPEN: likewise, for one that has no end
 
@@ -24,7 +23,7 @@ class AnonymousSet:
 
     attributes: bytes
     elements: tuple[bytes, ...]
-    use: bytes = number(2, 1)  # NFTA_LOOKUP_SREG, NFT_REG_1
+    use: bytes = number(uapi.NFTA_LOOKUP_SREG, 1)  # NFT_REG_1
 
 
 def of_values(kind: int, values: list[bytes]) -> AnonymousSet:
@@ -35,7 +34,7 @@ def of_values(kind: int, values: list[bytes]) -> AnonymousSet:
 def of_spans(kind: int, spans: list[tuple[bytes, bytes]]) -> AnonymousSet:
     """Spans from the first to the last value, sorted, apart from each other."""
     size = len(spans[0][0])
-    return _set(kind, size, _INTERVAL, list(_intervals(spans, size)))
+    return _set(kind, size, uapi.NFT_SET_INTERVAL, list(_intervals(spans, size)))
 
 
 def _intervals(spans: list[tuple[bytes, bytes]], size: int) -> Iterator[bytes]:
@@ -52,16 +51,18 @@ def _intervals(spans: list[tuple[bytes, bytes]], size: int) -> Iterator[bytes]:
 
 
 def _element(value: bytes, *, end: bool = False, data: bytes = b"") -> bytes:
-    flags = number(3, _END) if end else b""
-    return nested(1, nested(1, attribute(1, value)) + flags + (attribute(6, data) if data else b""))
+    key = nested(uapi.NFTA_SET_ELEM_KEY, attribute(uapi.NFTA_DATA_VALUE, value))
+    flags = number(uapi.NFTA_SET_ELEM_FLAGS, uapi.NFT_SET_ELEM_INTERVAL_END) if end else b""
+    userdata = attribute(uapi.NFTA_SET_ELEM_USERDATA, data) if data else b""
+    return nested(uapi.NFTA_LIST_ELEM, key + flags + userdata)
 
 
 def _set(kind: int, size: int, flags: int, elements: list[bytes]) -> AnonymousSet:
     body = (
-        number(3, _ANONYMOUS | _CONSTANT | flags),
-        number(4, kind),
-        number(5, size),
-        nested(9, number(1, len(elements))),  # NFTA_SET_DESC, NFTA_SET_DESC_SIZE
-        attribute(13, _BIG_ENDIAN),
+        number(uapi.NFTA_SET_FLAGS, uapi.NFT_SET_ANONYMOUS | uapi.NFT_SET_CONSTANT | flags),
+        number(uapi.NFTA_SET_KEY_TYPE, kind),
+        number(uapi.NFTA_SET_KEY_LEN, size),
+        nested(uapi.NFTA_SET_DESC, number(uapi.NFTA_SET_DESC_SIZE, len(elements))),
+        attribute(uapi.NFTA_SET_USERDATA, _BIG_ENDIAN),
     )
     return AnonymousSet(b"".join(body), tuple(elements))

@@ -12,43 +12,61 @@ from functools import lru_cache
 
 from attrs import frozen
 
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attributes
 from mnp_nftables.anonymous import AnonymousSet
 from mnp_nftables.terms import Code
 
 COUNTER = b"\x0c\0\x01\0counter\0"
-"""How a counter begins among the expressions of a rule: NFTA_EXPR_NAME and its value."""
+"""The first bytes of a counter among the expressions of a rule: NFTA_EXPR_NAME and its value."""
 
 LOOKUP = b"\x0b\0\x01\0lookup\0"
-_NAME, _DATA = 1, 2  # NFTA_EXPR_NAME, NFTA_EXPR_DATA
-_LOOKUP_SET, _LOOKUP_IDENTITY, _LOOKUP_FLAGS = 1, 4, 5  # NFTA_LOOKUP_SET, _SET_ID, _FLAGS
-_UNSAID = frozenset({_LOOKUP_SET, _LOOKUP_IDENTITY, _LOOKUP_FLAGS})
+_UNSAID = frozenset({uapi.NFTA_LOOKUP_SET, uapi.NFTA_LOOKUP_SET_ID, uapi.NFTA_LOOKUP_FLAGS})
 _KNOWN: Mapping[bytes, frozenset[int]] = {  # attributes that we write: these always count
-    b"meta\0": frozenset({1, 2}),
-    b"cmp\0": frozenset({1, 2, 3}),
-    b"payload\0": frozenset({1, 2, 3, 4}),
-    b"bitwise\0": frozenset({1, 2, 3, 4, 5}),
-    b"ct\0": frozenset({1, 2, 3}),
-    b"lookup\0": frozenset({1, 2}),
-    b"immediate\0": frozenset({1, 2}),
-    b"reject\0": frozenset({1, 2}),
+    b"meta\0": frozenset({uapi.NFTA_META_DREG, uapi.NFTA_META_KEY}),
+    b"cmp\0": frozenset({uapi.NFTA_CMP_SREG, uapi.NFTA_CMP_OP, uapi.NFTA_CMP_DATA}),
+    b"payload\0": frozenset(
+        {uapi.NFTA_PAYLOAD_DREG, uapi.NFTA_PAYLOAD_BASE, uapi.NFTA_PAYLOAD_OFFSET, uapi.NFTA_PAYLOAD_LEN}
+    ),
+    b"bitwise\0": frozenset(
+        {
+            uapi.NFTA_BITWISE_SREG,
+            uapi.NFTA_BITWISE_DREG,
+            uapi.NFTA_BITWISE_LEN,
+            uapi.NFTA_BITWISE_MASK,
+            uapi.NFTA_BITWISE_XOR,
+        }
+    ),
+    b"ct\0": frozenset({uapi.NFTA_CT_DREG, uapi.NFTA_CT_KEY, uapi.NFTA_CT_DIRECTION}),
+    b"lookup\0": frozenset({uapi.NFTA_LOOKUP_SET, uapi.NFTA_LOOKUP_SREG}),
+    b"immediate\0": frozenset({uapi.NFTA_IMMEDIATE_DREG, uapi.NFTA_IMMEDIATE_DATA}),
+    b"reject\0": frozenset({uapi.NFTA_REJECT_TYPE, uapi.NFTA_REJECT_ICMP_CODE}),
 }
 _STATE: Mapping[bytes, frozenset[int]] = {  # attributes that packets change
-    b"quota\0": frozenset({4}),  # NFTA_QUOTA_CONSUMED
-    b"last\0": frozenset({1, 2}),  # NFTA_LAST_SET, NFTA_LAST_MSECS
-    b"counter\0": frozenset({1, 2}),
+    b"quota\0": frozenset({uapi.NFTA_QUOTA_CONSUMED}),
+    b"last\0": frozenset({uapi.NFTA_LAST_SET, uapi.NFTA_LAST_MSECS}),
+    b"counter\0": frozenset({uapi.NFTA_COUNTER_BYTES, uapi.NFTA_COUNTER_PACKETS}),
 }
 _NESTED: Mapping[bytes, frozenset[int]] = {
-    b"cmp\0": frozenset({3}),
-    b"bitwise\0": frozenset({4, 5}),
-    b"immediate\0": frozenset({2}),
+    b"cmp\0": frozenset({uapi.NFTA_CMP_DATA}),
+    b"bitwise\0": frozenset({uapi.NFTA_BITWISE_MASK, uapi.NFTA_BITWISE_XOR}),
+    b"immediate\0": frozenset({uapi.NFTA_IMMEDIATE_DATA}),
 }
-_CHAIN_NAME, _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE, _CHAIN_FLAGS = 3, 4, 5, 7, 10
-_BASE = 1  # NFT_CHAIN_BASE, which older kernels do not say
-_SET_NAME, _SET_DESCRIPTION = 2, 9
-_SET_KEPT = (3, 4, 5, 6, 7, 11, 12, 15, 17, 18)  # flags, key, data, timeout, objects, expressions
-_ELEMENT_KEY, _ELEMENT_FLAGS, _ELEMENT_USERDATA, _ELEMENT_PADDING = 1, 3, 6, 8
-_INTERVAL_END = 1  # NFT_SET_ELEM_INTERVAL_END
+_SET_KEPT = (
+    uapi.NFTA_SET_FLAGS,
+    uapi.NFTA_SET_KEY_TYPE,
+    uapi.NFTA_SET_KEY_LEN,
+    uapi.NFTA_SET_DATA_TYPE,
+    uapi.NFTA_SET_DATA_LEN,
+    uapi.NFTA_SET_TIMEOUT,
+    uapi.NFTA_SET_GC_INTERVAL,
+    uapi.NFTA_SET_OBJ_TYPE,
+    uapi.NFTA_SET_EXPR,
+    uapi.NFTA_SET_EXPRESSIONS,
+)
+_ELEMENT_KEPT_APART = frozenset(
+    {uapi.NFTA_SET_ELEM_KEY, uapi.NFTA_SET_ELEM_FLAGS, uapi.NFTA_SET_ELEM_USERDATA, uapi.NFTA_SET_ELEM_PAD}
+)
 
 
 @frozen(kw_only=True)
@@ -72,16 +90,16 @@ class Content:
 
 def chain_content(found: Mapping[int, bytes]) -> bytes:
     """A chain: its name, and how it is hooked in, if it is."""
-    flags = int.from_bytes(found.get(_CHAIN_FLAGS, b""), "big") & ~_BASE
-    hook = _canonical_nested(found.get(_CHAIN_HOOK, b""))
-    kept = (found.get(number, b"") for number in (_CHAIN_NAME, _CHAIN_POLICY, _CHAIN_TYPE))
+    flags = int.from_bytes(found.get(uapi.NFTA_CHAIN_FLAGS, b""), "big") & ~uapi.NFT_CHAIN_BASE
+    hook = _canonical_nested(found.get(uapi.NFTA_CHAIN_HOOK, b""))
+    kept = (found.get(number, b"") for number in (uapi.NFTA_CHAIN_NAME, uapi.NFTA_CHAIN_POLICY, uapi.NFTA_CHAIN_TYPE))
     return joined(*kept, hook, flags.to_bytes(4, "big"))
 
 
 def set_content(found: Mapping[int, bytes]) -> bytes:
     """A set that has a name: everything but its elements."""
-    size = b"".join(value for _, value in attributes(found.get(_SET_DESCRIPTION, b"")))
-    return joined(found.get(_SET_NAME, b""), _set_shape(found), size)
+    size = b"".join(value for _, value in attributes(found.get(uapi.NFTA_SET_DESC, b"")))
+    return joined(found.get(uapi.NFTA_SET_NAME, b""), _set_shape(found), size)
 
 
 def anonymous_content(found: Mapping[int, bytes], elements: Iterable[bytes]) -> bytes:
@@ -112,15 +130,11 @@ def _set_shape(found: Mapping[int, bytes]) -> bytes:
 def _element_content(element: bytes) -> bytes:
     """An element; nothing for the end of an interval that begins nowhere, which kernels keep or not."""
     parts = sorted(attributes(element))
-    flags = next((int.from_bytes(value, "big") for number, value in parts if number == _ELEMENT_FLAGS), 0)
-    key = b"".join(value for number, data in parts if number == _ELEMENT_KEY for _, value in attributes(data))
-    if flags == _INTERVAL_END and not any(key):
+    flags = next((int.from_bytes(value, "big") for number, value in parts if number == uapi.NFTA_SET_ELEM_FLAGS), 0)
+    key = b"".join(value for number, data in parts if number == uapi.NFTA_SET_ELEM_KEY for _, value in attributes(data))
+    if flags == uapi.NFT_SET_ELEM_INTERVAL_END and not any(key):
         return b""
-    others = (
-        joined(bytes([number]), value)
-        for number, value in parts
-        if number not in {_ELEMENT_KEY, _ELEMENT_FLAGS, _ELEMENT_USERDATA, _ELEMENT_PADDING}
-    )
+    others = (joined(bytes([number]), value) for number, value in parts if number not in _ELEMENT_KEPT_APART)
     return joined(key, bytes([flags & 0xFF]), *others)
 
 
@@ -140,8 +154,8 @@ def _expression_content(element: bytes, anonymous: Mapping[bytes, bytes]) -> byt
     if element.startswith(COUNTER):
         return _COUNTED
     if element.startswith(LOOKUP):
-        data = dict(attributes(dict(attributes(element)).get(_DATA, b"")))
-        content = anonymous.get(data.get(_LOOKUP_SET, b""))
+        data = dict(attributes(dict(attributes(element)).get(uapi.NFTA_EXPR_DATA, b"")))
+        content = anonymous.get(data.get(uapi.NFTA_LOOKUP_SET, b""))
         if content is not None:
             return _lookup_content(content, data)
     return _canonical(element)
@@ -149,20 +163,20 @@ def _expression_content(element: bytes, anonymous: Mapping[bytes, bytes]) -> byt
 
 def _lookup_content(content: bytes, data: Mapping[int, bytes]) -> bytes:
     use = (joined(bytes([number & 0xFF]), value) for number, value in sorted(data.items()) if number not in _UNSAID)
-    flags = data.get(_LOOKUP_FLAGS, b"").strip(b"\0")
+    flags = data.get(uapi.NFTA_LOOKUP_FLAGS, b"").strip(b"\0")
     return joined(joined(b"lookup", content, flags, *use))
 
 
 @lru_cache(maxsize=1 << 14)
 def _canonical(element: bytes) -> bytes:
     parts = dict(attributes(element))
-    name = parts.get(_NAME, b"")
+    name = parts.get(uapi.NFTA_EXPR_NAME, b"")
     if name not in _KNOWN and name not in _STATE:
         return joined(element)
     known, state, nested = (each.get(name, frozenset()) for each in (_KNOWN, _STATE, _NESTED))
     kept = (
         joined(bytes([number & 0xFF]), _canonical_nested(value) if number in nested else value)
-        for number, value in sorted(attributes(parts.get(_DATA, b"")))
+        for number, value in sorted(attributes(parts.get(uapi.NFTA_EXPR_DATA, b"")))
         if number not in state and (number in known or any(value))
     )
     return joined(joined(name, *kept))
@@ -172,7 +186,10 @@ def _canonical_nested(data: bytes) -> bytes:
     """Attributes in attributes, whether or not their heads say that they are."""
     inner = ((number, value, dict(attributes(value))) for number, value in attributes(data))
     return b"".join(
-        joined(bytes([number & 0xFF]), _canonical_nested(value) if number == 2 and _is_verdict(deeper) else value)
+        joined(
+            bytes([number & 0xFF]),
+            _canonical_nested(value) if number == uapi.NFTA_DATA_VERDICT and _is_verdict(deeper) else value,
+        )
         for number, value, deeper in inner
     )
 
@@ -181,4 +198,5 @@ _COUNTED = _canonical(COUNTER)
 
 
 def _is_verdict(found: Mapping[int, bytes]) -> bool:
-    return len(found.get(1, b"")) == 4 and set(found) <= {1, 2}
+    code = found.get(uapi.NFTA_VERDICT_CODE, b"")
+    return len(code) == 4 and set(found) <= {uapi.NFTA_VERDICT_CODE, uapi.NFTA_VERDICT_CHAIN}

@@ -18,6 +18,7 @@ from attrs import frozen
 
 from mnp_core.errors import ApplyError, InputError, UnsupportedError
 from mnp_core.model import CustomRules
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, attributes
 from mnp_nftables.anonymous import AnonymousSet
 from mnp_nftables.content import LOOKUP, anonymous_content, found_rule_content, joined
@@ -30,9 +31,17 @@ from mnp_nftables.terms import Code
 _CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 _PATIENCE = 60  # seconds, for a program that takes a tenth of one
 _LINE = re.compile(rb"^\S*?line (\d+):\S*\s*(.*)$", re.MULTILINE)
-_ANONYMOUS = 0x1  # NFT_SET_ANONYMOUS
-_SET_FLAGS = 3
-_NOT_TO_BE_SAID = frozenset({1, 2, 10, 14, 16, 19, 20})  # table, name, identity, padding, handle, kind, number
+_ASSIGNED = frozenset(  # attributes of a set that the kernel or the transaction assigns
+    {
+        uapi.NFTA_SET_TABLE,
+        uapi.NFTA_SET_NAME,
+        uapi.NFTA_SET_ID,
+        uapi.NFTA_SET_PAD,
+        uapi.NFTA_SET_HANDLE,
+        uapi.NFTA_SET_TYPE,
+        uapi.NFTA_SET_COUNT,
+    }
+)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -147,11 +156,11 @@ def _refused(status: int, complaint: bytes, places: Mapping[int, tuple[CustomRul
 def _check(custom: Sequence[CustomRules], names: Sequence[str], found: Raw) -> None:
     """Refuse what makes more than rules: it would be left behind, or be in the way of the next replacement."""
     codes = (element for rules in found.rules.values() for expressions, _ in rules for element in expressions)
-    looked_up = {_lookup(element)[1] for element in codes if element.startswith(LOOKUP)}
+    looked_up = {_lookup(element)[uapi.NFTA_LOOKUP_SET] for element in codes if element.startswith(LOOKUP)}
     more = [
         name
         for name, (each, _) in found.sets.items()
-        if name not in looked_up or not each.get(_SET_FLAGS, b"\0")[-1] & _ANONYMOUS
+        if name not in looked_up or not each.get(uapi.NFTA_SET_FLAGS, b"\0")[-1] & uapi.NFT_SET_ANONYMOUS
     ]
     more += [name.encode() for name in found.chains if name not in names]
     if more:
@@ -167,14 +176,15 @@ def _rules(chain: str, found: Raw) -> Iterator[Rule]:
 
 
 def _lookup(element: bytes) -> dict[int, bytes]:
-    return dict(attributes(dict(attributes(element))[2]))
+    return dict(attributes(dict(attributes(element))[uapi.NFTA_EXPR_DATA]))
 
 
 def _code(element: bytes, sets: Mapping[bytes, tuple[Found, list[bytes]]]) -> Code:
     if element.startswith(LOOKUP):
         use = _lookup(element)
-        found, elements = sets[use[1]]
-        shape = b"".join(attribute(number, value) for number, value in found.items() if number not in _NOT_TO_BE_SAID)
-        how = b"".join(attribute(number, value) for number, value in use.items() if number not in {1, 4})
-        return AnonymousSet(shape, tuple(attribute(1, each) for each in elements), how)
-    return attribute(1, element)
+        found, elements = sets[use[uapi.NFTA_LOOKUP_SET]]
+        shape = b"".join(attribute(number, value) for number, value in found.items() if number not in _ASSIGNED)
+        named = {uapi.NFTA_LOOKUP_SET, uapi.NFTA_LOOKUP_SET_ID}
+        how = b"".join(attribute(number, value) for number, value in use.items() if number not in named)
+        return AnonymousSet(shape, tuple(attribute(uapi.NFTA_LIST_ELEM, each) for each in elements), how)
+    return attribute(uapi.NFTA_LIST_ELEM, element)

@@ -7,6 +7,7 @@ side by side.
 import sys
 from functools import lru_cache
 
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, nested, number, text_attribute
 
 META_INPUT, META_OUTPUT, META_FAMILY, META_PROTOCOL = 6, 7, 15, 16  # NFT_META_IIFNAME, OIFNAME, NFPROTO, L4PROTO
@@ -18,32 +19,38 @@ _EQUAL, _UNEQUAL, _AT_MOST, _AT_LEAST = 0, 1, 3, 5  # NFT_CMP_EQ, NEQ, LTE, GTE
 _VERDICT_REGISTER, _REGISTER = 0, 1  # NFT_REG_VERDICT, NFT_REG_1
 _DROP, _ACCEPT, _JUMP, _GOTO = 0, 1, -3, -4  # NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_GOTO
 _ICMPX, _ADMIN_PROHIBITED = 2, 3  # NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED
-_ELEMENT, _NAME, _DATA = 1, 1, 2  # NFTA_LIST_ELEM, NFTA_EXPR_NAME, NFTA_EXPR_DATA
-_VALUE, _VERDICT = 1, 2  # NFTA_DATA_VALUE, NFTA_DATA_VERDICT
 
 
 def expression(name: str, *data: bytes) -> bytes:
     """An expression, as an element of a rule's list."""
-    return nested(_ELEMENT, text_attribute(_NAME, name) + nested(_DATA, b"".join(data)))
+    return nested(
+        uapi.NFTA_LIST_ELEM, text_attribute(uapi.NFTA_EXPR_NAME, name) + nested(uapi.NFTA_EXPR_DATA, b"".join(data))
+    )
 
 
 @lru_cache
 def meta(key: int, register: int = _REGISTER) -> bytes:
     """Load what is known of the packet."""
-    return expression("meta", number(2, key), number(1, register))
+    return expression("meta", number(uapi.NFTA_META_KEY, key), number(uapi.NFTA_META_DREG, register))
 
 
 @lru_cache
 def payload(base: int, offset: int, size: int, register: int = _REGISTER) -> bytes:
     """Load bytes of a header."""
-    return expression("payload", number(1, register), number(2, base), number(3, offset), number(4, size))
+    return expression(
+        "payload",
+        number(uapi.NFTA_PAYLOAD_DREG, register),
+        number(uapi.NFTA_PAYLOAD_BASE, base),
+        number(uapi.NFTA_PAYLOAD_OFFSET, offset),
+        number(uapi.NFTA_PAYLOAD_LEN, size),
+    )
 
 
 @lru_cache
 def connection(key: int, direction: int | None = None) -> bytes:
     """Load what connection tracking knows."""
-    way = b"" if direction is None else attribute(3, bytes([direction]))
-    return expression("ct", number(1, _REGISTER), number(2, key), way)
+    way = b"" if direction is None else attribute(uapi.NFTA_CT_DIRECTION, bytes([direction]))
+    return expression("ct", number(uapi.NFTA_CT_DREG, _REGISTER), number(uapi.NFTA_CT_KEY, key), way)
 
 
 def masked(mask: bytes) -> bytes:
@@ -51,12 +58,12 @@ def masked(mask: bytes) -> bytes:
     zeros = bytes(len(mask))
     return expression(
         "bitwise",
-        number(1, _REGISTER),
-        number(2, _REGISTER),
-        number(3, len(mask)),
-        number(6, 0),
-        nested(4, attribute(_VALUE, mask)),
-        nested(5, attribute(_VALUE, zeros)),
+        number(uapi.NFTA_BITWISE_SREG, _REGISTER),
+        number(uapi.NFTA_BITWISE_DREG, _REGISTER),
+        number(uapi.NFTA_BITWISE_LEN, len(mask)),
+        number(uapi.NFTA_BITWISE_OP, 0),  # NFT_BITWISE_MASK_XOR
+        nested(uapi.NFTA_BITWISE_MASK, attribute(uapi.NFTA_DATA_VALUE, mask)),
+        nested(uapi.NFTA_BITWISE_XOR, attribute(uapi.NFTA_DATA_VALUE, zeros)),
     )
 
 
@@ -77,12 +84,14 @@ def any_bit(bits: int) -> tuple[bytes, ...]:
 
 def lookup(name: str) -> bytes:
     """Go on if what was loaded is an element of a set."""
-    return expression("lookup", text_attribute(1, name), number(2, _REGISTER))
+    return expression("lookup", text_attribute(uapi.NFTA_LOOKUP_SET, name), number(uapi.NFTA_LOOKUP_SREG, _REGISTER))
 
 
 def lookup_in(name: str, identity: int, use: bytes) -> bytes:
     """Look something up in a set of the same transaction, in the way that the attributes `use` say."""
-    return expression("lookup", text_attribute(1, name), use, number(4, identity))
+    return expression(
+        "lookup", text_attribute(uapi.NFTA_LOOKUP_SET, name), use, number(uapi.NFTA_LOOKUP_SET_ID, identity)
+    )
 
 
 def counter() -> bytes:
@@ -112,16 +121,24 @@ def goto(chain: str) -> bytes:
 
 def reject() -> bytes:
     """Drop the packet and answer ``administratively prohibited``."""
-    return expression("reject", number(1, _ICMPX), attribute(2, bytes([_ADMIN_PROHIBITED])))
+    return expression(
+        "reject",
+        number(uapi.NFTA_REJECT_TYPE, _ICMPX),
+        attribute(uapi.NFTA_REJECT_ICMP_CODE, bytes([_ADMIN_PROHIBITED])),
+    )
 
 
 def _compare(operator: int, value: bytes) -> bytes:
-    return expression("cmp", number(1, _REGISTER), number(2, operator), nested(3, attribute(_VALUE, value)))
+    data = nested(uapi.NFTA_CMP_DATA, attribute(uapi.NFTA_DATA_VALUE, value))
+    return expression("cmp", number(uapi.NFTA_CMP_SREG, _REGISTER), number(uapi.NFTA_CMP_OP, operator), data)
 
 
 def _verdict(code: int, chain: str = "") -> bytes:
-    where = text_attribute(2, chain) if chain else b""
-    return expression("immediate", number(1, _VERDICT_REGISTER), nested(2, nested(_VERDICT, number(1, code) + where)))
+    verdict = number(uapi.NFTA_VERDICT_CODE, code) + (text_attribute(uapi.NFTA_VERDICT_CHAIN, chain) if chain else b"")
+    data = nested(uapi.NFTA_IMMEDIATE_DATA, nested(uapi.NFTA_DATA_VERDICT, verdict))
+    return expression("immediate", number(uapi.NFTA_IMMEDIATE_DREG, _VERDICT_REGISTER), data)
 
 
-_COUNTER = expression("counter", attribute(1, bytes(8)), attribute(2, bytes(8)))
+_COUNTER = expression(
+    "counter", attribute(uapi.NFTA_COUNTER_BYTES, bytes(8)), attribute(uapi.NFTA_COUNTER_PACKETS, bytes(8))
+)

@@ -4,13 +4,12 @@ from collections.abc import Iterable
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Delta
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, nested, text_attribute
 from mnp_core.netfilter.batch import Batch, BatchWriter
 from mnp_core.netfilter.messages import CREATE, DELETE_ELEMENTS, EXCLUSIVE, NEW_ELEMENTS
 from mnp_nftables.sets import TABLE, Elements, element_key
 
-_TABLE, _SET, _ELEMENTS = 1, 2, 3  # NFTA_SET_ELEM_LIST_TABLE, _SET, _ELEMENTS in <linux/netfilter/nf_tables.h>
-_ELEMENT, _KEY, _VALUE = 1, 1, 1  # NFTA_LIST_ELEM, NFTA_SET_ELEM_KEY, NFTA_DATA_VALUE
 _AT_ONCE = 1000  # elements in a message: the length of an attribute has 16 bits, and the longest element takes 40 bytes
 
 
@@ -34,13 +33,21 @@ def add_elements(writer: BatchWriter, members: Elements) -> None:
 def _write(writer: BatchWriter, kind: int, flags: int, changed: Elements) -> None:
     for name in sorted(changed):
         for some in _batches(sorted(changed[name])):
-            elements = nested(_ELEMENTS, b"".join(map(_element, some)))
-            writer.add(kind, flags, text_attribute(_TABLE, TABLE), text_attribute(_SET, name), elements)
+            elements = nested(uapi.NFTA_SET_ELEM_LIST_ELEMENTS, b"".join(map(_element, some)))
+            writer.add(
+                kind,
+                flags,
+                text_attribute(uapi.NFTA_SET_ELEM_LIST_TABLE, TABLE),
+                text_attribute(uapi.NFTA_SET_ELEM_LIST_SET, name),
+                elements,
+            )
 
 
 def _element(text: str) -> bytes:
     try:
-        return nested(_ELEMENT, nested(_KEY, attribute(_VALUE, element_key(text))))
+        return nested(
+            uapi.NFTA_LIST_ELEM, nested(uapi.NFTA_SET_ELEM_KEY, attribute(uapi.NFTA_DATA_VALUE, element_key(text)))
+        )
     except (OSError, ValueError, OverflowError) as error:
         raise ApplyError(f"{text!r} is no element of a set: address, or address . protocol . port") from error
 

@@ -9,16 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from attrs import frozen
 
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, attributes, text, text_attribute
 from mnp_core.netfilter.messages import GET_ELEMENTS, GET_SET
 from mnp_core.netfilter.nf_tables import (
-    CHAIN_HANDLE,
-    CHAIN_NAME,
-    EXPRESSION_DATA,
-    RULE_CHAIN,
-    RULE_EXPRESSIONS,
-    RULE_USERDATA,
-    TABLE_FLAGS,
     comment_in,
     counter_values,
     dump_chains,
@@ -38,14 +32,6 @@ from mnp_nftables.content import (
     set_content,
 )
 from mnp_nftables.sets import element_text
-
-_ANONYMOUS = 0x1  # NFT_SET_ANONYMOUS: part of a rule, cannot be changed after it
-
-# Attributes of sets and their elements, <linux/netfilter/nf_tables.h>
-_SET_NAME, _SET_FLAGS, _SET_HANDLE = 2, 3, 16
-_SET_TABLE, _ELEMENTS_TABLE, _ELEMENTS_SET, _ELEMENTS_LIST = 1, 1, 2, 3
-_ELEMENT_KEY = 1
-_DATA_VALUE = 1
 
 Found = Mapping[int, bytes]
 
@@ -143,9 +129,15 @@ def _outline(kernel: Nfnetlink, table: str, number: int) -> Outline | None:
         return None
     return Outline(
         generation=number,
-        flags=found.get(TABLE_FLAGS, b""),
-        chains=tuple(_part(each, CHAIN_NAME, CHAIN_HANDLE, chain_content(each)) for each in dump_chains(kernel, table)),
-        sets=tuple(_part(each, _SET_NAME, _SET_HANDLE, set_content(each)) for each in _named(_sets(kernel, table))),
+        flags=found.get(uapi.NFTA_TABLE_FLAGS, b""),
+        chains=tuple(
+            _part(each, uapi.NFTA_CHAIN_NAME, uapi.NFTA_CHAIN_HANDLE, chain_content(each))
+            for each in dump_chains(kernel, table)
+        ),
+        sets=tuple(
+            _part(each, uapi.NFTA_SET_NAME, uapi.NFTA_SET_HANDLE, set_content(each))
+            for each in _named(_sets(kernel, table))
+        ),
     )
 
 
@@ -157,47 +149,49 @@ def _whole(kernel: Nfnetlink, table: str, custom: str) -> Whole | None:
     rules = list(dump_rules(kernel, table))
     sets = _sets(kernel, table)
     anonymous = {
-        each[_SET_NAME]: anonymous_content(each, _elements(kernel, table, each[_SET_NAME]))
+        each[uapi.NFTA_SET_NAME]: anonymous_content(each, _elements(kernel, table, each[uapi.NFTA_SET_NAME]))
         for each in sets
-        if _is_anonymous(each) and _SET_NAME in each
+        if _is_anonymous(each) and uapi.NFTA_SET_NAME in each
     }
-    contents = [(text(rule.get(RULE_CHAIN, b"")), _rule_content(rule, anonymous)) for rule in rules]
+    contents = [(text(rule.get(uapi.NFTA_RULE_CHAIN, b"")), _rule_content(rule, anonymous)) for rule in rules]
     by_chain: defaultdict[str, list[bytes]] = defaultdict(list)
     for chain, content in contents:
         by_chain[chain].append(content)
     named = list(_named(sets))
     return Whole(
         content=Content(
-            flags=found.get(TABLE_FLAGS, b""),
+            flags=found.get(uapi.NFTA_TABLE_FLAGS, b""),
             chains=tuple(chains),
             sets=tuple(map(set_content, named)),
             rules=tuple((chain, content) for chain, content in contents if not chain.startswith(custom)),
         ),
         custom={chain: joined(*found) for chain, found in by_chain.items() if chain.startswith(custom)},
-        members={text(each[_SET_NAME]): _members(kernel, table, each[_SET_NAME]) for each in named},
+        members={text(each[uapi.NFTA_SET_NAME]): _members(kernel, table, each[uapi.NFTA_SET_NAME]) for each in named},
     )
 
 
 def _raw(kernel: Nfnetlink, table: str) -> Raw:
-    chains = tuple(text(each.get(CHAIN_NAME, b"")) for each in dump_chains(kernel, table))
+    chains = tuple(text(each.get(uapi.NFTA_CHAIN_NAME, b"")) for each in dump_chains(kernel, table))
     rules: defaultdict[str, list[tuple[list[bytes], bytes]]] = defaultdict(list)
     for rule in dump_rules(kernel, table):
-        rules[text(rule.get(RULE_CHAIN, b""))].append((_expressions(rule), rule.get(RULE_USERDATA, b"")))
-    sets = {each.get(_SET_NAME, b""): each for each in _sets(kernel, table)}
+        rules[text(rule.get(uapi.NFTA_RULE_CHAIN, b""))].append(
+            (_expressions(rule), rule.get(uapi.NFTA_RULE_USERDATA, b""))
+        )
+    sets = {each.get(uapi.NFTA_SET_NAME, b""): each for each in _sets(kernel, table)}
     elements = {name: (each, list(_elements(kernel, table, name))) for name, each in sets.items()}
     return Raw(chains=chains, rules=rules, sets=elements)
 
 
 def _sets(kernel: Nfnetlink, table: str) -> list[dict[int, bytes]]:
-    return list(kernel.dump(GET_SET, text_attribute(_SET_TABLE, table)))
+    return list(kernel.dump(GET_SET, text_attribute(uapi.NFTA_SET_TABLE, table)))
 
 
 def _named(sets: Iterable[Found]) -> Iterator[Found]:
-    return (each for each in sets if not _is_anonymous(each) and _SET_NAME in each)
+    return (each for each in sets if not _is_anonymous(each) and uapi.NFTA_SET_NAME in each)
 
 
 def _is_anonymous(found: Found) -> bool:
-    return bool(number(found, _SET_FLAGS) & _ANONYMOUS)
+    return bool(number(found, uapi.NFTA_SET_FLAGS) & uapi.NFT_SET_ANONYMOUS)
 
 
 def _members(kernel: Nfnetlink, table: str, name: bytes) -> frozenset[str]:
@@ -207,32 +201,32 @@ def _members(kernel: Nfnetlink, table: str, name: bytes) -> frozenset[str]:
 def _member(element: bytes) -> str:
     """An element as it is written; one that is more than a key, or no key, is written so that no member of ours is."""
     parts = dict(attributes(element))
-    value = dict(attributes(parts.get(_ELEMENT_KEY, b""))).get(_DATA_VALUE, b"")
-    return element_text(value) if set(parts) == {_ELEMENT_KEY} else f"0x{element.hex()}"
+    value = dict(attributes(parts.get(uapi.NFTA_SET_ELEM_KEY, b""))).get(uapi.NFTA_DATA_VALUE, b"")
+    return element_text(value) if set(parts) == {uapi.NFTA_SET_ELEM_KEY} else f"0x{element.hex()}"
 
 
 def _elements(kernel: Nfnetlink, table: str, name: bytes) -> Iterator[bytes]:
-    request = text_attribute(_ELEMENTS_TABLE, table) + attribute(_ELEMENTS_SET, name)
+    request = text_attribute(uapi.NFTA_SET_ELEM_LIST_TABLE, table) + attribute(uapi.NFTA_SET_ELEM_LIST_SET, name)
     for answer in kernel.dump(GET_ELEMENTS, request):
-        yield from (element for _, element in attributes(answer.get(_ELEMENTS_LIST, b"")))
+        yield from (element for _, element in attributes(answer.get(uapi.NFTA_SET_ELEM_LIST_ELEMENTS, b"")))
 
 
 def _rule_content(rule: Found, anonymous: Mapping[bytes, bytes]) -> bytes:
-    return found_rule_content(_expressions(rule), rule.get(RULE_USERDATA, b""), anonymous)
+    return found_rule_content(_expressions(rule), rule.get(uapi.NFTA_RULE_USERDATA, b""), anonymous)
 
 
 def _expressions(rule: Found) -> list[bytes]:
-    return [element for _, element in attributes(rule.get(RULE_EXPRESSIONS, b""))]
+    return [element for _, element in attributes(rule.get(uapi.NFTA_RULE_EXPRESSIONS, b""))]
 
 
 def _counted(kernel: Nfnetlink, table: str) -> Iterator[Counted]:
     for rule in dump_rules(kernel, table):
         counter = next((each for each in _expressions(rule) if each.startswith(COUNTER)), None)
         if counter is not None:
-            packets, octets = counter_values(dict(attributes(counter)).get(EXPRESSION_DATA, b""))
+            packets, octets = counter_values(dict(attributes(counter)).get(uapi.NFTA_EXPR_DATA, b""))
             yield Counted(
-                chain=text(rule.get(RULE_CHAIN, b"")),
-                comment=comment_in(rule.get(RULE_USERDATA, b"")),
+                chain=text(rule.get(uapi.NFTA_RULE_CHAIN, b"")),
+                comment=comment_in(rule.get(uapi.NFTA_RULE_USERDATA, b"")),
                 packets=packets,
                 bytes=octets,
             )

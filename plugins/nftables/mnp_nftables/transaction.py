@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from attrs import field, frozen
 
 from mnp_core.model import Direction
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, attributes, nested, number, text_attribute
 from mnp_core.netfilter.batch import Batch, BatchWriter
 from mnp_core.netfilter.batch import joined as in_one
@@ -42,7 +43,7 @@ BASE_CHAINS = {
 """Always there, with or without rules: name to hook, its number, priority and the direction that it judges."""
 
 _ACCEPT = 1  # NF_ACCEPT
-_OURS = text_attribute(1, TABLE)  # NFTA_*_TABLE
+_OURS = text_attribute(uapi.NFTA_TABLE_NAME, TABLE)  # the same number in every object
 _ELEMENTS_AT_ONCE = 1000  # the length of an attribute has 16 bits
 _ANONYMOUS = "__set%d"
 
@@ -102,14 +103,14 @@ def messages_of(
 ) -> Batch:
     """The transaction as the kernel takes it; the rules of custom chains are to follow."""
     writer, sets, chains = BatchWriter(), tuple(sets), tuple(chains)
-    writer.add(NEW_TABLE, 0, _OURS, number(2, 0))
+    writer.add(NEW_TABLE, 0, _OURS, number(uapi.NFTA_TABLE_FLAGS, 0))
     for body in (*map(_set_body, sets),):
-        writer.add(NEW_SET, CREATE, body, number(10, 1))
+        writer.add(NEW_SET, CREATE, body, number(uapi.NFTA_SET_ID, 1))
     for name in BASE_CHAINS:
         writer.add(NEW_CHAIN, CREATE, _chain_body(name))
     writer.add(DELETE_RULE, 0, _OURS)
     for each in sets:
-        writer.add(DELETE_ELEMENTS, 0, _OURS, text_attribute(2, str(each)))
+        writer.add(DELETE_ELEMENTS, 0, _OURS, text_attribute(uapi.NFTA_SET_ELEM_LIST_SET, str(each)))
     names = (*(chain.name for chain in custom), *(chain.name for chain in chains))
     for name in names:
         if name not in BASE_CHAINS:
@@ -138,7 +139,7 @@ def removal(*, create: bool = False) -> Batch:
     """Away with the table, which is there; or is made before, so that it is."""
     writer = BatchWriter()
     if create:
-        writer.add(NEW_TABLE, 0, _OURS, number(2, 0))
+        writer.add(NEW_TABLE, 0, _OURS, number(uapi.NFTA_TABLE_FLAGS, 0))
     writer.add(DELETE_TABLE, 0, _OURS)
     return writer.batch()
 
@@ -147,9 +148,9 @@ def clearing(sets: Iterable[int], chains: Iterable[int]) -> Batch:
     """Away with sets, which may refer to chains, and then with chains: by handle."""
     writer = BatchWriter()
     for handle in sets:
-        writer.add(DELETE_SET, 0, _OURS, attribute(16, handle.to_bytes(8, "big")))
+        writer.add(DELETE_SET, 0, _OURS, attribute(uapi.NFTA_SET_HANDLE, handle.to_bytes(8, "big")))
     for handle in chains:
-        writer.add(DELETE_CHAIN, 0, _OURS, attribute(2, handle.to_bytes(8, "big")))
+        writer.add(DELETE_CHAIN, 0, _OURS, attribute(uapi.NFTA_CHAIN_HANDLE, handle.to_bytes(8, "big")))
     return writer.batch()
 
 
@@ -178,38 +179,52 @@ def set_contents(sets: Iterable[SetName]) -> frozenset[bytes]:
 def _set_body(name: SetName) -> bytes:
     kind, size, order = name.kernel_type
     return b"".join(
-        (_OURS, text_attribute(2, str(name)), number(3, 0), number(4, kind), number(5, size), attribute(13, order))
+        (
+            _OURS,
+            text_attribute(uapi.NFTA_SET_NAME, str(name)),
+            number(uapi.NFTA_SET_FLAGS, 0),
+            number(uapi.NFTA_SET_KEY_TYPE, kind),
+            number(uapi.NFTA_SET_KEY_LEN, size),
+            attribute(uapi.NFTA_SET_USERDATA, order),
+        )
     )
 
 
 def _chain_body(name: str) -> bytes:
-    body = _OURS + text_attribute(3, name)
+    body = _OURS + text_attribute(uapi.NFTA_CHAIN_NAME, name)
     if name not in BASE_CHAINS:
         return body
     _, hook, priority, _ = BASE_CHAINS[name]
-    return body + nested(4, number(1, hook) + number(2, priority)) + number(5, _ACCEPT) + text_attribute(7, "filter")
+    hooked = number(uapi.NFTA_HOOK_HOOKNUM, hook) + number(uapi.NFTA_HOOK_PRIORITY, priority)
+    policy, kind = number(uapi.NFTA_CHAIN_POLICY, _ACCEPT), text_attribute(uapi.NFTA_CHAIN_TYPE, "filter")
+    return body + nested(uapi.NFTA_CHAIN_HOOK, hooked) + policy + kind
 
 
 def _add_rules(writer: BatchWriter, chain: Chain, identity: int) -> int:
     """Add the rules of a chain; gives the next identity for a set of a rule's own."""
-    head = _OURS + text_attribute(2, chain.name)
+    head = _OURS + text_attribute(uapi.NFTA_RULE_CHAIN, chain.name)
     for rule in chain.rules:
         expressions = []
-        for code in rule.code:
-            if isinstance(code, AnonymousSet):
+        for each in rule.code:
+            if isinstance(each, AnonymousSet):
                 identity += 1
-                _add_anonymous(writer, code, identity)
-                expressions.append(lookup_in(_ANONYMOUS, identity, code.use))
+                _add_anonymous(writer, each, identity)
+                expressions.append(lookup_in(_ANONYMOUS, identity, each.use))
             else:
-                expressions.append(code)
-        comment = attribute(7, rule.userdata) if rule.userdata else b""
-        writer.add(NEW_RULE, CREATE | APPEND, head, nested(4, b"".join(expressions)), comment)
+                expressions.append(each)
+        code = nested(uapi.NFTA_RULE_EXPRESSIONS, b"".join(expressions))
+        comment = attribute(uapi.NFTA_RULE_USERDATA, rule.userdata) if rule.userdata else b""
+        writer.add(NEW_RULE, CREATE | APPEND, head, code, comment)
     return identity
 
 
 def _add_anonymous(writer: BatchWriter, added: AnonymousSet, identity: int) -> None:
-    name, own = text_attribute(2, _ANONYMOUS), number(10, identity)
-    writer.add(NEW_SET, CREATE, _OURS, name, own, added.attributes)
+    name = text_attribute(uapi.NFTA_SET_NAME, _ANONYMOUS)
+    writer.add(NEW_SET, CREATE, _OURS, name, number(uapi.NFTA_SET_ID, identity), added.attributes)
+    target = (
+        text_attribute(uapi.NFTA_SET_ELEM_LIST_SET, _ANONYMOUS),
+        number(uapi.NFTA_SET_ELEM_LIST_SET_ID, identity),
+    )
     for start in range(0, len(added.elements), _ELEMENTS_AT_ONCE):
         some = b"".join(added.elements[start : start + _ELEMENTS_AT_ONCE])
-        writer.add(NEW_ELEMENTS, CREATE, _OURS, name, number(4, identity), nested(3, some))
+        writer.add(NEW_ELEMENTS, CREATE, _OURS, *target, nested(uapi.NFTA_SET_ELEM_LIST_ELEMENTS, some))

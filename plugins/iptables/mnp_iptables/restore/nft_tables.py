@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 
 from mnp_core.model import Family
+from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, attributes, located, nested, text, text_attribute
 from mnp_core.netfilter.batch import BatchWriter
 from mnp_core.netfilter.messages import (
@@ -22,17 +23,6 @@ from mnp_core.netfilter.messages import (
     NFPROTO,
 )
 from mnp_core.netfilter.nf_tables import (
-    CHAIN_HOOK,
-    CHAIN_NAME,
-    CHAIN_POLICY,
-    CHAIN_TYPE,
-    RULE_CHAIN,
-    RULE_COMPAT,
-    RULE_EXPRESSIONS,
-    RULE_HANDLE,
-    RULE_USERDATA,
-    TABLE,
-    TABLE_FLAGS,
     comment_in,
     counter_values,
     dump_chains,
@@ -45,12 +35,9 @@ from mnp_core.netfilter.nfnetlink import Nfnetlink
 from mnp_iptables.names import CHAIN_PREFIX
 from mnp_iptables.restore.installed import FLAGS, SET_NUMBER_SIZE, InstalledRule, InstalledTable, is_ours
 
-# Attributes of expressions, <linux/netfilter/nf_tables.h>, and of an extension of xtables in one, nf_tables_compat.h
-_IMMEDIATE_DATA, _VERDICT, _VERDICT_CHAIN = 2, 2, 2
-_META_KEY, _META_L4PROTO = 2, struct.pack("!I", 16)
-_CMP_OPERATION, _CMP_DATA, _CMP_NOT_EQUAL, _VALUE = 2, 3, struct.pack("!I", 1), 1
-_EXTENSION_NAME, _MATCH_INFO = 1, 3
-_COMPAT_PROTOCOL, _COMPAT_FLAGS, _COMPAT_INVERTED = 1, 2, 1 << 1
+_META_L4PROTO = struct.pack("!I", 16)  # NFT_META_L4PROTO
+_CMP_NEQ = struct.pack("!I", 1)  # NFT_CMP_NEQ
+_COMPAT_INVERTED = 1 << 1  # NFT_RULE_COMPAT_F_INV
 _PREFIX = CHAIN_PREFIX.encode()
 _ACCEPT = b"\0\0\0\1"
 
@@ -62,14 +49,14 @@ class TableWriter:
 
     def __init__(self, writer: BatchWriter, family: Family, table: str) -> None:
         """Write about this table."""
-        self._writer, self._family, self._table = writer, NFPROTO[family], text_attribute(TABLE, table)
+        self._writer, self._family, self._table = writer, NFPROTO[family], text_attribute(uapi.NFTA_TABLE_NAME, table)
 
     def _add(self, kind: int, *parts: bytes, flags: int = 0) -> None:
         self._writer.add(kind, flags, self._table, *parts, family=self._family)
 
     def new_table(self) -> None:
         """Create the table, or wake it."""
-        self._add(NEW_TABLE, attribute(TABLE_FLAGS, bytes(4)), flags=CREATE)
+        self._add(NEW_TABLE, attribute(uapi.NFTA_TABLE_FLAGS, bytes(4)), flags=CREATE)
 
     def delete_table(self) -> None:
         """Delete the table with its content."""
@@ -77,29 +64,37 @@ class TableWriter:
 
     def new_chain(self, chain: str, frame: bytes = b"") -> None:
         """Create a chain, a built-in one if it has a frame; refused if it exists with another frame."""
-        body = text_attribute(CHAIN_NAME, chain)
+        body = text_attribute(uapi.NFTA_CHAIN_NAME, chain)
         if frame:
             kind, hook = frame.split(b"\0", 1)
-            body += nested(CHAIN_HOOK, hook) + attribute(CHAIN_POLICY, _ACCEPT) + attribute(CHAIN_TYPE, kind, b"\0")
+            body += (
+                nested(uapi.NFTA_CHAIN_HOOK, hook)
+                + attribute(uapi.NFTA_CHAIN_POLICY, _ACCEPT)
+                + attribute(uapi.NFTA_CHAIN_TYPE, kind, b"\0")
+            )
         self._add(NEW_CHAIN, body, flags=CREATE)
 
     def delete_chain(self, chain: str) -> None:
         """Delete a chain that is empty and unreferenced."""
-        self._add(DELETE_CHAIN, text_attribute(CHAIN_NAME, chain))
+        self._add(DELETE_CHAIN, text_attribute(uapi.NFTA_CHAIN_NAME, chain))
 
     def flush_chain(self, chain: str) -> None:
         """Delete all rules of a chain."""
-        self._add(DELETE_RULE, text_attribute(RULE_CHAIN, chain))
+        self._add(DELETE_RULE, text_attribute(uapi.NFTA_RULE_CHAIN, chain))
 
     def delete_rule(self, chain: str, handle: int) -> None:
         """Delete one rule."""
-        self._add(DELETE_RULE, text_attribute(RULE_CHAIN, chain), attribute(RULE_HANDLE, handle.to_bytes(8, "big")))
+        self._add(
+            DELETE_RULE,
+            text_attribute(uapi.NFTA_RULE_CHAIN, chain),
+            attribute(uapi.NFTA_RULE_HANDLE, handle.to_bytes(8, "big")),
+        )
 
     def new_rule(self, chain: str, code: bytes, userdata: bytes, *, append: bool = True) -> None:
         """Add a rule at the end of a chain, or at its beginning."""
-        parts = [text_attribute(RULE_CHAIN, chain), nested(RULE_EXPRESSIONS, code), _compat(code)]
+        parts = [text_attribute(uapi.NFTA_RULE_CHAIN, chain), nested(uapi.NFTA_RULE_EXPRESSIONS, code), _compat(code)]
         if userdata:
-            parts.append(attribute(RULE_USERDATA, userdata))
+            parts.append(attribute(uapi.NFTA_RULE_USERDATA, userdata))
         self._add(NEW_RULE, *parts, flags=CREATE | APPEND if append else CREATE)
 
 
@@ -111,14 +106,14 @@ def _compat(code: bytes) -> bytes:
     looks, found = False, b""
     for name, _, data in expressions(code):
         inside = dict(attributes(data))
-        if name == "meta" and inside.get(_META_KEY) == _META_L4PROTO:
+        if name == "meta" and inside.get(uapi.NFTA_META_KEY) == _META_L4PROTO:
             looks = True
         elif name == "cmp" and looks and not found:
-            value = dict(attributes(inside.get(_CMP_DATA, b""))).get(_VALUE, b"")
-            inverted = inside.get(_CMP_OPERATION) == _CMP_NOT_EQUAL
-            found = attribute(_COMPAT_PROTOCOL, struct.pack("!I", value[0] if value else 0))
-            found += attribute(_COMPAT_FLAGS, struct.pack("!I", _COMPAT_INVERTED if inverted else 0))
-    return nested(RULE_COMPAT, found) if found else b""
+            value = dict(attributes(inside.get(uapi.NFTA_CMP_DATA, b""))).get(uapi.NFTA_DATA_VALUE, b"")
+            inverted = inside.get(uapi.NFTA_CMP_OP) == _CMP_NEQ
+            found = attribute(uapi.NFTA_RULE_COMPAT_PROTO, struct.pack("!I", value[0] if value else 0))
+            found += attribute(uapi.NFTA_RULE_COMPAT_FLAGS, struct.pack("!I", _COMPAT_INVERTED if inverted else 0))
+    return nested(uapi.NFTA_RULE_COMPAT, found) if found else b""
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -129,16 +124,20 @@ def read(kernel: Nfnetlink, family: Family, name: str) -> InstalledTable | None:
     found = read_table(kernel, name, NFPROTO[family])
     if found is None:
         return None
-    chains = [(text(body.get(CHAIN_NAME, b"")), body) for body in dump_chains(kernel, name, NFPROTO[family])]
+    chains = [(text(body.get(uapi.NFTA_CHAIN_NAME, b"")), body) for body in dump_chains(kernel, name, NFPROTO[family])]
     rules = tuple(ours(dump_rules(kernel, name, NFPROTO[family])))
-    own = tuple(chain for chain, body in chains if CHAIN_HOOK not in body and is_ours(chain))
-    frame = {chain: body.get(CHAIN_TYPE, b"") + body[CHAIN_HOOK] for chain, body in chains if CHAIN_HOOK in body}
+    own = tuple(chain for chain, body in chains if uapi.NFTA_CHAIN_HOOK not in body and is_ours(chain))
+    frame = {
+        chain: body.get(uapi.NFTA_CHAIN_TYPE, b"") + body[uapi.NFTA_CHAIN_HOOK]
+        for chain, body in chains
+        if uapi.NFTA_CHAIN_HOOK in body
+    }
     if not own and not rules:
         return None
     return InstalledTable(
         family=family,
         name=name,
-        frame={**frame, FLAGS: found.get(TABLE_FLAGS, bytes(4))},
+        frame={**frame, FLAGS: found.get(uapi.NFTA_TABLE_FLAGS, bytes(4))},
         chains=own,
         rules=tuple(rule for rule in rules if is_ours(rule.chain)),
         jumps=tuple(rule for rule in rules if not is_ours(rule.chain)),
@@ -148,7 +147,7 @@ def read(kernel: Nfnetlink, family: Family, name: str) -> InstalledTable | None:
 def is_vacant(kernel: Nfnetlink, family: Family, name: str) -> bool:
     """Whether a table has neither rules, nor chains that are not built in, nor a policy other than ACCEPT."""
     chains = list(dump_chains(kernel, name, NFPROTO[family]))
-    idle = all(CHAIN_HOOK in chain and chain.get(CHAIN_POLICY) == _ACCEPT for chain in chains)
+    idle = all(uapi.NFTA_CHAIN_HOOK in chain and chain.get(uapi.NFTA_CHAIN_POLICY) == _ACCEPT for chain in chains)
     return idle and not any(dump_rules(kernel, name, NFPROTO[family]))
 
 
@@ -156,9 +155,9 @@ def ours(rules: Iterable[Mapping[int, bytes]]) -> Iterator[InstalledRule]:
     """Rules in our chains or leading to them; foreign ones, of which there may be many, are not taken apart."""
     taken: set[bytes] = set()
     for found in rules:
-        chain = found.get(RULE_CHAIN, b"")
+        chain = found.get(uapi.NFTA_RULE_CHAIN, b"")
         rule = None
-        if _PREFIX in chain or _PREFIX in found.get(RULE_EXPRESSIONS, b""):
+        if _PREFIX in chain or _PREFIX in found.get(uapi.NFTA_RULE_EXPRESSIONS, b""):
             rule = parse_rule(found, first=chain not in taken)
         if rule is not None and (is_ours(rule.chain) or is_ours(rule.target)):
             yield rule
@@ -168,10 +167,10 @@ def ours(rules: Iterable[Mapping[int, bytes]]) -> Iterator[InstalledRule]:
 
 def parse_rule(found: Mapping[int, bytes], *, first: bool) -> InstalledRule:
     """A rule from its attributes."""
-    code = found.get(RULE_EXPRESSIONS, b"")
+    code = found.get(uapi.NFTA_RULE_EXPRESSIONS, b"")
     data, packets, octets = bytearray(code), 0, 0
     places: list[int] = []
-    target, comment = "", comment_in(found.get(RULE_USERDATA, b""))
+    target, comment = "", comment_in(found.get(uapi.NFTA_RULE_USERDATA, b""))
     for name, start, content in expressions(code):
         inside = {kind: (place, value) for kind, place, value in located(content)}
         if name == "counter":
@@ -179,20 +178,23 @@ def parse_rule(found: Mapping[int, bytes], *, first: bool) -> InstalledRule:
             for place, value in inside.values():
                 data[start + place : start + place + len(value)] = bytes(len(value))
         elif name == "immediate":
-            target = _verdict_chain(inside.get(_IMMEDIATE_DATA, (0, b""))[1])
+            target = _verdict_chain(inside.get(uapi.NFTA_IMMEDIATE_DATA, (0, b""))[1])
         elif name == "match":
-            extension, (place, info) = text(inside.get(_EXTENSION_NAME, (0, b""))[1]), inside.get(_MATCH_INFO, (0, b""))
+            extension, (place, info) = (
+                text(inside.get(uapi.NFTA_MATCH_NAME, (0, b""))[1]),
+                inside.get(uapi.NFTA_MATCH_INFO, (0, b"")),
+            )
             if extension == "comment":
                 comment = text(info)
             elif extension == "set" and len(info) >= SET_NUMBER_SIZE:
                 places.append(start + place)
     return InstalledRule(
         data=bytes(data),
-        userdata=found.get(RULE_USERDATA, b""),
+        userdata=found.get(uapi.NFTA_RULE_USERDATA, b""),
         places=tuple(places),
         target=target,
-        chain=text(found.get(RULE_CHAIN, b"")),
-        handle=number(found, RULE_HANDLE),
+        chain=text(found.get(uapi.NFTA_RULE_CHAIN, b"")),
+        handle=number(found, uapi.NFTA_RULE_HANDLE),
         first=first,
         comment=comment,
         packets=packets,
@@ -201,5 +203,5 @@ def parse_rule(found: Mapping[int, bytes], *, first: bool) -> InstalledRule:
 
 
 def _verdict_chain(data: bytes) -> str:
-    verdict = dict(attributes(data)).get(_VERDICT, b"")
-    return text(dict(attributes(verdict)).get(_VERDICT_CHAIN, b""))
+    verdict = dict(attributes(data)).get(uapi.NFTA_DATA_VERDICT, b"")
+    return text(dict(attributes(verdict)).get(uapi.NFTA_VERDICT_CHAIN, b""))
