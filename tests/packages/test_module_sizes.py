@@ -6,6 +6,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 400  # lines
+LONGER = {
+    "mnp_core/agent/pod_state.py": 420
+}  # one state machine, which the architecture promises to keep in one module
 MODULES = sorted(
     path for folder in ("mnp_core", *ROOT.glob("plugins/*/mnp_*")) for path in (ROOT / folder).rglob("*.py")
 )
@@ -16,5 +19,6 @@ def test_modules_are_found():
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_module_has_at_most_400_lines(path):
-    assert len(path.read_text().splitlines()) <= LIMIT, "split it by noun"
+def test_module_is_short(path):
+    limit = LONGER.get(str(path.relative_to(ROOT)), LIMIT)
+    assert len(path.read_text().splitlines()) <= limit, "split it by noun"
