@@ -10,7 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from attrs import define, evolve, field, frozen
 
 from mnp_core.errors import InputError
-from mnp_core.model import Address, Change, NetworkStatus, ObjectName, ObjectRef, Pod, Reason, Report, Severity
+from mnp_core.model import (
+    Address,
+    Change,
+    Cidr,
+    NetworkStatus,
+    ObjectName,
+    ObjectRef,
+    Pod,
+    Reason,
+    Report,
+    Severity,
+)
 from mnp_core.offline.admission import root
 from mnp_core.offline.definition import Definition, parse_definition
 from mnp_core.offline.ipam import IPAM_TYPES
@@ -30,12 +41,14 @@ class Assumed:
         reports: Why something could not be.
         wires: By network, the layer 2 that its attachments are on; a network that is missing has its own.
         unleased: Networks whose IPAM gives addresses that are not known here.
+        subnets: By network, the subnets that its addresses are in; a network that is missing has unknown ones.
     """
 
     pods: Mapping[ObjectName, Pod]
     reports: tuple[Report, ...]
     wires: Mapping[ObjectName, str]
     unleased: frozenset[ObjectName]
+    subnets: Mapping[ObjectName, tuple[Cidr, ...]]
 
 
 def assume(changes: Iterable[Change], documents: Mapping[ObjectRef, Document]) -> Assumed:
@@ -76,6 +89,7 @@ class _Assumption:
             reports=tuple(sorted(self._reports)),
             wires=wires,
             unleased=frozenset(self._unleased | {status.network for status in everything} - self._definitions.keys()),
+            subnets={name: found.ipam.subnets for name, found in self._definitions.items()},
         )
 
     def _asked(self, pod: Pod) -> Iterator[NetworkStatus]:

@@ -18,7 +18,8 @@ from mnp_core.cli.options import (
 from mnp_core.cli.terminal import print_json, remark_reports, report_json
 from mnp_core.model import Address, parse_address
 from mnp_core.offline.probe import DEFAULT_SPEC, ProbeSpec, parse_probe
-from mnp_core.policy.explain import Explanation, Flow, Host, describe, explain, obstacles
+from mnp_core.policy.ends import Flow, Host
+from mnp_core.policy.explain import Explanation, describe, explain, obstacles
 from mnp_core.settings import Settings
 
 

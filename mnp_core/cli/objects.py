@@ -20,6 +20,7 @@ from mnp_core.model import (
     Address,
     Attachment,
     Change,
+    Cidr,
     Namespace,
     Network,
     ObjectName,
@@ -31,9 +32,10 @@ from mnp_core.model import (
     SandboxPolicy,
 )
 from mnp_core.model.parsing import NAME_LABEL
+from mnp_core.offline import identities
 from mnp_core.plugins import Registry
 from mnp_core.policy.attachments import claim_attachments
-from mnp_core.policy.explain import Host
+from mnp_core.policy.ends import Host
 from mnp_core.policy.validate import validate
 from mnp_core.settings import Settings
 from mnp_core.sources.decode import Decoder, last_of_each
@@ -53,10 +55,12 @@ class Objects:
         settings: The node's settings.
         claimed: The CNI types that are enforced (S4).
         wires: By network, the layer 2 that its attachments are on; a network that is missing has its own.
+        subnets: By network, the subnets that its addresses are in; a network that is missing has unknown ones.
         unleased: Networks whose IPAM gives addresses that are not known here.
         discoverers: By CNI type, the discoverers of a node; none where real ones are in use (the lab).
         flaws: Problems of the manifests as a whole.
         skipped: Number of documents without a meaning here: objects of other kinds, and malformed ones.
+        unknown: Addresses that stand for unknown ones.
     """
 
     changes: tuple[Change, ...]
@@ -64,10 +68,12 @@ class Objects:
     settings: Settings
     claimed: frozenset[str]
     wires: Mapping[ObjectName, str] = field(factory=dict)
+    subnets: Mapping[ObjectName, tuple[Cidr, ...]] = field(factory=dict)
     unleased: frozenset[ObjectName] = frozenset()
     discoverers: Mapping[str, InterfaceDiscoverer] = field(factory=dict)
     flaws: tuple[Report, ...] = ()
     skipped: int = 0
+    unknown: frozenset[Address] = frozenset()
 
     @cached_property
     def cluster(self) -> ClusterState:
@@ -150,7 +156,12 @@ class Objects:
 
 
 def read_objects(
-    paths: Iterable[Path], registry: Registry, settings: Settings, namespace: str | None = None
+    paths: Iterable[Path],
+    registry: Registry,
+    settings: Settings,
+    namespace: str | None = None,
+    *,
+    identify: bool = False,
 ) -> Objects:
     """Read manifests, or a dump of a whole cluster.
 
@@ -161,6 +172,7 @@ def read_objects(
         registry: The plugins.
         settings: The node's settings.
         namespace: Where objects are that name no namespace; None for ``default``.
+        identify: Whether pods whose addresses are not known get others in their place.
 
     Raises:
         InputError: A file cannot be read, or an object names another namespace than the given one.
@@ -169,14 +181,21 @@ def read_objects(
     objects = decode_objects(place(manifests.documents, namespace), registry, settings)
     assumed = assume(objects.changes, objects.documents)
     changes = [_with_attachments(change, assumed.pods) for change in objects.changes]
+    unknown: frozenset[Address] = frozenset()
+    if identify:
+        pods = (change.object for change in changes if isinstance(change.object, Pod) and change.object.counts)
+        identified, unknown = identities.identify(pods, assumed.unleased)
+        changes = [_with_attachments(change, identified) for change in changes]
     return evolve(
         objects,
         changes=(*changes, *_implied(changes)),
         wires=assumed.wires,
+        subnets=assumed.subnets,
         unleased=assumed.unleased,
         discoverers=registry.make_discoverers(),
         flaws=(*assumed.reports, *map(_flaw, manifests.rejected)),
         skipped=objects.skipped + manifests.foreign,
+        unknown=unknown,
     )
 
 

@@ -1,30 +1,38 @@
 """`mnp matrix`: the pairs of pods that reach each other by the policies. Offline."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
+from enum import StrEnum
 from pathlib import Path
 
 import click
+from attrs import frozen
 
-from mnp_core.cli.matrix import print_matrices
+from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import (
-    Output,
-    namespace_option,
-    output_option,
-    paths_argument,
-    registry_of,
-    settings_file_option,
-)
-from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json, results
+from mnp_core.cli.options import namespace_option, paths_argument, registry_of, settings_file_option
+from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
 from mnp_core.errors import InputError
-from mnp_core.model import ObjectName
-from mnp_core.offline.probe import DEFAULT_SPEC, Probe, ProbeResult, ProbeSpec, ProbeVerdict, parse_probe
-from mnp_core.policy.explain import Explanation, Flow, Host, explain
+from mnp_core.model import Address, ObjectName
+from mnp_core.offline.probe import parse_probe
+from mnp_core.offline.reach import Answer, End, Specs, answers, default_ports, grouped
+from mnp_core.policy.ends import Host
+from mnp_core.policy.reachability import Reachability
 from mnp_core.settings import Settings
 
 MOST_PAIRS = 40_000
-"""Pairs of pods in one answer; a matrix of 200 pods is beyond reading already."""
+"""Pairs of ends in one answer; a matrix of 200 pods is beyond reading already."""
+
+
+class Form(StrEnum):
+    """The form of the answers."""
+
+    TABLE = "table"
+    LIST = "list"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    DOT = "dot"
 
 
 @click.command("matrix", short_help="Print who reaches whom by the policies.")
@@ -40,80 +48,165 @@ MOST_PAIRS = 40_000
     multiple=True,
     help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: what a destination declares, else tcp:80]",
 )
+@click.option("--outside", is_flag=True, help="Add the blocks outside of the cluster that the policies tell apart.")
+@click.option(
+    "--group/--no-group",
+    default=None,
+    help="Pods with equal answers as one: web-1 (+4) are five. [default: from 200 pods on]",
+)
 @namespace_option
-@output_option
+@click.option(
+    "--output",
+    "-o",
+    "form",
+    type=click.Choice([form.value for form in Form]),
+    default=Form.TABLE.value,
+    show_default=True,
+    help="Matrices, lines of text, or a form for other programs.",
+)
 @settings_file_option
 @click.pass_context
-def matrix_command(
+def matrix_command(  # noqa: PLR0913, PLR0917 # each option is one
     context: click.Context,
     paths: tuple[Path, ...],
     sources: tuple[str, ...],
     destinations: tuple[str, ...],
     probes: tuple[str, ...],
+    outside: bool,  # noqa: FBT001 # as click gives it
+    group: bool | None,  # noqa: FBT001 # as click gives it
     namespace: str | None,
-    output: Output,
+    form: str,
     settings: Settings,
 ) -> None:
     """Print the matrix that `mnp lab run` would, worked out from the policies instead of packets.
 
-    Custom rules and listeners are a matter of packets: only the lab asks them.
+    Workloads without pods count as one pod each. Custom rules and listeners are a matter of packets: only the lab
+    asks them.
     """
     specs = [parse_probe(probe) for probe in probes]
-    objects = read_objects(paths, registry_of(context, settings), settings, namespace)
-    ends = [_chosen(objects, names, namespace) for names in (sources, destinations)]
-    if len(ends[0]) * len(ends[1]) > MOST_PAIRS:
+    objects = read_objects(paths, registry_of(context, settings), settings, namespace, identify=True)
+    chosen = [[parse_object_name(name, namespace) for name in names] for names in (sources, destinations)]
+    matrix = _matrix(objects, chosen[0], chosen[1], outside=outside, group=group)
+    _print(Form(form), objects, matrix, (lambda _: specs) if specs else default_ports)
+
+
+@frozen(kw_only=True)
+class Matrix:
+    """The ends on both sides, and the answers about them.
+
+    Attributes:
+        sources: The ends that send.
+        destinations: The ends that receive.
+        reach: Made for both.
+        unknown: Addresses that only stand for others.
+    """
+
+    sources: list[End]
+    destinations: list[End]
+    reach: Reachability
+    unknown: frozenset[Address]
+
+    def answers(self, specs: Specs) -> Iterable[Answer]:
+        """All answers."""
+        return answers(self.reach, self.sources, self.destinations, specs)
+
+    @property
+    def groups(self) -> list[End]:
+        """The ends that stand for several."""
+        everything = {end.name: end for end in (*self.sources, *self.destinations)}
+        return [end for end in everything.values() if len(end.members) > 1]
+
+
+def _matrix(
+    objects: Objects,
+    sources: list[ObjectName],
+    destinations: list[ObjectName],
+    *,
+    outside: bool,
+    group: bool | None,
+) -> Matrix:
+    everything = attached(objects) if not sources or not destinations else []
+    sending, receiving = set(sources or everything), set(destinations or everything)
+    ends = pod_ends(objects, sorted(sending | receiving))
+    blocks = outside_ends(ends, rule_cidrs(ends), objects.unknown) if outside else []
+    reach = Reachability([end.party for end in (*ends, *blocks)], objects.wires, objects.subnets)
+    pairs = (len(sending) + len(blocks)) * (len(receiving) + len(blocks))
+    if group or (group is None and pairs > MOST_PAIRS):
+        ends = grouped(reach, ends, lambda end: (end.name in sending, end.name in receiving))
+        blocks = grouped(reach, blocks)
+    senders = [end for end in ends if end.members[0] in sending] + blocks
+    receivers = [end for end in ends if end.members[0] in receiving] + blocks
+    if len(senders) * len(receivers) > MOST_PAIRS:
         raise InputError(
-            f"{len(ends[0])} by {len(ends[1])} pods are no readable matrix: narrow it with --from and --to"
+            f"{len(senders)} by {len(receivers)} ends are no readable matrix: narrow it with --from and --to"
         )
-    senders, receivers = (list(map(objects.host, names)) for names in ends)
-    answers = list(_answers(objects, senders, receivers, specs))
+    unknown = objects.unknown | {end.party for end in blocks if not isinstance(end.party, Host)}
+    return Matrix(sources=senders, destinations=receivers, reach=reach, unknown=unknown)
+
+
+def _print(form: Form, objects: Objects, matrix: Matrix, specs: Specs) -> None:
     reports = objects.reports()
-    if output is Output.JSON:
-        print_json({"probes": [answer.as_json() for answer in answers], "reports": [*map(report_json, reports)]})
+    found = list(matrix.answers(specs))
+    if form is Form.JSON:
+        groups = {str(end.name): [str(name) for name in end.members] for end in matrix.groups}
+        probes = [answer.as_json(matrix.unknown) for answer in found]
+        print_json({"probes": probes, "groups": groups, "reports": [*map(report_json, reports)]})
         return
     remark_reports(reports)
-    if settings.common.custom:
+    _remark(objects, matrix)
+    if not found:
+        remark("Nothing to say: no two pods have addresses on one network.")
+    _PRINTERS[form](matrix, found)
+
+
+def _remark(objects: Objects, matrix: Matrix) -> None:
+    if objects.settings.common.custom:
         remark("Warning: custom rules come before the policies' and cannot be judged offline.")
-    print_matrices(results(), answers)
-    if not answers:
-        click.echo("Nothing to say: no two pods have addresses on one network.")
-
-
-def _chosen(objects: Objects, names: Iterable[str], namespace: str | None) -> list[ObjectName]:
-    """The pods that were named, else all that have attachments."""
-    attached = (name for name, pod in objects.pods.items() if pod.counts and pod.statuses)
-    return [parse_object_name(name, namespace) for name in names] or sorted(attached)
-
-
-def _answers(
-    objects: Objects, senders: Iterable[Host], receivers: Iterable[Host], specs: list[ProbeSpec]
-) -> Iterator[ProbeResult]:
-    for sender in senders:
-        for receiver in receivers:
-            if sender.pod != receiver.pod:
-                for spec in specs or _declared(objects, receiver):
-                    flow = Flow(protocol=spec.protocol, port=spec.port)
-                    for way in explain(sender, receiver, flow, objects.wires):
-                        yield from _answer(way, sender, receiver, spec)
-
-
-def _declared(objects: Objects, receiver: Host) -> list[ProbeSpec]:
-    declared = {ProbeSpec(protocol=port.protocol, port=port.port) for port in objects.pods[receiver.pod].ports}
-    return sorted(declared) or [DEFAULT_SPEC]
-
-
-def _answer(way: Explanation, sender: Host, receiver: Host, spec: ProbeSpec) -> Iterator[ProbeResult]:
-    ours, theirs = way.source.attachment, way.destination.attachment
-    if ours is not None and theirs is not None:
-        probe = Probe(
-            source=sender.pod,
-            source_interface=ours.interface,
-            source_address=way.source.address,
-            destination=receiver.pod,
-            network=theirs.network,
-            interface=theirs.interface,
-            address=way.destination.address,
-            protocol=spec.protocol,
-            port=spec.port,
+    if objects.unknown:
+        remark(
+            "Note: addresses of some pods are not known: selectors are judged by the pods' labels, and no block of"
+            " addresses but one of everything contains them."
         )
-        yield ProbeResult(probe=probe, verdict=ProbeVerdict.ALLOWED if way.allowed else ProbeVerdict.DENIED)
+    for end in matrix.groups:
+        remark(f"Note: {end.name} are {', '.join(map(str, end.members)):.2000}")
+
+
+def _table(_: Matrix, found: list[Answer]) -> None:
+    from mnp_core.cli.matrix import print_matrices  # noqa: PLC0415 # needs rich, which is slow to import
+    from mnp_core.cli.terminal import results  # noqa: PLC0415 # as above
+
+    print_matrices(results(), [answer.result() for answer in found])
+
+
+def _list(_: Matrix, found: list[Answer]) -> None:
+    from mnp_core.cli.formats.lines import text_lines  # noqa: PLC0415 # of several forms one is needed
+
+    for line in text_lines(found):
+        click.echo(line)
+
+
+def _csv(matrix: Matrix, found: list[Answer]) -> None:
+    from mnp_core.cli.formats.csvtext import csv_text  # noqa: PLC0415 # as above
+
+    click.echo(csv_text(found, matrix.unknown), nl=False)
+
+
+def _markdown(_: Matrix, found: list[Answer]) -> None:
+    from mnp_core.cli.formats.markdown import markdown_text  # noqa: PLC0415 # as above
+
+    click.echo(markdown_text(found), nl=False)
+
+
+def _dot(_: Matrix, found: list[Answer]) -> None:
+    from mnp_core.cli.formats.dot import dot_text  # noqa: PLC0415 # as above
+
+    click.echo(dot_text(found), nl=False)
+
+
+_PRINTERS: dict[Form, Callable[[Matrix, list[Answer]], None]] = {
+    Form.TABLE: _table,
+    Form.LIST: _list,
+    Form.CSV: _csv,
+    Form.MARKDOWN: _markdown,
+    Form.DOT: _dot,
+}

@@ -110,6 +110,11 @@ class Ipam:
         subnet = next((subnet for subnet in subnets if address in subnet), None)
         return with_prefix(address, subnet or parse_cidr(f"{address}/{_GUESSED_PREFIX[address.version]}"))
 
+    @property
+    def subnets(self) -> tuple[Cidr, ...]:
+        """The subnets that its addresses are in."""
+        return (*(address.network for address in self.fixed), *(each.subnet for some in self.ranges for each in some))
+
     def routes_for(self, addresses: tuple[AddressInterface, ...]) -> tuple[Route, ...]:
         """The routes of an attachment with these addresses; the gateway itself needs none.
 

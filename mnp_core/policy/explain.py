@@ -3,73 +3,22 @@
 It puts the result of `evaluate` into words and JSON and adds nothing: it is right exactly when that is.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from enum import StrEnum
-
 from attrs import frozen
 
-from mnp_core.model import (
-    Address,
-    Attachment,
-    Direction,
-    ObjectName,
-    Origin,
-    Packet,
-    Protocol,
-    SandboxPolicy,
-    Verdict,
+from mnp_core.model import Address, Attachment, Direction, ObjectName, Origin, Packet, Verdict
+from mnp_core.policy.ends import (
+    Flow,
+    Host,
+    Place,
+    Standing,
+    Wires,
+    connected,
+    has_custom_rules,
+    judged,
+    places,
+    senders,
+    wire_of,
 )
-from mnp_core.policy.evaluate import evaluate
-
-_ECHO_REQUEST, _ECHO_REQUEST_V6 = 8, 128  # RFC 792, RFC 4443
-
-
-@frozen(kw_only=True)
-class Host:
-    """A pod as one end of a flow.
-
-    Attributes:
-        pod: Its name.
-        attachments: All that it has (`Claims.peers`), enforced or not.
-        sandbox: Its rules; None if no interface is enforced.
-    """
-
-    pod: ObjectName
-    attachments: tuple[Attachment, ...]
-    sandbox: SandboxPolicy | None = None
-
-
-@frozen(kw_only=True)
-class Flow:
-    """The traffic in question.
-
-    Attributes:
-        protocol: ICMP stands for an echo request in the protocol of the addresses' family.
-        port: Destination port, for protocols that have ports.
-    """
-
-    protocol: Protocol
-    port: int | None = None
-
-    def packet(self, source: Address, destination: Address) -> Packet:
-        """Its first packet."""
-        if self.protocol not in {Protocol.ICMP, Protocol.ICMPV6}:
-            return Packet(source=source, destination=destination, protocol=self.protocol, port=self.port)
-        echo = (Protocol.ICMP, _ECHO_REQUEST) if source.version == 4 else (Protocol.ICMPV6, _ECHO_REQUEST_V6)
-        return Packet(source=source, destination=destination, protocol=echo[0], icmp_type=echo[1])
-
-    def __str__(self) -> str:
-        return self.protocol.name if self.port is None else f"{self.protocol.name}/{self.port}"
-
-
-class Standing(StrEnum):
-    """The basis of a side's verdict."""
-
-    OUTSIDE = "outside"  # an address that is no pod's: nothing is enforced there
-    LOOPBACK = "loopback"  # a pod and its own address: it goes through `lo` (S44)
-    UNENFORCED = "unenforced"  # an interface that cannot be enforced; there is a report about the pod (S64)
-    OPEN = "open"  # no policy isolates this direction of the interface (S10)
-    ISOLATED = "isolated"  # only traffic that some rule allows passes (S11)
 
 
 @frozen(kw_only=True)
@@ -151,10 +100,6 @@ class Explanation:
         }
 
 
-Wires = Mapping[ObjectName, str]
-"""By network, the layer 2 that its attachments are on; a network that is missing has one of its own."""
-
-
 def explain(
     source: Host | Address, destination: Host | Address, flow: Flow, wires: Wires | None = None
 ) -> tuple[Explanation, ...]:
@@ -166,9 +111,9 @@ def explain(
     """
     return tuple(
         _explanation(source, sender, destination, receiver, flow)
-        for sender in _senders(source)
-        for receiver in _places(destination)
-        if _connected(sender, receiver, wires or {})
+        for sender in senders(source)
+        for receiver in places(destination)
+        if connected(sender, receiver, wires or {})
     )
 
 
@@ -182,9 +127,9 @@ def obstacles(source: Host | Address, destination: Host | Address, wires: Wires 
     found: dict[str, str] = {}
     for ours in source.attachments:
         for theirs in destination.attachments:
-            wire = _wire(theirs.network, wires or {})
+            wire = wire_of(theirs.network, wires or {})
             itself = source.pod == destination.pod and ours != theirs  # of a pod's own wires one way is enough
-            if wire == _wire(ours.network, wires or {}) and not itself and (obstacle := _obstacle(ours, theirs)):
+            if wire == wire_of(ours.network, wires or {}) and not itself and (obstacle := _obstacle(ours, theirs)):
                 found.setdefault(wire, obstacle)
     return tuple(found.values())
 
@@ -212,48 +157,11 @@ def describe(explanation: Explanation) -> str:
     return "\n".join((f"{way}: {_word(allowed=explanation.allowed)}", *(f"  {_reason(side)}" for side in sides)))
 
 
-@frozen
-class _Place:
-    """An address, and the interface that has it."""
-
-    address: Address
-    attachment: Attachment | None
-
-
-def _places(party: Host | Address) -> Iterator[_Place]:
-    if not isinstance(party, Host):
-        yield _Place(party, None)
-        return
-    for attachment in party.attachments:
-        for address in attachment.addresses:
-            yield _Place(address, attachment)
-
-
-def _senders(party: Host | Address) -> Iterable[_Place]:
-    """One place for each interface and family."""
-    places: dict[tuple[Attachment | None, int], _Place] = {}
-    for place in _places(party):
-        places.setdefault((place.attachment, place.address.version), place)
-    return places.values()
-
-
-def _connected(sender: _Place, receiver: _Place, wires: Wires) -> bool:
-    if sender.address.version != receiver.address.version:
-        return False
-    if sender.attachment is None or receiver.attachment is None:
-        return sender.attachment is not receiver.attachment
-    return _wire(sender.attachment.network, wires) == _wire(receiver.attachment.network, wires)
-
-
-def _wire(network: ObjectName, wires: Wires) -> str:
-    return wires.get(network, str(network))
-
-
 def _explanation(
-    source: Host | Address, sender: _Place, destination: Host | Address, receiver: _Place, flow: Flow
+    source: Host | Address, sender: Place, destination: Host | Address, receiver: Place, flow: Flow
 ) -> Explanation:
     packet = flow.packet(sender.address, receiver.address)
-    loopback = isinstance(source, Host) and any(place.address == receiver.address for place in _places(source))
+    loopback = isinstance(source, Host) and any(place.address == receiver.address for place in places(source))
     return Explanation(
         flow=flow,
         source=_side(source, sender, Direction.EGRESS, packet, loopback=loopback),
@@ -261,12 +169,12 @@ def _explanation(
     )
 
 
-def _side(party: Host | Address, place: _Place, direction: Direction, packet: Packet, *, loopback: bool) -> Side:
+def _side(party: Host | Address, place: Place, direction: Direction, packet: Packet, *, loopback: bool) -> Side:
     standing, verdict = Standing.OUTSIDE, Verdict(allowed=True)
     if loopback:
         standing = Standing.LOOPBACK
     elif isinstance(party, Host) and place.attachment is not None:
-        standing, verdict = _judged(party.sandbox, place.attachment.interface, direction, packet)
+        standing, verdict = judged(party.sandbox, place.attachment.interface, direction, packet)
     return Side(
         direction=direction,
         address=place.address,
@@ -278,19 +186,8 @@ def _side(party: Host | Address, place: _Place, direction: Direction, packet: Pa
 
 
 def _has_custom_rules(party: Host | Address, direction: Direction, packet: Packet) -> bool:
-    """Whether the node's own rules come before the policies' here (settings ``custom-v*-rule-file``)."""
     sandbox = party.sandbox if isinstance(party, Host) else None
-    custom = sandbox.common.custom if sandbox is not None else ()
-    return any(rules.direction is direction and rules.family == packet.source.version for rules in custom)
-
-
-def _judged(
-    sandbox: SandboxPolicy | None, interface: str, direction: Direction, packet: Packet
-) -> tuple[Standing, Verdict]:
-    if sandbox is None or all(policy.interface != interface for policy in sandbox.interfaces):
-        return Standing.UNENFORCED, Verdict(allowed=True)
-    verdict = evaluate(sandbox, interface, direction, packet)
-    return Standing.ISOLATED if verdict.policies else Standing.OPEN, verdict
+    return has_custom_rules(sandbox, direction, packet.source.version)
 
 
 # --- words ------------------------------------------------------------------------------------------------------

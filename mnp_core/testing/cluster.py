@@ -22,7 +22,8 @@ from mnp_core.model import (
 )
 from mnp_core.policy.attachments import Claims, claim_attachments
 from mnp_core.policy.compile import CompiledPolicy, compile_policy, compile_sandbox
-from mnp_core.policy.explain import Explanation, Flow, Host, explain
+from mnp_core.policy.ends import Flow, Host
+from mnp_core.policy.explain import Explanation, explain
 from mnp_core.policy.membership import members
 from mnp_core.testing.builders import named
 

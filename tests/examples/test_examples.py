@@ -27,6 +27,20 @@ def test_packets_do_what_is_expected(mnp, folder, mnp_backend):
     assert (ended.status, found["reports"], ended.err) == (0, [], "")
 
 
+@pytest.mark.root
+@pytest.mark.full
+@each_example
+def test_packets_do_what_the_matrix_says(mnp, folder, mnp_backend):
+    sent, worked_out = (
+        json.loads(mnp(*command, folder, "--output", "json").out)["probes"]
+        for command in (("lab", "run", "--backend", mnp_backend), ("matrix",))
+    )
+    keys = ("from", "to", "network", "interface", "address", "protocol", "port", "verdict")
+    expected = [{key: probe[key] for key in keys} for probe in worked_out]
+    assert sorted(map(str, ({key: probe[key] for key in keys} for probe in sent))) == sorted(map(str, expected))
+    assert expected
+
+
 @each_example
 def test_explain_says_what_is_expected(registry, folder):
     documents = load_documents([folder])

@@ -3,7 +3,8 @@
 import json
 
 from mnp_core.model import CommonRules, Protocol, parse_address
-from mnp_core.policy.explain import Flow, Standing, describe, explain, obstacles
+from mnp_core.policy.ends import Flow, Standing
+from mnp_core.policy.explain import describe, explain, obstacles
 from mnp_core.testing.builders import block, named, network, pod, pods, policy, rule, selector, status
 from mnp_core.testing.cluster import Cluster
 

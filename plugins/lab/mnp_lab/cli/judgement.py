@@ -9,7 +9,8 @@ from mnp_core.cli.terminal import Step
 from mnp_core.model import UNKNOWN_KIND, Isolated, ObjectName
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeVerdict
 from mnp_core.plugins import Registry
-from mnp_core.policy.explain import Explanation, Flow, Side, explain
+from mnp_core.policy.ends import Flow
+from mnp_core.policy.explain import Explanation, Side, explain
 from mnp_lab.lab import Lab
 from mnp_lab.nodeview import unenforceable
 
