@@ -58,13 +58,16 @@ plugin_dirs = ["/opt/cni/bin/"]
 [crio.nri]
 enable_nri = false
 """
-# CRI-O has no counterpart of containerd's restrict_oom_score_adj and disable_hugetlb_controller.
+# CRI-O has no counterpart of containerd's restrict_oom_score_adj and disable_hugetlb_controller, and gives a privileged
+# container all capabilities there are, where containerd gives it those that itself has: of virtual machines without
+# CAP_SYS_RESOURCE that one is missing.
 _MODEST_RUNC = """#!/bin/sh
 previous=
 for word in "$@"; do
     case $previous in -b | --bundle)
         sed -zi -E -e 's/("oomScoreAdj":[[:space:]]*)-[0-9]+/\\10/' \\
-            -e 's/("hugepageLimits":)[^]]*]/\\1[]/' "$word/config.json" ;;
+            -e 's/("hugepageLimits":)[^]]*]/\\1[]/' \\
+            -e 's/"CAP_SYS_RESOURCE",[[:space:]]*//g; s/,[[:space:]]*"CAP_SYS_RESOURCE"//g' "$word/config.json" ;;
     esac
     previous=$word
 done
