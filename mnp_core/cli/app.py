@@ -65,6 +65,6 @@ def _add(app: click.Group, registry: Registry, name: str) -> None:
 
 
 def _warn(text: str) -> None:
-    from mnp_core.cli.terminal import remark  # noqa: PLC0415 # needs rich, which is slow to import
+    from mnp_core.cli.terminal import remark  # noqa: PLC0415 # needed for warnings only
 
     remark(f"Warning: {text}")

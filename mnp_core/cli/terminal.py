@@ -7,6 +7,7 @@ rich is imported where something is drawn: it takes longer than most commands.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,9 @@ from mnp_core.model import Report, Severity
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+
+_CONTROL = dict.fromkeys(set(range(0x20)) - {ord("\t"), ord("\n")} | set(range(0x7F, 0xA0)))
+"""Control characters, for `str.translate`."""
 
 Step = Callable[[str, int, int], None]
 """Called with the description of a step, the units done and the units in total."""
@@ -44,12 +48,22 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2))
 
 
+def print_line(text: str, *, colour: str | None = None, bold: bool = False) -> None:
+    """Print one line of a result, styled where `results` would be; control characters in it are left out."""
+    click.secho(text.translate(_CONTROL), fg=colour, bold=bold or None, color=_is_coloured())
+
+
+def _is_coloured() -> bool | None:
+    """Whether lines have colours whatever standard output is, as rich decides; None: on a terminal alone."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") in {"dumb", "unknown"}:
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
 def remark(text: str) -> None:
     """Print a remark beside the result; a closed standard error does not affect the result."""
-    from rich.text import Text  # noqa: PLC0415 # see above
-
     try:
-        remarks().print(Text(text), soft_wrap=True)
+        click.echo(text.translate(_CONTROL), err=True)
     except OSError:
         discard(sys.stderr)
 

@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 
 import click
-from rich.text import Text
 
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.objects import Objects, read_objects
@@ -16,7 +15,7 @@ from mnp_core.cli.options import (
     registry_of,
     settings_file_option,
 )
-from mnp_core.cli.terminal import print_json, report_json, results
+from mnp_core.cli.terminal import print_json, print_line, report_json
 from mnp_core.model import Report, Severity
 from mnp_core.settings import Settings
 
@@ -45,21 +44,20 @@ def validate_command(
 
 
 def _print(objects: Objects, reports: tuple[Report, ...]) -> None:
-    console = results()
     for report in reports:
         place = f"{report.about}: {report.field}" if report.field else str(report.about)
-        console.print(Text(place, style="bold"), soft_wrap=True)
+        print_line(place, bold=True)
         message = f"{report.reason.value}: {report.message}."
         if report.severity is Severity.HINT:
-            console.print(Text(f"  Hint, {message}", style="yellow"), soft_wrap=True)
+            print_line(f"  Hint, {message}", colour="yellow")
         else:
-            console.print(Text(f"  {message}", style="red"), soft_wrap=True)
-        console.print(Text(f"  {report.remedy}."), soft_wrap=True)
+            print_line(f"  {message}", colour="red")
+        print_line(f"  {report.remedy}.")
     count = Counter(report.severity for report in reports)
     found = _plural(count[Severity.PROBLEM], "problem") if count[Severity.PROBLEM] else "no problems"
     hints = f" and {_plural(count[Severity.HINT], 'hint')}" if count[Severity.HINT] else ""
-    style = "red" if count[Severity.PROBLEM] else "green"
-    console.print(Text(f"{found}{hints} in {_counted(objects)}", style=style), soft_wrap=True)
+    colour = "red" if count[Severity.PROBLEM] else "green"
+    print_line(f"{found}{hints} in {_counted(objects)}", colour=colour)
 
 
 def _plural(count: int, noun: str) -> str:

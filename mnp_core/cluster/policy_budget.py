@@ -4,8 +4,6 @@ Within a namespace policies are admitted in the order of their names, so that th
 policies alone, not on the order of their arrival.
 """
 
-import pickle
-import zlib
 from bisect import bisect_left, insort
 from collections import defaultdict
 
@@ -128,13 +126,28 @@ class PolicyBudget:
 
     def _park(self, space: _Namespace, ref: ObjectRef) -> Policy:
         policy = space.admitted.pop(ref)
-        space.parked[ref] = zlib.compress(pickle.dumps(policy))
+        space.parked[ref] = _pack(policy)
         wrong = "the policies of its namespace together are over their budget, and it is among the last by name"
         self._standing.put(("budget", ref), [over_budget(ref, wrong, "budget-per-namespace")])
         return closed(policy)
 
     def _admit(self, space: _Namespace, ref: ObjectRef) -> Policy:
-        policy: Policy = pickle.loads(zlib.decompress(space.parked.pop(ref)))  # noqa: S301 # packed here, not read
+        policy = _unpack(space.parked.pop(ref))
         space.admitted[ref] = policy
         self._standing.put(("budget", ref), ())
         return policy
+
+
+def _pack(policy: Policy) -> bytes:
+    import pickle  # noqa: PLC0415 # slow to import, and few policies are over a budget
+    import zlib  # noqa: PLC0415 # likewise
+
+    return zlib.compress(pickle.dumps(policy))
+
+
+def _unpack(packed: bytes) -> Policy:
+    import pickle  # noqa: PLC0415 # see above
+    import zlib  # noqa: PLC0415 # see above
+
+    policy: Policy = pickle.loads(zlib.decompress(packed))  # noqa: S301 # packed here, not read
+    return policy

@@ -7,14 +7,16 @@ import logging
 import re
 from collections.abc import Iterator
 from importlib.metadata import Distribution, EntryPoint, distribution, distributions
+from typing import TYPE_CHECKING
 
 from attrs import frozen
-from packaging.specifiers import SpecifierSet
-from packaging.utils import canonicalize_name
 
 from mnp_core import __version__
 from mnp_core.plugins._descriptors import NAME
 from mnp_core.plugins._faults import InvalidPluginError, guarded
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
 
 GROUP = "mnp"
 CORE = "mnp-core"
@@ -22,6 +24,9 @@ CORE = "mnp-core"
 _log = logging.getLogger(__name__)
 _PLAIN = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*) *((?:[<>=!~]=?=? *[A-Za-z0-9.*+-]+ *,? *)*)", re.ASCII)
 """A requirement without extras, marker and URL: name and versions."""
+
+_BOUND = re.compile(r"(>=|<) *([0-9]+(?:\.[0-9]+)*)", re.ASCII)
+"""A limit of versions that compares like numbers."""
 
 _OPTIONAL = re.compile(r"[^;]*; extra == '[A-Za-z0-9._-]+'", re.ASCII)
 """A requirement of an extra, which does not apply here."""
@@ -62,6 +67,14 @@ def find_plugins() -> Iterator[Plugin]:
         yield from _plugins_of(name, distribution(name))
 
 
+def canonicalize_name(name: str) -> str:
+    """The normalised form of a distribution's name: packaging.python.org, "Names and normalization".
+
+    `packaging.utils` has it too, and imports all that wheels need.
+    """
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _candidate(found: Distribution) -> str:
     """Its name, if it mentions our group; empty if not, or if it cannot be read (then pip does not know it either)."""
     try:
@@ -76,8 +89,9 @@ def _plugins_of(name: str, found: Distribution) -> Iterator[Plugin]:
     version = ""
     try:
         with guarded("its metadata cannot be read"):
-            version = str(found.metadata["Version"])
-            requires = tuple(found.requires or ())
+            metadata = found.metadata  # parsed at each access
+            version = str(metadata["Version"])
+            requires = tuple(metadata.get_all("Requires-Dist") or found.requires or ())
             entries = sorted(found.entry_points.select(group=GROUP))
     except InvalidPluginError as error:
         yield Plugin(name=name, distribution=name, version=version, fault=str(error))
@@ -118,15 +132,31 @@ def incompatibility(plugin: Plugin) -> str:
     return ""
 
 
-def _core_versions(line: str) -> SpecifierSet | None:
-    """The versions of the core that a requirement allows; None if it is about something else."""
+def _core_versions(line: str) -> "SpecifierSet | None":
+    """The versions of the core that a requirement allows; None if it is about something else, or plainly met."""
     if _OPTIONAL.fullmatch(line):
         return None
     plain = _PLAIN.fullmatch(line)
-    if plain is not None:  # nearly all are: the parser of the others is slow to import
-        return SpecifierSet(plain[2]) if canonicalize_name(plain[1]) == CORE else None
+    if plain is not None and (canonicalize_name(plain[1]) != CORE or _is_within(plain[2])):
+        return None  # nearly all: packaging takes longer to import than most commands take to run
     from packaging.requirements import Requirement  # noqa: PLC0415 # see above
 
     requirement = Requirement(line)
     applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     return requirement.specifier if canonicalize_name(requirement.name) == CORE and applies else None
+
+
+def _is_within(versions: str) -> bool:
+    """Whether the running core, a release, is within limits such as ``>=0.1,<0.2``; False if more is to be known."""
+    limits = [_BOUND.fullmatch(limit.strip()) for limit in versions.split(",")]
+    running = _numbers(__version__)
+    return bool(running) and all(
+        limit is not None and ((running < _numbers(limit[2])) == (limit[1] == "<")) for limit in limits
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """A release as numbers, without zeros at its end; empty if it is more than that."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", version, re.ASCII):
+        return ()
+    return tuple(map(int, re.sub(r"(\.0+)+$", "", version).split(".")))

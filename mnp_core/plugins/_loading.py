@@ -5,12 +5,11 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from attrs import frozen
-from packaging.utils import canonicalize_name
 
 from mnp_core.errors import InputError
 from mnp_core.plugins._catalog import Contested, conflict_of, find_contested
 from mnp_core.plugins._descriptors import describe_offer
-from mnp_core.plugins._discovery import Plugin, find_plugins, incompatibility
+from mnp_core.plugins._discovery import Plugin, canonicalize_name, find_plugins, incompatibility
 from mnp_core.plugins._faults import InvalidPluginError
 from mnp_core.plugins._module import NOTHING, Contents, read_plugin
 from mnp_core.plugins._registry import Registry

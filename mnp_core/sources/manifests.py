@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from attrs import frozen
 
 from mnp_core.errors import InputError
@@ -150,6 +149,8 @@ def _read(file: Path, name: str) -> str:
 def _decode(text: str, name: str) -> Iterator[YamlDocument]:
     """The documents of a file. JSON is tried first where it may be: it is decoded a hundred times as fast."""
     if text.lstrip()[:1] in {"{", "["}:
+        import msgspec  # noqa: PLC0415 # slow to import, and most manifests are YAML
+
         try:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, RecursionError):

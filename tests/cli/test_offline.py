@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from mnp_core.cli.terminal import print_line, remark
+
 
 def explain(mnp, examples, *arguments, example="quickstart"):
     return mnp("explain", examples / example, *arguments)
@@ -157,6 +159,23 @@ def test_validate_names_object_field_and_remedy_and_ends_with_1(mnp, write):
     assert "MultiNetworkPolicy demo/broken: spec.ingress[0].from[0].ipBlock" in ended.out
     assert "there is no network demo/nowhere" in ended.out
     assert ended.out.splitlines()[-1].startswith("2 problems in ")
+
+
+def test_validate_has_colours_on_a_terminal_unless_told_otherwise(mnp, write, monkeypatch):
+    file = write("policy.yaml", BROKEN_POLICY)
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    assert "\x1b" not in mnp("validate", file).out
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b[31m  UnknownNetwork" in mnp("validate", file).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in mnp("validate", file).out
+
+
+def test_lines_carry_no_control_characters(capsys):
+    for write_line in (print_line, remark):
+        write_line("a\x1b[2J\rb\x9bc\x7fd\te")
+    assert capsys.readouterr() == ("a[2Jbcd\te\n",) * 2
 
 
 def test_validate_for_programs(mnp, write):

@@ -20,8 +20,11 @@ PLUGINS = (
 )
 """Parts of plugins that factories import when something is made."""
 
-DATA = ("msgspec", "packaging.requirements", "watchfiles", "yaml")
+DATA = ("msgspec", "packaging", "watchfiles", "yaml")
 """Readers of files and of unusual requirements."""
+
+RARE = ("msgspec", "packaging", "pickle", "rich")
+"""For JSON, requirements that do not fit, policies over a budget, tables: examples/quickstart has none of these."""
 
 SCRIPT = """
 import json, sys
@@ -60,17 +63,13 @@ def test_help_imports_no_command(arguments):
 )
 def test_offline_commands_import_nothing_of_networking(examples, command):
     modules = imported(*(word.format(examples=examples) for word in command))
-    assert among(modules, (*HEAVY, *NETWORKING)) == []
+    assert among(modules, (*HEAVY, *NETWORKING, *RARE)) == []
 
 
 @pytest.mark.parametrize("command", [EXPLAIN, ("validate", "{examples}/quickstart"), ("plugins",)])
 def test_commands_without_a_backend_import_none(examples, command):
     modules = imported(*(word.format(examples=examples) for word in command))
-    assert among(modules, (*PLUGINS, "packaging.requirements")) == []
-
-
-def test_explain_draws_nothing(examples):
-    assert among(imported(*(word.format(examples=examples) for word in EXPLAIN)), ("rich",)) == []
+    assert among(modules, PLUGINS) == []
 
 
 def test_what_is_listed_is_what_commands_say_of_themselves(registry):

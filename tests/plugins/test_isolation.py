@@ -3,11 +3,13 @@
 import sys
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 from mnp_core.api import Outcome, Result
 from mnp_core.errors import InputError, PluginError
 from mnp_core.model import ObjectName
 from mnp_core.plugins import Registry, State, load_plugins
+from mnp_core.plugins._discovery import Plugin, incompatibility
 
 PRELUDE = """
 import pluggy
@@ -235,6 +237,15 @@ def test_plugin_for_another_core_is_not_imported(site):
 def test_requirements_that_admit_this_core(site, requires):
     site.install("mnp-well", "", requires=requires)
     assert site.status(site.load(), "well").state is State.LOADED
+
+
+@pytest.mark.parametrize("operator", [">=", "<", "<=", ">", "==", "!=", "~=", ">= ", "<  "])
+def test_limits_of_versions_are_those_of_packaging(operator):
+    limits = ["0.0", "0.0.9", "0.1", "0.1.0.0", "00.01", "0.1.0.1", "0.1.1", "0.2", "0.10", "1.0"]
+    forms = ["{}", "{},<2", "{} , < 2.0", ">=0.0.1,{}", ">=0.0.1,>0.0.2,{}"]
+    for versions in (form.format(operator + limit) for form in forms for limit in limits):
+        plugin = Plugin(name="x", distribution="mnp-x", version="1", requires=(f"mnp-core{versions}",))
+        assert (not incompatibility(plugin)) == SpecifierSet(versions).contains("0.1.0")
 
 
 def test_unreadable_requirement_fails_that_plugin(site):
