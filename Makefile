@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: help setup demo test test-full test-attacks test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
+.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-attacks test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,15 @@ testbed-down: setup ## End and remove that cluster
 
 testbed-status: setup ## Say which of its processes run
 	@$(BIN)/python -m scripts.testbed status
+
+cnigate: setup ## Compile the CNI plugin for this checkout: all machines with ziglang, else this one
+	@$(BIN)/python plugins/cnigate/hatch_build.py plugins/cnigate/mnp_cnigate/bin
+
+FUZZ_SECONDS := 60
+fuzz-cnigate: ## Fuzz the CNI plugin's reader with libFuzzer (needs clang): FUZZ_SECONDS=60
+	@mkdir -p build/fuzz
+	@cd plugins/cnigate/c && clang -g -O1 -DLIBFUZZER -fsanitize=fuzzer,address,undefined -o $(CURDIR)/build/fuzz/cnigate json.c config.c fuzz.c
+	@build/fuzz/cnigate -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=5 build/fuzz
 
 image: setup ## Build the node agent's image without any registry, and give it to the cluster if that is up
 	@scripts/testbed/image

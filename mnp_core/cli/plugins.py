@@ -20,6 +20,7 @@ _OURS = {
     "mnp-sriov": "SR-IOV attachments",
     "mnp-netdev": "attachments that are ordinary kernel devices",
     "mnp-nri": "pod starts that wait for their rules, by NRI",
+    "mnp-cnigate": "gate behind CNI plugins",
     "mnp-lab": "pods and real packets without a cluster",
 }
 """The project's own plugins, as hints for a user with nothing but the core."""

@@ -10,6 +10,7 @@ import jsonpatch
 import pytest
 import yaml
 
+from mnp_cnigate.gate import DEFAULT_SOCKET
 from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.plugins import load_plugins
 from mnp_core.settings import parse_settings
@@ -212,7 +213,8 @@ def test_crio_is_the_same_with_another_socket():
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_components_go_together_with_crio(component):
     built = pod_of(build(*dict.fromkeys(["crio", component])))
-    for container in (*built["containers"], *built.get("initContainers", ())):
+    asking = [each for each in built.get("initContainers", ()) if each["name"] != "cnigate"]  # that asks no runtime
+    for container in (*built["containers"], *asking):
         assert "/run/crio" in {mount["mountPath"] for mount in container["volumeMounts"]}
 
 
@@ -250,3 +252,22 @@ def test_cleanup_is_done_before_the_pod_is_ready():
     assert waiting["command"] == ["sleep", "infinity"]
     assert "args" not in cleaner | waiting
     assert not any(key.endswith("Probe") for key in (*cleaner, *waiting))
+
+
+def test_cnigate_installs_with_one_folder_and_no_capability():
+    pod = pod_of(build("cnigate"))
+    (installer,), (agent,) = pod["initContainers"], pod["containers"]
+    assert installer["command"] == ["mnp", "cnigate", "install", "/host/opt/cni/bin"]
+    assert installer["image"] == agent["image"]
+    assert installer["volumeMounts"] == [{"name": "cni-bin", "mountPath": "/host/opt/cni/bin"}]
+    assert installer["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert installer["securityContext"].items() >= {"privileged": False, "readOnlyRootFilesystem": True}.items()
+    paths = {volume["name"]: volume.get("hostPath", {}).get("path") for volume in pod["volumes"]}
+    assert (paths["cni-bin"], paths["gate"]) == ("/opt/cni/bin", "/run/mnp")
+
+
+def test_cnigate_gives_the_agent_the_folder_of_the_socket_alone():
+    (agent,) = pod_of(build("cnigate"))["containers"]
+    assert agent["securityContext"] == CONTAINER["securityContext"]
+    assert [mount["mountPath"] for mount in agent["volumeMounts"] if not mount.get("readOnly")] == ["/run/mnp"]
+    assert str(Path(DEFAULT_SOCKET).parent) == "/run/mnp"

@@ -19,6 +19,7 @@ PROJECTS = {
     for project in [tomllib.loads(path.read_text())["project"]]
 }
 PLUGINS = [name for name in PROJECTS if name != "mnp-core"]
+COMPILED = {f"mnp_cnigate/bin/mnp-cnigate-{machine}" for machine in ("x86_64", "aarch64")}
 OFFERED = [name for name in PLUGINS if name != "mnp-example"]  # the documentation's, which enforces nothing of use
 
 
@@ -46,9 +47,9 @@ def test_wheel_holds_its_package_and_nothing_else(name, wheels):
     sources = {
         str(path.relative_to(PROJECTS[name][0]))
         for path in (PROJECTS[name][0] / own).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and not {"__pycache__", "bin"} & {*path.parts}
     }
-    held = {file for file in wheels[name].files if ".dist-info/" not in file}
+    held = {file for file in wheels[name].files if ".dist-info/" not in file and file not in COMPILED}
     assert f"{own}/py.typed" in held
     assert held == sources
 

@@ -17,6 +17,7 @@ OFFERED = (
     "mnp-netdev",
     "mnp-sriov",
     "mnp-nri",
+    "mnp-cnigate",
     "mnp-lab",
 )
 

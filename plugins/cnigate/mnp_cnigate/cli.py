@@ -1,0 +1,24 @@
+"""`mnp cnigate`: put the CNI plugin on a node."""
+
+import platform
+from pathlib import Path
+
+import click
+
+from mnp_cnigate.install import install_executable
+
+
+@click.group("cnigate")
+def cnigate_group() -> None:
+    """The CNI plugin that holds a pod's start until its rules are in force."""
+
+
+@cnigate_group.command("install")
+@click.argument("folder", type=click.Path(path_type=Path))
+def install_command(folder: Path) -> None:
+    """Copy the CNI plugin into FOLDER, the runtime's folder of CNI plugins, for instance /opt/cni/bin.
+
+    Running calls keep the version that they started with. Nothing is written if it is there already.
+    """
+    installed = install_executable(folder, platform.machine())
+    click.echo(f"{installed.path}: {'installed' if installed.changed else 'up to date'}")
