@@ -33,6 +33,7 @@ from mnp_core.model import (
 )
 from mnp_core.model.parsing import NAME_LABEL
 from mnp_core.offline import identities
+from mnp_core.offline.workloads import represent
 from mnp_core.plugins import Registry
 from mnp_core.policy.attachments import claim_attachments
 from mnp_core.policy.ends import Host
@@ -61,6 +62,7 @@ class Objects:
         flaws: Problems of the manifests as a whole.
         skipped: Number of documents without a meaning here: objects of other kinds, and malformed ones.
         unknown: Addresses that stand for unknown ones.
+        workloads: By pod, the workload that it stands for.
     """
 
     changes: tuple[Change, ...]
@@ -74,6 +76,7 @@ class Objects:
     flaws: tuple[Report, ...] = ()
     skipped: int = 0
     unknown: frozenset[Address] = frozenset()
+    workloads: Mapping[ObjectName, ObjectRef] = field(factory=dict)
 
     @cached_property
     def cluster(self) -> ClusterState:
@@ -149,7 +152,12 @@ class Objects:
         # An address that only a cluster knows is missing here, and there alone it is known whether it is missing there.
         of_pods = (report for report in self.cluster.reports() if report.reason is not Reason.NO_ADDRESS)
         found = (*self.flaws, *alone, *together, *of_pods, *unenforced_ones)
-        return tuple(sorted({evolve(report, exposed=False) for report in found}))  # the reporter makes no difference
+        # The reporter makes no difference.
+        return tuple(sorted({evolve(each, about=self.as_written(each.about), exposed=False) for each in found}))
+
+    def as_written(self, ref: ObjectRef) -> ObjectRef:
+        """The object in the manifests: a workload for the pod that stands for it."""
+        return self.workloads.get(ref.name, ref) if ref.kind == "Pod" else ref
 
     def _of(self, kind: type[_T]) -> list[_T]:
         return [change.object for change in self.changes if isinstance(change.object, kind)]
@@ -178,7 +186,8 @@ def read_objects(
         InputError: A file cannot be read, or an object names another namespace than the given one.
     """
     manifests = load_manifests(paths)
-    objects = decode_objects(place(manifests.documents, namespace), registry, settings)
+    represented = represent(place(manifests.documents, namespace))
+    objects = decode_objects(represented.documents, registry, settings)
     assumed = assume(objects.changes, objects.documents)
     changes = [_with_attachments(change, assumed.pods) for change in objects.changes]
     unknown: frozenset[Address] = frozenset()
@@ -193,7 +202,8 @@ def read_objects(
         subnets=assumed.subnets,
         unleased=assumed.unleased,
         discoverers=registry.make_discoverers(),
-        flaws=(*assumed.reports, *map(_flaw, manifests.rejected)),
+        flaws=(*assumed.reports, *represented.reports, *map(_flaw, manifests.rejected)),
+        workloads=represented.workloads,
         skipped=objects.skipped + manifests.foreign,
         unknown=unknown,
     )

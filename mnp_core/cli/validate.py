@@ -65,6 +65,6 @@ def _plural(count: int, noun: str) -> str:
 
 
 def _counted(objects: Objects) -> str:
-    kinds = Counter(change.ref.kind for change in objects.changes)
+    kinds = Counter(objects.as_written(change.ref).kind for change in objects.changes)
     read = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "0 objects that are read here"
     return f"{read}; {_plural(objects.skipped, 'document')} of other kinds skipped" if objects.skipped else read
