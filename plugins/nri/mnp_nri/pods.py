@@ -19,7 +19,7 @@ class Described:
     Attributes:
         id: The runtime's name for it.
         start: For the gatekeeper; its path is empty if there is none.
-        namespaced: Whether it has a network namespace of its own: a pod on the host's network has not.
+        namespaced: Whether it may have a network namespace of its own.
         alive: Whether it has a process.
     """
 
@@ -32,8 +32,9 @@ class Described:
 def describe(pod: Any) -> Described:
     """Read a ``PodSandbox``.
 
-    A pod on the host's network lists namespaces, but none for the network. A runtime that lists none at all does not
-    tell; the namespace of the pod's process is the right one then, too.
+    A pod on the host's network lists namespaces, but none for the network (containerd), or the host's own, which the
+    agent recognises (CRI-O). A runtime that lists none at all does not tell; the namespace of the pod's process is the
+    right one then, too.
     """
     namespaces = {each.type: each.path for each in pod.linux.namespaces}
     namespaced = "network" in namespaces or not namespaces

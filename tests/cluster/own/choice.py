@@ -5,6 +5,6 @@ from tests.cluster.own.containerd import OwnContainerd
 from tests.cluster.own.crio import OwnCrio
 
 
-def make(home, host):
+def make(home, host, *, nri=None):
     """An `OwnRuntime`."""
-    return {"containerd": OwnContainerd, "crio": OwnCrio}[chosen().runtime](home, host)
+    return {"containerd": OwnContainerd, "crio": OwnCrio}[chosen().runtime](home, host, nri=nri)

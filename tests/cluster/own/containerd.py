@@ -1,5 +1,6 @@
 """A containerd of one's own, of the version that the bed has."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -15,11 +16,24 @@ state = "{home}/state"
 disabled_plugins = [
   "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper",
   "io.containerd.snapshotter.v1.zfs", "io.containerd.internal.v1.opt", "io.containerd.tracing.processor.v1.otlp",
-  "io.containerd.nri.v1.nri",
+  {without_nri}
 ]
 [grpc]
   address = "{socket}"
 """
+_NRI = """
+[plugins."io.containerd.nri.v1.nri"]
+  socket_path = "{socket}"
+  plugin_path = "{home}/nri/plugins"
+  plugin_config_path = "{home}/nri/conf.d"
+  [plugins."io.containerd.nri.v1.nri".default_validator]
+    enable = true
+    required_plugins = {required}
+    tolerate_missing_plugins_annotation = "{tolerate}"
+"""
+TOLERATE = "mnp-not-required.example.com"
+"""The annotation of pods that start without a required plugin."""
+
 _ONE = """version = 2
 {shared}
 [plugins."io.containerd.grpc.v1.cri"]
@@ -63,8 +77,13 @@ class OwnContainerd(OwnRuntime):
             "socket": self.socket,
             "pause": PAUSE,
             "plugins": plugin_folder(),
+            "without_nri": "" if self.nri is not None else '"io.containerd.nri.v1.nri"',
         }
         content = form.format(shared=_SHARED.format(**fields), runc=find("runc"), **fields)
+        if self.nri is not None:
+            content += _NRI.format(
+                home=self.home, socket=self.nri_socket, required=json.dumps(self.nri), tolerate=TOLERATE
+            )
         (self.home / "config.toml").write_text(content)
 
     def command(self):

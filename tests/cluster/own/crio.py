@@ -50,7 +50,10 @@ signature_policy = "{home}/policy.json"
 network_dir = "{home}/cni"
 plugin_dirs = ["{plugins}"]
 [crio.nri]
-enable_nri = false
+enable_nri = {nri}
+nri_listen = "{nri_socket}"
+nri_plugin_dir = "{home}/nri/plugins"
+nri_plugin_config_dir = "{home}/nri/conf.d"
 """
 
 
@@ -61,7 +64,8 @@ class OwnCrio(OwnRuntime):
         (self.home / "policy.json").write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
         write_modest_runc(self.home / "modest-runc", find("runc"))
         fields = {"pinns": find("pinns"), "runc": self.home / "modest-runc", "plugins": plugin_folder(), "pause": PAUSE}
-        (self.home / "crio.conf").write_text(_CONFIG.format(home=self.home, socket=self.socket, **fields))
+        nri = {"nri": str(self.nri is not None).lower(), "nri_socket": self.nri_socket}
+        (self.home / "crio.conf").write_text(_CONFIG.format(home=self.home, socket=self.socket, **nri, **fields))
 
     def command(self):
         return [find("crio"), "--config", self.home / "crio.conf", "--config-dir", ""]

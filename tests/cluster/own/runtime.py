@@ -14,7 +14,7 @@ import grpc
 from mnp_core.sandbox._syscalls import unmount
 from mnp_core.sandbox.cri.wire import make_messages
 from mnp_core.sandbox.netns import run_inside
-from tests.cluster.own.image import write_image
+from tests.cluster.own.image import PAUSE, write_image
 
 SERVICE = "runtime.v1.RuntimeService"
 POD, NODE = 0, 2  # NamespaceMode
@@ -42,6 +42,19 @@ MESSAGES = make_messages(
             "annotations": (7, "map"),
             "linux": (8, "LinuxPodSandboxConfig"),
         },
+        "ImageSpec": {"image": (1, "string"), "user_specified_image": (18, "string")},
+        "ContainerMetadata": {"name": (1, "string"), "attempt": (2, "uint32")},
+        "ContainerConfig": {
+            "metadata": (1, "ContainerMetadata"),
+            "image": (2, "ImageSpec"),
+            "log_path": (11, "string"),
+        },
+        "CreateContainerRequest": {
+            "pod_sandbox_id": (1, "string"),
+            "config": (2, "ContainerConfig"),
+            "sandbox_config": (3, "PodSandboxConfig"),
+        },
+        "CreateContainerResponse": {"container_id": (1, "string")},
         "RunPodSandboxRequest": {"config": (1, "PodSandboxConfig")},
         "RunPodSandboxResponse": {"pod_sandbox_id": (1, "string")},
         "StopPodSandboxRequest": {"pod_sandbox_id": (1, "string")},
@@ -63,15 +76,17 @@ _NETWORK = {
 class OwnRuntime:
     """It, in a network namespace that plays the host's. Subclasses say how it is configured and started."""
 
-    def __init__(self, home, host):
+    def __init__(self, home, host, *, nri=None):
         """Prepare its folder.
 
         Args:
             home: An empty folder with a short path, as it holds sockets.
             host: The namespace in which it runs and its CNI plugins put the outer ends of pods' links.
+            nri: Names of NRI plugins without which no container is created; None to have NRI switched off.
         """
-        self.home, self.host = home, host
+        self.home, self.host, self.nri = home, host, nri
         self.socket = home / "runtime.sock"
+        self.nri_socket = home / "nri/nri.sock"
         self.cgroup = f"/mnp-test-{os.getpid()}"
         self._attempts = count(1)
         (home / "cni").mkdir()
@@ -123,25 +138,39 @@ class OwnRuntime:
         ask = self._channel.unary_unary(f"/{SERVICE}/{method}", request.SerializeToString, response.FromString)
         return ask(request(**fields), timeout=30, wait_for_ready=wait_for_ready)
 
-    def run(self, pod, *, uid=None, network=POD):
+    def run(self, pod, *, uid=None, network=POD, annotations=()):
         """Run a sandbox of a pod as a kubelet does; its name."""
-        name, namespace, uid = pod.name.name, pod.name.namespace, uid or pod.uid
+        config = self._config(pod, uid or pod.uid, network, dict(annotations))
+        return self.call("RunPodSandbox", config=config).pod_sandbox_id
+
+    def create(self, pod, sandbox, *, annotations=()):
+        """Create a container in a sandbox as a kubelet does; its name."""
+        config = {
+            "metadata": {"name": "main"},
+            "image": {"image": PAUSE, "user_specified_image": PAUSE},
+            "log_path": "main.log",
+        }
+        made = self._config(pod, pod.uid, POD, dict(annotations))
+        return self.call("CreateContainer", pod_sandbox_id=sandbox, config=config, sandbox_config=made).container_id
+
+    def _config(self, pod, uid, network, annotations):
+        name, namespace = pod.name.name, pod.name.namespace
         labels = {
             "io.kubernetes.pod.name": name,
             "io.kubernetes.pod.namespace": namespace,
             "io.kubernetes.pod.uid": uid,
         }
-        config = {
+        return {
             "metadata": {"name": name, "namespace": namespace, "uid": uid, "attempt": next(self._attempts)},
             "hostname": "" if network == NODE else name,
             "log_directory": str(self.home / "logs"),
             "labels": labels,
+            "annotations": annotations,
             "linux": {
                 "cgroup_parent": f"{self.cgroup}/kubepods/besteffort/pod{uid}",
                 "security_context": {"namespace_options": {"network": network}},
             },
         }
-        return self.call("RunPodSandbox", config=config).pod_sandbox_id
 
     def clean_up(self):
         """Leave nothing, whatever has failed: processes, mounts, control groups. The folder itself is the caller's."""
