@@ -1,12 +1,18 @@
-"""A gate behind CNI plugins: a chained CNI plugin holds a pod's start until the node agent admits it."""
+"""A gate behind CNI plugins: a chained CNI plugin holds a pod's start until the node agent admits it.
 
-from collections.abc import Iterable
+Every `mnp` loads this module, so factories import what they make.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from mnp_cnigate.gate import CniGate, make_gate
 from mnp_core import hookimpl
 from mnp_core.api import CommandSpec, GateSpec
+
+if TYPE_CHECKING:
+    from mnp_cnigate.gate import CniGate
 
 __all__ = ["CniGate", "make_gate", "mnp_register_commands", "mnp_register_gates"]
 
@@ -23,7 +29,22 @@ def mnp_register_commands() -> Iterable[CommandSpec]:
     yield CommandSpec(name="cnigate", factory=_make_command)
 
 
+def make_gate(settings: Mapping[str, str]) -> "CniGate":
+    """Make the gate from the settings: ``cnigate-socket``, the path of its socket."""
+    from mnp_cnigate.gate import make_gate as make  # noqa: PLC0415 # see above
+
+    return make(settings)
+
+
 def _make_command() -> click.Command:
-    from mnp_cnigate.cli import cnigate_group  # noqa: PLC0415 # every `mnp` loads this module
+    from mnp_cnigate.cli import cnigate_group  # noqa: PLC0415 # see above
 
     return cnigate_group
+
+
+def __getattr__(name: str) -> object:
+    if name == "CniGate":
+        from mnp_cnigate.gate import CniGate  # noqa: PLC0415 # see above
+
+        return CniGate
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
