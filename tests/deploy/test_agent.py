@@ -14,6 +14,7 @@ from mnp_cnigate.gate import DEFAULT_SOCKET
 from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.plugins import load_plugins
 from mnp_core.settings import parse_settings
+from mnp_nri.gate import DEFAULT_SOCKET as NRI_SOCKET
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -271,3 +272,13 @@ def test_cnigate_gives_the_agent_the_folder_of_the_socket_alone():
     assert agent["securityContext"] == CONTAINER["securityContext"]
     assert [mount["mountPath"] for mount in agent["volumeMounts"] if not mount.get("readOnly")] == ["/run/mnp"]
     assert str(Path(DEFAULT_SOCKET).parent) == "/run/mnp"
+
+
+def test_nri_gives_the_agent_the_folder_of_the_runtimes_socket_alone():
+    pod = pod_of(build("nri"))
+    (agent,) = pod["containers"]
+    assert agent["securityContext"] == CONTAINER["securityContext"]
+    (added,) = [mount for mount in agent["volumeMounts"] if mount not in CONTAINER["volumeMounts"]]
+    assert (added["mountPath"], added["readOnly"]) == (str(Path(NRI_SOCKET).parent), True)
+    paths = {volume["name"]: volume.get("hostPath", {}).get("path") for volume in pod["volumes"]}
+    assert paths[added["name"]] == added["mountPath"]
