@@ -1,7 +1,7 @@
 """Logs changes: one line per change, not per API event or attempt.
 
 Membership updates of one pass share one line, since they touch many pods. A repeated failure is logged at growing
-intervals, with its count.
+intervals, with its count. Lines of one namespace are limited, and those left out are counted.
 """
 
 import time
@@ -14,6 +14,7 @@ from attrs import frozen
 
 from mnp_core.api import Failure, Outcome, Result, Sync
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
+from mnp_core.telemetry.line_limit import LineLimit
 from mnp_core.telemetry.log_throttle import LogThrottle
 from mnp_core.telemetry.sink import Sink
 
@@ -54,6 +55,7 @@ class ChangeLog(Sink):
         self._context = context
         self._updated: list[Outcome] = []
         self._throttle = LogThrottle(clock=clock)
+        self._limit = LineLimit(clock=clock)
 
     def outcome(self, outcome: Outcome) -> None:
         """Log an outcome, unless it is unchanged."""
@@ -86,15 +88,21 @@ class ChangeLog(Sink):
 
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
         """Log problems that have appeared or have been resolved."""
-        for report, more in _first(appeared):
+        for report, more in self._allowed(appeared):
             if report.severity is Severity.HINT:
                 _log.info("hint", **_fields(report), **more)
             else:
                 _log.warning("problem", **_fields(report), **more)
-        for report, more in _first(gone for gone in vanished if gone.severity is Severity.PROBLEM):
+        gone = (report for report in vanished if report.severity is Severity.PROBLEM)
+        for report, more in self._allowed(gone, "problem resolved"):
             _log.info(
                 "problem resolved", object=str(report.about), field=report.field, reason=report.reason.value, **more
             )
+
+    def state(self, **_: int) -> None:
+        """Log how many lines were left out."""
+        for namespace, lines in self._limit.take_left_out():
+            _log.warning("lines left out", namespace=namespace, lines=lines)
 
     def watch_restarted(self, kind: str, cause: str) -> None:
         """Log the restart of a watch."""
@@ -117,7 +125,15 @@ class ChangeLog(Sink):
         elif attempts := self._throttle.should_log(outcome.pod, reason):
             self._say("error", "failed", outcome, reason=reason, error=outcome.error, attempts=attempts)
 
+    def _allowed(self, reports: Iterable[Report], kind: str = "") -> Iterator[tuple[Report, dict[str, int]]]:
+        """The first reports of each object and reason, as far as the limit of their namespace goes."""
+        for report, more in _first(reports):
+            if self._limit.allows(report.about.name.namespace, kind or report.reason.value):
+                yield report, more
+
     def _say(self, level: str, message: str, outcome: Outcome, **more: object) -> None:
+        if not self._limit.allows(outcome.pod.namespace, message):
+            return
         context = self._context(outcome.pod)
         fields: dict[str, object] = {
             "pod": str(outcome.pod),

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
+from mnp_core.model import Reason
 from mnp_core.sources.manifests import Document, load_documents
+from mnp_core.telemetry.line_limit import BURST, LINES_PER_SECOND
 from mnp_core.testing.apiserver import FakeApiServer
 from mnp_lab.lab import Lab
 from mnp_nftables import NftablesApplier
@@ -52,8 +54,10 @@ class Beside(Node):
         super().__init__(*args)
         self._numbers = count()
         self._commits = None
+        self._started_at = 0.0
 
     def start(self):
+        self._started_at = time.monotonic()
         super().start()
         self.deafen()
         self._commits = self.inside(WEB, NftablesApplier().watch)
@@ -83,6 +87,10 @@ class Beside(Node):
         delay = time.monotonic() - began
         self.settle()
         return delay
+
+    def age(self):
+        """Seconds since it was started."""
+        return time.monotonic() - self._started_at
 
     def probe(self):
         """Seconds of a liveness probe."""
@@ -233,6 +241,22 @@ def test_all_attacks_at_once(node, table):
     effect.attack = "all at once"
     table.append(effect)
     check(effect)
+
+
+def test_a_flood_of_problems_does_not_fill_the_log(node):
+    """One line says how many were left out; what the quiet tenant writes wrong is still said."""
+    junk = [policy(f"odd-{n}", [{"from": [{f"odd-{k}": {}} for k in range(6)]}]) for n in range(200)]
+    for raw in junk:
+        node.server.put(POLICIES, raw)
+    node.until(lambda: "lines left out" in node.log.read_text())
+    assert 'msg="lines left out" namespace=tenant lines=' in node.log.read_text()
+    wrong = {**QUIET, "metadata": {"name": "typo", "namespace": "demo", "annotations": FOR}, "spec": {"ingress": [1]}}
+    node.server.put(POLICIES, wrong)
+    node.until(lambda: "demo/typo" in node.log.read_text())
+    assert len(node.tells(Reason.INVALID_PEER)) <= BURST + LINES_PER_SECOND * node.age() + 1, "1,200 were made"
+    for raw in (*junk, wrong):
+        node.server.delete(POLICIES, raw["metadata"]["name"], raw["metadata"]["namespace"])
+    node.settle()
 
 
 def test_readiness_after_a_restart_does_not_wait_for_a_tenant(node):

@@ -6,6 +6,7 @@ from attrs import evolve
 from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
 from mnp_core.telemetry.change_log import ChangeLog, PodContext
+from mnp_core.telemetry.line_limit import LineLimit
 
 WEB = ObjectName("demo", "web")
 APPLIED = Outcome(pod=WEB, result=Result.APPLIED, seconds=0.0123456, backend="nftables")
@@ -167,7 +168,7 @@ def test_a_new_outage_after_a_quiet_day_is_said(change_log, lines, clock):
 
 def test_memory_of_failures_is_bounded(change_log, lines):
     for number in range(10_000):
-        change_log.outcome(evolve(FAILED, pod=ObjectName("demo", f"pod-{number}")))
+        change_log.outcome(evolve(FAILED, pod=ObjectName(f"demo-{number}", "web")))
     assert len(lines()) == 10_000
     assert len(change_log._throttle._known) == 4096
 
@@ -184,3 +185,46 @@ def test_many_faults_of_one_object_are_a_few_lines_that_say_how_many_more(change
         ("problem", "InvalidPeer", None),
     ]
     assert last_gone == ("problem resolved", "Malformed", 45)
+
+
+def numbered(name, namespace="noisy", reason=Reason.INVALID_PEER):
+    return evolve(REPORT, about=ObjectRef("MultiNetworkPolicy", ObjectName(namespace, name)), reason=reason)
+
+
+def test_a_flood_of_one_namespace_does_not_fill_the_log(change_log, lines, clock):
+    """Each reason and each namespace has room of its own; lines left out are counted in one."""
+    for number in range(1000):
+        change_log.reports([numbered(f"junk-{number}")], [])
+    change_log.reports([numbered("open", reason=Reason.UNENFORCEABLE), numbered("typo", "quiet")], [])
+    change_log.outcome(evolve(APPLIED, pod=ObjectName("noisy", "web")))
+    logged = [line.get("object", line.get("pod")) for line in lines()]
+    assert logged[198:] == [
+        *("MultiNetworkPolicy noisy/junk-198", "MultiNetworkPolicy noisy/junk-199"),
+        *("MultiNetworkPolicy noisy/open", "MultiNetworkPolicy quiet/typo", "noisy/web"),
+    ]
+    change_log.state(pods=1, policies=1, groups=0, members=0)
+    change_log.state(pods=1, policies=1, groups=0, members=0)
+    assert [without_time(line) for line in lines()] == [
+        {"level": "warning", "msg": "lines left out", "namespace": "noisy", "lines": 800}
+    ]
+    clock.sleep(20)
+    for number in range(100):
+        change_log.reports([], [numbered(f"junk-{number}")])
+        change_log.outcome(evolve(APPLIED, pod=ObjectName("noisy", "web")))
+        change_log.reports([numbered(f"more-{number}")], [])
+    assert [line["object"] for line in lines() if line["msg"] == "problem"] == [
+        "MultiNetworkPolicy noisy/more-0",
+        "MultiNetworkPolicy noisy/more-1",
+    ]
+    change_log.state()
+    assert [line["lines"] for line in lines()] == [98]
+
+
+def test_the_limit_takes_bounded_memory_whatever_the_number_of_namespaces(clock):
+    """A user that may make namespaces makes many."""
+    limit = LineLimit(clock=clock)
+    allowed = [sum(limit.allows(f"n{number}", "problem") for _ in range(201)) for number in range(5000)]
+    assert set(allowed) == {200}
+    told = limit.take_left_out()
+    assert (len(told), sum(lines for _, lines in told), dict(told)["(others)"]) == (1001, 5000, 4000)
+    assert len(limit._buckets) == 4096
