@@ -107,6 +107,7 @@ class Agent:
         self._notices: dict[tuple[ObjectName, Topic], frozenset[int] | None] = {}  # posted, not handled yet
         self._notices_lock = threading.Lock()
         self._started = False
+        self._resumes = False
         self._reconsider_at = clock() + _RECONSIDER_SECONDS
 
     # --- from any thread ------------------------------------------------------------------------------------------
@@ -290,7 +291,7 @@ class Agent:
 
     def _settle(self, started: float) -> Sync:
         self.process(0)
-        while self.busy:
+        while self.busy or self.cluster.unfinished:
             self.process(_WAIT_SECONDS)
         self.cluster.settle()
         appeared, vanished = self.cluster.standing.take()
@@ -335,11 +336,18 @@ class Agent:
                 state = self._pods.get_or_add(name)
                 state.members_changed(delta, received_at)
                 self._scheduler.start_next(state, now)
+        if self.cluster.unfinished and not self._resumes:
+            self._resumes = True
+            self.post(self._resume)
 
     def _follow_if_started(self, affected: Affected) -> None:
         """Before the full state is known, every local pod is checked anyway."""
         if self._started:
             self._follow(affected)
+
+    def _resume(self) -> None:
+        self._resumes = False
+        self._follow(self.cluster.resume())
 
     def _require_replacement(self, name: ObjectName, received_at: float | None) -> None:
         state = self._pods.get_or_add(name)

@@ -1,9 +1,10 @@
 """Address groups in use by sandboxes of this node, kept up to date pod by pod.
 
-A group without users is not tracked: policies that concern other nodes alone cost this node nothing.
+A group without users is not tracked: policies that concern other nodes alone cost this node nothing. New labels of a
+namespace concern all of its pods: these are moved in slices.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Mapping
 from itertools import islice
 
@@ -16,6 +17,8 @@ from mnp_core.cluster.tracked_group import TrackedGroup
 from mnp_core.model import EVERYTHING, Group, GroupSpec, ObjectName, PodPeer, Report, Selector
 from mnp_core.policy.compile import CompiledPolicy
 from mnp_core.policy.validate import unaddressed_selectors
+
+Labels = Mapping[str, str]
 
 _SAMPLE_PODS = 32
 _ESTIMATE_TOLERANCE = 1.5  # a group whose estimated size exceeds its limit by this factor is refused unseen
@@ -35,6 +38,8 @@ class AddressGroups:
         self._index: SelectorIndex[str] = SelectorIndex()
         self._members_by_namespace: Counter[str] = Counter()  # by the namespaces of the groups' users
         self._stale_reports: set[ObjectName] = set()
+        self._relabelled: deque[tuple[str, str]] = deque()  # namespace, and a group that its labels concern
+        self._shares: Iterator[tuple[TrackedGroup, ObjectName]] | None = None  # of these, still to be determined
 
     # --- users --------------------------------------------------------------------------------------------------
 
@@ -123,8 +128,55 @@ class AddressGroups:
 
     # --- members ------------------------------------------------------------------------------------------------
 
+    def relabel(self, namespace: str, before: Labels | None, after: Labels | None) -> None:
+        """Have the pods of a namespace join and leave groups after a change of its labels; see `resume`.
+
+        Args:
+            namespace: Its name.
+            before: Its old labels; None if it was unknown.
+            after: Its new labels; None if it is gone.
+        """
+        concerned = dict[Selector | None, bool]()
+        for identity, tracked in self._groups.items():
+            peer = tracked.spec.peer
+            if isinstance(peer, PodPeer) and peer.namespace is None:
+                selector = peer.namespace_selector
+                if selector not in concerned:
+                    concerned[selector] = _matches(selector, before) != _matches(selector, after)
+                if concerned[selector]:
+                    self._relabelled.append((namespace, identity))
+
+    def resume(self, most: int) -> None:
+        """Move so many pods of relabelled namespaces."""
+        if self._shares is None:
+            self._shares = self._next_shares()
+        moved = 0
+        for tracked, pod in islice(self._shares, most):
+            self._set_members(tracked, pod)
+            moved += 1
+        if moved < most:
+            self._shares = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether `resume` has pods to move."""
+        return bool(self._relabelled) or self._shares is not None
+
+    def _next_shares(self) -> Iterator[tuple[TrackedGroup, ObjectName]]:
+        """Pods and groups, from the present state: another change may have come between two slices."""
+        while self._relabelled:
+            namespace, identity = self._relabelled.popleft()
+            tracked = self._groups.get(identity)
+            peer = tracked.spec.peer if tracked is not None else None
+            if tracked is None or not isinstance(peer, PodPeer):
+                continue
+            for pod in self._pods.selected(namespace, peer.pod_selector):
+                if self._groups.get(identity) is not tracked:
+                    break
+                yield tracked, pod
+
     def refresh(self, pod: ObjectName) -> None:
-        """Recompute the share of a pod in every group after a change of the pod or of its namespace's labels."""
+        """Recompute the share of a pod in every group after a change of the pod."""
         self._members.forget(pod)
         affected = set(self._groups_by_pod[pod])
         indexed = self._pods.get(pod)
@@ -192,6 +244,11 @@ class AddressGroups:
             }
             if peers:
                 yield from unaddressed_selectors(compiled.policy, peers.get)
+
+
+def _matches(selector: Selector | None, labels: Labels | None) -> bool:
+    """Whether a namespaceSelector selects a namespace with these labels; an unknown one is selected by none."""
+    return selector is not None and labels is not None and selector.matches(labels)
 
 
 def _filed_under(spec: GroupSpec) -> tuple[str | None, Selector]:

@@ -75,14 +75,12 @@ class PodIndex:
             self._by_namespace.add(name.namespace, name)
             self._labels.add(name, pod.pod.labels)
 
-    def put_namespace(self, name: str, labels: Mapping[str, str] | None) -> bool:
-        """Replace a namespace's labels, None removes the namespace; return whether that changed anything."""
-        before = self._namespaces.get(name)
+    def put_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
+        """Replace a namespace's labels, None removes the namespace."""
         if labels is None:
             self._namespaces.pop(name, None)
         else:
             self._namespaces[name] = labels
-        return before != labels
 
     def namespace_labels(self, name: str) -> Mapping[str, str] | None:
         """Labels of a namespace; None for one that is not known (yet), so that no namespaceSelector can match it.

@@ -44,6 +44,8 @@ from mnp_core.model.gated import Gated
 from mnp_core.policy.attachments import Problem
 from mnp_core.policy.compile import CompiledPolicy, compile_sandbox
 
+_SLICE_PODS = 500  # that change groups with the labels of their namespaces, some 5 ms
+
 
 class ClusterState:
     """The state of the cluster as one node needs it. Not thread-safe: one thread owns it."""
@@ -97,6 +99,15 @@ class ClusterState:
             self._put_policy(ref, enforced, dirty)
         return self._refresh(dirty)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether pods of relabelled namespaces are still to change groups, see `resume`."""
+        return self._groups.unfinished
+
+    def resume(self) -> Affected:
+        """Go on with a change that concerns very many pods: until nothing is `unfinished`, other changes may come."""
+        return self._refresh(Dirty())
+
     def observe_sandbox(
         self, pod: ObjectName, attachments: tuple[Attachment, ...] | None, unclaimed: frozenset[str] = frozenset()
     ) -> Affected:
@@ -143,8 +154,8 @@ class ClusterState:
                 self._attachments.put_pod(name, change.object if isinstance(change.object, Pod) else None, dirty)
             case "Namespace":
                 labels = change.object.labels if isinstance(change.object, Namespace) else None
-                if self._pods.put_namespace(name.name, labels):
-                    dirty.peers.update(self._pods.in_namespace(name.name))
+                self._groups.relabel(name.name, self._pods.namespace_labels(name.name), labels)
+                self._pods.put_namespace(name.name, labels)
             case "NetworkAttachmentDefinition":
                 network = change.object if isinstance(change.object, Network) else None
                 if self._attachments.put_network(name, network, dirty):
@@ -167,6 +178,8 @@ class ClusterState:
         self._compiled_by_shape.clear()
         for name in dirty.peers:
             self._groups.refresh(name)
+        if self._groups.unfinished:
+            self._groups.resume(_SLICE_PODS)
         self._refresh_policies(dirty.targets)
         sandboxes = {name for name in dirty.targets if self._attachments.local(name)} | self._change_policies(dirty)
         changes = tuple(self._groups.flush())

@@ -33,6 +33,7 @@ from mnp_core.testing.builders import (
     packet,
     pod,
     pods,
+    pods_across,
     policy,
     present,
     rule,
@@ -72,7 +73,7 @@ class Clock:
 class Node:
     """An agent on a kernel in memory, and the outcomes that it told of."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - parts, most by their names
         self,
         kernel=None,
         renderer=None,
@@ -82,6 +83,7 @@ class Node:
         finalize_after=0,
         outside=None,
         clock=time.monotonic,
+        here=None,
         **addresses,
     ):
         own, peers = (addresses.get(name) for name in ("own_addresses", "peer_addresses"))
@@ -92,6 +94,7 @@ class Node:
             cluster=ClusterState(
                 common=CommonRules(),
                 claimed=frozenset({"macvlan"}),
+                node=here,
                 peer_addresses=peers or AddressSource.NETWORK_STATUS,
             ),
             backends=self.choice,
@@ -734,3 +737,17 @@ def test_a_pass_tells_the_problems_that_appear_and_vanish_not_all_that_stand():
 def problem(number):
     about = ObjectRef("MultiNetworkPolicy", ObjectName("default", f"junk-{number:02}"))
     return Report(about=about, field="spec", reason=Reason.MALFORMED, message="it is odd", remedy="Mend it")
+
+
+def test_a_namespace_relabelled_in_slices_is_enforced_to_the_last_pod():
+    """S61: all that a pass leaves to do is done in turns with other changes, and `sync` waits for it."""
+    crowd = [pod(f"y/d{n}", status("default/net", "net1", f"10.1.{n >> 8}.{n & 255}"), node="n2") for n in range(1200)]
+    green = policy("p", networks=["net"], ingress=[rule([pods_across(selector(team="green"))])])
+    node, mine = Node(here="n1"), evolve(A, node="n1")
+    node.kernel.add(A.name)
+    node.sync(NET, namespace("default"), namespace("y", team="red"), mine, green, *crowd)
+    node.sync(namespace("y", team="green"))
+    (group,) = node.agent.cluster.sandbox_policy(A.name).groups.values()
+    assert len(group.members) == 1200
+    assert node.kernel.namespaces[A.name].ruleset.sets == node.agent.ruleset(A.name).sets
+    assert node.writes("a") == ["apply", "update", "update", "update"]

@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from mnp_core.cluster import Affected, ClusterState
+from mnp_core.cluster import Affected, ClusterState, state
+from mnp_core.cluster.tracked_group import TrackedGroup
 from mnp_core.model import (
     AddressSource,
     Change,
@@ -87,6 +88,29 @@ def test_relabelling_a_namespace_changes_membership():
     assert effect.sandboxes == frozenset()
     assert difference(effect) == (set(), {"10.0.0.4"}, {A.name})
     assert addresses(w.sandbox_policy(A.name)) == set()
+
+
+def test_a_namespace_with_thousands_of_pods_is_relabelled_in_slices(monkeypatch):
+    """S61: in one piece it would delay all other changes. Groups that the labels do not concern cost nothing."""
+    of_blue = [policy(f"p{n}", ingress=from_(pods_across(selector(team="blue"), selector(n=str(n))))) for n in range(9)]
+    to_green = policy("q", ingress=from_(pods_across(selector(team="green"))))
+    crowd = [pod(f"y/d{n}", f"10.1.{n >> 8}.{n & 255}", node="n2", labels={}) for n in range(1200)]
+    w = cluster(NET, X, namespace("y", team="red"), A, *crowd, *of_blue, to_green, node="n1")
+    moved = []
+    set_members = TrackedGroup.set_members
+    monkeypatch.setattr(TrackedGroup, "set_members", lambda *args: moved.append(args[1]) or set_members(*args))
+    effects, parts = [w.apply([present(namespace("y", team="green"))])], [len(moved)]
+    while w.unfinished:
+        moved.clear()
+        effects.append(w.resume())
+        parts.append(len(moved))
+    assert parts == [500, 500, 200]
+    assert [len(difference(effect)[0]) for effect in effects] == parts
+    assert len(addresses(w.sandbox_policy(A.name))) == 1200
+    w.apply([present(namespace("y", team="red"))])
+    w.apply([absent(to_green)])
+    while w.unfinished:
+        assert w.resume().deltas == (), "the group is not in use any more"
 
 
 def test_a_namespace_that_is_not_known_yet_matches_no_namespace_selector():
@@ -280,3 +304,31 @@ class Ways(RuleBasedStateMachine):
 
 TestWays = Ways.TestCase
 TestWays.settings = settings(max_examples=150, stateful_step_count=12, deadline=None)
+
+
+class SlicedWays(Ways):
+    """The same where every pod of a relabelled namespace is a slice, with other changes between them."""
+
+    def __init__(self):
+        super().__init__()
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(state, "_SLICE_PODS", 1)
+
+    @rule(values=st.lists(objects, min_size=1, max_size=4))
+    def put(self, values):
+        for value in values:
+            self.objects[builders.reference(value)] = value
+            self.follow(self.cluster.apply([present(value)]))
+
+    @invariant()
+    def every_way_leads_to_the_same_state(self):
+        while self.cluster.unfinished:
+            self.follow(self.cluster.resume())
+        super().every_way_leads_to_the_same_state()
+
+    def teardown(self):
+        self._patch.undo()
+
+
+TestSlicedWays = SlicedWays.TestCase
+TestSlicedWays.settings = TestWays.settings
