@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import grpc
@@ -14,7 +14,7 @@ from attrs import evolve
 from mnp_core.api import Admission, Decision
 from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.netns import identify
-from mnp_core.testing.builders import pod
+from mnp_core.testing.builders import pod, policy
 from mnp_core.testing.gatekeeper import FakeGatekeeper, wait_until
 from mnp_nri import NriGate
 from scripts.testbed.kind import chosen
@@ -23,6 +23,7 @@ from tests.cluster.own.choice import make
 from tests.cluster.own.containerd import TOLERATE
 from tests.cluster.own.crio import OwnCrio
 from tests.cluster.own.runtime import NODE
+from tests.node.gated import GatedNode
 
 MISSING = [name for name in ("runc", chosen().runtime) if find_present(name) is None]
 
@@ -48,6 +49,7 @@ def numbered(number):
 WEB, OTHER = numbered(0), numbered(1)
 
 
+@contextmanager
 def running(required):
     """A runtime with NRI, which creates no container without these plugins."""
     home = Path(tempfile.mkdtemp(prefix="mnp-"))  # short, as sockets below it have to be
@@ -62,14 +64,16 @@ def running(required):
 
 @pytest.fixture(scope="module")
 def runtime():
-    yield from running([])
+    with running([]) as runtime:
+        yield runtime
 
 
 @pytest.fixture(scope="module")
 def strict():
     if chosen().runtime != "containerd":
         pytest.skip("only containerd can require an NRI plugin")
-    yield from running(["mnp"])
+    with running(["mnp"]) as runtime:
+        yield runtime
 
 
 class Gate:
@@ -104,6 +108,11 @@ class Gate:
             self.runtime.call("RemovePodSandbox", pod_sandbox_id=sandbox)
 
 
+def inside(runtime, sandbox):
+    """The namespace that the sandbox's first process is in."""
+    return identify(f"/proc/{runtime.pid(sandbox)}/ns/net")
+
+
 @pytest.fixture
 def gate(runtime):
     made = Gate(runtime, FakeGatekeeper(IN_FORCE))
@@ -122,7 +131,7 @@ def test_a_sandbox_waits_for_the_agent_who_gets_its_namespace(gate):
     assert not start.done()
     gate.keeper.decide(IN_FORCE)
     sandbox = start.result(SECONDS)
-    here = identify(f"/proc/{gate.runtime.pid(sandbox)}/ns/net")
+    here = inside(gate.runtime, sandbox)
     assert (there.device, there.inode) == (here.device, here.inode)
 
 
@@ -233,3 +242,26 @@ def test_a_pod_with_the_annotation_starts_without_the_agent(strict):
     sandbox = strict.run(WEB, annotations=annotations)
     assert strict.create(WEB, sandbox, annotations=annotations)
     strict.call("RemovePodSandbox", pod_sandbox_id=sandbox)
+
+
+def test_the_agent_has_the_rules_in_force_when_the_runtime_has_a_sandbox():
+    """From end to end but for the API server; a pod that was there before gets its rules at the registration."""
+    if chosen().runtime != "containerd":
+        pytest.skip("only containerd attaches pods to two networks by itself")
+    old, new = (evolve(each, node="here") for each in (WEB, OTHER))
+    requests = {NETWORKS: "net@eth1"}
+    with running([]) as runtime, GatedNode() as node:
+        runtime.add_network("20-net", "10.98.0.0/16")
+        runtime.stop()
+        runtime.start()
+        there = inside(runtime, runtime.run(old, annotations=requests))
+        node.begin(policy("p", networks=["net"], ingress=[]), old, new)
+        gate = Gate(runtime, node.keeper)
+        gate.gate.open(node.keeper)
+        gate.wait()
+        here = inside(runtime, runtime.run(new, annotations=requests))
+        assert node.rules(here) == node.wanted(new)
+        assert "eth1" in node.agent.ruleset(new.name).text
+        wait_until(lambda: node.rules(there) == node.wanted(old), "the pod from before has no rules")
+        gate.threads.shutdown()
+        gate.gate.close()

@@ -119,7 +119,7 @@ class Plugin:
 class Runtime:
     """Starts pods, and asks the plugin that is connected; without one it starts them all the same."""
 
-    def __init__(self, path, *, timeout=2.0, tells_timeout=True, old=False):
+    def __init__(self, path, *, timeout=10.0, tells_timeout=True, old=False):
         self.path, self.timeout, self.tells_timeout, self.old = str(path), timeout, tells_timeout, old
         self.refusal, self.pods, self.per_part = "", [], 100
         self.plugin, self.registrations = None, 0

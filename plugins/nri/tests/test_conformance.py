@@ -10,7 +10,7 @@ from mnp_core.testing.conformance.gate import Gated
 from mnp_nri import NriGate
 from plugins.nri.tests.standin import Runtime
 
-LIMIT = 1.0
+LIMIT = 2.0
 
 
 class NriTests(GateConformance):

@@ -59,6 +59,7 @@ _TWO = """version = 3
   [plugins."io.containerd.cri.v1.runtime".cni]
     bin_dirs = ["{plugins}"]
     conf_dir = "{home}/cni"
+    max_conf_num = 2 # eth0, and eth1 where a test adds a network
   [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     options = {{ BinaryName = "{runc}" }}

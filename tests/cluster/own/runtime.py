@@ -66,12 +66,6 @@ MESSAGES = make_messages(
     }
 )
 
-_NETWORK = {
-    "cniVersion": "0.4.0",
-    "name": "default",
-    "plugins": [{"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.99.0.0/16"}}],
-}
-
 
 class OwnRuntime:
     """It, in a network namespace that plays the host's. Subclasses say how it is configured and started."""
@@ -90,11 +84,15 @@ class OwnRuntime:
         self.cgroup = f"/mnp-test-{os.getpid()}"
         self._attempts = count(1)
         (home / "cni").mkdir()
-        ipam = {**_NETWORK["plugins"][0]["ipam"], "dataDir": str(home / "ipam")}
-        network = {**_NETWORK, "plugins": [{**_NETWORK["plugins"][0], "ipam": ipam}]}
-        (home / "cni" / "10-default.conflist").write_text(json.dumps(network))
+        self.add_network("10-default", "10.99.0.0/16")
         self.configure()
         write_image(home / "pause.tar")
+
+    def add_network(self, name, subnet):
+        """Have pods attached to a network, for which the CNI plugin ptp makes the interface."""
+        ipam = {"type": "host-local", "subnet": subnet, "dataDir": str(self.home / "ipam")}
+        network = {"cniVersion": "0.4.0", "name": name, "plugins": [{"type": "ptp", "ipam": ipam}]}
+        (self.home / "cni" / f"{name}.conflist").write_text(json.dumps(network))
 
     def configure(self):
         raise NotImplementedError
