@@ -6,6 +6,7 @@ it has an interface and no address, and its reports are those of a node.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_interface
 
 from attrs import define, evolve, field, frozen
 
@@ -26,6 +27,7 @@ from mnp_core.offline.admission import root
 from mnp_core.offline.definition import Definition, parse_definition
 from mnp_core.offline.ipam import IPAM_TYPES
 from mnp_core.offline.networks_annotation import NETWORKS_ANNOTATION, parse_requests
+from mnp_core.offline.strict_field import AddressInterface
 from mnp_core.offline.wires import join
 from mnp_core.sources.manifests import Document
 
@@ -51,14 +53,19 @@ class Assumed:
     subnets: Mapping[ObjectName, tuple[Cidr, ...]]
 
 
-def assume(changes: Iterable[Change], documents: Mapping[ObjectRef, Document]) -> Assumed:
+def assume(
+    changes: Iterable[Change],
+    documents: Mapping[ObjectRef, Document],
+    earlier: Mapping[ObjectName, Pod] | None = None,
+) -> Assumed:
     """Complete the pods.
 
     Args:
         changes: All objects.
         documents: How they were written.
+        earlier: Completed pods of an earlier state; those that stay keep their addresses.
     """
-    assumption = _Assumption(documents)
+    assumption = _Assumption(documents, earlier or {})
     pods = {change.object.name: change.object for change in changes if isinstance(change.object, Pod)}
     return assumption.complete({name: pod for name, pod in sorted(pods.items()) if pod.counts})
 
@@ -68,6 +75,7 @@ class _Assumption:
     """One assumption about all pods in the making."""
 
     _documents: Mapping[ObjectRef, Document]
+    _earlier: Mapping[ObjectName, Pod]
     _definitions: dict[ObjectName, Definition] = field(factory=dict, init=False)
     _reports: set[Report] = field(factory=set, init=False)
     _unleased: set[ObjectName] = field(factory=set, init=False)
@@ -83,7 +91,8 @@ class _Assumption:
         taken: dict[str, set[Address]] = defaultdict(set)
         for network, addresses in written.items():
             taken[wires.get(network, str(network))].update(addresses)
-        done = {name: tuple(self._addressed(each, wires, taken)) for name, each in statuses.items()}
+        kept_first = sorted(statuses, key=lambda name: name not in self._earlier)
+        done = {name: tuple(self._addressed(name, statuses[name], wires, taken)) for name in kept_first}
         return Assumed(
             pods={name: evolve(pod, statuses=done[name]) for name, pod in pods.items() if done[name] != pod.statuses},
             reports=tuple(sorted(self._reports)),
@@ -118,7 +127,11 @@ class _Assumption:
                 self._reports.add(_report(ref, error, "no addresses are assumed on it"))
 
     def _addressed(
-        self, statuses: Iterable[NetworkStatus], wires: Mapping[ObjectName, str], taken: Mapping[str, set[Address]]
+        self,
+        pod: ObjectName,
+        statuses: Iterable[NetworkStatus],
+        wires: Mapping[ObjectName, str],
+        taken: Mapping[str, set[Address]],
     ) -> Iterator[NetworkStatus]:
         for status in statuses:
             definition = self._definitions.get(status.network)
@@ -126,11 +139,18 @@ class _Assumption:
                 yield status
                 continue
             others = taken[wires[status.network]]
-            addresses = self._leased(definition, others)
+            addresses = self._leased(definition, others, self._kept(pod, status))
             others.update(addresses)
             yield evolve(status, addresses=addresses)
 
-    def _leased(self, definition: Definition, taken: set[Address]) -> tuple[Address, ...]:
+    def _kept(self, pod: ObjectName, status: NetworkStatus) -> tuple[AddressInterface, ...]:
+        before = self._earlier[pod].statuses if pod in self._earlier else ()
+        same = (each for each in before if (each.network, each.interface) == (status.network, status.interface))
+        return tuple(ip_interface(address) for each in same for address in each.addresses)
+
+    def _leased(
+        self, definition: Definition, taken: set[Address], kept: tuple[AddressInterface, ...]
+    ) -> tuple[Address, ...]:
         ref = ObjectRef(_NETWORK, definition.name)
         self._unleased.add(definition.name)
         try:
@@ -138,7 +158,7 @@ class _Assumption:
             if ipam and ipam not in IPAM_TYPES:
                 self._reports.add(_unknown(ref, ipam))
                 return ()
-            addresses = tuple(address.ip for address in definition.ipam.allocate(taken, ()))
+            addresses = tuple(address.ip for address in definition.ipam.allocate(taken, kept))
         except InputError as error:
             self._reports.add(_report(ref, error, "some attachments have no address"))
             return ()

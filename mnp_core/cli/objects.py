@@ -170,6 +170,7 @@ def read_objects(
     namespace: str | None = None,
     *,
     identify: bool = False,
+    earlier: Mapping[ObjectName, Pod] | None = None,
 ) -> Objects:
     """Read manifests, or a dump of a whole cluster.
 
@@ -181,6 +182,7 @@ def read_objects(
         settings: The node's settings.
         namespace: Where objects are that name no namespace; None for ``default``.
         identify: Whether pods whose addresses are not known get others in their place.
+        earlier: The pods of an earlier state; those that stay keep the addresses that they were assumed to have.
 
     Raises:
         InputError: A file cannot be read, or an object names another namespace than the given one.
@@ -188,7 +190,7 @@ def read_objects(
     manifests = load_manifests(paths)
     represented = represent(place(manifests.documents, namespace))
     objects = decode_objects(represented.documents, registry, settings)
-    assumed = assume(objects.changes, objects.documents)
+    assumed = assume(objects.changes, objects.documents, earlier)
     changes = [_with_attachments(change, assumed.pods) for change in objects.changes]
     unknown: frozenset[Address] = frozenset()
     if identify:

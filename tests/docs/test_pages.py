@@ -92,10 +92,24 @@ def test_yaml_is_settings_expectations_or_objects_that_are_right(fence, folder, 
     elif all(isinstance(document, dict) and "kind" in document for document in documents):
         ended = mnp("validate", "examples/quickstart/cluster.yaml", write(folder, fence))
         assert ended.status == 0, ended.out
+    elif "jobs" in documents[0]:
+        check_workflow(documents[0], mnp)
     elif isinstance(documents[0], list):
         assert list(parse_expectations(documents[0], where=str(fence)))
     else:
         parse_settings(documents[0], where=str(fence), read=str)
+
+
+def check_workflow(workflow, mnp):
+    """Its commands are right, and the folders that they install are there."""
+    commands = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    for words in (command.partition(" >>")[0].split() for command in commands):
+        if words[0] == "mnp":
+            places = ["examples/quickstart" if word.endswith("/manifests") else word for word in words[1:]]
+            assert mnp(*places).status == 0
+        else:
+            assert all((ROOT / word.removeprefix("./mnp/")).is_dir() for word in words if word.startswith("./mnp/"))
+    assert any(command.startswith("mnp ") for command in commands)
 
 
 def write(folder, fence):

@@ -1,0 +1,148 @@
+"""`mnp diff`: the pairs that open and close between two states of manifests. Offline."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import click
+
+from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs, rule_ports
+from mnp_core.cli.entrypoint import ANSWER_IS_BAD
+from mnp_core.cli.formats.difference import as_json, markdown_text, summary, text_lines
+from mnp_core.cli.objects import Objects, read_objects
+from mnp_core.cli.options import namespace_option, registry_of, settings_file_option
+from mnp_core.cli.terminal import print_json, remark, report_json
+from mnp_core.errors import InputError
+from mnp_core.model import PortRange
+from mnp_core.offline.differences import Difference, State, differences
+from mnp_core.offline.port_spans import port_spans
+from mnp_core.offline.probe import ProbeSpec, parse_probe
+from mnp_core.offline.reach import End
+from mnp_core.policy.reachability import Reachability
+from mnp_core.settings import Settings
+from mnp_core.sources.manifests import STDIN
+
+
+class Form(StrEnum):
+    """The form of the answer."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class FailOn(StrEnum):
+    """The changes that end the command with 1."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+    ANY = "any"
+
+
+_PATH = click.Path(path_type=Path, allow_dash=True)
+
+
+@click.command("diff", short_help="Say who reaches whom no longer, or newly.")
+@click.argument("old", type=_PATH)
+@click.argument("new", type=_PATH)
+@click.option(
+    "--with",
+    "common",
+    type=_PATH,
+    metavar="PATH",
+    multiple=True,
+    help="Manifests that belong to both, such as network definitions; may be repeated.",
+)
+@click.option(
+    "--probe",
+    "probes",
+    metavar="PROBE",
+    multiple=True,
+    help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: all ports]",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice([each.value for each in FailOn]),
+    help="End with 1 if a pair opens, closes, or either.",
+)
+@namespace_option
+@click.option(
+    "--output",
+    "-o",
+    "form",
+    type=click.Choice([form.value for form in Form]),
+    default=Form.TEXT.value,
+    show_default=True,
+    help="Lines of text, one JSON value, or Markdown for a pull request.",
+)
+@settings_file_option
+@click.pass_context
+def diff_command(  # noqa: PLR0913, PLR0917 # each option is one
+    context: click.Context,
+    old: Path,
+    new: Path,
+    common: tuple[Path, ...],
+    probes: tuple[str, ...],
+    fail_on: str | None,
+    namespace: str | None,
+    form: str,
+    settings: Settings,
+) -> int:
+    """Say which pairs open and which close between the manifests OLD and NEW, a file or a folder each.
+
+    All ports count, and addresses outside of the cluster. Workloads without pods count as one pod each.
+    """
+    specs = [parse_probe(probe) for probe in probes]
+    if [str(path) for path in (old, new, *common)].count(STDIN) > 1:
+        raise InputError("standard input can be read once: name a file or folder instead of one -")
+    registry = registry_of(context, settings)
+    before = read_objects([old, *common], registry, settings, namespace, identify=True)
+    after = read_objects([new, *common], registry, settings, namespace, identify=True, earlier=before.pods)
+    found = list(differences(*_states(before, after, specs)))
+    _print(Form(form), found, (before, after))
+    is_bad = {
+        FailOn.OPENED: any(each.opened for each in found),
+        FailOn.CLOSED: any(each.closed for each in found),
+        FailOn.ANY: bool(found),
+    }
+    return ANSWER_IS_BAD if fail_on and is_bad[FailOn(fail_on)] else 0
+
+
+def _states(old: Objects, new: Objects, specs: Sequence[ProbeSpec]) -> tuple[State, State]:
+    """Both states, with the same blocks outside of the cluster and the same ports."""
+    pods = [pod_ends(objects, attached(objects)) for objects in (old, new)]
+    everything = [*pods[0], *pods[1]]
+    blocks = outside_ends(everything, rule_cidrs(pods[0]) | rule_cidrs(pods[1]), old.unknown | new.unknown)
+    asked = specs or port_spans(
+        [*rule_ports(everything), *map(_declared, {s for end in everything for s in end.ports})]
+    )
+    ends = [[_without_ports(end) for end in (*each, *blocks)] for each in pods]
+    made = [
+        State(reach=Reachability([end.party for end in each], objects.wires, objects.subnets), ends=each, specs=asked)
+        for objects, each in zip((old, new), ends, strict=True)
+    ]
+    return made[0], made[1]
+
+
+def _declared(spec: ProbeSpec) -> PortRange:
+    return PortRange(protocol=spec.protocol, first=spec.port or 0, last=spec.port or 0)
+
+
+def _without_ports(end: End) -> End:
+    return End(name=end.name, party=end.party, members=end.members)
+
+
+def _print(form: Form, found: list[Difference], states: Sequence[Objects]) -> None:
+    old, new = (objects.reports() for objects in states)
+    if form is Form.JSON:
+        reports = {"old": [*map(report_json, old)], "new": [*map(report_json, new)]}
+        print_json({"changes": [*map(as_json, found)], "summary": summary(found), "reports": reports})
+        return
+    for report in new:
+        remark(f"Warning: {report}")
+    for report in sorted(set(old) - set(new)):
+        remark(f"Warning, in OLD alone: {report}")
+    if form is Form.MARKDOWN:
+        click.echo(markdown_text(found), nl=False)
+    else:
+        click.echo("\n".join(text_lines(found)))
