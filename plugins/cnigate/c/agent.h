@@ -12,7 +12,7 @@ enum answer {
     NO_ANSWER, /* it is not there, too slow, or speaks another version */
 };
 
-/* Ask, and wait at most config->seconds. `call` may be NULL. `reason` gets printable ASCII, also for NO_ANSWER. */
+/* Ask, and wait at most config->seconds. `call` may be NULL. `reason` is what the agent says, or the cause of NO_ANSWER. */
 enum answer ask_agent(const char *verb, const struct call *call, const struct config *config, char *reason, size_t size);
 
 #endif

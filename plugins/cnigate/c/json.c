@@ -310,6 +310,14 @@ bool json_number(struct span token, unsigned most, unsigned *into) {
     return value <= most;
 }
 
+size_t json_character(const char *at, const char *end) {
+    struct scanner s = {(const unsigned char *)at, (const unsigned char *)end};
+    int c = peek(&s);
+    if (c >= 0 && c < 0x80)
+        return 1;
+    return scan_utf8(&s) ? (size_t)((const char *)s.at - at) : 0;
+}
+
 bool json_is(struct span token, char first) {
     return token.from && token.from[0] == first;
 }

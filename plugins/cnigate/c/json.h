@@ -27,6 +27,9 @@ bool json_string(struct span token, char *into, size_t size);
 /* A token of digits alone, at most `most`. */
 bool json_number(struct span token, unsigned most, unsigned *into);
 
+/* The size of the well-formed UTF-8 character at `at`, or 0. */
+size_t json_character(const char *at, const char *end);
+
 bool json_is(struct span token, char first);
 
 #endif

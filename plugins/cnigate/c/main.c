@@ -30,13 +30,21 @@ static bool write_all(const char *from, size_t size) {
     return true;
 }
 
-/* Everything but printable ASCII becomes '?', so that no byte needs an escape but two. */
+/* The inside of a JSON string. What is no character, or no printable one, becomes '?', so that two need an escape. */
 static void quote(const char *from, char *into, size_t size) {
+    const char *end = from + strlen(from);
     size_t used = 0;
-    for (; *from && used + 3 < size; from++) {
+    while (from < end && used + 5 < size) {
+        size_t bytes = json_character(from, end);
+        bool printable = bytes > 1 || (bytes == 1 && *from >= 0x20 && *from != 0x7f);
         if (*from == '"' || *from == '\\')
             into[used++] = '\\';
-        into[used++] = *from >= 0x20 && *from < 0x7f ? *from : '?';
+        if (printable)
+            memcpy(into + used, from, bytes);
+        else
+            into[used] = '?';
+        used += printable ? bytes : 1;
+        from += bytes ? bytes : 1;
     }
     into[used] = '\0';
 }
@@ -126,14 +134,19 @@ static int status(void) {
 }
 
 /* Nothing was made, so nothing is removed, and no removal fails: the runtime would keep the pod's sandbox and try for
- * ever, for instance with a configuration that ADD refused. The agent is not asked: one attachment's end is not its
- * pod's. */
+ * ever, for instance with a configuration that ADD refused. The agent is told, and not waited for. */
 static int delete(void) {
     const char *problem;
+    char reason[REASON];
     struct call call;
-    read_input(); /* so that the runtime's writing does not fail */
+    ssize_t size = read_input();
     if (!read_call(&call, true, &problem))
         return fail(INVALID_ENVIRONMENT, "invalid environment", problem);
+    if (size >= 0 && read_config(input, (size_t)size, &config, &problem) == OK) {
+        config.seconds = 1;
+        config.prev_result = (struct span){NULL, 0};
+        ask_agent("DEL", &call, &config, reason, sizeof reason);
+    }
     return 0;
 }
 

@@ -60,7 +60,7 @@ class Conversation:
             if self._answered:
                 return
             self._answered = True
-            text = reason[:_LONGEST_REASON].encode("ascii", "backslashreplace").decode()
+            text = reason[:_LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
             line = "".join(c if c.isprintable() else " " for c in f"{word} {text}".rstrip())
             with self._connection, suppress(OSError):
                 self._connection.settimeout(_WRITE_SECONDS)

@@ -11,8 +11,9 @@ from typing import Final
 import structlog
 
 from mnp_cnigate.conversation import Conversation
-from mnp_cnigate.listener import SETTING, Listener, peer
-from mnp_cnigate.request import parse_request
+from mnp_cnigate.listener import SETTING, Listener, OccupiedError, peer
+from mnp_cnigate.request import Request, parse_request
+from mnp_cnigate.sandboxes import Sandboxes
 from mnp_core.api import Admission, Gatekeeper
 from mnp_core.errors import InputError
 
@@ -21,7 +22,7 @@ _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__
 DEFAULT_SOCKET: Final = "/run/mnp/gate.sock"
 _MOST_CALLS: Final = 256  # at once; a kubelet starts no more pods
 _SHARE: Final = 0.9  # of the plugin's patience: the answer has to be back in time
-_RETRY_SECONDS: Final = 0.2  # out of descriptors
+_LOOK_SECONDS: Final = 0.5  # between looks at the socket's path
 _END_SECONDS: Final = 1.0
 _ENDS: Final = "the node agent ends; the kubelet tries again"
 
@@ -38,14 +39,19 @@ class CniGate:
         self._path = path
         self._lock = threading.Lock()
         self._calls: dict[Conversation, threading.Thread] = {}
+        self._sandboxes = Sandboxes()
         self._listener: Listener | None = None
         self._accepting: threading.Thread | None = None
         self._closed = threading.Event()
+        self._problem = "the gate is not open"
 
     def open(self, keeper: Gatekeeper) -> None:
-        """Listen; raises InputError if the socket's path cannot be used."""
-        self._listener = listener = Listener.claim(self._path)
-        self._accepting = threading.Thread(target=self._accept, args=(listener, keeper), name="cnigate", daemon=True)
+        """Listen, at once or as soon as another agent has ended; raises InputError if the path cannot be used."""
+        try:
+            self._claim()
+        except OccupiedError as error:
+            self._problem = str(error)
+        self._accepting = threading.Thread(target=self._accept, args=(keeper,), name="cnigate", daemon=True)
         self._accepting.start()
 
     def close(self) -> None:
@@ -53,10 +59,11 @@ class CniGate:
         with self._lock:
             self._closed.set()
             calls = dict(self._calls)
-        if self._listener is not None:
-            self._listener.close()
+            if self._listener is not None:
+                self._listener.close()
         for conversation in calls:
             conversation.answer("refused", _ENDS)
+        self._problem = "the gate is closed"
         deadline = time.monotonic() + _END_SECONDS
         for thread in (*calls.values(), *filter(None, [self._accepting])):
             thread.join(max(deadline - time.monotonic(), 0.0))
@@ -64,20 +71,37 @@ class CniGate:
     @property
     def problem(self) -> str:
         """Why no call arrives; empty if all do."""
-        if self._listener is None or self._closed.is_set():
-            return "the gate is not open"
-        if not self._listener.in_place:
-            return f"{self._path} was removed or replaced by another process: start the agent again"
-        return ""
+        listener = self._listener
+        if listener is not None and listener.in_place and not self._closed.is_set():
+            return ""
+        return self._problem or f"{self._path} is not there any more: it is made again"
 
-    def _accept(self, listener: Listener, keeper: Gatekeeper) -> None:
+    def _claim(self) -> None:
+        with self._lock:
+            if self._closed.is_set():
+                return
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
+            self._listener = Listener.claim(self._path)
+            self._listener.socket.settimeout(_LOOK_SECONDS)
+            self._problem = ""
+
+    def _accept(self, keeper: Gatekeeper) -> None:
         while not self._closed.is_set():
+            listener = self._listener
             try:
-                connection, _ = listener.socket.accept()
-            except OSError:  # closed, or out of descriptors
-                self._closed.wait(_RETRY_SECONDS)
+                if listener is None or not listener.in_place:
+                    self._claim()
+                else:
+                    self._receive(listener.socket.accept()[0], keeper)
+            except TimeoutError:
                 continue
-            self._receive(connection, keeper)
+            except OSError:  # closed, or out of descriptors
+                self._closed.wait(_LOOK_SECONDS)
+            except InputError as error:
+                self._problem = str(error)
+                self._closed.wait(_LOOK_SECONDS)
 
     def _receive(self, connection: socket.socket, keeper: Gatekeeper) -> None:
         conversation = Conversation(connection)
@@ -103,27 +127,28 @@ class CniGate:
     def _hold(self, conversation: Conversation, keeper: Gatekeeper) -> None:
         """Answer one call, whatever happens."""
         try:
-            conversation.answer(*_ask(conversation, keeper))
-        except Exception as error:  # one call's failure is its own  # noqa: BLE001
+            conversation.answer(*self._answer(parse_request(conversation.read()), keeper))
+        except InputError as error:
+            conversation.answer("invalid", str(error))
+        except Exception as error:  # noqa: BLE001 - one call's failure is its own
             _log.warning("call of the CNI plugin failed", error=repr(error))
             conversation.answer("refused", f"the agent failed: {error!r}; see its log")
         finally:
             with self._lock:
                 del self._calls[conversation]
 
-
-def _ask(conversation: Conversation, keeper: Gatekeeper) -> tuple[str, str]:
-    """The answer to one call, and its reason."""
-    try:
-        request = parse_request(conversation.read())
-    except InputError as error:
-        return "invalid", str(error)
-    if request.start is None:
-        return "admitted", ""
-    decision = keeper.admit(request.start, seconds=request.seconds * _SHARE)
-    if decision.admission is Admission.OPEN:
-        _log.warning("pod starts without its rules", pod=str(request.start.pod), reason=decision.reason)
-    return ("admitted" if decision.admitted else "refused"), decision.reason
+    def _answer(self, request: Request, keeper: Gatekeeper) -> tuple[str, str]:
+        """The answer to one call, and its reason."""
+        if request.start is None:
+            ended = self._sandboxes.remove(request.container, request.interface)
+            if ended is not None:
+                keeper.stopped(ended.pod, ended.uid, ended.netns)
+            return "admitted", ""
+        self._sandboxes.add(request.container, request.start)
+        decision = keeper.admit(request.start, seconds=request.seconds * _SHARE)
+        if decision.admission is Admission.OPEN:
+            _log.warning("pod starts without its rules", pod=str(request.start.pod), reason=decision.reason)
+        return ("admitted" if decision.admitted else "refused"), decision.reason
 
 
 def make_gate(settings: Mapping[str, str]) -> CniGate:

@@ -20,6 +20,10 @@ _BACKLOG: Final = 128
 _CREDENTIALS: Final = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
+class OccupiedError(InputError):
+    """Another process listens there; it may end."""
+
+
 @frozen(kw_only=True)
 class Listener:
     """A listening socket in the file system."""
@@ -33,7 +37,8 @@ class Listener:
         """Listen, in place of a dead agent.
 
         Raises:
-            InputError: The path cannot be used, or another process listens there.
+            InputError: The path cannot be used.
+            OccupiedError: Another process listens there.
         """
         try:
             _check_folder(path)
@@ -87,8 +92,12 @@ def peer(connection: socket.socket) -> tuple[int, int]:
     return process, user
 
 
+def _place(path: Path) -> dict[str, str]:
+    return {"where": f"setting {SETTING}", "field": str(path)}
+
+
 def _unusable(path: Path, message: str) -> InputError:
-    return InputError(message, where=f"setting {SETTING}", field=str(path))
+    return InputError(message, **_place(path))
 
 
 def _check_folder(path: Path) -> None:
@@ -113,7 +122,8 @@ def _check_free(path: Path) -> None:
         except (ConnectionRefusedError, FileNotFoundError):
             return
         except BlockingIOError:  # its backlog is full
-            raise _unusable(path, "another process listens there; end that agent, or give another path") from None
-        process = peer(tried)[0]
-    whose = f"process {process}" if process else "a process of another container"
-    raise _unusable(path, f"{whose} listens there; end that agent, or give another path")
+            process = 0
+        else:
+            process = peer(tried)[0]
+    whose = f"process {process}" if process else "another process"
+    raise OccupiedError(f"{whose} listens there; end that agent, or give another path", **_place(path))

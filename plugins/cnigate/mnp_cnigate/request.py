@@ -11,8 +11,7 @@ from mnp_core.api import GateInterface, PodStart
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName, parse_address
 
-ASK: Final = frozenset({"CHECK", "STATUS"})
-"""Verbs that only ask whether the agent is there."""
+_ASK: Final = frozenset({"CHECK", "STATUS"})  # only whether the agent is there
 
 _NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 _MAC: Final = re.compile(r"([0-9a-f]{2}:){5,31}[0-9a-f]{2}", re.ASCII)
@@ -27,11 +26,15 @@ class Request:
     Attributes:
         verb: CNI_COMMAND.
         seconds: The plugin's patience.
+        container: CNI_CONTAINERID; for ADD and DEL.
+        interface: CNI_IFNAME; for ADD and DEL.
         start: For ADD; else None.
     """
 
     verb: str
     seconds: float
+    container: str = ""
+    interface: str = ""
     start: PodStart | None = None
 
 
@@ -50,11 +53,18 @@ def parse_request(body: bytes) -> Request:
     verb, milliseconds = _text(content, "verb"), content.get("milliseconds")
     if type(milliseconds) is not int or not 0 <= milliseconds <= 100_000:
         raise InputError("has to be from 0 to 100000", field="milliseconds")
-    if verb == "ADD":
-        return Request(verb=verb, seconds=milliseconds / 1000, start=_start(content))
-    if verb in ASK:
-        return Request(verb=verb, seconds=milliseconds / 1000)
-    raise InputError("give ADD, CHECK or STATUS", field="verb")
+    seconds = milliseconds / 1000
+    if verb in _ASK:
+        return Request(verb=verb, seconds=seconds)
+    if verb not in {"ADD", "DEL"}:
+        raise InputError("give ADD, DEL, CHECK or STATUS", field="verb")
+    return Request(
+        verb=verb,
+        seconds=seconds,
+        container=_text(content, "containerId"),
+        interface=_interface_name(content),
+        start=_start(content) if verb == "ADD" else None,
+    )
 
 
 def _text(content: Mapping[str, object], field: str) -> str:
@@ -84,9 +94,7 @@ def _start(content: Mapping[str, object]) -> PodStart:
 
 
 def _interface(content: Mapping[str, object]) -> GateInterface:
-    name = _text(content, "interface")
-    if not 0 < len(name.encode(errors="surrogatepass")) < 16:
-        raise InputError("has to be the name of an interface", field="interface")
+    name = _interface_name(content)
     result = content.get("prevResult")
     if not isinstance(result, dict):
         raise InputError("has to be an object", field="prevResult")
@@ -97,6 +105,13 @@ def _interface(content: Mapping[str, object]) -> GateInterface:
         addresses=tuple(_addresses(result, index)),
         mac=_mac(made),
     )
+
+
+def _interface_name(content: Mapping[str, object]) -> str:
+    name = _text(content, "interface")
+    if not 0 < len(name.encode(errors="surrogatepass")) < 16:
+        raise InputError("has to be the name of an interface", field="interface")
+    return name
 
 
 def _network(content: Mapping[str, object]) -> str:

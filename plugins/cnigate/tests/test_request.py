@@ -69,7 +69,9 @@ def test_mac_of_infiniband_is_kept():
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"verb": "DEL"}, "verb"),
+        ({"verb": "GC"}, "verb"),
+        ({"verb": "DEL", "containerId": 1}, "containerId"),
+        ({"verb": "DEL", "interface": ""}, "interface"),
         ({"milliseconds": True}, "milliseconds"),
         ({"milliseconds": -1}, "milliseconds"),
         ({"milliseconds": 1.5}, "milliseconds"),
