@@ -28,6 +28,7 @@ from mnp_core.api import InterfaceDiscoverer, SandboxLocator, Sync
 from mnp_core.cluster import Affected, ClusterState
 from mnp_core.model import AddressSource, Attachment, Change, Link, ObjectName, Report, Ruleset
 from mnp_core.model.gated import Gated
+from mnp_core.netfilter.conntrack import forget_connections
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.monitor import Topic
 
@@ -55,6 +56,7 @@ class Agent:
         locator_executor: Executor | None = None,
         monitor: Monitor | None = None,
         read_links: Callable[[], Sequence[Link]] = read_links,
+        forget_connections: Callable[[], None] = forget_connections,
         observe: Observer = lambda _: None,
         own_addresses: AddressSource = AddressSource.KERNEL,
         finalize_after: float = 0.0,
@@ -73,6 +75,7 @@ class Agent:
             locator_executor: Runs the locator, which may wait for a runtime; None if it never does.
             monitor: Listens to sandboxes, and calls `noticed` and `listener_lost`. None to poll only.
             read_links: Reads the interfaces of the sandbox that it is called in.
+            forget_connections: Forgets the connections that the kernel tracks there.
             observe: Called with each outcome.
             own_addresses: The trusted source of the addresses of a pod's own interfaces.
             finalize_after: Seconds that finalizing a replacement waits, so that it delays no other pod's rules.
@@ -95,6 +98,8 @@ class Agent:
             read_links=read_links,
             monitored=monitor is not None,
             rulesets=RulesetCache(cluster),
+            is_fresh=self._starts.is_fresh,
+            forget_connections=forget_connections,
         )
         self._scheduler = Scheduler(
             planner=self._planner,
@@ -170,6 +175,9 @@ class Agent:
                 self._pods.sandbox_gone(state)
             state.retry_now()
             self._scheduler.start_next(state, self._clock())
+        elif state is not None and start.fresh:  # rules came before the gate: connections may be older than they are
+            state.read_now()
+            self._scheduler.start_next(state, self._clock())
         elif state is None and self._started and self.cluster.needs_rules(start.pod):
             self._require_replacement(start.pod, None)
         if self._started:
@@ -179,13 +187,13 @@ class Agent:
         """Handle the end of a gate's wait.
 
         Args:
-            start: The start. One that is reported stays until rules are in force, which ends the report.
-            report: The pod's fate at the limit.
+            start: The start.
+            report: The pod's fate at the limit; it stands until rules are in force.
         """
         if report is None:
             self._starts.discard(start)
         else:
-            self._starts.report(start.pod, report)
+            self._starts.report(start, report)
 
     def describe(self, pod: ObjectName, gated: Gated | None) -> None:
         """Take a gate's description of a pod's attachments; None forgets it."""

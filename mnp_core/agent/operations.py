@@ -25,6 +25,7 @@ from mnp_core.agent.results import (
 from mnp_core.agent.ruleset_cache import RulesetCache
 from mnp_core.api import (
     CommitAnnouncer,
+    ConnectionTracker,
     InterfaceDiscoverer,
     QuickGeneration,
     RuleApplier,
@@ -35,7 +36,7 @@ from mnp_core.api import (
 from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import ApplyError
-from mnp_core.model import Attachment, Delta, Link, Ruleset
+from mnp_core.model import Attachment, Delta, Link, ObjectName, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 
 _UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
@@ -62,6 +63,8 @@ class Planner:
         read_links: Reads the interfaces of the sandbox that it is called in.
         monitored: Whether changes in sandboxes are listened to.
         rulesets: Rulesets that pods share.
+        is_fresh: Whether a gate holds a pod before its first container.
+        forget_connections: Forgets the connections that the kernel tracks in the sandbox that it is called in.
     """
 
     cluster: ClusterState
@@ -70,6 +73,8 @@ class Planner:
     read_links: Callable[[], Sequence[Link]]
     monitored: bool
     rulesets: RulesetCache
+    is_fresh: Callable[[ObjectName], bool]
+    forget_connections: Callable[[], None]
 
     def plan(self, state: PodState, attempt: Attempt) -> Callable[[], OperationResult]:
         """The callable of an attempt; raises all errors of plugins."""
@@ -107,12 +112,15 @@ class Planner:
             return lambda: Absent(removed=remove_rules(appliers), findings=inspection())
         ruleset = self.rulesets.of(backend, policy)
         opens_listeners = self.monitored and before is None
+        is_fresh = before is None and self.is_fresh(state.name)
 
         def run() -> Replaced:
             listeners = open_listeners(backend.applier) if opens_listeners else None  # first, to miss no change
             try:
                 replaced = replace(backend.applier, ruleset.get(), before, drift_suspected=attempt.drift_suspected)
                 remove_rules(others)  # both are in force until then
+                if is_fresh:
+                    self._forget_connections(backend.applier)
             except BaseException:
                 close_listeners(listeners)
                 raise
@@ -120,6 +128,12 @@ class Planner:
             return evolve(replaced, listeners=listeners, commits_announced=announced)
 
         return run
+
+    def _forget_connections(self, applier: RuleApplier) -> None:
+        """Tracking begins while the first rules are prepared: a packet of that moment would count as established."""
+        self.forget_connections()
+        if isinstance(applier, ConnectionTracker):
+            applier.forget_connections()
 
     def _finalize(self, state: PodState, attempt: Attempt, backend: Backend) -> Callable[[], OperationResult]:
         finalization, policy = attempt.finalization, self.cluster.sandbox_policy(state.name)

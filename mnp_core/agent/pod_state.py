@@ -235,6 +235,12 @@ class PodState:
         """Retry failed operations without a pause."""
         self._retry_at = 0.0
 
+    def read_now(self) -> None:
+        """Read the rules, and write them if they differ, whatever is known of them."""
+        self.stamp = None
+        self._pending.add_replacement()
+        self._retry_at = 0.0
+
     def finalize_now(self) -> None:
         """Finalize a replacement without a pause."""
         self._finalize_at = 0.0

@@ -19,6 +19,7 @@ class Start:
         pod: The pod.
         uid: Its UID; empty if unknown.
         sandbox: Its new network namespace.
+        fresh: Whether no container of the pod can have started yet.
         wants_status: Whether network-status has to be known: an interface is there that nothing else claims.
         known: Whether the cluster state has the pod.
         failure: Of the last attempt to bring the rules up to date; empty if there is none.
@@ -28,6 +29,7 @@ class Start:
     pod: ObjectName
     uid: str
     sandbox: Sandbox
+    fresh: bool = True
     wants_status: bool = False
     known: bool = False
     failure: str = ""
@@ -56,6 +58,7 @@ class Starts:
         self._cluster = cluster
         self._pods = pods
         self._starts: dict[ObjectName, list[Start]] = {}
+        self._reported: dict[ObjectName, Start] = {}  # whose gate waits no longer
 
     def add(self, start: Start) -> None:
         """Hold a start."""
@@ -71,24 +74,34 @@ class Starts:
     def forget(self, pod: ObjectName) -> None:
         """Drop all starts of a pod that is gone; its gates' calls end at their limit."""
         self._starts.pop(pod, None)
-        self._cluster.standing.put(("gate", pod), ())
+        self._settle(pod)
 
-    def report(self, pod: ObjectName, report: Report | None) -> None:
-        """Report the fate of a start at its limit, until rules are in force; None ends it."""
-        problem = Problem(report=report) if report is not None else None
-        reports = (self._cluster.exposing(pod, problem),) if problem is not None else ()
-        self._cluster.standing.put(("gate", pod), reports)
+    def report(self, start: Start, report: Report) -> None:
+        """Report the fate of a start at its limit, until rules are in force."""
+        self.discard(start)
+        self._reported[start.pod] = start
+        self._cluster.standing.put(("gate", start.pod), (self._cluster.exposing(start.pod, Problem(report=report)),))
+
+    def _settle(self, pod: ObjectName) -> None:
+        if self._reported.pop(pod, None) is not None:
+            self._cluster.standing.put(("gate", pod), ())
+
+    def is_fresh(self, pod: ObjectName) -> bool:
+        """Whether a start is held before any container of the pod can have started."""
+        return any(start.fresh for start in self._starts.get(pod, ()))
 
     def check(self, pod: ObjectName | None = None) -> None:
         """Complete the starts of a pod, or of all, whose rules are in force."""
-        for name in tuple(self._starts) if pod is None else (pod,):
+        for name in {*self._starts, *self._reported} if pod is None else (pod,):
             for start in tuple(self._starts.get(name, ())):
                 verdict = self._verdict(start)
                 if verdict is not None:
                     start.done.set_result(verdict)
                     self.discard(start)
-                    if not verdict:
-                        self.report(name, None)
+                if verdict == "":
+                    self._settle(name)
+            if (reported := self._reported.get(name)) is not None and self._verdict(reported) == "":
+                self._settle(name)
 
     def _verdict(self, start: Start) -> str | None:
         """Empty if the rules are in force, the cause if they cannot be; None to wait."""

@@ -168,7 +168,7 @@ class ConnectionTracker(Protocol):
     def forget_connections(self) -> None:
         """Forget every connection of this namespace: the next packet of each is judged as a first packet.
 
-        For tests: the kit calls it between bursts of packets. The agent never does (S42).
+        Called before the first container of a pod starts, and by the kit between bursts of packets; never later (S42).
         """
 
 

@@ -41,6 +41,8 @@ class PodStart:
         netns: Absolute path of its network namespace on the host.
         interfaces: Interfaces made so far, if the gate knows them.
         annotations: The pod's annotations at the creation of the sandbox; None if the gate does not see them.
+        fresh: Whether no container of the pod can have started yet. Then connections that the pod's network namespace
+            tracks are forgotten: some may be older than its rules.
     """
 
     pod: ObjectName
@@ -48,6 +50,7 @@ class PodStart:
     netns: str
     interfaces: tuple[GateInterface, ...] = ()
     annotations: Mapping[str, str] | None = field(default=None, hash=False)
+    fresh: bool = True
 
 
 class Admission(StrEnum):

@@ -89,7 +89,7 @@ class NodeGatekeeper:
         if not (pod.interfaces or unclaimed):
             self.agent.post(partial(self.agent.describe, start.pod, pod.gated))
             return Decision(admission=Admission.IN_FORCE)
-        held = Start(pod=start.pod, uid=start.uid, sandbox=pod.sandbox)
+        held = Start(pod=start.pod, uid=start.uid, sandbox=pod.sandbox, fresh=start.fresh)
         held.wants_status = bool(unclaimed) and not pod.interfaces and self._has_status(held.pod, deadline)
         self.agent.post(partial(self.agent.hold, held, pod.gated, unclaimed))
         return self._wait(start, pod, held, deadline, unclaimed)

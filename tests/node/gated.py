@@ -44,7 +44,7 @@ class Choice:
 class GatedNode:
     """Runs on a thread of its own; `admit` on one for each pod."""
 
-    def __init__(self, *, denies_unclaimed=False, applier=None, **settings):
+    def __init__(self, *, denies_unclaimed=False, applier=None, parts={}, **settings):  # noqa: B006 - never changed
         self.stack = ExitStack()
         self.source, self.observer = Source(), Observer()
         self.pool = self.stack.enter_context(SandboxPool(8))
@@ -59,6 +59,7 @@ class GatedNode:
             locator=self.locator,
             discoverers={"macvlan": Agreeing()},
             pool=self.pool,
+            **parts,
         )
         self.loop = NodeLoop(self.agent, self.observer)
         self.server = {}  # pods that only a GET finds
@@ -104,6 +105,7 @@ class GatedNode:
     def sandbox(self, *interfaces):
         """A network namespace with an interface for each name, whose other end is elsewhere."""
         inside, outside = (self.stack.enter_context(private_namespace()) for _ in range(2))
+        self.outside = dict.fromkeys(interfaces, outside)
         for number, name in enumerate(interfaces):
             veth_pair(End(inside, name, (f"10.0.{number}.1/24",)), End(outside, name, (f"10.0.{number}.2/24",)))
         return inside

@@ -1,13 +1,15 @@
 """A pod's start waits for its rules; at the limit the settings decide (never open)."""
 
+import socket
 import time
+from contextlib import suppress
 
 import pytest
 from attrs import evolve
 
 from mnp_core.api import Admission, PodStart
 from mnp_core.errors import ApplyError
-from mnp_core.model import Reason
+from mnp_core.model import InterfacePolicy, Reason, SandboxPolicy
 from mnp_core.settings import AtLimit
 from mnp_core.testing.builders import named, pod, policy, present, status
 from mnp_core.testing.netns import run_inside
@@ -17,6 +19,7 @@ from tests.node.test_loop import eventually
 
 pytestmark = pytest.mark.root
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
+OPEN = SandboxPolicy(pod=named("a"), interfaces=(InterfacePolicy(interface="net1"),))
 DENIES = policy("p", networks=["net"], ingress=[])
 A = evolve(pod("a", node="here"), uid="1")
 ASKS = {NETWORKS: "net"}
@@ -219,3 +222,46 @@ def test_many_starts_at_once_are_held_side_by_side():
         assert {future.result(30).admission for future in futures} == {Admission.IN_FORCE}
         assert {node.rules(sandbox) for sandbox in sandboxes} == {node.wanted(many[0])}
         assert len(node.decisions) == 40
+
+
+def test_connections_that_are_older_than_the_first_rules_are_forgotten():
+    """Tracking begins while the rules are prepared: what came then would count as established ever after."""
+    with GatedNode() as node:
+        node.begin(policy("p", networks=["net"], ingress=[], egress=[]), A)
+        sandbox, outside = node.sandbox("net1"), node.outside["net1"]
+        run_inside(sandbox, lambda: node.backend.applier.apply(node.backend.renderer.render(OPEN)))  # tracking is on
+        receiver = node.stack.enter_context(run_inside(sandbox, lambda: udp("10.0.0.1")))
+        sender = node.stack.enter_context(run_inside(outside, lambda: udp("10.0.0.2")))
+        sender.sendto(b"early", ("10.0.0.1", 9))
+        assert receiver.recv(9) == b"early"
+        assert node.admit(A, sandbox, annotations=ASKS).result(5).admission is Admission.IN_FORCE
+        with suppress(PermissionError):  # it would be a reply, and establish the flow
+            receiver.sendto(b"late", ("10.0.0.2", 9))
+        with pytest.raises(TimeoutError):
+            sender.recv(9)
+
+
+def test_connections_of_a_pod_whose_containers_run_are_kept():
+    """S42."""
+    with GatedNode() as node:
+        node.begin(A)
+        sandbox, outside = node.sandbox("net1"), node.outside["net1"]
+        assert node.admit(A, sandbox, annotations=ASKS).result(5).admission is Admission.IN_FORCE
+        receiver = node.stack.enter_context(run_inside(sandbox, lambda: udp("10.0.0.1")))
+        sender = node.stack.enter_context(run_inside(outside, lambda: udp("10.0.0.2")))
+        for source, target in ((sender, "10.0.0.1"), (receiver, "10.0.0.2")):  # both ways: established
+            source.sendto(b"early", (target, 9))
+        assert (receiver.recv(9), sender.recv(9)) == (b"early", b"early")
+        node.deliver(present(DENIES))
+        eventually(lambda: node.rules(sandbox) == node.wanted(A))
+        again = PodStart(pod=A.name, uid=A.uid, netns=sandbox.path, annotations=ASKS, fresh=False)
+        assert node.keeper.admit(again).admission is Admission.IN_FORCE
+        sender.sendto(b"late", ("10.0.0.1", 9))
+        assert receiver.recv(9) == b"late"
+
+
+def udp(address):
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((address, 9))
+    made.settimeout(0.5)
+    return made

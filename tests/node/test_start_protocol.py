@@ -215,6 +215,7 @@ class Node(RuleBasedStateMachine):
             discoverers={"macvlan": Agreeing()},
             pool=self.kernel,
             read_links=lambda: (),
+            forget_connections=lambda: None,
             clock=self.clock,
             jitter=lambda: 1.0,
         )

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Any, Final
 
+from attrs import evolve
+
 from mnp_core.api import Gatekeeper
 from mnp_nri.messages import MESSAGES
 from mnp_nri.pods import Described, describe, running
@@ -72,7 +74,7 @@ class PluginService:
             "Configure": self._configure,
             "Synchronize": self._synchronize,
             "RunPodSandbox": self._admit,
-            "CreateContainer": self._admit,
+            "CreateContainer": self._admit_again,
             "StopPodSandbox": self._stopped,
             "RemovePodSandbox": self._stopped,
             "StateChange": self._state_change,
@@ -125,6 +127,11 @@ class PluginService:
             self._hold(describe(event.pod), seconds)
         elif event.event in {Event.STOP_POD_SANDBOX, Event.REMOVE_POD_SANDBOX}:
             self._forget(describe(event.pod))
+
+    def _admit_again(self, payload: bytes, seconds: float) -> None:
+        """Hold a container: others of the pod may have run."""
+        sandbox = describe(MESSAGES["PodRequest"].FromString(payload).pod)
+        self._hold(evolve(sandbox, start=evolve(sandbox.start, fresh=False)), seconds)
 
     def _admit(self, payload: bytes, seconds: float) -> None:
         self._hold(describe(MESSAGES["PodRequest"].FromString(payload).pod), seconds)
