@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-attacks test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
+.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-attacks test-faults test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-attacks: setup ## What a tenant does to the agent, beside a quiet one: atta
 	@$(BIN)/pytest tests/security/test_attacks.py -k "not soak" -s $(PYTEST_ARGS)
 	@$(BIN)/pytest tests/security tests/node/test_rules_changed_inside.py tests/node/test_custom_rules.py \
 		--deselect tests/security/test_attacks.py $(PYTEST_ARGS)
+
+test-faults: setup ## What happens to the agent, its kernel and its cluster while packets go: fault and promises as a table
+	@$(BIN)/pytest tests/faults -s $(PYTEST_ARGS)
 
 test-backends: setup ## Truth table, random cases and examples with every backend that works here
 	@$(BIN)/pytest mnp_core/testing/suites/truthtable mnp_core/testing/suites/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)
