@@ -165,9 +165,10 @@ class Bed:
             self.await_ready()
 
     def await_ready(self):
-        self.until(self._is_ready, "the agent is ready")
+        self.until(self.is_ready, "the agent is ready")
 
-    def _is_ready(self):
+    def is_ready(self):
+        """By its probe; the log may be on a full disk."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5) as answer:
                 return answer.status == 200

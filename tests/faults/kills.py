@@ -51,9 +51,10 @@ def _live(bed, *, starts):
     if starts:
         bed.start(ready=False)
     bed.change()
-    end = time.monotonic() + 3
-    while bed.running and time.monotonic() < end:
-        time.sleep(0.02)
+    settled = 0  # times in a row
+    while bed.running and settled < 20:
+        settled = settled + 1 if bed.is_ready() and bed.right() else 0
+        time.sleep(0.05)
     return not bed.running
 
 
