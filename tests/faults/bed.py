@@ -33,7 +33,7 @@ from tests.sandbox.cri.runtime import FakeRuntime, containerd_info
 
 PROGRAM = Path(sys.executable).with_name("multi-network-policy-node")
 UNLESS_ORPHANED = "setpriv", "--pdeathsig", "KILL"  # a killed test leaves no agent
-SOON = 30  # seconds
+SOON = 60  # seconds
 NFTABLES = "nftables"
 
 

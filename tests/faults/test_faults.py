@@ -143,7 +143,8 @@ def more(before, now, memory):
 
 
 def marked(fault):
-    return pytest.param(fault, marks=[getattr(pytest.mark, fault.tier)] if fault.tier else [], id=str(fault))
+    marks = [getattr(pytest.mark, fault.tier)] if fault.tier else []
+    return pytest.param(fault, marks=[*marks, pytest.mark.timeout(900 if fault.tier == "long" else 300)], id=str(fault))
 
 
 @pytest.mark.parametrize("fault", [*map(marked, FAULTS)])
