@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, settings
 from mnp_core.sandbox._syscalls import CLONE_NEWNET, unshare
 
 # Machines that run tests have much else to do, so time says nothing about a case. CI asks the same questions each time:
-# what is found by chance is found by developers, whose runs differ.
+# chance finds are for developers, whose runs differ.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 CLONE_NEWNS = 0x00020000  # <linux/sched.h>
 
-pytest_plugins = ["mnp_core.testing.suites.plugin"]  # fixtures, --backend, and what needs root is skipped without it
+pytest_plugins = ["mnp_core.testing.suites.plugin"]  # fixtures, --backend, skips without root
 
 
 def pytest_configure(config):

@@ -1,4 +1,4 @@
-"""What it costs to write and to read one sandbox: `python benchmarks/iptables_apply.py` as root.
+"""Cost of writing and reading one sandbox: `python benchmarks/iptables_apply.py` as root.
 
 As `nftables_apply.py`, for both ways of the iptables plugin; medians in milliseconds. Budgets: everything anew in
 150 ms through iptables-nft and 300 ms through the legacy tables, one member in 5 ms.

@@ -1,4 +1,4 @@
-"""What it costs to write and to read one sandbox: `python benchmarks/nftables_apply.py` as root.
+"""Cost of writing and reading one sandbox: `python benchmarks/nftables_apply.py` as root.
 
 A group of 5,000 pods and 50 rules, in a private network namespace; medians in milliseconds.
 """

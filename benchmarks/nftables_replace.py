@@ -1,6 +1,6 @@
 """One full replacement, by our messages and by libnftables: `python benchmarks/nftables_replace.py` as root.
 
-26 rules, in one namespace and in 100 on 16 threads; the commit alone, in turns, and with what an applier does besides.
+26 rules, in one namespace and in 100 on 16 threads; the commit alone, in turns, and with the rest of an applier's work.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
-"""The node agent beside a real API server: how long it takes until what changed is in force, and what it costs.
+"""The node agent beside a real API server: latency from a change to its enforcement, and the agent's cost.
 
 100 pods of one node, as namespaces with real macvlan interfaces (a lab), 5,000 pods in the cluster, 100 policies. Times
-are taken outside of the agent: from before the request to the API server until the kernel tells of the commit in the
+are taken outside of the agent: from before the request to the API server until the kernel announces the commit in the
 pod's namespace (NFT_MSG_NEWGEN), for each pod. Needs root and the test bed, docs/testbed.md.
 """
 
@@ -27,7 +27,7 @@ from mnp_nftables.commit_listener import listen_to_commits
 from scripts.testbed import bed, place
 from scripts.testbed.api import ApiError
 from tests.cluster.components import command
-from tests.cluster.fleet import Crowd
+from tests.cluster.fleet import Fleet
 from tests.cluster.objects import Objects
 
 LOCAL, CLUSTER, ATTACHED, POLICIES, ROUNDS = 100, 5000, 1000, 100, 20
@@ -56,9 +56,9 @@ def main() -> None:
 
 def measure(found: Lab) -> None:
     objects = Objects(place.KUBECONFIG)
-    crowd = Crowd(objects)
+    fleet = Fleet(objects)
     try:
-        seconds = timed(lambda: fill(objects, crowd, found))
+        seconds = timed(lambda: fill(objects, fleet, found))
         print(f"{CLUSTER} pods made in {seconds:.1f} s")
         with agent() as process, listeners(found) as sockets:
             print(f"start to all enforced: {wait_until_enforced():.2f} s")
@@ -67,14 +67,14 @@ def measure(found: Lab) -> None:
             print(f"resident memory: {resident(process.pid):.0f} MiB")
             print(f"idle: {idle(process.pid):.2f} % of one processor over {IDLE} s")
     finally:
-        crowd.remove_pods(NAMESPACE)
+        fleet.remove_pods(NAMESPACE)
         objects.delete("v1/Namespace", NAMESPACE, wait=False)
         for node in (NODE, f"{NODE}-far"):
-            crowd.remove_node(node)
+            fleet.remove_node(node)
         objects.close()
 
 
-# --- what is there ------------------------------------------------------------------------------------------------
+# --- the cluster --------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -112,7 +112,7 @@ def _pod(number: int) -> dict[str, Any]:
     }
 
 
-def fill(objects: Objects, crowd: Crowd, found: Lab) -> None:
+def fill(objects: Objects, fleet: Fleet, found: Lab) -> None:
     objects.apply(CLUSTER_DATA)
     objects.apply(SCHEME)
     objects.wait_for("policies are served", lambda: _served(objects))
@@ -122,10 +122,10 @@ def fill(objects: Objects, crowd: Crowd, found: Lab) -> None:
     objects.apply(definition)
     for number in range(POLICIES):
         objects.apply(policy(f"policy-{number}", {"app": f"app-{number % APPS}"}, f"app-{(number + 1) % APPS}", number))
-    crowd.node(NODE)
-    crowd.node(f"{NODE}-far")
-    crowd.fake_pods(LOCAL, NODE, NAMESPACE, lambda number: _metadata(found, number))
-    crowd.fake_pods(CLUSTER - LOCAL, f"{NODE}-far", NAMESPACE, far)
+    fleet.node(NODE)
+    fleet.node(f"{NODE}-far")
+    fleet.fake_pods(LOCAL, NODE, NAMESPACE, lambda number: _metadata(found, number))
+    fleet.fake_pods(CLUSTER - LOCAL, f"{NODE}-far", NAMESPACE, far)
 
 
 def _served(objects: Objects) -> bool:
@@ -232,7 +232,7 @@ def _ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-# --- what the kernel tells -----------------------------------------------------------------------------------------
+# --- the kernel's announcements -----------------------------------------------------------------------------------
 
 
 @contextmanager

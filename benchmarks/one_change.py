@@ -1,4 +1,4 @@
-"""What one change costs the agent of a node: jobs in the sandboxes, calls and moves between files, and delay.
+"""Cost of one change for the agent of a node: jobs in the sandboxes, calls and moves between files, and delay.
 
 Real network namespaces and nf_tables, the monitor and the pool, all in this process; no API server. Needs root.
 

@@ -1,4 +1,4 @@
-"""What entering a sandbox costs: `python benchmarks/sandbox_enter.py` (root).
+"""Cost of entering a sandbox: `python benchmarks/sandbox_enter.py` (root).
 
 Everything else that is done in a sandbox comes on top of this, so it is to stay far below the cost of a commit.
 """

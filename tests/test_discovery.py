@@ -1,4 +1,4 @@
-"""What is found in a pod's namespace, against what network-status claims: with links as values, hostile ones too."""
+"""Links in a pod's namespace against the claims of network-status: links as values, hostile ones too."""
 
 from ipaddress import ip_address
 
@@ -104,7 +104,7 @@ def test_device_of_the_kernel_counts_and_the_claimed_one_where_it_says_nothing()
 
 
 def test_interfaces_that_share_a_mac_are_told_apart_by_their_addresses():
-    """Of two on one parent, the one that is there is not taken for the one that is not."""
+    """Of two on one parent, the present one is not taken for the missing one."""
     other = evolve(LINK, name="net2", addresses=(TWO,))
     assert "which has 'lo', 'net2'" in discover(CLAIM, other, own_mac=False).unenforceable
     renamed = discover(CLAIM, other, evolve(LINK, name="mine"), own_mac=False)
@@ -217,7 +217,7 @@ def test_an_interface_whose_mac_another_one_has_is_unenforceable(kind):
     """S64: KubeVirt's bridge binding puts a dummy with its name, MAC and addresses in front of the real one."""
     found = discover(CLAIM, evolve(LINK, kind="dummy"), Link(name="37a8eec1ce1-nic", index=9, kind=kind, mac=MAC))
     assert "'37a8eec1ce1-nic' has its MAC address, too" in found.unenforceable
-    changed = evolve(LINK, mac="02:00:00:00:00:0b")  # what the claim says counts, not what the decoy was given
+    changed = evolve(LINK, mac="02:00:00:00:00:0b")  # the MAC address of the claim counts, not that of the decoy
     assert "has its MAC address" in discover(CLAIM, changed, Link(name="nic", index=9, mac=MAC)).unenforceable
 
 

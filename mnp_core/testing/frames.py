@@ -1,9 +1,8 @@
-"""Packets made by hand, each with a number by which it is known again wherever it arrives.
+"""Packets made by hand, each with a number that identifies it on arrival.
 
-No listener, no handshake and no support of the kernel is needed for them, and any address can be their source. What
-needs a checksum has the right one: connection tracking calls others invalid, and they would test another path than
-real ones take. The number is the TCP sequence number (RFC 9293), the SCTP initiate tag (RFC 9260), else part of the
-payload.
+No listener, no handshake and no support of the kernel is needed for them, and any address can be their source.
+Checksums are right: connection tracking calls others invalid, and they would test another path than real ones take. The
+number is the TCP sequence number (RFC 9293), the SCTP initiate tag (RFC 9260), else part of the payload.
 """
 
 import struct

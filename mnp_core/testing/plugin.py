@@ -25,7 +25,7 @@ _PROPERTY = "mnp-conformance"
 
 @define
 class _Summary:
-    """What became of one conformance class."""
+    """The results of one conformance class."""
 
     standard: int
     exceptions: dict[str, str]
@@ -50,7 +50,7 @@ class _Summary:
 
 @pytest.fixture
 def mnp_cleanup() -> Iterator[ExitStack]:
-    """Contexts entered here end with the test, whatever its outcome."""
+    """Contexts entered here end with the test, passed or failed."""
     with ExitStack() as stack:
         yield stack
 

@@ -1,10 +1,10 @@
 """A pod whose interfaces lead outside, and bursts of packets through them: the kernel's answers to many questions.
 
 There is no host outside: frames are handed to the pod's interfaces and taken from them raw, from and to any
-address. What a filter lets in shows at raw sockets in the pod, which the kernel serves right after its input hook; what
-it lets out shows on the other end of the wire. Between two namespaces that takes microseconds. A burst waits for what
-should arrive as long as it takes, a moment more for what should not, and whatever arrives even later is found out by
-the next burst.
+address. Packets that a filter lets in arrive at raw sockets in the pod, which the kernel serves right after its input
+hook; packets that it lets out arrive at the other end of the wire. Between two namespaces that takes microseconds. A
+burst waits for expected packets as long as it takes, a moment more for unexpected ones, and the next burst discovers
+any that arrive even later.
 """
 
 import select

@@ -1,4 +1,4 @@
-"""What the agent writes, and above all what it does not write, with a kernel in memory."""
+"""The agent's writes to a kernel in memory, and above all the writes that it omits."""
 
 import time
 
@@ -71,7 +71,7 @@ class Clock:
 
 
 class Node:
-    """An agent on a kernel in memory, and the outcomes that it told of."""
+    """An agent on a kernel in memory, and the outcomes that it reported."""
 
     def __init__(  # noqa: PLR0917 - parts, most by their names
         self,
@@ -217,7 +217,7 @@ def test_a_refused_difference_is_followed_by_a_replacement():
     node = Node()
     start(node, FROM_ALL)
     namespace_of_a = node.kernel.namespaces[named("a")]
-    namespace_of_a.ruleset = None  # somebody removed everything
+    namespace_of_a.ruleset = None  # another process removed everything
     node.kernel.add(named("c"))
     sync = node.sync(pod("c", status("net", "net1", "10.0.0.3")))
     of_a = [(outcome.result, outcome.drifted) for outcome in sync.outcomes if outcome.pod == named("a")]
@@ -313,7 +313,7 @@ def test_a_change_of_membership_right_after_does_not_hide_what_somebody_did():
 
 
 def test_what_another_agent_has_written_already_is_no_failure():
-    """S62: while a node goes over from one agent to the next, both follow what happens."""
+    """S62: during a handover on a node, both agents follow all changes."""
     node, c = Node(), pod("c", status("net", "net1", "10.0.0.3"))
     start(node, FROM_ALL, c)
     heir = Node(kernel=node.kernel)
@@ -362,7 +362,7 @@ def test_a_sandbox_that_was_made_anew_is_found_when_something_is_to_be_written_t
 
 
 def test_what_an_earlier_agent_left_in_a_pod_without_attachments_is_removed():
-    """S62: its attachments went while nobody looked."""
+    """S62: its attachments went while no agent ran."""
     node = Node()
     start(node, FROM_ALL)
     heir = Node(kernel=node.kernel)
@@ -452,7 +452,7 @@ def test_what_somebody_does_while_it_is_read_is_looked_for():
 
 
 def test_a_stamp_hides_nothing_from_an_applier_that_compares():
-    """S63: a process in the pod rewrote the rules and what says which they are; then the agent started again."""
+    """S63: a process in the pod rewrote the rules and their stamp; then the agent started again."""
 
     class Comparing(FakeApplier):
         def is_in_force(self, ruleset):
@@ -493,7 +493,7 @@ def test_a_replacement_that_cannot_be_finished_is_not_tried_all_the_time():
 
 
 class Staged(FakeApplier):
-    """What packets do not see is a step of its own, which is noted."""
+    """Bookkeeping, invisible to packets, is a step of its own, which is noted."""
 
     def commit(self, ruleset):
         self.apply(ruleset)
@@ -502,7 +502,7 @@ class Staged(FakeApplier):
 
 @pytest.fixture
 def staged():
-    """A node that has just written everything, and what it has finished."""
+    """A node that has just written everything, and its finished operations."""
     node = Node(finalize_after=1, clock=Clock())
     for name in ("a", "b"):
         node.kernel.add(named(name))
@@ -564,7 +564,7 @@ def test_a_change_of_membership_does_not_wait_for_what_packets_do_not_see(staged
 
 
 class Silent:
-    """A monitor that hears nothing; the test says what it would have."""
+    """A monitor without listeners; the test delivers its notifications."""
 
     def listen(self, key, listeners, generation_of=None):  # noqa: ARG002 - the Protocol's signature
         for listener in listeners.values():
@@ -595,7 +595,7 @@ def test_a_pod_that_floods_its_own_sandbox_is_looked_at_now_and_then():
 
 
 def test_copies_of_a_pod_are_rendered_once():
-    """S61: the cost of a change follows what it changes, not how many pods have it."""
+    """S61: the cost of a change follows its size, not the number of pods that it concerns."""
 
     class Counting(FakeRenderer):
         rendered = 0
@@ -718,7 +718,7 @@ def test_a_failure_says_why_in_one_word_and_with_which_backend():
 
 
 def test_a_pass_tells_the_problems_that_appear_and_vanish_not_all_that_stand():
-    """S64: what a change costs does not follow how many problems there are elsewhere."""
+    """S64: the cost of a change is independent of the number of problems elsewhere."""
     node = Node()
     start(node)
     junk = [Change(ref=problem(n).about, object=None, reports=(problem(n),)) for n in range(50)]

@@ -1,4 +1,4 @@
-"""What the agent does with abilities that an applier may have: cheap checks, filters bound to interfaces, pins."""
+"""The agent's use of optional abilities of appliers: cheap checks, filters bound to interfaces, pins."""
 
 from attrs import evolve
 
@@ -19,7 +19,7 @@ def with_applier(applier, **parts):
 
 
 def settled(node, seconds=5):
-    """The outcomes of what is begun by now, and of what follows from it."""
+    """The outcomes of all operations begun by now, and of their successors."""
     before = len(node.told)
     node.agent.process(seconds)
     while node.agent.busy:
@@ -48,7 +48,7 @@ class Bound(FakeApplier):
 
 
 def test_an_interface_that_appears_late_is_bound_and_is_no_drift():
-    """S63: nobody changed a rule; S64: and the interface does not stay open."""
+    """S63: no rule was changed; S64: and the interface does not stay open."""
     node, applier = with_applier(Bound)
     start(node, FROM_ALL)
     applier.late = True
@@ -95,7 +95,7 @@ class Costly(FakeApplier):
 
 
 def test_a_costly_generation_is_not_asked_every_second():
-    """S63: where nobody tells of changes, the cheap question is asked instead, and now and then the costly one."""
+    """S63: without notifications the cheap check runs instead, and now and then the costly one."""
     clock = Clock()
     node, applier = with_applier(Costly, clock=clock)
     start(node, FROM_ALL)
@@ -151,7 +151,7 @@ def box(inode, path="x"):
 
 
 def test_at_start_everything_is_swept_but_what_the_machine_or_the_agent_knows():
-    """S62: once, and not what belongs to a pod that the agent has but the list lacks."""
+    """S62: once, and without the state of a pod that the agent has but the list lacks."""
     pins = Pins()
     outside = OutsideState({"pins": pins}, lambda _: [box(1), box(2)])
     for now in (0.0, 1.0, 1000.0):

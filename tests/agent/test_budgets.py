@@ -1,4 +1,4 @@
-"""What a tenant's size costs: that tenant alone. What is over a budget isolates, allows nothing, and is reported."""
+"""A tenant's size costs that tenant alone. A policy over a budget isolates, allows nothing, and is reported."""
 
 from concurrent.futures import Future
 
@@ -90,7 +90,7 @@ def test_a_policy_over_its_budget_isolates_and_allows_nothing_until_it_is_smalle
 
 
 def test_of_the_policies_of_a_namespace_the_last_by_name_have_to_do_without_rules(cluster):
-    """Whatever the order in which they come."""
+    """In any order of arrival."""
     cluster.apply([written("c", *blocks(6), selects={"app": "b"})])
     cluster.apply([written("b", *blocks(4, 5), selects={"app": "a"})])
     cluster.apply([written("a", *blocks(1, 2, 3), selects={"app": "b"})])
@@ -167,7 +167,7 @@ def made_of(changes):
 
 
 def observed(state):
-    """All that may depend on the way: what holds in pods, what is reported, which groups are kept."""
+    """All results that could depend on the order: rules in pods, reports, tracked groups."""
     pods = [named(name) for name in ("a", "b")]
     return (
         [state.sandbox_policy(name) for name in pods],
@@ -180,7 +180,7 @@ def observed(state):
 
 @st.composite
 def steps(draw):
-    """What happens, a few things at a time: policies and pods come, change, and go."""
+    """Changes, a few at a time: policies and pods come, change, and go."""
     name = draw(st.sampled_from(NAMES))
     if draw(st.integers(0, 4)) == 0:
         lives = draw(st.booleans())
@@ -253,7 +253,7 @@ def test_an_interface_that_may_be_open_is_reported_before_the_rest_of_its_namesp
 
 
 def test_reports_of_a_noisy_namespace_leave_turns_to_others():
-    """S6: what is told at a time is bounded, an object's reports stay together, and nothing gets lost."""
+    """S6: reports are delivered in bounded portions, those of an object together, and none gets lost."""
     reports = ActiveReports()
     for number in range(100):
         reports.put(number, [report_of(f"noisy/p{number}", place) for place in range(3)])

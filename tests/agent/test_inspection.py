@@ -1,4 +1,4 @@
-"""What is in a sandbox, against what is claimed (S64): links as values."""
+"""The links in a sandbox against the claims of network-status (S64): links as values."""
 
 import pytest
 from attrs import evolve

@@ -1,4 +1,4 @@
-"""The state machine of a pod, with a clock and a kernel that the test moves: it ends in what is wanted (S60 to S64)."""
+"""The state machine of a pod, with a clock and a kernel moved by the test: it ends in the wanted state (S60 to S64)."""
 
 import ast
 import math
@@ -115,7 +115,7 @@ def test_changes_of_big_rules_are_collected_for_a_while():
 
 @pytest.mark.parametrize("when", ["before the result", "after the result"])
 def test_a_commit_of_our_own_costs_no_check(when):
-    """S63: whichever arrives first, the announcement or the result."""
+    """S63: in either order of announcement and result."""
     state = started()
     state.members_changed(None)
     state.start(Operation.UPDATE_MEMBERS, 1.0)
@@ -214,7 +214,7 @@ def test_a_sandbox_that_was_replaced_is_located_and_is_no_failure():
 
 
 def test_the_clock_is_an_argument_and_only_the_machine_writes_its_state():
-    """What decides must be readable in one place; a second writer would be a second machine."""
+    """Decisions must be readable in one place; a second writer would be a second machine."""
     folder = Path(mnp_core.agent.__file__).parent
     imported = {
         name.name.partition(".")[0]
@@ -239,7 +239,7 @@ def test_the_clock_is_an_argument_and_only_the_machine_writes_its_state():
 
 @frozen
 class Kernel:
-    """A sandbox: what its rules are, and how often anything was committed."""
+    """A sandbox: its rules, and the number of commits."""
 
     rules: str = ""
     generation: int = 10
@@ -255,7 +255,7 @@ class Life(RuleBasedStateMachine):
         self.announced = set()  # commits that the monitor has not passed on yet
         self.state.require_replacement(self.now)
 
-    # --- what happens ---
+    # --- events ----------------------------------------------------------------------------------------------------
 
     @rule(number=st.integers(1, 3))
     def the_policy_changes(self, number):
@@ -289,7 +289,7 @@ class Life(RuleBasedStateMachine):
     def operations_fail_from_now_on(self, error):
         self.error = error
         if error is None and self.state.waits_for_input:
-            self.state.require_replacement(self.now)  # what was wrong with the input was changed
+            self.state.require_replacement(self.now)  # the mistake in the input was corrected
 
     @precondition(lambda self: self.announced)
     @rule()
@@ -307,7 +307,7 @@ class Life(RuleBasedStateMachine):
         if isinstance(upcoming, Operation):
             self._run(upcoming, meanwhile)
 
-    # --- what must hold ---
+    # --- invariants ------------------------------------------------------------------------------------------------
 
     @invariant()
     def nothing_permanent_is_repeated(self):
@@ -317,11 +317,11 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def what_is_isolated_stays_isolated(self):
-        """S60: rules that are there are replaced by rules, whatever fails."""
+        """S60: rules in force are only ever replaced by rules, even when operations fail."""
         assert self.kernel.rules or not self.state.sandbox_verified or self.state.stamp is None
 
     def teardown(self):
-        """Without errors, and with all that was committed announced, what is wanted comes into force and stays."""
+        """Without errors, and with all commits announced, the wanted rules come into force and stay."""
         if not hasattr(self, "state"):
             return
         self.operations_fail_from_now_on(None)
@@ -339,7 +339,7 @@ class Life(RuleBasedStateMachine):
         assert self.kernel.rules == self.wanted
         assert (self.state.error, self.state.drift_suspected) == ("", False)
 
-    # --- the kernel, and what operations do there: as `mnp_core.agent.operations` ---
+    # --- the kernel, and operations in it: as `mnp_core.agent.operations` ------------------------------------------
 
     def _commit(self, rules):
         self.kernel = Kernel(rules=rules, generation=self.kernel.generation + 1)

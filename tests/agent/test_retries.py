@@ -63,7 +63,7 @@ def started(clock, **parts):
 
 
 def results_within(node, clock, seconds):
-    """What came of the first pod in so many seconds, each result with the time that it came at."""
+    """The first pod's outcomes within so many seconds, each with its time."""
     began, found = clock.now, []
     while clock.now < began + seconds:
         node.agent.process(0)
@@ -140,7 +140,7 @@ PERMANENT = [
 
 @pytest.mark.parametrize("error", PERMANENT)
 def test_what_cannot_succeed_waits_for_new_input(clock, error):
-    """S64: the same input would fail again, and is not rendered again; what an unknown renderer raises counts too."""
+    """S64: the same input would fail again, and is not rendered again, nor after unexpected exceptions."""
     renderer = Failing(error)
     node = started(clock, renderer=renderer)
     node.agent.submit([present(ON_A)])

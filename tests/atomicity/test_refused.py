@@ -1,4 +1,4 @@
-"""S60: what the kernel refuses leaves in force what was there, and is tried again."""
+"""S60: a transaction refused by the kernel leaves the rules in force, and is retried."""
 
 from itertools import product
 
@@ -29,7 +29,7 @@ IN_X = {ObjectName("x", name) for name in "abc"}
 
 
 class Saboteur:
-    """The installed renderer, until it is told to spoil what it writes."""
+    """The installed renderer, with a switch to spoil its output."""
 
     def __init__(self) -> None:
         self.spoil_rules = self.spoil_membership = None
@@ -62,7 +62,7 @@ def no_nftables(rendered):
 
 
 def without(delta, member):
-    """A change that takes somebody away, too, who is not there."""
+    """A change that also removes a member that is absent."""
     name = min({*delta.added, *delta.removed})
     return evolve(delta, removed={**delta.removed, name: delta.removed.get(name, frozenset()) | {member}})
 
@@ -83,7 +83,7 @@ def node():
 
 
 def what_holds(rig, objects):
-    """Nothing, if packets do what these objects say."""
+    """Empty if packets are judged as these objects require."""
     return rig.wrong({p: naive.allowed(objects, *p) for family in (4, 6) for p in probes(objects, family)})
 
 
@@ -107,13 +107,13 @@ def test_what_is_refused_leaves_the_old_rules_in_force(node, sabotage):
     assert what_holds(rig, OLD) == {}
 
     saboteur.spoil_rules = None
-    rig.become(NEW)  # no object has changed since: what failed is tried again
+    rig.become(NEW)  # no object has changed since: the failure is retried
     assert what_holds(rig, NEW) == {}
 
 
 @SABOTAGE
 def test_a_refused_change_of_membership_costs_a_replacement(node, sabotage):
-    """S60: the rules as a whole are still written, so nobody is left in a group, or out of it."""
+    """S60: the rules as a whole are still written, so no member is left in a group, or out of it."""
     rig, saboteur = node
     rig.become(OLD)
     saboteur.spoil_membership = sabotage

@@ -1,4 +1,4 @@
-"""One table of what the field writes, with what has to come of it: on a node, and offline."""
+"""One table of manifests from the field, with the expected results: on a node, and offline."""
 
 import json
 from collections.abc import Mapping
@@ -18,18 +18,18 @@ OLD_STATUS = "k8s.v1.cni.cncf.io/networks-status"
 
 @frozen(kw_only=True)
 class Case:
-    """Objects, and what comes of them.
+    """Objects, and the expected results.
 
     Attributes:
         name: For people.
-        objects: As they were written; pods without network-status get what the lab's meta-plugin writes.
+        objects: As they were written; pods without network-status get that of the lab's meta-plugin.
         namespace: Where objects are put that name none.
         network_plugins: The setting.
         problems: ``reason kind namespace/name``, on nodes and offline.
-        on_nodes: The same, of what only shows in a pod, or of pods that no policy selects.
+        on_nodes: The same, of problems visible only in a pod, or of pods that no policy selects.
         attachments: Enforced ones as ``pod interface kind``.
         isolated: ``pod interface direction``.
-        links: What is in a pod instead of what network-status says.
+        links: The links in a pod, instead of those of network-status.
     """
 
     name: str
@@ -531,7 +531,7 @@ USERNS = [
     evolve(userns("the host's network", hostNetwork=True), attachments=(), isolated=()),
 ]
 
-# --- S64: interfaces that are not what they seem ---------------------------------------------------------------------
+# --- S64: deceptive interfaces ---------------------------------------------------------------------------------------
 
 NET1 = Link(
     name="net1",
@@ -626,7 +626,7 @@ _default = Case(
 
 
 def by_default(text, network_of="demo", *, listed=True):
-    """Pod ``a`` whose default network is ``base``; a policy names it beside the network of net1."""
+    """Pod ``a`` with the default network ``base``; a policy names it beside the network of net1."""
     base = {**DEFAULT, "name": f"{network_of}/base"} if listed else DEFAULT
     made = pod("a", status=json.dumps([base, entry(2)]), annotations={"v1.multus-cni.io/default-network": text})
     rule = policy(policy_for=f"data, {network_of}/base")

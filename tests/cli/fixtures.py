@@ -13,7 +13,7 @@ from mnp_core.plugins import load_plugins
 
 @frozen
 class Ended:
-    """What became of a command."""
+    """The result of a command."""
 
     status: int
     out: str

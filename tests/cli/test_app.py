@@ -11,7 +11,7 @@ from mnp_core.plugins import PluginStatus, State
 
 @frozen
 class Registry:
-    """What `make_app` needs of a registry."""
+    """The part of a registry that `make_app` needs."""
 
     commands: dict = field(factory=dict)
     statuses: tuple = ()

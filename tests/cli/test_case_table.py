@@ -1,4 +1,4 @@
-"""Manifests from the field offline: `mnp validate` reports what a node would, but for what only shows in a pod."""
+"""Manifests from the field offline: `mnp validate` reports as a node would, but for problems visible only in a pod."""
 
 import json
 

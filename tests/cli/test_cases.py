@@ -69,7 +69,7 @@ def verdict(ask):
 
 @pytest.fixture
 def problems(ask):
-    """What `validate` reports, as kind of object and reason."""
+    """The reports of `validate`, as kind of object and reason."""
 
     def of(objects, severity="problem"):
         reports = ask("validate", objects)["reports"]
@@ -290,7 +290,7 @@ def test_a_dump_of_a_whole_cluster_is_judged(mnp, write):
     assert "denied" in mnp("explain", folder, "--from", "demo/b", "--to", "demo/a").out
 
 
-# --- what explain says -----------------------------------------------------------------------------------------------
+# --- explain ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ipam", [{}, {"ipam": {}}, {"ipam": None}])
@@ -344,7 +344,7 @@ def test_custom_rules_are_said_to_come_first(mnp, write):
     assert answer["explanations"][0]["ingress"]["custom-rules"] is True
 
 
-# --- what a node could not enforce policy on
+# --- unenforceable interfaces
 # ------------------------------------------------------------------------------------
 
 MACVTAP = {"type": "macvtap", "mtu": 1500}

@@ -81,7 +81,7 @@ def test_a_machine_without_namespaces_has_nothing_to_clean(mnp, tmp_path):
     )
 
 
-# --- what is looked at first, and what is left alone ------------------------------------------------------------------
+# --- order and exceptions ---------------------------------------------------------------------------------------------
 
 
 def installed(spaces):

@@ -11,7 +11,7 @@ from mnp_core.errors import InputError
 def run(work, *arguments):
     @click.command()
     @click.option("--number", type=int)
-    def command(number):  # noqa: ARG001 - what is typed wrongly never gets here
+    def command(number):  # noqa: ARG001 - a wrong command line never gets here
         return work()
 
     return run_command(lambda: command, arguments)

@@ -188,7 +188,7 @@ def test_exec_tells_its_own_failures_from_the_programs(mnp, quickstart, write):
 
 
 def test_the_program_takes_the_place_of_exec(mnp, quickstart):
-    """Whoever waits for `mnp`, or sends it a signal, has the program; and no lock of the lab is held meanwhile."""
+    """The process of `mnp` becomes the program, for waiters and signals; no lock of the lab is held meanwhile."""
     mnp("lab", "up", quickstart)
     process = start("lab", "exec", "demo/web", "sh", "-c", "echo $$; ip -brief link; read line; exit $line", stdin=-1)
     try:
@@ -253,7 +253,7 @@ metadata:
 
 
 def test_get_for_programs(mnp, write):
-    """What is needed to go on with other tools: labels, where the namespace is, how the lab is enforced."""
+    """The information for other tools: labels, path of the namespace, enforcement of the lab."""
     settings = write("settings.yaml", "accept-icmp: true\n")
     path = write("lab.yaml", LONG.format(name="web"))
     mnp("lab", "up", path, "--settings", settings, "--backend", "nftables")
@@ -309,7 +309,7 @@ def test_manifests_may_be_named_as_kubectl_has_it(mnp, quickstart):
 
 
 def test_a_control_run_enforces_nothing(mnp, quickstart):
-    """And whoever goes on with the lab does not either."""
+    """Nor does a later command on the lab."""
     found = verdicts(mnp("lab", "run", quickstart, "--no-enforce", "--output", "json"))
     assert set(found.values()) == {"allowed"}
     assert mnp("lab", "up", quickstart, "--no-enforce").status == 0

@@ -1,4 +1,4 @@
-"""`mnp lab`, where packets between stand-ins do not say what a node would do, or say nothing at all."""
+"""`mnp lab`, where packets between stand-ins differ from those on a node, or prove nothing at all."""
 
 import importlib
 import json
@@ -198,7 +198,7 @@ def broken(tmp_path, monkeypatch, capfd):
 
 
 def test_run_where_nothing_could_be_enforced_is_no_success(broken, manifests):
-    """And what a pod without its rules does says nothing of policies."""
+    """And a pod without its rules proves nothing about policies."""
     path = manifests(nad({"type": "bridge"}), A, B, policy(CLOSED), expecting("denied"))
     status, out, err = broken("lab", "run", path, "--backend", "broken")
     assert status == 1
@@ -338,7 +338,7 @@ def neighbours(config, other=None, **annotations):
     ],
 )
 def test_neighbours_on_networks_of_one_wire_are_probed(mnp, manifests, config):
-    """A definition for each namespace, one wire: what the policy says of both networks decides."""
+    """A definition for each namespace, one wire: the policy on both networks decides."""
     path = manifests(*neighbours(config), expecting("denied", "b/p", "a/p"))
     ran = mnp("lab", "run", path, "--output", "json")
     assert verdicts(ran) == {("a/p", "b/p"): "allowed", ("b/p", "a/p"): "denied"}
@@ -353,7 +353,7 @@ def test_networks_that_an_annotation_sets_apart_are_not(mnp, manifests):
     assert "Nothing to probe: no two pods share a network." in ended.out
 
 
-# --- objects without a namespace, and what is no object -----------------------------------------------------------
+# --- objects without a namespace, and other documents -----------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Flags of the node agent: ours, those of the agents in use today, and what becomes of wrong ones."""
+"""Flags of the node agent: ours, those of the agents in use today, and wrong ones."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.docs.test_pages import FLAGS_OF_THE_ENGINES
 
 @pytest.fixture
 def parsed():
-    """What becomes of a command line, without running anything."""
+    """The result of a command line, without running anything."""
 
     def parse(*arguments):
         command = make_command()

@@ -1,4 +1,4 @@
-"""`mnp plugin new`: what it makes, and what it refuses. What can be done with it: `tests/packages/test_outside.py`."""
+"""`mnp plugin new`: its output and its refusals. The plugin in use: `tests/packages/test_outside.py`."""
 
 import re
 import subprocess

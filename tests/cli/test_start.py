@@ -1,4 +1,4 @@
-"""What `mnp` imports: a command starts with what it needs."""
+"""Imports of `mnp`: a command loads only the modules that it needs."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Which attachments a pod has, and whose an address is, as the running agent's state has it (S3, S5, S64)."""
+"""A pod's attachments and the owners of addresses, in the running agent's state (S3, S5, S64)."""
 
 import json
 
@@ -62,7 +62,7 @@ def interfaces(cluster, pod=A):
     return {claim.interface for claim in cluster.claims(pod)}
 
 
-# --- what network-status lost -----------------------------------------------------------------------------------------
+# --- lost attachments -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("networks", ["net", "default/net@net1", [{"name": "net", "ips": ["10.0.0.1/24"]}]])
@@ -77,7 +77,7 @@ def test_an_attachment_that_network_status_lost_stays_enforced_and_is_reported(n
 
 
 def test_what_was_asked_for_is_answered_by_an_entry_of_the_network_under_another_name():
-    """S3: what the meta-plugin really did counts."""
+    """S3: the meta-plugin's report counts, not the request."""
     pod = a_pod(annotations={NETWORKS: "net@mine,net", STATUS: [ETH0, entry(1, interface="x"), entry(2)]})
     assert interfaces(cluster(pod)) == {"x", "net1"}
     third = evolve(pod, statuses=pod.statuses[:1])
@@ -127,11 +127,11 @@ def test_the_annotation_of_old_meta_plugins_is_read_where_there_is_no_other():
     assert interfaces(cluster(a_pod(annotations=both))) == {"net1"}
 
 
-# --- whose an address is ----------------------------------------------------------------------------------------------
+# --- owners of addresses ----------------------------------------------------------------------------------------------
 
 
 def test_an_address_of_a_terminating_pod_that_a_living_one_claims_is_the_living_ones_alone():
-    """S5: a dead node's pods stay terminating; their labels must not stand for somebody else."""
+    """S5: a dead node's pods stay terminating; their labels must not stand for another pod."""
     picky = policy("p", networks=["net"], ingress=[rule([pods(app="ghost")])])
     ghost = evolve(attached("b", 2, node="dead", terminating=True), labels={"app": "ghost"})
     w = cluster(attached(), ghost, picky)
@@ -154,14 +154,14 @@ def test_two_living_pods_with_one_address_are_reported_until_one_goes():
 
 
 def test_a_pod_that_was_never_scheduled_is_no_peer():
-    """S5: nobody has given it the addresses that its annotation claims."""
+    """S5: no IPAM has assigned the addresses that its annotation claims."""
     w = cluster(attached(), attached("b", 2, node=""), FROM_ALL)
     assert members(w) == {"10.0.0.1"}
     w.apply([present(attached("b", 2, node="elsewhere"))])
     assert members(w) == {"10.0.0.1", "10.0.0.2"}
 
 
-# --- what alerts count ------------------------------------------------------------------------------------------------
+# --- counts for alerts ------------------------------------------------------------------------------------------------
 
 
 def test_an_unclaimed_type_counts_as_open_only_where_a_policy_selects_it():
@@ -214,7 +214,7 @@ def test_an_ordinary_pod_is_none(spec):
     assert cluster(attached(**spec), FROM_ALL).reports() == ()
 
 
-# --- what an earlier sandbox had --------------------------------------------------------------------------------------
+# --- earlier sandboxes ------------------------------------------------------------------------------------------------
 
 
 def found(cluster, pod, *addresses):
@@ -225,7 +225,7 @@ def found(cluster, pod, *addresses):
 
 @pytest.mark.parametrize("change", ["uid", "status", "gone", "unscheduled"])
 def test_addresses_found_in_an_earlier_sandbox_do_not_stay_the_pods(change):
-    """S5, S61: with `peer-addresses: kernel`, what was found belongs to the sandbox in which it was found."""
+    """S5, S61: with `peer-addresses: kernel`, observed addresses belong to their sandbox."""
     w = ClusterState(
         common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", peer_addresses=AddressSource.KERNEL
     )

@@ -60,7 +60,7 @@ def addresses(sandbox):
 
 
 def difference(effect):
-    """What came and what went, over all groups, and who is told."""
+    """Added and removed members, over all groups, and the affected sandboxes."""
     came = {str(a) for delta, _ in effect.deltas for a in delta.after.members - delta.before.members}
     went = {str(a) for delta, _ in effect.deltas for a in delta.before.members - delta.after.members}
     return came, went, set().union(*(users for _, users in effect.deltas))

@@ -1,4 +1,4 @@
-"""Backends that are broken on purpose, each in one way that somebody has got wrong, or could.
+"""Backends that are broken on purpose, each in one way that occurred in practice, or could.
 
 Not collected by itself: `test_broken.py` runs each class at the check that is named for it, where it must fail.
 """
@@ -25,7 +25,7 @@ MUST_FAIL = {}
 
 
 class Renderer(ExampleRenderer):
-    """A good renderer, whose input or output somebody spoils."""
+    """A good renderer with spoilt input or output."""
 
     def __init__(self, policy=None, ruleset=None, delta=None):
         self._policy, self._ruleset, self._delta = policy, ruleset, delta
@@ -198,7 +198,7 @@ def picky(policy):
 
 
 def unescaped(ruleset, policy):
-    """Says in comments whose rules they are, in the words of whoever wrote them."""
+    """Names the policies in comments, in their authors' words."""
     names = [a.origin.policy.name.name for i in policy.interfaces for a in getattr(i.ingress, "allows", ())]
     return evolve(ruleset, text="".join(f"# {name}\n" for name in names) + ruleset.text)
 

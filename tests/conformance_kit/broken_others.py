@@ -26,7 +26,7 @@ def broken(base, name, check, wrong, *, because="assert", **attributes):
 
 
 def discoverer(name, check, wrong, discover, because="assert"):
-    """A discoverer that spoils what the right one says."""
+    """A discoverer that spoils the right answer."""
     kind = type(name, (Discoverer,), {"discover": discover})
     broken(DiscovererTests, name, check, wrong, because=because, make_discoverer=lambda _: kind())
 
@@ -187,7 +187,7 @@ locator(
 
 
 def policy_kind(name, check, wrong, change, because="assert"):
-    """A parser that spoils what the right one gives."""
+    """A parser that spoils the right result."""
 
     def parse_it(self, raw):
         return change(raw, PolicyKindTests.parse_it(self, raw))

@@ -1,4 +1,4 @@
-"""What the broken plugins of this folder would be if they were right, shown so by `test_sound.py`."""
+"""The sound originals of this folder's broken plugins; `test_sound.py` proves them."""
 
 import threading
 from concurrent.futures import Future, InvalidStateError

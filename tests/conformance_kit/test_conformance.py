@@ -1,4 +1,4 @@
-"""Standard tests are neither overridden nor dropped in silence, and the report says what ran."""
+"""Standard tests are neither overridden nor dropped in silence, and the report lists those that ran."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What is right passes the kit: the core's own locator and kind of policy, and the models of the broken plugins."""
+"""Sound plugins pass the kit: the core's own locator and kind of policy, and the originals of the broken plugins."""
 
 from contextlib import contextmanager
 

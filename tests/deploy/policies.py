@@ -1,7 +1,7 @@
-"""Specs of policies: such as people write, and such that cannot have a meaning.
+"""Specs of policies: realistic ones, and meaningless ones.
 
 The sensible ones are after what the documentation and the end-to-end tests of multi-networkpolicy, and of its iptables
-and nftables engines, show.
+and nftables engines.
 """
 
 NAMED = {"matchLabels": {"name": "server"}}

@@ -1,4 +1,4 @@
-"""What an API server makes of a definition's schema: defaults, the schema itself, rules in CEL.
+"""An API server's treatment of a definition's schema: defaults, the schema itself, rules in CEL.
 
 In small, after apiextensions-apiserver; `tests/deploy/apiserver` asks the original.
 """
@@ -16,7 +16,7 @@ FORMATS = FormatChecker(())
 
 @FORMATS.checks("cidr", ValueError)
 def _is_block(value):
-    """As net.ParseCIDR; a format says nothing of what is no text."""
+    """As net.ParseCIDR; a format constrains text alone."""
     return not isinstance(value, str) or ("/" in value and bool(ip_network(value, strict=False)))
 
 
@@ -43,7 +43,7 @@ def at(schema, value):
 
 
 def with_defaults(schema, value):
-    """Fill in what is missing and has a default."""
+    """Fill in defaults of missing fields."""
     for part, here, _ in at(schema, value):
         if isinstance(here, dict):
             defaults = {key: child["default"] for key, child in children(part) if key and "default" in child}
@@ -52,7 +52,7 @@ def with_defaults(schema, value):
 
 
 def refusals(schema, value) -> list[str]:
-    """What an API server would say against an object; rules in CEL are asked only if nothing else is wrong."""
+    """An API server's objections to an object; CEL rules are evaluated only if nothing else is wrong."""
     value = with_defaults(schema, value)
     errors = Draft202012Validator(schema, format_checker=FORMATS).iter_errors(value)
     found = [f"{error.json_path.removeprefix('$.')}: {error.message:.120}" for error in errors]

@@ -42,7 +42,7 @@ POD = DAEMONSET["spec"]["template"]["spec"]
 
 
 def build(*components):
-    """What kustomize makes of the base with these components: each adds resources and patches the DaemonSet."""
+    """The output of kustomize for the base with these components: each adds resources and patches the DaemonSet."""
     objects = load((DEPLOY / "deploy.yml").read_text())
     for component in components:
         folder = DEPLOY / "kustomize/components" / component
@@ -89,7 +89,7 @@ def test_every_manifest_can_be_read():
 
 
 def test_image_is_yours_to_name():
-    """No name that a node would complete by a public registry, where anybody may have put something under it."""
+    """No name that a node would complete by a public registry, where strangers may publish under it."""
     assert CONTAINER["image"] == f"localhost/mnp-node:{version_of_the_core()}"
     for path in (path for path in DEPLOY.rglob("*") if path.is_file()):
         assert not re.search(r"\b(docker|ghcr|quay|gcr)\.io|registry\.", path.read_text()), path

@@ -1,4 +1,4 @@
-"""What the API server's own code says of definitions and objects: structure, types and costs of rules in CEL."""
+"""The API server's own code, on definitions and objects: structure, types and costs of rules in CEL."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]  # several minutes of
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory):
-    """The program of tests/deploy/apiserver: what is wrong with a definition, and with each of some objects."""
+    """The program of tests/deploy/apiserver: errors of a definition, and of each of some objects."""
     if shutil.which("go") is None:
         pytest.skip("go is not on PATH")
     program = tmp_path_factory.mktemp("apiserver") / "judge"

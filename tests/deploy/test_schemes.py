@@ -1,4 +1,4 @@
-"""The definitions of policies: what an API server takes, what it refuses, and that the agent thinks the same of it."""
+"""The definitions of policies: accepted by an API server, refused by it, and judged alike by the agent."""
 
 import copy
 import json
@@ -132,7 +132,7 @@ def logical(schema):
 
 @each_file
 def test_schema_is_structural(name):
-    """Kubernetes, "Specifying a structural schema": what an API server refuses otherwise."""
+    """Kubernetes, "Specifying a structural schema": API servers refuse any other."""
     for schema in schemas(name).values():
         Draft202012Validator.check_schema(schema)
         for place, node in nodes(schema):
@@ -167,7 +167,7 @@ def test_patterns_mean_the_same_to_the_server(name):
 
 
 def test_both_variants_publish_the_same_fields():
-    """So that one can take the place of the other, with what is stored."""
+    """So that one can replace the other, with the stored objects."""
     plain, cel = (
         [
             (place, node.get("type"), node.get("description"), node.get("default"))
@@ -199,7 +199,7 @@ def test_examples_are_accepted(example, document):
 @each_file
 @each(SENSELESS)
 def test_what_has_no_meaning_is_refused_and_reported(name, spec):
-    """S6: the agent says the same, for clusters whose definition refuses nothing."""
+    """S6: the agent reports the same, for clusters with a definition that refuses nothing."""
     assert refused(name, policy(spec))
     assert reported(spec)
 
@@ -292,14 +292,14 @@ def rules_of(schema):
     """Every node that narrows, once, with each keyword that does."""
     found = {json.dumps(node): (place, node) for place, node in nodes(schema)}
     for place, node in found.values():
-        # Forms of the object itself are what the server checks before it looks at any schema.
+        # The server checks the form of the object itself before any schema.
         if place not in ("", ".apiVersion", ".kind", ".metadata"):
             narrowing = set(node) & (VALUE_KEYWORDS | {"type"})
             yield from ((place, node, keyword) for keyword in sorted(narrowing) if not is_redundant(node, keyword))
 
 
 def is_redundant(node, keyword):
-    """What forbids nothing that its neighbours do not; the server, or `kubectl explain`, wants it to be said."""
+    """Redundant restrictions that the server, or `kubectl explain`, requires."""
     if keyword == "type":
         return {"enum", "oneOf"} & set(node)
     return keyword in {"format", "anyOf", "enum"} and node[keyword] in ("int32", INT_OR_STRING, OPERATORS)

@@ -1,4 +1,4 @@
-"""What is wrong in a rule never makes it allow more (S6, S13, S24, S32): a wrong type may stand in any place of it."""
+"""A mistake in a rule never makes it allow more (S6, S13, S24, S32): a wrong type in any place of it."""
 
 import copy
 import json
@@ -42,7 +42,7 @@ def test_a_wrong_type_in_a_rule_allows_nothing_that_was_denied(cluster, dice):
 
 
 def _break(objects: list, chance: Random) -> str:
-    """Put something of a wrong type somewhere into a rule; says what."""
+    """Put a value of a wrong type somewhere into a rule; return its description."""
     specs = [policy["spec"] for policy in of_kind(objects, "MultiNetworkPolicy")]
     places = [place for spec in specs for field in ("ingress", "egress") for place in _places(spec, field, field)]
     if not places:

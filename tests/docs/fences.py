@@ -1,4 +1,4 @@
-"""Fenced blocks of a Markdown page, as what they say that they are."""
+"""Fenced blocks of a Markdown page, by language and title."""
 
 import re
 from itertools import zip_longest
@@ -39,7 +39,7 @@ class Fence:
         language: ``sh``, ``yaml`` …; empty if it does not say.
         title: The name of the file that it is; empty if it is none.
         text: Its text.
-        shown: Of a block of commands: what the ``text`` block right after it shows as their output; None if none is.
+        shown: Of a block of commands: the ``text`` block right after it, their output; None if there is none.
     """
 
     page: Path
@@ -71,7 +71,7 @@ def fences(page: Path) -> list[Fence]:
 
 
 def cluster_blocks(page: Path) -> list[Fence]:
-    """What somebody with a cluster does who follows a page: its blocks of commands, and files to save before the next.
+    """The steps of a page for a cluster: its blocks of commands, and files to save before the next.
 
     A block is meant for one ``bash -euo pipefail``, in the checkout with the files beside it; `Fence.shown` is what it
     prints to standard output then, empty lines and the like left out as `lines` does.
@@ -97,5 +97,5 @@ def _included(match: re.Match[str]) -> str:
 
 
 def lines(text: str) -> list[str]:
-    """Output as it is compared: without the time that something took, and what cannot be seen at the end of lines."""
+    """Output in comparable form: without durations and trailing white space."""
     return [re.sub(r" in [\d.]+ s$", "", line.rstrip()) for line in text.rstrip().splitlines()]

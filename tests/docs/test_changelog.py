@@ -15,7 +15,7 @@ DISTRIBUTIONS = {
 
 
 def faults(name, text):
-    """What is wrong with a fragment."""
+    """The mistakes of a fragment."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*\.(added|changed|fixed)\.md", name):
         yield "call it SLUG.added.md, SLUG.changed.md or SLUG.fixed.md"
     distribution, _, entry = text.partition(": ")

@@ -1,6 +1,6 @@
-"""Blocks of ``console`` are commands for a whole machine or a cluster: each is run by somebody, or it is said why not.
+"""Blocks of ``console`` are commands for a whole machine or a cluster: each is run somewhere, or has a reason.
 
-What is run nowhere is checked for form, and stands in a table at the end of the run.
+The others are checked for form, and listed in a table at the end of the run.
 """
 
 import re
@@ -41,7 +41,7 @@ NOWHERE = {
 
 
 def runner(fence, command):
-    """Who runs a command: the name of a file, or the reason why nobody does; None if nothing is known of it."""
+    """The place where a command is run: the name of a file, or the reason why there is none; None if unknown."""
     program, *arguments = shlex.split(command)
     if fence.page == TUTORIAL:
         return "tests/packages/test_tutorial.py"
@@ -85,7 +85,7 @@ def test_what_no_test_runs_is_about_what_there_is(fence, command):
 @pytest.mark.root
 @pytest.mark.parametrize("target", sorted(CHEAP))
 def test_cheap_targets_do_what_the_readme_shows(target):
-    """What `make setup` would do is done: it must not change the environment that the tests run in."""
+    """`make setup` is done already: it must not change the environment that the tests run in."""
     command = ["make", "--no-print-directory", "--old-file=setup", target]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")

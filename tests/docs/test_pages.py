@@ -1,4 +1,4 @@
-"""What the pages of docs/ show is what happens: commands are run, files and values are read by what reads them."""
+"""The pages of docs/ are correct: commands are run, files and values are read by their real readers."""
 
 import importlib.util
 import json
@@ -31,14 +31,14 @@ def of(*languages):
 
 
 def in_table(page, column=1):
-    """What stands as code in the first cell of each row."""
+    """The code in the first cell of each row."""
     cells = [line.split("|")[column] for line in (DOCS / page).read_text().splitlines() if line.startswith("|")]
     return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, mnp):
-    """Like the checkout, to somebody who has the page's files in it; its labs are its own, and go with it."""
+    """A copy of the checkout with the page's files in it; its labs are its own, and go with it."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))

@@ -1,4 +1,4 @@
-"""Every example does what it says: to real packets, and in the words of `explain`."""
+"""Every example works as described: for real packets, and in the words of `explain`."""
 
 import json
 from pathlib import Path

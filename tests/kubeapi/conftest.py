@@ -1,4 +1,4 @@
-"""Servers with and without TLS, and what it takes to be known to them."""
+"""Servers with and without TLS, and credentials for them."""
 
 import ssl
 

@@ -195,7 +195,7 @@ def test_what_is_no_kubeconfig_is_said_with_its_name(files, text):
 
 
 def test_a_pipe_is_no_kubeconfig(tmp_path):
-    """It is read more than once, and nobody may write into it."""
+    """It is read more than once, and no other process may write to it."""
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match="is a pipe"):
         connect(str(tmp_path / "pipe"))

@@ -1,4 +1,4 @@
-"""What tests look at."""
+"""Observations for tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whatever ends a command, and whenever: no namespace, mount or file stays that should not."""
+"""A command killed in any way, at any moment, leaves no namespace, mount or file behind."""
 
 import os
 import signal

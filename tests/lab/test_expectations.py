@@ -1,4 +1,4 @@
-"""Files of expectations: what they mean, and what is said of those that mean nothing."""
+"""Files of expectations: their meaning, and errors for meaningless ones."""
 
 import pytest
 

@@ -50,7 +50,7 @@ def crosses(lab, source, source_address, destination, address):
 
 
 class Watcher:
-    """An agent that only notes what it is told, and whether a pod's links were up when it was."""
+    """An agent that only records changes, and whether a pod's links were up at the time."""
 
     def __init__(self, locator, failing=()):
         self.locator, self.failing = locator, failing
@@ -319,7 +319,7 @@ def test_a_lab_whose_state_cannot_be_read_can_still_be_taken_down(run_dir):
 
 
 def test_commands_on_one_lab_take_turns():
-    """Whoever comes second sees what the first has done."""
+    """The second command sees the changes of the first."""
     Lab.up("demo", [NET]).close()
 
     def add(number):

@@ -1,4 +1,4 @@
-"""From manifests to a plan: what the API server, the meta-plugin and IPAM would have done."""
+"""From manifests to a plan: the work of API server, meta-plugin and IPAM."""
 
 import json
 from contextlib import suppress
@@ -44,7 +44,7 @@ def test_json_form_carries_namespace_interface_addresses_and_mac():
 
 
 def test_network_status_of_the_manifest_counts_and_stays_as_it_is():
-    """S3: what the meta-plugin really did."""
+    """S3: the report of the meta-plugin."""
     status = [
         {"name": "cluster", "interface": "eth0", "ips": ["10.244.0.7"], "default": True},
         {"name": "default/net", "interface": "net9", "ips": ["10.0.0.77", "fd00::77"], "mac": "02:00:00:00:00:77"},
@@ -84,7 +84,7 @@ def test_unused_networks_are_not_even_looked_at():
     assert set(plan.switches) == {"macvlan on master eth0"}
 
 
-# --- what makes the interface -----------------------------------------------------------------------------------
+# --- the interface's origin -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_manifests_themselves_are_left_alone():
 
 NINE = [{"name": "net", "ips": ["10.0.0.9"]}]
 
-# --- what does not fit together ---------------------------------------------------------------------------------
+# --- contradictions ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -269,7 +269,7 @@ def test_objects_of_other_kinds_may_have_any_name():
 
 
 def test_two_pods_with_one_address_are_one_too_many():
-    """S6: whoever has had it before keeps it."""
+    """S6: the previous owner keeps it."""
     documents = [subnet("10.0.0.0/24"), pod("b", NINE)]
     before = plan_lab(documents)
     after = plan_lab([*documents, pod("a", NINE), pod("c")], leases=before.leases)
@@ -345,7 +345,7 @@ def test_pods_on_a_network_without_addresses_are_built_without(config):
 
 
 def test_an_infiniband_mac_is_no_reason_to_leave_a_pod_out():
-    """One parser: what the core reads the lab reads; its interfaces are Ethernet all the same."""
+    """One parser for core and lab, whose interfaces are Ethernet all the same."""
     mac = ":".join(f"{byte:02x}" for byte in range(20))
     status = [{"name": "default/net", "interface": "net1", "ips": ["10.0.0.5"], "mac": mac}]
     plan = plan_lab([subnet("10.0.0.0/24"), pod("a", status=status)])
@@ -434,7 +434,7 @@ def test_sriov_networks_of_one_resource_are_one_wire():
 
 @pytest.mark.parametrize("values", [("x", "x"), ("x", "y")])
 def test_an_annotation_says_which_networks_are_one_wire(values):
-    """Whatever their configurations say."""
+    """With any configuration."""
     kinds = ("macvlan", "bridge") if values[0] == values[1] else ("macvlan", "macvlan")
     made = []
     for name, kind, value in zip(("one", "two"), kinds, values, strict=True):

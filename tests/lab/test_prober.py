@@ -1,4 +1,4 @@
-"""What packets meet is what the prober says: nothing in the way, drops and rejections by hand, nobody at home."""
+"""The prober's verdicts are right: open paths, drops and rejections by hand, closed ports."""
 
 import socket
 import threading
@@ -72,7 +72,7 @@ def test_every_pair_is_reached_by_every_protocol(network):
 
 
 def test_what_traffic_control_drops_at_the_source_is_denied(lab):
-    """The sender is told by ENOBUFS, which a full queue returns for a moment, too."""
+    """The sender gets ENOBUFS, which a full queue returns for a moment, too."""
     assert verdicts(ask(lab)) == {ALLOWED}  # and both ends know each other's MAC addresses
     assert lab.exec(A, ["tc", "qdisc", "add", "dev", "net1", "root", "bfifo", "limit", "1"]) == 0
     answers = ask(lab)
@@ -135,7 +135,7 @@ def test_sctp_abort_is_a_refusal(lab):
         closing(PodSockets(lab.sandbox(A), loop)) as here,
         closing(PodSockets(lab.sandbox(B), loop)) as there,
     ):
-        there.prepare_server(probe)  # but nobody has asked it to serve the port
+        there.prepare_server(probe)  # but not asked to serve the port
         here.prepare_client(probe)
         there.open()
         here.open()
@@ -165,7 +165,7 @@ def test_conntrack_takes_the_packets_for_valid(lab):
 
 
 def test_a_probe_is_never_part_of_the_flow_of_an_earlier_one(lab):
-    """S40: what is established passes, so a source port that is used again would hide a new policy."""
+    """S40: established flows pass, so a reused source port would hide a new policy."""
     filter_in(lab, B, "input", "ct state established accept")
     with lab.prober() as prober:
         probes = lab.plan_probes([parse_probe(s) for s in EVERYTHING], destinations=frozenset({B}))

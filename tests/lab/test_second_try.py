@@ -17,7 +17,7 @@ QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 
 
 class Lossy:
-    """A lab that answers nothing at first, and then what the policies say or nothing ever."""
+    """A lab without answers at first, and then with those of the policies, or with none ever."""
 
     def __init__(self, allowed):
         self.asked, self._allowed = [], allowed

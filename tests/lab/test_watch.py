@@ -10,7 +10,7 @@ from mnp_core.errors import InputError
 from mnp_core.sources.manifests import load_documents
 from mnp_lab.watch import watch_documents
 
-PATIENCE = 10  # seconds for what should take a fraction of one
+PATIENCE = 10  # seconds for work of a fraction of one
 
 
 def pod(name):
@@ -23,7 +23,7 @@ def names(documents):
 
 @contextmanager
 def watching(*paths, present=None):
-    """What the watch yields, in a queue."""
+    """The results of the watch, in a queue."""
     stop, found = threading.Event(), queue.Queue()
 
     def run():

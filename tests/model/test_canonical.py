@@ -1,4 +1,4 @@
-"""S11: equal content makes equal values, whatever the order of the arguments: no renderer sorts."""
+"""S11: equal content makes equal values, in any order of the arguments: no renderer sorts."""
 
 from ipaddress import ip_network
 from itertools import permutations

@@ -1,4 +1,4 @@
-"""Ports are canonical, whatever order and overlap they are given in (S30)."""
+"""Ports are canonical, in any order and with any overlap (S30)."""
 
 from hypothesis import given
 from hypothesis import strategies as st

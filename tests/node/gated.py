@@ -103,7 +103,7 @@ class GatedNode:
         self.source.complete = True
 
     def sandbox(self, *interfaces):
-        """A network namespace with an interface for each name, whose other end is elsewhere."""
+        """A network namespace with an interface for each name, and the other ends elsewhere."""
         inside, outside = (self.stack.enter_context(private_namespace()) for _ in range(2))
         self.outside = dict.fromkeys(interfaces, outside)
         for number, name in enumerate(interfaces):

@@ -28,7 +28,7 @@ WEB = ObjectName("demo", "web")
 
 
 class Node:
-    """A lab whose objects an API server has, and the program that enforces policy on it."""
+    """A lab with its objects in an API server, and the program that enforces policy on it."""
 
     def __init__(self, lab, server, folder):
         self.lab, self.server = lab, server
@@ -76,7 +76,7 @@ class Node:
         return run_inside(self.lab.sandbox(pod), work)
 
     def problems(self, reason):
-        """What the log says of problems with a reason that stand."""
+        """The log lines of standing problems with a reason."""
         lines = [line for line in self.log.read_text().splitlines() if f"reason={reason} " in f"{line} "]
         return [line for line in lines if "msg=problem " in line]
 

@@ -1,4 +1,4 @@
-"""Manifests from the field in the running node: what it enforces, and what it reports (tests/cases/table.py)."""
+"""Manifests from the field in the running node: rules and reports (tests/cases/table.py)."""
 
 from contextlib import suppress
 
@@ -19,7 +19,7 @@ ETH0 = Link(name="eth0", index=2, kind="veth", parent=9, parent_inside=False)
 
 
 class Wired(FakeKernel):
-    """A kernel in memory whose sandboxes have interfaces."""
+    """A kernel in memory with interfaces in its sandboxes."""
 
     def __init__(self):
         super().__init__()

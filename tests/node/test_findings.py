@@ -1,4 +1,4 @@
-"""What a look at a running sandbox finds is reported by the running program when it is found (S64)."""
+"""Findings of an inspection are reported by the running program at once (S64)."""
 
 import json
 import time
@@ -101,7 +101,7 @@ def test_an_interface_in_front_of_a_bridge_port_is_reported_and_counted(node):
 
 @pytest.mark.root
 def test_an_attachment_that_network_status_loses_in_a_running_pod_stays_enforced(node):
-    """S64: what the annotation networks asks for is enforced as it was asked for."""
+    """S64: an attachment requested by the annotation networks is enforced as requested."""
     node.start()
     assert node.allowed() == {"client"}
     raw = node.raw("Pod", "web")

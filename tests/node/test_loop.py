@@ -1,4 +1,4 @@
-"""Nothing is written before everything is known; then every change is, and what is written stays (S62)."""
+"""Nothing is written before all lists are complete; then every change is, and rules in force stay (S62)."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ FROM_ALL = policy("p", networks=["net"], ingress=[rule([pods()])])
 
 
 class Source:
-    """Delivers what the test says, when the test says so."""
+    """Delivers the test's changes, at the test's command."""
 
     def __init__(self):
         self.complete = False
@@ -36,7 +36,7 @@ class Source:
 
 
 class Observer:
-    """Remembers what it was told."""
+    """Records all notifications."""
 
     def __init__(self):
         self.told, self.syncs, self.beats = [], [], 0

@@ -75,7 +75,7 @@ def names(folder):
 
 
 def test_state_outside_goes_with_its_namespace_and_stale_state_at_start(node, tmp_path, monkeypatch):
-    """S62: what is pinned for a pod stays while it is there, whatever restarts, and goes with it."""
+    """S62: objects pinned for a pod outlive restarts, and go with the pod."""
     pins, site = tmp_path / "pins", tmp_path / "site"
     pins.mkdir()
     site.mkdir()

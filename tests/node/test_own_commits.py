@@ -18,7 +18,7 @@ IN_TIME = 15  # seconds on a machine that does other things too
 
 
 class Disturbed(NftablesApplier):
-    """Somebody else commits right after a commit of ours, before the generation is read."""
+    """A foreign commit right after ours, before the generation is read."""
 
     tamper = ""
 

@@ -1,4 +1,4 @@
-"""A process in a pod changes the rules there, and leaves everything that could say whose they are as it was."""
+"""A process in a pod changes the rules there, but no name, comment or digest."""
 
 import subprocess
 import time
@@ -19,7 +19,7 @@ OURS = {  # without rules of others in the same table, which stay there, and wit
         r" | sed -n '/^:/ d; s/\(mnp[46]-[a-z0-9]*\)-n[0-9]*/\1/; /MNP\|mnp/ p' | sort"
     ),
 }
-OPENINGS = {  # names, comments, sets and digests stay; what they stand for is another thing
+OPENINGS = {  # names, comments, sets and digests stay, with another meaning
     "verdict-nftables": (
         "nft list table inet mnp | sed 's/ drop/ accept/' | { echo delete table inet mnp; cat; } | nft -f -"
     ),
@@ -47,7 +47,7 @@ def in_the_pod(node, script):
 
 @pytest.mark.parametrize("opening", CASES)
 def test_a_pod_that_is_opened_from_inside_is_closed_again_whatever_its_rules_claim(node, opening):
-    """S63: while the agent runs and while it does not; S62: what is as it should be is not written to at a start."""
+    """S63: while the agent runs and while it does not; S62: correct rules are not rewritten at a start."""
     written_by = opening.partition("-")[2]
     node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
     node.start()
@@ -71,7 +71,7 @@ def test_a_pod_that_is_opened_from_inside_is_closed_again_whatever_its_rules_cla
     assert node.end() == 0
     before = commits(node)
     node.start()
-    time.sleep(1)  # a look at what is there, and another
+    time.sleep(1)  # two looks at the present state
     assert node.end() == 0
     assert commits(node) == before
     assert is_closed()

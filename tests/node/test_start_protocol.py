@@ -79,7 +79,7 @@ def isolates(found: FakeNamespace) -> bool:
 
 
 class Node(RuleBasedStateMachine):
-    """Pods come, start, change and go on a node whose agent is killed and whose watch lags."""
+    """Pods come, start, change and go on a node, under kills of the agent and lags of the watch."""
 
     @initialize()
     def begin(self):
@@ -152,7 +152,7 @@ class Node(RuleBasedStateMachine):
         self.gated[named(name)] = Gated(uid=found.uid, requests=REQUESTS)
         start = Start(pod=named(name), uid=found.uid, sandbox=self.kernel.locate(found))
         if self.agent is None:
-            self._sandbox_ends(name)  # nobody answers: refused, and retried
+            self._sandbox_ends(name)  # no answer: refused, and retried
             return
         self.held.append(start)
         self.agent.post(partial(self.agent.hold, start, self.gated[start.pod], frozenset()))
@@ -207,7 +207,7 @@ class Node(RuleBasedStateMachine):
     @precondition(lambda self: self.agent is None)
     @rule()
     def the_agent_starts(self):
-        """The gate describes what runs; lists come later."""
+        """The gate describes running sandboxes; lists come later."""
         self.agent = Agent(
             cluster=ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here"),
             backends=OneBackend(self.kernel, FakeRenderer()),
@@ -252,7 +252,7 @@ class Node(RuleBasedStateMachine):
         if self.agent is not None:
             self.agent.watch()
 
-    # --- what must hold ---
+    # --- invariants ---
 
     @invariant()
     def an_isolated_interface_stays_isolated(self):

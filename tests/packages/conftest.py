@@ -1,4 +1,4 @@
-"""The project's distributions, built, and environments that hold nothing but what is put into them."""
+"""The project's distributions, built, and environments that start empty."""
 
 import importlib.util
 import os
@@ -20,7 +20,7 @@ TIME = "1700000000"  # SOURCE_DATE_EPOCH
 
 
 def build(target: Path) -> Path:
-    """What `make dist` builds."""
+    """The output of `make dist`."""
     environment = {**os.environ, "SOURCE_DATE_EPOCH": TIME}
     subprocess.run([sys.executable, ROOT / "scripts" / "dist", target], check=True, env=environment, timeout=120)
     return target
@@ -75,7 +75,7 @@ class Environment:
                     (site / top).symlink_to(distribution(name).locate_file(top))
 
     def install(self, *what: object, links: Path) -> None:
-        """From files alone: nothing is downloaded. What distributions of ours need is lent."""
+        """From files alone: nothing is downloaded. Dependencies of our distributions are links."""
         self.lend(*(str(name) for name in what if str(name).startswith("mnp-")))
         self._pip("install", "--quiet", "--no-index", "--find-links", links, *what)
 
@@ -94,7 +94,7 @@ class Environment:
         return subprocess.run(command, capture_output=True, text=True, env=_outside(), timeout=60, check=False)
 
     def shell(self, script: str, *, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run what somebody types who has activated the environment, in a folder."""
+        """Run a command line in a folder, with the environment activated."""
         path = f"{self.folder / 'bin'}:{os.environ['PATH']}"
         pip = {
             "PIP_NO_INDEX": "1",
@@ -114,7 +114,7 @@ class Environment:
 
 
 def _outside() -> dict[str, str]:
-    """What programs see that know nothing of these tests."""
+    """The environment of programs outside of these tests."""
     inside = ("PYTHON", "PYTEST", "MNP_", "VIRTUAL_ENV")
     return {name: text for name, text in os.environ.items() if not name.startswith(inside)}
 
@@ -125,7 +125,7 @@ def _has_no_pip() -> bool:
 
 
 def make_environment(folder: Path) -> Environment:
-    """What the core depends on is there, as links to where these tests have it; nothing of ours is."""
+    """An environment with the core's dependencies, as links to those of these tests, and nothing of ours."""
     venv.create(folder, symlinks=True)
     environment = Environment(folder)
     environment.lend("mnp-core")
@@ -134,7 +134,7 @@ def make_environment(folder: Path) -> Environment:
 
 @pytest.fixture
 def with_pip(environment):
-    """The same for somebody who types `pip`: there is no index, and what builds wheels is there."""
+    """The same with `pip` and the build backend, without an index."""
     subprocess.run(
         [environment.python, "-m", "ensurepip", "--default-pip"], check=True, capture_output=True, timeout=120
     )

@@ -1,4 +1,4 @@
-"""What the pages say to install with pip is typed as it stands, in a checkout and a clean environment."""
+"""The pages' pip commands, run unchanged in a checkout and a clean environment."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ BLOCKS = [
 
 @pytest.fixture
 def checkout(dist, tmp_path):
-    """What is needed of it to build from, and what `make dist` leaves."""
+    """The files needed for a build, and the output of `make dist`."""
     folder = tmp_path / "checkout"
     for name in ("mnp_core", "plugins"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))

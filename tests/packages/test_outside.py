@@ -1,4 +1,4 @@
-"""An afternoon of somebody outside: from an empty folder to a plugin that the lab uses, with built wheels alone."""
+"""An outside author's afternoon: from an empty folder to a plugin that the lab uses, with built wheels alone."""
 
 import json
 import re
@@ -18,13 +18,13 @@ TOOLS = ("pytest", "hatchling")
 
 @frozen
 class Author:
-    """Somebody with an environment and a folder."""
+    """An author with an environment and a folder."""
 
     environment: Environment
     folder: Path
 
     def run(self, program, *arguments, status=0, **variables):
-        """Run a program of the environment in the folder; what it writes to standard output."""
+        """Run a program of the environment in the folder; return its standard output."""
         done = self.environment.shell(shlex.join([program, *map(str, arguments)]), folder=self.folder, **variables)
         assert done.returncode == status, done.stdout[-5000:] + done.stderr[-5000:]
         return done.stdout

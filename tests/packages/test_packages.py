@@ -1,4 +1,4 @@
-"""What is published: each distribution holds its own and all of it, and can be installed alone and with the others."""
+"""The published distributions: each holds its own and all of it, and can be installed alone and with the others."""
 
 import json
 import tomllib

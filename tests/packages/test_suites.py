@@ -12,7 +12,7 @@ PART = "'truth_table and actions or evaluations_say or without_policies or clear
 
 @pytest.fixture
 def author(environment, dist, tmp_path):
-    """Runs what the page on plugins says, of each suite a part, with a backend of a distribution."""
+    """Runs the commands of the page on plugins, a part of each suite, with a backend of a distribution."""
     environment.install("mnp-core[testing]", links=dist)
     folder = tmp_path / "empty"
     folder.mkdir()

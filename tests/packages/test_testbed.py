@@ -1,4 +1,4 @@
-"""The test bed's parts: one file says which versions, and what builds them follows."""
+"""The test bed's parts: one file has the versions, and the builds follow it."""
 
 import re
 import subprocess

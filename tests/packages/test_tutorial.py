@@ -1,4 +1,4 @@
-"""The tutorial, followed in an empty folder by somebody who has the core's wheel and the page."""
+"""The tutorial, followed in an empty folder, with the core's wheel and the page alone."""
 
 import re
 

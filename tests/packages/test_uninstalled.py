@@ -1,4 +1,4 @@
-"""`pip uninstall` of one plugin: the others work on, and whoever has configured it is told what is missing."""
+"""`pip uninstall` of one plugin: the others work on, and a configuration that names it gets an error that does, too."""
 
 import json
 

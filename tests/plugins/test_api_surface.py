@@ -1,6 +1,6 @@
-"""The API that plugins are written against, as text: a change of it is seen, and made on purpose.
+"""The API that plugins are written against, as text: no change of it goes unnoticed.
 
-After such a change write the text anew, and say in the changelog what plugin authors have to do:
+After such a change write the text anew, and a changelog fragment for plugin authors:
 
     MNP_UPDATE_GOLDEN=1 python -m pytest tests/plugins/test_api_surface.py
 """
@@ -25,7 +25,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def names_of(module: ModuleType) -> list[str]:
-    """What a module offers: what it says, or what is defined in it."""
+    """The public names of a module: `__all__`, else its own definitions."""
     if hasattr(module, "__all__"):
         return sorted(module.__all__)
     return sorted(

@@ -1,4 +1,4 @@
-"""Which backend enforces, out of what is installed, asked for and supported."""
+"""The choice of a backend: installed, configured, supported."""
 
 import pytest
 

@@ -162,7 +162,7 @@ BROKEN = {
 
 
 def assert_healthy(registry: Registry) -> None:
-    """The neighbour is loaded, makes what it promises, and is told what happens."""
+    """The neighbour is loaded, its factories work, and its observers are notified."""
     [status] = [status for status in registry.statuses if status.name == "healthy"]
     assert status.state is State.LOADED
     assert status.detail == ""

@@ -70,7 +70,7 @@ def test_an_interface_of_a_type_that_nobody_claims_is_reported_and_still_is_a_pe
 
 @pytest.mark.parametrize("definitions", [(), (network("net-a"),)], ids=["missing", "without configuration"])
 def test_an_interface_whose_kind_is_not_known_is_enforced_all_the_same(definitions):
-    """S4, S6: whoever deletes a definition must not open pods by it."""
+    """S4, S6: deleting a definition must not open pods."""
     claims = claims_of(pod("web", status("net-a", "net1", "10.0.0.1")), *definitions)
     assert [(attachment.interface, attachment.kind) for attachment in claims.enforced] == [("net1", UNKNOWN_KIND)]
     assert claims.peers == claims.enforced

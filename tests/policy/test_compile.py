@@ -1,4 +1,4 @@
-"""From policies to what holds on one pod's interfaces (S10 to S13, S20 to S23, S30, S31)."""
+"""From policies to the rules of one pod's interfaces (S10 to S13, S20 to S23, S30, S31)."""
 
 import os
 import subprocess
@@ -135,7 +135,7 @@ def test_rules_of_all_selecting_policies_are_a_union():
 
 
 def test_attachments_that_share_an_interface_share_the_union_of_their_policies():
-    """S11: whichever network a packet belongs to, the interface is one."""
+    """S11: the interface is one, for packets of every network."""
     shared = evolve(NET2, interface="net1")
     assert compiled(attachments=(shared, NET1)) == compiled(attachments=(NET1, shared))
     for_b = policy("b", networks=["net-b"], ingress=[])
@@ -235,7 +235,7 @@ def test_a_named_ingress_port_that_the_pod_does_not_serve_matches_nothing(port):
 
 
 def test_named_egress_ports_are_endpoints_of_each_peer():
-    """S31: of pods, blocks and anybody; numbers of the same rule stay an allow of their own."""
+    """S31: for pods, blocks and any peer; numbers of the same rule stay an allow of their own."""
     port = policy_port("TCP/http")
     peers = [pods(app="db"), block("10.0.0.0/8")]
     sandbox = compiled(egress(rule(peers, ["TCP/http", "UDP/53"])))
@@ -318,7 +318,7 @@ print([(e.interface, e.networks, e.ingress, e.egress) for e in sandbox.interface
 
 
 def test_the_result_is_the_same_in_every_process():
-    """S62: a fresh process must recognise what it finds; string hashing differs from process to process."""
+    """S62: a fresh process must recognise existing rules; string hashing differs from process to process."""
     code = DUMP.format(folder=str(Path(__file__).parent))
     outputs = {
         subprocess.run(

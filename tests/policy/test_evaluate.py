@@ -1,4 +1,4 @@
-"""What becomes of a packet (S10 to S13, S20 to S25, S30 to S32, S43 to S45)."""
+"""The verdict on a packet (S10 to S13, S20 to S25, S30 to S32, S43 to S45)."""
 
 from ipaddress import ip_network
 

@@ -80,7 +80,7 @@ def test_the_json_is_a_probe_with_reasons():
 
 
 def test_both_sides_decide():
-    """S11: the source's egress can deny what the destination lets in."""
+    """S11: the source's egress can deny a packet that the destination allows."""
     no_egress = policy("quiet", networks=["net-a"], selector=selector(app="db"), egress=[])
     cluster = Cluster(pods=CLUSTER.pods, policies=(FROM_DB, no_egress), networks=CLUSTER.networks)
     (explanation,) = cluster.explain("db", "web", HTTP)
@@ -167,7 +167,7 @@ def test_a_pod_that_does_not_count_has_no_ways():
 
 
 def test_networks_of_one_wire_are_one_way():
-    """S21: the policy's networks decide, not the name of the one that each end is attached to."""
+    """S21: the policy's networks decide, not the networks of the two ends."""
     wires = {named("net-a"): "macvlan on eth1", named("net-b"): "macvlan on eth1"}
     (way,) = explain(CLUSTER.host("far"), CLUSTER.host("web"), HTTP, wires)
     assert not way.allowed

@@ -1,4 +1,4 @@
-"""What a pod contributes to a group (S5, S20 to S22, S31)."""
+"""A pod's members of a group (S5, S20 to S22, S31)."""
 
 import pytest
 

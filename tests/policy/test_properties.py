@@ -1,4 +1,4 @@
-"""What holds for all policies whatever they say: a union, without order, family by family (S11, S25).
+"""Properties of all policies: a union, without order, family by family (S11, S25).
 
 The vocabulary is small, so that policies meet, overlap and contradict each other.
 """

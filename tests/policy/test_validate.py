@@ -1,4 +1,4 @@
-"""What shows only when objects are seen together (S4, S31, S64)."""
+"""Problems between objects (S4, S31, S64)."""
 
 import pytest
 

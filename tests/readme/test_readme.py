@@ -1,4 +1,4 @@
-"""What the README names is there; what it shows is run by tests/docs."""
+"""Files and links of the README exist; tests/docs runs its commands."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The reference is judged by cases whose answer everybody knows: the well-known recipes and the API's own examples."""
+"""The reference is judged by undisputed cases: the well-known recipes and the API's own examples."""
 
 import json
 
@@ -160,7 +160,7 @@ def test_peers_count_by_their_addresses_on_the_policys_networks_alone():
     ],
 )
 def test_operators_in_peers(expression, matches):
-    """S10, S13: what cannot be evaluated does not match in a peer."""
+    """S10, S13: a requirement that cannot be evaluated does not match in a peer."""
     assert gets_in(only_from({"podSelector": {"matchExpressions": [expression]}})) is matches
 
 

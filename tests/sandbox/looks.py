@@ -39,7 +39,7 @@ def goes_away(sandbox, name, within=10):
 
 
 def lay_out_process(root, pid, sandbox, *, cgroup="0::/\n", started=0, name="pause"):
-    """Lay out what /proc tells of a process below a directory: its namespace, which is real, and its control group."""
+    """Lay out a process in /proc below a directory: its namespace, which is real, and its control group."""
     home = root / "proc" / str(pid)
     (home / "ns").mkdir(parents=True)
     (home / "ns" / "net").symlink_to(sandbox.path)

@@ -13,7 +13,7 @@ SOURCES = [path for folder in ("mnp_core", "plugins") for path in (ROOT / folder
 @pytest.mark.parametrize(
     ("place", "where"),
     [
-        ("/sys/fs/cgroup", set()),  # /proc/PID/cgroup says what is needed, in both versions
+        ("/sys/fs/cgroup", set()),  # /proc/PID/cgroup suffices, in both versions
         ("containerd.sock", {"mnp_core/sandbox/cri/locator.py"}),
         ("crio.sock", {"mnp_core/sandbox/cri/locator.py"}),
     ],
@@ -27,5 +27,5 @@ def test_a_place_that_differs_between_nodes_is_known_in_one_module(place, where)
 
 @pytest.mark.parametrize("runtime", ["/run/containerd/", "/run/crio/", "/run/k3s/containerd/", "/run/k0s/"])
 def test_sockets_are_tried_where_each_runtime_has_one(runtime):
-    """Without a setting; what is under /var/run is under /run, by a link, on every node with systemd."""
+    """Without a setting; /var/run is a link to /run on every node with systemd."""
     assert [path for path in USUAL_ENDPOINTS if path.startswith(runtime)]

@@ -1,4 +1,4 @@
-"""What takes packets of an interface past rules that name it is found (S64), each by the real kernel."""
+"""Diversions of packets past the rules of their interface are found (S64), each by the real kernel."""
 
 import ctypes
 import errno
@@ -49,7 +49,7 @@ def test_nothing_diverts_an_ordinary_interface(pod):
 
 
 def test_redirects_of_kata_are_found_on_both_sides(pod):
-    """Kata: what the interface receives goes to the guest's tap, what the tap receives goes out of the interface."""
+    """Kata: packets from the interface go to the guest's tap, packets from the tap to the interface."""
     both = [
         f"tc filter add dev {one} parent ffff: protocol all u32 match u8 0 0 action mirred egress redirect dev {other}"
         for one, other in (("net1", "tap0"), ("tap0", "net1"))
@@ -107,7 +107,7 @@ def test_a_tcx_program_is_found(pod, where):
 
 
 class Refusing:
-    """A C library whose system calls fail."""
+    """A C library with failing system calls."""
 
     def __init__(self, number):
         self.number = number
@@ -119,7 +119,7 @@ class Refusing:
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EACCES, errno.ENOMEM])
 def test_programs_that_the_kernel_does_not_show_may_be_on_any_interface(pod, monkeypatch, number):
-    """S64: what cannot be seen is not claimed to be fine."""
+    """S64: invisible links are not claimed to be fine."""
     monkeypatch.setattr(bpf, "_libc", Refusing(number))
     found = diverted(pod)
     assert {"net1", "tap0"} <= set(found)

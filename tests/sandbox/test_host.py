@@ -1,4 +1,4 @@
-"""What is looked up on a host that is mounted below a directory never leaves that directory."""
+"""Lookups on a host mounted below a directory never leave that directory."""
 
 import pytest
 

@@ -102,7 +102,7 @@ NET1 = (NAME, b"net1\0")
 
 
 def parsed(*attributes, flags=0):
-    """The link that the kernel would tell of with these attributes and nothing else."""
+    """The link that the kernel would list with these attributes and nothing else."""
     return parse_link(struct.pack("=BxHiII", 0, 0, 7, flags, 0) + nested(*attributes))
 
 
@@ -141,7 +141,7 @@ def test_an_interface_whose_other_end_is_elsewhere_leads_out(sandbox):
 
 
 def test_two_thousand_interfaces_take_less_than_a_kilobyte_each(sandbox):
-    """S64: a process in the pod decides how many there are, and the node's memory is everybody's."""
+    """S64: a process in the pod decides their number, and the node's memory is shared."""
 
     def make():
         with IPRoute() as kernel:

@@ -1,4 +1,4 @@
-"""Changes of links and addresses in sandboxes are told, each to whom it concerns, and nothing is asked twice."""
+"""Changes of links and addresses in sandboxes are announced, each for its pod, and nothing is read twice."""
 
 import errno
 import queue
@@ -95,7 +95,7 @@ def test_a_flood_of_changes_is_told_in_few_words_and_none_is_missed():
         run_inside(space.sandbox, flood)
         may_go_on.set()
         assert said.get(timeout=SOON) == ("pod", Topic.LINKS)
-        assert said.get(timeout=SOON) == ("pod", Topic.LINKS)  # what came while the first was being told
+        assert said.get(timeout=SOON) == ("pod", Topic.LINKS)  # arrived during the first call
         monitor.close()
         assert said.qsize() < 20
 
@@ -111,7 +111,7 @@ def test_what_is_told_of_rules_is_told_apart_from_links(monitor, told):
 
 
 def test_commits_are_told_by_their_generations_unless_one_is_not_known():
-    """S63: the agent's own commits need no look, and what cannot be told apart from others' needs one."""
+    """S63: the agent's own commits need no look; commits that may be foreign need one."""
     told = queue.SimpleQueue()
     monitor = Monitor(lambda *notice: told.put(notice))
     near, far = socket.socketpair(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)

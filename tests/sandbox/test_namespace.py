@@ -1,4 +1,4 @@
-"""Namespaces come and go with whoever made them, unless they are pinned."""
+"""Namespaces come and go with their creator, unless they are pinned."""
 
 import gc
 import os

@@ -1,6 +1,6 @@
 """What a tenant may do to the node agent by writing objects, or from the node's loopback: each is a row of a table.
 
-A row is added by adding to `ATTACKS`. What it does is undone by the test: objects are deleted, clients are closed.
+A row is added by adding to `ATTACKS`. The test undoes it: objects are deleted, clients are closed.
 """
 
 import json
@@ -24,12 +24,12 @@ class Attack:
     """One row.
 
     Attributes:
-        name: What is done.
-        policies: What is written.
+        name: The attack.
+        policies: The policies that it writes.
         others: Objects of other kinds that are written, each with the plural of its kind.
-        told: Reasons that must be reported.
+        told: Reasons of the expected reports.
         clients: Slow clients of the endpoint.
-        longest: Seconds for a change of the quiet tenant; what the API server tells of first is read first.
+        longest: Seconds for a change of the quiet tenant; watch events are read in order.
         long: Whether it is left to the long run.
     """
 
@@ -56,7 +56,7 @@ def _labelled(count):
 
 
 def _broad(count):
-    """Each means nearly everybody, and each is another."""
+    """Each selects nearly all pods, and each is another selector."""
     requirement = {"key": "x", "operator": "NotIn"}
     peers = [{"matchExpressions": [requirement | {"values": [str(number)]}]} for number in range(count)]
     return [{"from": [{"namespaceSelector": {}, "podSelector": peer}]} for peer in peers]

@@ -1,4 +1,4 @@
-"""What a tenant may write, row by row of the table in docs/security.md, and what comes of it."""
+"""A tenant's possible objects, row by row of the table in docs/security.md, and their effects."""
 
 import json
 from collections.abc import Iterator
@@ -37,15 +37,15 @@ Pairs = frozenset[tuple[str, str]]
 
 @frozen(kw_only=True)
 class Forgery:
-    """Something that somebody writes, and what it changes.
+    """A forged object, and its effect.
 
     Attributes:
         row: First cell of the row in the table.
-        case: What exactly.
+        case: The exact forgery.
         written: Objects in place of those of the same name, or besides the others.
         gone: Kind and name of objects that are deleted.
-        gained: Who reaches whom that could not before: ``pod:interface``, ``outside:lan``.
-        lost: Who does not any more.
+        gained: New pairs of source and destination: ``pod:interface``, ``outside:lan``.
+        lost: Lost pairs.
         told: Reasons of all reports that stand afterwards.
         believed: The setting ``peer-addresses``.
     """
@@ -67,7 +67,7 @@ ON_LAN = [*(f"{name}:net1" for name in NUMBERS), "outside:lan"]
 
 
 def into(*pods: str) -> Pairs:
-    """Everybody on the lan to the interfaces of these pods there."""
+    """All hosts of the lan to the interfaces of these pods there."""
     return frozenset((one, f"{other}:net1") for other in pods for one in ON_LAN if one != f"{other}:net1")
 
 
@@ -81,7 +81,7 @@ def _of_agent(*addresses: object) -> tuple[Manifest, ...]:
 
 
 def _of_mallory(*entries: object, text: str | None = None) -> tuple[Manifest, ...]:
-    """The pod that nobody may reach."""
+    """The pod that denies all ingress."""
     return (pod("tenant/mallory", *entries, text=text),)
 
 

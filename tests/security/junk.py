@@ -1,7 +1,7 @@
 """Junk that a process with NET_ADMIN in a pod can put into its own network namespace, as far as the kernel takes it.
 
-Each kind is a function that is called inside the namespace with a source of chance, and puts some there. What the
-kernel refuses is no junk, and no error. Other packet filters and devices add kinds of their own to `KINDS`.
+Each kind is a function that is called inside the namespace with a source of chance, and puts some there. Junk
+refused by the kernel is no error. Other packet filters and devices add kinds of their own to `KINDS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -103,7 +103,7 @@ def rules(chance: Random) -> None:
 
 
 def removals(chance: Random) -> None:
-    """Whatever of ours may go."""
+    """Our objects may go."""
     where = attribute(1, OURS + b"\0")
     commit(
         chance.choice(

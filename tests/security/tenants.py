@@ -1,4 +1,4 @@
-"""A cluster that two tenants share: what pods really have, what is said of them, and who reaches whom by right."""
+"""A cluster shared by two tenants: real interfaces, manifests, and the rightful pairs."""
 
 import json
 from collections.abc import Iterable
@@ -84,7 +84,7 @@ HONEST = [
     network(),
     *map(pod, NUMBERS),
     policy("prod/web", WEB),
-    policy("tenant/quarantine", {"podSelector": {}, "policyTypes": ["Ingress"]}),  # whoever runs the cluster wrote it
+    policy("tenant/quarantine", {"podSelector": {}, "policyTypes": ["Ingress"]}),  # written by the cluster's operator
 ]
 
 ENDS = [
@@ -109,7 +109,7 @@ BY_RIGHT = {probe: allowed(HONEST, *probe) for probe in PROBES}
 
 
 class Shared(Rig):
-    """Pods that have what the honest manifests say, and an interface on the default network besides."""
+    """Pods with the interfaces of the honest manifests, and one on the default network."""
 
     def __init__(self, peer_addresses: AddressSource) -> None:
         subnets = {"site/lan": ("10.0.0.0/24", "fd00::/64"), "site/pods": ("10.244.0.0/24", "fd01::/64")}
@@ -119,7 +119,7 @@ class Shared(Rig):
         self.become(HONEST)
 
     def tell(self, objects: Iterable[Manifest]) -> Sync:
-        """Tell the agent of another state of the cluster. What pods really have stays as it is."""
+        """Deliver another state of the cluster to the agent. Real interfaces stay as they are."""
         now = {change.ref: change for change in make_decoder().decode_all(objects)}
         gone = [Change(ref=ref, object=None) for ref in self._told if ref not in now]
         self._told = now

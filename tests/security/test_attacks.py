@@ -1,8 +1,8 @@
 """Attack x effect x bound, on the running program beside a quiet tenant: `make test-attacks` prints the table.
 
 The bounds are the same for all: a change of the quiet tenant is in force within a second (as many times that as there
-are programs for each processor), the process stays under the limit of its manifest, probes are answered, no packet
-passes that may not, and what was written is reported.
+are programs for each processor), the process stays under the limit of its manifest, probes are answered, no denied
+packet passes, and the attack is reported.
 """
 
 import json
@@ -183,13 +183,13 @@ def table():
     print(f"\n{'attack':40} {'quiet change, worst':>20} {'resident':>10} {'probe':>8}  reported")  # noqa: T201
     for row in rows:
         told = ", ".join(sorted(row.told)) or "-"
-        print(  # noqa: T201 - what the command is for
+        print(  # noqa: T201 - the purpose of the command
             f"{row.attack:40} {max(row.delays):>18.3f} s {row.memory:>6.0f} MiB {max(row.probes):>6.3f} s  {told}"
         )
 
 
 def measure(node, attacks, seconds=3.0):
-    """What comes of attacks that are made at the same time; afterwards all is as before."""
+    """The effect of simultaneous attacks; afterwards all is as before."""
     effect = Effect(" + ".join(attack.name for attack in attacks)[:40])
     written = [(POLICIES, raw) for attack in attacks for raw in attack.policies()]
     written += [each for attack in attacks for each in attack.others()]
@@ -222,7 +222,7 @@ def check(effect, longest=LONGEST):
 
 
 def test_nothing_is_done(node, table):
-    """What the others are to be compared with."""
+    """The baseline of the others."""
     table.append(Effect("nothing", [node.quiet_change() for _ in range(5)], node.peak(), [node.probe()], set(), set()))
     assert node.allowed() == {"client"}
 

@@ -1,4 +1,4 @@
-"""What connection tracking that a pod writes itself does to its isolation, by packets (S49, docs/security.md)."""
+"""Connection tracking entries written by a pod, and its isolation, by packets (S49, docs/security.md)."""
 
 import errno
 import socket

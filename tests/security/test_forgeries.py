@@ -1,4 +1,4 @@
-"""What a tenant can gain by writing objects (docs/security.md): each row is tried, and packets say what is gained."""
+"""A tenant's gain from forged objects (docs/security.md): each row is tried, and measured by packets."""
 
 import re
 from contextlib import ExitStack
@@ -43,7 +43,7 @@ def shared():
 
 
 def after(forgery):
-    """All manifests, with what was forged."""
+    """All manifests, with the forgery."""
     replaced = {_name(manifest): manifest for manifest in HONEST} | {_name(m): m for m in forgery.written}
     return [manifest for name, manifest in replaced.items() if name not in forgery.gone]
 
@@ -61,7 +61,7 @@ def place(end):
 
 
 def changed(gained, lost):
-    """What packets are to say."""
+    """The expected verdicts of packets."""
     pairs = dict.fromkeys(gained, True) | dict.fromkeys(lost, False)
     return {p: pairs.get((place(p.source), place(p.destination)), reaches) for p, reaches in BY_RIGHT.items()}
 

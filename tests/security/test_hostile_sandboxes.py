@@ -1,6 +1,6 @@
 """A process with CAP_NET_ADMIN litters its own pod: the running agent lives, other pods' changes are in time.
 
-Parametrised by backend; what a tenant leaves behind is a function that runs in the pod.
+Parametrised by backend; a tenant's litter is a function that runs in the pod.
 """
 
 import copy
@@ -95,7 +95,7 @@ def about(policy, app):
 
 @pytest.mark.parametrize("written_by", OWNED)
 def test_a_pod_whose_rules_cannot_be_written_is_unenforceable_soon_and_until_they_can(node, written_by):
-    """S64: told in log, metric and Event; other pods are as before, and the agent goes on trying, rarely."""
+    """S64: reported in log, metric and Event; other pods are as before, and the agent retries, rarely."""
     node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
     node.start()
     script = "; ".join(f"add table {t}; delete table {t}; add table {t} {{ flags owner; }}" for t in OWNED[written_by])

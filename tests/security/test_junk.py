@@ -1,4 +1,4 @@
-"""One pod fills its own network namespace with whatever the kernel takes: the agent lives, other pods do not wait."""
+"""One pod fills its own network namespace with junk: the agent lives, other pods do not wait."""
 
 import time
 from contextlib import contextmanager
@@ -100,7 +100,7 @@ def test_hundreds_of_rounds_of_junk_neither_end_the_agent_nor_delay_another_pod(
 
 
 def test_a_pod_whose_table_cannot_be_written_to_is_reported_and_harms_no_other(tmp_path, monkeypatch):
-    """S64: a process in it owns the table, so the kernel lets nobody else write there."""
+    """S64: a process in it owns the table, so the kernel refuses all other writers."""
     monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
     with running(tmp_path) as node, node.inside(HOSTILE, own_the_table):
         node.until(lambda: "owns the table" in node.log.read_text())

@@ -56,7 +56,7 @@ def storm(seed):
                 kernel.link("set", index=chance.randrange(5, 2 * PAIRS), **change)
                 if chance.random() < 0.1:
                     kernel.link("add", ifname=name(), kind=chance.choice(["bridge", "ifb", "vrf"]), vrf_table=7)
-            except Exception:  # noqa: BLE001, S112 - whatever the kernel or the library refuses is not the attack
+            except Exception:  # noqa: BLE001, S112 - refusals of the kernel or the library are not the attack
                 continue
 
 

@@ -44,7 +44,7 @@ def parse_mine(raw):
     ],
 )
 def test_kinds_that_are_read(api_version, kind, gives, ref):
-    """S1: both versions of a MultiNetworkPolicy, and what plugins register."""
+    """S1: both versions of a MultiNetworkPolicy, and the kinds of plugins."""
     decoder = Decoder([spec_of(parse_mine)])
     raw = manifest(api_version, kind)
     change = decoder.decode(raw)

@@ -105,7 +105,7 @@ def test_what_is_no_manifest_is_refused_with_its_place(tmp_path, text, field, wh
 
 
 def test_what_is_no_object_may_be_left_out_alone(tmp_path):
-    """S6: what is meant as an object is distinguished from values for templates and the like."""
+    """S6: objects are distinguished from values for templates and the like."""
     text = f"{POD_YAML}---\n[1]\n---\nreplicas: 3\n---\nkind: Pod\nmetadata: {{name: a}}\n---\n{POD_YAML}"
     found = load_manifests([write(tmp_path, "f.yaml", text)])
     assert [document.raw for document in found.documents] == [POD, POD]

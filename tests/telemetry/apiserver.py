@@ -1,7 +1,7 @@
 """As much of an API server as Events need, over HTTP on loopback, and a client for it.
 
-It keeps Events as kube-apiserver does: creates once, changes by merge patch, looks at what cannot be (core/v1 Event
-validation), and can be told to refuse, or to forget.
+It keeps Events as kube-apiserver does: creates once, changes by merge patch, validates (core/v1 Event validation),
+and refuses, or forgets, at the test's command.
 """
 
 import json

@@ -19,7 +19,7 @@ def clock():
 
 @pytest.fixture
 def logging_restored():
-    """What a test sets up of logging is gone after it."""
+    """Restores logging after each test."""
     root, ours = logging.getLogger(), logging.getLogger("mnp_core")
     levels = root.level, ours.level
     yield
@@ -33,7 +33,7 @@ def logging_restored():
 
 @pytest.fixture
 def lines(logging_restored):  # noqa: ARG001 - undone after the test
-    """Gives what was logged since the last time, line by line, as JSON says it."""
+    """Returns the lines logged since the last call, decoded from JSON."""
     written = io.StringIO()
     with redirect_stderr(written):
         configure_logging(LogFormat.JSON, LogLevel.DEBUG)

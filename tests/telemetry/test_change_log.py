@@ -1,4 +1,4 @@
-"""One line for each change, and few for what does not change."""
+"""One line for each change, and few for lasting states."""
 
 import pytest
 from attrs import evolve
@@ -52,7 +52,7 @@ def test_what_is_not_known_of_a_pod_is_left_out(lines):
 
 
 def test_what_is_over_soon_is_no_error(lines, change_log):
-    """A pod is told of before its sandbox is there."""
+    """A pod is delivered before its sandbox exists."""
     early = evolve(FAILED, failure=Failure.NOT_FOUND, transient=True)
     change_log.outcome(early)
     change_log.outcome(early)

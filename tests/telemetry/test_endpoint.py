@@ -224,7 +224,7 @@ def test_address_of_another_machine_is_an_error_that_names_the_setting(health, m
         ("127.0.0.1:9469", ListenAddress("127.0.0.1", 9469)),
         ("[::1]:0", ListenAddress("::1", 0)),
         (":9469", ListenAddress("", 9469)),
-        ("0.0.0.0:65535", ListenAddress("0.0.0.0", 65535)),  # noqa: S104 - that is what is written
+        ("0.0.0.0:65535", ListenAddress("0.0.0.0", 65535)),  # noqa: S104 - the notation under test
     ],
 )
 def test_address_is_read(text, address):

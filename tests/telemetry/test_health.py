@@ -1,4 +1,4 @@
-"""What a node says of itself to probes."""
+"""A node's answers to probes."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Lines on standard error, whatever is in them."""
+"""Lines on standard error, with any content."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ HOSTILE = 'x\n2026-01-01 level=info msg="all is well"\r\x1b[2J\x1b[31m\x00\x7f\x
 
 @pytest.fixture
 def logged(capsys, logging_restored):  # noqa: ARG001 - undone after the test
-    """Sets up logging, and gives what came out."""
+    """Sets up logging, and returns the output."""
 
     def configure(form=LogFormat.TEXT, level=LogLevel.INFO):
         configure_logging(form, level)
@@ -102,7 +102,7 @@ def test_warnings_of_python_are_lines_too(logged):
     err = logged(LogFormat.JSON)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        configure_logging(LogFormat.JSON)  # catch_warnings put back what shows them
+        configure_logging(LogFormat.JSON)  # catch_warnings restored showwarning
         warnings.warn("old", stacklevel=1)
     assert json.loads(err())["logger"] == "py.warnings"
 

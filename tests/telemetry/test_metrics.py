@@ -1,4 +1,4 @@
-"""What Prometheus reads, parsed by its own parser."""
+"""The text for Prometheus, parsed by its own parser."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""docs/operations.md says what there is."""
+"""docs/operations.md lists all metrics, reasons and endpoints."""
 
 import json
 import re
@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
 
 def table(heading, number=0):
-    """What stands as code in the first cell of each row of a section's table."""
+    """The code in the first cell of each row of a section's table."""
     section = re.split(r"\n##+ ", PAGE.partition(f"# {heading}\n")[2])[0]
     tables = re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE)
     return re.findall(r"^\| `([^`]+)` ", tables[number].partition("\n|---")[2], re.MULTILINE)

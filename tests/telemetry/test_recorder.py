@@ -1,4 +1,4 @@
-"""The thread of Events: nobody waits for it, whatever the API server does."""
+"""The thread of Events: no caller waits for it, even if the API server hangs."""
 
 import threading
 import time
@@ -70,7 +70,7 @@ def test_what_stands_arrives_in_seconds(recorder, server):
 
 
 def test_failures_are_not_told_twice(recorder, server):
-    """Those that last are among what stands."""
+    """Lasting ones are among the standing problems."""
     for outcome in (FAILED, FAILED, FAILED, evolve(MENDED, pod=pod(1))):
         recorder.outcome(outcome)
     recorder.reports((evolve(REPORT, reason=Reason.ENFORCEMENT_FAILED),), ())

@@ -1,4 +1,4 @@
-"""What is told of objects at fault, to a small API server over HTTP, while time passes as the test says."""
+"""Events about objects at fault, sent to a small API server over HTTP, with the test's clock."""
 
 import json
 import math
@@ -35,7 +35,7 @@ class Identity:
 
 
 class Node:
-    """The sender of one node, and what it counted."""
+    """The sender of one node, and its counts."""
 
     def __init__(self, server, clock, name="node-1"):
         self.standing = ()
@@ -168,7 +168,7 @@ def test_a_thousand_nodes_make_one_event(server, clock):
     clock.sleep(HOUR / 2)
     for each in nodes:
         each.pass_time(0)
-    assert len(server.requests) == 1001  # who made it renews it, and nobody else
+    assert len(server.requests) == 1001  # its creator alone renews it
     assert server.one()["count"] == 2
 
 

@@ -1,4 +1,4 @@
-"""What the node's loop tells reaches metrics, log and Events."""
+"""Notifications of the node's loop reach metrics, log and Events."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A rig whose networks are of several kinds: some have macvlan interfaces, the others one end of a veth on a bridge."""
+"""A rig with networks of several kinds: some have macvlan interfaces, the others one end of a veth on a bridge."""
 
 from collections.abc import Iterable, Mapping
 from itertools import count
@@ -13,7 +13,7 @@ from mnp_core.testing.suites.wire.rig import Rig, prepare
 
 
 class MixedRig(Rig):
-    """A node whose networks are what their CNI types make, as far as every kernel can."""
+    """A node with networks as their CNI types make them, as far as every kernel can."""
 
     def __init__(self, types: Mapping[str, str], subnets: Iterable[str]) -> None:
         """Build the networks.

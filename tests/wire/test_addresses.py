@@ -68,7 +68,7 @@ def addresses(number):
 
 
 def set_addresses(rig, name, number, command="add"):
-    """What a process in the pod does, as a DHCP client would."""
+    """Change an address inside the pod, as a DHCP client would."""
 
     def work():
         with IPRoute() as kernel:
@@ -94,9 +94,9 @@ def verdicts(*, allowed=(), denied=()):
 
 
 def test_addresses_that_appear_and_change_are_followed(rig, peer_addresses):
-    """S21, S61: of a peer that the kernel tells of; if network-status is believed, which has none, nobody is meant.
+    """S21, S61: addresses of a peer from the kernel; with network-status, which has none, the peer is empty.
 
-    Nothing is asked again and again: between two states the agent only takes in what the kernel tells.
+    No polling: between two states the agent only processes the kernel's notifications.
     """
     believed = peer_addresses is AddressSource.KERNEL
     for number, name in enumerate((WEB, CLIENT, STRANGER), start=1):
@@ -126,7 +126,7 @@ def messages(rig, name=CLIENT):
 
 
 def test_what_has_no_address_yet_is_enforced_from_its_first_packet(rig):
-    """The rules are there before the address, and nobody has to notice that it comes."""
+    """The rules are in force before the address, without any notification of it."""
     set_addresses(rig, WEB, 1)
     set_addresses(rig, STRANGER, 3)
     allowed = [*FROM_OUTSIDE, *to_web(STRANGER, 3, port=81)]

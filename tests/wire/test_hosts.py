@@ -1,4 +1,4 @@
-"""The judge is judged: what it says about an open wire and about one that other people's tool has filtered."""
+"""The judge is judged: its verdicts on an open wire and on one filtered by an independent tool."""
 
 import subprocess
 from itertools import product
@@ -60,7 +60,7 @@ def test_what_a_filter_drops_does_not_arrive(wire, protocol):
 
 
 def test_what_traffic_control_drops_at_the_sender_does_not_arrive(wire):
-    """The sender is told by ENOBUFS: an answer, not an error."""
+    """The sender gets ENOBUFS: an answer, not an error."""
     sandbox, stations = wire
     out = [probe for probe in probes() if probe.source in RIGHT and probe.destination in LEFT]
     assert stations.wrong(dict.fromkeys(out, True)) == {}  # and the MAC addresses are known

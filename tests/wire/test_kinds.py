@@ -128,7 +128,7 @@ def rig():
 
 
 def test_without_policies_every_network_is_open(rig):
-    """What does not get through later is stopped by policies."""
+    """Open without policies, so later denials are theirs."""
     assert rig.wrong(dict.fromkeys(PROBES, True)) == {}
 
 
@@ -183,7 +183,7 @@ def mnp_register_policy_kinds():
 
 @pytest.fixture
 def wire_policies(tmp_path, monkeypatch):
-    """Somebody else's distribution, installed."""
+    """A third party's distribution, installed."""
     write_distribution(tmp_path, "mnp-wires", ANOTHERS)
     monkeypatch.syspath_prepend(str(tmp_path))
     importlib.invalidate_caches()

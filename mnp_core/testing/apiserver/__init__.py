@@ -5,8 +5,8 @@
         source = KubernetesSource(connect(master=server.url), (), deliver, observer)
 
 It lists in chunks, watches with resourceVersions, bookmarks and a history that can be compacted, serves custom
-resources in the versions that it is told to, refuses who may not read, and fails in the ways in which servers and the
-networks in front of them do (`faults`).
+resources in the given versions, refuses unauthorised readers, and fails as servers and the networks in front of them
+do (`faults`).
 """
 
 from mnp_core.testing.apiserver.faults import Answer, Cut, Fault, Garbage, Hang, Slow

@@ -23,7 +23,7 @@ class FakeApiServer:
         store: The objects.
         resources: Served resources by plural; `serve` and `unserve` change it.
         ready: The answer of /readyz.
-        tokens: Bearer tokens that are let in; None lets everybody in.
+        tokens: Accepted bearer tokens; None accepts every request.
         requests: Method and path of every request that came, with its query.
         authorizations: The header Authorization of each of them.
         bodies: Of POST and PATCH.

@@ -51,7 +51,7 @@ class PolicyKindConformance(Conformance, standard=True):
         assert policy.ingress
 
     def test_every_served_version_is_understood(self) -> None:
-        """S1: whichever the cluster serves; the spec is the same."""
+        """S1: in every served version; the spec is the same."""
         spec, found = self.make_spec(), []
         for version in spec.versions:
             policy, reports = self.parse(self.raw() | {"apiVersion": f"{spec.group}/{version}"})

@@ -1,7 +1,7 @@
-"""Put rulesets into the kernel with the nft program, and read back what is there.
+"""Write rulesets to the kernel with the nft program, and read them back.
 
 Core calls this inside the pod's network namespace; a program that is started there runs there. Two stamps stand in the
-table: the digest says which ruleset it is, and is part of it; the checksum covers the table as the
+table: the digest identifies the ruleset, and is part of it; the checksum covers the table as the
 kernel has it, so that a later change is noticed (S63).
 """
 
@@ -41,7 +41,7 @@ class ExampleApplier:
         stale = [f"delete {kind} {TABLE} {name}\n" for kind, name in found if name not in known]
         try:
             _run("".join([ruleset.text, *stale]))
-        except ApplyError:  # perhaps what is there has our names, but is something else: it goes
+        except ApplyError:  # perhaps foreign objects with our names: delete them
             _run(_DELETE + ruleset.text)
         _run(f'add rule {TABLE} {STAMP} counter comment "checksum {_checksum(_objects() or [])}"\n')
 
@@ -67,7 +67,7 @@ class ExampleApplier:
         return zlib.crc32(_nft("-s", "-a", "list", "ruleset").encode())
 
     def counters(self) -> Sequence[RuleCounter]:
-        """The counters of rules, as far as their comments say whose they are."""
+        """The counters of rules with a comment of ours."""
         rules = [each["rule"] for each in _objects() or () if "rule" in each and not _stamp(each)]
         return [
             RuleCounter(interface=where[0], direction=where[1], label=where[2], **part["counter"])

@@ -13,5 +13,5 @@ class ExampleDiscoverer:
     """An `mnp_core.api.InterfaceDiscoverer`."""
 
     def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:
-        """Find the interface by its name; what differs from the claim is reported."""
+        """Find the interface by its name; report differences from the claim."""
         return compare(claim, links, kinds={"veth"})

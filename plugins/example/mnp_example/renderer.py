@@ -1,6 +1,6 @@
 """Write policy in the language of nft: one table, with a rule for each way in which a packet can be allowed.
 
-The text takes over whatever the table holds, in one transaction, without deleting the table: its base chains stay, so
+The text replaces the contents of the table in one transaction, without deleting the table: its base chains stay, so
 that no packet meets a moment without rules (S60).
 """
 
@@ -31,7 +31,7 @@ class ExampleRenderer:
     """An `mnp_core.api.PolicyRenderer`."""
 
     def render(self, policy: model.SandboxPolicy) -> model.Ruleset:
-        """Write everything that is to be in force in one sandbox; raises InputError for what cannot be written."""
+        """Render the policy of one sandbox; raises InputError for a name that nft cannot write."""
         if refused := policy.common.features & REFUSES:
             raise InputError(f"the example backend has no {', '.join(sorted(refused))}")
         sets = {name: found for group in policy.groups.values() for name, found in _sets(group).items()}
@@ -63,7 +63,7 @@ def _change(verb: str, sets: Sets) -> str:
 
 
 def _declarations(sets: Sets) -> Iterator[str]:
-    """Make what is not there yet, and empty all of it; within one transaction nobody sees that."""
+    """Create missing objects, and flush all; invisible outside of the transaction."""
     yield f"add table {TABLE}\nadd chain {TABLE} {STAMP}\n"
     for name, (hook, priority) in CHAINS.items():
         yield f"add chain {TABLE} {name} {{ type filter hook {hook} priority {priority}; policy accept; }}\n"
@@ -98,7 +98,7 @@ def _denials(policy: model.SandboxPolicy) -> Iterator[str]:
 
 
 def _rule(interface: str, direction: Direction, match: str, verdict: str, label: str) -> Iterator[str]:
-    """The comment says whose packets are counted; it has 128 bytes, and what could end it is a question mark."""
+    """The comment names the counted policy; at most 128 bytes, with question marks for quotes."""
     field, _, chains = _BY_DIRECTION[direction]
     comment = f"{interface} {direction} " + re.sub(r'[^ -~]|["\\*]', "?", label)
     for chain in chains:

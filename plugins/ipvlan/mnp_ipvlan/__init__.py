@@ -1,4 +1,4 @@
-"""Ipvlan attachments: what the CNI plugin ``ipvlan`` made in a pod, as the kernel sees it."""
+"""Ipvlan attachments: interfaces of the CNI plugin ``ipvlan``, as the kernel sees them."""
 
 from collections.abc import Iterable
 
@@ -11,5 +11,5 @@ __all__ = ["IpvlanDiscoverer", "mnp_register_interface_discoverers"]
 
 @hookimpl
 def mnp_register_interface_discoverers() -> Iterable[InterfaceDiscovererSpec]:
-    """Claim what the CNI plugin ``ipvlan`` makes."""
+    """Claim the CNI type ``ipvlan``."""
     yield InterfaceDiscovererSpec(name="ipvlan", cni_types=frozenset({"ipvlan"}), factory=IpvlanDiscoverer)

@@ -52,9 +52,9 @@ def test_mode_of_another_kind_means_nothing():
 
 def test_neighbour_with_the_same_mac_is_not_taken_for_the_interface():
     """S64."""
-    told = discover(evolve(LINK, name="net2", addresses=(ip_address("10.0.0.2"),))).unenforceable
-    assert "none by that name" in told
-    assert "renamed" not in told
+    reason = discover(evolve(LINK, name="net2", addresses=(ip_address("10.0.0.2"),))).unenforceable
+    assert "none by that name" in reason
+    assert "renamed" not in reason
 
 
 def test_plugin_claims_the_cni_type():

@@ -1,4 +1,4 @@
-"""Macvlan attachments: what the CNI plugin ``macvlan`` made in a pod, and policies that are about them alone."""
+"""Macvlan attachments: interfaces of the CNI plugin ``macvlan``, and policies for these alone."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ __all__ = [
 
 @hookimpl
 def mnp_register_interface_discoverers() -> Iterable[InterfaceDiscovererSpec]:
-    """Claim what the CNI plugin ``macvlan`` makes."""
+    """Claim the CNI type ``macvlan``."""
     yield InterfaceDiscovererSpec(name="macvlan", cni_types=frozenset({"macvlan"}), factory=MacvlanDiscoverer)
 
 

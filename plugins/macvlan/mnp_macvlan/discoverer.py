@@ -19,5 +19,5 @@ class MacvlanDiscoverer:
     """An `mnp_core.api.InterfaceDiscoverer` for the CNI type ``macvlan``."""
 
     def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:
-        """Find the link by the claimed name and say in what it differs; see the Protocol."""
+        """Find the link by the claimed name and report differences; see the Protocol."""
         return compare(claim, links, kinds={KIND})

@@ -1,4 +1,4 @@
-"""The kit's standard tests: what this plugin must do as every discoverer must."""
+"""The kit's standard tests: duties of every discoverer and policy kind."""
 
 from mnp_core.model import Link
 from mnp_core.testing.conformance import InterfaceDiscovererConformance, PolicyKindConformance

@@ -1,4 +1,4 @@
-"""The definition of MacvlanNetworkPolicy: one that an API server takes, and what it lets through."""
+"""The definition of MacvlanNetworkPolicy: valid for an API server, and the objects that it accepts."""
 
 import copy
 from ipaddress import ip_network
@@ -82,7 +82,7 @@ INT_OR_STRING = [{"type": "integer"}, {"type": "string"}]
 
 
 def test_schema_is_structural():
-    """Kubernetes, "Specifying a structural schema": what an API server refuses otherwise."""
+    """Kubernetes, "Specifying a structural schema": API servers refuse any other."""
     Draft202012Validator.check_schema(SCHEMA)
     for place, schema, inside in nodes(SCHEMA):
         if inside:

@@ -1,4 +1,4 @@
-"""What the discoverer makes of real links."""
+"""The discoverer, on real links."""
 
 from ipaddress import ip_address
 
@@ -65,7 +65,7 @@ def test_other_kinds_are_told_apart_from_macvlan(pod):
 
 
 def test_macvtap_is_not_taken_for_macvlan(pod):
-    """S64: what its character device sends and receives never meets the pod's rules."""
+    """S64: packets of its character device never meet the pod's rules."""
     assert "it is a macvtap" in discover(pod, claim("tap1", "10.0.0.1", "fd00::1")).unenforceable
 
 

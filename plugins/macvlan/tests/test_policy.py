@@ -1,4 +1,4 @@
-"""MacvlanNetworkPolicy: what it selects, and that it adds to the other policies of the same interface."""
+"""MacvlanNetworkPolicy: its selection, and its union with the other policies of an interface."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """Finds attachments that are ordinary kernel devices.
 
 Their packets enter and leave the pod's kernel by the interface that network-status names, so rules in the pod enforce
-policy on them by this name. What the kinds differ in is only which kind of link is no surprise.
+policy on them by this name. The types differ only in the expected kind of link.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ KINDS: Mapping[str, frozenset[str] | None] = {
     # containernetworking/plugins
     "bridge": frozenset({"veth"}),
     "dummy": frozenset({"dummy"}),
-    "host-device": None,  # whatever the node had: a card, a vlan, one half of a veth
+    "host-device": None,  # any device of the node: a card, a vlan, one half of a veth
     "ptp": frozenset({"veth"}),
     "tap": frozenset({"tun"}),  # tun and tap devices are one kind (drivers/net/tun.c)
     "vlan": frozenset({"vlan"}),
@@ -33,5 +33,5 @@ class NetdevDiscoverer:
     """An `mnp_core.api.InterfaceDiscoverer` for every CNI type in `KINDS`."""
 
     def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:
-        """Find the link by the claimed name and say in what it differs; see the Protocol."""
+        """Find the link by the claimed name and report differences; see the Protocol."""
         return compare(claim, links, kinds=KINDS.get(claim.kind))

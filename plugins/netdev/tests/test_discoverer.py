@@ -1,4 +1,4 @@
-"""Which kind of link is no surprise for which CNI type."""
+"""The expected kinds of link of each CNI type."""
 
 from ipaddress import ip_address
 
@@ -56,7 +56,7 @@ def test_slave_is_unenforceable_and_its_bond_is_enforced():
 
 @pytest.mark.parametrize("cni_type", KINDS)
 def test_each_type_is_claimed_by_itself(cni_type):
-    """S4: whoever knows one of them better takes that one alone."""
+    """S4: a more specific plugin takes one type alone."""
     registry = load_plugins()
     assert isinstance(registry.discoverer(cni_type), NetdevDiscoverer)
     assert registry.discoverers.require(cni_type).cni_types == {cni_type}

@@ -1,4 +1,4 @@
-"""What the discoverer makes of real links."""
+"""The discoverer, on real links."""
 
 from ipaddress import ip_address
 

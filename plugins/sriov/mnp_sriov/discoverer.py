@@ -1,10 +1,9 @@
 """Finds an SR-IOV attachment: as an interface in the pod, or as a device that packets pass the pod's kernel by.
 
-What network-status names (device-info) is a PCI function; sysfs tells what drives it. Bound to the card's network
-driver it is an interface in the pod and enforced there like any other. Bound to a driver that gives it to a process
-(vfio, uio), behind vhost-vdpa, or used as RDMA, its packets never meet the pod's kernel, and no rule there enforces
-policy on
-them: this is said, and never taken for enforced, whatever interface the pod may show (S64).
+The device-info in network-status names a PCI function; sysfs has its driver. With the card's network driver it is an
+interface in the pod and enforced like any other. With a driver that gives it to a process (vfio, uio), behind
+vhost-vdpa, or used as RDMA, its packets never meet the pod's kernel and its rules: it is reported as unenforceable,
+even if the pod has an interface of the claimed name (S64).
 """
 
 import re
@@ -37,11 +36,11 @@ class SriovDiscoverer:
     """An `mnp_core.api.InterfaceDiscoverer` for `CNI_TYPES`."""
 
     def __init__(self, sysfs: Path = Path("/sys")) -> None:
-        """Look in another place than ``/sys``, for a node whose sysfs is mounted elsewhere."""
+        """Use another mount point of sysfs than ``/sys``."""
         self._sysfs = sysfs
 
     def discover(self, claim: Attachment, links: Sequence[Link]) -> Discovery:
-        """Find the function and the link, and say whether the one is the other; see the Protocol."""
+        """Find the function and the link, and compare them; see the Protocol."""
         link = find_link(claim, links)
         function = read_function(self._sysfs, claim.device) if claim.device else None
         if bypass := next(_bypasses(claim, function, link), ""):
@@ -63,7 +62,7 @@ def _bypasses(claim: Attachment, function: Function | None, link: Link | None) -
     if function and function.rdma and link is None:
         yield f"device {function.address} offers RDMA ({quoted(function.rdma[0])}) and no interface in the pod"
     if claim.rdma:
-        enforced = f", only what goes through {quoted(link.name)} itself is enforced" if link else ""
+        enforced = f", only the packets of {quoted(link.name)} are enforced" if link else ""
         yield f"the pod has the RDMA device {quoted(claim.rdma)} with it, whose packets pass the kernel by{enforced}"
 
 

@@ -48,7 +48,7 @@ def read_function(sysfs: Path, address: str) -> Function | None:
         None if the node has no such function.
     """
     folder = sysfs / "bus/pci/devices" / address
-    if not _ADDRESS.fullmatch(address) or not folder.is_dir():  # what is no address may be a path to elsewhere
+    if not _ADDRESS.fullmatch(address) or not folder.is_dir():  # anything else may be a path to elsewhere
         return None
     return Function(
         address=address,

@@ -1,4 +1,4 @@
-"""Which virtual functions are enforced in the pod, and which are said not to be."""
+"""Virtual functions that are enforced in the pod, and unenforceable ones."""
 
 from ipaddress import ip_address
 
@@ -54,7 +54,7 @@ def test_physical_function_that_was_moved_into_the_pod_is_enforced_there(igb):
 )
 @pytest.mark.parametrize("links", [(), (LINK,), (evolve(LINK, kind="dummy", device=""),)])
 def test_device_that_a_process_drives_is_never_called_enforced(sysfs, driver, links):
-    """S64: whatever interface stands in its place."""
+    """S64: with any interface in its place."""
     sysfs.function(VF, driver)
     found = discover(sysfs, CLAIM, *links)
     assert f"device {VF} is bound to '{driver}'" in found.unenforceable
@@ -88,9 +88,9 @@ def test_rdma_that_the_pod_was_given_is_unenforceable_beside_its_interface(mlx5)
     """S64: and without a word of it in network-status the interface is all that the pod has."""
     claim, link = evolve(CLAIM, device="0000:03:01.0"), evolve(LINK, device="0000:03:01.0")
     assert discover(mlx5, claim, link).unenforceable == ""
-    told = discover(mlx5, evolve(claim, rdma="mlx5_9"), link).unenforceable
-    assert "RDMA device 'mlx5_9'" in told
-    assert "only what goes through 'net1' itself is enforced" in told
+    reason = discover(mlx5, evolve(claim, rdma="mlx5_9"), link).unenforceable
+    assert "RDMA device 'mlx5_9'" in reason
+    assert "only the packets of 'net1' are enforced" in reason
 
 
 def test_device_that_the_node_does_not_have_is_a_difference(igb):

@@ -1,6 +1,6 @@
-"""What Multus 4.2 really writes into network-status, recorded on the test bed, byte by byte (S3).
+"""The network-status that Multus 4.2 really writes, recorded on the test bed, byte by byte (S3).
 
-The results of `two` and all that follow it were made up by a CNI plugin that says whatever its configuration says.
+The results of `two` and all that follow it were made up by a CNI plugin that returns the result in its configuration.
 """
 
 import json
@@ -14,7 +14,7 @@ RECORDED = json.loads((Path(__file__).parent / "data/multus-4.2.json").read_text
 
 
 def read(name):
-    """Statuses, each as network, interface and addresses; the default network's interfaces; what was reported."""
+    """Statuses, each as network, interface and addresses; the default network's interfaces; reports."""
     metadata = {"name": "p", "namespace": "demo", "annotations": {NETWORK_STATUS: RECORDED[name]}}
     pod, reports = parse_pod({"metadata": metadata})
     told = [(str(each.network), each.interface, [*map(str, each.addresses)]) for each in pod.statuses]
@@ -58,7 +58,7 @@ def test_there_is_one_entry_for_each_interface_of_a_result():
 
 
 def test_two_entries_may_be_of_one_network_and_one_interface():
-    """Such as a plugin whose result lists an interface twice."""
+    """Such as the result of a plugin that lists an interface twice."""
     assert read("same") == ([("demo/same", "net1", ["10.88.8.2"]), ("demo/same", "net1", [])], {"eth0"}, [])
 
 
@@ -77,7 +77,7 @@ def test_addresses_that_name_no_interface_are_of_the_last_one():
 
 
 def test_an_entry_without_an_interface_is_reported_and_its_addresses_are_the_pods():
-    """A result whose interfaces are all the host's."""
+    """A result with interfaces of the host alone."""
     told, defaults, reported = read("host")
     assert (told, defaults) == ([("demo/host", "", ["10.88.11.2"])], {"eth0"})
     assert len(reported) == 1

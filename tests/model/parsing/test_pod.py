@@ -1,4 +1,4 @@
-"""Pods: what of them concerns policy."""
+"""Pods: the fields that concern policy."""
 
 import json
 from ipaddress import ip_address
@@ -14,7 +14,7 @@ DEFAULT = {"name": "cbr0", "interface": "eth0", "ips": ["10.244.0.5"], "default"
 
 
 def pod_with(status):
-    """The pod whose annotation holds this, and where something was reported."""
+    """The pod with this annotation, and the fields of its reports."""
     text = status if isinstance(status, str) else json.dumps(status)
     pod, reports = parse_pod({"metadata": {"name": "p", "namespace": "ns", "annotations": {NETWORK_STATUS: text}}})
     assert {report.reason for report in reports} <= {Reason.INVALID_STATUS}
@@ -141,7 +141,7 @@ def test_every_name_that_the_kernel_takes_is_taken(name):
 
 
 def test_the_interface_of_the_default_network_is_never_enforced():
-    """S3: whatever order the entries are in."""
+    """S3: in any order of the entries."""
     pod, places = pod_with([entry(interface="eth0"), DEFAULT])
     assert [status.interface for status in pod.statuses] == [""]
     assert places == ["[0].interface"]

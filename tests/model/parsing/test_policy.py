@@ -1,4 +1,4 @@
-"""Policies as a whole: policy types, policy-for, and what is missing."""
+"""Policies as a whole: policy types, policy-for, missing fields."""
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_egress_rules_without_types_close_ingress_and_say_so(spec, hinted):
 
 @pytest.mark.parametrize("without", [{}, {"spec": None}])
 def test_policy_without_a_spec_isolates_everybody_and_is_reported(without):
-    """S1, S6: it is hardly what somebody meant."""
+    """S1, S6: it is hardly intended."""
     written = {key: value for key, value in manifest().items() if key != "spec"}
     policy, reports = parse_policy(written | without)
     assert isolated(policy) == {"Ingress"}
@@ -153,7 +153,7 @@ def test_a_policy_without_a_valid_network_selects_nothing(policy_for):
 
 
 def test_kinds_of_plugins_may_be_about_all_networks():
-    """S2: what is written still counts, and what is written wrongly does not become everything."""
+    """S2: valid entries still count, and a malformed one does not become everything."""
 
     def scope(policy_for):
         raw = manifest(policy_for=policy_for)

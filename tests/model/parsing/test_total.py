@@ -1,4 +1,4 @@
-"""Whatever is thrown at the parsers: an object and reports, or InputError for a name, and nothing else."""
+"""Parsers are total: an object and reports, or InputError for a name, and nothing else."""
 
 import json
 from contextlib import suppress
@@ -103,7 +103,7 @@ def with_junk(changes):
 
 
 def check(parse, raw):
-    """Read it, and look at what must hold of every answer."""
+    """Parse it, and check the invariants of every result."""
     try:
         parsed, reports = parse(raw)
     except InputError as error:
@@ -112,7 +112,7 @@ def check(parse, raw):
     assert all(isinstance(report, Report) for report in reports)
     assert all(len(str(report)) < 1200 and str(report).isprintable() for report in reports)
     if parse in (parse_policy, parse_network):
-        hash(parsed)  # policies are looked up by what they say
+        hash(parsed)  # policies are looked up by content
     return parsed
 
 
@@ -149,7 +149,7 @@ RULE_PLACES = [path for path in PLACES if path[:3] == ("spec", "ingress", 0) and
 @settings(max_examples=300, deadline=None)
 @given(path=st.sampled_from(RULE_PLACES), junk=JUNK)
 def test_nothing_wrong_in_a_rule_makes_it_a_rule_for_everybody(path, junk):
-    """S12, S13: only what is missing, null or `[]` means everything."""
+    """S12, S13: only a missing field, null or `[]` means everything."""
     raw = with_junk([(path, junk)])
     (rule,) = parse_policy(raw)[0].ingress
     written = raw["spec"]["ingress"][0]

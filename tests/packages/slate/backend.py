@@ -1,6 +1,6 @@
 """An invented dialect: policy as JSON, on a slate that each network namespace has; a fake filter reads it.
 
-Written for a test, as somebody outside of the project might write it: with what is public, and nothing else.
+Written for a test as outside of the project: with the public modules alone.
 """
 
 import hashlib
@@ -153,7 +153,7 @@ def _write(text):
 
 
 def passes(text, interface, direction, packet):
-    """What a filter that reads this slate does with a packet."""
+    """The verdict of a filter that reads this slate."""
     found = json.loads(text)
     rules = found["interfaces"].get(interface, {}).get(direction.value)
     if rules is None or _always(found["settings"], direction, packet):

@@ -1,4 +1,4 @@
-"""What the kit asks of renderers and appliers, and its packets, asked of the fake filter."""
+"""The kit's checks of renderers and appliers, and its packets, with the fake filter."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A container runtime: CRI v1's RuntimeService on a unix socket, with sandboxes that are only told of."""
+"""A container runtime: CRI v1's RuntimeService on a unix socket, with sandboxes on paper."""
 
 import json
 import threading
@@ -51,7 +51,7 @@ MESSAGES = make_messages(
 
 
 def containerd_info(path="", pid=0, **more):
-    """What containerd tells of a sandbox, or CRI-O; much else is left out here as it is there for the asking."""
+    """A sandbox as containerd or CRI-O lists it; verbose information is omitted, as there."""
     namespaces = [{"type": "pid"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}]
     if path:
         namespaces.append({"type": "network", "path": path})
@@ -89,7 +89,7 @@ class FakeRuntime:
         self.stop()
 
     def run(self, pod, info, *, uid=None, state=READY):
-        """Tell of another sandbox of a pod from now on; its name."""
+        """List another sandbox of a pod from now on; return its name."""
         number = next(self._numbers)
         name, namespace, uid = pod.name.name, pod.name.namespace, uid or pod.uid
         self.sandboxes[f"sandbox{number}"] = MESSAGES["PodSandbox"](

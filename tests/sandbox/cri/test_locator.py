@@ -1,4 +1,4 @@
-"""Pods are found by what the container runtime says of their sandboxes: their own, the one that is running (S64)."""
+"""Pods are found by the container runtime's list of sandboxes: their own, running one (S64)."""
 
 import os
 import subprocess
@@ -65,13 +65,13 @@ def process_in(sandbox):
         process.wait()
 
 
-# --- what every locator must do -----------------------------------------------------------------------------------
+# --- duties of every locator --------------------------------------------------------------------------------------
 
 
 class _Cri(SandboxLocatorConformance):
     @contextmanager
     def told(self, sandbox):
-        """What the runtime tells of a sandbox."""
+        """A sandbox in the runtime's list."""
         raise NotImplementedError
 
     @pytest.fixture(autouse=True)
@@ -111,14 +111,14 @@ class TestByProcess(_Cri):
             yield containerd_info(pid=pid)
 
 
-# --- whose sandbox it is ------------------------------------------------------------------------------------------
+# --- the sandbox's owner ------------------------------------------------------------------------------------------
 
 root = pytest.mark.root
 
 
 @root
 def test_the_newest_of_those_that_run_counts(runtime, locator, space):
-    """S61: a sandbox that was made anew; what is left of older ones may be listed in any order."""
+    """S61: a recreated sandbox; remains of older ones may be listed in any order."""
     for state in (NOTREADY, 0):
         runtime.run(WEB, containerd_info("/nonexistent"), state=state)
     newest = runtime.run(WEB, containerd_info(space.path))
@@ -148,7 +148,7 @@ def test_a_sandbox_that_has_stopped_is_no_longer_found(runtime, locator):
     ids=str,
 )
 def test_nobody_claims_the_sandbox_of_another_pod(runtime, locator, space, filters, other):
-    """Namespace, name and UID have to be right, also where a runtime does not filter what it lists."""
+    """Namespace, name and UID have to match, also with a runtime that does not filter its list."""
     runtime.filters = filters
     runtime.run(WEB, containerd_info(space.path))
     with pytest.raises(SandboxNotFoundError):
@@ -162,7 +162,7 @@ def test_a_static_pod_is_found_by_the_uid_that_the_kubelet_gave_it(runtime, loca
     assert identity(locator.locate(mirror)) == identity(space)
 
 
-# --- what a runtime says ------------------------------------------------------------------------------------------
+# --- a runtime's answers ------------------------------------------------------------------------------------------
 
 
 @root

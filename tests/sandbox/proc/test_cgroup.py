@@ -1,4 +1,4 @@
-"""Control groups tell whose a process is, in all the forms that kubelets and runtimes write."""
+"""Control groups identify the pod of a process, in all the forms that kubelets and runtimes write."""
 
 import pytest
 
@@ -29,7 +29,7 @@ OTHER = "ffffffff-0000-4000-8000-00000000000f"
         f"/../../../../kubepods/burstable/pod{UID}/0123abcd",
         f"/../../kubepods-burstable-pod{ESCAPED}.slice/cri-containerd-0123abcd.scope",
         f"/../../../kubepods-pod{ESCAPED}.slice/cri-containerd-0123abcd.scope",
-        # what the pod itself has made below
+        # made by the pod itself, below
         f"/kubepods/burstable/pod{UID}/0123abcd/kubepods/burstable/pod{OTHER}/x",
         f"/kubepods/burstable/pod{UID}/kubepods.slice/kubepods-pod{OTHER}.slice",
         f"/kubepods.slice/kubepods-pod{ESCAPED}.slice/x.scope/kubepods/pod{OTHER}",

@@ -60,7 +60,7 @@ def identity(sandbox):
     return sandbox.device, sandbox.inode
 
 
-# --- what every locator must do -----------------------------------------------------------------------------------
+# --- duties of every locator --------------------------------------------------------------------------------------
 
 
 class TestLaidOut(SandboxLocatorConformance):
@@ -172,7 +172,7 @@ def test_the_hosts_namespace_is_known_where_the_agent_has_another(tmp_path, spac
 
 @pytest.mark.parametrize("name", ["sleep", "a b", ") S 1 1 1 0", "(((", "1 (x) R 0 0 0 0 0", "\n"])
 def test_a_name_that_a_process_gave_itself_does_not_make_it_older(locator, lay_out, spaces, name):
-    """Field 2 of /proc/PID/stat is what prctl(PR_SET_NAME) says."""
+    """Field 2 of /proc/PID/stat is set by prctl(PR_SET_NAME)."""
     pause = spaces()
     lay_out(200, pause, started=4000)
     lay_out(300, spaces(), started=5000, name=name)
@@ -215,7 +215,7 @@ def test_a_number_that_another_process_has_got_is_noticed(locator, lay_out, spac
     ids=str,
 )
 def test_nobody_claims_the_processes_of_another_pod(locator, lay_out, spaces, other):
-    """The UID that a mirror pod claims is an annotation, and a control group tells no name to compare."""
+    """The UID that a mirror pod claims is an annotation, and a control group has no name to compare."""
     lay_out(200, spaces())
     with pytest.raises(SandboxNotFoundError):
         locator.locate(other)
@@ -231,7 +231,7 @@ def test_no_proc_is_an_error_with_a_remedy(tmp_path):
         ProcLocator(HostFilesystem(str(tmp_path))).locate(WEB)
 
 
-# --- what it costs ------------------------------------------------------------------------------------------------
+# --- cost ---------------------------------------------------------------------------------------------------------
 
 
 def test_one_walk_through_proc_serves_all_who_ask_at_nearly_the_same_time(locator, lay_out, spaces):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from mnp_core.kubeapi.connection import connect
 from mnp_core.sources.kubernetes import KubernetesSource, WatchTiming
 
-PATIENCE = 20  # seconds for what should take a fraction of one
+PATIENCE = 20  # seconds for work of a fraction of one
 QUICK = WatchTiming(
     base_seconds=0.02,
     max_seconds=0.1,
@@ -59,7 +59,7 @@ class Recorder:
         self.refusals.append((kind, sentence))
 
     def names(self, kind):
-        """What is there of a kind, as ``namespace/name``."""
+        """The objects of a kind, as ``namespace/name``."""
         with self.lock:
             return {str(ref.name) for ref in self.there if ref.kind == kind}
 
@@ -75,7 +75,7 @@ class Recorder:
 
 @contextmanager
 def following(server, kinds=(), timing=QUICK, *, stream_timeout=60.0, complete=True):
-    """A source that is running, with what it tells."""
+    """A running source, with its deliveries."""
     recorded = Recorder()
     api = connect(master=server.url, stream_timeout=stream_timeout)
     source = KubernetesSource(api, kinds, recorded.deliver, recorded, timing)

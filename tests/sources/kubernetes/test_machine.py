@@ -123,7 +123,7 @@ class Cluster(RuleBasedStateMachine):
 
 
 def state(value):
-    """What of an object the histories here consist of."""
+    """The part of an object that the histories here consist of."""
     if value is None:
         return None
     if hasattr(value, "labels"):

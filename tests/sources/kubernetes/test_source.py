@@ -80,7 +80,7 @@ def test_pages_that_are_too_large_are_asked_for_in_smaller_ones(server):
 
 
 def test_an_object_that_is_too_large_holds_up_its_kind_alone_and_is_explained(server):
-    """S6: in a list and in a watch; what is known stays known, and all is read once it is smaller."""
+    """S6: in a list and in a watch; known objects stay known, and all is read once it is smaller."""
     server.put("pods", pod("web"))
     with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
@@ -419,7 +419,7 @@ def test_an_observer_that_raises_ends_no_watch(server, caplog):
     assert "RuntimeError" in caplog.text
 
 
-# --- what is served ---------------------------------------------------------------------------------------------
+# --- served kinds -----------------------------------------------------------------------------------------------
 
 
 def test_a_crd_that_is_missing_is_waited_for_without_holding_up_the_rest(server):
@@ -469,7 +469,7 @@ def test_a_crd_that_is_deleted_takes_its_objects_along(server):
 
 
 def test_a_server_that_is_not_ready_is_not_believed_that_a_kind_is_missing(server):
-    """S62: policies are not in its lists yet, and what they closed must not be opened for that."""
+    """S62: policies are not in its lists yet, and isolated pods must not be opened for that."""
     server.put(POLICIES, policy("deny"))
     with following(server) as (source, recorded):
         until(lambda: source.waiting == ())
