@@ -6,9 +6,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 400  # lines
-LONGER = {
-    "mnp_core/agent/pod_state.py": 420
-}  # one state machine, which the architecture promises to keep in one module
+# One state machine, which the architecture promises to keep in one module.
+LONGER = {"mnp_core/agent/pod_state.py": 450}
 MODULES = sorted(
     path for folder in ("mnp_core", *ROOT.glob("plugins/*/mnp_*")) for path in (ROOT / folder).rglob("*.py")
 )
