@@ -185,7 +185,8 @@ class PodState:
         self._replace_pause = min(big_lines * _REPLACE_PAUSE_SECONDS, _LONGEST_REPLACE_PAUSE_SECONDS)
         self._pending.add_replacement()
         self._pending.receive(received_at)
-        self._retry_at = 0.0
+        if self.failure is not Failure.NOT_FOUND:  # no policy makes a sandbox appear
+            self._retry_at = 0.0
 
     def members_changed(self, delta: LazyDelta, received_at: float | None = None) -> None:
         """Schedule a change of membership of a group that the pod's rules use."""

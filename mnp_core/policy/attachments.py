@@ -76,8 +76,8 @@ def claim_attachments(
     if gated is not None:
         pod, differences = outranked(pod, gated)
         problems += [Problem(report=report) for report in differences]
-    requested = _requested(pod, networks, claimed) if pod.attached or gated is not None else ()
-    for attachment in (*_announced(pod, networks, claimed), *requested):
+    requests = _absent(pod) if gated is not None else _unanswered(pod) if pod.attached else ()
+    for attachment in (*_announced(pod, networks, claimed), *_requested(pod, requests, networks, claimed)):
         network = networks.get(attachment.network)
         peers.append(attachment)
         obstacle = _obstacle(pod, attachment, network, claimed)
@@ -103,12 +103,17 @@ def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collec
         )
 
 
-def _requested(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
+def _requested(
+    pod: Pod,
+    requests: Iterable[NetworkRequest],
+    networks: Mapping[ObjectName, Network],
+    claimed: Collection[str],
+) -> Iterator[Attachment]:
     """Attachments that the pod requests and network-status lacks, enforced as they were requested.
 
     Once the meta-plugin is done with the pod they are lost: status is written once, by others, and gets lost (S64).
     """
-    for request in _unanswered(pod):
+    for request in requests:
         yield Attachment(
             pod=pod.name,
             network=request.network,
@@ -135,6 +140,12 @@ def _unanswered(pod: Pod) -> Iterable[NetworkRequest]:
             others.remove(request.network)
         elif request.network != pod.default_network and request.interface not in pod.default_interfaces:
             yield request
+
+
+def _absent(pod: Pod) -> Iterable[NetworkRequest]:
+    """Requests whose interface has no entry. Where a gate speaks, an entry for another interface answers none."""
+    present = {status.interface for status in pod.statuses} | pod.default_interfaces
+    return (request for request in pod.requests if request.interface not in present)
 
 
 def _hosts(request: NetworkRequest) -> Iterator[Address]:

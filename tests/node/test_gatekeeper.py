@@ -97,7 +97,7 @@ def test_until_the_agent_has_started_everything_is_denied_and_the_rules_follow()
         assert closed is not None
         node.begin(DENIES, A)
         eventually(lambda: node.rules(sandbox) not in {None, closed.digest} and node.rules(sandbox) == node.wanted(A))
-        assert reasons(node) == []
+        assert [str(report) for report in node.agent.reports()] == []
 
 
 def test_what_was_denied_is_opened_where_no_policy_selects_it():

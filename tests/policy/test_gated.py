@@ -98,3 +98,10 @@ def test_a_definition_cannot_put_an_interface_on_a_network_that_the_pod_did_not_
     """Its author would join the groups of another tenant's network."""
     claims = claims_of(evolve(pod("a"), requests=(BLUE,)), interfaces=(made("net1", "green", "10.0.0.1"),))
     assert shape(claims) == [("net1", "blue", ["10.0.0.1"], False)]
+
+
+def test_an_interface_that_was_not_requested_answers_no_request_for_its_network():
+    claims = claims_of(evolve(pod("a"), attached=True), requests=(BLUE,), interfaces=(made("net2", "blue"),))
+    assert {attachment.interface for attachment in claims.enforced} == {"net1", "net2"}
+    forged = claims_of(evolve(pod("a", status("blue", "net5", "10.0.0.1")), attached=True), requests=(BLUE,))
+    assert {attachment.interface for attachment in forged.enforced} == {"net1", "net5"}
