@@ -81,10 +81,10 @@ def test_a_closed_input_is_an_error():
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("render", "{quickstart}", "--settings", "/dev/zero"),
         ("validate", "{quickstart}", "--settings", "{huge}"),
         ("validate", "/dev/zero"),
-        ("explain", "/dev/zero", "--from", "a", "--to", "b"),
+        pytest.param(("render", "{quickstart}", "--settings", "/dev/zero"), marks=pytest.mark.full),
+        pytest.param(("explain", "/dev/zero", "--from", "a", "--to", "b"), marks=pytest.mark.full),
         ("lab", "test", "{quickstart}", "--expect", "/dev/zero"),
     ],
 )
@@ -116,14 +116,23 @@ def test_odd_values_of_options_are_errors(mnp, examples, option, value):
 
 @pytest.mark.parametrize(
     "url",
-    ["localhost", "localhost:6443", "https://", "https://:6443", "ftp://a", "https://a:99999", "http://a b", "x" * 99],
+    [
+        "localhost:6443",
+        "https://a:99999",
+        *(
+            pytest.param(url, marks=pytest.mark.full)
+            for url in ("localhost", "https://", "https://:6443", "ftp://a", "http://a b", "x" * 99)
+        ),
+    ],
 )
 def test_a_url_that_is_none_is_an_error_at_start(url):
     ended = node("--master", url)
     assert (ended.returncode, "--master" in ended.stderr, "URL of a server" in ended.stderr) == (2, True, True), ended
 
 
-@pytest.mark.parametrize("path", ["/dev/zero", "/", "/dev/null"])
+@pytest.mark.parametrize(
+    "path", ["/dev/zero", *(pytest.param(path, marks=pytest.mark.full) for path in ("/", "/dev/null"))]
+)
 def test_a_kubeconfig_that_is_none_is_an_error_at_start(path):
     ended = node("--kubeconfig", path)
     assert (ended.returncode, path in ended.stderr) == (2, True), ended
