@@ -7,7 +7,7 @@ from scripts.testbed import place
 from tests.cluster.components import Components
 from tests.cluster.fleet import Fleet
 from tests.cluster.objects import Objects
-from tests.cluster.probes import Talk
+from tests.cluster.probes import PodProbes
 from tests.cluster.sandboxes import Sandboxes
 
 
@@ -36,9 +36,9 @@ class Bed(Cluster):
         return Sandboxes(self.objects)
 
     @cached_property
-    def talk(self) -> Talk:
+    def probes(self) -> PodProbes:
         """Packets between pods."""
-        return Talk(self.objects, self.sandboxes)
+        return PodProbes(self.objects, self.sandboxes)
 
     @cached_property
     def components(self) -> Components:

@@ -58,7 +58,7 @@ class Scene:
             pods: Their names, with spaces between.
             denied: Pairs such as ``stranger>web``, with spaces between.
             network: In this namespace; all of the pods are on it.
-            what: See `Talk.matrix`.
+            what: See `PodProbes.matrix`.
         """
         names = [self._full(name) for name in pods.split()]
         closed = {tuple(map(self._full, pair.split(">"))) for pair in denied.split()}
@@ -70,7 +70,7 @@ class Scene:
         }
         assert closed <= expected.keys(), "a pair that is not asked about"
         until = time.monotonic() + PATIENCE
-        while (found := self.bed.talk.matrix(names, f"{self.namespace}/{network}", what)) != expected:
+        while (found := self.bed.probes.matrix(names, f"{self.namespace}/{network}", what)) != expected:
             wrong = {f"{a}>{b}": found[a, b].value for a, b in expected if found[a, b] != expected[a, b]}
             assert time.monotonic() < until, wrong
             time.sleep(0.1)

@@ -126,12 +126,12 @@ class FourPods:
 
     def reaches(self, source: str, destination: str, port: int = OPEN) -> bool:
         """Whether UDP comes through, and back."""
-        return self.bed.talk.reaches(self._full(source), self._full(destination), self.network, f"udp:{port}")
+        return self.bed.probes.reaches(self._full(source), self._full(destination), self.network, f"udp:{port}")
 
     def reaching(self, destination: str) -> set[str]:
         """Who of friend and attacker reaches a pod."""
         pairs = [(self._full(source), self._full(destination)) for source in ("friend", "attacker")]
-        verdicts = self.bed.talk.ask(pairs, self.network, f"udp:{OPEN}")
+        verdicts = self.bed.probes.ask(pairs, self.network, f"udp:{OPEN}")
         return {pair[0].partition("/")[2] for pair in pairs if verdicts[pair] is ProbeVerdict.ALLOWED}
 
     def await_reaching(self, destination: str, sources: AbstractSet[str], patience: float = 60) -> None:

@@ -14,7 +14,7 @@ from tests.cluster.sandboxes import Sandboxes
 Pair = tuple[str, str]
 
 
-class Talk:
+class PodProbes:
     """Asks who reaches whom. Pods are named ``namespace/name``, and so are networks."""
 
     def __init__(self, objects: Objects, sandboxes: Sandboxes) -> None:

@@ -72,7 +72,7 @@ def test_addresses_are_given_out_for_the_whole_cluster_by_whereabouts(bed, names
     found = run_pods(bed, namespace, pod("a", "red"), pod("b", "red"))
     assert {tuple(network_status(each)[1]["ips"]) for each in found} == {("10.77.4.1",), ("10.77.4.2",)}
     names = [f"{namespace}/{name}" for name in "ab"]
-    assert set(bed.talk.matrix(names, f"{namespace}/red", "tcp:80").values()) == {ProbeVerdict.ALLOWED}
+    assert set(bed.probes.matrix(names, f"{namespace}/red", "tcp:80").values()) == {ProbeVerdict.ALLOWED}
 
 
 def test_a_list_of_plugins_is_chained(bed, namespace):
@@ -91,7 +91,7 @@ def test_pods_reach_each_other_over_the_secondary_network(bed, namespace):
     run_pods(bed, namespace, pod("a", "red"), pod("b", "red"))
     names = [f"{namespace}/{name}" for name in "ab"]
     for what in ("tcp:80", "udp:53", "icmp"):
-        verdicts = bed.talk.matrix(names, f"{namespace}/red", what)
+        verdicts = bed.probes.matrix(names, f"{namespace}/red", what)
         assert set(verdicts.values()) == {ProbeVerdict.ALLOWED}, what
         assert len(verdicts) == 2
 

@@ -43,11 +43,11 @@ def engine(request, registry, record_property):
 
 @pytest.fixture
 def check(request, engine):
-    """Ask everything, hold the answers against what is expected, and count for the table."""
+    """Ask everything, compare the answers with the expected ones, and count for the table."""
     stash = request.config.stash
 
-    def check(row, talk, expected):
-        wrong = talk.wrong(expected)
+    def check(row, conversations, expected):
+        wrong = conversations.wrong(expected)
         counts = Counter(states=1, cases=len(expected), allowed=sum(expected.values()), wrong=len(wrong))
         stash[TABLE][str(row), engine.name] += counts
         return {str(question): "allowed" if answered else "denied" for question, answered in wrong.items()}

@@ -1,6 +1,6 @@
 """States of a small cluster, for every kind of attachment: one network, three pods on it, a host that is no pod.
 
-Each state is a set of policies; what is to be in force in each pod follows from it by the real compiler.
+Each state is a set of policies; the real compiler makes each pod's rules from it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from mnp_core.model import Direction, Packet, Policy, Protocol, SandboxPolicy, p
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.testing import builders as make
 from mnp_core.testing.cluster import Cluster
-from tests.vm.talk import Question
+from tests.vm.conversations import Question
 
 PODS = ("web", "api", "job")
 OUTSIDE = "outside"
@@ -31,7 +31,7 @@ def attached(number: int, cni_type: str) -> Attached:
 
 
 def states(network: str) -> dict[str, tuple[Policy, ...]]:
-    """By name of the state; what they select is on this network."""
+    """By name of the state; for this network."""
     on = {"networks": [network]}
     app = {name: make.selector(app=name) for name in PODS}
     web, api, job = (make.pods(app=name) for name in PODS)
@@ -45,7 +45,7 @@ def states(network: str) -> dict[str, tuple[Policy, ...]]:
                 ingress=[
                     make.rule([api], ["TCP/80", "UDP/54"]),  # a group (S20), ports (S30)
                     make.rule([make.block("10.0.0.0/24", "10.0.0.3/32")], ["UDP/53", "SCTP"]),  # S23
-                    make.rule([make.block("fd00::4/128")]),  # S45: whatever the protocol
+                    make.rule([make.block("fd00::4/128")]),  # S45: any protocol
                 ],
             ),
             make.policy(
@@ -67,7 +67,7 @@ def states(network: str) -> dict[str, tuple[Policy, ...]]:
 
 
 def cluster(networks: Sequence[Attached], policies: Iterable[Policy]) -> Cluster:
-    """A cluster whose pods are all attached to these networks."""
+    """A cluster with all pods attached to these networks."""
     http = {"web": "TCP/80", "api": "TCP/80", "job": "TCP/81"}
     return Cluster(
         pods=tuple(
@@ -86,13 +86,13 @@ def cluster(networks: Sequence[Attached], policies: Iterable[Policy]) -> Cluster
 
 
 def verdict(rules: Mapping[str, SandboxPolicy], question: Question) -> bool:
-    """What `evaluate` says at both ends, of those that are pods."""
+    """The verdict of `evaluate` at both ends, as far as these are pods."""
     ends = ((question.source, Direction.EGRESS), (question.destination, Direction.INGRESS))
     return all(passes(rules[place.name], place.interface, way, question) for place, way in ends if place.name in rules)
 
 
 def passes(rules: SandboxPolicy, interface: str, direction: Direction, question: Question) -> bool:
-    """What `evaluate` says of the first packet, on one interface."""
+    """The verdict of `evaluate` on the first packet, on one interface."""
     return evaluate(rules, interface, direction, packet(question)).allowed
 
 

@@ -1,7 +1,7 @@
 """Makes network devices as CNI plugins make them, kind by kind, on the real kernel of the virtual machine.
 
 A `Kind` attaches ends (a sandbox, an interface name, addresses) to one network so that all of them reach each other:
-pods, which get the kind's device, and one end that stands for whatever else is there, for most kinds a host on the far
+pods, which get the kind's device, and one end that stands for the outside, for most kinds a host on the far
 side of a cable. Addresses are of 10.0.0.0/24 and fd00::/64, of which .254 and ::fe are the node's own.
 """
 
@@ -36,7 +36,7 @@ class Kind:
         cni_type: The ``type`` of the network configuration.
         link_kind: IFLA_INFO_KIND of the device in the pod; empty for hardware.
         attach: See `Attach`.
-        sees_outside: Whether what comes from outside passes the packet filter of the pod's namespace. In mode l3s of
+        sees_outside: Whether packets from outside pass the packet filter of the pod's namespace. In mode l3s of
             ipvlan it does not: the kernel takes it through the filter of the node's namespace and then hands it to the
             pod's sockets (drivers/net/ipvlan/ipvlan_l3s.c), so nothing in the pod can enforce policy on it (S64).
     """
@@ -73,7 +73,7 @@ def _child(kind: str, mode: str) -> Attach:
 
 
 def _route_for(node: Sandbox, pods: Sequence[End], outside: End) -> None:
-    """In modes l3 and l3s, pods send by the node's routes, and nobody answers ARP for them (ipvlan.rst)."""
+    """In modes l3 and l3s, pods send by the node's routes, and no host answers ARP for them (ipvlan.rst)."""
     ip(
         node,
         f"link set up0 address {ROUTER_MAC}",

@@ -1,4 +1,4 @@
-"""Three pods on networks of real devices, and what is in force in them."""
+"""Three pods on networks of real devices, and their rules."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,15 +12,15 @@ from mnp_core.model import Attachment, Policy, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.cluster import Cluster
 from mnp_core.testing.netns import End, private_namespace
+from tests.vm.conversations import Conversations, Place, Question, questions
 from tests.vm.corpus import ADDRESSES, OUTSIDE, PODS, attached, cluster
 from tests.vm.devices import Kind
-from tests.vm.talk import Place, Question, Talk, questions
 
 Enforce = Callable[[Iterable[Policy]], Mapping[str, SandboxPolicy]]
 """Compiles policies and puts them into force; returns what is in force in each pod."""
 
 
-class Site(Closing):
+class PodNetwork(Closing):
     """The pods of the corpus, attached to a network of each kind, all with the same addresses; outside too."""
 
     def __init__(self, kinds: Sequence[Kind]) -> None:
@@ -47,9 +47,9 @@ class Site(Closing):
         self.places += [Place(name, end.sandbox, interface, a) for name, end in ends.items() for a in ADDRESSES[name]]
 
     @cached_property
-    def talk(self) -> Talk:
-        """Everybody listens from the first question on."""
-        return self._cleanup.enter_context(Talk(self.places))
+    def conversations(self) -> Conversations:
+        """All pods listen from the first question on."""
+        return self._cleanup.enter_context(Conversations(self.places))
 
     @cached_property
     def questions(self) -> list[Question]:

@@ -71,7 +71,7 @@ def given_away(function: str) -> Iterator[str]:
 
 
 def _bind(function: str, driver: str) -> None:
-    """Bind to that driver, or to the one that knows the card (Documentation/ABI/testing/sysfs-bus-pci)."""
+    """Bind to that driver, or to the card's own (Documentation/ABI/testing/sysfs-bus-pci)."""
     device = _DEVICES / function
     (device / "driver_override").write_text(f"{driver}\n")
     (device / "driver/unbind").write_text(function)
@@ -112,7 +112,7 @@ def _is_running(name: str) -> bool:
 
 
 def _until(find: Callable[[], T]) -> T:
-    """What is found, as soon as there is something."""
+    """The result, once it is not empty."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         if found := find():

@@ -1,4 +1,4 @@
-"""Tap devices: the kernel's end of a cable whose other end is a program. Here that program is a hub."""
+"""Tap devices: the kernel's end of a cable, with a program at the other end. Here that program is a hub."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ _LARGEST_FRAME = 65550
 
 def attach(cleanup: ExitStack, pods: Sequence[End], outside: End) -> Sequence[str]:
     """See `tests.vm.devices.Attach`."""
-    subprocess.run(["modprobe", "tun"], check=True)  # nobody makes the device file of a module that is not loaded
+    subprocess.run(["modprobe", "tun"], check=True)  # the device file of a module that is not loaded is missing
     files = [run_inside(end.sandbox, lambda end=end: _open(end.name)) for end in (*pods, outside)]
     cleanup.enter_context(_hub(files))
     for end in (*pods, outside):

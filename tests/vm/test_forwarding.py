@@ -9,10 +9,10 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import builders as make
 from mnp_core.testing.cluster import Cluster
 from mnp_core.testing.netns import End, private_namespace
+from tests.vm.conversations import Conversations, Place, questions
 from tests.vm.corpus import passes
 from tests.vm.devices import cable, enslave
 from tests.vm.ip import configure, forward, ip
-from tests.vm.talk import Place, Talk, questions
 
 pytestmark = pytest.mark.vm
 SUBNETS = {"left": ("10.1.0", "fd01:"), "right": ("10.2.0", "fd02:")}
@@ -36,7 +36,7 @@ STATES = {
 
 
 @pytest.fixture(scope="module", params=["plain", "vrf"])
-def site(request):
+def network(request):
     """The router, and a host on either side with a route to the other."""
     with ExitStack() as cleanup:
         spaces = {name: cleanup.enter_context(private_namespace()) for name in ("router", "left", "right")}
@@ -54,9 +54,9 @@ def site(request):
             ip(spaces[name], f"route add default via {four}.254", f"route add default via {six}:fe")
         forward(router)
         asked = questions(places)
-        with Talk(places) as talk:
-            assert talk.wrong(dict.fromkeys(asked, True)) == {}
-            yield f"forwarding, {request.param}", router, talk, asked
+        with Conversations(places) as conversations:
+            assert conversations.wrong(dict.fromkeys(asked, True)) == {}
+            yield f"forwarding, {request.param}", router, conversations, asked
 
 
 def make_cluster(policies):
@@ -69,16 +69,16 @@ def make_cluster(policies):
     )
 
 
-def test_forwarded_traffic_is_enforced_on_both_interfaces(site, engine, check):
+def test_forwarded_traffic_is_enforced_on_both_interfaces(network, engine, check):
     """S47: ingress of the interface it came in on, egress of the one it leaves by, by their own names in a VRF too."""
-    row, router, talk, asked = site
+    row, router, conversations, asked = network
     wrong = {}
     try:
         for state, policies in STATES.items():
             rules = make_cluster(policies).sandbox("router")
             ruleset = engine.renderer.render(rules)
             run_inside(router, lambda ruleset=ruleset: engine.applier.apply(ruleset))
-            wrong[state] = check(row, talk, {question: is_forwarded(rules, question) for question in asked})
+            wrong[state] = check(row, conversations, {question: is_forwarded(rules, question) for question in asked})
     finally:
         run_inside(router, engine.applier.remove)
     assert wrong == {state: {} for state in STATES}

@@ -2,7 +2,7 @@
 
 The kernel takes such a packet through the hooks of the node's namespace and gives it to the pod behind the last of them
 (drivers/net/ipvlan/ipvlan_l3s.c: `ipvlan_nf_input` is registered in the namespace of the parent, at NF_INET_LOCAL_IN
-with priority INT_MAX, and what follows is the pod's socket). Mode l3 is the control: there the same counters count.
+with priority INT_MAX, before the pod's socket). Mode l3 is the control: there the same counters count.
 """
 
 import json
@@ -14,7 +14,7 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import builders as make
 from tests.vm.corpus import OUTSIDE, verdict
 from tests.vm.devices import KINDS
-from tests.vm.network import Site
+from tests.vm.network import PodNetwork
 
 pytestmark = pytest.mark.vm
 BY_NAME = {kind.name: kind for kind in KINDS}
@@ -34,9 +34,9 @@ def mode(request):
 
 
 @pytest.fixture(scope="module")
-def site(mode):
-    with Site([BY_NAME[mode]]) as site:
-        yield site
+def network(mode):
+    with PodNetwork([BY_NAME[mode]]) as network:
+        yield network
 
 
 def nft(*arguments, text=None):
@@ -65,14 +65,16 @@ def places_met():
                 yield row["rule"]["family"], row["rule"]["chain"].rstrip("012")
 
 
-def test_hooks_that_a_packet_from_outside_meets(site, mode):
+def test_hooks_that_a_packet_from_outside_meets(network, mode):
     """S64: in mode l3s it reaches the pod's socket, and nothing in the pod's namespace could have stopped it."""
-    pod = site.pods[POD]
+    pod = network.pods[POD]
     run_inside(pod, lambda: nft("-f", "-", text="\n".join(counters())))
     try:
-        asked = [q for q in site.questions if (q.source.name, q.destination.name, q.protocol, q.port) == _FROM_OUTSIDE]
+        asked = [
+            q for q in network.questions if (q.source.name, q.destination.name, q.protocol, q.port) == _FROM_OUTSIDE
+        ]
         assert {question.source.version for question in asked} == {4, 6}
-        assert site.talk.wrong(dict.fromkeys(asked, True)) == {}
+        assert network.conversations.wrong(dict.fromkeys(asked, True)) == {}
         assert {*run_inside(pod, lambda: [*places_met()])} == MET[mode]
     finally:
         run_inside(pod, lambda: nft("flush", "ruleset"))
@@ -81,13 +83,13 @@ def test_hooks_that_a_packet_from_outside_meets(site, mode):
 _FROM_OUTSIDE = (OUTSIDE, POD, "UDP", 53)
 
 
-def test_egress_is_enforced(site, mode, engine, check):
-    """S11: what goes out meets the pod's output hook in every mode, answers to it come back (S40)."""
+def test_egress_is_enforced(network, mode, engine, check):
+    """S11: outgoing packets meet the pod's output hook in every mode, answers to them come back (S40)."""
     out = make.policy("out", networks=["lan1"], selector=make.selector(app=POD), egress=[make.rule(None, ["UDP/53"])])
-    asked = [question for question in site.questions if question.source.name == POD]
-    with site.enforced(engine) as enforce:
+    asked = [question for question in network.questions if question.source.name == POD]
+    with network.enforced(engine) as enforce:
         rules = enforce([out])
         expected = {question: verdict(rules, question) for question in asked}
         assert {q.destination.name for q, passes in expected.items() if not passes} >= {OUTSIDE}
         assert {q.destination.name for q, passes in expected.items() if passes} >= {OUTSIDE}
-        assert check(f"{mode}, egress", site.talk, expected) == {}
+        assert check(f"{mode}, egress", network.conversations, expected) == {}

@@ -1,4 +1,4 @@
-"""A virtual function that is given to a process: it is not enforced, and nobody may believe that it is."""
+"""A virtual function given to a process: it is reported as unenforceable."""
 
 from contextlib import closing
 
@@ -61,7 +61,7 @@ def test_function_that_the_pod_did_not_get_is_unenforceable(discoverer, pod):
 
 
 def test_agent_reports_the_function_on_vfio(discoverer, given_away, pod, registry):
-    """S64: whatever rules are in the pod, the report says that they do not enforce policy on this interface."""
+    """S64: the report denies enforcement on this interface, with any rules in the pod."""
     status = evolve(make.status("fast", "net1", "10.0.0.1"), device_pci=given_away)
     deny = make.policy("deny", networks=["fast"], ingress=[], egress=[])
     objects = (make.network("fast", "sriov"), make.pod("dpdk", status), deny)

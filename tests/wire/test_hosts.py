@@ -9,7 +9,7 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import End as Link
 from mnp_core.testing.netns import private_namespace, veth_pair
 from mnp_core.testing.suites.reference.naive import End
-from mnp_core.testing.suites.wire.hosts import Probe, Stations
+from mnp_core.testing.suites.wire.hosts import Probe, RawHosts
 
 pytestmark = pytest.mark.root
 
@@ -21,8 +21,8 @@ RIGHT = End("10.0.0.2", "x/right", "net1"), End("fd00::2", "x/right", "net1")
 def wire():
     with private_namespace() as left, private_namespace() as right:
         veth_pair(Link(left, "net1", ("10.0.0.1/24", "fd00::1/64")), Link(right, "net1", ("10.0.0.2/24", "fd00::2/64")))
-        with Stations({"x/left": left, "x/right": right}) as stations:
-            yield right, stations
+        with RawHosts({"x/left": left, "x/right": right}) as hosts:
+            yield right, hosts
 
 
 def probes():
@@ -37,36 +37,36 @@ def filtered(sandbox, rules):
 
 
 def test_every_packet_arrives_on_an_open_wire(wire):
-    _, stations = wire
-    assert stations.wrong(dict.fromkeys(probes(), True)) == {}
+    _, hosts = wire
+    assert hosts.wrong(dict.fromkeys(probes(), True)) == {}
 
 
 def test_a_packet_that_should_not_have_arrived_is_named(wire):
-    _, stations = wire
+    _, hosts = wire
     expected = {probe: probe.port == 80 for probe in probes()}
-    assert stations.wrong(expected) == {probe: True for probe in probes() if probe.port == 81}
+    assert hosts.wrong(expected) == {probe: True for probe in probes() if probe.port == 81}
 
 
 @pytest.mark.parametrize("protocol", ["TCP", "UDP", "SCTP"])
 def test_what_a_filter_drops_does_not_arrive(wire, protocol):
-    sandbox, stations = wire
+    sandbox, hosts = wire
     filtered(sandbox, f"iif != lo {protocol.lower()} dport 81 drop")
     try:
         dropped = {p: p[1] in RIGHT and (p.protocol, p.port) == (protocol, 81) for p in probes()}
-        assert stations.wrong({probe: not drop for probe, drop in dropped.items()}) == {}
-        assert set(stations.wrong(dict.fromkeys(probes(), True))) == {p for p, drop in dropped.items() if drop}
+        assert hosts.wrong({probe: not drop for probe, drop in dropped.items()}) == {}
+        assert set(hosts.wrong(dict.fromkeys(probes(), True))) == {p for p, drop in dropped.items() if drop}
     finally:
         filtered(sandbox, "")
 
 
 def test_what_traffic_control_drops_at_the_sender_does_not_arrive(wire):
     """The sender gets ENOBUFS: an answer, not an error."""
-    sandbox, stations = wire
+    sandbox, hosts = wire
     out = [probe for probe in probes() if probe.source in RIGHT and probe.destination in LEFT]
-    assert stations.wrong(dict.fromkeys(out, True)) == {}  # and the MAC addresses are known
+    assert hosts.wrong(dict.fromkeys(out, True)) == {}  # and the MAC addresses are known
     queue(sandbox, "add", "bfifo", "limit", "1")
     try:
-        assert stations.wrong(dict.fromkeys(out, False)) == {}
+        assert hosts.wrong(dict.fromkeys(out, False)) == {}
     finally:
         queue(sandbox, "del")
 
@@ -78,9 +78,9 @@ def queue(sandbox, *words):
 
 def test_conntrack_takes_the_packets_for_valid_ones(wire):
     """Wrong checksums would make them invalid, and test another path than connections take."""
-    sandbox, stations = wire
+    sandbox, hosts = wire
     filtered(sandbox, "ct state invalid drop")
     try:
-        assert stations.wrong(dict.fromkeys(probes(), True)) == {}
+        assert hosts.wrong(dict.fromkeys(probes(), True)) == {}
     finally:
         filtered(sandbox, "")

@@ -1,4 +1,4 @@
-"""Whole connections, by the lab's prober: handshakes, answers, associations, where `stations` sends first packets."""
+"""Whole connections, by the lab's prober: handshakes, answers, associations, where `hosts` sends first packets."""
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address

@@ -39,7 +39,7 @@ class Probe(NamedTuple):
         return f"{start} -> {end} {self.protocol}/{self.port}"
 
 
-class Station:
+class RawHost:
     """Raw sockets of one namespace, for both families and all protocols."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -88,11 +88,11 @@ def _open() -> tuple[dict[tuple[int, str], socket.socket], dict[str, int]]:
 _SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>
 
 
-class Stations:
+class RawHosts:
     """All namespaces that packets go between, by the name of their pod (None: outside of the cluster)."""
 
     def __init__(self, sandboxes: Mapping[str | None, Sandbox]) -> None:
-        self._stations: dict[str | None, Station] = {}
+        self._hosts: dict[str | None, RawHost] = {}
         self._poll = select.epoll()
         self._readers: dict[int, tuple[str | None, int, str, socket.socket]] = {}
         self._ident = 0
@@ -101,18 +101,18 @@ class Stations:
             self.add(name, sandbox)
 
     def add(self, name: str | None, sandbox: Sandbox) -> None:
-        """Put a station into one more namespace."""
-        station = self._stations[name] = Station(sandbox)
-        for (family, protocol), raw in station.sockets.items():
+        """Put a host into one more namespace."""
+        host = self._hosts[name] = RawHost(sandbox)
+        for (family, protocol), raw in host.sockets.items():
             self._readers[raw.fileno()] = (name, family, protocol, raw)
             self._poll.register(raw, select.EPOLLIN)
 
     def remove(self, name: str | None) -> None:
-        """Take a station out of its namespace; a closed socket leaves the poll by itself."""
-        station = self._stations.pop(name)
-        for raw in station.sockets.values():
+        """Take a host out of its namespace; a closed socket leaves the poll by itself."""
+        host = self._hosts.pop(name)
+        for raw in host.sockets.values():
             del self._readers[raw.fileno()]
-        station.close()
+        host.close()
 
     def wrong(self, expected: Mapping[Probe, bool]) -> dict[Probe, bool]:
         """Send every probe; return those with an unexpected result, each with that result.
@@ -132,7 +132,7 @@ class Stations:
             self._ident += 1
             sent[self._ident] = probe
             source_port = SOURCE_PORTS[self._ident % len(SOURCE_PORTS)]
-            self._stations[probe.source.pod].send(probe, (source_port, probe.port), self._ident)
+            self._hosts[probe.source.pod].send(probe, (source_port, probe.port), self._ident)
             arrived |= self._receive(sent, 0.0)
         until, awaited = time.monotonic() + patience, {probe for probe, reaches in expected.items() if reaches}
         while awaited - arrived and (left := until - time.monotonic()) > 0:
@@ -157,7 +157,7 @@ class Stations:
         return arrived
 
     def close(self) -> None:
-        for name in [*self._stations]:
+        for name in [*self._hosts]:
             self.remove(name)
         self._poll.close()
 

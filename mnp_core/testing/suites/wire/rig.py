@@ -27,7 +27,7 @@ from mnp_core.testing.netns import End as Link
 from mnp_core.testing.netns import macvlan, veth_pair
 from mnp_core.testing.suites.reference.naive import full_name, interfaces, is_peer, of_kind
 from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
-from mnp_core.testing.suites.wire.hosts import Probe, Stations
+from mnp_core.testing.suites.wire.hosts import Probe, RawHosts
 from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
 from mnp_lab.transport.neighbours import forget_neighbours
 
@@ -85,7 +85,7 @@ class Rig:
             veth_pair(Link(self._switch, parent), Link(self._switch, f"{parent}-far"))
         self._living = Living(make_decoder())
         self.agent = self._make_agent(choose, backend, peer_addresses, self._monitor() if listening else None)
-        self.stations = self._cleanup.enter_context(Stations({}))
+        self.hosts = self._cleanup.enter_context(RawHosts({}))
         self._stand_outside(outside)
 
     def become(self, objects: list[Manifest]) -> None:
@@ -102,7 +102,7 @@ class Rig:
 
     def wrong(self, expected: Mapping[Probe, bool]) -> dict[Probe, bool]:
         """Packets with an unexpected verdict."""
-        return self.stations.wrong(expected)
+        return self.hosts.wrong(expected)
 
     def locate(self, pod: Pod) -> Sandbox:
         """The locator of the agent."""
@@ -160,7 +160,7 @@ class Rig:
         for name in [name for name, (nics, _) in self._standing.items() if wanted.get(name) != nics]:
             del self._sandboxes[name]
             self._standing.pop(name)[1].close()
-            self.stations.remove(name)
+            self.hosts.remove(name)
         new = wanted.keys() - self._standing.keys()
         if new:  # whose addresses may have been others' before, with other MAC addresses: a CNI plugin announces them
             for sandbox in [*self._sandboxes.values(), self._outside]:
@@ -174,13 +174,13 @@ class Rig:
         self._standing[name] = (nics, namespace)
         for nic in nics:
             self._plug(sandbox, nic["interface"], nic["network"], nic["addresses"])
-        self.stations.add(name, sandbox)
+        self.hosts.add(name, sandbox)
 
     def _stand_outside(self, outside: Mapping[str, tuple[str, ...]]) -> None:
         sandbox = self._outside = self._cleanup.enter_context(new_namespace()).sandbox
         for network, addresses in outside.items():
             self._plug(sandbox, network.partition("/")[2], network, addresses)
-        self.stations.add(None, sandbox)
+        self.hosts.add(None, sandbox)
 
     def _plug(self, sandbox: Sandbox, interface: str, network: str, addresses: Iterable[str]) -> None:
         with_length = self._with_length(network, addresses)

@@ -26,14 +26,14 @@ PATIENCE = 1.0  # seconds for answers that should come
 LAST_CHANCE = 6.0  # the same, for those that did not: an emulated machine may be slow, and ARP is lost at times
 SETTLE = 0.2  # seconds for answers that should not come
 PORTS = {"TCP": (80, 81), "UDP": (53, 54), "SCTP": (80,)}
-LARGE = 54  # what is said to this UDP port does not fit into a packet (S46)
+LARGE = 54  # requests to this UDP port do not fit into a packet (S46)
 
 _ECHO = {4: (socket.IPPROTO_ICMP, 8, 0), 6: (socket.IPPROTO_ICMPV6, 128, 129)}  # protocol, request, reply
 
 
 @frozen
 class Place:
-    """An interface with one of its addresses; `name` says whose it is."""
+    """An interface with one of its addresses; `name` is the pod's."""
 
     name: str
     sandbox: Sandbox
@@ -73,7 +73,7 @@ def _can_meet(one: Place, other: Place) -> bool:
     return (one.interface, one.version) == (other.interface, other.version)
 
 
-class Talk(Closing):
+class Conversations(Closing):
     """Listens on all ports of all places, and asks."""
 
     def __init__(self, places: Iterable[Place]) -> None:
@@ -86,7 +86,7 @@ class Talk(Closing):
                 self._selector.register(server, selectors.EVENT_READ, serve)
 
     def wrong(self, expected: Mapping[Question, bool]) -> dict[Question, bool]:
-        """Ask everything; what was not as expected, with what it was. A missing answer gets a second chance."""
+        """Ask everything; return unexpected results. A missing answer gets a second chance."""
         answered = self._ask(expected, PATIENCE)
         missing = {question: True for question, wanted in expected.items() if wanted and question not in answered}
         if missing:
@@ -112,7 +112,7 @@ class Talk(Closing):
         return answered
 
     def _turn(self, timeout: float, asked: "Asked") -> set[Question]:
-        """Serve whoever asks; what was answered meanwhile."""
+        """Serve requests; return the questions answered meanwhile."""
         answered = set()
         for key, _ in self._selector.select(timeout):
             if key.data is not None:
@@ -213,7 +213,7 @@ def _ping(client: socket.socket, destination: Place, ident: int) -> Hears:
 
 def _is_connected(client: socket.socket) -> bool:
     error = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if error == 111:  # ECONNREFUSED: it got through, to nobody
+    if error == 111:  # ECONNREFUSED: it got through, to a closed port
         raise AssertionError(f"nobody listens where {client} connects to")
     return error == 0
 
