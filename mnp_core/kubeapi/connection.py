@@ -130,9 +130,10 @@ class HttpApiServer:
                 headers=headers,
                 timeout=timeouts,
                 preload_content=False,
+                decode_content=False,
                 retries=False,
             )
-            return self._checked(response)
+            return self._checked(_uncompressed(response))
         except (HTTPError, OSError, ValueError) as error:  # ValueError: of TLS, when a stream is closed meanwhile
             timed_out = isinstance(error, UrllibTimeoutError)
             raise ApiUnreachableError(f"{server} does not answer: {error}", timed_out=timed_out) from error
@@ -186,6 +187,21 @@ def _tls(access: Access) -> dict[str, object]:
         "server_hostname": access.server_name or None,
         "assert_hostname": access.server_name or None,
     }
+
+
+def _uncompressed(response: BaseHTTPResponse) -> BaseHTTPResponse:
+    """The response, unless it is compressed: a few bytes could become any number of them, past every limit.
+
+    http.client asks for ``identity`` alone. API servers compress for clients that ask for it, and no others.
+
+    Raises:
+        HTTPError: It is compressed.
+    """
+    coding = response.headers.get("Content-Encoding", "identity")
+    if coding.strip().lower() in {"", "identity"}:
+        return response
+    response.close()
+    raise HTTPError(f"the answer is compressed ({coding[:40]!r}), which was not asked for")
 
 
 def _bounded(response: BaseHTTPResponse) -> bytes:

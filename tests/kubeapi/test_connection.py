@@ -1,9 +1,11 @@
 """Requests and answers over real HTTP."""
 
+import gzip
 import json
 import socket
 import threading
 import time
+import tracemalloc
 from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -219,3 +221,39 @@ def test_an_answer_without_end_is_given_up():
         with pytest.raises(TooLargeError), api.stream("/api/v1/pods") as stream:
             next(stream)
         server.shutdown()
+
+
+@pytest.mark.parametrize("status", [200, 403])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "identity, GZIP", "br"])
+def test_a_compressed_answer_is_not_inflated(server, api, coding, status):
+    """None is asked for: 100 KB become 100 MB, and the bound of an answer counts afterwards."""
+    bomb = gzip.compress(bytes(100 << 20), 1)
+    server.fail(Answer(status=status, headers={"Content-Encoding": coding}, body=bomb, times=2))
+    tracemalloc.start()
+    with pytest.raises(ApiUnreachableError, match=r"compressed .*not asked for"):
+        api.get("/api/v1/pods")
+    with pytest.raises(ApiUnreachableError, match="compressed"), api.stream("/api/v1/pods") as stream:
+        next(stream)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 << 20
+    assert api.get("/readyz") == b"ok"
+
+
+def _ask(api):
+    with suppress(ApiUnreachableError):
+        api.get("/readyz")
+
+
+def test_no_compression_is_asked_for():
+    """API servers compress large lists for clients that accept it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        api = connect(master=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        asking = threading.Thread(target=_ask, args=(api,))
+        asking.start()
+        connection, _ = listener.accept()
+        with connection:
+            head = connection.recv(65536).decode()
+        asking.join()
+        api.close()
+    assert "Accept-Encoding: identity\r\n" in head
