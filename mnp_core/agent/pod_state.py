@@ -170,7 +170,7 @@ class PodState:
     @property
     def _replace_after(self) -> float:
         """The earliest time of a replacement: big rules collect their changes, drift and new sandboxes never wait."""
-        return 0.0 if self.stamp is None else self._replaced_at + self._replace_pause
+        return 0.0 if self.stamp is None or self._announced else self._replaced_at + self._replace_pause
 
     # --- new input ------------------------------------------------------------------------------------------------
 

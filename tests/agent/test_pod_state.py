@@ -122,6 +122,8 @@ def test_changes_of_big_rules_are_collected_for_a_while():
     state.require_replacement()
     assert state.next_operation(101.7) is Operation.REPLACE, "it is small by now"
     state.require_replacement(big_lines=10_000)
+    state.noticed(Topic.RULES, 101.7, frozenset({3}))
+    assert state.next_operation(101.7) is Operation.REPLACE
     state.sandbox_gone()
     assert state.next_operation(101.7) is Operation.LOCATE
 

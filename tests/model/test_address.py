@@ -1,5 +1,7 @@
 """Addresses, blocks and the ranges that blocks amount to."""
 
+import pickle
+import tracemalloc
 from ipaddress import ip_address, ip_network
 from itertools import pairwise
 
@@ -98,3 +100,16 @@ def test_a_block_that_covers_everything_but_its_ends_has_two_ends():
     excepts = tuple(parse_cidr(text) for text in ("0.0.0.0/8", "255.0.0.0/8"))
     (span,) = address_ranges([Block(cidr=parse_cidr("0.0.0.0/0"), excepts=excepts)], 4)
     assert str(span) == "1.0.0.0-254.255.255.255"
+
+
+@pytest.mark.parametrize("text", ["10.{}.{}.{}/32", "::ffff:10.{}.{}.{}/128", "10.{}.{}.{}/24"])
+def test_blocks_of_one_address_take_no_more_memory_than_others(text):
+    """A namespace may have 250,000; ipaddress keeps a closure in each of one or two addresses, 250 bytes."""
+    texts = [text.format(1 + number // 2500, number // 10 % 250, number % 10) for number in range(5000)]
+    parse_cidr(texts[0])
+    tracemalloc.start()
+    kept = [parse_cidr(each) for each in texts]
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size / len(kept) < 260
+    assert pickle.loads(pickle.dumps(kept)) == kept  # noqa: S301 # its own

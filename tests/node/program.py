@@ -55,8 +55,8 @@ class Node:
             self.process.kill()
             self.process.wait()
 
-    def until(self, true):
-        end = time.monotonic() + SOON
+    def until(self, true, seconds=SOON):
+        end = time.monotonic() + seconds
         while not true():
             assert self.process.poll() is None, f"{self.process.poll()} {self.log.read_text()}"
             assert time.monotonic() < end, self.log.read_text()

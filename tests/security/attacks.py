@@ -5,13 +5,17 @@ A row is added by adding to `ATTACKS`. The test undoes it: objects are deleted, 
 
 import json
 import socket
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from itertools import count as numbers
 
 from attrs import field, frozen
 
 from mnp_core.model import Reason
+from tests.security.flows import forge
 
+_PORTS = numbers(10_000)
 TENANT = "tenant"
 POLICIES = "multi-networkpolicies"
 FOR = {"k8s.v1.cni.cncf.io/policy-for": "demo/data"}
@@ -27,7 +31,9 @@ class Attack:
         name: The attack.
         policies: The policies that it writes.
         others: Objects of other kinds that are written, each with the plural of its kind.
+        inside: What a process with all rights does in each pod of the tenant, again and again.
         told: Reasons of the expected reports.
+        logged: A part of a line of the log that must be there if nothing else is done.
         clients: Slow clients of the endpoint.
         longest: Seconds for a change of the quiet tenant; watch events are read in order.
         long: Whether it is left to the long run.
@@ -36,6 +42,8 @@ class Attack:
     name: str
     policies: Callable[[], Iterator[dict]] = lambda: iter(())
     others: Callable[[], Iterator[tuple[str, dict]]] = lambda: iter(())
+    inside: Callable[[], object] | None = None
+    logged: str = ""
     told: frozenset = field(factory=frozenset, converter=frozenset)
     clients: int = 0
     longest: float = 1.0
@@ -85,6 +93,27 @@ def _ported(count):
 
 def _malformed(count):
     return (policy(f"junk-{n}", [{"from": [{f"odd-{k}": {}} for k in range(60)]}]) for n in range(count))
+
+
+def _crowd(namespaces, count):
+    """From everywhere, as a user may write that makes namespaces."""
+    for number in range(namespaces):
+        name = f"{TENANT}-{number}"
+        yield "namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        for raw in _malformed(count):
+            raw["metadata"]["namespace"] = name
+            yield POLICIES, raw
+
+
+def _delete_rules():
+    subprocess.run(["nft", "delete", "table", "inet", "mnp"], check=False, capture_output=True)
+
+
+def _forge_flows():
+    """Entries of connection tracking that count as established."""
+    for number in range(100):
+        with suppress(OSError):  # it is there already
+            forge(("10.20.0.1", next(_PORTS)), ("10.10.0.9", 1 + number))
 
 
 def _flood(count):
@@ -206,5 +235,14 @@ ATTACKS = (
     ),
     Attack(name="odd names of interfaces", others=_odd_names, told={Reason.INVALID_STATUS}),
     Attack(name="2,000 networks", others=lambda: _networks(2000)),
+    Attack(name="10,000 networks", others=lambda: _networks(10_000), long=True),
+    Attack(
+        name="200 namespaces of 10 malformed policies",
+        others=lambda: _crowd(200, 10),
+        logged=f"MultiNetworkPolicy {TENANT}-199/junk-9",
+        long=True,
+    ),
+    Attack(name="rules deleted in 20 pods", inside=_delete_rules, logged=f'msg="drift mended" pod={TENANT}/'),
+    Attack(name="flows forged in 20 pods", inside=_forge_flows),
     Attack(name="48 slow clients of the endpoint", clients=48),
 )

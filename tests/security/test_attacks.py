@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from attrs import define, field
 
-from mnp_core.model import Reason
+from mnp_core.model import ObjectName, Reason
 from mnp_core.sources.manifests import Document, load_documents
 from mnp_core.telemetry.line_limit import BURST, LINES_PER_SECOND
 from mnp_core.testing.apiserver import FakeApiServer
@@ -31,6 +31,7 @@ MOST_MEMORY = 300  # MiB, deploy/kustomize/base/daemonset.yaml
 LONGEST = 1.0  # seconds
 EVENTS = 50_000
 PODS, PEERS = 10, 3000
+TENANT_PODS = [ObjectName(TENANT, f"{sort}-{number}") for sort in ("pod", "wide") for number in range(PODS)]
 QUIET = {"apiVersion": "k8s.cni.cncf.io/v1beta1", "kind": "MultiNetworkPolicy"}
 
 
@@ -106,6 +107,14 @@ class Beside(Node):
         """MiB resident at most, since `forget_peak`."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def do_inside(self, attacks):
+        for work in [attack.inside for attack in attacks if attack.inside is not None]:
+            for pod in TENANT_PODS:
+                self.inside(pod, work)
+
+    def tenant_is_enforced(self):
+        return all(self.inside(pod, NftablesApplier().installed) is not None for pod in TENANT_PODS)
 
     def tells(self, reason):
         return [line for line in self.problems(reason) if f"{TENANT}/" in line]
@@ -193,7 +202,7 @@ def measure(node, attacks, seconds=3.0):
     effect = Effect(" + ".join(attack.name for attack in attacks)[:40])
     written = [(POLICIES, raw) for attack in attacks for raw in attack.policies()]
     written += [each for attack in attacks for each in attack.others()]
-    names = {(plural, raw["metadata"]["name"]) for plural, raw in written}
+    names = {(plural, raw["metadata"].get("namespace", ""), raw["metadata"]["name"]) for plural, raw in written}
     wanted = {reason for attack in attacks for reason in attack.told}
     node.forget_peak()
     with slow_clients(node.port, sum(attack.clients for attack in attacks)):
@@ -201,15 +210,19 @@ def measure(node, attacks, seconds=3.0):
             node.server.put(plural, raw)
         end = time.monotonic() + seconds
         while time.monotonic() < end or len(effect.delays) < 3:
+            node.do_inside(attacks)
             effect.delays.append(node.quiet_change())
             effect.probes.append(node.probe())
         node.until(lambda: all(node.tells(reason) for reason in wanted))
+        if len(attacks) == 1:  # beside changes of policies, rules come back with these and are no news
+            node.until(lambda: attacks[0].logged in node.log.read_text())
+        node.until(node.tenant_is_enforced, 30 * crowd())
     effect.told = {str(reason) for reason in wanted}
     effect.crowded = crowd()
     effect.seen = node.allowed()
     effect.memory = node.peak()
-    for plural, name in sorted(names):
-        node.server.delete(plural, name, TENANT)
+    for plural, namespace, name in sorted(names):
+        node.server.delete(plural, name, namespace)
     node.settle()
     return effect
 
