@@ -39,18 +39,21 @@ def killed_everywhere(bed, *, starts=False):
 
 
 def _prepare_life(bed, *, starts):
+    """At a start members alone differ: lives too short for a clean-up would leave more over each time."""
+    if not bed.running:
+        bed.start()
+    bed.until(lambda: not bed.differences(), "nothing is left over")
     if starts:
         bed.kill()
-        bed.change()
-    elif not bed.running:
-        bed.start()
+        bed.change_members()
 
 
 def _live(bed, *, starts):
     """Start or change something; whether it was killed for that."""
     if starts:
         bed.start(ready=False)
-    bed.change()
+    else:
+        bed.change()
     settled = 0  # times in a row
     while bed.running and settled < 20:
         settled = settled + 1 if bed.is_ready() and bed.right() else 0
