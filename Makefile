@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-attacks test-faults test-long test-soak test-backends test-vm test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
+.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-attacks test-faults test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ VM_BACKENDS := nftables iptables-nft iptables-legacy
 test-vm: setup ## Run the tests of devices that few kernels have, in a virtual machine
 	@scripts/vm/run env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(CURDIR)/$(BIN)/pytest -p pytest_timeout \
 		-p no:cacheprovider tests/vm $(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
+
+test-pages: setup ## Open the page of `mnp matrix` in Chromium: filters, keyboard, graph, accessibility (as root)
+	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium npm >/dev/null
+	@$(BIN)/python -m pip install --quiet --group pages
+	@[ -d build/pages/node_modules/axe-core ] || npm install --silent --no-save --prefix build/pages axe-core@4
+	@$(BIN)/pytest tests/pages $(PYTEST_ARGS)
 
 # BED=1.20 or BED=crio: another bed than the current one (docs/testbed.md).
 testbed-up: setup ## Bring up a real cluster of one node on this machine (as root)

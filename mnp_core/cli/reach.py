@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs
 from mnp_core.cli.names import parse_object_name
@@ -14,7 +14,7 @@ from mnp_core.cli.options import namespace_option, paths_argument, registry_of, 
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName
-from mnp_core.offline.probe import parse_probe
+from mnp_core.offline.probe import ProbeSpec, parse_probe
 from mnp_core.offline.reach import Answer, End, Specs, answers, default_ports, grouped
 from mnp_core.policy.ends import Host
 from mnp_core.policy.reachability import Reachability
@@ -33,6 +33,7 @@ class Form(StrEnum):
     CSV = "csv"
     MARKDOWN = "markdown"
     DOT = "dot"
+    HTML = "html"
 
 
 @click.command("matrix", short_help="Print who reaches whom by the policies.")
@@ -86,6 +87,9 @@ def matrix_command(  # noqa: PLR0913, PLR0917 # each option is one
     specs = [parse_probe(probe) for probe in probes]
     objects = read_objects(paths, registry_of(context, settings), settings, namespace, identify=True)
     chosen = [[parse_object_name(name, namespace) for name in names] for names in (sources, destinations)]
+    if form == Form.HTML:
+        _page(objects, {name for names in chosen for name in names}, specs)
+        return
     matrix = _matrix(objects, chosen[0], chosen[1], outside=outside, group=group)
     _print(Form(form), objects, matrix, (lambda _: specs) if specs else default_ports)
 
@@ -142,6 +146,22 @@ def _matrix(
         )
     unknown = objects.unknown | {end.party for end in blocks if not isinstance(end.party, Host)}
     return Matrix(sources=senders, destinations=receivers, reach=reach, unknown=unknown)
+
+
+def _page(objects: Objects, names: set[ObjectName], specs: list[ProbeSpec]) -> None:
+    """The page has filters of its own: both sides, and the world outside, are there."""
+    from mnp_core.cli.page import make_page  # noqa: PLC0415 # of several forms one is needed
+    from mnp_core.cli.page.data import page_data  # noqa: PLC0415 # as above
+
+    pods = pod_ends(objects, sorted(names or attached(objects)))
+    blocks = outside_ends(pods, rule_cidrs(pods), objects.unknown)
+    ends = [evolve(end, ports=tuple(specs)) if specs else end for end in (*pods, *blocks)]
+    reach = Reachability([end.party for end in ends], objects.wires, objects.subnets)
+    asked = sorted({spec for end in ends for spec in end.ports})
+    labels = {name: objects.pods[name].labels for name in names or attached(objects)}
+    data = page_data(reach, ends, asked, labels, objects.unknown)
+    remark_reports(objects.reports())
+    click.echo(make_page(data, "Who reaches whom"), nl=False)
 
 
 def _print(form: Form, objects: Objects, matrix: Matrix, specs: Specs) -> None:

@@ -110,6 +110,10 @@ class Reachability:
             subnets[wire].update(self._subnet(attachment, address) for address in attachment.addresses)
         return {wire: subnets[wire] for wire, names in networks.items() if len(names) > 1}
 
+    def wire(self, attachment: Attachment) -> str:
+        """The wire of an attachment."""
+        return wire_of(attachment.network, self._wires)
+
     def _is_near(self, sender: Place, receiver: Place) -> bool:
         ours, theirs = sender.attachment, receiver.attachment
         if ours is None or theirs is None or ours.network == theirs.network:
@@ -159,11 +163,11 @@ class Reachability:
     def _likeness(self, host: Host, attachment: Attachment) -> Hashable:
         directions = (self.rules(host, attachment.interface, direction) for direction in Direction)
         signatures = (self.signature(address) for address in attachment.addresses)
-        near = (self._nearness(attachment, address) for address in attachment.addresses)
+        near = (self.nearness(attachment, address) for address in attachment.addresses)
         return (attachment.network, attachment.interface, *directions, tuple(signatures), *near)
 
-    def _nearness(self, attachment: Attachment, address: Address) -> Hashable:
-        """To whom on other networks of its wire it is near."""
+    def nearness(self, attachment: Attachment, address: Address) -> tuple[Cidr, frozenset[Cidr]] | None:
+        """Its subnet, and those on its wire that it is in; None where no other network is on the wire."""
         others = self._shared.get(wire_of(attachment.network, self._wires))
         if others is None:
             return None

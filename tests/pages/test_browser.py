@@ -1,0 +1,169 @@
+"""The page of `mnp matrix` in Chromium, read from disk and without a network: `make test-pages`."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.cli.test_matrix_forms import HOSTILE
+from tests.cli.test_page import hostile_data, make_page
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "build" / "pages"
+AXE = PICTURES / "node_modules" / "axe-core" / "axe.min.js"
+EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/policy.yaml"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # tests run as root
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def show(browser, tmp_path):
+    """Open a page from disk, offline; errors of its script and refused loads fail the test."""
+    opened, wrong = [], []
+
+    def show_text(text, scheme="light"):
+        path = tmp_path / "page.html"
+        path.write_text(text, "utf-8")
+        context = browser.new_context(color_scheme=scheme, viewport={"width": 1100, "height": 800}, offline=True)
+        opened.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text))
+        page.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
+        page.goto(path.as_uri())
+        return page
+
+    yield show_text
+    for context in opened:
+        context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def several(mnp, examples):
+    return mnp("matrix", examples / "multiple-selectors", "-o", "html").out
+
+
+def signs(page):
+    return page.evaluate(
+        """() => Object.fromEntries([...document.querySelectorAll("[role=gridcell]")].map((cell) => {
+             const row = cell.parentElement, head = cell.closest("table").tHead.rows[0];
+             return [row.cells[0].textContent + " -> " + head.cells[cell.cellIndex].textContent, cell.textContent];
+           }))"""
+    )
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+def test_the_page_has_the_answers_of_the_command(mnp, show, folder):
+    page = show(mnp("matrix", folder, "-o", "html").out)
+    page.get_by_label("Each pod by itself").check()
+    page.get_by_label("Outside of the cluster").check()
+    verdicts = {}
+    for probe in json.loads(mnp("matrix", folder, "-o", "json", "--outside").out)["probes"]:
+        verdicts.setdefault(f"{probe['from']} -> {probe['to']}", set()).add(probe["verdict"])
+    expected = {pair: "±" if len(each) > 1 else "✓" if each == {"allowed"} else "✗" for pair, each in verdicts.items()}
+    assert {pair: sign for pair, sign in signs(page).items() if sign != "·"} == expected
+
+
+def test_pods_with_equal_answers_share_a_row(show, several):
+    assert signs(show(several)) != {}
+    assert "shop/guest (+1) -> shop/db" in signs(show(several))
+
+
+def test_a_click_on_a_cell_shows_the_policies_that_decide(show, several):
+    page = show(several)
+    page.get_by_role("gridcell", name="shop/guest (+1) to shop/db: denied").click()
+    text = page.locator("#reasons").inner_text()
+    assert "isolated by MultiNetworkPolicy shop/db-allow-services" in text
+    assert "shop/guest (+1): shop/guest, shop/trial" in text
+    page.get_by_role("gridcell", name="shop/orders to shop/db: allowed").click()
+    assert "allowed by MultiNetworkPolicy shop/db-allow-services ingress[0]" in page.locator("#reasons").inner_text()
+
+
+def test_filters_narrow_the_matrix(show, several):
+    page = show(several)
+    page.get_by_label("Name or label").fill("shop/orders")
+    assert list(signs(page)) == ["shop/orders -> shop/orders"]
+    page.get_by_label("Name or label").fill("nothing like it")
+    assert "Nothing matches the filters." in page.locator("#grid").inner_text()
+    page.get_by_label("Name or label").fill("")
+    page.locator("#port").select_option("tcp:5432")
+    assert signs(page)["shop/guest (+1) -> shop/db"] == "✗"
+    page.locator("#namespace").select_option("shop")
+    page.locator("#network").select_option("shop/data")
+    assert len(signs(page)) == 16
+
+
+def test_everything_works_by_keyboard_alone(show, several):
+    page = show(several)
+    for _ in range(7):  # six filters, then the chosen tab
+        page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "tab-matrix"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert "isolated by MultiNetworkPolicy shop/db-allow-services" in page.locator("#reasons").inner_text()
+    page.locator("#tab-matrix").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#graph").is_visible()
+    before = page.locator("#pairs li").count()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert 0 < page.locator("#pairs li").count() < before
+    page.locator("#tab-graph").focus()
+    page.keyboard.press("ArrowRight")
+    assert "No policy protects ingress (4)" in page.locator("#exposure").inner_text()
+
+
+def test_the_graph_has_an_arrow_for_each_allowed_pair(show, several):
+    page = show(several)
+    allowed = [pair for pair, sign in signs(page).items() if sign == "✓" and len(set(pair.split(" -> "))) == 2]
+    page.get_by_role("tab", name="Graph").click()
+    assert page.locator("#drawing path[marker-end]").count() == len(allowed)
+    page.get_by_role("button", name="shop/db: show its pairs alone").click()
+    lines = page.locator("#pairs li").all_inner_texts()
+    assert lines
+    assert all("shop/db" in line for line in lines)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_barrier_is_found(show, several, scheme):
+    """axe-core, all its rules for WCAG 2.2 A and AA and its best practices; the pictures are for people."""
+    page = show(several, scheme)
+    page.get_by_label("Outside of the cluster").check()
+    for tab in ("Matrix", "Graph", "Exposure"):
+        page.get_by_role("tab", name=tab).click()
+        if tab == "Matrix":
+            page.locator("td.denied").first.click()
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=PICTURES / f"{tab.lower()}-{scheme}.png")
+        page.evaluate(AXE.read_text())  # as the developer's console does, which no policy of the page concerns
+        found = page.evaluate("axe.run()")
+        wrong = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]]
+        assert (tab, wrong) == (tab, [])
+        assert found["passes"]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_name_is_text_alone(show, text):
+    page = show(make_page(hostile_data(text), text))
+    page.get_by_label("Each pod by itself").check()  # they are alike
+    for tab in ("Graph", "Exposure", "Matrix"):
+        page.get_by_role("tab", name=tab).click()
+    page.locator("td.denied").first.click()
+    assert page.locator("script, img, iframe").count() == 2
+    assert page.locator("#reasons table").count() == 1
