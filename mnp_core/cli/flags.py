@@ -27,6 +27,9 @@ TEXTS: Final = {
     "custom-v6-ingress-rule-file": "Likewise IPv6, for what comes in.",
     "deny-action": "What happens to denied packets: drop or reject. [default: drop]",
     "established-flows": "Whether flows that a new policy denies go on: keep, or recheck. [default: keep]",
+    "gates": "Plugins, comma separated, that hold pod starts until rules are in force. [default: none]",
+    "gate-at-limit": "The fate of a start that was held too long: closed or open. [default: closed]",
+    "gate-limit-seconds": "How long a start is held. [default: 10]",
     "host-prefix": "Where the host's file system is mounted.",
     "hostname-override": "The node's name in the API. [default: the variable NODE_NAME, else the host's name]",
     "kubeconfig": "How to reach the API server. [default: the pod's ServiceAccount]",
@@ -38,6 +41,7 @@ TEXTS: Final = {
     "own-addresses": "Who is believed about a pod's own addresses: kernel or network-status. [default: kernel]",
     "peer-addresses": "Likewise for this node's pods as peers. [default: network-status]",
     "sandbox-locator": "How pods' network namespaces are found. [default: cri]",
+    "unclaimed-interfaces": "Interfaces that nothing claims: report, or deny everything on them. [default: report]",
 }
 OTHER_NAMES: Final = {
     "allow-ipv6-src-prefix": "allow-src-prefix",

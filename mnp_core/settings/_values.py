@@ -1,5 +1,6 @@
 """The settings by name, each parsed to its type, or refused with the fix."""
 
+import math
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from enum import StrEnum
@@ -101,9 +102,10 @@ class Values:
         value = self._get(name)
         if value is None:
             return default
-        if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        seconds = _number(value)
+        if not least <= seconds <= most:
             raise self._wrong(name, f"must be a number of seconds from {least:g} to {most:g}, not {value!r:.80}")
-        return float(value)
+        return seconds
 
     def choice(self, name: str, choices: type[_Choice], default: _Choice) -> _Choice:
         value = self._get(name)
@@ -115,6 +117,16 @@ class Values:
         except ValueError as error:
             possible = " or ".join(choice.value for choice in choices)
             raise self._wrong(name, f"must be {possible}, not {value!r:.80}") from error
+
+
+def _number(value: object) -> float:
+    """A number, or its text as flags have it; not a number for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _flat(mapping: Mapping[object, object] | None) -> list[object]:

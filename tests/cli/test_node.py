@@ -78,8 +78,8 @@ def test_every_setting_that_is_no_mapping_is_a_flag():
     with pytest.raises(InputError) as caught:
         parse_settings({"?": 1}, where="", read=str)
     settings = set(caught.value.message.partition("there are: ")[2].split(", "))
-    mappings = {name for name in settings if name.startswith(("budget-per-", "backend-by-"))}
-    assert set(flags.names()) == settings - mappings - {"plugins", "sandbox-locator-settings"}
+    mappings = {name for name in settings if name.startswith(("budget-per-", "backend-by-", "gate-at-limit-by-"))}
+    assert set(flags.names()) == settings - mappings - {"plugins", "sandbox-locator-settings", "gate-settings"}
 
 
 @pytest.mark.parametrize(

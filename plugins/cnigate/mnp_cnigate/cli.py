@@ -10,7 +10,7 @@ from mnp_cnigate.install import install_executable
 
 @click.group("cnigate")
 def cnigate_group() -> None:
-    """The CNI plugin that holds a pod's start until its rules are in force."""
+    """Put the CNI plugin that holds pod starts on a node."""
 
 
 @cnigate_group.command("install")
