@@ -18,7 +18,6 @@ from typing import Final
 from mnp_core.agent.local_pods import LocalPods, Monitor, jittered
 from mnp_core.agent.operations import BackendChoice, Planner
 from mnp_core.agent.outcomes import Observer, Outcomes
-from mnp_core.agent.outside import OutsideState
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import Attempt, OperationResult
 from mnp_core.agent.ruleset_cache import LazyDelta, RulesetCache
@@ -31,6 +30,7 @@ from mnp_core.model.gated import Gated
 from mnp_core.netfilter.conntrack import forget_connections
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.monitor import Topic
+from mnp_core.sandbox.outside import OutsideState
 
 _ROUNDS: Final = 4  # of emptying the inbox and starting operations, until the caller has its turn
 _SLICE_SECONDS: Final = 0.02  # for starting operations, until the inbox has its turn

@@ -7,13 +7,13 @@ from itertools import repeat
 from typing import Protocol
 
 from mnp_core.agent.operations import close_listeners
-from mnp_core.agent.outside import OutsideState
 from mnp_core.agent.pod_state import PodState
 from mnp_core.api import CommitAnnouncer, Sandbox
 from mnp_core.cluster import ClusterState
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report
 from mnp_core.policy.attachments import Problem
 from mnp_core.sandbox.monitor import GenerationReader, Listeners
+from mnp_core.sandbox.outside import OutsideState
 
 
 def jittered() -> float:

@@ -6,18 +6,20 @@ new input. A temporary one backs off, and counts as lasting after some tries.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from mnp_core.agent.inspection import Findings
 from mnp_core.agent.results import (
     Absent,
     Attempt,
     Change,
+    Deadline,
     DriftSuspected,
     Finalized,
+    Incarnation,
     Inspected,
     Located,
     MembersUpdated,
@@ -33,7 +35,8 @@ from mnp_core.agent.ruleset_cache import LazyDelta
 from mnp_core.api import Failure, Result, Sandbox
 from mnp_core.backend import Backend
 from mnp_core.errors import InputError, MnpError, PluginError, SandboxNotFoundError, UnsupportedError
-from mnp_core.model import NetworkStatus, ObjectName
+from mnp_core.model import ObjectName
+from mnp_core.sandbox.generations import Generations
 from mnp_core.sandbox.monitor import Topic
 
 _PERMANENT: Final = (InputError, UnsupportedError, PluginError)
@@ -51,20 +54,9 @@ _INSPECT_PAUSE_SECONDS: Final = 1.0
 _INSPECT_SHARE: Final = 20  # times as long as the last one took: a pod costs a twentieth of a thread at most
 _UNREADABLE_RETRY_SECONDS: Final = 10.0
 _MANY_DELTAS: Final = 64  # pending; a replacement costs as much
-_KEPT_GENERATIONS: Final = 64
 _REPLACE_PAUSE_SECONDS: Final = 0.0001  # for each line of a big pod's rules, from one replacement to the next
 _LONGEST_REPLACE_PAUSE_SECONDS: Final = 5.0
 _NEVER: Final = math.inf
-
-Incarnation = tuple[str, Sequence[NetworkStatus]]
-"""UID and attachments: another one means another sandbox."""
-
-
-@frozen
-class Deadline:
-    """The earliest time of the next operation (time.monotonic)."""
-
-    at: float
 
 
 @define(eq=False)
@@ -118,8 +110,7 @@ class PodState:
     _replaced_at: float = -_NEVER
     _replace_pause: float = 0.0
     _verify_thoroughly_at: float = 0.0
-    _announced: set[int] = field(factory=set)  # generations of commits that may be others'
-    _own: dict[int, None] = field(factory=dict)  # generations of our commits, the last one last
+    _generations: Generations = field(factory=Generations)
 
     # --- state ----------------------------------------------------------------------------------------------------
 
@@ -161,7 +152,7 @@ class PodState:
             (pending.replace, Operation.REPLACE, max(retry_at, self._replace_after)),
             (pending.finalization is not None, Operation.FINALIZE, finalize_at),
             (pending.deltas, Operation.UPDATE_MEMBERS, retry_at),
-            (self._announced, Operation.REPLACE, debounced),
+            (self._generations.foreign, Operation.REPLACE, debounced),
             (pending.verify and self.stamp is not None, Operation.VERIFY, debounced),
             (pending.inspect, Operation.INSPECT, max(debounced, self._inspect_after)),
         )
@@ -170,7 +161,7 @@ class PodState:
     @property
     def _replace_after(self) -> float:
         """The earliest time of a replacement: big rules collect their changes, drift and new sandboxes never wait."""
-        return 0.0 if self.stamp is None or self._announced else self._replaced_at + self._replace_pause
+        return 0.0 if self.stamp is None or self._generations.foreign else self._replaced_at + self._replace_pause
 
     # --- new input ------------------------------------------------------------------------------------------------
 
@@ -200,21 +191,13 @@ class PodState:
             self._retry_at = 0.0
 
     def noticed(self, topic: Topic, now: float, generations: frozenset[int] | None = None) -> None:
-        """Schedule reads after a change in the sandbox.
-
-        Args:
-            topic: Of the change.
-            now: time.monotonic().
-            generations: Of the announced commits; None if unknown. Our own cost no read.
-        """
-        foreign = generations - self._own.keys() if generations is not None else frozenset[int]()
-        if generations is not None and not foreign:
+        """Schedule reads after a change in the sandbox; generations, None if unknown, that are ours cost none."""
+        waited = self._pending.verify or self._pending.inspect or self._generations.foreign
+        if generations is not None and not self._generations.announced(generations):
             return
-        if not (self._pending.verify or self._pending.inspect or self._announced):  # else a flood could extend it
+        if not waited:  # else a flood could extend it
             self._debounce_until = now + _DEBOUNCE_SECONDS
-        if foreign:
-            self._announced |= foreign
-        else:
+        if generations is None:
             self._pending.verify = True  # after a change of links, too: a filter may be bound to interfaces
         if topic is Topic.LINKS:
             self._pending.inspect = True
@@ -257,8 +240,7 @@ class PodState:
         """Discard all knowledge of a deleted or replaced sandbox."""
         self.sandbox, self.sandbox_verified, self.stamp, self.findings = None, False, None, None
         self.rules_watched, self.commits_announced = False, False
-        self._announced.clear()
-        self._own.clear()
+        self._generations.clear()
         self._pending.add_replacement()
         if self.waits_for_input:
             self._retry_at = 0.0
@@ -266,7 +248,7 @@ class PodState:
     def abandon(self) -> None:
         """Give up the pod: the operation under way ends, and none follows."""
         self._pending = Pending()
-        self._announced.clear()
+        self._generations.read()
 
     def use_backend(self, backend: Backend) -> None:
         """Enforce with this backend from now on."""
@@ -284,7 +266,7 @@ class PodState:
                     self._suspect_drift()
                 received_at, _ = pending.take_changes()
                 pending.replace, self._replaced_at = False, now
-                self._announced.clear()  # older than the write or read of now
+                self._generations.read()
             case Operation.FINALIZE:
                 (received_at, deltas), finalization = pending.take_changes(), pending.finalization
                 pending.finalization = None
@@ -399,12 +381,7 @@ class PodState:
 
     def _put_stamp(self, stamp: Stamp, generations: frozenset[int] = frozenset()) -> None:
         self.stamp = stamp
-        for generation in (*generations, stamp.generation):
-            self._own.pop(generation, None)
-            self._own[generation] = None
-        while len(self._own) > _KEPT_GENERATIONS:
-            del self._own[next(iter(self._own))]
-        self._announced -= self._own.keys()
+        self._generations.add_own((*generations, stamp.generation))
 
     def _inspected(self, result: Inspected, attempt: Attempt, now: float) -> None:
         if self.monitored:

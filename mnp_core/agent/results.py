@@ -18,7 +18,7 @@ from mnp_core.errors import (
     SandboxNotFoundError,
     UnsupportedError,
 )
-from mnp_core.model import Ruleset, Severity
+from mnp_core.model import NetworkStatus, Ruleset, Severity
 from mnp_core.sandbox.monitor import Listeners
 
 _FAILURES: Final = {
@@ -41,6 +41,17 @@ class Operation(Enum):
     UPDATE_MEMBERS = auto()  # membership alone
     VERIFY = auto()  # a check for foreign changes
     INSPECT = auto()  # its interfaces
+
+
+Incarnation = tuple[str, Sequence[NetworkStatus]]
+"""UID and attachments: another one means another sandbox."""
+
+
+@frozen
+class Deadline:
+    """The earliest time of the next operation (time.monotonic)."""
+
+    at: float
 
 
 @frozen(kw_only=True)

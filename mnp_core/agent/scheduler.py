@@ -12,8 +12,8 @@ from itertools import count
 from typing import Any, Final, Protocol, TypeVar
 
 from mnp_core.agent.operations import Planner
-from mnp_core.agent.pod_state import Deadline, PodState
-from mnp_core.agent.results import Attempt, Located, Operation, OperationResult
+from mnp_core.agent.pod_state import PodState
+from mnp_core.agent.results import Attempt, Deadline, Located, Operation, OperationResult
 from mnp_core.api import Sandbox, SandboxLocator
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import Pod

@@ -15,7 +15,6 @@ import structlog
 
 import mnp_core
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.outside import OutsideState
 from mnp_core.backend import Backends
 from mnp_core.cluster import ClusterState
 from mnp_core.kubeapi.connection import connect
@@ -33,6 +32,7 @@ from mnp_core.sandbox.enumerate import list_sandboxes
 from mnp_core.sandbox.gated import GatedLocator
 from mnp_core.sandbox.host import host_filesystem
 from mnp_core.sandbox.monitor import Monitor
+from mnp_core.sandbox.outside import OutsideState
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.settings import NodeSettings, Settings, UnclaimedInterfaces
 from mnp_core.sources.kubernetes.fetch import PodFetcher

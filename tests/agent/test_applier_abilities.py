@@ -2,11 +2,11 @@
 
 from attrs import evolve
 
-from mnp_core.agent.outside import OutsideState
 from mnp_core.api import Result, Sandbox
 from mnp_core.errors import UnsupportedError
 from mnp_core.model import Installed
 from mnp_core.sandbox.monitor import Topic
+from mnp_core.sandbox.outside import OutsideState
 from mnp_core.testing.builders import named, pod, status
 from mnp_core.testing.fakes import FakeApplier
 from tests.agent.test_agent import FROM_ALL, Clock, Node, results, start

@@ -12,8 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import mnp_core.agent
 from mnp_core.agent.inspection import Findings
-from mnp_core.agent.pod_state import Deadline, PodState
+from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import (
+    Deadline,
     DriftSuspected,
     Finalization,
     Finalized,
