@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-attacks test-faults test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
+.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-attacks: setup ## What a tenant does to the agent, beside a quiet one: atta
 
 test-faults: setup ## What happens to the agent, its kernel and its cluster while packets go: fault and promises as a table
 	@$(BIN)/pytest tests/faults -s $(PYTEST_ARGS)
+
+test-gates: setup ## 1,000 pod starts on the real cluster with each gate, and without: no packet of a denied flow passes
+	@MNP_STARTS=$${MNP_STARTS:-1000} $(BIN)/pytest tests/cluster/test_never_open.py -s $(PYTEST_ARGS)
 
 test-backends: setup ## Truth table, random cases and examples with every backend that works here
 	@$(BIN)/pytest mnp_core/testing/suites/truthtable mnp_core/testing/suites/differential tests/examples -m "not long" --backend all $(PYTEST_ARGS)

@@ -56,7 +56,8 @@ network_dir = "/etc/cni/net.d/"
 plugin_dirs = ["/opt/cni/bin/"]
 
 [crio.nri]
-enable_nri = false
+enable_nri = true
+nri_listen = "/run/nri/nri.sock"
 """
 # CRI-O has no counterpart of containerd's restrict_oom_score_adj and disable_hugetlb_controller, and gives a privileged
 # container all capabilities there are, where containerd gives it those that itself has: of virtual machines without

@@ -26,6 +26,8 @@ FOLDERS = {
     "run-multus": "/run/multus",
     "run-cncf": "/run/k8s.cni.cncf.io",
     "multus-config": "/etc/cni/multus/net.d",
+    "run-nri": "/run/nri",
+    "run-mnp": "/run/mnp",
     "run-crio": "/run/crio",
     "crio": "/var/lib/crio",
     "crio-logs": "/var/log/crio",

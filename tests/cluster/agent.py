@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.testbed.patience import wait_for
@@ -18,11 +19,22 @@ PROGRAM = Path(sys.executable).with_name("multi-network-policy-node")
 _FAREWELL = 15  # seconds
 
 
+def _written(settings: Mapping[str, object], path: Path) -> Path:
+    path.write_text(yaml.safe_dump(dict(settings)))
+    return path
+
+
 class AgentProcess:
     """One agent of the bed's node, alive or not; it finds pods through the node's own files."""
 
     def __init__(
-        self, bed: Bed, log: Path, *, kubeconfig: Path | None = None, environment: Mapping[str, str] | None = None
+        self,
+        bed: Bed,
+        log: Path,
+        *,
+        kubeconfig: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        settings: Mapping[str, object] | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -31,6 +43,7 @@ class AgentProcess:
             log: What it says is appended there.
             kubeconfig: Another way to the API server than the administrator's.
             environment: Variables besides this process's own.
+            settings: Written into a file beside the log.
         """
         self.log = log
         self._port = free_ports(1)[0]
@@ -43,6 +56,7 @@ class AgentProcess:
             f"--host-prefix={bed.components.host_prefix}",
             f"--hostname-override={bed.node}",
             f"--listen=127.0.0.1:{self._port}",
+            f"--settings={_written(settings or {}, log.with_name('settings.yaml'))}",
         )
 
     def start(self) -> None:
