@@ -40,9 +40,9 @@ class AgentProcess:
 
         Args:
             bed: Its cluster.
-            log: What it says is appended there.
-            kubeconfig: Another way to the API server than the administrator's.
-            environment: Variables besides this process's own.
+            log: File to which its output is appended.
+            kubeconfig: Credentials other than the administrator's.
+            environment: Variables besides those of this process.
             settings: Written into a file beside the log.
         """
         self.log = log
@@ -106,7 +106,7 @@ class AgentProcess:
         assert self._running().poll() is None, f"the agent has ended: {self.said()}"
 
     def readiness(self) -> str:
-        """What /readyz says, one line; empty if nobody answers."""
+        """The answer of /readyz, one line; empty without an answer."""
         try:
             return self._ask("/readyz").strip()
         except OSError:
@@ -122,7 +122,7 @@ class AgentProcess:
         )
 
     def said(self) -> str:
-        """The last of what it has written, all lives."""
+        """The end of its output, over all restarts."""
         return self.log.read_text(errors="replace")[-5000:]
 
     def _running(self) -> subprocess.Popen[bytes]:

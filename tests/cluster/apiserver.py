@@ -1,6 +1,6 @@
 """An API server of one's own, and its store, on loopback: for tests that need no node.
 
-The programs are those of KUBEBUILDER_ASSETS, as with envtest, or what the test bed has built.
+The programs are those of KUBEBUILDER_ASSETS, as with envtest, or those that the test bed has built.
 """
 
 import http.client

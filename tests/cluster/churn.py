@@ -21,9 +21,9 @@ class Churn:
         """Change nothing yet.
 
         Args:
-            four_pods: Where.
-            chance: What.
-            policies: Whether policies change too, and not labels alone.
+            four_pods: The pods and policies to change.
+            chance: Source of the choices.
+            policies: Whether policies change besides labels.
         """
         self._policies = policies
         self._four_pods, self._chance = four_pods, chance

@@ -24,7 +24,7 @@ _UP_PATIENCE = 3600  # seconds; a cache that is empty is filled first
 
 
 def pytest_collection_modifyitems(items):
-    """What takes the cluster away comes last."""
+    """Run the test that removes the cluster last."""
     here = [item for item in items if item.path.is_relative_to(HERE)]
     for item in here:
         item.add_marker(pytest.mark.cluster)
@@ -48,7 +48,7 @@ def cluster():
 
 @pytest.fixture(scope="session")
 def bed(cluster):
-    """The test bed, whose processes can be stopped and whose pods can be looked into."""
+    """The test bed: its processes can be stopped, its pods inspected."""
     if not isinstance(cluster, Bed):
         pytest.skip("KUBECONFIG names a cluster of your own: this test looks into the node of the test bed")
     return cluster
@@ -115,7 +115,7 @@ def scene(bed, namespace):
 
 @pytest.fixture(scope="session")
 def node_agent(bed):
-    """The node agent's image is there, and whatever an earlier run has left is not."""
+    """The node agent, with its image loaded and leftovers of earlier runs removed."""
     give_image()
     agent = NodeAgent(bed.objects)
     agent.remove()

@@ -1,4 +1,4 @@
-"""An API server with an etcd of its own, for what would disturb a cluster: compaction, restarts, other permissions."""
+"""An API server with an etcd of its own, for tests that disturb a cluster: compaction, restarts, other permissions."""
 
 import json
 import os
@@ -21,12 +21,12 @@ PROGRAMS = ("etcd", "kube-apiserver", "etcdctl")
 
 
 def programs():
-    """Paths of what is needed, by name, in KUBEBUILDER_ASSETS or as the test bed has it; what is missing is None."""
+    """Paths of the programs by name, from KUBEBUILDER_ASSETS or the test bed; None if missing."""
     return {name: find_present(name) for name in PROGRAMS}
 
 
 def free_ports(number):
-    """Ports of loopback that nobody listens on."""
+    """Unused ports of loopback."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -96,7 +96,7 @@ class ControlPlane:
             process.wait(10)
         process.kill()
         process.wait()
-        self._http.clear()  # connections to what was there
+        self._http.clear()  # connections to the process that has ended
 
     def start_etcd(self):
         client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self.peer_port}"
@@ -158,7 +158,7 @@ class ControlPlane:
         return {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
 
     def send(self, method, path, body=None):
-        """A request as administrator; gives what comes back."""
+        """Send a request as administrator; return the response body."""
         data = None if body is None else json.dumps(body)
         found = self._http.request(method, self.url + path, body=data, headers=self._headers())
         assert found.status < 300, f"{method} {path}: {found.status} {found.data[:300]}"

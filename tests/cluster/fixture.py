@@ -12,7 +12,7 @@ from tests.cluster.sandboxes import Sandboxes
 
 
 class Cluster:
-    """Any cluster: what can be done by asking its API server."""
+    """Any cluster, through its API server alone."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig

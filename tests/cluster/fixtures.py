@@ -1,4 +1,4 @@
-"""A namespace with pods and policies, and what packets say of it."""
+"""A namespace with pods and policies, observed by packets."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from tests.cluster.fixture import Bed
 from tests.cluster.manifests import running
 from tests.cluster.quiescence import at_rest
 
-PATIENCE = 45  # seconds until what was changed has to be in force; it is so at once, but machines are busy
+PATIENCE = 45  # seconds until a change has to be in force; generous, because machines are busy
 
 
 class Scene:
@@ -47,12 +47,12 @@ class Scene:
         self.objects.patch("v1/Pod", name, {"metadata": {"labels": labels}}, self.namespace)
 
     def delete(self, *names: str, kind: str = "v1/Pod") -> None:
-        """Delete objects; to the API server they are gone at once, as what the kubelet still does may take a minute."""
+        """Delete objects without grace: the kubelet's clean-up may take a minute."""
         for name in names:
             self.objects.delete(kind, name, self.namespace, grace=0)
 
     def becomes(self, pods: str, *, denied: str = "", network: str = "red", what: str = "tcp:80") -> None:
-        """Soon each of the pods reaches each other, but for these.
+        """Wait until every pod reaches every other, except for the denied pairs.
 
         Args:
             pods: Their names, with spaces between.

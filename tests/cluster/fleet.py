@@ -45,11 +45,11 @@ class Fleet:
         self._everywhere(lambda number: self._make(node, namespace, make(number)), range(count))
 
     def remove_pods(self, namespace: str) -> None:
-        """Take all pods of a namespace away at once; there is nobody who would end them."""
+        """Delete all pods of a namespace without grace: no kubelet would end them."""
         self._objects.request("DELETE", self._objects.collection("v1/Pod", namespace), {"gracePeriodSeconds": 0})
 
     def remove_node(self, name: str) -> None:
-        """Take a node away; its pods go first."""
+        """Delete a node; its pods have to be deleted first."""
         self._objects.delete("v1/Node", name)
 
     def _make(self, node: str, namespace: str, metadata: dict[str, Any]) -> None:

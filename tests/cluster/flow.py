@@ -1,4 +1,4 @@
-"""Packets without a pause from one pod to another, to tell whether anything opened while something else happened."""
+"""A continuous stream of packets between two pods, to detect a momentary opening."""
 
 import socket
 import threading
@@ -13,22 +13,22 @@ _PAUSE = 0.0002  # seconds, so a moment of a millisecond is not missed
 
 
 class Flow:
-    """UDP; a context manager. What has arrived is counted at its end.
+    """A stream of UDP packets, as a context manager. Arrivals are counted at its end.
 
     Attributes:
-        sent: Packets.
-        arrived: Of these.
+        sent: Packets sent.
+        arrived: Packets received of these.
     """
 
     def __init__(self, sandboxes: Sandboxes, source: ObjectName, destination: ObjectName, address: str, port: int):
         """Send nothing yet.
 
         Args:
-            sandboxes: Of both pods.
-            source: Who sends.
-            destination: Who listens.
-            address: Of the destination, IPv4.
-            port: Where nobody else listens.
+            sandboxes: Sandboxes of both pods.
+            source: The sending pod.
+            destination: The receiving pod.
+            address: IPv4 address of the destination.
+            port: An unused port of the destination.
         """
         self._receiver = sandboxes.run(destination, lambda: _bound(address, port))
         self._sender = sandboxes.run(source, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -44,14 +44,14 @@ class Flow:
     def __exit__(self, *_):
         self._stop.set()
         self._thread.join()
-        time.sleep(0.1)  # what is on its way
+        time.sleep(0.1)  # packets in flight
         self._count()
         self._sender.close()
         self._receiver.close()
 
     def _work(self):
         while not self._stop.is_set():
-            with drops_expected():  # egress that is dropped is told at once
+            with drops_expected():  # sendto reports an egress drop at once
                 self._sender.sendto(b"?", self._target)
             self.sent += 1
             if self.sent % 100 == 0:

@@ -37,11 +37,11 @@ class FourPods:
     """A namespace of the bed with these pods. They stay; policies come and go."""
 
     def __init__(self, bed: Bed, namespace: str) -> None:
-        """Make the pods, and wait until they run. No agent runs yet: one from before would do what another is to do."""
+        """Make the pods, and wait until they run. Earlier agents are removed: they would do the tested one's work."""
         self.bed, self.objects, self.namespace = bed, bed.objects, namespace
         NodeAgent(bed.objects).remove()
         self.network = f"{namespace}/{NET}"
-        for definition in (OURS, MACVLAN):  # an agent waits for what is missing
+        for definition in (OURS, MACVLAN):  # an agent waits for missing definitions
             define(self.objects, definition)
         self.objects.apply(network(NET, SUBNET), namespace)
         self.add_pods(*PEOPLE)
@@ -74,10 +74,10 @@ class FourPods:
         """Wait until a pod runs."""
         self.objects.wait_until("v1/Pod", name, running, self.namespace, patience=patience)
 
-    # --- what is to be --------------------------------------------------------------------------------------------
+    # --- desired state --------------------------------------------------------------------------------------------
 
     def policy(self, name: str, rules: Rules, selecting: Mapping[str, Any], *, both: bool = False) -> dict[str, Any]:
-        """A policy for the network: these rules for what comes in and, if `both`, for what goes out."""
+        """A policy for the network: these rules for ingress and, if `both`, for egress."""
         out = [{"to" if key == "from" else key: value for key, value in rule.items()} for rule in rules]
         directions = {"ingress": list(rules), **({"egress": out} if both else {})}
         return {
@@ -97,10 +97,10 @@ class FourPods:
         for name in names:
             self.objects.delete(POLICY, name, self.namespace)
 
-    # --- what is --------------------------------------------------------------------------------------------------
+    # --- actual state ---------------------------------------------------------------------------------------------
 
     def address(self, name: str) -> str:
-        """Of a pod on the network."""
+        """The address of a pod on the network."""
         status = network_status(self.objects.get("v1/Pod", name, self.namespace))
         return next(entry["ips"][0] for entry in status if entry["name"] == self.network)
 
@@ -109,11 +109,11 @@ class FourPods:
         return self.bed.sandboxes.locate(ObjectName(self.namespace, name))
 
     def generation(self, sandbox: Sandbox) -> int:
-        """A number that grows with whatever anybody changes in the packet filter there."""
+        """A number that grows with every change of the packet filter there, by any process."""
         return run_inside(sandbox, APPLIER.generation)
 
     def installed(self, sandbox: Sandbox) -> Installed | None:
-        """What is in force there."""
+        """The ruleset in force there."""
         return run_inside(sandbox, APPLIER.installed)
 
     def counters(self, sandbox: Sandbox) -> Sequence[RuleCounter]:
@@ -121,7 +121,7 @@ class FourPods:
         return run_inside(sandbox, APPLIER.counters)
 
     def generations(self) -> dict[str, int]:
-        """Of all the people, at rest: whatever anybody writes into the packet filter of one of them changes this."""
+        """The generations of all the people, at rest: any write to one of their packet filters changes them."""
         return at_rest(lambda: {name: self.generation(self.sandbox(name)) for name in PEOPLE})
 
     def reaches(self, source: str, destination: str, port: int = OPEN) -> bool:

@@ -1,4 +1,4 @@
-"""What this machine has of the test bed: to tell whether something was left behind."""
+"""Traces of the test bed on this machine, to detect leftovers."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _NAMES = re.compile(rf"{place.CGROUP}|testbed\d|{re.escape(str(place.ROOT))}")
 
 
 def traces() -> dict[str, set[str]]:
-    """Everything that names the bed, by what it is."""
+    """Everything that names the bed, by type."""
     return {
         "links": {path.name for path in Path("/sys/class/net").iterdir() if _NAMES.search(path.name)},
         "mounts": set(_mounts()),

@@ -39,7 +39,7 @@ def container(name: str = "idle", command: Sequence[str] = ()) -> dict[str, Any]
 
 
 def network(name: str, subnet: str, *, parent: str = place.PARENT, **fields: Any) -> dict[str, Any]:
-    """A macvlan network whose addresses are given out by host-local.
+    """A macvlan network with host-local IPAM.
 
     Args:
         name: Of the NetworkAttachmentDefinition.
@@ -77,7 +77,7 @@ def policy(
 
     Args:
         name: Of the policy.
-        network: What its policy-for says.
+        network: Its policy-for.
         target: Labels of the pods that it selects.
         kind: Or another of the same group.
         spec: Further fields of its spec; without any, nothing comes in.
@@ -97,7 +97,7 @@ def from_pods(*ports: Mapping[str, Any], **labels: str) -> dict[str, Any]:
 
 
 def daemon_set(name: str, **spec: Any) -> dict[str, Any]:
-    """A DaemonSet whose pods do nothing."""
+    """A DaemonSet of idle pods."""
     labels = {"app": name}
     return {
         "apiVersion": "apps/v1",
@@ -114,7 +114,7 @@ def daemon_set(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def network_status(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a pod's annotation says about its interfaces; empty until the meta-plugin has written it."""
+    """A pod's network-status annotation; empty until the meta-plugin has written it."""
     return json.loads(found["metadata"].get("annotations", {}).get(STATUS, "[]"))
 
 

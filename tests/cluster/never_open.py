@@ -92,7 +92,7 @@ class Starts:
         self._stop = threading.Event()
 
     def run(self, count: int) -> Sequence[Seen]:
-        """Start so many pods, some at a time, and tell what passed."""
+        """Start so many pods, some at a time; return the packets that passed."""
         name = self._scene.name("outside")
         with ExitStack() as stack:
             receiver = stack.enter_context(self._scene.bed.sandboxes.run(name, self._receiver))

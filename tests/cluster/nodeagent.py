@@ -51,13 +51,13 @@ class NodeAgent:
         self._await_rollout()
 
     def roll(self, why: str) -> None:
-        """Have another pod take the place of the one that runs, as ``kubectl rollout restart`` does."""
+        """Replace the running pod, like ``kubectl rollout restart``."""
         template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": why}}}
         self._objects.patch("apps/v1/DaemonSet", NAME, {"spec": {"template": template}}, NAMESPACE)
         self._await_rollout()
 
     def remove(self) -> None:
-        """Take all of it away; rules stay where they are."""
+        """Delete all its objects; rules stay in force."""
         for manifest in build().values():
             kind, metadata = f"{manifest['apiVersion']}/{manifest['kind']}", manifest["metadata"]
             self._objects.delete(kind, metadata["name"], metadata.get("namespace", ""))
@@ -70,7 +70,7 @@ class NodeAgent:
         return self._objects.list("v1/Pod", NAMESPACE, labels=_PODS)
 
     def readiness(self) -> tuple[int, str]:
-        """What the readiness probe is answered: status and text."""
+        """The answer to the readiness probe: status and text."""
         return _ask("/readyz")
 
     def metric(self, name: str, **labels: str) -> float:
@@ -83,7 +83,7 @@ class NodeAgent:
         )
 
     def log(self) -> str:
-        """What the agent has logged."""
+        """The agent's log."""
         return kubectl("--namespace", NAMESPACE, "logs", f"daemonset/{NAME}", "--tail=-1")
 
     def _await_rollout(self) -> None:
@@ -133,7 +133,7 @@ def environment() -> dict[str, str]:
 
 
 def kubectl(*words: str) -> str:
-    """What it prints."""
+    """Run kubectl; return its output."""
     command = (str(testbed.kubectl()), *words)
     return subprocess.run(command, env=environment(), check=True, capture_output=True, text=True).stdout
 

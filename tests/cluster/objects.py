@@ -15,7 +15,7 @@ _APPLY = {"fieldManager": "mnp-tests", "force": "true"}
 
 
 class Objects:
-    """What the API server has. Any thread may use it: each has a connection of its own."""
+    """The objects of the API server. Thread-safe: each thread has a connection of its own."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
@@ -65,14 +65,14 @@ class Objects:
     def delete(
         self, kind: str, name: str, namespace: str = "default", *, grace: int | None = None, wait: bool = True
     ) -> None:
-        """Delete an object, and wait until it is gone. Not there is no error.
+        """Delete an object, and wait until it is gone. A missing object is no error.
 
         Args:
             kind: As in `get`.
             name: Of the object.
             namespace: Of the object, unless it is of the cluster.
-            grace: Seconds that a pod has to end; None means what it says itself.
-            wait: Return when it has gone, not before.
+            grace: Seconds that a pod has to end; None means its own grace period.
+            wait: Return only when it has gone.
         """
         options = {} if grace is None else {"gracePeriodSeconds": grace}
         try:
@@ -157,7 +157,7 @@ class Objects:
 
 
 def documents(manifests: str | Path | Mapping[str, Any]) -> Iterator[Object]:
-    """The objects in what `apply` takes."""
+    """The objects in manifests, in any form that `apply` takes."""
     if isinstance(manifests, Mapping):
         yield dict(manifests)
     elif isinstance(manifests, Path) and manifests.is_dir():

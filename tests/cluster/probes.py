@@ -24,13 +24,13 @@ class PodProbes:
     def matrix(
         self, pods: Iterable[str], network: str, what: str = "tcp:80", *, timeout: float = 1.0
     ) -> dict[Pair, ProbeVerdict]:
-        """Every ordered pair of the pods, over one network.
+        """Probe every ordered pair of the pods, over one network.
 
         Args:
-            pods: Those that ask and are asked.
-            network: All of them are on it.
-            what: Such as ``tcp:80``, ``udp:53``, ``icmp``.
-            timeout: Seconds of silence that are taken for a denial.
+            pods: Sources and destinations.
+            network: The network that all of them are on.
+            what: Protocol and port, such as ``tcp:80``, ``udp:53``, ``icmp``.
+            timeout: Seconds of silence that count as a denial.
         """
         names = tuple(pods)
         return self.ask(((a, b) for a in names for b in names if a != b), network, what, timeout=timeout)
@@ -38,7 +38,7 @@ class PodProbes:
     def ask(
         self, pairs: Iterable[Pair], network: str, what: str = "tcp:80", *, timeout: float = 1.0
     ) -> dict[Pair, ProbeVerdict]:
-        """These ordered pairs; where one has several addresses, all are reached, or the first that is not is told."""
+        """Probe these ordered pairs, over every address of a pair; the first failure is its verdict."""
         wanted = tuple(pairs)
         links = {name: self._link(name, network) for name in {name for pair in wanted for name in pair}}
         probes = [probe for pair in wanted for probe in _probes(pair, links, network, parse_probe(what))]

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-_PAUSE = 0.8  # seconds, longer than whatever an agent puts off
+_PAUSE = 0.8  # seconds, longer than any delay of an agent
 _PATIENCE = 45.0
 
 
 def at_rest(read: Callable[[], T]) -> T:
-    """What is read twice in a row."""
+    """The first value that is read twice in a row."""
     until, found = time.monotonic() + _PATIENCE, read()
     while time.monotonic() < until:
         time.sleep(_PAUSE)

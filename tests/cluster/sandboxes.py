@@ -1,4 +1,4 @@
-"""Where a pod's network namespace is, by what the runtime keeps about its containers and not by the code under test."""
+"""A pod's network namespace, found through the runtime's own records and not through the code under test."""
 
 import json
 import subprocess
@@ -54,7 +54,7 @@ class Sandboxes:
         return run_inside(self.locate(pod), work)
 
     def execute(self, pod: ObjectName, *command: str) -> str:
-        """Run a program of this machine in the pod's network namespace, and return what it prints."""
+        """Run a program of this machine in the pod's network namespace; return its output."""
         nsenter = ("nsenter", f"--net={self.locate(pod).path}", "--")
         return subprocess.run((*nsenter, *command), check=True, capture_output=True, text=True).stdout
 

@@ -13,7 +13,7 @@ _PATIENCE = 30.0
 
 
 def time_until(holds: Callable[[], object]) -> float:
-    """Seconds from now until something is so; begun right after what it is to follow from."""
+    """Seconds from now until a condition holds; call it right after the cause."""
     begun = time.monotonic()
     while not holds():
         assert time.monotonic() - begun < _PATIENCE, f"not within {_PATIENCE:g} s"

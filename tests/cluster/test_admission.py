@@ -152,7 +152,7 @@ def in_force(bed):
 
 
 def refused(*words):
-    """What a tenant, who may do anything but for admission, is told when kubectl says this with a forged status."""
+    """The error of kubectl for a tenant with a forged status; RBAC allows everything, so only admission refuses."""
     forging = {"run": f"--annotations={STATUS}={FORGED}", "annotate": f"{STATUS}={FORGED}"}[words[0]]
     try:
         kubectl("--as=tenant", "--as-group=system:masters", *words, forging)

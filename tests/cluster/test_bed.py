@@ -1,4 +1,4 @@
-"""The test bed itself: what other tests rely on."""
+"""The test bed itself, which other tests rely on."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Pods of a real runtime, the bed's, are found, by what it says and by their processes; a restart is no trouble."""
+"""Pods of the bed's runtime are found, through CRI and by their processes, also after a restart of the runtime."""
 
 import os
 import shutil
@@ -118,7 +118,7 @@ class TestCri(_OnRuntime):
 
 @frozen
 class _Host(HostFilesystem):
-    """That of a runtime whose host is a namespace: CRI-O's monitors are in it, and in their pods' control groups."""
+    """The host of a runtime in a namespace: CRI-O's monitors are in it, and in the control groups of their pods."""
 
     namespace: Sandbox = field(kw_only=True)
 

@@ -1,4 +1,4 @@
-"""Whichever definition of policies a cluster has, none at first, the one of today, ours: policies hold."""
+"""Policies hold with every definition of the kind: none at first, the public one, ours."""
 
 import time
 
@@ -50,7 +50,7 @@ def three(scene):
 
 
 def test_agent_runs_before_there_is_a_definition(bed, agent, three):
-    """It is ready, says what it waits for, and begins when that appears; whose definition it is, is all the same."""
+    """It is ready, names the missing definition, and begins when one appears, the public one or ours."""
     assert agent.readiness() == (200, "ok\n")
     assert "MultiNetworkPolicy: k8s.cni.cncf.io/v1beta2 or k8s.cni.cncf.io/v1beta1 is not served" in agent.log()
     three.becomes(PODS)
@@ -62,7 +62,7 @@ def test_agent_runs_before_there_is_a_definition(bed, agent, three):
 @pytest.mark.parametrize("definition", [PUBLIC, OURS], ids=lambda path: path.name)
 @pytest.mark.usefixtures("agent")
 def test_policies_mean_the_same_with_each_definition(bed, three, definition):
-    """S1, S2: nothing is left to what the API server fills in."""
+    """S1, S2: no behaviour depends on defaults of the API server."""
     define(bed.objects, definition)
     for wanted, denied in POLICIES.values():
         three.apply(wanted)
@@ -72,7 +72,7 @@ def test_policies_mean_the_same_with_each_definition(bed, three, definition):
 
 
 def test_definition_is_replaced_while_the_agent_runs(bed, agent, three, figures):
-    """S60, S62: nothing opens, nothing is written anew, and what comes afterwards is followed."""
+    """S60, S62: nothing opens, no ruleset is rewritten, and later changes are followed."""
     define(bed.objects, PUBLIC)
     three.apply(policy("closed", "red", {"app": "web"}))
     three.becomes(PODS, denied=CLOSED)
@@ -93,7 +93,7 @@ def test_definition_is_replaced_while_the_agent_runs(bed, agent, three, figures)
 
 @pytest.mark.usefixtures("agent")
 def test_macvlan_policies_hold_beside_the_others(bed, three):
-    """S11: the union of what all policies allow, of whichever kind."""
+    """S11: allowed is the union over all policies of all kinds."""
     for definition in (OURS, MACVLAN):
         define(bed.objects, definition)
     ours = policy("same", "red", {"app": "web"}, kind="MacvlanNetworkPolicy", ingress=[from_pods(app="client")])

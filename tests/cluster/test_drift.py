@@ -14,12 +14,12 @@ from tests.cluster.stopwatch import MENDED, allowed, time_until
 
 TAMPERINGS = 5
 TABLE = "inet mnp"
-QUIET = 1.5  # seconds, several times what the agent waits before it looks, and one of its rounds
+QUIET = 1.5  # seconds, several times the agent's delay before a check, and one of its rounds
 
 
 @pytest.fixture
 def enforcing(four_pods, process):
-    """An agent at work; the victim's sandbox, and what is in force there."""
+    """The victim's sandbox and the ruleset in force there, with an agent at work."""
     four_pods.apply(four_pods.main_policies()[2])  # with a group, and a block
     process.start_and_wait()
     victim = four_pods.sandbox("victim")
@@ -66,12 +66,12 @@ def test_what_others_do_to_our_rules_is_mended_and_told(four_pods, process, enfo
 
 
 def test_drift_is_mended_while_members_come_and_go(four_pods, process, enforcing, chance, figures):
-    """S63: a change of membership writes something too, and must not hide what somebody else did."""
+    """S63: the agent's own writes of membership must not hide foreign ones."""
     victim, other = enforcing
     took = []
 
     def digest():
-        return four_pods.installed(victim).digest  # the same whoever the members are
+        return four_pods.installed(victim).digest  # independent of the members
 
     with Churn(four_pods, chance, policies=False) as churn:
         four_pods.objects.wait_for("the main policy is followed", lambda: digest() != other.digest)
@@ -138,6 +138,6 @@ def has(rule, verdict):
 
 
 def events(four_pods):
-    """How often drift was told of."""
+    """The number of drift events."""
     found = four_pods.objects.list("v1/Event", four_pods.namespace)
     return sum(event.get("count") or 1 for event in found if event["reason"] == "DriftMended")

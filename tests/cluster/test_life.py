@@ -1,4 +1,4 @@
-"""Pods, namespaces and networks come, change and go; packets tell that policy follows."""
+"""Pods, namespaces and networks come, change and go; packets show that policy follows."""
 
 import json
 
@@ -63,7 +63,7 @@ def test_labels_of_pods_change(scene):
 
 
 def test_pods_come_and_go(scene):
-    """S61: whoever comes is let in, whoever goes has nothing left, and nobody else's rules are touched."""
+    """S61: new members are let in, removed ones leave no rules, and other pods' rules stay untouched."""
     scene.run(app("web"), app("stranger"), app("free"))
     scene.apply(CLIENTS)
     scene.becomes("web stranger", denied="stranger>web")
@@ -143,9 +143,9 @@ def label_namespace(scene, name, team):
 
 
 def test_network_definition_that_is_not_there_opens_nothing(scene, agent):
-    """A pod is enforced by the interface's name until it is known what its network is, and nothing changes then.
+    """A pod is enforced by the interface's name until its network is known, and nothing changes then.
 
-    The meta-plugin needs the definition to attach a pod, so it is taken away afterwards; agents know no difference.
+    The meta-plugin needs the definition to attach a pod, so it is deleted afterwards; agents see no difference.
     """
     scene.run(app("web"), app("client"), app("stranger"))
     scene.delete("red", kind="k8s.cni.cncf.io/v1/NetworkAttachmentDefinition")

@@ -18,7 +18,7 @@ PROGRAMS = place.NODE_FILES / "cni-bin"
 CLOSED = policy("closed", "red", {"app": "web"})
 WEB, PEER = (pod(name, "red", labels={"app": name}) for name in ("web", "peer"))
 LATE = 4  # seconds
-REAL = ".real"  # what the name of a program ends with while another one has its place
+REAL = ".real"  # suffix of a program while another one has its place
 SLOW_PLUGIN = """#!/bin/sh
 [ "$CNI_COMMAND" != ADD ] || sleep {late}
 exec {folder}/macvlan
@@ -93,7 +93,7 @@ def test_a_status_is_there_before_add_returns(scene, agent):
 
 
 def test_a_status_is_written_after_all_networks(scene):
-    """S3: whoever sees one sees all of the pod's attachments."""
+    """S3: a status lists all of the pod's attachments or does not exist."""
     scene.apply(network("blue", "10.77.2.0/24", type="late-macvlan"))
     with program("late-macvlan", SLOW_PLUGIN.format(late=LATE, folder="/opt/cni/bin")):
         begun = time.monotonic()

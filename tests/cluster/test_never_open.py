@@ -56,7 +56,7 @@ def agent_of(bed, folder, settings):
 
 
 def started(bed, scene, folder, settings, *chained):
-    """Start pods beside an agent with these settings: how long they were held, and what was seen of each pod."""
+    """Start pods beside an agent with these settings; return the hold times and the observed packets of each pod."""
     with agent_of(bed, folder, settings) as agent:
         agent.start_and_wait()
         starts = Starts(scene, folder, *chained)
@@ -81,7 +81,7 @@ def opened(seen):
 
 
 @pytest.fixture
-def plugin(bed):  # noqa: ARG001 - whose node it is put on
+def plugin(bed):  # noqa: ARG001 - it is installed on the bed's node
     """The chained CNI plugin is on the node."""
     subprocess.run(["make", "--no-print-directory", "cnigate"], cwd=place.CHECKOUT, check=True, capture_output=True)
     subprocess.run([MNP, "cnigate", "install", place.NODE_FILES / "cni-bin"], check=True, capture_output=True)

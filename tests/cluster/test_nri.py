@@ -1,4 +1,4 @@
-"""The gate at a real runtime's NRI, that of the bed's kind: what it asks, how long it waits, what starts without it."""
+"""The gate at the NRI of the bed's runtime: requests, time limits, pods that start without it."""
 
 import shutil
 import tempfile

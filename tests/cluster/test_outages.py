@@ -1,4 +1,4 @@
-"""S62: parts of the cluster go away and come back, the clock is moved: what is in force stays, nothing is missed."""
+"""S62: outages of cluster components, steps of the clock: rules stay in force, no change is missed."""
 
 import os
 import signal
@@ -37,7 +37,7 @@ def _enforced(four_pods):
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("seconds", [60])
 def test_the_api_server_is_away(four_pods, bed, process, context, figures, seconds):
-    """S60, S62, S63: rules hold, drift is mended, and what comes right after is not missed."""
+    """S60, S62, S63: rules hold, drift is mended, and changes right after the outage are not missed."""
     with four_pods.passing("doomed"):
         process.start_and_wait()
         bystander, doomed = four_pods.sandbox("bystander"), four_pods.sandbox("doomed")
@@ -165,7 +165,7 @@ def test_the_clock_is_moved(four_pods, bed, tmp_path, figures):
             figures.append(f"clock moved by {offset:+d} s: {took}")
 
 
-# --- what is done to the cluster --------------------------------------------------------------------------------------
+# --- faults of the cluster --------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -202,7 +202,7 @@ def through(gate, kubeconfig, path):
     return path
 
 
-# --- what is seen of the agent ----------------------------------------------------------------------------------------
+# --- observations of the agent ----------------------------------------------------------------------------------------
 
 
 def has_moved(four_pods, name, sandbox):

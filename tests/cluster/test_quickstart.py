@@ -1,4 +1,4 @@
-"""docs/quickstart-cluster.md, word for word, on the test bed: what is to be typed is typed, what is shown is shown."""
+"""docs/quickstart-cluster.md, word for word, on the test bed: its commands are run, their output compared."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ from tests.cluster.nodeagent import NAME, NAMESPACE, environment
 from tests.docs.fences import ON_A_CLUSTER, ROOT, cluster_blocks, lines
 
 (PAGE,) = ON_A_CLUSTER
-_BUSYBOX = "docker.io/library/busybox:1.36"  # what the page's pods run; the workload image is a busybox, too
+_BUSYBOX = "docker.io/library/busybox:1.36"  # the image of the page's pods; the workload image is a busybox, too
 _OTHER_PARENT = f'"master": "{place.PARENT}"'
 
 
@@ -115,7 +115,7 @@ def test_quick_start_word_for_word(bed, node_agent, folder, figures):
 
 
 def typed(fence, folder):
-    """What a block prints, which is what the page shows."""
+    """Run a block; its output has to be the one on the page."""
     command = ["bash", "-euo", "pipefail", "-c", fence.text]
     done = subprocess.run(
         command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=200, check=False

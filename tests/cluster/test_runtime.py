@@ -1,4 +1,4 @@
-"""What runtimes do that the plain way of starting a pod does not show, with the agent as people run it."""
+"""Behaviour of runtimes beyond the plain start of a pod, with the agent as deployed."""
 
 import time
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ STARTS = 8
 
 
 def closed(scene):
-    """Whoever is not called client does not reach web."""
+    """Only client reaches web."""
     scene.apply(policy("clients", "red", {"app": "web"}, ingress=[from_pods(app="client")]))
 
 

@@ -99,7 +99,7 @@ def test_objects_are_judged_as_without_a_server(api, defined):
 
 @pytest.fixture
 def with_cel(defined):
-    """The definition whose rules are CEL; the other one has none."""
+    """The definition with CEL rules; the other one has none."""
     if defined != "scheme-cel.yml":
         pytest.skip(f"{defined} has no rules of CEL")
     return yaml.safe_load((DEPLOY / defined).read_text())
@@ -258,7 +258,7 @@ def kubectl(api, tmp_path):
 
 @pytest.mark.usefixtures("defined")
 def test_fields_are_explained(kubectl):
-    """Some time after they are served: what explains them is made in the background."""
+    """Some time after they are served: the API server builds its OpenAPI documents in the background."""
     until(lambda: "A range of addresses" in kubectl("explain", "multi-policy.spec.ingress.from.ipBlock").stdout)
 
 

@@ -21,7 +21,7 @@ from tests.sources.kubernetes.recording import Recorder, policy, until
 pytestmark = pytest.mark.cluster
 
 PODS = 5000
-SOON = WatchTiming(max_seconds=2.0)  # nobody else asks this server
+SOON = WatchTiming(max_seconds=2.0)  # no other clients to protect
 GROUP = "k8s.cni.cncf.io"
 POLICIES = f"/apis/{GROUP}/v1beta1/namespaces/default/multi-networkpolicies"
 STATUS = [

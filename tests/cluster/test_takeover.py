@@ -1,4 +1,4 @@
-"""S62: an agent is killed, replaced, or comes back late: rules stay, and whoever comes takes over what it finds."""
+"""S62: an agent is killed, replaced, or comes back late: rules stay, and the next agent takes them over."""
 
 import time
 from contextlib import closing
@@ -87,7 +87,7 @@ def test_what_happened_while_the_agent_was_down_is_made_up_for_and_nothing_else_
         four_pods.objects.delete("v1/Pod", "replaced", four_pods.namespace)
         four_pods.add_pods("replaced")
         detached = four_pods.sandbox("detached")
-        gone = {"metadata": {"annotations": {NETWORKS: None, STATUS: None}}}  # what is asked for stays enforced (S64)
+        gone = {"metadata": {"annotations": {NETWORKS: None, STATUS: None}}}  # enforced while requested (S64)
         four_pods.objects.patch("v1/Pod", "detached", gone, four_pods.namespace)
         assert four_pods.reaching("replaced") == {"friend", "attacker"}, "no agent is there to enforce policy on it"
         assert four_pods.counters(four_pods.sandbox("freed"))
@@ -104,7 +104,7 @@ def test_what_happened_while_the_agent_was_down_is_made_up_for_and_nothing_else_
 
 
 def test_two_agents_on_one_node_come_to_rest(four_pods, bed, process, tmp_path, chance, figures):
-    """A mistake, or an upgrade that takes long: what the one writes is no reason for the other to write it again."""
+    """By mistake, or in a long upgrade: neither repeats the other's writes."""
     victim = four_pods.sandbox("victim")
     with closing(AgentProcess(bed, tmp_path / "other.log")) as other:
         process.start_and_wait()
@@ -131,12 +131,12 @@ def test_two_agents_on_one_node_come_to_rest(four_pods, bed, process, tmp_path, 
 
 
 def packets(four_pods, sandbox):
-    """What each rule has counted."""
+    """The packet counters of all rules."""
     return [counter.packets for counter in four_pods.counters(sandbox)]
 
 
 def assert_converged(four_pods):
-    """What policies say now is in force, and so is what they say next."""
+    """The present policies are in force, and so is their next change."""
     four_pods.await_reaching("victim", {"friend"})
     four_pods.apply(four_pods.policy("main", [{"from": [app("attacker")]}], app("victim")))
     four_pods.await_reaching("victim", {"attacker"})

@@ -35,7 +35,7 @@ def test_pods_that_thick_attaches_are_policed(scene):
 
 
 def test_a_sandbox_that_is_made_anew_is_policed(scene):
-    """S61: thick keeps what it knows of a sandbox beyond the call."""
+    """S61: thick keeps its state of a sandbox beyond the call."""
     scene.run(*(pod(name, "red", labels={"app": name}) for name in PODS.split()))
     scene.apply(policy("clients", "red", {"app": "web"}, ingress=[from_pods(app="client")]))
     scene.becomes(PODS, denied="stranger>web")

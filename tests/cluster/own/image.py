@@ -14,7 +14,7 @@ _COMMAND = ["/bin/busybox", "sh", "-c", "trap exit TERM INT; /bin/busybox sleep 
 
 
 def write_image(path):
-    """An image of one layer, as `docker save` writes it, whose process waits for SIGTERM."""
+    """Write an image of one layer, in the format of `docker save`; its process waits for SIGTERM."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add(shutil.which("busybox"), "bin/busybox")

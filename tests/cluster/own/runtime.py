@@ -171,7 +171,7 @@ class OwnRuntime:
         }
 
     def clean_up(self):
-        """Leave nothing, whatever has failed: processes, mounts, control groups. The folder itself is the caller's."""
+        """Remove processes, mounts and control groups, even after failures. The folder itself is the caller's."""
         with suppress(Exception):
             self.stop()
         for pid in [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]:
@@ -191,7 +191,7 @@ class OwnRuntime:
             return False
 
     def forget(self):
-        """Take away what lies outside of its folder."""
+        """Remove state outside of its folder."""
 
 
 def _names(pid, home):
