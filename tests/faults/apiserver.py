@@ -65,12 +65,12 @@ class FaultyApiServer(FakeApiServer):
         return self.failing(Answer(times=ALWAYS, status=status, headers=headers))
 
     def snapshot(self):
-        """What a backup of etcd has."""
+        """The content of a backup of etcd."""
         with self.store.changed:
             return self.store.version, copy.deepcopy(self.store._objects)
 
     def restore(self, snapshot):
-        """Have the objects and the counter of a snapshot; nothing is said of what happened since. Watches end."""
+        """Restore the objects and the counter of a snapshot, without events for later changes. Watches end."""
         with self.store.changed:
             self.store.version, self.store._objects = snapshot[0], copy.deepcopy(snapshot[1])
             self.store._history.clear()

@@ -39,7 +39,7 @@ NFTABLES = "nftables"
 
 @frozen
 class Resources:
-    """What a process has."""
+    """Resources of a process."""
 
     descriptors: int
     threads: int
@@ -135,7 +135,7 @@ class Bed:
 
     @contextmanager
     def pods(self, number, **options):
-        """Local pods with an interface of their own each, open to nobody but themselves; all at once."""
+        """Local pods with an interface each, closed to all others; made at once."""
         with ExitStack() as stack:
             names = [f"crowd-{each}" for each in range(number)]
             spaces = [stack.enter_context(new_namespace()) for _ in names]
@@ -245,7 +245,7 @@ class Bed:
         """End a pause."""
         (self._orders / "go").touch()
 
-    # --- what changes, and what is right ------------------------------------------------------------------------------
+    # --- changes, and the right outcome -------------------------------------------------------------------------------
 
     def change(self):
         """Both ways of an update: of the rules, and of a group's members."""
@@ -264,7 +264,7 @@ class Bed:
             self.server.delete("pods", self.far.pop(0), cluster.NAMESPACE)
 
     def wanted(self):
-        """The ruleset of each pod, as a fresh agent renders it from what the API server has now."""
+        """The ruleset of each pod, as a fresh agent renders it from the present objects."""
         of = self.server.epoch, self.server.store.version, *self.sandboxes
         if of != self._wanted[0]:
             self._wanted = of, self._render()
@@ -291,7 +291,7 @@ class Bed:
         return False
 
     def differences(self):
-        """Pods whose packet filter lists anything else than a new namespace with the rules of a fresh agent."""
+        """Pods with another listing of the packet filter than a new namespace with the rules of a fresh agent."""
         with private_namespace() as fresh:
             return [name for name, ruleset in self.wanted().items() if self._differs(name, ruleset, fresh)]
 

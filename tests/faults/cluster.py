@@ -1,4 +1,4 @@
-"""The objects of the fault suite: one pod that is closed but for one neighbour, another neighbour, and what changes."""
+"""The objects of the fault suite: a pod that is closed but for one neighbour, another neighbour, and their changes."""
 
 import json
 

@@ -17,13 +17,13 @@ MEMBERS, POLICY = Bed.change_members, Bed.change_policy
 
 @frozen(kw_only=True)
 class Fault:
-    """One row.
+    """One row of the table of faults.
 
     Attributes:
-        name: What happens.
-        inject: Does it, for the length of a block.
-        lasts: Seconds.
-        change: What is written meanwhile.
+        name: The fault.
+        inject: Causes it, for the length of a block.
+        lasts: Duration, in seconds.
+        change: The change of policy or members meanwhile.
         told: Texts that the log has to have then.
         opens: Whether it opens the pod, by design: then it has to be in the log (docs/security.md).
         cuts: Whether it cuts the allowed flow itself.

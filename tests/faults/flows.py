@@ -121,7 +121,7 @@ class Traffic:
         self.end()
 
     def end(self):
-        """What was seen since `begin`."""
+        """The observations since `begin`."""
         before, self._begun = self._begun, self._counts()
         time.sleep(0.02)  # until the last of them has arrived
         leaked = {flow.name: len(flow.received(self._begun[flow])) for flow in self._denied}

@@ -31,7 +31,7 @@ def without_nf_tables(bed):
 
 @contextmanager
 def starts_without_counters(bed):
-    """At a start: nothing is written, what is in force stays."""
+    """At a start: nothing is written, the rules in force stay."""
     bed.kill()
     bed.change()
     with bed.order(do="spoil", old="counter", new="cuonter"):

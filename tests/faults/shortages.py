@@ -15,7 +15,7 @@ from tests.faults.control_groups import memory_limit
 
 @contextmanager
 def large_pod(bed):
-    """One whose reading takes some 30 MiB."""
+    """A pod that takes some 30 MiB to read."""
     raw = cluster.ready_pod("large", 9000, node="elsewhere")
     raw["metadata"]["annotations"]["large"] = "x" * (12 << 20)
     bed.server.put("pods", raw)

@@ -1,4 +1,4 @@
-"""API server, etcd, container runtime and clock are not what they were."""
+"""Faults of API server, etcd, container runtime and clock."""
 
 import time
 from contextlib import ExitStack, contextmanager
@@ -23,7 +23,7 @@ def lying(bed):
 
 @contextmanager
 def compacted(bed):
-    """410 Gone for whatever is asked."""
+    """410 Gone for every request."""
     with bed.server.refusing(410):
         bed.server.compact()
         yield

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.root
 
 @define
 class Row:
-    """What was measured."""
+    """Measurements of one fault."""
 
     fault: str
     denied: int = 0
@@ -71,7 +71,7 @@ def table():
 
 
 def measure(bed, fault):
-    """Have a fault, with changes meanwhile, and look at what comes of it."""
+    """Inject a fault, with changes meanwhile, and measure its effects."""
     if fault.fresh:
         bed.kill()
     if not bed.running:
@@ -117,7 +117,7 @@ def broken(fault, row, said):
 
 
 def kept(bed, before, memory):
-    """What the process has more than before, beyond what comes and goes."""
+    """The lasting growth of the process's resources."""
     end = time.monotonic() + 10
     while (found := list(more(before, bed.resources(), memory))) and time.monotonic() < end:
         time.sleep(0.1)
@@ -163,7 +163,7 @@ def test_a_fault_breaks_no_promise(beds, table, fault):
 
 @contextmanager
 def opened(bed):
-    """By somebody in the pod: the agent closes it again."""
+    """By a process in the pod: the agent closes it again."""
     run_inside(bed.sandboxes["web"], lambda: nft.load("delete table inet mnp"))
     yield
 

@@ -81,7 +81,7 @@ def is_commit(data):
 
 
 class Socket(socket.socket):
-    """A socket whose netlink calls may fail."""
+    """A socket with faults in netlink calls."""
 
     def __init__(self, family=-1, type=-1, proto=-1, fileno=None):  # noqa: A002 - as the original calls them
         netlink = family == socket.AF_NETLINK
@@ -164,7 +164,7 @@ def pause():
 
 
 class Libc:
-    """The C library, whose calls for sockets are those on netlink (`mnp_core.netfilter.nf_tables.generation`)."""
+    """The C library, with faults in socket calls, all of netlink (`mnp_core.netfilter.nf_tables.generation`)."""
 
     def __init__(self, real):
         self._real = real
