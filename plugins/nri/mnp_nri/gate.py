@@ -1,4 +1,4 @@
-"""The gate: keeps a registration at the container runtime, whatever becomes of it."""
+"""The gate: keeps a registration at the container runtime, through restarts and failures."""
 
 import random
 import re
@@ -89,7 +89,7 @@ class NriGate:
         """Be registered once, until the end of the connection; the reason of it."""
         try:
             self._serve(service)
-        except Exception as error:  # noqa: BLE001 # whatever it is, later pods have to be held
+        except Exception as error:  # noqa: BLE001 # later pods have to be held after any failure
             return _explained(error)
         if service.synchronized:
             return "the container runtime has closed the connection: it restarts, or has switched the plugin off"

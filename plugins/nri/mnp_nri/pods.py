@@ -1,4 +1,4 @@
-"""Pods as NRI describes them, and what a gatekeeper gets of them."""
+"""Pods as NRI describes them, and the fields that a gatekeeper gets."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -33,8 +33,8 @@ def describe(pod: Any) -> Described:
     """Read a ``PodSandbox``.
 
     A pod on the host's network lists namespaces, but none for the network (containerd), or the host's own, which the
-    agent recognises (CRI-O). A runtime that lists none at all does not tell; the namespace of the pod's process is the
-    right one then, too.
+    agent recognises (CRI-O). With a runtime that lists none at all, the namespace of the pod's process is the right
+    one, too.
     """
     namespaces = {each.type: each.path for each in pod.linux.namespaces}
     namespaced = "network" in namespaces or not namespaces
@@ -67,5 +67,5 @@ def _owner(described: Described) -> tuple[ObjectName, str]:
 
 
 def _annotations(found: Mapping[str, str]) -> Mapping[str, str]:
-    """Those about networks: the rest can be large, and is nobody's business."""
+    """The annotations about networks: the rest can be large and is not needed."""
     return {key: text for key, text in found.items() if key.startswith(_DOMAIN) or key == _DEFAULT_NETWORK}

@@ -1,7 +1,7 @@
 """A connection to the runtime, from the registration to its end.
 
 The runtime waits for an answer no longer than its limit, and then goes on: the pod starts and, before NRI 0.12.5, the
-plugin is disconnected. So each call is answered in time, by a refusal if need be, whatever the gatekeeper does.
+plugin is disconnected. So each call is answered in time, by a refusal if the gatekeeper is late or fails.
 """
 
 import threading
@@ -71,7 +71,7 @@ class Session:
             self._trunk.close()
 
     def end(self, reason: str) -> None:
-        """Refuse what waits, and end `run`."""
+        """Refuse waiting calls, and end `run`."""
         with self._lock:
             self._ending = self._ending or reason
             waiting = list(self._overdue)

@@ -23,7 +23,7 @@ RESPONSE: Final = 2
 _FRAME: Final = struct.Struct(">II")
 _MESSAGE: Final = struct.Struct(">IIBB")
 _LONGEST: Final = 16 << 20  # of either; ttrpc itself sends 4 MiB
-_PIECE: Final = 4096  # of what is sent: Go's multiplexer refuses a frame that is longer than the reader's buffer
+_PIECE: Final = 4096  # bytes a sent frame: Go's multiplexer refuses frames longer than the reader's buffer
 _SEND_SECONDS: Final = 2
 
 
@@ -110,7 +110,7 @@ class Trunk:
 
 
 def _cut(data: bytearray, header: struct.Struct, *, length_at: int) -> Iterator[tuple[tuple[int, ...], bytes]]:
-    """Take the complete units off the front: numbers of a header, one of them the length of what follows."""
+    """Take the complete units off the front: a header's numbers, one of them the payload's length, and the payload."""
     while len(data) >= header.size:
         numbers = header.unpack_from(data)
         end = header.size + numbers[length_at]

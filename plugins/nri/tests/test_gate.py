@@ -1,4 +1,4 @@
-"""The gate beyond the kit: what it tells the agent, time limits, faults of the other side."""
+"""The gate beyond the kit: reports to the agent, time limits, faults of the runtime."""
 
 import socket
 import threading
@@ -81,7 +81,7 @@ def test_until_the_runtime_has_synchronized_it_is_a_problem(tmp_path):
             gate.close()
 
 
-# --- what the agent is told ---------------------------------------------------------------------------------------
+# --- reports to the agent -----------------------------------------------------------------------------------------
 
 
 def test_running_pods_are_told_at_the_registration_in_one_list(world):
@@ -149,12 +149,12 @@ def test_the_removal_of_an_old_sandbox_does_not_forget_the_new_one(world):
     old, new = sandbox(pod(netns="/run/netns/old")), sandbox(pod(netns="/run/netns/new"))
     for each in (old, new):
         here.runtime.run(each)
-    here.runtime.end(old)  # tells of its path when it stops, and of none when it is removed
+    here.runtime.end(old)  # with its path when it stops, with none when it is removed
     assert here.keeper.gone == [Stopped(ObjectName("demo", "web"), "uid-web", "/run/netns/old")]
 
 
 def test_a_sandbox_that_was_removed_by_an_error_is_told_of_with_its_path(world):
-    """containerd tears the namespace down first, and has no path left to tell."""
+    """containerd tears the namespace down first, and has no path left to report."""
     here = world().open()
     here.runtime.run(sandbox(pod()))
     here.runtime.event(3, "RemovePodSandbox", sandbox(pod(), linux={}, pid=0))

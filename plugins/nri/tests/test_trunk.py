@@ -1,4 +1,4 @@
-"""Frames and messages: however they are cut, and whatever the bytes are."""
+"""Frames and messages: in pieces of any size, with arbitrary bytes."""
 
 import socket
 import struct
