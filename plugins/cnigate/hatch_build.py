@@ -68,7 +68,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg] # hatchling
         build_data["force_include"] = {str(path): f"mnp_cnigate/bin/{path.name}" for path in made}
 
     def finalize(self, version: str, build_data: dict[str, object], artifact_path: str) -> None:  # noqa: ARG002
-        """Remove what was compiled."""
+        """Remove the compiled executables."""
         if version != "editable":
             shutil.rmtree(self._folder)
 

@@ -1,6 +1,6 @@
 """A gate behind CNI plugins: a chained CNI plugin holds a pod's start until the node agent admits it.
 
-Every `mnp` loads this module, so factories import what they make.
+Every `mnp` loads this module, so imports of the implementation are in the factories.
 """
 
 from collections.abc import Iterable, Mapping

@@ -13,12 +13,12 @@ GREETING: Final = b"mnp-cnigate/1 "
 
 _READ_SECONDS: Final = 2.0  # the plugin has all of its input before it connects
 _WRITE_SECONDS: Final = 1.0
-_LARGEST: Final = (1 << 20) + (1 << 14)  # the plugin's limit, and what it adds
+_LARGEST: Final = (1 << 20) + (1 << 14)  # the plugin's limit for a result, and room for the rest of the request
 _LONGEST_REASON: Final = 1000
 
 
 class Conversation:
-    """A connection that is answered once, on whichever thread is first."""
+    """A connection that is answered once, by the first thread."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection

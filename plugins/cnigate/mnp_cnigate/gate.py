@@ -125,7 +125,7 @@ class CniGate:
         return "too many calls at once; the kubelet tries again" if len(self._calls) >= _MOST_CALLS else ""
 
     def _hold(self, conversation: Conversation, keeper: Gatekeeper) -> None:
-        """Answer one call, whatever happens."""
+        """Answer one call, also after a failure."""
         try:
             conversation.answer(*self._answer(parse_request(conversation.read()), keeper))
         except InputError as error:

@@ -49,7 +49,7 @@ class Listener:
 
     @classmethod
     def _bind(cls, path: Path) -> "Listener":
-        """Bind elsewhere and rename: nobody sees a socket that does not listen, or that others may open."""
+        """Bind elsewhere and rename: at its path the socket always listens, with its final permissions."""
         temporary = Path(f"{path}.{secrets.token_hex(4)}")
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:

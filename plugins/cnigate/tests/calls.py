@@ -75,7 +75,7 @@ IN_FORCE = Decision(admission=Admission.IN_FORCE)
 
 @define
 class Keeper:
-    """A gatekeeper that answers as it is told, once `go` is set."""
+    """A gatekeeper that gives a preset answer, once `go` is set."""
 
     decision: Decision = IN_FORCE
     go: threading.Event = field(factory=threading.Event)

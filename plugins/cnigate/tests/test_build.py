@@ -1,4 +1,4 @@
-"""What the build hook compiles."""
+"""The executable that the build hook compiles."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from plugins.cnigate.tests.calls import PROJECT, load_build
 
 
 def test_executable_is_static_and_stripped(executable):
-    """It runs on the node, whatever libraries that has."""
+    """It runs on any node, independently of its libraries."""
     assert b".symtab" not in executable.read_bytes()
     assert subprocess.run(["ldd", executable], capture_output=True, check=False).returncode != 0
 

@@ -312,7 +312,7 @@ def test_removal_tells_the_agent_and_waits_a_second_at_most(plugin):
 
 @pytest.mark.parametrize("fields", [{"version": "9"}, {"seconds": "x"}, {"result": None}, {"given": b"{"}])
 def test_removal_never_fails(plugin, fields):
-    """What ADD refuses is removed with the same configuration, again and again until that succeeds."""
+    """After a refused ADD, runtimes repeat DEL with the same configuration until it succeeds."""
     given = {"environment": {"CNI_NETNS": None, "CNI_ARGS": None}, **fields}
     assert plugin("DEL", **given) == (0, b"", "")
     assert plugin.error("DEL", environment={"CNI_CONTAINERID": None})["code"] == 4

@@ -1,4 +1,4 @@
-"""What is read of a request, and of the result in it."""
+"""Parsing of a request, and of the CNI result in it."""
 
 import json
 from ipaddress import ip_address
