@@ -100,11 +100,11 @@ def images() -> frozenset[str]:
 
 
 def import_archive(archive: Path, name: str) -> None:
-    """Take the images of an archive, of docker's format or OCI's.
+    """Import the images of an archive, in docker's format or OCI's.
 
     Args:
         archive: The file.
-        name: For an image whose archive holds no full name; empty: all have one.
+        name: Name of the image, if the archive holds no full one; else empty.
     """
     local = ("--local",) if _major() >= 2 else ()
     named = ("--index-name", name) if name else ()

@@ -24,7 +24,7 @@ class Daemon:
         name: Of the group, the log and the file that holds its number.
         command: Program and arguments.
         prefix: The command that moves it into the node's mount namespace.
-        environment: Variables besides this process's own.
+        environment: Variables besides those of this process.
     """
 
     name: str

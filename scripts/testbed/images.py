@@ -38,11 +38,11 @@ def import_workload(*names: str) -> None:
 
 
 def import_archive(archive: Path, *, name: str = "") -> None:
-    """Give the runtime the images of an archive, of docker's format or OCI's.
+    """Import the images of an archive into the runtime, in docker's format or OCI's.
 
     Args:
         archive: The file.
-        name: For an image whose archive holds no full name; empty: all have one.
+        name: Name of the image, if the archive holds no full one; else empty.
     """
     runtime.chosen().import_archive(archive, name)
 

@@ -51,7 +51,7 @@ def wanted() -> Kind:
 
 
 def chosen() -> Kind:
-    """The kind of the bed that is up, or partly so, else the one that is wanted."""
+    """The kind of the bed that is up, or partly so, else the wanted kind."""
     try:
         return _KINDS[_NOTE.read_text()]
     except (FileNotFoundError, NotADirectoryError):

@@ -30,7 +30,7 @@ def make() -> None:
 
 
 def add_parent(name: str) -> None:
-    """Make a parent for macvlan interfaces: one end of a veth whose other end is unused."""
+    """Make a parent for macvlan interfaces: one end of a veth with an unused peer."""
     if not (_SYSTEM / name).exists():
         with _PARENTS.open("a") as parents:
             parents.write(f"{name}\n")

@@ -68,12 +68,12 @@ def inside() -> Sequence[str]:
 
 
 def prefix() -> Path:
-    """Where the node's files are for everybody else: ``--host-prefix`` for an agent that runs outside."""
+    """The node's root, seen from outside its mount namespace: ``--host-prefix`` of an agent that runs there."""
     return Path(f"/proc/{_holder()}/root")
 
 
 def mounted() -> bool:
-    """Whether the holder has come as far as doing nothing."""
+    """Whether the holder has mounted everything and only sleeps."""
     return Path(f"/proc/{_holder()}/comm").read_text().strip() == "sleep"
 
 

@@ -10,7 +10,7 @@ def wait_for(what: str, ready: Callable[[], object], *, patience: float = 60, in
     """Poll until the condition is true.
 
     Raises:
-        TestBedError: It was false for `patience` seconds; names `what`, and the last error of `ready`.
+        TestBedError: It was false for `patience` seconds; the message has `what` and the last error of `ready`.
     """
     deadline = time.monotonic() + patience
     last: Exception | None = None

@@ -1,4 +1,4 @@
-"""The node's container runtime, whichever it is: `containerd` or `crio`, two modules with the same functions."""
+"""The node's container runtime: `containerd` or `crio`, two modules with the same functions."""
 
 from types import ModuleType
 
