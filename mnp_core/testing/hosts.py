@@ -7,7 +7,6 @@ For connections, errors, fragments and forwarding. Many first packets at once ar
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -30,6 +29,7 @@ SOON = 3.0
 QUIET = 0.25
 """Seconds after which a missing packet counts as lost: a veth takes microseconds."""
 _PATIENCE = 8 * QUIET
+_POLL = 0.01
 
 POD = {4: "10.0.0.1", 6: "fd00::1"}
 PEER = {4: "10.0.0.2", 6: "fd00::2"}
@@ -308,13 +308,22 @@ def passes(source: Socket, target: Socket, address: tuple[str, int], *, payload:
 
 
 def arrives(target: Socket, token: bytes, *, expected: bool = False) -> bool:
-    """Whether a packet with this token gets to a socket; an expected one may take longer, on a busy machine."""
-    until = time.monotonic() + (_PATIENCE if expected else QUIET)
-    while (left := until - time.monotonic()) > 0:
-        target.settimeout(left)
-        with suppress(TimeoutError):
-            if token in target.recv(1 << 16):
-                return True
+    """Whether a packet with this token gets to a socket; an expected one may take longer, on a busy machine.
+
+    Polls are counted, not seconds: where they are late, so are packets.
+    """
+    polls = round((_PATIENCE if expected else QUIET) / _POLL)
+    before = target.gettimeout()
+    target.settimeout(_POLL)
+    try:
+        return any(_comes(target, token) for _ in range(polls))
+    finally:
+        target.settimeout(before)
+
+
+def _comes(target: Socket, token: bytes) -> bool:
+    with suppress(TimeoutError):
+        return token in target.recv(1 << 16)
     return False
 
 

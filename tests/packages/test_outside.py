@@ -59,7 +59,7 @@ def test_a_new_plugin_has_tests_that_pass_at_once_and_is_listed(author):
     mine = author.begin("my-cable")
     mine.install()
     report = mine.run("python", "-m", "pytest", "-p", "no:cacheprovider", "-W", "error")
-    assert "TestDiscoverer: 11 standard tests: " in report
+    assert "TestDiscoverer: 10 standard tests: " in report
     assert "failed" not in report
     assert mine.plugins()["my-cable"] == ("loaded", "")
 
