@@ -1,6 +1,6 @@
 """Network policy in the kernel of a pod's network namespace, through nf_tables: the dialect ``nftables``.
 
-Every `mnp` loads this module, so factories, and the names that it offers, import what they need when it is needed.
+Every `mnp` loads this module, so its factories and public names import their implementation on first use.
 """
 
 from collections.abc import Iterable

@@ -38,7 +38,7 @@ def of_spans(kind: int, spans: list[tuple[bytes, bytes]]) -> AnonymousSet:
 
 
 def _intervals(spans: list[tuple[bytes, bytes]], size: int) -> Iterator[bytes]:
-    """Where each begins, and the first value after it: an interval's end is the beginning of what is not in the set."""
+    """The start of each interval, and the first value after it: the kernel's form of an interval's end."""
     if any(spans[0][0]):
         yield _element(bytes(size), end=True)
     for first, last in spans:

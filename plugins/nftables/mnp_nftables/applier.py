@@ -1,9 +1,9 @@
 """Applies rulesets to the kernel of a sandbox, and reads them back.
 
-A ruleset comes with its messages, made without a look at the sandbox, so it takes one commit, and nothing that a
-process in the pod has written is parsed on the way. What is there is read only to be compared with what is wanted: no
-stamp says what is in force, so there is none to be forged (S62, S63). After a replacement, chains and sets that it does
-not know are cleared away in a second commit; where nothing is left over there is none.
+A ruleset comes with its messages, made without reading the sandbox, so it takes one commit, and nothing that a process
+in the pod has written is parsed on the way. The installed table is read only for comparison with the ruleset: there is
+no stamp of the state in force that could be forged (S62, S63). After a replacement, leftover chains and sets are
+deleted in a second commit, if there are any.
 
 Everything happens in the network namespace of the calling thread. An applier has no state: one serves all threads.
 """
@@ -45,7 +45,7 @@ RANK = 100
 """Before the backends that need kernel modules or programs of their own."""
 
 _ATTEMPTS = 10
-_PAUSE = 0.05  # seconds, about what a replacement takes
+_PAUSE = 0.05  # seconds, about the time of a replacement
 _GENERATIONS = 2**32
 _PASSING = frozenset({errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EINTR, errno.ENFILE, errno.EMFILE})
 """Refusals for lack of something: not for what is in the table, which stays."""
@@ -73,11 +73,11 @@ class NftablesApplier:
         compile_rules([each for direction in Direction for each in custom_rules(common, direction)])
 
     def apply(self, ruleset: Ruleset) -> None:
-        """Replace everything of ours in one commit, then clear away what it left over."""
+        """Replace everything of ours in one commit, then delete leftovers."""
         self.commit(ruleset)()
 
     def commit(self, ruleset: Ruleset) -> Callable[[], None]:
-        """Replace everything of ours in one commit; clearing away is the rest."""
+        """Replace everything of ours in one commit; the returned function deletes leftovers."""
         if not isinstance(ruleset, NftablesRuleset) or ruleset.says != ruleset.text:
             raise ApplyError("what is to be applied is not what NftablesRenderer has written: render it anew")
         batch = _complete(ruleset)
@@ -90,7 +90,7 @@ class NftablesApplier:
         return not batch.data or _update(batch)
 
     def installed(self) -> Installed | None:
-        """Read what is there; where that cannot be done it is not what is wanted."""
+        """Read the installed table; an unreadable one counts as drift."""
         try:
             found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
         except (UnsettledError, OversizeError):
@@ -168,11 +168,11 @@ def _complete(ruleset: NftablesRuleset) -> Batch:
 
 
 def _replace(ruleset: NftablesRuleset, batch: Batch) -> None:
-    """Run the transaction on what is there; if that is in its way, instead of it.
+    """Run the transaction on the table that exists; if that is in its way, delete it in the same commit.
 
-    Something that has one of our names but another type or hook (another process put it there, or another version of
-    this plugin) cannot be taken over. Then the table goes and comes in one commit, with the little gap that the
-    renderer avoids otherwise; never for lack of memory.
+    An object with one of our names but another type or hook (from another process, or another version of this plugin)
+    cannot be taken over. Then the table is deleted and made in one commit, with the small gap that the renderer avoids
+    otherwise; never for lack of memory.
     """
     try:
         _run(ruleset, batch)
@@ -210,7 +210,7 @@ def is_in_force(ruleset: NftablesRuleset) -> bool:
 
 
 def _clear(ruleset: NftablesRuleset, batch: Batch) -> None:
-    """Delete what the ruleset does not know; if something has one of its names but is another thing, begin anew."""
+    """Delete objects that are not in the ruleset; replace the table if a name of the ruleset is taken otherwise."""
     for attempt in range(_ATTEMPTS):
         with suppress(SupersededError):
             _clear_once(ruleset, batch)
@@ -237,11 +237,11 @@ def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
         try:
             _commit(left, found.generation)
         except UnansweredError as error:
-            raise SupersededError from error  # see what is left now
+            raise SupersededError from error  # look at the leftovers again
         except RefusedError as refused:
             if refused.code in _PASSING:
                 raise _refusal(refused) from refused
-            _replace_anew(batch)  # what is left over holds itself, by references
+            _replace_anew(batch)  # the leftovers hold each other, by references
 
 
 def _holds(found: Outline, ruleset: NftablesRuleset) -> bool:
@@ -264,7 +264,7 @@ def _replace_anew(batch: Batch) -> None:
 
 
 def _digest(found: Whole) -> str:
-    """The digest of what is there, where custom rules count as the lines that they were compiled from."""
+    """The digest of the installed table; custom rules count as the lines that they were compiled from."""
     custom = ((name, CustomChain(name=name, lines=lines).content()) for name, lines in known_lines(found.custom))
     return evolve(found.content, rules=(*found.content.rules, *custom)).digest()
 

@@ -1,8 +1,7 @@
-"""What is in the chains of one interface: who passes a direction that is isolated, and what becomes of the others.
+"""The content of the chains of one interface: the traffic that passes an isolated direction, and the end of the rest.
 
-First what belongs to a connection that was allowed (S40), then what passes under every policy (S43, settings), then
-what the policies allow, then the end (S11). Packets that connection tracking calls invalid are judged like new ones
-(S48).
+First packets of allowed connections (S40), then traffic that passes under every policy (S43, settings), then the
+policies' own rules, then the end (S11). Packets that connection tracking calls invalid are judged like new ones (S48).
 
 With ``established-flows: recheck`` (S42) a connection is no pass by itself. Its packets in the direction in which it
 was opened are judged like new ones, always. Its replies pass if the rules of the other direction allow, now, the packet
@@ -76,7 +75,7 @@ def _established(policy: InterfacePolicy, direction: Direction, common: CommonRu
 
 
 def _replies(policy: InterfacePolicy, opened: Direction, common: CommonRules) -> Iterator[Rule]:
-    """Replies of connections that were opened in an isolated direction, which is not the one that replies take."""
+    """Rules for replies of connections that were opened in an isolated direction; replies take the other one."""
     if common.established_flows is EstablishedFlows.KEEP or not isinstance(policy.of(opened), Isolated):
         return
     yield from _configured(common, opened, REPLYING[opened])

@@ -1,8 +1,8 @@
-"""What makes a table what it is, in a form that is the same for what we send and for what the kernel has made of it.
+"""The content of a table in a canonical form, the same for our messages and for the kernel's dump.
 
-Without handles, counters and everything else that the kernel adds. So what is in force can be compared with
-what is wanted (S62, S63), and nothing that is found in a sandbox has to be believed. Attributes that a newer kernel may
-add to an expression are left out as long as they are zero; one that is not is another rule.
+It is without handles, counters and everything else that the kernel adds. So the table in force can be compared with
+the ruleset (S62, S63), and nothing that is found in a sandbox has to be believed. Attributes that a newer kernel may
+add to an expression are left out as long as they are zero; a non-zero one makes another rule.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Custom rules of the node's operator, in the language of nft, one a line (semantics section 7).
 
-The files are those of multi-networkpolicy-nftables: blank lines and lines that begin with ``#`` are skipped, the rest
-is what follows ``nft add rule inet TABLE CHAIN``. The lines of a file are asked for packets of its family only.
+The files are those of multi-networkpolicy-nftables: blank lines and lines that begin with ``#`` are skipped, the others
+are the end of an ``nft add rule inet TABLE CHAIN …``. The lines of a file are asked for packets of its family only.
 ``accept`` and ``drop`` decide, ``return`` leaves the decision to the policies.
 """
 

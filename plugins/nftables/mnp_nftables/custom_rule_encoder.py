@@ -51,7 +51,7 @@ class Compiled:
 
     Attributes:
         chains: With their rules.
-        contents: What of each chain is compared; equal to `mnp_nftables.table.Whole.custom` where it is in force.
+        contents: Each chain's content for comparison; equal to `mnp_nftables.table.Whole.custom` where it is in force.
     """
 
     chains: tuple[Chain, ...]
@@ -154,7 +154,7 @@ def _refused(status: int, complaint: bytes, places: Mapping[int, tuple[CustomRul
 
 
 def _check(custom: Sequence[CustomRules], names: Sequence[str], found: Raw) -> None:
-    """Refuse what makes more than rules: it would be left behind, or be in the way of the next replacement."""
+    """Refuse lines that make more than rules: it would be left behind, or be in the way of the next replacement."""
     codes = (element for rules in found.rules.values() for expressions, _ in rules for element in expressions)
     looked_up = {_lookup(element)[uapi.NFTA_LOOKUP_SET] for element in codes if element.startswith(LOOKUP)}
     more = [

@@ -1,7 +1,7 @@
 """The expressions of nf_tables that our rules are made of, as the kernel takes them (<linux/netfilter/nf_tables.h>).
 
-Each is what libnftables makes of the same words, register for register; `mnp_nftables.terms` puts words and expressions
-side by side.
+Each equals libnftables' encoding of the same words, register for register; `mnp_nftables.terms` puts words and
+expressions side by side.
 """
 
 import sys
@@ -30,7 +30,7 @@ def expression(name: str, *data: bytes) -> bytes:
 
 @lru_cache
 def meta(key: int, register: int = _REGISTER) -> bytes:
-    """Load what is known of the packet."""
+    """Load a meta field of the packet."""
     return expression("meta", number(uapi.NFTA_META_KEY, key), number(uapi.NFTA_META_DREG, register))
 
 
@@ -48,13 +48,13 @@ def payload(base: int, offset: int, size: int, register: int = _REGISTER) -> byt
 
 @lru_cache
 def connection(key: int, direction: int | None = None) -> bytes:
-    """Load what connection tracking knows."""
+    """Load a field of the conntrack entry."""
     way = b"" if direction is None else attribute(uapi.NFTA_CT_DIRECTION, bytes([direction]))
     return expression("ct", number(uapi.NFTA_CT_DREG, _REGISTER), number(uapi.NFTA_CT_KEY, key), way)
 
 
 def masked(mask: bytes) -> bytes:
-    """Keep some bits of what was loaded."""
+    """Mask the loaded value."""
     zeros = bytes(len(mask))
     return expression(
         "bitwise",
@@ -68,12 +68,12 @@ def masked(mask: bytes) -> bytes:
 
 
 def equals(value: bytes) -> bytes:
-    """Go on if what was loaded begins with this."""
+    """Go on if the loaded value begins with this."""
     return _compare(_EQUAL, value)
 
 
 def within(first: bytes, last: bytes) -> tuple[bytes, ...]:
-    """Go on if what was loaded lies between these, both included."""
+    """Go on if the loaded value lies between these, both included."""
     return _compare(_AT_LEAST, first), _compare(_AT_MOST, last)
 
 
@@ -83,12 +83,12 @@ def any_bit(bits: int) -> tuple[bytes, ...]:
 
 
 def lookup(name: str) -> bytes:
-    """Go on if what was loaded is an element of a set."""
+    """Go on if the loaded value is an element of a set."""
     return expression("lookup", text_attribute(uapi.NFTA_LOOKUP_SET, name), number(uapi.NFTA_LOOKUP_SREG, _REGISTER))
 
 
 def lookup_in(name: str, identity: int, use: bytes) -> bytes:
-    """Look something up in a set of the same transaction, in the way that the attributes `use` say."""
+    """Look the loaded value up in a set of the same transaction, with the attributes `use`."""
     return expression(
         "lookup", text_attribute(uapi.NFTA_LOOKUP_SET, name), use, number(uapi.NFTA_LOOKUP_SET_ID, identity)
     )

@@ -29,7 +29,7 @@ def load(name: str = LIBRARY) -> SimpleNamespace:
     """Load the library, once.
 
     Raises:
-        UnsupportedError: It is not installed, or not the one that is meant.
+        UnsupportedError: It is not installed, or another library has its name.
     """
     try:
         library = ctypes.CDLL(name)
@@ -42,7 +42,7 @@ def load(name: str = LIBRARY) -> SimpleNamespace:
 
 
 def complaint(text: bytes) -> bytes:
-    """Run commands, all of them or none; what the library or the kernel complains of, nothing if it is done.
+    """Run commands, all of them or none; return the error of the library or the kernel, empty on success.
 
     Raises:
         UnsupportedError: The library is not there, or cannot be used.

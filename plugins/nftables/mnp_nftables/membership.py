@@ -1,4 +1,4 @@
-"""Membership as messages to nf_tables: of whole sets, and what comes and goes."""
+"""Membership as messages to nf_tables: whole sets, and deltas."""
 
 from collections.abc import Iterable
 
@@ -14,10 +14,10 @@ _AT_ONCE = 1000  # elements in a message: the length of an attribute has 16 bits
 
 
 def change(delta: Delta) -> Batch:
-    """What a delta says, in the order of its text; refused where a member that comes is there, or one that goes is not.
+    """Encode a delta, in the order of its text; the kernel refuses to add existing members or remove missing ones.
 
     Raises:
-        ApplyError: An element is not written as the renderer of this dialect does.
+        ApplyError: An element is not in the form of this dialect's renderer.
     """
     writer = BatchWriter()
     _write(writer, NEW_ELEMENTS, CREATE | EXCLUSIVE, delta.added)
@@ -26,7 +26,7 @@ def change(delta: Delta) -> Batch:
 
 
 def add_elements(writer: BatchWriter, members: Elements) -> None:
-    """Fill sets; what is there already may stay."""
+    """Fill sets; existing elements are no error."""
     _write(writer, NEW_ELEMENTS, CREATE, members)
 
 

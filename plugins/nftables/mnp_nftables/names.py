@@ -1,8 +1,8 @@
 """Names that come from users, put into a ruleset so that they cannot leave their place.
 
-What the kernel gets is bytes, which cannot leave their place; this is about the text. An nft string in quotes has no
-escapes: a quote always ends it, and an asterisk at its end makes it a prefix. So what could be unsafe
-is refused (groups) or written in another alphabet (comments, interface names that nft has no way to write).
+The kernel gets bytes, which cannot leave their place; this is about the text. An nft string in quotes has no escapes: a
+quote always ends it, and an asterisk at its end makes it a prefix. So unsafe names are refused (groups) or written in
+another alphabet (comments, interface names that nft has no way to write).
 """
 
 import re
@@ -46,7 +46,7 @@ def interface_name(name: str, *, pod: ObjectName) -> str:
 
 
 def interface_bytes(name: str) -> bytes:
-    """A name as the kernel has it; bytes that are not UTF-8 are what Python makes of them in file names."""
+    """A name as the kernel has it; bytes that are not UTF-8 are surrogates, as in file names (PEP 383)."""
     return name.encode(errors="surrogateescape")
 
 
@@ -58,7 +58,7 @@ def interface_text(name: str) -> str:
 
 
 def is_writable(name: str) -> bool:
-    """Whether nft has a way to write the name: not what holds a quote, nor what a terminal would not show."""
+    """Whether nft has a way to write the name: one without quotes and unprintable characters."""
     return '"' not in name and name.isprintable()
 
 
@@ -66,7 +66,7 @@ def group_id(identity: str) -> str:
     """The identity of a group, checked.
 
     Raises:
-        InputError: It is not what `GroupSpec.identity` gives.
+        InputError: It does not have the form of `GroupSpec.identity`.
     """
     if not _GROUP.fullmatch(identity):
         raise InputError(f"{identity!r} is not the identity of a group: {_GROUP.pattern}", field="group")
@@ -88,7 +88,7 @@ class ChainName:
 
     @classmethod
     def parse(cls, text: str) -> "ChainName | None":
-        """What a chain of ours is for; None for the others."""
+        """Parse the name of a chain of ours; None for the others."""
         match = _CHAIN.fullmatch(text)
         if not match:
             return None

@@ -1,17 +1,17 @@
-"""Write a sandbox's policy as one nftables transaction: as text, and as the messages that say the same.
+"""Write a sandbox's policy as one nftables transaction: as text, and as messages with the same meaning.
 
-It replaces whatever of ours is in force, in one commit, without knowing what that is (S60). It does not delete
-the table and make it anew, which looks simpler: the old and the new base chain would then be two hooks, and a packet
-that meets the commit can pass the new one while it is still empty and the old one when it is empty already. (It
-happens: 8 of 1.5 million packets of a denied flow, in 300 replacements, on 6.18.) A base chain that stays is left by a
-packet with either all of the old rules or all of the new ones. It dispatches by comparing interface names in rules, for
-the same reason: the elements of an anonymous verdict map go with the old generation, and a packet between both finds
-none (2 of 1.7 million). What is left over of the old chains and sets is cleared away by the applier, afterwards.
+It replaces our rules in force in one commit, without knowing them (S60). It does not delete the table and make it
+anew, which looks simpler: the old and the new base chain would then be two hooks, and a packet that meets the commit
+can pass the new one while it is still empty and the old one when it is empty already. (It happens: 8 of 1.5 million
+packets of a denied flow, in 300 replacements, on 6.18.) A base chain that stays is left by a packet with either all of
+the old rules or all of the new ones. It dispatches by comparing interface names in rules, for the same reason: the
+elements of an anonymous verdict map go with the old generation, and a packet between both finds none (2 of 1.7
+million). Leftover chains and sets are deleted by the applier, afterwards.
 
-Ingress is judged before routing, so that one chain covers what the pod takes and what it forwards (S47): after
+Ingress is judged before routing, so that one chain covers local input and forwarded packets (S47): after
 defragmentation (-400, S46) and connection tracking (-200, S40), before any address translation (-100), on the interface
-that the packet came in on, even one that a VRF enslaves. Egress is judged for what the pod sends and what it forwards,
-where a packet can still be rejected (S48). A packet that is allowed ends our base chain and no other (S49).
+that the packet came in on, even one that a VRF enslaves. Egress is judged for local output and forwarded packets, where
+a packet can still be rejected (S48). A packet that is allowed ends our base chain and no other (S49).
 """
 
 from collections.abc import Iterator
@@ -52,12 +52,12 @@ _UNWRITABLE = "nft has no way to write this name: each %XX is a byte of it"
 
 @frozen(kw_only=True)
 class NftablesRuleset(Ruleset):
-    """A ruleset with what its applier sends and compares.
+    """A ruleset with the messages and contents for its applier.
 
     Attributes:
-        says: The text that `batch` says; a ruleset whose `text` is another one is refused.
+        says: The text of `batch`; a ruleset with another `text` is refused.
         batch: The messages, custom rules apart.
-        custom: Custom rules, which are compiled where they are applied.
+        custom: Custom rules, compiled on the node that applies them.
         outline: Each chain and each set that has a name, as they are compared.
     """
 

@@ -1,4 +1,4 @@
-"""A rule and a chain: what is shown and what the kernel gets, side by side."""
+"""A rule and a chain: text and expressions, side by side."""
 
 from typing import Self
 
@@ -15,7 +15,7 @@ class Rule:
     Attributes:
         text: The line of nft.
         code: Its expressions.
-        userdata: What the kernel keeps for user space: the comment.
+        userdata: The comment, which the kernel keeps for user space.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Groups as named sets: what they are called, how members are written, and how they are read back.
+"""Groups as named sets: their names, and the text of members, written and read back.
 
 A group has the same sets in every sandbox, one per family, both always declared, so that a change of membership is the
 same transaction everywhere. They are hash sets: an element comes or goes in constant time.

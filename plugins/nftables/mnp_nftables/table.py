@@ -38,7 +38,7 @@ Found = Mapping[int, bytes]
 
 @frozen(kw_only=True)
 class Part:
-    """A chain, or a set that has a name: what sweeping away needs to know."""
+    """A chain or a named set, with the handle and content that deletion of leftovers needs."""
 
     name: str
     handle: int
@@ -47,7 +47,7 @@ class Part:
 
 @frozen(kw_only=True)
 class Outline:
-    """What a table has besides rules and elements."""
+    """A table without rules and elements."""
 
     generation: int
     flags: bytes
@@ -90,7 +90,7 @@ class Raw:
 
 
 def read_outline(table: str) -> Outline | None:
-    """Read what there is besides rules and elements; None if there is no such table (family inet).
+    """Read a table without rules and elements; None if there is no such table (family inet).
 
     Raises:
         UnsettledError: It kept changing.
@@ -105,7 +105,7 @@ def read_whole(table: str, *, custom: str) -> Whole | None:
 
     Args:
         table: Its name; its family is inet.
-        custom: How the names of chains begin whose rules are not ours to compare.
+        custom: Prefix of the chains with custom rules, which are not compared with ours.
 
     Raises:
         UnsettledError: As above, like OSError and OversizeError.

@@ -1,7 +1,7 @@
-"""The parts of our rules, each as words of nft and as the expressions that they mean: so the two cannot part.
+"""The parts of our rules, each as words of nft and as expressions, so that the two cannot diverge.
 
-What `mnp render` shows are the words; what the kernel gets are the expressions. That libnftables makes the same of the
-words is proven by a test, for every kind of rule.
+`mnp render` shows the words; the kernel gets the expressions. A test proves for every kind of rule that libnftables
+makes the same of the words.
 """
 
 from collections.abc import Sequence
@@ -127,11 +127,11 @@ LISTENER_DISCOVERY = Term(
 
 @frozen
 class Choice:
-    """The right-hand side of a match: what the field in front of it has to be.
+    """The right-hand side of a match: the required values of the field in front of it.
 
     Attributes:
         words: As nft writes it.
-        code: What follows after the field is loaded.
+        code: The expressions after the load of the field.
         loaded: Bytes of the field that matter; 0 for all of them.
     """
 

@@ -1,6 +1,6 @@
-"""Everything of ours in a sandbox as one transaction: the text that is shown, and the messages that are sent.
+"""Everything of ours in a sandbox as one transaction: as text to show, and as messages to send.
 
-Neither looks at what is there. Both name the same chains, sets and rules in the same order.
+Neither depends on the installed state. Both name the same chains, sets and rules in the same order.
 """
 
 from collections.abc import Iterable, Iterator
@@ -50,13 +50,13 @@ _ANONYMOUS = "__set%d"
 
 @frozen(kw_only=True)
 class CustomChain:
-    """A chain of rules that libnftables has compiled elsewhere; what is compared is the lines."""
+    """A chain of rules that libnftables has compiled elsewhere; it is compared by its lines."""
 
     name: str
     lines: tuple[str, ...] = field(factory=tuple)
 
     def content(self) -> bytes:
-        """What stands for its rules."""
+        """Its lines, in place of its rules."""
         return joined(b"custom", *(line.encode(errors="surrogatepass") for line in self.lines))
 
 
@@ -67,7 +67,7 @@ def text_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[C
 
 
 def _declarations(sets: Iterable[SetName]) -> Iterator[str]:
-    """What must be there before it can be emptied and filled; what is there already stays as it is."""
+    """Declare sets and base chains, which must exist before they are emptied and filled; existing ones stay."""
     yield f"table inet {TABLE} {{\n"
     for name in sets:
         yield from _block(f"set {name}", [f"type {name.type}"])
@@ -155,7 +155,7 @@ def clearing(sets: Iterable[int], chains: Iterable[int]) -> Batch:
 
 
 def content_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain]) -> Content:
-    """What the kernel is to have afterwards."""
+    """The content of the table after the transaction."""
     chains, custom = tuple(chains), tuple(custom)
     names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom)}
     rules = ((chain.name, rule_content(rule.code, rule.userdata)) for chain in chains for rule in chain.rules)

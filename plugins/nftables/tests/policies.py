@@ -1,4 +1,4 @@
-"""What holds in a sandbox, in one line each: from the kit that every backend's author has."""
+"""Sandbox policies in one line each, from the kit for authors of backends."""
 
 from mnp_core.testing.policies import (
     DENY,

@@ -1,4 +1,4 @@
-"""What is put into the kernel and what is read back (S60, S62, S63)."""
+"""Rulesets in the kernel, applied and read back (S60, S62, S63)."""
 
 import socket
 import struct
@@ -146,7 +146,7 @@ def test_two_that_apply_at_once_end_in_one_of_both_states(pod):
 
 @contextmanager
 def meanwhile(pod, work):
-    """Somebody else does this in the pod, again and again, for the length of a block."""
+    """Repeat this in the pod on another thread, for the length of a block."""
     over = threading.Event()
 
     def repeat():
@@ -164,7 +164,7 @@ def meanwhile(pod, work):
 
 @pytest.mark.root
 def test_what_goes_while_it_is_read_is_no_error(pod):
-    """S62: another agent, as during an upgrade, clears away what its replacement has left over."""
+    """S62: another agent, as during an upgrade, deletes the leftovers of its replacement."""
     pod.enforce(EVERYTHING)
 
     def come_and_go():
@@ -191,7 +191,7 @@ def test_remove_takes_ours_and_nothing_else(pod):
 
 @pytest.mark.root
 def test_what_somebody_else_changes_during_an_update_is_told(pod):
-    """S63: it would be hidden behind our own commit for whoever compares generations."""
+    """S63: a comparison of generations alone would miss it behind our own commit."""
     pod.enforce(EVERYTHING)
 
     def updates():
@@ -307,7 +307,7 @@ def make_object(kind, name):
 
 @pytest.mark.root
 def test_membership_changes_alone(pod):
-    """S60: no rule changes, and what is installed is what a fresh rendering would be."""
+    """S60: no rule changes, and the installed table equals a fresh rendering."""
     pod.enforce(EVERYTHING)
     rules = [line for line in pod.nft("list table inet mnp\n").splitlines() if "counter" in line]
     more = addresses(GROUP, "10.0.0.2", "10.7.7.7", "fd00::7")
@@ -397,7 +397,7 @@ def test_without_rules_there_are_no_counters(pod):
     assert pod.run(applier.counters) == []
 
 
-# --- what this machine can do -----------------------------------------------------------------------------------
+# --- capabilities of this machine -------------------------------------------------------------------------------
 
 
 @pytest.mark.root
@@ -410,7 +410,7 @@ def test_a_probe_changes_nothing(pod):
 
 def test_a_probe_without_privileges_says_what_is_missing():
     ask = "from mnp_nftables import NftablesApplier; print(NftablesApplier().probe())"
-    command = ["unshare", "--user", sys.executable, "-c", ask]  # in a user namespace nobody may touch the host's
+    command = ["unshare", "--user", sys.executable, "-c", ask]  # a user namespace has no rights over the host's
     found = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "usable=False" in found.stdout
     assert "CAP_NET_ADMIN" in found.stdout

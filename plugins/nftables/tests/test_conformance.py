@@ -1,4 +1,4 @@
-"""The kit's standard tests: what this plugin must do as every backend must."""
+"""The kit's standard tests, which every backend must pass."""
 
 from attrs import evolve
 

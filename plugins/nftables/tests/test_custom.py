@@ -1,4 +1,4 @@
-"""Rules of whoever runs the node: compiled once, elsewhere; a mistake is named (section 7)."""
+"""Custom rules of the node's operator: compiled once, elsewhere; a mistake is named (section 7)."""
 
 import subprocess
 import sys

@@ -15,7 +15,7 @@ NOT_WEB = isolated(allow(ports=["TCP/81"]))
 
 
 def test_recheck_and_custom_rules(wire):
-    """S42, section 7: replies to what a custom rule allows pass; without the rule, the flow is cut."""
+    """S42, section 7: replies to a flow that a custom rule allows pass; without the rule, the flow is cut."""
     custom = CustomRules(direction=Direction.INGRESS, family=4, lines=("tcp dport 9999 accept",))
     wire.pod.enforce(only(ingress=DENY, egress=DENY, custom=(custom,), established_flows=RECHECK))
     came = wire.connection(wire.peer, wire.pod, 9999)
@@ -33,7 +33,7 @@ OPEN_POD = only()
 
 @both_families
 def test_a_connection_outlives_a_moment_without_our_table_and_the_first_policy_after_it(wire, family):
-    """S41, S63: its conntrack entry stays while nobody tracks, and tracking goes on with it."""
+    """S41, S63: its conntrack entry stays while tracking is off, and tracking goes on with it."""
     wire.pod.enforce(OPEN_POD)
     came, went = wire.connection(wire.peer, wire.pod, 80, family), wire.connection(wire.pod, wire.peer, 80, family)
     run_inside(wire.pod.sandbox, _flush)

@@ -1,4 +1,4 @@
-"""Every system call of the applier fails once, with each error that it may: what holds is the old or the new state."""
+"""Every system call of the applier fails once, with each of its errors: the old or the new state is in force."""
 
 import ctypes
 import errno
@@ -90,7 +90,7 @@ class Faults:
 
 
 def happened(faults, pod, work, states, number, code, *, lost):
-    """What one fault does; whether that call was made at all."""
+    """Check the effects of one fault; return whether that call was made at all."""
     faults.arm(0, 0, lost=False)
     run_inside(pod, lambda: applier.apply(OLD))
     faults.arm(number, code, lost=lost)
@@ -104,7 +104,7 @@ def happened(faults, pod, work, states, number, code, *, lost):
     found = run_inside(pod, applier.installed)
     fits = [state for state in states if (found is None) is (state is None) and (state is None or found.matches(state))]
     if not fits and error and NEW in states and run_inside(pod, lambda: is_in_force(NEW)):
-        fits = [NEW]  # what it has left over is there still, until it is tried again
+        fits = [NEW]  # its leftovers are there until the next attempt
     assert len(fits) == 1, (number, code, lost, error)
     if error is None and len(states) == 2:
         assert fits == [states[1]], (number, code, lost)
@@ -115,7 +115,7 @@ def happened(faults, pod, work, states, number, code, *, lost):
 
 @pytest.mark.parametrize("name", WORK)
 def test_no_failing_system_call_mixes_states(monkeypatch, name):
-    """S60: what is in force is the old or the new, and the error names the remedy."""
+    """S60: the old or the new rules are in force, and the error names the remedy."""
     work, states = WORK[name]
     with private_namespace() as pod:
         run_inside(pod, lambda: applier.apply(OLD))

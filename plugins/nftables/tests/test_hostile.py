@@ -1,4 +1,4 @@
-"""What users write cannot leave its place: hostile strings, loaded into a real namespace."""
+"""Input of users cannot leave its place: hostile strings, loaded into a real namespace."""
 
 from contextlib import ExitStack, suppress
 
@@ -32,7 +32,7 @@ def pod():
 
 
 def loaded(pod, policy):
-    """What is in the namespace when a policy has been applied: tables, and the number of rules by chain."""
+    """Apply a policy; return the number of rules by chain. Our table has to be the only one."""
     pod.run(NftablesApplier().remove)
     pod.enforce(policy)
     everything = pod.objects()
@@ -78,7 +78,7 @@ def test_odd_names_of_interfaces_that_the_kernel_takes(pod, text):
 @quick
 @given(hostile)
 def test_custom_rules(pod, text):
-    """They come from whoever runs the node; still, a line is one rule, or refused, and nothing else."""
+    """They come from the node's operator; still, a line is one rule, or refused, and nothing else."""
     custom = CustomRules(direction=Direction.INGRESS, family=4, lines=(f"counter comment {text}", text))
     with suppress(InputError, ApplyError):
         counts = loaded(pod, only(ingress=DENY, custom=(custom,)))

@@ -55,7 +55,7 @@ def test_no_packet_meets_anything_between_two_states(wire, change, direction):
     sender, receiver = (wire.peer, pod) if direction == "ingress" else (pod, wire.peer)
     source, target = (PEER[4], POD[4]) if direction == "ingress" else (POD[4], PEER[4])
     for port in (DENIED, ALLOWED):
-        receiver.udp(target, port)  # nobody answers, not even with an error
+        receiver.udp(target, port)  # no answers, not even an ICMP error
     pod.nft(COUNTERS[direction])
     with flood(sender, source, target):
         change(pod)

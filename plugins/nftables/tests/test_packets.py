@@ -1,4 +1,4 @@
-"""What the rules do to packets, as far as it is about the language of nft: the kit's standard tests say the rest."""
+"""Effects of rules on packets that are particular to nft: the kit's standard tests cover the rest."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a process with NET_ADMIN in a pod puts into its nf_tables: no library parses it, and it is in nobody's way."""
+"""nf_tables objects of a process with NET_ADMIN in a pod: no library parses them, and they obstruct nothing."""
 
 import time
 
@@ -31,7 +31,7 @@ def pod():
 
 
 def write(*messages, table="theirs"):
-    """Have the kernel take what libnftables would not write."""
+    """Commit messages that libnftables would not write."""
     writer = BatchWriter()
     writer.add(NEW_TABLE, CREATE, text_attribute(1, table), number(2, 0))
     for kind, *parts in messages:
@@ -94,7 +94,7 @@ def test_what_is_in_the_way_goes_whatever_it_is(pod):
 
 
 def test_rules_that_are_opened_and_stamped_as_ours_are_noticed_and_mended(pod):
-    """S63: there is no stamp to be forged; what is in force is compared with what is wanted, in a fresh process too."""
+    """S63: there is no stamp to be forged; the rules in force are compared with the ruleset, in a fresh process too."""
     run_inside(pod, lambda: applier.apply(RULESET))
     opened = (
         "insert rule inet mnp ingress-net1 counter accept\n",
@@ -140,7 +140,7 @@ def test_what_is_right_already_needs_one_commit_and_what_is_left_over_two(pod):
 
 
 def test_a_table_that_a_process_in_the_pod_owns_is_an_error_that_says_so(pod):
-    """S60: the kernel lets nobody else write to it."""
+    """S60: the kernel refuses writes of other processes to it."""
 
     def own():
         owner = Nfnetlink()

@@ -77,7 +77,7 @@ SETTINGS = {
 
 @pytest.mark.parametrize("name", ["defaults", "settings"])
 def test_what_a_policy_looks_like(name):
-    """Read it: a change of these files is a change of what every pod's packets meet."""
+    """Review the files when they change: every pod gets these rules."""
     common = evolve(POLICY.common, **SETTINGS) if name == "settings" else POLICY.common
     assert render(evolve(POLICY, common=common)).text == (GOLDEN / f"{name}.nft").read_text()
 

@@ -1,4 +1,4 @@
-"""What `mnp render` shows is what the kernel gets: the text by the real nft, the messages by us, one dump."""
+"""`mnp render` shows the rules that the kernel gets: the text through nft and our messages give the same dump."""
 
 from ipaddress import ip_network
 from itertools import islice
@@ -43,7 +43,7 @@ def namespaces():
 
 
 def same(namespaces, policy):
-    """Load a policy both ways, and compare what the kernel says; gives the listing."""
+    """Load a policy both ways, and compare the kernel's dumps; return the listing."""
     ruleset = render(policy)
     ours, theirs = namespaces
     run_inside(theirs, lambda: nft.load(f"flush ruleset\n{ruleset.text}"))
@@ -59,7 +59,7 @@ def same(namespaces, policy):
 
 @pytest.mark.parametrize("case", CORPUS)
 def test_text_and_messages_say_the_same_for_every_case_of_the_corpus(namespaces, case):
-    """S60, S62: what is shown is what is in force."""
+    """S60, S62: the rendered text is in force."""
     same(namespaces, CORPUS[case].policy)
 
 
@@ -122,7 +122,7 @@ def test_text_and_messages_say_the_same_with_every_setting(namespaces, setting, 
 
 @pytest.mark.parametrize("name", ["net1", "a*", "a*b", "é+@", "a\\b'$", "-", "%41", "#;{}", "x" * 15, "ff-_.0"])
 def test_text_and_messages_mean_the_same_interface(namespaces, name):
-    """S64: whatever nft has a way to write."""
+    """S64: any name that nft has a way to write."""
     same(namespaces, sandbox(interface(name, ingress=DENY, egress=DENY)))
 
 
@@ -165,7 +165,7 @@ def test_text_and_messages_say_the_same_for_any_policy(inward, outward, recheck)
 
 
 def test_a_large_policy_is_read_whole(namespaces):
-    """S62: far from the bound of what is read, which a process in the pod could fill."""
+    """S62: far below the limit of reading, which bounds the work that a process in the pod can cause."""
     ours, _ = namespaces
     peers = [f"10.{high}.{low}.0/24" for high in range(200) for low in range(0, 250, 2)]
     policy = only(ingress=isolated(*(allow([peer], ["TCP/80", "UDP/53"]) for peer in islice(peers, 10000))))
