@@ -1,6 +1,6 @@
 """Iptables for `mnp_core`: policy in the language of iptables and ipset, and two ways into the kernel.
 
-Every `mnp` loads this module, so factories import what they make.
+Every `mnp` loads this module, so imports of the implementation are in the factories.
 """
 
 from collections.abc import Iterable

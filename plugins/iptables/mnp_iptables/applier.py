@@ -1,14 +1,14 @@
 """Applies rulesets to the kernel of a sandbox, and reads them back.
 
-Rules and each set change in steps of their own; there is no other way with iptables. The steps are so ordered that each
+Rules and each set change in separate steps; iptables has no common transaction. The steps are ordered so that each
 family goes from the old complete state to the new complete state in one of them (S60):
 
 1. The ruleset is compiled in an empty namespace (`mnp_iptables.restore.compiler`).
-2. Sets that have the right members already stay. Those that have not are made anew, under another name, and filled,
-   while no rule knows them (`mnp_iptables.sets.versioned_sets`).
+2. Sets that have the right members already stay. The others are made anew, under another name, and filled, while no
+   rule uses them (`mnp_iptables.sets.versioned_sets`).
 3. The rules of a family are replaced in one commit, in one table, ingress and egress together. They take up the fresh
    sets. With nf_tables it is one commit for both families; with legacy tables the other family's follows (no packet
-   belongs to both), and if it is refused, the first goes back to what it was.
+   belongs to both), and if it is refused, the first is rolled back.
 4. Only if the table itself changes (`mnp_iptables.render.hook_points`) there is a moment in which both judge: a packet
    then passes if it passes before and after. The rules in the table that is left go in a last commit.
 5. Sets that no rule uses any more go.
@@ -74,7 +74,7 @@ class Rules(Protocol):
         """Compiles rulesets for this variant."""
 
     def probe(self) -> str:
-        """Say what is used, or raise UnsupportedError."""
+        """The tool or interface in use; raises UnsupportedError if there is none."""
 
     def replace(self, wanted: Mapping[Family, WantedTable], numbers: Mapping[str, int]) -> None:
         """Put tables into force; refused means unchanged."""
@@ -175,7 +175,7 @@ class IptablesApplier:
 
     @_as_apply_error
     def installed(self) -> Installed | None:
-        """Read what the rules claim to be, and membership; a ruleset that this process knows is compared, too."""
+        """Read the digest that the rules claim, and membership; a ruleset that this process knows is compared, too."""
         tables, names = self._rules.read(), self._sets.names()
         if not tables and not names:
             return None
@@ -207,13 +207,13 @@ class IptablesApplier:
 
 
 def _trial(common: CommonRules) -> Ruleset:
-    """What a pod with one isolated interface gets."""
+    """The ruleset of a pod with one isolated interface."""
     interface = InterfacePolicy(interface="net1", ingress=Isolated(allows=()), egress=Isolated(allows=()))
     return IptablesRenderer().render(SandboxPolicy(pod=ObjectName("", "trial"), interfaces=(interface,), common=common))
 
 
 def _choose(compiled: Compiled) -> dict[Family, WantedTable]:
-    """The table of each family: the first that is offered, unless it does not see what an interface in a VRF gets."""
+    """The table of each family: the first that sees all packets, also those of an interface in a VRF."""
     vrf = has_vrf()
     return {
         family: next(table for table in tables if not vrf or table.name == MANGLE.table)

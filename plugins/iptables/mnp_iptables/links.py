@@ -18,7 +18,7 @@ _ATTEMPTS = 10
 
 
 def has_vrf() -> bool:
-    """Look for a VRF. A kernel without VRFs does not know the kind and lists all links: the first one tells.
+    """Look for a VRF. A kernel without VRFs ignores the kind and lists all links: the first one's kind decides.
 
     Raises:
         OSError: The kernel does not list links.

@@ -1,6 +1,6 @@
 """Names that come from users, put into rules so that they cannot leave their place.
 
-What could be unsafe is refused (interface names, group identities) or written in another alphabet (comments).
+Unsafe names are refused (interface names, group identities) or written in another alphabet (comments).
 Everything of ours is called ``MNP-…`` (chains) or ``mnp…`` (sets), so that a fresh process finds it.
 """
 
@@ -66,7 +66,7 @@ def odd_interface(chain: str, target: str) -> bytes:
 
 
 def placeholder(name: bytes) -> tuple[bytes, bytes]:
-    """The placeholder, and what is to be in place of it, both with the zeros that the kernel has behind a name."""
+    """The placeholder and its replacement, both padded with zeros as in the kernel."""
     return _PLACEHOLDER.encode().ljust(_INTERFACE_SIZE, b"\0"), name.ljust(_INTERFACE_SIZE, b"\0")
 
 
@@ -82,7 +82,7 @@ def group_id(identity: str) -> str:
     """The identity of a group, checked.
 
     Raises:
-        InputError: It is not what `GroupSpec.identity` gives.
+        InputError: It does not have the form of `GroupSpec.identity`.
     """
     if not _GROUP.fullmatch(identity):
         raise InputError(f"{identity!r} is not the identity of a group: {_GROUP.pattern}", field="group")
@@ -95,7 +95,7 @@ def short_hash(text: str, length: int) -> str:
 
 
 def digest_chain(digest: str) -> str:
-    """The chain whose name says which ruleset is in force."""
+    """The chain that states the digest of the ruleset in force by its name."""
     return CHAIN_PREFIX + digest
 
 
@@ -110,8 +110,8 @@ class ChainName:
     """A chain for one direction of one interface.
 
     Attributes:
-        part: Empty where packets enter; ``R`` for replies that are judged (S42), ``N`` for what is judged like new,
-            ``P`` for the policies, after custom rules.
+        part: Empty where packets enter; ``R`` for replies that are judged (S42), ``N`` for packets that are judged like
+            new ones, ``P`` for the policies, after custom rules.
     """
 
     direction: Direction
@@ -126,7 +126,7 @@ class ChainName:
 
     @classmethod
     def parse(cls, text: str) -> "ChainName | None":
-        """What a chain of ours is for; None for the others."""
+        """Parse the name of a chain of ours; None for the others."""
         match = _CHAIN.fullmatch(text)
         interface = match and (match["name"] or _decoded(match["code"]))
         if not match or not interface:

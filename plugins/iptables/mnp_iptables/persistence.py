@@ -9,11 +9,11 @@ from mnp_core.errors import ApplyError
 T = TypeVar("T")
 
 _ATTEMPTS = 4
-_PAUSE = 0.02  # seconds, and twice as many each time: what a kernel lacks (memory, buffers) comes back soon
+_PAUSE = 0.02  # seconds, doubled each time: a shortage in the kernel (memory, buffers) ends soon
 
 
 def insist(work: Callable[[], T]) -> T:
-    """Retry what the kernel refuses, a few times.
+    """Retry after a refusal of the kernel, a few times.
 
     Raises:
         ApplyError: As `work`, the last time; likewise OSError.

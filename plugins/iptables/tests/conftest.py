@@ -15,7 +15,7 @@ def way(request):
     return request.param
 
 
-# What packets do is the renderer's work, which both ways share; a life of several states remains for each.
+# Packet verdicts depend on the renderer, which both ways share; a life of several states remains for each.
 _ONE_WAY = frozenset(
     {
         "test_packets_agree",

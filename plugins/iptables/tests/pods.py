@@ -58,7 +58,7 @@ class Pod(EnforcedHost):
         return sorted(line.partition(" hashsize")[0] for line in lines)
 
     def _tables(self, family):
-        """Tables whose listing does not make them."""
+        """Tables that can be listed without creating them."""
         if self.way == "nft":
             return ["mangle", "filter", "nat"]
         return sorted(self.run(lambda: sockopt.tables(family)))

@@ -1,4 +1,4 @@
-"""What is put into the kernel and what is read back (S60, S62, S63)."""
+"""Rulesets in the kernel, applied and read back (S60, S62, S63)."""
 
 import ctypes
 import gc
@@ -106,7 +106,7 @@ def without_slots(listing):
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_a_ruleset_that_is_refused_leaves_the_old_one(pod, family):
-    """S60: both families stay what they were, whichever is refused."""
+    """S60: both families keep their rules if either is refused."""
     pod.enforce(EVERYTHING)
     before = pod.listing()
     line = "-p tcp -m tcp --dport 80 -m owner --uid-owner nobody-of-this-name -j ACCEPT"
@@ -136,7 +136,7 @@ def test_what_only_the_kernel_refuses_leaves_the_old_one(pod, family):
 
 
 def test_two_that_apply_at_once_end_in_one_of_both_states(pod):
-    """S60: one may be refused; what is in force is whole, or counts as changed."""
+    """S60: one may be refused; the rules in force are complete, or count as changed."""
     policies = [EVERYTHING, sandbox(interface("net1", ingress=DENY), groups=[addresses(GROUP, "10.8.8.8")])]
 
     def work(policy):
@@ -157,7 +157,7 @@ def test_two_that_apply_at_once_end_in_one_of_both_states(pod):
 
 
 def test_many_namespaces_at_once(cleanup, way):
-    """Whatever is kept in the process must not lead from one sandbox into another."""
+    """Cached state of the process must not lead from one sandbox into another."""
     pods = [Pod(cleanup.enter_context(private_namespace()), cleanup, way) for _ in range(8)]
     policies = [
         sandbox(interface(f"net{n}", ingress=isolated(allow([GROUP]))), groups=[addresses(GROUP, f"10.0.0.{n}")])
@@ -170,7 +170,7 @@ def test_many_namespaces_at_once(cleanup, way):
             for _ in range(5):
                 ruleset = pod.enforce(policy)
                 assert pod.installed().matches(ruleset)
-        except BaseException as error:  # noqa: BLE001 - told below, by the test's own thread
+        except BaseException as error:  # noqa: BLE001 - asserted below, on the test's own thread
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=pair) for pair in zip(pods, policies, strict=True)]
@@ -204,7 +204,7 @@ def test_nothing_is_left_where_nothing_was(pod):
 
 
 def test_from_one_way_to_the_other(cleanup):
-    """Moving a node: each finds and removes what is its own, with sets of its own; both may judge for a while."""
+    """Migration of a node: each finds and removes its own rules, with sets of its own; both may judge for a while."""
     namespace = cleanup.enter_context(private_namespace())
     nft, legacy = (Pod(namespace, cleanup, way) for way in ("nft", "legacy"))
     for old, new in ((nft, legacy), (legacy, nft)):
@@ -288,7 +288,7 @@ def test_changes_elsewhere_are_none_of_ours(pod):
 
 
 def test_membership_changes_alone(pod):
-    """S60: no rule changes, and what is installed is what a fresh rendering would be."""
+    """S60: no rule changes, and the installed rules equal a fresh rendering."""
     pod.enforce(EVERYTHING)
     rules = [line for line in pod.listing() if "tables -t" in line]
     more = addresses(GROUP, "10.0.0.2", "10.7.7.7", "fd00::7")
@@ -337,7 +337,7 @@ def test_every_kind_of_element_is_read_as_it_was_written(pod):
         interface("net1", ingress=rules, egress=isolated(allow_endpoints(OTHER_GROUP))), groups=[members, found]
     )
     ruleset = pod.enforce(policy)
-    assert sum(map(len, ruleset.sets.values())) == 6 + 12 + 32  # the unspecified address is nobody's
+    assert sum(map(len, ruleset.sets.values())) == 6 + 12 + 32  # without the unspecified address
     assert pod.installed().matches(ruleset)
 
 
@@ -356,7 +356,7 @@ def test_counters_say_where_and_what(wire):
 
 
 def test_counters_of_others_go_on(wire):
-    """S49: a table that is replaced as a whole keeps what others have counted."""
+    """S49: a table that is replaced as a whole keeps the counters of foreign rules."""
     wire.pod.iptables("-t", "mangle", "-A", "PREROUTING", "-p", "udp", "--dport", "80")
     for _ in range(3):
         wire.pod.enforce(only(ingress=isolated(allow(ports=["UDP/80"]))))
@@ -372,7 +372,7 @@ def test_without_rules_there_are_no_counters(pod):
 
 
 def test_pods_with_the_same_rules_share_one_translation(cleanup, way, monkeypatch):
-    """A program is started for a ruleset, not for each pod, whoever its members are."""
+    """A program is started once for a ruleset, not for each pod, independently of members."""
     started = []
     monkeypatch.setattr(
         restore_tool.subprocess, "Popen", lambda *args, **kwargs: started.append(1) or Popen(*args, **kwargs)
@@ -421,7 +421,7 @@ def test_custom_rules_that_are_right_are_none_of_the_check(way, deny):
     IptablesApplier(WAYS[way]()).check(evolve(EVERYTHING.common, custom=custom, deny_action=deny))
 
 
-# --- what others can read ---------------------------------------------------------------------------------------
+# --- interoperability -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("policy", [EVERYTHING, REJECTING], ids=["drops", "rejects"])
@@ -438,7 +438,7 @@ def test_what_the_programs_save_they_restore(pod, cleanup, policy):
     assert other.listing() == pod.listing()
 
 
-# --- what this machine can do -----------------------------------------------------------------------------------
+# --- capabilities of this machine -------------------------------------------------------------------------------
 
 
 def test_a_probe_changes_nothing(pod):
@@ -460,14 +460,14 @@ def test_looking_makes_no_table(pod):
 
 def test_a_probe_without_privileges_says_what_is_missing(way):
     ask = f"from plugins.iptables.tests.pods import *; print(IptablesApplier(WAYS[{way!r}]()).probe())"
-    command = ["unshare", "--user", sys.executable, "-c", ask]  # in a user namespace nobody may touch the host's
+    command = ["unshare", "--user", sys.executable, "-c", ask]  # a user namespace has no rights over the host's
     found = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert "usable=False" in found.stdout
     assert "as root" in found.stdout
 
 
 def test_a_vrf_is_recognised():
-    """S47: by what the kernel says of a link (rtnetlink(7), IFLA_INFO_KIND)."""
+    """S47: by the kind of a link (rtnetlink(7), IFLA_INFO_KIND)."""
 
     def attribute(kind, value):
         return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
@@ -499,7 +499,7 @@ ask_allocations.restype = Allocations
 
 
 def memory():
-    """Bytes that libraries have not given back, and blocks that Python has not; pages say what the heap was once."""
+    """Bytes that libraries have not freed, and blocks that Python has not; resident pages would show past peaks."""
     gc.collect()
     found = ask_allocations()
     return found.uordblks + found.hblkhd, sys.getallocatedblocks()
@@ -520,7 +520,7 @@ def soak(pod, applies):
 
 @pytest.mark.full
 def test_nothing_leaks(pod):
-    """A leak grows in every round; what others leave in this process comes in one."""
+    """A leak grows in every round; growth by leftovers of other tests comes in one."""
     soak(pod, 60)  # everything was used before it is measured
     bytes_more, blocks_more, descriptors_more = (
         min(counts) for counts in zip(*(soak(pod, 60) for _ in range(5)), strict=True)

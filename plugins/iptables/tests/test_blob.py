@@ -1,4 +1,4 @@
-"""Tables as bytes: whatever the programs of iptables have written stays as it is."""
+"""Tables as bytes: any table of the iptables programs survives decoding and encoding."""
 
 import pytest
 
@@ -71,7 +71,7 @@ def test_a_table_survives_the_way_there_and_back(family):
 
 
 def test_a_jump_to_nowhere_is_told():
-    """Somebody in the pod may have written it without iptables."""
+    """A process in the pod may have written it without iptables."""
     layout = LAYOUTS[4]
     rules = [Entry(data=standard(layout, 8)), Entry(data=standard(layout, ACCEPT))]
     chains = {"INPUT": Chain(rules=rules, policy=Entry(data=standard(layout, ACCEPT)))}

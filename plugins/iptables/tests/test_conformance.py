@@ -1,4 +1,4 @@
-"""The kit's standard tests: what this plugin must do as every backend must, in both of its ways."""
+"""The kit's standard tests, which every backend must pass, in both of its ways."""
 
 from functools import partial
 
@@ -51,7 +51,7 @@ class Iptables(BackendConformance):
             yield description, partial(change, Inside(self.way))
 
     def broken_rulesets(self, ruleset):
-        """Refused by whoever reads it, and by the kernel, which finds loops when everything else is done."""
+        """Refused by any parser, and by the kernel, which looks for loops last."""
         yield from super().broken_rulesets(ruleset)
         loop = "-A MNP-INGRESS -j MNP-INGRESS\n-I "
         yield evolve(ruleset, text=ruleset.text.replace("-I ", loop))

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.root
 
 
 def test_recheck_and_custom_rules(wire):
-    """S42, section 7: replies to what a custom rule allows pass; without the rule, the flow is cut."""
+    """S42, section 7: replies to a flow that a custom rule allows pass; without the rule, the flow is cut."""
     custom = CustomRules(direction=Direction.INGRESS, family=4, lines=("-p tcp --dport 9999 -j ACCEPT",))
     settings = {"established_flows": EstablishedFlows.RECHECK}
     wire.pod.enforce(only(ingress=DENY, egress=DENY, custom=(custom,), **settings))

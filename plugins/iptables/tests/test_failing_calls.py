@@ -99,7 +99,7 @@ def _child(pod, work, go, told):
             said = "done"
         except MnpError as error:
             said = f"refused: {error}"
-        except BaseException as error:  # noqa: BLE001 - what the test is about
+        except BaseException as error:  # noqa: BLE001 - reported to the test
             said = f"raised {type(error).__name__}: {error}"
         os.write(told, said.encode(errors="replace"))
     finally:

@@ -1,4 +1,4 @@
-"""What users write cannot leave its place: hostile strings, loaded into a real namespace."""
+"""Input of users cannot leave its place: hostile strings, loaded into a real namespace."""
 
 from contextlib import ExitStack, suppress
 
@@ -41,7 +41,7 @@ def pod(request):
 
 
 def loaded(pod, policy):
-    """What is in the namespace when a policy has been applied: by table and chain, the number of rules."""
+    """Apply a policy; return the number of rules in the namespace by table and chain."""
     pod.run(pod.applier.remove)
     pod.enforce(policy)
     counts = {}
@@ -144,7 +144,7 @@ def test_an_interface_of_any_name_is_enforced_and_no_other(cleanup, way, name):
 @quick
 @given(nasty)
 def test_custom_rules(pod, text):
-    """They come from whoever runs the node; still, a line is one rule, or refused, and nothing else."""
+    """They come from the node's operator; still, a line is one rule, or refused, and nothing else."""
     custom = CustomRules(direction=Direction.INGRESS, family=4, lines=(f"-m comment --comment {text}", text))
     with suppress(InputError, ApplyError):
         counts = loaded(pod, only(ingress=DENY, custom=(custom,)))

@@ -1,4 +1,4 @@
-"""What another library reads in the legacy tables, rule by rule, is what the renderer wrote."""
+"""Another library reads the renderer's rules from the legacy tables, rule by rule."""
 
 import json
 import re
@@ -117,7 +117,7 @@ def test_another_library_reads_the_rules_that_were_written(pod, settings):
 
 
 def test_a_rule_of_another_program_shows(pod):
-    """The comparison is of what is in the kernel: one rule more is one rule more."""
+    """The comparison is with the kernel's tables: an extra rule is seen."""
     ruleset = pod.enforce(EVERYTHING)
     pod.program("iptables-legacy", "-t", "mangle", "-I", "MNP-I-net1", "-p", "tcp", "-j", "RETURN")
     seen = json.loads(pod.program(sys.executable, str(READER), "mangle"))["4"]

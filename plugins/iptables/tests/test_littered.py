@@ -1,4 +1,4 @@
-"""A pod in which somebody with CAP_NET_ADMIN has left whatever the kernel takes: it is enforced, or refused, alone."""
+"""A pod with arbitrary tables and sets of a process with CAP_NET_ADMIN: it is enforced, or refused, alone."""
 
 import random
 import resource
@@ -50,7 +50,7 @@ TYPES = [
 
 
 def quietly(pod, *command, text=""):
-    """Run a program as somebody in the pod would; it may be refused."""
+    """Run a program like a process in the pod; it may be refused."""
     data = text.encode(errors="surrogateescape")
     words = [word.encode(errors="surrogateescape") for word in command]
     pod.run(partial(subprocess.run, words, input=data, capture_output=True, timeout=SOON))

@@ -25,7 +25,7 @@ def counters(direction):
 
 
 def change_rules(pod):
-    """Replace everything, time and again; names of sets stay, what is in them does not."""
+    """Replace everything, time and again; names of sets stay, their members change."""
     for policy, _ in zip(changing_policies(), range(CHANGES), strict=False):
         pod.enforce(policy)
 
@@ -47,7 +47,7 @@ def change_nothing(pod):
 
 
 def change_groups_with_rules(pod):
-    """Whoever is allowed moves to another group as the rules do: old rules with new groups would be wrong."""
+    """The allowed peer moves to another group together with the rules: old rules with new groups would be wrong."""
     friend, foe = PEER[4], "10.0.0.77"
     for number in range(CHANGES):
         first, second = (GROUP, OTHER_GROUP) if number % 2 else (OTHER_GROUP, GROUP)
@@ -57,7 +57,7 @@ def change_groups_with_rules(pod):
 
 
 def change_tables(pod):
-    """From the table that drops to the one that rejects, and back."""
+    """From the table for drops to the table for rejects, and back."""
     for number, policy in zip(range(CHANGES), changing_policies(), strict=False):
         action = DenyAction.REJECT if number % 2 else DenyAction.DROP
         pod.enforce(evolve(policy, common=evolve(policy.common, deny_action=action)))
@@ -79,7 +79,7 @@ def test_no_packet_meets_anything_between_two_states(wire, change, direction):
     sender, receiver = (wire.peer, pod) if direction == "ingress" else (pod, wire.peer)
     source, target = (PEER[4], POD[4]) if direction == "ingress" else (POD[4], PEER[4])
     for port in (DENIED, ALLOWED):
-        receiver.udp(target, port)  # nobody answers, not even with an error
+        receiver.udp(target, port)  # no answers, not even an ICMP error
     pod.nft(counters(direction))
     with flood(sender, source, target):
         change(pod)

@@ -1,4 +1,4 @@
-"""What the rules do to packets, as far as it is about iptables: the kit's standard tests say the rest."""
+"""Effects of rules on packets that are particular to iptables: the kit's standard tests cover the rest."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_what_is_allowed_still_meets_the_rules_of_others(wire):
 
 @pytest.mark.parametrize("deny_action", DenyAction)
 def test_ports_are_those_on_the_wire_whatever_a_mesh_does(wire, deny_action):
-    """S49, S31: what is redirected inside the pod is judged by where it was sent."""
+    """S49, S31: packets that are redirected inside the pod are judged by their original destination."""
     wire.pod.nft(
         "table inet mesh {\n chain in {\n type nat hook prerouting priority dstnat; policy accept;\n"
         " udp dport { 80, 82 } redirect to :15006\n }\n}\n"

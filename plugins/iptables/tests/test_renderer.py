@@ -1,4 +1,4 @@
-"""The text: canonical, the same in every process, membership apart, and what iptables takes."""
+"""The text: canonical, the same in every process, membership apart, and valid for iptables."""
 
 import re
 from ipaddress import ip_network
@@ -64,7 +64,7 @@ POLICIES = {"defaults": POLICY, "settings": evolve(POLICY, common=evolve(POLICY.
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_what_a_policy_looks_like(name):
-    """Read it: a change of these files is a change of what every pod's packets meet."""
+    """Review the files when they change: every pod gets these rules."""
     assert render(POLICIES[name]).text == (GOLDEN / f"{name}.txt").read_text()
 
 
@@ -121,7 +121,7 @@ def test_blocks_become_disjoint_networks_that_mean_the_same(spans, data):
 )
 def test_chains_tell_their_interface(name, part):
     chain = ChainName(direction=Direction.EGRESS, interface=name, part=part)
-    assert len(str(chain)) <= 28  # what iptables takes
+    assert len(str(chain)) <= 28  # iptables' limit
     assert ChainName.parse(str(chain)) == chain
 
 

@@ -1,8 +1,8 @@
-"""What is in the chains of one interface: who passes a direction that is isolated, and what becomes of the others.
+"""The content of the chains of one interface: the traffic that passes an isolated direction, and the end of the rest.
 
-First what belongs to a connection that was allowed (S40), then what passes under every policy (S43, settings), then
-what the policies allow, then the end (S11). Packets that connection tracking calls invalid are judged like new ones
-(S48). A packet that passes leaves the chain by RETURN and meets foreign rules (S49).
+First packets of allowed connections (S40), then traffic that passes under every policy (S43, settings), then the
+policies' own rules, then the end (S11). Packets that connection tracking calls invalid are judged like new ones (S48).
+A packet that passes leaves the chain by RETURN and meets foreign rules (S49).
 
 With ``established-flows: recheck`` (S42) a connection is no pass by itself. Its packets in the direction in which it
 was opened are judged like new ones, always. Its replies pass if the rules of the other direction allow, now, the
@@ -65,7 +65,7 @@ def interface_chains(policy: InterfacePolicy, context: RenderContext) -> Iterato
 
 
 def configured_peers(common: CommonRules, direction: Direction) -> Peers:
-    """The peers whose packets pass in a direction by the settings of the node."""
+    """The peers that the node's settings allow in a direction."""
     prefixes = common.allow_src_prefixes if direction is Direction.INGRESS else common.allow_dst_prefixes
     return Peers(blocks=tuple(Block(cidr=prefix) for prefix in prefixes))
 

@@ -1,11 +1,11 @@
 """Custom rules of the node's operator, in the language of iptables, one a line (semantics section 7).
 
-The files are those of multi-networkpolicy-iptables: blank lines and lines that begin with ``#`` are skipped, the rest
-is what follows ``iptables -A CHAIN``. ``ACCEPT`` and ``DROP`` decide, ``RETURN`` leaves the decision to the policies.
+The files are those of multi-networkpolicy-iptables: blank lines and lines that begin with ``#`` are skipped, the others
+are the end of an ``iptables -A CHAIN …``. ``ACCEPT`` and ``DROP`` decide, ``RETURN`` leaves the decision to policies.
 
-The lines stand in the chain of each interface, where leaving the chain means that we have nothing against the packet:
-``ACCEPT`` is written as ``RETURN``, because a real one would keep the packet from the rules of others (S49), and
-``RETURN`` as a goto to what follows.
+The lines stand in the chain of each interface, where leaving the chain means that the packet passes our rules:
+``ACCEPT`` is written as ``RETURN``, because a real one would keep the packet from foreign rules (S49), and ``RETURN``
+as a goto to the next chain.
 """
 
 import re
@@ -34,11 +34,11 @@ def custom_lines(
     """The rules of one direction and family, in the order of their file.
 
     Args:
-        common: Holds them.
-        direction: Of them.
-        family: Of them.
-        hook_points: Table and chains of the rules; where REJECT does not, it is DROP.
-        follows: The chain that judges what they do not.
+        common: Source of the custom rules.
+        direction: Direction of the rules.
+        family: Family of the rules.
+        hook_points: Table and chains of the rules; REJECT becomes DROP in a table without it.
+        follows: The chain for packets that the rules do not decide.
 
     Raises:
         InputError: A line is more or less than one rule.

@@ -1,14 +1,14 @@
 """Where packets are judged: in one table, so that everything of a family changes in one commit (S60).
 
-Ordinarily that is the mangle table. Its PREROUTING chain sees what the pod takes and what it forwards, after
-defragmentation and connection tracking, before any address translation, and on the interface that the packet came in on
-even if a VRF enslaves that (S47). Its POSTROUTING chain sees what the pod sends and what it forwards, after the
-translation of destinations and before that of sources: the packet as it leaves.
+Ordinarily that is the mangle table. Its PREROUTING chain sees local input and forwarded packets, after defragmentation
+and connection tracking, before any address translation, and on the interface that the packet came in on even if a VRF
+enslaves that (S47). Its POSTROUTING chain sees local output and forwarded packets, after the translation of
+destinations and before that of sources: the packet as it leaves.
 
-REJECT works in the filter table alone (S48), whose chains see what comes in after its destination was translated, and
-for interfaces in a VRF under the name of the VRF. So rules that reject go there, as a whole, and ask connection
-tracking for the port that the packet had on the wire; where an interface is in a VRF, the mangle table is used all the
-same, and drops.
+REJECT works in the filter table alone (S48). Its chains see ingress after the translation of destinations, and for
+interfaces in a VRF under the name of the VRF. So rules that reject go there, as a whole, and ask connection tracking
+for the port that the packet had on the wire; where an interface is in a VRF, the mangle table is used all the same, and
+drops.
 """
 
 from collections.abc import Mapping

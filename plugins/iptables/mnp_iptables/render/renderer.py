@@ -1,14 +1,14 @@
 """Write a sandbox's policy in the language of iptables and ipset.
 
-The text is what ``ipset restore``, ``iptables-restore --noflush`` and ``ip6tables-restore --noflush`` take, in
+The text is the input of ``ipset restore``, ``iptables-restore --noflush`` and ``ip6tables-restore --noflush``, in
 sections:
 
     # ipset               create NAME TYPE …           sets, empty
     # iptables            *TABLE … COMMIT              chains, rules, and the jump to them that must come first
     # ip6tables           likewise
-    # ipset members       add NAME ELEMENT             what is in the sets
+    # ipset members       add NAME ELEMENT             members of the sets
 
-`mnp_iptables.applier` has the steps that bring it into force, of which none opens or closes anything wrongly.
+`mnp_iptables.applier` brings it into force in steps, of which none opens or closes anything wrongly.
 Where rules reject (`mnp_iptables.render.hook_points`) there are two tables of each family, of which one is used.
 """
 

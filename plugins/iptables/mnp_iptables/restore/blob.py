@@ -67,7 +67,7 @@ class Entry:
 
 @define
 class Chain:
-    """A chain; `policy` is what a built-in one ends with."""
+    """A chain; `policy` is the last entry of a built-in one."""
 
     rules: list[Entry] = field(factory=list)
     policy: Entry | None = None

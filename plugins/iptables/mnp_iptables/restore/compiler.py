@@ -1,12 +1,12 @@
 """Compiles a ruleset into the bytes that the kernel takes, by ``iptables-restore`` in an empty network namespace.
 
-The programs of iptables read the namespace that they write to. In a pod a process decides what that holds: a table that
-they refuse, that takes them for ever or that ends them. So they never run in a pod. They run in a namespace made for
-this, which holds the ruleset's ipsets, empty; the kernel's copy of the rules then is the ruleset's normal form. It is
-written into each pod, with the numbers that the ipsets have there, and each pod is compared with it (S63). Pods with
-the same rules share it, so this happens once for each ruleset.
+The programs of iptables read the namespace that they write to. In a pod, a process controls its content: it can make a
+table that they refuse, that takes them for ever or that crashes them. So they never run in a pod. They run in a
+namespace made for this, which holds the ruleset's ipsets, empty; the kernel's copy of the rules then is the ruleset's
+normal form. It is written into each pod, with the numbers that the ipsets have there, and each pod is compared with it
+(S63). Pods with the same rules share it, so this happens once for each ruleset.
 
-It also shows whether iptables takes a custom rule.
+Compilation also checks custom rules.
 """
 
 import ctypes
@@ -88,14 +88,14 @@ class Compiler:
         return future.result()
 
     def known(self, digest: str) -> Compiled | None:
-        """What has been compiled of a ruleset with this digest, if anything was."""
+        """The compiled ruleset with this digest, if there is one."""
         with self._lock:
             futures = [future for _, future in self._done.values()]
         done = (future.result() for future in futures if future.done() and not future.exception())
         return next((compiled for compiled in done if _has(compiled, digest)), None)
 
     def _keep(self, key: str, size: int, future: Future[Compiled]) -> None:
-        """Remember it, in place of what has not been used for longest. The lock is held."""
+        """Remember it, and evict the least recently used ones. The lock is held."""
         self._done[key] = size, future
         self._size += size
         while self._size > _KEPT and len(self._done) > 1:
@@ -113,7 +113,7 @@ class Compiler:
         except RuntimeError as error:
             future.set_exception(ApplyError(f"no thread to compile a ruleset on: {error}"))
         if future.exception():
-            self._forget(key)  # what was missing may be there next time
+            self._forget(key)  # the next attempt may succeed: a missing module or tool can appear
 
     def _compile_into(self, future: Future[Compiled], script: Script) -> None:
         """Work on a thread that never comes back from its own, empty network namespace."""

@@ -159,7 +159,7 @@ def digest(tables: Sequence[InstalledTable], *, vrf: bool) -> str:
 
     Args:
         tables: All of ours.
-        vrf: Whether there is a VRF, whose interfaces the filter table does not see.
+        vrf: Whether there is a VRF: the filter table does not see its interfaces.
     """
     names = {table.name for table in tables}
     digests = {found for table in tables for chain in table.chains if (found := parse_digest(chain))}

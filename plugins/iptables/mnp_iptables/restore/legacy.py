@@ -60,7 +60,7 @@ class LegacyRules:
         return _COMPILER
 
     def probe(self) -> str:
-        """Say what is used, without changing anything.
+        """Name the interface in use, without changing anything.
 
         Raises:
             UnsupportedError: A tool is missing, the kernel has no legacy tables, or this is no 64-bit machine.
@@ -86,7 +86,7 @@ class LegacyRules:
             numbers: The kernel's number of each ipset, by its name in the ruleset.
 
         Raises:
-            ApplyError: Refused; what was in force still is.
+            ApplyError: Refused; the old tables are in force.
         """
         first, second = FAMILIES
         with _lock():
@@ -136,7 +136,7 @@ def _tables(family: Family) -> frozenset[str]:
 
 
 def _with(wanted: WantedTable, numbers: Mapping[str, int]) -> Callable[[Table], Table]:
-    """What makes a table that has exactly these chains and jumps of ours, and everything of others as it was."""
+    """A function that replaces our chains and jumps in a table by these, and keeps everything foreign."""
 
     def entries(rules: Sequence[WantedRule]) -> list[Entry]:
         return [Entry(data=rule.bound(numbers), jump=rule.target) for rule in rules]
@@ -165,7 +165,7 @@ def _without_ours(table: Table) -> Table:
 
 
 def _swap(family: Family, name: str, change: Callable[[Table], Table]) -> Table:
-    """Replace a table by what is made of it; returns what it was."""
+    """Replace a table by its changed copy; return the old one."""
     for _ in range(_ATTEMPTS):
         try:
             before = sockopt.read(family, name)

@@ -62,7 +62,7 @@ class NftRules:
             numbers: The kernel's number of each ipset, by its name in the ruleset.
 
         Raises:
-            ApplyError: Refused; what was in force still is.
+            ApplyError: Refused; the old tables are in force.
         """
         _commit(lambda found: _replacement(wanted, numbers, found))
         insist(lambda: _commit(lambda found: _removal(t for t in found if t.name != wanted[t.family].name)))

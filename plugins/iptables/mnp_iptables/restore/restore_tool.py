@@ -14,7 +14,7 @@ _REMEDY = "install it with: apt-get install iptables (Debian, Ubuntu) or dnf ins
 _SECONDS, _SECONDS_PER_BYTE = 20.0, 1e-4  # a text of 100 KiB takes some 0.2 s on an idle machine
 _MEMORY, _MEMORY_PER_BYTE = 256 << 20, 64  # bytes of address space, most of it libraries
 _DESCRIPTORS = 64
-_WORDS = 4096  # bytes of what it says that are shown
+_WORDS = 4096  # bytes of its output in an error
 
 
 def find(tool: str) -> str:
@@ -60,7 +60,7 @@ def run(tool: str, *arguments: str, text: str) -> None:
 
 
 def _fed(program: "subprocess.Popen[bytes]", data: bytes) -> bytes:
-    """Give a program its limits and its input, and wait; returns what it complains of."""
+    """Give a program its limits and its input, and wait; return its error output."""
     try:
         limits = {
             resource.RLIMIT_AS: _MEMORY + _MEMORY_PER_BYTE * len(data),

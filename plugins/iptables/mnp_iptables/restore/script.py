@@ -12,13 +12,13 @@ from mnp_iptables.sets.set_types import SetType
 
 @frozen(kw_only=True)
 class Script:
-    """A ruleset.
+    """A ruleset, parsed.
 
     Attributes:
         rules: Everything but membership.
         sets: The sets that it needs.
-        tables: For each family the tables that it may be put into, the best one first, each with what
-            ``iptables-restore`` takes to fill it.
+        tables: For each family the possible tables, the best one first, each with the input of ``iptables-restore`` to
+            fill it.
     """
 
     rules: str
@@ -27,7 +27,7 @@ class Script:
 
 
 def parse(text: str) -> Script:
-    """Read what `mnp_iptables.render.renderer` wrote.
+    """Parse a text of `mnp_iptables.render.renderer`.
 
     Raises:
         ApplyError: It is not a text of the renderer.

@@ -97,7 +97,7 @@ def _read(family: Family, name: str) -> tuple[Hooks, bytes]:
 
 
 def replace(name: str, table: Table, before: Snapshot) -> None:
-    """Put a table into force in one atomic step, and give the counters of what stays their value back, if possible.
+    """Put a table into force in one atomic step, and restore the counters of rules that stay, if possible.
 
     Raises:
         OSError: The kernel refused and nothing has changed; EAGAIN if the number of rules is not that of `before`.

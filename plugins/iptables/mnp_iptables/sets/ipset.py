@@ -224,9 +224,9 @@ def _elements(content: bytes) -> frozenset[str]:
 
 
 def _element_text(found: dict[int, bytes]) -> str:
-    """What `_element` was made from. A network that is one address is written as a network all the same.
+    """The inverse of `_element`. A network of one address is written as a network all the same.
 
-    What no element of ours has (a time-out, ``nomatch``) is written, too: then it is another element.
+    Attributes that our elements never have (a time-out, ``nomatch``) are written, too: they make another element.
     """
     text = _address_text(dict(attributes(found.get(_IP, b""))))
     if _CIDR in found:

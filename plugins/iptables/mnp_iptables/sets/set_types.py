@@ -1,8 +1,8 @@
-"""Groups and long lists of blocks as ipsets: what they are called and how members are written.
+"""Groups and long lists of blocks as ipsets: their names, types and the text of members.
 
 A group has the same sets in every sandbox, one per family, both always declared, so that a change of membership is the
-same everywhere. Blocks are named by what is in them, so they never change. The names here are without the version that
-the applier puts behind them (`mnp_iptables.sets.versioned_sets`).
+same everywhere. Sets of blocks are named by their content, so they never change. The names here are without the version
+that the applier appends (`mnp_iptables.sets.versioned_sets`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ Elements = Mapping[str, frozenset[str]]
 
 @frozen(kw_only=True, order=True)
 class SetType:
-    """What a set holds: ``hash:ip``, ``hash:ip,port`` or ``hash:net`` of one family."""
+    """The type of a set: ``hash:ip``, ``hash:ip,port`` or ``hash:net`` of one family."""
 
     kind: str
     family: Family
@@ -38,7 +38,7 @@ class SetType:
 
     @classmethod
     def parse(cls, text: str) -> "SetType":
-        """Read what `__str__` writes."""
+        """Parse the form of `__str__`."""
         kind, _, family = text.split(" ")
         return cls(kind=kind, family=4 if family == "inet" else 6)
 
@@ -63,7 +63,7 @@ def set_types(group: Group) -> dict[str, SetType]:
 def elements(group: Group) -> dict[str, frozenset[str]]:
     """The elements of each of a group's sets.
 
-    The unspecified address (0.0.0.0, ::), which a status may claim, is left out: it is nobody's, ipset refuses it, and
+    The unspecified address (0.0.0.0, ::), which a status may claim, is left out: no pod has it, ipset refuses it, and
     one such claim must not keep a whole ruleset from coming into force (S6).
     """
     match group:
@@ -87,7 +87,7 @@ def elements(group: Group) -> dict[str, frozenset[str]]:
 
 @frozen(kw_only=True)
 class Blocks:
-    """What blocks amount to in one family (S23).
+    """The union of blocks in one family (S23).
 
     Attributes:
         everything: They cover the whole family.

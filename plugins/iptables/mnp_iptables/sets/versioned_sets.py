@@ -5,7 +5,7 @@ delta of membership). Where they are to change together with the rules, a fresh 
 filled while no rule knows it, the new rules take it up as they come into force, and the old one goes when no rule
 uses it any more. A set that has the right members already is left as it is.
 
-The two appliers have versions of their own, so that each finds, and removes, exactly what is its own.
+The two appliers have versions of their own, so that each finds, and removes, exactly its own sets.
 """
 
 import hashlib
@@ -89,7 +89,7 @@ class VersionedSets:
         """Change members, all of them or none.
 
         Raises:
-            ApplyError: A set is not there, or its members are not what the delta expects.
+            ApplyError: A set is missing, or its members are not those that the delta expects.
         """
         with Ipset() as kernel:
             live = {name: header.name for name, header in self._live(kernel.headers(_PREFIX)).items()}
@@ -168,7 +168,7 @@ class VersionedSets:
 
 
 def _undo(live: Mapping[str, str], delta: Delta) -> None:
-    """Put members back to what they were before a change of which some part may have been made."""
+    """Roll back a change of members that may have been made in part."""
     with Ipset() as kernel:
         for name, elements in delta.added.items():
             kernel.delete(live[name], [each for each in elements if kernel.test(live[name], each)])
