@@ -60,7 +60,7 @@ class AgentProcess:
         )
 
     def start(self) -> None:
-        """Begin a life."""
+        """Start it."""
         assert self._process is None, "it runs"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -68,12 +68,12 @@ class AgentProcess:
             )
 
     def start_and_wait(self) -> None:
-        """Begin a life, and wait until the agent has seen to every pod."""
+        """Start it, and wait until it has handled every pod."""
         self.start()
         self.wait_ready()
 
     def wait_ready(self, patience: float = 60) -> None:
-        """Wait until it says that it is ready."""
+        """Wait until it reports ready."""
 
         def ready() -> bool:
             self.assert_alive()
@@ -82,14 +82,14 @@ class AgentProcess:
         wait_for("the agent is ready", ready, patience=patience, interval=0.05)
 
     def stop(self) -> None:
-        """End it as a kubelet does."""
+        """End it like a kubelet."""
         self.assert_alive()
         process, self._process = self._running(), None
         process.terminate()
         assert process.wait(_FAREWELL) == 0, self.said()
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill it."""
         self.assert_alive()
         process, self._process = self._running(), None
         process.kill()

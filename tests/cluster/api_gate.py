@@ -1,4 +1,4 @@
-"""A way to a server that can be shut: connections break, and new ones are refused until it is opened again."""
+"""A proxy to a server that can be shut: connections break, and new ones are refused until it is opened again."""
 
 import socket
 import threading

@@ -25,7 +25,7 @@ class Components:
 
     @contextmanager
     def stopped(self, name: str, *, kill: bool = False) -> Iterator[None]:
-        """For as long as the block lasts, a component is away."""
+        """Stop a component for the length of a block."""
         self.stop(name, kill=kill)
         try:
             yield
@@ -55,5 +55,5 @@ class Components:
 
 
 def command(*words: str, patience: float = 300) -> None:
-    """A command of the test bed, in a process of its own, as this one must not become the parent of daemons."""
+    """Run a command of the test bed in a process of its own: this one must not become the parent of daemons."""
     run(sys.executable, "-m", "scripts.testbed", *words, cwd=place.CHECKOUT, patience=patience)

@@ -63,7 +63,7 @@ def namespace(cluster):
 
 @pytest.fixture
 def other_namespace(cluster):
-    """Another one."""
+    """Another namespace."""
     with _new_namespace(cluster) as name:
         yield name
 
@@ -138,7 +138,7 @@ def agent(bed, node_agent):
 
 
 def _bring_up():
-    """Bring the bed up unless it is; whether that was needed."""
+    """Bring the bed up unless it is; return whether that was needed."""
     if os.geteuid() != 0:
         pytest.skip("needs root: the test bed makes namespaces, links and control groups")
     if testbed.is_up():

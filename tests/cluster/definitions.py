@@ -14,7 +14,7 @@ _KIND = "apiextensions.k8s.io/v1/CustomResourceDefinition"
 
 
 def define(objects: Objects, file: Path) -> None:
-    """Have a definition, and wait until its objects can be made."""
+    """Apply a definition, and wait until its objects can be created."""
     wanted = yaml.safe_load(file.read_text())
     objects.apply(wanted)
     group = f"/apis/{wanted['spec']['group']}"
@@ -24,7 +24,7 @@ def define(objects: Objects, file: Path) -> None:
 
 
 def undefine(objects: Objects, *files: Path) -> None:
-    """Take definitions away, and with each all of its objects."""
+    """Delete definitions, and with each all of its objects."""
     for file in files:
         objects.delete(_KIND, yaml.safe_load(file.read_text())["metadata"]["name"])
 

@@ -1,4 +1,4 @@
-"""The test bed, as a test has it in its hands."""
+"""Handles of a cluster and of the test bed, for tests."""
 
 from functools import cached_property
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Pods on one network, and policies that always say the same of the traffic between them, however they say it.
+"""Pods on one network, and policies in different words with the same effect on the traffic between them.
 
 The friend reaches the victim's port, and the other way round; the attacker does not, and is not reached. Beside them is
-a bystander with a policy of its own, whom nothing that happens to the others concerns.
+a bystander with a policy of its own, which is independent of the others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,12 +88,12 @@ class FourPods:
         }
 
     def apply(self, *policies: Mapping[str, Any]) -> None:
-        """Have policies."""
+        """Apply policies."""
         for manifest in policies:
             self.objects.apply(manifest)
 
     def remove(self, *names: str) -> None:
-        """Have them no more."""
+        """Delete policies."""
         for name in names:
             self.objects.delete(POLICY, name, self.namespace)
 
@@ -129,18 +129,18 @@ class FourPods:
         return self.bed.probes.reaches(self._full(source), self._full(destination), self.network, f"udp:{port}")
 
     def reaching(self, destination: str) -> set[str]:
-        """Who of friend and attacker reaches a pod."""
+        """Those of friend and attacker that reach a pod."""
         pairs = [(self._full(source), self._full(destination)) for source in ("friend", "attacker")]
         verdicts = self.bed.probes.ask(pairs, self.network, f"udp:{OPEN}")
         return {pair[0].partition("/")[2] for pair in pairs if verdicts[pair] is ProbeVerdict.ALLOWED}
 
     def await_reaching(self, destination: str, sources: AbstractSet[str], patience: float = 60) -> None:
-        """Wait until of friend and attacker these reach a pod, and the others do not."""
+        """Wait until exactly these of friend and attacker reach a pod."""
         what = f"{sorted(sources)} alone reach {destination}"
         self.objects.wait_for(what, lambda: self.reaching(destination) == sources, patience=patience)
 
     def flows(self) -> list[Flow]:
-        """Denied and allowed ones between the victim and the others, as long as one of `main_policies` is there."""
+        """The denied and allowed flows between the victim and the others, under any of `main_policies`."""
         at = {name: (self.sandbox(name), self.address(name)) for name in PEOPLE}
 
         def flow(name: str, source: str, destination: str, port: int, *, allowed: bool) -> Flow:
@@ -154,7 +154,7 @@ class FourPods:
         ]
 
     def main_policies(self) -> list[dict[str, Any]]:
-        """One policy, in all its forms: each allows the friend both ways, none the attacker."""
+        """One policy in all its forms: each allows the friend both ways, none the attacker."""
         neighbours = {"ipBlock": {"cidr": SUBNET, "except": [f"{self.address('attacker')}/32"]}}
         forms: list[Rules] = [
             [{"from": [app("friend")], "ports": [udp(OPEN)]}],
@@ -166,7 +166,7 @@ class FourPods:
         return [self.policy("main", form, app("victim"), both=True) for form in forms]
 
     def side_policies(self) -> list[dict[str, Any]]:
-        """Others that change nothing about the flows."""
+        """Policies without an effect on the flows."""
         everywhere = {"namespaceSelector": {}, **INVITED}
         return [
             self.policy("deny", [], app("victim"), both=True),

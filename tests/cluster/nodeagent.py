@@ -1,4 +1,4 @@
-"""The node agent as people run it: a DaemonSet made from deploy/, of an image that is built from this checkout."""
+"""The node agent as deployed: a DaemonSet from deploy/, with an image that is built from this checkout."""
 
 import os
 import subprocess
@@ -45,7 +45,7 @@ class NodeAgent:
         self._objects = objects
 
     def deploy(self, *components: str) -> None:
-        """Have the objects of deploy/ as they are, with these components of kustomize, and wait until they run."""
+        """Apply the objects of deploy/ with these components of kustomize, and wait until they run."""
         for manifest in build(*_FOR_RUNTIME[chosen().runtime], *components).values():
             self._objects.apply(manifest)
         self._await_rollout()
@@ -115,7 +115,7 @@ def complaints(scene: Scene, agent: NodeAgent, pod: str) -> list[str]:
 
 
 def give_image() -> None:
-    """Have the node's runtime know the image that deploy/deploy.yml names, built from this checkout as it is."""
+    """Build the image of deploy/deploy.yml from this checkout and import it into the node's runtime."""
     if _is_older(_ARCHIVE):
         run(place.SOURCES / "image", cwd=place.CHECKOUT, patience=1200)
     else:
@@ -127,7 +127,7 @@ def _has_ended(pod: Mapping[str, Any]) -> bool:
 
 
 def environment() -> dict[str, str]:
-    """For programs that are to find the cluster, kubectl and mnp."""
+    """Environment of programs that use the cluster: kubectl and mnp."""
     path = os.pathsep.join((str(testbed.kubectl().parent), str(Path(sys.executable).parent), os.environ["PATH"]))
     return {**os.environ, "KUBECONFIG": str(place.KUBECONFIG), "PATH": path}
 

@@ -109,7 +109,7 @@ class Objects:
         wait_for(what, ready, patience=patience)
 
     def request(self, method: str, path: str, body: object = None, **options: Any) -> Object:
-        """Ask the API server anything, on this thread's connection."""
+        """Send any request to the API server, on this thread's connection."""
         return self.connection().request(method, path, body, **options)
 
     def connection(self) -> Connection:

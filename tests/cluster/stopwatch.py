@@ -1,4 +1,4 @@
-"""How long something takes, and how long it may: figures are those of an idle machine."""
+"""Durations and their limits: figures are those of an idle machine."""
 
 import os
 import time

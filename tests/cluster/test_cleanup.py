@@ -1,4 +1,4 @@
-"""Everything is taken out of a node as the page on installing says: with the component `cleanup`."""
+"""Removal of everything from a node, by the page on installing: with the component `cleanup`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""When Multus writes network-status, and when it does not: the agent follows, and complains of nothing that passes."""
+"""Times at which Multus writes network-status: the agent follows, and reports no transient state."""
 
 import json
 import time
@@ -35,7 +35,7 @@ NOWHERE = "nolink"  # no such link: the plugin fails
 
 @contextmanager
 def program(name, text):
-    """A CNI plugin of the node is this script as long as the block lasts."""
+    """Replace a CNI plugin of the node by this script for the length of a block."""
     path, real = PROGRAMS / name, PROGRAMS / f"{name}{REAL}"
     try:
         if path.exists():
@@ -63,7 +63,7 @@ def await_status(scene, name):
 
 
 def await_failure(scene, name, *, more_than=0):
-    """Multus has failed with this pod more than so many times."""
+    """Whether Multus has failed with this pod more than so many times."""
     scene.objects.wait_for("ADD has failed", lambda: failures(scene, name) > more_than, patience=90)
 
 

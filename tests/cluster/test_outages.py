@@ -180,7 +180,7 @@ def hanging(component):
 
 
 def move(clock, seconds):
-    """Have the clock go so many seconds before or after the kernel's (faketime(1)), from one moment to the next."""
+    """Step the clock to so many seconds before or after the kernel's (faketime(1))."""
     new = clock.with_suffix(".new")
     new.write_text(f"{seconds:+d}")
     new.replace(clock)
@@ -213,7 +213,7 @@ def has_moved(four_pods, name, sandbox):
 
 
 def readiness(process, seconds):
-    """Everything that it answers for so long."""
+    """All its answers in so many seconds."""
     end, answers = time.monotonic() + seconds, set()
     while time.monotonic() < end:
         answers.add(process.readiness())
@@ -222,14 +222,14 @@ def readiness(process, seconds):
 
 
 def mend(four_pods, sandbox):
-    """Take all rules away; seconds until they are back."""
+    """Delete all rules; return the seconds until they are back."""
     right = four_pods.installed(sandbox)
     run_inside(sandbox, lambda: nft.load("flush ruleset"))
     return time_until(lambda: four_pods.installed(sandbox) == right)
 
 
 def time_to_enforce(four_pods, policy):
-    """Seconds from a policy that says the same in other words to its being in force in the victim."""
+    """Seconds until another form of the same policy is in force in the victim."""
     victim = four_pods.sandbox("victim")
     before = four_pods.installed(victim).digest
     four_pods.apply(policy)

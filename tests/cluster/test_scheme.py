@@ -79,7 +79,7 @@ def path_of(version="v1beta1"):
 
 
 def create(api, spec, version="v1beta1"):
-    """Try to; it is not kept."""
+    """Dry-run the creation of an object."""
     return api.request("POST", f"{path_of(version)}?dryRun=All", policy(spec, version=version))
 
 

@@ -68,7 +68,7 @@ MESSAGES = make_messages(
 
 
 class OwnRuntime:
-    """It, in a network namespace that plays the host's. Subclasses say how it is configured and started."""
+    """A runtime in a network namespace that plays the host's. Subclasses configure and start it."""
 
     def __init__(self, home, host, *, nri=None):
         """Prepare its folder.
