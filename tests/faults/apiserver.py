@@ -1,4 +1,4 @@
-"""An API server that can be down, behind, restored, and says things twice and late, as the protocol lets it."""
+"""An API server that can be down, behind or restored, and repeats and delays events, as the protocol allows."""
 
 import copy
 import time

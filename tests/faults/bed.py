@@ -95,7 +95,7 @@ class Bed:
         self.traffic = stack.enter_context(Traffic(self.folder, *ends))
 
     def use(self, backend):
-        """Have another backend, from the next start on."""
+        """Choose another backend, from the next start on."""
         self._backend = choose_backend(load_plugins(), backend)
         settings = {"container-runtime-endpoint": str(self.runtime.socket), "listen": f"127.0.0.1:{self.port}"}
         self._settings.write_text(yaml.safe_dump({**settings, "backend": backend}))
@@ -115,7 +115,7 @@ class Bed:
     # --- pods ---------------------------------------------------------------------------------------------------------
 
     def add_pod(self, raw, sandbox):
-        """Have one more local pod, with a sandbox that is there already."""
+        """Add a local pod, with a sandbox that exists already."""
         self._know(self.server.put("pods", raw), sandbox)
 
     def _know(self, made, sandbox):
@@ -237,7 +237,7 @@ class Bed:
 
     @property
     def fired(self):
-        """How often."""
+        """The number of faults that happened."""
         path = self._orders / "fired"
         return path.stat().st_size if path.exists() else 0
 

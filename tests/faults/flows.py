@@ -82,9 +82,9 @@ class Seen:
     """The packets of a time.
 
     Attributes:
-        denied: As many that must not arrive were sent.
-        leaked: As many of these arrived.
-        lost: As many that must arrive did not.
+        denied: Packets sent that must not arrive.
+        leaked: Packets of these that arrived.
+        lost: Packets that must arrive and did not.
         last_loss: When the last one of them started, by the monotonic clock; None if none was lost.
     """
 

@@ -49,7 +49,7 @@ def _prepare_life(bed, *, starts):
 
 
 def _live(bed, *, starts):
-    """Start or change something; whether it was killed for that."""
+    """Start or change something; return whether it was killed for that."""
     if starts:
         bed.start(ready=False)
     else:
