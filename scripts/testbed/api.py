@@ -31,7 +31,7 @@ class ApiError(TestBedError):
     """
 
     def __init__(self, code: int, status: Mapping[str, Any], asked: str) -> None:
-        """Keep all of it, and make a message of it."""
+        """Keep the response, and make a message of it."""
         super().__init__(f"{asked}: {code} {status.get('reason', '')}: {status.get('message', status)}")
         self.code = code
         self.status = status

@@ -72,7 +72,7 @@ def apiserver() -> Daemon:
 
 
 def controller_manager() -> Daemon:
-    """The controllers. A node is taken for dead late: tests make nodes without a kubelet, and stop the one there is."""
+    """The controllers. A node counts as dead late: tests make nodes without a kubelet, and stop the real one."""
     return Daemon(
         name="kube-controller-manager",
         command=(

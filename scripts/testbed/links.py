@@ -54,7 +54,7 @@ def remember_settings() -> None:
 
 
 def restore_settings() -> None:
-    """Put them back."""
+    """Restore them."""
     for line in _SETTINGS.read_text().splitlines() if _SETTINGS.exists() else ():
         name, value = line.split()
         if _setting(name).read_text().strip() != value:

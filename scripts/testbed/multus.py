@@ -37,7 +37,7 @@ _PATIENCE = 120  # seconds
 
 
 def configure_thin(default: Mapping[str, Any], version: str) -> None:
-    """Have the runtime call it.
+    """Configure the runtime to call it.
 
     Args:
         default: Configuration of the pods' default network.
@@ -64,7 +64,7 @@ def grant(api: Connection) -> None:
 
 
 def start_thick(api: Connection) -> None:
-    """Have the official DaemonSet in place of the thin one, and wait until the runtime calls its shim."""
+    """Replace the thin one by the official DaemonSet, and wait until the runtime calls its shim."""
     _give_image()
     _THIN.unlink(missing_ok=True)
     _apply(api, "multus-daemonset-thick.yml", frozenset(_COLLECTIONS))
@@ -72,7 +72,7 @@ def start_thick(api: Connection) -> None:
 
 
 def stop_thick(api: Connection) -> None:
-    """Take it away if it is there; pods have no network until `configure_thin`."""
+    """Delete it if it exists; pods have no network until `configure_thin`."""
     if not _there(api):
         return
     api.request("DELETE", _DAEMON_SET, {"propagationPolicy": "Foreground"})
