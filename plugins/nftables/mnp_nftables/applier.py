@@ -145,7 +145,7 @@ def _unanswered(error: UnansweredError) -> ApplyError:
 
 
 def _commit(batch: Batch, before: int | None = None) -> None:
-    """Run a transaction; the errors of `Nfnetlink.commit`, but for those of the kernel's being asked at all."""
+    """Run a transaction; errors as `Nfnetlink.commit`, but an `OSError` becomes `ApplyError`."""
 
     def commit() -> None:
         with Nfnetlink() as kernel:
@@ -186,7 +186,7 @@ def _replace(ruleset: NftablesRuleset, batch: Batch) -> None:
 
 
 def _run(ruleset: NftablesRuleset, batch: Batch) -> None:
-    """Run a transaction; where the answer is lost, see whether it was done."""
+    """Run a transaction; after a lost answer, check whether it is in force."""
     try:
         _commit(batch)
     except UnansweredError as error:
@@ -215,7 +215,7 @@ def _clear(ruleset: NftablesRuleset, batch: Batch) -> None:
         with suppress(SupersededError):
             _clear_once(ruleset, batch)
             return
-        time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 # so that two that disturb each other do not go on
+        time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 # random, so that two agents do not disturb each other for ever
     raise ApplyError("what is left over cannot be cleared away: a process in the pod changes nf_tables all the time")
 
 
@@ -245,7 +245,7 @@ def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
 
 
 def _holds(found: Outline, ruleset: NftablesRuleset) -> bool:
-    """Whether everything that the ruleset has is there as it wants it."""
+    """Whether all chains and sets of the ruleset exist as it defines them."""
     chains, sets = ({each.content for each in parts} for parts in (found.chains, found.sets))
     wanted = ruleset.outline
     return wanted[0] <= chains and wanted[1] <= sets and not any(found.flags)
@@ -285,7 +285,7 @@ def _counters(rule: Counted) -> Iterator[RuleCounter]:
 
 
 def _update(batch: Batch) -> bool:
-    """Change membership; returns whether no other commit came between."""
+    """Change membership; return whether no other commit came between."""
     alone = True
     try:
         for _ in range(_ATTEMPTS):

@@ -32,7 +32,7 @@ def listen_to_commits() -> socket.socket:
         program = ctypes.create_string_buffer(code, len(code))
         count = len(code) // _INSTRUCTION.size
         listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, struct.pack("@HP", count, ctypes.addressof(program)))
-        listener.bind((0, 0))  # without an address of its own it is taken for whom notifications are not meant for
+        listener.bind((0, 0))  # unbound, its port is 0, which broadcasts exclude
         listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _GROUP_NFTABLES)
     except BaseException:
         listener.close()

@@ -71,7 +71,7 @@ _ELEMENT_KEPT_APART = frozenset(
 
 @frozen(kw_only=True)
 class Content:
-    """The contents of a table: each of its parts in the form that is compared."""
+    """The content of a table: each of its parts in its canonical form."""
 
     flags: bytes = b""
     chains: tuple[bytes, ...]
@@ -79,7 +79,7 @@ class Content:
     rules: tuple[tuple[str, bytes], ...]
 
     def digest(self) -> str:
-        """The same exactly for tables that judge every packet alike, membership apart."""
+        """The digest: equal exactly for tables that judge every packet alike, membership apart."""
         by_chain: defaultdict[str, list[bytes]] = defaultdict(list)
         for chain, content in self.rules:
             by_chain[chain].append(content)
@@ -89,7 +89,7 @@ class Content:
 
 
 def chain_content(found: Mapping[int, bytes]) -> bytes:
-    """A chain: its name, and how it is hooked in, if it is."""
+    """A chain: its name, and its hook, if it has one."""
     flags = int.from_bytes(found.get(uapi.NFTA_CHAIN_FLAGS, b""), "big") & ~uapi.NFT_CHAIN_BASE
     hook = _canonical_nested(found.get(uapi.NFTA_CHAIN_HOOK, b""))
     kept = (found.get(number, b"") for number in (uapi.NFTA_CHAIN_NAME, uapi.NFTA_CHAIN_POLICY, uapi.NFTA_CHAIN_TYPE))
@@ -97,7 +97,7 @@ def chain_content(found: Mapping[int, bytes]) -> bytes:
 
 
 def set_content(found: Mapping[int, bytes]) -> bytes:
-    """A set that has a name: everything but its elements."""
+    """A named set: everything but its elements."""
     size = b"".join(value for _, value in attributes(found.get(uapi.NFTA_SET_DESC, b"")))
     return joined(found.get(uapi.NFTA_SET_NAME, b""), _set_shape(found), size)
 
@@ -118,7 +118,7 @@ def found_rule_content(elements: Iterable[bytes], userdata: bytes, anonymous: Ma
 
 
 def joined(*parts: bytes) -> bytes:
-    """Parts, so put together that different parts give different bytes."""
+    """Join parts so that different parts give different bytes."""
     return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
 
 

@@ -27,7 +27,7 @@ def custom_chain(custom: CustomRules) -> str:
 
 
 def custom_rules(common: CommonRules, direction: Direction) -> tuple[CustomRules, ...]:
-    """Those of one direction that hold any rule, IPv4 first."""
+    """The non-empty custom rules of one direction, IPv4 first."""
     found = (custom for custom in common.custom if custom.direction is direction and rule_lines(custom))
     return tuple(sorted(found, key=lambda custom: custom.family))
 

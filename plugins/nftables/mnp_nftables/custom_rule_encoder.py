@@ -122,7 +122,7 @@ def _compile(custom: Sequence[CustomRules]) -> Compiled:
 
 
 def _load(custom: Sequence[CustomRules]) -> None:
-    """Let libnftables, which may end its process, do it in another one, for which the network namespace is the same."""
+    """Run libnftables, which may end its process, in another one in the same network namespace."""
     lines = [f"add table inet {TABLE}", *(f"add chain inet {TABLE} {custom_chain(each)}" for each in custom)]
     places: dict[int, tuple[CustomRules, int, str]] = {}
     for each in custom:

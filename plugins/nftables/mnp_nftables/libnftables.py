@@ -68,7 +68,7 @@ def _write(file: int, data: bytes) -> None:
 
 
 def main() -> int:
-    """The program: 0 if it is done, 1 if the library cannot be used, 2 if something is refused."""
+    """The program: 0 on success, 1 if the library cannot be used, 2 after a refusal."""
     try:
         words = complaint(sys.stdin.buffer.read())
     except UnsupportedError as error:

@@ -58,7 +58,7 @@ class NftablesRuleset(Ruleset):
         says: The text of `batch`; a ruleset with another `text` is refused.
         batch: The messages, custom rules apart.
         custom: Custom rules, compiled on the node that applies them.
-        outline: Each chain and each set that has a name, as they are compared.
+        outline: Each chain and each named set, in the form for comparison.
     """
 
     says: str = field(repr=False)
@@ -71,7 +71,7 @@ class NftablesRenderer:
     """Writes policy for nftables; see `mnp_core.api.PolicyRenderer`."""
 
     def render(self, policy: SandboxPolicy) -> NftablesRuleset:
-        """Write everything that is to be in force in one sandbox.
+        """Write the complete ruleset of one sandbox.
 
         Raises:
             InputError: An interface name that the kernel does not take, a group or a custom rule that could break out

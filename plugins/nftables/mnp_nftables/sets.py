@@ -84,7 +84,7 @@ def command(verb: str, changed: Elements) -> str:
 
 
 def element_key(text: str) -> bytes:
-    """The bytes of an element as the kernel has them; the other way round than `element_text`."""
+    """The bytes of an element as the kernel has them; the inverse of `element_text`."""
     address, *endpoint = text.split(" . ")
     packed = socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
     if not endpoint:
@@ -96,7 +96,7 @@ def element_key(text: str) -> bytes:
 
 
 def element_text(key: bytes) -> str:
-    """An element as it is written, from its bytes in the kernel; a length that is not ours gives hexadecimal."""
+    """The text of an element, from its bytes in the kernel; hexadecimal if the length is not one of ours."""
     for family in FAMILIES:
         size = _ADDRESS_SIZE[family]
         if len(key) == size:

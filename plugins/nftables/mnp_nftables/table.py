@@ -119,7 +119,7 @@ def read_counters(table: str) -> tuple[Counted, ...]:
 
 
 def read_raw(table: str) -> Raw:
-    """Read a table as it is, to have it again elsewhere; errors as above."""
+    """Read a table as it is, to recreate it elsewhere; errors as above."""
     return read_settled(lambda kernel, _: _raw(kernel, table))
 
 

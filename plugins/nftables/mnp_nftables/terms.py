@@ -43,7 +43,7 @@ _ENDPOINT_REGISTERS = {4: (9, 10), 6: (2, 13)}  # after an address from register
 
 @frozen
 class Term:
-    """Words and expressions that say the same."""
+    """Words and expressions with the same meaning."""
 
     words: str
     code: tuple[Code, ...]
@@ -235,7 +235,7 @@ def _type(span: Span) -> int:
 
 
 def _range(span: Span) -> str:
-    """A range as people write it: a CIDR if it is one."""
+    """The text of a range: a CIDR if it is one."""
     prefix = _prefix(span) if isinstance(span, AddressRange) else ""
     return prefix or f"{span.first}-{span.last}"
 

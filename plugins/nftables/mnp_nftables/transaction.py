@@ -136,7 +136,7 @@ def after_removal(batch: Batch) -> Batch:
 
 
 def removal(*, create: bool = False) -> Batch:
-    """Away with the table, which is there; or is made before, so that it is."""
+    """Delete the table, which exists or is made before."""
     writer = BatchWriter()
     if create:
         writer.add(NEW_TABLE, 0, _OURS, number(uapi.NFTA_TABLE_FLAGS, 0))
@@ -145,7 +145,7 @@ def removal(*, create: bool = False) -> Batch:
 
 
 def clearing(sets: Iterable[int], chains: Iterable[int]) -> Batch:
-    """Away with sets, which may refer to chains, and then with chains: by handle."""
+    """Delete sets, which may refer to chains, and then chains, by handle."""
     writer = BatchWriter()
     for handle in sets:
         writer.add(DELETE_SET, 0, _OURS, attribute(uapi.NFTA_SET_HANDLE, handle.to_bytes(8, "big")))
@@ -167,12 +167,12 @@ def content_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterabl
 
 
 def chain_contents(names: Iterable[str]) -> frozenset[bytes]:
-    """Chains of ours as they are compared."""
+    """The canonical content of our chains."""
     return frozenset(chain_content(dict(attributes(_chain_body(name)))) for name in names)
 
 
 def set_contents(sets: Iterable[SetName]) -> frozenset[bytes]:
-    """Sets of ours as they are compared."""
+    """The canonical content of our sets."""
     return frozenset(set_content(dict(attributes(_set_body(name)))) for name in sets)
 
 
@@ -201,7 +201,7 @@ def _chain_body(name: str) -> bytes:
 
 
 def _add_rules(writer: BatchWriter, chain: Chain, identity: int) -> int:
-    """Add the rules of a chain; gives the next identity for a set of a rule's own."""
+    """Add the rules of a chain; return the next identity for anonymous sets."""
     head = _OURS + text_attribute(uapi.NFTA_RULE_CHAIN, chain.name)
     for rule in chain.rules:
         expressions = []
