@@ -156,7 +156,7 @@ class IptablesApplier:
         self._tidy(names.values())
 
     def _tidy(self, names: Iterable[str]) -> None:
-        """Take away sets that no rule uses. Those that stay change nothing: the next ruleset tries again."""
+        """Delete unused sets. Sets that stay have no effect: the next ruleset tries again."""
         kept = tuple(names)
         with suppress(ApplyError, OSError):
             insist(lambda: self._sets.keep(kept))
@@ -201,7 +201,7 @@ class IptablesApplier:
 
     @_as_apply_error
     def remove(self) -> None:
-        """Take rules away, then sets."""
+        """Remove rules, then sets."""
         self._rules.remove()
         self._sets.keep(())
 

@@ -59,7 +59,7 @@ class IptablesRenderer:
     """Writes policy for iptables; see `mnp_core.api.PolicyRenderer`."""
 
     def render(self, policy: SandboxPolicy) -> Ruleset:
-        """Write everything that is to be in force in one sandbox.
+        """Write the complete ruleset of one sandbox.
 
         Raises:
             InputError: An interface name, a group or a custom rule that could break out of its place.

@@ -116,7 +116,7 @@ class Compiler:
             self._forget(key)  # the next attempt may succeed: a missing module or tool can appear
 
     def _compile_into(self, future: Future[Compiled], script: Script) -> None:
-        """Work on a thread that never comes back from its own, empty network namespace."""
+        """Compile on a thread that stays in its own, empty network namespace until it ends."""
         try:
             if _libc.unshare(_CLONE_NEWNET):
                 code = ctypes.get_errno()

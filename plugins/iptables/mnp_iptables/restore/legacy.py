@@ -99,23 +99,23 @@ class LegacyRules:
             insist(lambda: self._clear({(family, table.name) for family, table in wanted.items()}))
 
     def _clear(self, kept: set[tuple[Family, str]]) -> None:
-        """Take ours away from all tables but these."""
+        """Remove ours from all tables but these."""
         for table in self.read():
             if (table.family, table.name) not in kept:
                 _swap(table.family, table.name, _without_ours)
 
     def read(self) -> tuple[InstalledTable, ...]:
-        """Everything of ours; no table is made by looking."""
+        """Everything of ours; reading creates no table."""
         found = [_find_ours(family, name) for family in FAMILIES for name in TABLES if name in _tables(family)]
         return tuple(table for table in found if table)
 
     def remove(self) -> None:
-        """Take away our chains and jumps; an empty table stays, as the kernel cannot remove one."""
+        """Remove our chains and jumps; an empty table stays, as the kernel cannot remove one."""
         with _lock():
             self._clear(set())
 
     def state(self) -> bytes:
-        """A digest of every rule in the tables that ours may be in, whosever they are."""
+        """A digest of every rule, also foreign ones, in the tables that ours may be in."""
         state = hashlib.sha256()
         for family in FAMILIES:
             for name in TABLES:
@@ -153,7 +153,7 @@ def _with(wanted: WantedTable, numbers: Mapping[str, int]) -> Callable[[Table], 
 
 
 def _without_ours(table: Table) -> Table:
-    """The chains and rules of others, but for those of their rules that lead into our chains."""
+    """The foreign chains and rules, without jumps into our chains."""
     return evolve(
         table,
         chains={

@@ -30,7 +30,7 @@ def find(tool: str) -> str:
 
 
 def run(tool: str, *arguments: str, text: str) -> None:
-    """Run a program on a text, within limits, and with a lock of its own: no other program works in its namespace.
+    """Run a program on a text, within limits, and with a private lock: no other program works in its namespace.
 
     Raises:
         ApplyError: It failed; with its words, and the line of the text that it means.

@@ -45,7 +45,7 @@ class Snapshot:
 
 
 def tables(family: Family) -> frozenset[str]:
-    """The tables that there are in the network namespace of the calling thread; looking makes none.
+    """The existing tables of the network namespace of the calling thread; the query creates none.
 
     Raises:
         OSError: This kernel has no legacy tables, or the module is not loaded.
@@ -150,7 +150,7 @@ _libc.getsockopt.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_
 
 
 def _get(kernel: socket.socket, family: Family, option: int, request: bytes) -> bytes:
-    """getsockopt(2) with something to say first, which Python's own cannot."""
+    """getsockopt(2) with input in the buffer, which Python's own lacks."""
     buffer = ctypes.create_string_buffer(request, len(request))
     size = ctypes.c_uint32(len(request))
     if _libc.getsockopt(kernel.fileno(), _SOCKET[family][1], option, buffer, ctypes.byref(size)):

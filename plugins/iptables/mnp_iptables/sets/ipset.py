@@ -88,7 +88,7 @@ class Ipset(Nfnetlink):
         return b"".join(found.get(_ELEMENTS, b"") for found in answers)
 
     def members(self, name: str) -> frozenset[str]:
-        """The elements of a set, as they are written."""
+        """The elements of a set, as text."""
         content = self.content(name)
         return _plain_addresses(content) or _elements(content)
 

@@ -37,12 +37,12 @@ class VersionedSets:
         self._ours = re.compile(rf"(mnp[be]?[46]-[a-z2-7]+)-{suffix}[1-{_VERSIONS}]")
 
     def names(self) -> list[str]:
-        """Every set of ours that is there, as the kernel knows it."""
+        """Our sets in the kernel, by their names there."""
         with Ipset() as kernel:
             return [header.name for header in self._all(kernel)]
 
     def prepare(self, types: Mapping[str, SetType], members: Elements) -> dict[str, str]:
-        """Make sure that there is a set with exactly these members for each name, and touch none that is in use.
+        """Provide a set with exactly these members for each name, without a change of sets in use.
 
         Returns:
             For each name of the ruleset, the set that the rules are to use.
@@ -75,7 +75,7 @@ class VersionedSets:
             return {name: kernel.index(live[name].name) for name in types}
 
     def keep(self, names: Iterable[str]) -> None:
-        """Take away every set of ours but these, if no rule uses it."""
+        """Delete every unused set of ours but these."""
         kept = set(names)
         with Ipset() as kernel:
             gone = [header.name for header in self._all(kernel) if header.name not in kept]
@@ -177,5 +177,5 @@ def _undo(live: Mapping[str, str], delta: Delta) -> None:
 
 
 def _holds(kernel: Ipset, found: Header, kind: SetType, members: frozenset[str]) -> bool:
-    """Whether a set has exactly these members; one that has many more than that is not even read."""
+    """Whether a set has exactly these members; a much larger one is not even read."""
     return found.type == kind and found.count == len(members) and kernel.members(found.name) == members
