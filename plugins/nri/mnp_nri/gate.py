@@ -54,7 +54,7 @@ class NriGate:
         self._thread: threading.Thread | None = None
 
     def open(self, keeper: Gatekeeper) -> None:
-        """Connect, and connect again for ever."""
+        """Connect, and reconnect for ever."""
         self._thread = threading.Thread(target=self._keep_registered, args=(keeper,), name="mnp-nri", daemon=True)
         self._thread.start()
 
@@ -86,7 +86,7 @@ class NriGate:
             self._closing.wait(next(pauses))
 
     def _attempt(self, service: PluginService) -> str:
-        """Be registered once, until the end of the connection; the reason of it."""
+        """Serve one registration until the connection ends; return the reason of the end."""
         try:
             self._serve(service)
         except Exception as error:  # noqa: BLE001 # later pods have to be held after any failure
@@ -130,7 +130,7 @@ def make_nri_gate(settings: Mapping[str, str]) -> NriGate:
 
 
 def _pauses() -> Iterator[float]:
-    """Seconds between attempts: longer and longer, and not all nodes' at once."""
+    """Seconds between attempts: growing, with jitter."""
     seconds = _SHORTEST
     while True:
         yield seconds * random.uniform(0.5, 1)  # noqa: S311 # no secret

@@ -155,7 +155,7 @@ class PluginService:
             )
 
     def _forget(self, sandbox: Described) -> None:
-        """Without a path of this very sandbox there is nothing to forget: a newer one of the pod may be running."""
+        """Without a path of this very sandbox there is nothing to forget: a newer sandbox of the pod may be running."""
         path = self._paths.pop(sandbox.id, "") or sandbox.start.netns
         if path:
             self._keeper.stopped(sandbox.start.pod, sandbox.start.uid, path)

@@ -93,7 +93,7 @@ class Session:
             _see_registered(message.payload)
 
     def _begin(self, stream: int, payload: bytes) -> None:
-        """Have a call answered on another thread: many may wait, and no one holds up the others."""
+        """Answer a call on another thread: many may wait, and none delays the others."""
         arrived = time.monotonic()
         with self._lock:
             ending, full = self._ending, len(self._overdue) >= _WAITING
