@@ -146,7 +146,7 @@ def _mac(interface: Mapping[str, object]) -> str:
 
 
 def _addresses(result: Mapping[str, object], index: int | None) -> Iterator[Address]:
-    """Those of the interface; without an index, as plugins may leave it out, they are the only interface's."""
+    """The addresses of the interface; plugins may leave the index out, then they belong to the only interface."""
     for number, entry in _objects(result, "ips"):
         if entry.get("interface") not in (None, index):  # a set cannot be asked for a list
             continue
