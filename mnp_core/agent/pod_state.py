@@ -104,6 +104,7 @@ class PodState:
     _tries: int = 0  # failed since the last success
     _permanent: bool = False  # a retry is useless
     _retry_at: float = 0.0
+    _retry_due: float = 0.0  # the same, but for changes since
     _finalize_at: float = 0.0
     _debounce_until: float = 0.0
     _inspect_after: float = 0.0
@@ -176,8 +177,7 @@ class PodState:
         self._replace_pause = min(big_lines * _REPLACE_PAUSE_SECONDS, _LONGEST_REPLACE_PAUSE_SECONDS)
         self._pending.add_replacement()
         self._pending.receive(received_at)
-        if self.failure is not Failure.NOT_FOUND:  # no policy makes a sandbox appear
-            self._retry_at = 0.0
+        self._retry_at = 0.0
 
     def members_changed(self, delta: LazyDelta, received_at: float | None = None) -> None:
         """Schedule a change of membership of a group that the pod's rules use."""
@@ -217,7 +217,7 @@ class PodState:
 
     def retry_now(self) -> None:
         """Retry failed operations without a pause."""
-        self._retry_at = 0.0
+        self._retry_at = self._retry_due = 0.0
 
     def read_now(self) -> None:
         """Read the rules, and write them if they differ, whatever is known of them."""
@@ -317,10 +317,7 @@ class PodState:
         return None
 
     def failed(self, error: BaseException, now: float) -> bool:
-        """Record the failure of the attempt; whether it counts as one.
-
-        It does not if only the sandbox was replaced meanwhile: the new one is located.
-        """
+        """Record the failure of the attempt; whether it counts as one, and not as the replacement of the sandbox."""
         attempt = self._end_attempt()
         self._pending.receive(attempt.received_at)
         if isinstance(error, SandboxNotFoundError):
@@ -337,9 +334,11 @@ class PodState:
             case Operation.UPDATE_MEMBERS | Operation.VERIFY:
                 pass  # only a part was tried
             case _:
-                self._tries += 1
+                if not isinstance(error, SandboxNotFoundError) or attempt.started_at >= self._retry_due:
+                    self._tries += 1  # else a change has hurried it: a few would make an awaited sandbox a missing one
+                    self._retry_due = now + self._pause() * self.jitter()
                 self._permanent = isinstance(error, _PERMANENT)
-                self._retry_at = _NEVER if self._permanent else now + self._pause() * self.jitter()
+                self._retry_at = _NEVER if self._permanent else self._retry_due
         return True
 
     def _end_attempt(self) -> Attempt:
@@ -396,4 +395,5 @@ class PodState:
         self._pending.add_replacement()
 
     def _clear_error(self) -> None:
-        self.error, self.failure, self._tries, self._permanent, self._retry_at = "", None, 0, False, 0.0
+        self.error, self.failure, self._tries, self._permanent = "", None, 0, False
+        self._retry_at = self._retry_due = 0.0

@@ -86,17 +86,19 @@ def test_rules_are_in_force_when_the_last_replacement_asked_for_has_succeeded():
     assert not state.in_force
 
 
-def test_changes_of_policy_do_not_hurry_the_search_for_a_sandbox():
-    """Else a few of them would turn a sandbox that is expected into one that is reported missing."""
+def test_changes_hurry_the_search_for_a_sandbox_but_do_not_count_as_tries():
+    """Else a few of them would turn a sandbox that is awaited into one that is reported missing."""
     state = PodState(name=POD, incarnation=("uid", ()), monitored=True)
-    state.require_replacement()
-    for _ in range(3):
+    for _ in range(20):
+        state.require_replacement()
+        assert state.next_operation(0.0) is Operation.LOCATE
         state.start(Operation.LOCATE, 0.0)
         state.failed(SandboxNotFoundError("not yet"), 0.0)
-        state.require_replacement()
-        assert isinstance(state.next_operation(0.0), Deadline)
-    state.retry_now()
-    assert state.next_operation(0.0) is Operation.LOCATE
+    assert state.awaiting_sandbox
+    for now in range(1, 5):
+        state.start(Operation.LOCATE, now)
+        state.failed(SandboxNotFoundError("not yet"), now)
+    assert not state.awaiting_sandbox
 
 
 def test_one_operation_at_a_time():
