@@ -172,12 +172,12 @@ def _replace(ruleset: NftablesRuleset, batch: Batch) -> None:
 
     An object with one of our names but another type or hook (from another process, or another version of this plugin)
     cannot be taken over. Then the table is deleted and made in one commit, with the small gap that the renderer avoids
-    otherwise; never for lack of memory.
+    otherwise; never for lack of memory, nor where something is missing: no removal brings that.
     """
     try:
         _run(ruleset, batch)
     except RefusedError as refused:
-        if refused.code in _PASSING:
+        if refused.code in _PASSING or refused.code == errno.ENOENT:
             raise _refusal(refused) from None
         try:
             _run(ruleset, after_removal(batch))

@@ -329,7 +329,7 @@ def test_a_server_that_ends_watches_at_once_is_not_asked_without_pause(server):
         before = len(asked(server, "/pods"))
         time.sleep(2)
         assert 2 <= len(asked(server, "/pods")) - before <= 40
-        assert any(sentence.startswith("Pod: ") for sentence in source.waiting)
+        until(lambda: any(sentence.startswith("Pod: ") for sentence in source.waiting))
 
 
 def test_retry_after_is_honoured(server):
