@@ -11,8 +11,9 @@ from pathlib import Path
 
 import grpc
 
+from mnp_core.protobuf import make_messages
 from mnp_core.sandbox._syscalls import unmount
-from mnp_core.sandbox.cri.wire import make_messages
+from mnp_core.sandbox.cri.wire import PACKAGE
 from mnp_core.sandbox.netns import run_inside
 from tests.cluster.own.image import PAUSE, write_image
 
@@ -21,6 +22,7 @@ POD, NODE = 0, 2  # NamespaceMode
 
 # From api.proto, all that it takes to run a sandbox as a kubelet does.
 MESSAGES = make_messages(
+    PACKAGE,
     {
         "PodSandboxMetadata": {
             "name": (1, "string"),
@@ -63,7 +65,7 @@ MESSAGES = make_messages(
         "RemovePodSandboxResponse": {},
         "VersionRequest": {"version": (1, "string")},
         "VersionResponse": {"runtime_name": (2, "string"), "runtime_version": (3, "string")},
-    }
+    },
 )
 
 

@@ -7,13 +7,15 @@ from itertools import count
 
 import grpc
 
-from mnp_core.sandbox.cri.wire import make_messages
+from mnp_core.protobuf import make_messages
+from mnp_core.sandbox.cri.wire import PACKAGE
 
 SERVICE = "runtime.v1.RuntimeService"
 READY, NOTREADY = 0, 1
 
 # Written from api.proto once more, with all fields of these messages that a runtime fills.
 MESSAGES = make_messages(
+    PACKAGE,
     {
         "PodSandboxStateValue": {"state": (1, "int32")},
         "PodSandboxFilter": {
@@ -46,7 +48,7 @@ MESSAGES = make_messages(
             "created_at": (4, "int64"),
         },
         "PodSandboxStatusResponse": {"status": (1, "PodSandboxStatus"), "info": (2, "map"), "timestamp": (4, "int64")},
-    }
+    },
 )
 
 
