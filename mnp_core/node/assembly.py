@@ -29,7 +29,6 @@ from mnp_core.node.memory import share_arenas
 from mnp_core.node.observer import NodeObserver, PluginSink
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.enumerate import list_sandboxes
-from mnp_core.sandbox.gated import GatedLocator
 from mnp_core.sandbox.host import host_filesystem
 from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.outside import OutsideState
@@ -72,7 +71,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
     )
     backend, name = backends.of(()).name, node_name(settings.node)
     backends.check(settings.common)
-    locator = GatedLocator(registry.locator(settings.node.sandbox_locator, settings.node.locator))
+    locator = registry.locator(settings.node.sandbox_locator, settings.node.locator)
     made = {gate: registry.gate(gate, settings.gates.settings) for gate in settings.gates.names}
     host = host_filesystem(settings.node.locator)
     denies_unclaimed = settings.unclaimed_interfaces is UnclaimedInterfaces.DENY
@@ -95,6 +94,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         )
         stack.callback(monitor.close)
         pool = stack.enter_context(SandboxPool(_WORKERS))
+        described = Described(locator, host, pool.run, looks_at_all=denies_unclaimed)
         agent = Agent(
             cluster=ClusterState(
                 common=settings.common,
@@ -105,7 +105,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
                 denies_unclaimed=denies_unclaimed,
             ),
             backends=backends,
-            locator=locator,
+            locator=described,
             discoverers=registry.make_discoverers(),
             pool=pool,
             locator_executor=stack.enter_context(ThreadPoolExecutor(_LOCATORS, "locator")),
@@ -126,7 +126,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         fetcher = stack.enter_context(PodFetcher(api, loop.enqueue, lambda ref: source.identity(ref) is not None))
         keeper = NodeGatekeeper(
             agent=agent,
-            described=Described(locator, host, pool.run, looks_at_all=denies_unclaimed),
+            described=described,
             denial=Denial(backend=backends.of(()), pool=pool, common=settings.common),
             settings=settings.gates,
             fetch=fetcher.fetch,

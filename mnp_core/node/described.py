@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from mnp_core.api import GateInterface, PodStart, Sandbox
+from mnp_core.api import GateInterface, PodStart, Sandbox, SandboxLocator
 from mnp_core.errors import InputError
-from mnp_core.model import Link, NetworkRequest, ObjectName, ObjectRef
+from mnp_core.model import Link, NetworkRequest, ObjectName, ObjectRef, Pod
 from mnp_core.model.gated import Gated, GatedInterface
 from mnp_core.model.parsing import NETWORKS, Field, Findings, parse_requests
 from mnp_core.model.parsing.names import is_interface_name, is_namespace_name, is_object_name
 from mnp_core.model.parsing.scope import parse_network_name
 from mnp_core.policy.gated import DEFAULT_INTERFACE
-from mnp_core.sandbox.gated import GatedLocator
 from mnp_core.sandbox.host import HostFilesystem
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import identify, is_there
@@ -44,11 +43,14 @@ class DescribedPod:
 
 
 class Described:
-    """All sandboxes that gates have described; they are located here first. Thread safe."""
+    """All sandboxes that gates have described, and the locator of the node: it asks the other one for the rest.
+
+    Thread safe.
+    """
 
     def __init__(
         self,
-        locator: GatedLocator,
+        other: SandboxLocator,
         host: HostFilesystem,
         run: Callable[[Sandbox, Callable[[], Sequence[Link]]], Sequence[Link]],
         *,
@@ -57,12 +59,12 @@ class Described:
         """Begin with none.
 
         Args:
-            locator: Receives each sandbox.
+            other: Locates pods that no gate has described.
             host: Resolves paths of the host.
             run: Runs a function inside a sandbox.
             looks_at_all: Whether the links of every sandbox are read, not only where no attachment is known.
         """
-        self._locator = locator
+        self._other = other
         self._host = host
         self._run = run
         self._looks_at_all = looks_at_all
@@ -87,8 +89,19 @@ class Described:
             if known is not None and known.sandbox == sandbox and known.uid == start.uid:
                 gated = _joined(known.gated, gated)
             self._pods[start.pod] = described = DescribedPod(uid=start.uid, sandbox=sandbox, gated=gated)
-        self._locator.put(start.pod, start.uid, sandbox)
         return described
+
+    def locate(self, pod: Pod) -> Sandbox:
+        """Find a pod's sandbox.
+
+        Raises:
+            SandboxNotFoundError: As the other locator.
+        """
+        with self._lock:
+            known = self._pods.get(pod.name)
+        if known is not None and known.uid in {"", pod.uid, pod.static_uid} and is_there(known.sandbox):
+            return known.sandbox
+        return self._other.locate(pod)
 
     def unclaimed(self, pod: DescribedPod) -> frozenset[str]:
         """Interfaces that lead out of the pod and that neither a gate nor the pod's requests claim.
@@ -110,13 +123,14 @@ class Described:
         return known.networks if known is not None else ()
 
     def discard(self, pod: ObjectName, uid: str, netns: str = "") -> bool:
-        """Forget a sandbox that has ended; whether it was the pod's current one."""
+        """Forget a sandbox that has ended; whether it was the pod's current one. Without a path, any of this UID."""
         path = self._host.path(netns) if netns else ""
-        if not self._locator.discard(pod, uid, path):
-            return False
         with self._lock:
-            self._pods.pop(pod, None)
-        return True
+            known = self._pods.get(pod)
+            if known is None or known.uid != uid or path not in {"", known.sandbox.path}:
+                return False
+            del self._pods[pod]
+            return True
 
     def forget_gone(self) -> list[ObjectName]:
         """Forget all sandboxes that are no more; returns their pods."""

@@ -15,7 +15,7 @@ from mnp_core.node.denial import Denial
 from mnp_core.node.described import Described
 from mnp_core.node.gatekeeper import NodeGatekeeper
 from mnp_core.node.loop import NodeLoop
-from mnp_core.sandbox.gated import GatedLocator, GatesOnly
+from mnp_core.sandbox.gated import GatesOnly
 from mnp_core.sandbox.host import HostFilesystem
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.settings import GateSettings
@@ -49,14 +49,14 @@ class GatedNode:
         self.source, self.observer = Source(), Observer()
         self.pool = self.stack.enter_context(SandboxPool(8))
         self.threads = self.stack.enter_context(ThreadPoolExecutor(64))
-        self.locator = GatedLocator(GatesOnly())
+        self.described = Described(GatesOnly(), HostFilesystem(), self.pool.run, looks_at_all=denies_unclaimed)
         self.backend = Backend(name="nftables", renderer=NftablesRenderer(), applier=applier or NftablesApplier())
         self.agent = Agent(
             cluster=ClusterState(
                 common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", denies_unclaimed=denies_unclaimed
             ),
             backends=Choice(self.backend),
-            locator=self.locator,
+            locator=self.described,
             discoverers={"macvlan": Agreeing()},
             pool=self.pool,
             **parts,
@@ -67,7 +67,7 @@ class GatedNode:
         self.decisions = []
         self.keeper = NodeGatekeeper(
             agent=self.agent,
-            described=Described(self.locator, HostFilesystem(), self.pool.run, looks_at_all=denies_unclaimed),
+            described=self.described,
             denial=Denial(backend=self.backend, pool=self.pool, common=CommonRules()),
             settings=GateSettings(**{"seconds": 2.0, **settings}),
             fetch=self.fetch,

@@ -197,7 +197,7 @@ def test_a_sandbox_that_has_ended_is_forgotten():
         sandbox = node.sandbox("eth0", "net1")
         node.admit(A, sandbox, annotations=ASKS).result(5)
         node.keeper.stopped(A.name, "another pod of the name")
-        assert node.locator.locate(A) == sandbox
+        assert node.described.locate(A) == sandbox
         node.keeper.stopped(A.name, A.uid, sandbox.path)
         eventually(lambda: node.agent.cluster.gated(A.name) is None)
 
