@@ -10,7 +10,7 @@ from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs, rule
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.formats.difference import as_json, markdown_text, summary, text_lines
 from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import namespace_option, registry_of, settings_file_option
+from mnp_core.cli.options import form_option, namespace_option, probe_option, registry_of, settings_file_option
 from mnp_core.cli.terminal import print_json, remark, report_json
 from mnp_core.errors import InputError
 from mnp_core.model import PortRange
@@ -53,28 +53,14 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
     multiple=True,
     help="Manifests that belong to both, such as network definitions; may be repeated.",
 )
-@click.option(
-    "--probe",
-    "probes",
-    metavar="PROBE",
-    multiple=True,
-    help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: all ports]",
-)
+@probe_option("all ports")
 @click.option(
     "--fail-on",
     type=click.Choice([each.value for each in FailOn]),
     help="End with 1 if a pair opens, closes, or either.",
 )
 @namespace_option
-@click.option(
-    "--output",
-    "-o",
-    "form",
-    type=click.Choice([form.value for form in Form]),
-    default=Form.TEXT.value,
-    show_default=True,
-    help="Lines of text, one JSON value, or Markdown for a pull request.",
-)
+@form_option(Form, "Lines of text, one JSON value, or Markdown for a pull request.")
 @settings_file_option
 @click.pass_context
 def diff_command(  # noqa: PLR0913, PLR0917 # each option is one

@@ -47,6 +47,20 @@ def paths_argument(*, required: bool = True) -> Decorator[Any]:
     )
 
 
+def probe_option(default: str) -> Decorator[Any]:
+    """Probes, as texts; `default` says which without any."""
+    text = f"tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: {default}]"
+    return click.option("--probe", "probes", metavar="PROBE", multiple=True, help=text)
+
+
+def form_option(forms: type[StrEnum], words: str) -> Decorator[Any]:
+    """The form of a result, by its value; the first one is the default."""
+    values = [form.value for form in forms]
+    return click.option(
+        "--output", "-o", "form", type=click.Choice(values), default=values[0], show_default=True, help=words
+    )
+
+
 def _as_output(_context: click.Context, _parameter: click.Parameter, value: str) -> Output:
     return Output(value)
 

@@ -10,7 +10,14 @@ from attrs import evolve, frozen
 from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import namespace_option, paths_argument, registry_of, settings_file_option
+from mnp_core.cli.options import (
+    form_option,
+    namespace_option,
+    paths_argument,
+    probe_option,
+    registry_of,
+    settings_file_option,
+)
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName
@@ -42,29 +49,15 @@ class Form(StrEnum):
 @click.option(
     "--to", "destinations", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all]"
 )
-@click.option(
-    "--probe",
-    "probes",
-    metavar="PROBE",
-    multiple=True,
-    help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: what a destination declares, else tcp:80]",
-)
+@probe_option("what a destination declares, else tcp:80")
 @click.option("--outside", is_flag=True, help="Add the blocks outside of the cluster that the policies tell apart.")
 @click.option(
     "--group/--no-group",
     default=None,
-    help="Pods with equal answers as one: web-1 (+4) are five. [default: from 200 pods on]",
+    help="Pods with equal answers as one: web-1 (+4) are five. [default: above 40,000 pairs, such as of 200 pods]",
 )
 @namespace_option
-@click.option(
-    "--output",
-    "-o",
-    "form",
-    type=click.Choice([form.value for form in Form]),
-    default=Form.TABLE.value,
-    show_default=True,
-    help="Matrices, lines of text, or a form for other programs.",
-)
+@form_option(Form, "Matrices, lines of text, or a form for other programs.")
 @settings_file_option
 @click.pass_context
 def matrix_command(  # noqa: PLR0913, PLR0917 # each option is one

@@ -67,7 +67,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg] # hatchling
             self.app.display_warning(f"mnp-cnigate: without ziglang the wheel is for {platform.machine()} nodes only")
         build_data["force_include"] = {str(path): f"mnp_cnigate/bin/{path.name}" for path in made}
 
-    def finalize(self, version: str, build_data: dict[str, object], artifact_path: str) -> None:  # noqa: ARG002
+    def finalize(self, version: str, build_data: dict[str, object], artifact_path: str) -> None:  # noqa: ARG002 - hatchling's signature
         """Remove the compiled executables."""
         if version != "editable":
             shutil.rmtree(self._folder)

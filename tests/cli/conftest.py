@@ -1,1 +1,1 @@
-from tests.cli.fixtures import examples, mnp, registry, write  # noqa: F401 - pytest finds fixtures by name
+from tests.cli.fixtures import ask, examples, mnp, problems, registry, verdict, write  # noqa: F401 - pytest finds fixtures by name

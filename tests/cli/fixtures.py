@@ -1,5 +1,6 @@
 """Runs `mnp` in this process, as `main` does, and as a program of its own where that matters."""
 
+import json
 from pathlib import Path
 from textwrap import dedent
 
@@ -55,3 +56,40 @@ def write(tmp_path):
 @pytest.fixture(scope="session")
 def examples():
     return Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def ask(mnp, tmp_path):
+    """`ask("validate", objects)`: a command about objects, decoded."""
+
+    def run(command, objects, *arguments, status=None):
+        path = tmp_path / "objects.json"
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        ended = mnp(command, path, *arguments, "--output", "json")
+        assert ended.status in ({0, 1} if status is None else {status}), ended.err
+        assert "Traceback" not in ended.err
+        return json.loads(ended.out)
+
+    return run
+
+
+@pytest.fixture
+def verdict(ask):
+    """Of tcp:80 from b to a."""
+
+    def of(objects, *arguments):
+        (found,) = ask("explain", objects, "--from", "demo/b", "--to", "demo/a", *arguments)["explanations"]
+        return found["verdict"]
+
+    return of
+
+
+@pytest.fixture
+def problems(ask):
+    """The reports of `validate`, as kind of object and reason."""
+
+    def of(objects, severity="problem"):
+        reports = ask("validate", objects)["reports"]
+        return {(r["kind"], r["reason"]) for r in reports if r["severity"] == severity}
+
+    return of

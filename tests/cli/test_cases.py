@@ -5,77 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.objects import A, B, network, pod, policy
+
 CASES = sorted((Path(__file__).parent / "data").glob("*.yaml"))
-DATA = "k8s.v1.cni.cncf.io/"
-MACVLAN = {"type": "macvlan", "master": "eth1", "ipam": {"type": "host-local", "subnet": "10.10.0.0/24"}}
-
-
-def network(name="data", namespace="demo", **config):
-    return {
-        "apiVersion": "k8s.cni.cncf.io/v1",
-        "kind": "NetworkAttachmentDefinition",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"config": json.dumps({"cniVersion": "0.3.1", "name": name, **(config or MACVLAN)})},
-    }
-
-
-def pod(name, namespace="demo", *, networks=None, status=None, **metadata):
-    annotations = {
-        f"{DATA}networks": networks if networks is None or isinstance(networks, str) else json.dumps(networks),
-        f"{DATA}network-status": status if status is None or isinstance(status, str) else json.dumps(status),
-    }
-    given = {key: value for key, value in annotations.items() if value is not None}
-    about = {"name": name, "namespace": namespace, "labels": {"app": name}, "annotations": given} | metadata
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": about, "spec": {"containers": [{"name": "c"}]}}
-
-
-def policy(name="deny", namespace="demo", *, policy_for="data", **spec):
-    return {
-        "apiVersion": "k8s.cni.cncf.io/v1beta1",
-        "kind": "MultiNetworkPolicy",
-        "metadata": {"name": name, "namespace": namespace, "annotations": {f"{DATA}policy-for": policy_for}},
-        "spec": {"podSelector": {"matchLabels": {"app": "a"}}, "policyTypes": ["Ingress"]} | spec,
-    }
-
-
-A, B = pod("a", networks="data"), pod("b", networks="data")
-
-
-@pytest.fixture
-def ask(mnp, tmp_path):
-    """`ask("validate", objects)`: a command about objects, decoded."""
-
-    def run(command, objects, *arguments, status=None):
-        path = tmp_path / "objects.json"
-        path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
-        ended = mnp(command, path, *arguments, "--output", "json")
-        assert ended.status in ({0, 1} if status is None else {status}), ended.err
-        assert "Traceback" not in ended.err
-        return json.loads(ended.out)
-
-    return run
-
-
-@pytest.fixture
-def verdict(ask):
-    """Of tcp:80 from b to a."""
-
-    def of(objects, *arguments):
-        (found,) = ask("explain", objects, "--from", "demo/b", "--to", "demo/a", *arguments)["explanations"]
-        return found["verdict"]
-
-    return of
-
-
-@pytest.fixture
-def problems(ask):
-    """The reports of `validate`, as kind of object and reason."""
-
-    def of(objects, severity="problem"):
-        reports = ask("validate", objects)["reports"]
-        return {(r["kind"], r["reason"]) for r in reports if r["severity"] == severity}
-
-    return of
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)

@@ -13,7 +13,7 @@ from mnp_core.offline.reach import answers
 from mnp_core.testing.corpus import HOSTILE_TEXTS
 from mnp_core.testing.suites.differential.profile import SEED
 from mnp_core.testing.suites.differential.strategies import clusters
-from tests.cli.test_cases import A, B, network, pod, policy
+from tests.cli.objects import A, B, network, pod, policy
 from tests.cli.test_workloads import workload
 from tests.differential.test_reachability import SPECS, objects_of
 

@@ -17,7 +17,7 @@ from mnp_core.offline.reach import End, answers
 from mnp_core.policy.ends import Host
 from mnp_core.policy.reachability import Reachability
 from mnp_core.testing.corpus import HOSTILE_TEXTS, named_by
-from tests.cli.test_cases import A, B, network, pod, policy
+from tests.cli.objects import A, B, network, pod, policy
 
 HOSTILE = [
     *HOSTILE_TEXTS,

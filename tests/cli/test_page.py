@@ -15,7 +15,7 @@ from mnp_core.offline.reach import answers, grouped
 from mnp_core.policy.reachability import Reachability
 from mnp_core.testing.suites.differential.profile import SEED
 from mnp_core.testing.suites.differential.strategies import clusters
-from tests.cli.test_cases import A, B, network, policy
+from tests.cli.objects import A, B, network, policy
 from tests.cli.test_matrix_forms import HOSTILE, hostile_answers
 from tests.differential.test_reachability import SPECS, ends_of, objects_of
 

@@ -288,22 +288,17 @@ class Node(RuleBasedStateMachine):
         assert all(start.done.done() and not start.done.result() for start in self.held)
 
 
+def run(examples, steps):
+    limits = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+    run_state_machine_as_test(Node, settings=settings(max_examples=examples, stateful_step_count=steps, **limits))
+
+
 @pytest.mark.timeout(300)
 def test_the_start_protocol_keeps_what_is_isolated_isolated_and_converges():
-    run_state_machine_as_test(
-        Node,
-        settings=settings(
-            max_examples=250, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    run(250, 40)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_start_protocol_at_length():
-    run_state_machine_as_test(
-        Node,
-        settings=settings(
-            max_examples=3000, stateful_step_count=80, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    run(3000, 80)

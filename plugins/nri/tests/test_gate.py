@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 from attrs import evolve
@@ -22,6 +23,17 @@ IN_FORCE = Decision(admission=Admission.IN_FORCE)
 def pod(name="web", netns="/run/netns/cni-1", **changes):
     start = PodStart(pod=ObjectName("demo", name), uid=f"uid-{name}", netns=netns, annotations={NETWORKS: "data"})
     return evolve(start, **changes)
+
+
+@contextmanager
+def listening(path):
+    """A socket in a runtime's place, and a gate that connects to it."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        gate = NriGate(str(path))
+        gate.open(FakeGatekeeper())
+        yield listener, gate
 
 
 # --- registration -------------------------------------------------------------------------------------------------
@@ -69,12 +81,7 @@ def test_a_socket_that_nobody_listens_on_is_a_problem(tmp_path):
 
 def test_until_the_runtime_has_synchronized_it_is_a_problem(tmp_path):
     """The runtime takes the plugin in only then: pods that it starts before are not held."""
-    path = str(tmp_path / "nri.sock")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        gate = NriGate(path)
-        gate.open(FakeGatekeeper())
+    with listening(tmp_path / "nri.sock") as (listener, gate):
         connected, _ = listener.accept()
         with connected:
             wait_until(lambda: "has not taken the plugin in yet" in gate.problem, gate.problem)
@@ -205,12 +212,7 @@ def test_more_pods_than_threads_wait_for_their_turn(world):
     ],
 )
 def test_bytes_that_are_no_nri_end_the_connection_and_nothing_else(tmp_path, data, why):
-    path = str(tmp_path / "nri.sock")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        gate = NriGate(path)
-        gate.open(FakeGatekeeper())
+    with listening(tmp_path / "nri.sock") as (listener, gate):
         for _ in range(2):
             connected, _ = listener.accept()
             with connected:
@@ -279,12 +281,7 @@ def test_large_messages_of_many_frames_arrive(world):
 
 
 def test_a_runtime_that_reads_nothing_blocks_no_close(tmp_path):
-    path = str(tmp_path / "nri.sock")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        gate = NriGate(path)
-        gate.open(FakeGatekeeper())
+    with listening(tmp_path / "nri.sock") as (listener, gate):
         connected, _ = listener.accept()
         with connected:
             connected.recv(1)

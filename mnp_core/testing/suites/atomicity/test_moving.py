@@ -28,7 +28,7 @@ ROUNDS = 3
 @pytest.mark.timeout(240)
 def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows, mnp_backend):  # noqa: F811 - fixtures
     usable = [mnp_backend, *others_that_work(mnp_backend)]
-    if len(usable) < 2:
+    if len(usable) < 2:  # there is nothing to move to: the installed plugins and the kernel decide
         pytest.skip(f"needs two backends that work here, there is {usable}")
     victim = people[0]
     settle(victim, usable[0])
