@@ -10,7 +10,7 @@ from mnp_core.plugins import COMMAND_DISTRIBUTIONS, Registry
 _CLI = "mnp_core.cli"
 _BUILT_IN = {
     "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
-    "diff": Promise(f"{_CLI}.diff", "diff_command", "Say who reaches whom no longer, or newly."),
+    "diff": Promise(f"{_CLI}.diff", "diff_command", "Print the pairs that a change opens and closes."),
     "explain": Promise(f"{_CLI}.explain", "explain_command", "Say why a pod reaches another, or does not."),
     "matrix": Promise(f"{_CLI}.reach", "matrix_command", "Print who reaches whom by the policies."),
     "plugin": Promise(f"{_CLI}.plugin", "plugin_group", "For those who write plugins."),

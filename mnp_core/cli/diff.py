@@ -42,7 +42,7 @@ class FailOn(StrEnum):
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.command("diff", short_help="Say who reaches whom no longer, or newly.")
+@click.command("diff", short_help="Print the pairs that a change opens and closes.")
 @click.argument("old", type=_PATH)
 @click.argument("new", type=_PATH)
 @click.option(
@@ -74,7 +74,7 @@ def diff_command(  # noqa: PLR0913, PLR0917 # each option is one
     form: str,
     settings: Settings,
 ) -> int:
-    """Say which pairs open and which close between the manifests OLD and NEW, a file or a folder each.
+    """Print the pairs that open and that close between the manifests OLD and NEW, a file or a folder each.
 
     All ports count, and addresses outside of the cluster. Workloads without pods count as one pod each.
     """
