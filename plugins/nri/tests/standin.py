@@ -16,6 +16,7 @@ from mnp_nri.messages import MESSAGES
 
 PLUGIN, RUNTIME = 1, 2
 SECONDS = 10
+TAKING_IN = 1  # seconds that events wait for a plugin that is taken in, as behind the runtime's lock
 
 
 class CallError(Exception):
@@ -167,7 +168,7 @@ class Runtime:
     def event(self, number, method, pod):
         """A pod event, as a method of its own or, before NRI 0.12, as StateChange."""
         plugin = self.plugin
-        if plugin is None or plugin.closed.is_set() or not plugin.synchronized.is_set():
+        if plugin is None or plugin.closed.is_set() or not plugin.synchronized.wait(TAKING_IN):
             return
         try:
             if self.old and method != "CreateContainer":
