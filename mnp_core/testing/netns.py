@@ -10,9 +10,11 @@ address detection). Interface names may be anything that the kernel takes.
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_interface
+from ipaddress import IPv6Address, ip_interface
+from pathlib import Path
 
 from attrs import frozen
 from pyroute2 import IPRoute, NFCTSocket
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _IFA_F_NODAD = 2  # <linux/if_addr.h>
+_POLLS, _POLL = 2000, 0.002
 
 
 @frozen
@@ -60,6 +63,8 @@ def veth_pair(left: End, right: End) -> None:
     _make_between(left, right, make)
     _configure(left)
     _configure(right)
+    _await_ready(left)
+    _await_ready(right)
 
 
 def macvlan(parent: End, child: End, *, kind: str = "macvlan") -> None:
@@ -74,6 +79,7 @@ def macvlan(parent: End, child: End, *, kind: str = "macvlan") -> None:
 
     _make_between(parent, child, make)
     _configure(child)
+    _await_ready(child)
 
 
 def bridge(sandbox: Sandbox, name: str, *ports: str) -> None:
@@ -131,6 +137,35 @@ def _configure(end: End) -> None:
                 )
 
     run_inside(end.sandbox, work)
+
+
+def _await_ready(end: End) -> None:
+    """Wait for what the kernel does in workers once an interface is up and has addresses.
+
+    Until it noticed the carrier (net/core/link_watch.c) the queue is ``noop``, which drops all that is sent; until it
+    joined an address's solicited-node group (net/ipv6/addrconf.c) neighbours ask in vain, and again after a second.
+
+    Raises:
+        TimeoutError: It takes too long.
+    """
+    groups = {_solicited_node(address) for address in map(ip_interface, end.addresses) if address.version == 6}
+
+    def ready() -> bool:
+        with IPRoute() as kernel:
+            (link,) = kernel.get_links(_index(kernel, end.name))
+        joined = Path("/proc/thread-self/net/igmp6").read_text(encoding="ascii").split()
+        return link.get("IFLA_QDISC") != "noop" and groups.issubset(joined)
+
+    for _ in range(_POLLS):
+        if run_inside(end.sandbox, ready):
+            return
+        time.sleep(_POLL)
+    raise TimeoutError(f"{end.name}: not ready for packets")
+
+
+def _solicited_node(address: IPv6Address) -> str:
+    """The group of an address (RFC 4291, 2.7.1), as /proc writes it."""
+    return "ff0200000000000000000001ff" + address.packed.hex()[-6:]
 
 
 def _index(kernel: IPRoute, name: str) -> int:
