@@ -103,7 +103,7 @@ def test_device_of_the_kernel_counts_and_the_claimed_one_where_it_says_nothing()
     assert discover(claim, evolve(LINK, device="0000:18:02.6")).attachment.device == "0000:18:02.6"
 
 
-def test_interfaces_that_share_a_mac_are_told_apart_by_their_addresses():
+def test_interfaces_that_share_a_mac_differ_by_their_addresses():
     """Of two on one parent, the present one is not taken for the missing one."""
     other = evolve(LINK, name="net2", addresses=(TWO,))
     assert "which has 'lo', 'net2'" in discover(CLAIM, other, own_mac=False).unenforceable

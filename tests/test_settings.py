@@ -93,7 +93,7 @@ def test_custom_rules_are_read_line_by_line_and_know_where_they_stand():
         ({"backend-by-kind": ["nftables"]}, "must be a mapping of names to strings"),
     ],
 )
-def test_what_is_not_understood_is_named_with_the_remedy(raw, words):
+def test_malformed_setting_is_named_with_the_remedy(raw, words):
     with pytest.raises(InputError) as caught:
         parse(raw)
     assert words in str(caught.value)
@@ -107,7 +107,7 @@ def test_a_file_that_cannot_be_read_is_not_passed_over():
         parse({"custom-v4-ingress-rule-file": "rules.txt"}, fail)
 
 
-def test_network_plugins_narrow_down_what_is_enforced():
+def test_network_plugins_narrow_down_the_enforced_types():
     assert Settings().enforced_types({"macvlan", "ipvlan"}) == {"macvlan", "ipvlan"}
     assert parse({"network-plugins": "macvlan"}).enforced_types({"macvlan", "ipvlan"}) == {"macvlan"}
 
@@ -136,7 +136,7 @@ def test_plugins_are_disabled_by_name():
         ({"disbled": []}, "plugins.disbled"),
     ],
 )
-def test_what_disables_no_plugin_is_an_error_that_names_the_field(raw, field):
+def test_disabling_an_unknown_plugin_is_an_error_that_names_the_field(raw, field):
     with pytest.raises(InputError) as wrong:
         parse({"plugins": raw})
     assert (wrong.value.where, wrong.value.field) == ("settings.yaml", field)

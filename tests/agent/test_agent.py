@@ -174,7 +174,7 @@ def test_membership_is_written_as_a_difference():
     assert node.kernel.namespaces[named("a")].ruleset.sets == fresh.sets
 
 
-def test_a_restarted_agent_takes_over_what_is_right_without_writing():
+def test_a_restarted_agent_takes_over_correct_rules_without_writing():
     """S62."""
     node = Node()
     start(node, FROM_ALL)
@@ -226,7 +226,7 @@ def test_a_refused_difference_is_followed_by_a_replacement():
     assert namespace_of_a.ruleset == node.agent.ruleset(named("a"))
 
 
-def test_a_pod_without_a_sandbox_holds_up_nobody_and_is_reported():
+def test_a_pod_without_a_sandbox_delays_no_other_and_is_reported():
     """S64."""
     node = Node()
     node.kernel.add(named("b"))
@@ -256,7 +256,7 @@ def test_a_renderer_that_fails_for_one_pod_fails_for_this_pod_alone():
 
 
 @pytest.mark.parametrize("discoverer", ["raises", "denies"])
-def test_what_a_discoverer_finds_is_reported_and_the_rules_hold_all_the_same(discoverer):
+def test_findings_of_a_discoverer_are_reported_and_the_rules_hold_all_the_same(discoverer):
     """S64."""
 
     class Finding:
@@ -272,7 +272,7 @@ def test_what_a_discoverer_finds_is_reported_and_the_rules_hold_all_the_same(dis
     assert {str(report.about) for report in sync.reports} == {"Pod default/a", "Pod default/b"}
 
 
-def test_a_policy_on_a_network_that_nobody_polices_is_reported_until_it_is_mended():
+def test_a_policy_on_an_unclaimed_network_is_reported_until_it_is_claimed():
     """S64."""
     node = Node()
     sync = start(node, network("odd", "ovs"), policy("q", networks=["odd", "gone"], ingress=[]))
@@ -285,7 +285,7 @@ def test_a_policy_on_a_network_that_nobody_polices_is_reported_until_it_is_mende
     assert node.sync(policy("q", networks=["odd"], ingress=[])).reports == ()
 
 
-def test_rules_that_somebody_took_away_come_back_and_it_is_told():
+def test_removed_rules_come_back_and_are_reported():
     """S63."""
     node = Node()
     start(node, FROM_ALL)
@@ -298,7 +298,7 @@ def test_rules_that_somebody_took_away_come_back_and_it_is_told():
     assert node.writes("b") == ["apply"]
 
 
-def test_a_change_of_membership_right_after_does_not_hide_what_somebody_did():
+def test_a_change_of_membership_right_after_does_not_hide_a_foreign_change():
     """S63: agents rest before they look, and nodes where pods come and go all the time have no quiet moment."""
     node = Node()
     start(node, FROM_ALL)
@@ -312,7 +312,7 @@ def test_a_change_of_membership_right_after_does_not_hide_what_somebody_did():
     assert node.check_drift().outcomes == ()
 
 
-def test_what_another_agent_has_written_already_is_no_failure():
+def test_rules_already_written_by_another_agent_are_no_failure():
     """S62: during a handover on a node, both agents follow all changes."""
     node, c = Node(), pod("c", status("net", "net1", "10.0.0.3"))
     start(node, FROM_ALL, c)
@@ -361,7 +361,7 @@ def test_a_sandbox_that_was_made_anew_is_found_when_something_is_to_be_written_t
     assert node.kernel.namespaces[named("a")].ruleset == node.agent.ruleset(named("a"))
 
 
-def test_what_an_earlier_agent_left_in_a_pod_without_attachments_is_removed():
+def test_leftovers_of_an_earlier_agent_in_a_pod_without_attachments_are_removed():
     """S62: its attachments went while no agent ran."""
     node = Node()
     start(node, FROM_ALL)
@@ -412,7 +412,7 @@ def test_a_pod_that_was_made_anew_under_its_old_name_is_another_one():
     assert results(sync) == {"default/a": Result.APPLIED}
 
 
-def test_what_somebody_did_during_an_update_is_looked_for():
+def test_foreign_changes_during_an_update_are_looked_for():
     """S63."""
 
     class Disturbed(FakeApplier):
@@ -431,7 +431,7 @@ def test_what_somebody_did_during_an_update_is_looked_for():
     assert (str(mended.pod), mended.drifted) == ("default/a", True)
 
 
-def test_what_somebody_does_while_it_is_read_is_looked_for():
+def test_foreign_changes_during_a_read_are_looked_for():
     """S63."""
 
     class Raced(FakeApplier):
@@ -524,14 +524,14 @@ def process_until(node, condition):
         node.agent.process(0)
 
 
-def test_what_packets_do_not_see_waits_until_every_pod_has_its_rules(staged):
+def test_bookkeeping_waits_until_every_pod_has_its_rules(staged):
     node, finished = staged
     began = node.clock.now
     process_until(node, lambda: len(finished) == 2)
     assert node.clock.now - began > 0.5
 
 
-def test_what_was_not_finished_is_when_the_node_stops(staged):
+def test_unfinished_bookkeeping_completes_when_the_node_stops(staged):
     """S62: else the next process would have to write it again."""
     node, finished = staged
     node.agent.drain()
@@ -540,7 +540,7 @@ def test_what_was_not_finished_is_when_the_node_stops(staged):
     assert len(finished) == 2
 
 
-def test_what_others_commit_right_after_us_is_found_when_the_replacement_is_finished(staged):
+def test_foreign_commits_right_after_ours_are_found_when_the_replacement_is_finalized(staged):
     """S63: by its number it looks like our own commit; a change of membership in between hides nothing either."""
     node, _ = staged
     tampered, untouched = (node.kernel.namespaces[named(name)] for name in ("a", "b"))
@@ -554,7 +554,7 @@ def test_what_others_commit_right_after_us_is_found_when_the_replacement_is_fini
     assert untouched.writes == ["apply"]
 
 
-def test_a_change_of_membership_does_not_wait_for_what_packets_do_not_see(staged):
+def test_a_change_of_membership_does_not_wait_for_bookkeeping(staged):
     node, finished = staged
     began = node.clock.now
     node.agent.submit([present(evolve(B, statuses=(status("net", "net1", "10.0.0.3"),)))], began)
@@ -616,7 +616,7 @@ def test_copies_of_a_pod_are_rendered_once():
     assert renderer.rendered == 2
 
 
-def test_latency_is_told_from_when_the_oldest_change_was_heard_of():
+def test_latency_counts_from_the_arrival_of_the_oldest_change():
     node = Node()
     start(node)
     node.agent.submit([present(FROM_ALL)], received_at=time.monotonic() - 5)
@@ -644,7 +644,7 @@ def test_a_pod_that_has_gone_is_forgotten():
     assert node.check_drift().outcomes == ()
 
 
-def test_what_is_in_force_is_what_evaluate_judges_by():
+def test_rules_in_force_agree_with_evaluate():
     node = Node()
     start(node, FROM_ALL)
     sandbox = node.agent.cluster.sandbox_policy(named("a"))
@@ -667,7 +667,7 @@ def allowed(node, name):
     return {element for elements in sets.values() for element in elements}
 
 
-def test_a_peer_is_known_by_what_network_status_says_unless_the_settings_believe_the_kernel():
+def test_a_peer_is_known_by_network_status_unless_the_settings_believe_the_kernel():
     doubtful = Node(discoverer=Kernel("10.0.0.77"))
     start(doubtful, FROM_ALL)
     assert allowed(doubtful, "a") == {"10.0.0.1", "10.0.0.2"}
@@ -717,7 +717,7 @@ def test_a_failure_says_why_in_one_word_and_with_which_backend():
     assert (outcome.result, outcome.failure, outcome.backend) == (Result.FAILED, Failure.REFUSED, "fake")
 
 
-def test_a_pass_tells_the_problems_that_appear_and_vanish_not_all_that_stand():
+def test_a_pass_reports_new_and_resolved_problems_and_not_all_standing_ones():
     """S64: the cost of a change is independent of the number of problems elsewhere."""
     node = Node()
     start(node)

@@ -114,7 +114,7 @@ def test_a_costly_generation_is_not_asked_every_second():
     assert [(str(each.pod), each.drifted) for each in outcomes] == [("default/a", True)]
 
 
-def test_what_the_cheap_question_tells_is_mended_at_the_next_watch():
+def test_drift_seen_by_generation_is_repaired_at_the_next_watch():
     """S63."""
     node, applier = with_applier(Costly)
     start(node, FROM_ALL)
@@ -150,7 +150,7 @@ def box(inode, path="x"):
     return Sandbox(path=path, device=4, inode=inode)
 
 
-def test_at_start_everything_is_swept_but_what_the_machine_or_the_agent_knows():
+def test_at_start_everything_is_swept_but_sandboxes_known_to_the_machine_or_the_agent():
     """S62: once, and without the state of a pod that the agent has but the list lacks."""
     pins = Pins()
     outside = OutsideState({"pins": pins}, lambda _: [box(1), box(2)])
@@ -197,7 +197,7 @@ def test_a_sandbox_is_forgotten_when_it_is_gone_and_not_when_its_pod_is():
     assert pins.calls == [("sweep", []), ("forget", 1)]
 
 
-def test_what_a_new_sandbox_with_the_same_numbers_has_is_not_forgotten():
+def test_state_of_a_new_sandbox_with_the_same_numbers_is_kept():
     """The kernel gives inodes of namespaces away again at once."""
     pins = Pins()
     outside = OutsideState({"pins": pins}, no_others)

@@ -100,7 +100,7 @@ def test_of_the_policies_of_a_namespace_the_last_by_name_have_to_do_without_rule
     assert (over(cluster), rules(cluster, "b")) == (set(), 4)
 
 
-def test_what_is_too_much_for_one_pod_holds_in_others(cluster):
+def test_a_policy_over_the_budget_of_one_pod_holds_in_others(cluster):
     cluster.apply([written("a", *blocks(1, 2, 3), selects={"app": "a"}), written("b", *blocks(4, 5))])
     assert over(cluster) == {"default/b"}
     assert (rules(cluster, "a"), rules(cluster, "b")) == (3, 2)
@@ -195,7 +195,7 @@ def steps(draw):
 
 @given(st.lists(st.lists(steps(), min_size=1, max_size=3), max_size=8))
 @settings(deadline=None)
-def test_what_holds_depends_on_what_there_is_and_not_on_the_way_there(batches):
+def test_rules_depend_on_the_objects_and_not_on_their_history(batches):
     """S6, S11: one policy more costs one policy, and the result is that of looking at all."""
     state, last = made_of([]), {}
     for batch in batches:

@@ -25,7 +25,7 @@ def look(*links, claims=(CLAIM,), defaults=frozenset({"eth0"})):
     return [(problem.report.reason, problem.report.severity, problem.report.message) for problem in found.problems]
 
 
-def test_what_is_as_claimed_is_no_problem():
+def test_interface_as_claimed_is_no_problem():
     assert look(ETH0, NET1) == []
     assert look(ETH0, NET1, defaults=frozenset()) == []
 

@@ -162,7 +162,7 @@ def test_a_commit_of_others_beside_our_own_is_read(ours):
     assert state.completed(replaced(4), pause.at).drifted
 
 
-def test_what_others_changed_that_is_not_ours_is_no_drift():
+def test_changes_of_foreign_rules_are_no_drift():
     """S49."""
     state = started()
     state.noticed(Topic.RULES, 0.0, frozenset({9}))

@@ -77,7 +77,7 @@ def reasons(node):
     return [(report.reason, report.exposed) for report in node.agent.reports() if report.about.name == A.name]
 
 
-def test_what_fails_again_and_again_counts_as_open_soon_and_is_tried_ever_more_rarely(clock):
+def test_repeated_failures_count_as_open_soon_and_are_retried_ever_more_rarely(clock):
     """S64: after six tries in some seconds; at last one every five minutes."""
     node = started(clock)
     node.kernel.namespaces[A.name].refuse = True
@@ -139,7 +139,7 @@ PERMANENT = [
 
 
 @pytest.mark.parametrize("error", PERMANENT)
-def test_what_cannot_succeed_waits_for_new_input(clock, error):
+def test_permanent_failure_waits_for_new_input(clock, error):
     """S64: the same input would fail again, and is not rendered again, nor after unexpected exceptions."""
     renderer = Failing(error)
     node = started(clock, renderer=renderer)
@@ -155,7 +155,7 @@ def test_what_cannot_succeed_waits_for_new_input(clock, error):
 
 @pytest.mark.parametrize("error", PERMANENT)
 @pytest.mark.parametrize("change", ["policy", "sandbox", "membership"])
-def test_what_could_not_succeed_is_tried_at_once_when_its_input_changes(clock, error, change):
+def test_permanent_failure_is_retried_at_once_when_its_input_changes(clock, error, change):
     """S61: another pod's change is none of its input."""
     renderer = Failing(error)
     node = started(clock, renderer=renderer)

@@ -93,7 +93,7 @@ def test_the_states_differ():
 
 
 @SABOTAGE
-def test_what_is_refused_leaves_the_old_rules_in_force(node, sabotage):
+def test_a_refused_ruleset_leaves_the_old_rules_in_force(node, sabotage):
     """S60"""
     rig, saboteur = node
     rig.become(OLD)

@@ -12,7 +12,7 @@ def test_there_are_five_variants_of_every_input():
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_validate_reports_what_a_node_would(mnp, write, case):
+def test_validate_reports_like_a_node(mnp, write, case):
     """S1-S6, S21, S30, S64."""
     path = write("objects.json", json.dumps({"apiVersion": "v1", "kind": "List", "items": case.objects}))
     options = ["--namespace", case.namespace] if case.namespace else []

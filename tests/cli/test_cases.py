@@ -50,7 +50,7 @@ def test_blanks_around_the_slash_are_enforced_with_a_hint(verdict, problems, tex
     "port",
     [{"port": "80"}, {"protocol": "tcp"}, {"protocol": "Tcp", "port": 80}, {"port": "79", "endPort": "81"}],
 )
-def test_other_spellings_of_ports_allow_what_they_mean(verdict, problems, port):
+def test_other_spellings_of_ports_have_the_same_meaning(verdict, problems, port):
     """S30."""
     objects = [network(), A, B, policy(ingress=[{"ports": [port]}])]
     assert verdict(objects, "--port", "tcp:80") == "allowed"
@@ -116,7 +116,7 @@ def test_an_object_of_another_namespace_is_an_error_that_names_it(mnp, write, co
 
 
 @pytest.mark.parametrize("name", ["", "UPPER", "a/b", "-a", "x" * 64])
-def test_what_is_no_namespace_is_refused(mnp, write, name):
+def test_invalid_namespace_is_refused(mnp, write, name):
     ended = mnp("validate", write("pod.json", json.dumps(A)), f"--namespace={name}")
     assert ended.status == 2
     assert "is not the name of a namespace" in ended.err
@@ -293,7 +293,7 @@ MACVTAP = {"type": "macvtap", "mtu": 1500}
     ],
 )
 @pytest.mark.parametrize("direction", ["Ingress", "Egress"])
-def test_what_a_node_would_call_unenforceable_is_reported_and_open(ask, problems, config, direction):
+def test_interface_unenforceable_on_a_node_is_reported_and_open(ask, problems, config, direction):
     """S64: the answer is that of a node."""
     pods = [pod(name, networks=[{"name": "data", "ips": [f"10.10.0.{n}/24"]}]) for n, name in enumerate("ab", start=2)]
     objects = [network(**config), *pods, policy(policyTypes=[direction])]

@@ -57,7 +57,7 @@ def test_the_hosts_own_namespace_is_none_of_them(mnp, machine):
 
 
 @pytest.mark.parametrize(("error", "status"), [(None, 0), (OSError(16, "device busy"), 1)])
-def test_what_is_kept_outside_of_namespaces_goes_too_or_is_an_error(mnp, machine, monkeypatch, error, status):
+def test_state_outside_of_namespaces_goes_too_or_is_an_error(mnp, machine, monkeypatch, error, status):
     """S62: else a node that is not enforced any more would go on policing."""
     swept = []
 
@@ -88,7 +88,7 @@ def installed(spaces):
     return [run_inside(space, applier.installed) is not None for space in spaces]
 
 
-def test_a_dry_run_says_what_there_is_and_leaves_it(mnp, machine):
+def test_a_dry_run_lists_everything_and_leaves_it(mnp, machine):
     root, (one, two, three) = machine
     for space in (one, three):
         run_inside(space, lambda: applier.apply(RULESET))
@@ -112,7 +112,7 @@ def test_only_the_network_namespaces_that_are_named(mnp, machine):
     assert installed((one, two, three)) == [False, False, True]
 
 
-def test_only_what_one_backend_has_put_there(mnp, machine):
+def test_only_the_rules_of_one_backend(mnp, machine):
     root, (one, *_) = machine
     run_inside(one, lambda: applier.apply(RULESET))
     ended = mnp("cleanup", "--host-prefix", root, "--backend", "iptables")

@@ -46,7 +46,7 @@ def test_pairs_that_open_and_close_are_listed(diff):
     ]
 
 
-def test_a_port_that_nobody_declares_counts(diff):
+def test_an_undeclared_port_counts(diff):
     """S12: a rule without ports opens all of them."""
     ended = diff([*BASE, web(80)], [*BASE, policy(ingress=[{}])], "-o", "json")
     (change,) = [each for each in json.loads(ended.out)["changes"] if each["from"] == ["demo/b"]]

@@ -25,7 +25,7 @@ def raiser(error):
 
 
 @pytest.mark.parametrize(("returned", "status"), [(None, 0), (0, 0), (1, 1), ("text", 0)])
-def test_the_status_is_what_the_command_returns(returned, status):
+def test_the_exit_status_is_the_commands_result(returned, status):
     assert run(lambda: returned) == status
 
 

@@ -82,7 +82,7 @@ def test_run_probes_declared_ports_and_else_tcp_80(mnp, examples):
     assert asked == {("client", "TCP", 80), ("db", "TCP", 5432), ("web", "TCP", 80)}
 
 
-def test_run_probes_what_it_is_told_to(mnp, quickstart):
+def test_run_probes_the_given_pairs(mnp, quickstart):
     probes = ("--probe", "icmp", "--probe", "udp:53", "--probe", "sctp:99")
     found = verdicts(mnp("lab", "run", quickstart, *probes, "--output", "json"))
     assert {key[2:] for key in found} == {("ICMP", None), ("UDP", 53), ("SCTP", 99)}
@@ -90,7 +90,7 @@ def test_run_probes_what_it_is_told_to(mnp, quickstart):
     assert found["web", "client", "ICMP", None] == "allowed"
 
 
-def test_problems_in_objects_are_told_beside_the_result(mnp, quickstart, write):
+def test_problems_in_objects_stand_beside_the_result(mnp, quickstart, write):
     broken = write(
         "broken.yaml",
         """
@@ -169,7 +169,7 @@ def test_exec_hands_over_everything_after_the_pod_and_ends_as_the_program_does(m
     assert mnp("lab", "exec", "demo/web", "--", "sh", "-c", "exit 7").status == 7
 
 
-def test_exec_tells_its_own_failures_from_the_programs(mnp, quickstart, write):
+def test_exec_separates_its_own_failures_from_the_programs(mnp, quickstart, write):
     """As docker and kubectl do."""
     assert mnp("lab", "exec", "demo/web", "true").status == 125  # there is no lab
     mnp("lab", "up", quickstart)
@@ -205,7 +205,7 @@ def test_the_program_takes_the_place_of_exec(mnp, quickstart):
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["demo/x", "true"], 125), (["demo/web", "no-such"], 127)])
-def test_exec_as_a_program_tells_its_own_failures(mnp, quickstart, arguments, status):
+def test_exec_as_a_program_reports_its_own_failures(mnp, quickstart, arguments, status):
     mnp("lab", "up", quickstart)
     process = start("lab", "exec", *arguments)
     _, err = process.communicate(timeout=30)
@@ -274,7 +274,7 @@ def test_get_names_the_backend_that_was_chosen_without_a_word_of_the_user(mnp, q
     assert lab["settings"] is None
 
 
-def test_deleting_a_namespace_deletes_what_is_in_it(mnp, quickstart):
+def test_deleting_a_namespace_deletes_its_objects(mnp, quickstart):
     """As kubectl does; also of one that no manifest declares."""
     mnp("lab", "up", quickstart)
     ended = mnp("lab", "delete", "namespace/demo")

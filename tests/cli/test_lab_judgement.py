@@ -78,7 +78,7 @@ UNCLAIMED = [{"type": "ovn-k8s-cni-overlay", "name": "x"}, {"type": "no-such-cni
 
 
 @pytest.mark.parametrize("config", PAST_THE_KERNEL, ids=["macvtap", "tuning-macvtap", "macvtap-sbr"])
-def test_what_a_node_cannot_enforce_is_no_pass(mnp, manifests, config):
+def test_unenforceable_interface_is_no_pass(mnp, manifests, config):
     """S64: a veth stands in here, and rules hold on it; on a node they would not."""
     path = manifests(nad(config), A, B, policy(CLOSED), expecting("denied"))
     ended = mnp("lab", "test", path)
@@ -95,13 +95,13 @@ def test_what_a_node_cannot_enforce_is_no_pass(mnp, manifests, config):
 
 
 @pytest.mark.parametrize("config", PAST_THE_KERNEL[:1], ids=["macvtap"])
-def test_what_passes_on_a_node_too_is_a_pass(mnp, manifests, config):
+def test_packets_that_pass_on_a_node_too_are_a_pass(mnp, manifests, config):
     ended = mnp("lab", "test", manifests(nad(config), A, B, expecting("allowed")))
     assert (ended.status, ended.out.splitlines()[0]) == (0, "PASS  demo/b -> demo/a (10.0.0.2) tcp:80: allowed")
 
 
 @pytest.mark.parametrize("config", UNCLAIMED, ids=["ovn", "unknown"])
-def test_a_policy_on_a_kind_that_nobody_claims_is_not_enforced(mnp, manifests, config):
+def test_a_policy_on_an_unclaimed_kind_is_not_enforced(mnp, manifests, config):
     ended = mnp("lab", "run", manifests(nad(config), A, B, policy(CLOSED)))
     assert ended.status == 1
     assert "a policy isolates interface net1 of pod demo/a, but a node cannot enforce it" in ended.err
@@ -117,7 +117,7 @@ def test_a_denial_by_the_other_end_is_one(mnp, manifests):
 
 
 @pytest.mark.parametrize("kind", ["sriov", "ib-sriov", "host-device", "vlan", "tap", "bond", "dummy", "ovs"])
-def test_nobody_is_warned_of_the_labs_own_stand_ins(mnp, manifests, kind):
+def test_the_labs_own_stand_ins_give_no_warning(mnp, manifests, kind):
     """They are the lab's, not the user's: a notice, once."""
     ended = mnp("lab", "run", manifests(nad({"type": kind}), A, B, policy(CLOSED)))
     assert ended.status == 0
@@ -403,7 +403,7 @@ def test_an_object_in_another_namespace_than_the_given_one_is_refused(mnp, manif
     ],
     ids=["kustomization", "impossible-name", "no-metadata", "no-version", "role"],
 )
-def test_what_is_no_object_affects_itself_alone(mnp, manifests, stray):
+def test_non_object_affects_itself_alone(mnp, manifests, stray):
     """S6: a folder of manifests holds other things, too."""
     path = manifests(nad({"type": "bridge"}), A, B, policy(CLOSED), expecting("denied"), stray)
     ended = mnp("lab", "test", path)

@@ -95,7 +95,7 @@ def test_a_destination_that_is_no_source_has_its_number_explained():
     assert ["namespace/application-20"] in [row[:1] for row in rows(text)]
 
 
-def test_two_addresses_of_one_pod_are_told_apart():
+def test_two_addresses_of_one_pod_are_separate():
     text = printed([answer("d/a@10.0.0.1", "d/b@10.0.0.2"), answer("d/a@10.0.0.1", "d/b@10.0.0.3", "denied")])
     assert "d/b 10.0.0.2" in text
     assert "d/b 10.0.0.3" in text

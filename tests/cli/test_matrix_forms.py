@@ -121,7 +121,7 @@ def test_many_pods_are_grouped_without_being_asked(run):
     assert "no readable matrix: narrow it with --from and --to" in refused.err
 
 
-def test_pods_with_unknown_addresses_are_judged_by_what_they_are(run):
+def test_pods_with_unknown_addresses_are_judged_by_identity(run):
     """Addresses by DHCP are only known in a cluster; labels are known here."""
     dhcp = {"type": "macvlan", "master": "eth1", "ipam": {"type": "dhcp"}}
     c = pod("c", networks="data")

@@ -11,7 +11,7 @@ def test_names_with_and_without_a_namespace(text, name):
 
 
 @pytest.mark.parametrize("text", ["", "/", "a/", "/a", "a/b/c"])
-def test_what_is_no_name_is_refused(text):
+def test_invalid_name_is_refused(text):
     with pytest.raises(InputError, match="write namespace/name"):
         parse_object_name(text)
 
@@ -30,6 +30,6 @@ def test_a_namespace_is_in_no_namespace():
 
 
 @pytest.mark.parametrize("text", ["pod", "/pod", "pod/", ""])
-def test_what_is_no_object_is_refused(text):
+def test_non_object_is_refused(text):
     with pytest.raises(InputError):
         parse_ref(text)

@@ -45,7 +45,7 @@ def test_a_flag_counts_before_the_file(parsed, write):
     assert not settings.common.accept_icmp
 
 
-def test_what_the_agents_in_use_today_are_started_with_is_understood(parsed, write):
+def test_flags_of_the_agents_in_use_today_are_accepted(parsed, write):
     """As in their deploy.yml."""
     rules = write("rules/v4.txt", "# nothing\nudp dport 53 accept\n")
     settings, remarks = parsed(
@@ -97,7 +97,7 @@ def test_every_setting_that_is_no_mapping_is_a_flag():
     ],
 )
 @pytest.mark.root
-def test_what_is_wrong_is_said_with_the_flag_and_ends_at_once(capfd, arguments, words):
+def test_wrong_value_is_named_with_the_flag_and_ends_at_once(capfd, arguments, words):
     if not arguments[0].startswith("--listen"):
         arguments = [*arguments, "--listen=127.0.0.1:0"]
     assert run_command(make_command, arguments, "multi-network-policy-node") == 2

@@ -55,7 +55,7 @@ def test_explain_takes_several_ports(mnp, examples):
     assert ended.out.count(" -> ") == 2
 
 
-def test_explain_takes_addresses_of_pods_and_of_nobody(mnp, examples):
+def test_explain_takes_addresses_of_pods_and_of_others(mnp, examples):
     inside = explain(mnp, examples, "--from", "10.10.0.20", "--to", "10.10.0.10", example="ipblock-except")
     assert "shop/inside" in inside.out
     assert "TCP/80 on shop/data: allowed" in inside.out
@@ -75,7 +75,7 @@ def test_explain_without_a_common_network(mnp, write):
 # --- render ---------------------------------------------------------------------------------------------------------
 
 
-def test_render_prints_what_would_be_applied_in_each_pod(mnp, examples):
+def test_render_prints_the_ruleset_of_each_pod(mnp, examples):
     ended = mnp("render", examples / "quickstart", "--backend", "nftables")
     assert ended.status == 0
     assert [line for line in ended.out.splitlines() if line.startswith("# pod")] == [
@@ -161,7 +161,7 @@ def test_validate_names_object_field_and_remedy_and_ends_with_1(mnp, write):
     assert ended.out.splitlines()[-1].startswith("2 problems in ")
 
 
-def test_validate_has_colours_on_a_terminal_unless_told_otherwise(mnp, write, monkeypatch):
+def test_validate_has_colours_on_a_terminal_unless_switched_off(mnp, write, monkeypatch):
     file = write("policy.yaml", BROKEN_POLICY)
     for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
         monkeypatch.delenv(name, raising=False)

@@ -86,7 +86,7 @@ def test_nothing_is_left_to_fill_in(tmp_path, kind):
 @pytest.mark.parametrize(
     "name", ["", "My", "a_b", "1a", "a--b", "-a", "a-", "core", "mnp-core", "../a", "a/b", "é", "a" * 41]
 )
-def test_a_name_that_cannot_be_one_is_refused_with_what_would_be(tmp_path, name):
+def test_an_impossible_name_is_refused_with_a_possible_one(tmp_path, name):
     with pytest.raises(InputError, match="not a name for a plugin: up to 40 lower case letters"):
         new("--directory", tmp_path, "--", name)
     assert [*tmp_path.iterdir()] == []

@@ -72,7 +72,7 @@ def test_commands_without_a_backend_import_none(examples, command):
     assert among(modules, PLUGINS) == []
 
 
-def test_what_is_listed_is_what_commands_say_of_themselves(registry):
+def test_listed_help_equals_the_commands_own(registry):
     app = make_app(registry)
     for group in (app, app.commands["lab"]):
         assert isinstance(group, LazyGroup)

@@ -66,7 +66,7 @@ def test_a_workload_whose_pods_are_there_is_not_counted_twice(ask, metadata):
     assert verdicts(ask("matrix", objects)).keys() == {("demo/a", "demo/b", 80), ("demo/b", "demo/a", 80)}
 
 
-def test_workloads_of_one_name_are_told_apart_by_their_kinds(ask):
+def test_workloads_of_one_name_differ_by_kind(ask):
     objects = [network(), workload("Deployment", "a"), workload("Job", "a"), workload("Job", "b")]
     ends = {each["to"] for each in ask("matrix", objects)["probes"]}
     assert ends == {"demo/a.deployment", "demo/a.job", "demo/b"}

@@ -85,7 +85,7 @@ def test_the_policy_is_sound(api):
 
 @pytest.mark.parametrize("subresource", ["", "/status"])
 @pytest.mark.parametrize("value", [FORGED, None], ids=["changed", "removed"])
-def test_others_cannot_change_what_the_meta_plugin_wrote(api, running, subresource, value):
+def test_others_cannot_change_network_status(api, running, subresource, value):
     status, answer = write(api, running, TENANT, value, subresource=subresource)
     assert (status, "only the meta-plugin writes" in answer["message"]) == (403, True), answer
     found = api.request("GET", f"{PODS}/{running}")[1]
@@ -162,7 +162,7 @@ def refused(*words):
 
 
 @pytest.mark.usefixtures("in_force")
-def test_multus_goes_on_writing_where_nobody_else_may(scene):
+def test_multus_goes_on_writing_where_no_other_may(scene):
     """It speaks as the ServiceAccount of its own manifests; pods get their networks, and their status stays."""
     scene.run(pod("web", "red"))
     written = network_status(scene.pod("web"))

@@ -38,7 +38,7 @@ def test_rules_stay_when_the_agent_is_deleted_and_the_next_one_takes_them_over(e
         enforced.becomes(PODS, denied="stranger>web")
 
 
-def test_cleanup_takes_ours_out_of_all_pods_and_leaves_what_others_have(enforced, agent, tmp_path):
+def test_cleanup_removes_our_rules_from_all_pods_and_leaves_those_of_others(enforced, agent, tmp_path):
     """S49."""
     (tmp_path / "mine").write_text(OTHERS)
     enforced.execute("web", "nft", "--file", str(tmp_path / "mine"))

@@ -178,7 +178,7 @@ def test_a_runtime_that_restarts_is_connected_to_again(runtime, run, locator):
     assert identity(before) == identity(inside(runtime, sandbox))
 
 
-def test_pods_of_the_same_name_are_told_apart(runtime, run, locator):
+def test_pods_of_the_same_name_are_separate(runtime, run, locator):
     other = evolve(WEB, name=ObjectName("other", "web"), uid="0a1b2c3d-0000-4000-8000-00000000000b")
     sandboxes = [(each, run(each)) for each in (WEB, other)]
     for each, sandbox in sandboxes:

@@ -24,13 +24,13 @@ def _as_it_was(bed):
         command("up")
 
 
-def test_up_leaves_alone_what_is_up():
+def test_up_leaves_running_parts_alone():
     before = {name: daemon.pid_of(name) for name in testbed.COMPONENTS}
     command("up")
     assert {name: daemon.pid_of(name) for name in testbed.COMPONENTS} == before
 
 
-def test_up_brings_back_what_has_ended(bed):
+def test_up_restarts_ended_parts(bed):
     bed.components.stop("kube-scheduler", kill=True)
     assert not testbed.is_up()
     command("up")

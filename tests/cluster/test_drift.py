@@ -50,7 +50,7 @@ def remove_an_element(objects):
 
 
 @pytest.mark.parametrize("harm", [flush, delete_table, delete_a_rule, add_an_element, remove_an_element])
-def test_what_others_do_to_our_rules_is_mended_and_told(four_pods, process, enforcing, figures, harm):
+def test_foreign_changes_of_our_rules_are_repaired_and_reported(four_pods, process, enforcing, figures, harm):
     """S63."""
     victim, right = enforcing
     told = events(four_pods)
@@ -65,7 +65,7 @@ def test_what_others_do_to_our_rules_is_mended_and_told(four_pods, process, enfo
     four_pods.objects.wait_for("there is an Event", lambda: events(four_pods) > told, patience=60)
 
 
-def test_drift_is_mended_while_members_come_and_go(four_pods, process, enforcing, chance, figures):
+def test_drift_is_repaired_while_members_come_and_go(four_pods, process, enforcing, chance, figures):
     """S63: the agent's own writes of membership must not hide foreign ones."""
     victim, other = enforcing
     took = []

@@ -158,7 +158,7 @@ def test_a_container_waits_too_and_a_refusal_leaves_the_sandbox(gate):
     assert gate.runtime.create(WEB, sandbox)
 
 
-def test_of_a_pod_on_the_hosts_network_nothing_is_told_but_the_hosts_own(gate):
+def test_a_pod_on_the_hosts_network_shows_nothing_but_the_hosts_own(gate):
     """CRI-O gives a path for the host's namespace, too; the agent knows its own node's."""
     gate.run(WEB, network=NODE)
     told = [identify(each.netns) for each in gate.keeper.asked]
@@ -166,7 +166,7 @@ def test_of_a_pod_on_the_hosts_network_nothing_is_told_but_the_hosts_own(gate):
     assert {(each.device, each.inode) for each in told} <= {(gate.runtime.host.device, gate.runtime.host.inode)}
 
 
-def test_a_sandbox_that_ends_is_told_of_by_its_own_path(gate):
+def test_an_ended_sandbox_is_named_by_its_own_path(gate):
     old = gate.run(WEB)
     gate.runtime.call("StopPodSandbox", pod_sandbox_id=old)
     gate.run(WEB)

@@ -61,7 +61,7 @@ def test_the_api_server_is_away(four_pods, bed, process, context, figures, secon
 
 
 @pytest.mark.timeout(400)
-def test_watches_that_expired_tell_what_happened_and_nothing_else(four_pods, bed, context, tmp_path, figures):
+def test_expired_watches_deliver_the_changes_and_nothing_else(four_pods, bed, context, tmp_path, figures):
     """S61, S62: 410 Gone."""
     with four_pods.passing("freed", "leaving"), ApiGate(place.API_PORT, place.CONTROL_PLANE) as gate:
         kubeconfig = through(gate, bed.kubeconfig, tmp_path / "kubeconfig")
@@ -113,7 +113,7 @@ def test_the_kubelet_is_restarted(four_pods, bed, process):
     assert process.readiness() == "ok"
 
 
-def test_pods_that_cannot_be_found_hold_up_nobody(four_pods, bed, process, figures):
+def test_pods_without_a_sandbox_delay_no_other(four_pods, bed, process, figures):
     """S64: the container runtime hangs; changes for pods that are known are in force in no time."""
     process.start_and_wait()
     forms, took = four_pods.main_policies(), []

@@ -91,7 +91,7 @@ AFTER = {
 """What has to be so after the block in which this is typed, beside what the page itself shows."""
 
 
-def test_checks_are_about_what_the_page_says():
+def test_checks_match_the_page():
     texts = [fence.text for fence in cluster_blocks(PAGE)]
     assert {typed: sum(typed in text for text in texts) for typed in AFTER} == dict.fromkeys(AFTER, 1)
 

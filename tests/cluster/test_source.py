@@ -116,7 +116,7 @@ def test_changes_come_at_once(control, figures):
         )
 
 
-def test_410_after_compaction_tells_exactly_the_differences(control):
+def test_410_after_compaction_delivers_exactly_the_differences(control):
     """S61: compaction of etcd, and an API server without a history of its own."""
     for name in ("same", "changed", "deleted"):
         create_pod(control, name)
@@ -194,7 +194,7 @@ def test_a_crd_comes_and_goes(control):
     control.send("DELETE", f"{POLICIES}/later")
 
 
-def test_who_has_no_permission_is_told_which(control):
+def test_missing_permission_is_named(control):
     with following(control.kubeconfig("nobody"), complete=False) as (source, recorded):
         until(lambda: len({kind for kind, _ in recorded.refusals}) == 4)
         assert all("give its ClusterRole the rule" in sentence for _, sentence in recorded.refusals)

@@ -71,7 +71,7 @@ def test_an_upgrade_opens_nothing_and_cuts_nothing(four_pods, bed, tmp_path, con
     figures.append(f"upgrade, {'overlapping' if overlapping else 'stopped first'}: {UPGRADES - 1} times; {sending}")
 
 
-def test_what_happened_while_the_agent_was_down_is_made_up_for_and_nothing_else_is_touched(four_pods, process):
+def test_changes_during_a_pause_of_the_agent_are_applied_and_nothing_else_is_touched(four_pods, process):
     """S62."""
     with four_pods.passing("freed", "replaced", "detached"):
         process.start_and_wait()

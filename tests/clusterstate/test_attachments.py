@@ -76,7 +76,7 @@ def test_an_attachment_that_network_status_lost_stays_enforced_and_is_reported(n
     assert "asks for default/net as 'net1'" in report.message
 
 
-def test_what_was_asked_for_is_answered_by_an_entry_of_the_network_under_another_name():
+def test_a_request_is_answered_by_an_entry_of_the_network_under_another_interface_name():
     """S3: the meta-plugin's report counts, not the request."""
     pod = a_pod(annotations={NETWORKS: "net@mine,net", STATUS: [ETH0, entry(1, interface="x"), entry(2)]})
     assert interfaces(cluster(pod)) == {"x", "net1"}
@@ -84,11 +84,11 @@ def test_what_was_asked_for_is_answered_by_an_entry_of_the_network_under_another
     assert interfaces(cluster(third)) == {"x", "net2"}
 
 
-def test_what_a_pod_asks_for_is_no_attachment_before_the_meta_plugin_is_done():
+def test_a_request_is_no_attachment_before_network_status():
     assert interfaces(cluster(a_pod(annotations={NETWORKS: "net"}, phase="Pending"))) == set()
 
 
-def test_an_address_that_was_not_asked_for_stands_for_nobody():
+def test_an_unrequested_address_belongs_to_no_pod():
     """S21."""
     w = cluster(attached("b", 2), a_pod(annotations={NETWORKS: "net"}), FROM_ALL)
     assert members(w, B) == {"10.0.0.2"}

@@ -74,7 +74,7 @@ def test_a_new_peer_is_a_difference_of_membership_and_nothing_else():
     assert difference(effect) == ({"10.0.0.3"}, set(), {A.name})
 
 
-def test_a_pod_that_nobody_selects_as_a_peer_affects_nobody_else():
+def test_a_pod_that_no_peer_selects_affects_no_other():
     """S61."""
     w = cluster(NET, X, A, B, policy("p", ingress=from_(pods(selector(role="client")))), node="n1")
     effect = w.apply([present(pod("x/c", "10.0.0.3", node="n2"))])
@@ -133,7 +133,7 @@ def test_a_finished_pod_is_no_peer_and_a_target_as_long_as_its_sandbox_lives(pha
     assert addresses(w.sandbox_policy(A.name)) == {"10.0.0.1"}
 
 
-def test_an_address_that_moved_to_another_pod_stays_allowed_whatever_the_order():
+def test_an_address_that_moved_to_another_pod_stays_allowed_in_any_order():
     """S5: the address of a finished pod may belong to another pod already."""
     w = cluster(NET, X, A, B, policy("p", ingress=from_(pods(selector(app="b")))))
     w.apply([present(pod("x/heir", "10.0.0.2", labels={"app": "b"}))])
@@ -142,7 +142,7 @@ def test_an_address_that_moved_to_another_pod_stays_allowed_whatever_the_order()
     assert addresses(w.sandbox_policy(A.name)) == {"10.0.0.2"}
 
 
-def test_a_pod_that_loses_its_attachments_is_told_of_so_that_its_rules_go():
+def test_a_pod_that_loses_its_attachments_loses_its_rules():
     """S62."""
     w = cluster(NET, X, A)
     effect = w.apply([present(evolve(A, statuses=()))])

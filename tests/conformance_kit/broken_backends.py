@@ -248,7 +248,7 @@ broken(
 )
 broken(
     "IgnoresWhatItRefuses",
-    "test_what_cannot_be_written_is_refused",
+    "test_inexpressible_policy_is_refused",
     "says that it cannot do something, and does something else instead",
     because="DID NOT RAISE",
     refused={"reject": "not in this language"},
@@ -439,24 +439,24 @@ class NoCounters(ExampleApplier):
 APPLIERS = {
     Unusable: ("test_it_works_on_this_kernel", "does not work here"),
     NeverNothing: ("test_nothing_is_installed_in_a_fresh_namespace", "finds something where nothing is"),
-    ForgetsSets: ("test_what_was_applied_is_installed[group]", "does not read membership back"),
+    ForgetsSets: ("test_applied_ruleset_is_installed[group]", "does not read membership back"),
     Toggles: ("test_applying_twice_changes_nothing", "applies the same a second time, and spoils it"),
-    Remembers: ("test_what_is_installed_is_read_and_not_remembered", "reports what is installed from memory"),
-    LeavesSets: ("test_what_is_installed_depends_on_the_last_state_alone[forwards]", "leaves sets of older rulesets"),
+    Remembers: ("test_installed_state_is_read_and_not_remembered", "reports what is installed from memory"),
+    LeavesSets: ("test_installed_state_depends_on_the_last_apply_alone[forwards]", "leaves sets of older rulesets"),
     RefusesNothing: ("test_a_refused_ruleset_changes_nothing", "passes over what the kernel refuses"),
     UpdatesAnything: ("test_a_change_of_a_group_that_is_not_there_is_refused", "passes over updates that do not fit"),
     UpdatesNothing: ("test_an_update_changes_membership_and_nothing_else", "ignores updates"),
     OnlyAdds: ("test_packets_agree_after_a_change_of_membership", "lets in who comes, and keeps who goes"),
     FlushesAll: ("test_rules_of_others_survive", "removes foreign rules before it writes its own"),
     RemovesAll: ("test_remove_takes_ours_and_nothing_else", "removes foreign rules with its own"),
-    RemovesOnce: ("test_removing_what_is_not_there_is_no_error", "complains where there is nothing to remove"),
+    RemovesOnce: ("test_removing_nothing_is_no_error", "complains where there is nothing to remove"),
     RemovesNothing: ("test_packets_agree_through_a_life[emptied in between]", "leaves its rules behind"),
-    TrustsTheStamp: ("test_tampering_is_seen_and_mended", "looks at its own stamp and at nothing else"),
+    TrustsTheStamp: ("test_tampering_is_seen_and_repaired", "looks at its own stamp and at nothing else"),
     NeverChanges: ("test_the_generation_changes_when_something_changes", "has no generation"),
-    Deaf: ("test_a_listener_hears_what_changes_the_generation", "listens to something else"),
-    Miscounts: ("test_a_listener_hears_what_changes_the_generation", "announces the generation before"),
+    Deaf: ("test_a_listener_hears_changes_of_the_generation", "listens to something else"),
+    Miscounts: ("test_a_listener_hears_changes_of_the_generation", "announces the generation before"),
     Later: (
-        "test_what_is_brought_into_force_in_stages_is_whole_for_packets_at_once",
+        "test_two_phase_apply_is_atomic_for_packets",
         "brings nothing into force before the rest is done",
     ),
     WritesWhenLooking: ("test_looking_changes_nothing", "writes when it is asked what is there"),
@@ -486,7 +486,7 @@ broken(
 )
 broken(
     "BypassesOthers",
-    "test_what_is_allowed_still_meets_the_rules_of_others",
+    "test_allowed_packets_still_meet_foreign_rules",
     "takes the rules of others away, so that what it allows is allowed",
     applier=FlushesAll,
 )
@@ -619,7 +619,7 @@ broken(
 )
 broken(
     "NoDiscovery",
-    "test_neighbours_find_each_other_whatever_is_denied[6]",
+    "test_neighbour_discovery_passes_any_policy[6]",
     "drops neighbour discovery",
     ruleset=without_lines("icmpv6 type 133-137"),
 )
@@ -634,7 +634,7 @@ broken(
 )
 broken(
     "NoForwarding",
-    "test_what_a_pod_forwards_is_enforced_on_both_interfaces[4]",
+    "test_forwarded_packets_are_enforced_on_both_interfaces[4]",
     "looks at what the pod itself sends",
     ruleset=without_lines(f"add rule {T} forward"),
 )

@@ -72,7 +72,7 @@ one = threading.Lock()
 gate("Ajar", "test_a_start_is_held_until_the_answer", "asks, and does not wait for the answer", ask=asks_afterwards)
 gate(
     "Strict",
-    "test_what_is_admitted_starts[Denied]",
+    "test_admitted_pods_start[Denied]",
     "admits a pod only when its rules are in force",
     decide=admits_what_is_in_force,
 )
@@ -117,7 +117,7 @@ gate(
 )
 gate(
     "Lasting",
-    "test_closing_ends_what_waits_and_leaves_nothing",
+    "test_closing_ends_waiting_starts_and_leaves_nothing",
     "goes on when it is closed",
     close=leaves_its_thread,
 )

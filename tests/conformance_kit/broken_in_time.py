@@ -140,7 +140,7 @@ class Locks(ExampleApplier):
 
 broken(
     "RulesOfAProcess",
-    "test_what_is_in_force_outlives_a_process_that_is_killed",
+    "test_rules_in_force_outlive_a_killed_process",
     "holds rules by a descriptor of its own: they go with the process",
     applier=Daemon,
 )
@@ -204,7 +204,7 @@ broken(
 )
 broken(
     "SweepsAll",
-    "test_a_sweep_removes_what_is_kept_for_others_than_the_known",
+    "test_a_sweep_removes_state_of_unknown_sandboxes",
     "sweeps what is in use",
     applier=SweepsAll,
     state_outside=pins,

@@ -72,11 +72,11 @@ def expects_hardware(self, claim, links):
 
 discoverer(
     "Wordy",
-    "test_what_is_as_claimed_needs_no_words",
+    "test_interface_as_claimed_has_no_mismatch",
     "always has something to say",
     spoilt(lambda found: evolve(found, mismatches=("all is well",))),
 )
-discoverer("OtherKind", "test_what_it_is_about_stays", "calls the kind what the kernel does", attached(kind="other"))
+discoverer("OtherKind", "test_attachment_identity_stays", "calls the kind what the kernel does", attached(kind="other"))
 discoverer("Believing", "test_addresses_and_mac_are_the_kernels", "believes what is claimed", believing)
 discoverer("SilentOnIp", "test_other_addresses_are_said", "does not compare addresses", without("10.0.0.99"))
 discoverer("SilentOnMac", "test_another_mac_is_said", "does not compare MAC addresses", without(":99"))
@@ -87,7 +87,7 @@ discoverer(
     spoilt(lambda found: evolve(found, unenforceable="")),
 )
 discoverer("ByMac", "test_an_interface_of_another_name_is_not_taken_for_it", "finds interfaces by their MAC", by_mac)
-discoverer("First", "test_the_answer_depends_on_what_is_there_alone", "takes the first veth that it meets", first_veth)
+discoverer("First", "test_the_answer_depends_on_the_links_alone", "takes the first veth that it meets", first_veth)
 discoverer(
     "Trusting",
     "test_nothing_that_a_pod_or_a_user_writes_makes_it_fall['$(touch /tmp/x) `id`']",
@@ -256,10 +256,10 @@ policy_kind(
     indexes,
     because="Failed: spec",
 )
-policy_kind("Silent", "test_what_cannot_be_understood_is_reported", "reports nothing", lambda _, found: (found[0], ()))
+policy_kind("Silent", "test_malformed_policies_are_reported", "reports nothing", lambda _, found: (found[0], ()))
 policy_kind(
     "JunkIsAnybody",
-    "test_what_cannot_be_understood_never_allows_more",
+    "test_malformed_policies_never_allow_more",
     "takes peers that it does not understand for any peer",
     any_peer_for_junk,
 )

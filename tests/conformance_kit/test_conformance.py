@@ -55,7 +55,7 @@ def test_cases_that_a_renderer_refuses_have_a_reason_and_are_spelt_rightly(refus
         type("TestMine", (RendererConformance,), {"refused": refused})
 
 
-def test_what_is_left_to_define_is_said():
+def test_missing_definitions_are_named():
     with pytest.raises(NotImplementedError, match="TestMine does not define make_discoverer"):
         type("TestMine", (InterfaceDiscovererConformance,), {})().make_discoverer()
 
@@ -96,7 +96,7 @@ MINE = """
 """
 
 
-def test_the_report_says_what_ran_and_prints_exceptions_with_their_reasons(tmp_path):
+def test_the_report_counts_tests_and_prints_exceptions_with_their_reasons(tmp_path):
     done = run(tmp_path, MINE, "-p", "mnp_core.testing.plugin", "-W", "error")
     assert done.returncode == 0, done.stdout
     assert "TestMine: 10 standard tests: 9 passed, 1 skipped" in done.stdout
@@ -104,7 +104,7 @@ def test_the_report_says_what_ran_and_prints_exceptions_with_their_reasons(tmp_p
     assert "  exception: test_another_mac_is_said: said in other words" in done.stdout
 
 
-def test_what_was_left_out_by_hand_is_counted(tmp_path):
+def test_deselected_tests_are_counted(tmp_path):
     done = run(tmp_path, MINE, "-p", "mnp_core.testing.plugin", "-k", "mac")
     assert "10 standard tests: 2 passed, 8 left out" in done.stdout
 
@@ -117,7 +117,7 @@ def test_what_was_left_out_by_hand_is_counted(tmp_path):
         ("xfail(reason='some day', run=False)", "some day"),
     ],
 )
-def test_what_a_mark_leaves_out_is_printed_with_its_reason(tmp_path, mark, said):
+def test_tests_skipped_by_a_mark_are_printed_with_its_reason(tmp_path, mark, said):
     marked = dedent(MINE).replace("class TestMine", f"import pytest\n\n@pytest.mark.{mark}\nclass TestMine")
     done = run(tmp_path, marked, "-p", "mnp_core.testing.plugin")
     assert re.search(rf"  skipped: \d+ cases: (\[NOTRUN\] )?{said}", done.stdout), done.stdout

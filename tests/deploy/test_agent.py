@@ -62,7 +62,7 @@ def pod_of(objects):
 # --- one source -----------------------------------------------------------------------------------------------------
 
 
-def test_file_is_what_the_script_writes(tmp_path):
+def test_file_equals_the_output_of_its_script(tmp_path):
     target = tmp_path / "deploy.yml"
     subprocess.run([sys.executable, ROOT / "scripts/flatten", target], check=True, stdout=subprocess.DEVNULL)
     assert target.read_text() == (DEPLOY / "deploy.yml").read_text(), "run scripts/flatten: deploy/deploy.yml is older"
@@ -118,7 +118,7 @@ def granted(role):
     return dict(pairs)
 
 
-def test_role_grants_what_is_read_and_nothing_else():
+def test_role_grants_the_reads_of_the_agent_and_nothing_else():
     read = {(kind.group, PLURALS[kind.kind]) for kind in BUILT_IN_KINDS}
     read |= {(spec.group, spec.plural) for spec in load_plugins().policy_kinds.values()}
     assert granted(OBJECTS["ClusterRole"]) == dict.fromkeys(read, READ) | {("", "events"): ["create", "patch"]}
@@ -227,7 +227,7 @@ def test_iptables_adds_raw_sockets_and_the_lock():
     ]
 
 
-def test_proc_adds_what_looking_at_processes_needs():
+def test_proc_adds_the_privileges_for_reading_processes():
     pod = pod_of(build("proc"))
     assert pod["hostPID"] is True
     assert pod["containers"][0]["securityContext"]["capabilities"]["add"] == ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE"]

@@ -40,7 +40,7 @@ def test_server_judges_as_the_other_tests_say(judge, definition):
     assert {name for name, errors in answer["objects"].items() if errors} == set(wrong)
 
 
-def test_longest_lists_are_within_what_rules_may_cost(judge):
+def test_longest_lists_are_within_the_cost_limit_of_rules(judge):
     """The costs that count when an object is written, beside those that the server estimates of the definition."""
     block = {"ipBlock": {"cidr": "2001:db8::/32", "except": [f"2001:db8:{part:x}::/48" for part in range(10)]}}
     rule = {"from": [block] * 250, "ports": [{"port": 1, "endPort": 65535}] * 250}

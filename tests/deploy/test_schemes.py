@@ -51,7 +51,7 @@ def each(objects):
     return pytest.mark.parametrize("spec", objects.values(), ids=objects.keys())
 
 
-def test_files_are_what_the_script_writes(tmp_path):
+def test_files_equal_the_output_of_their_script(tmp_path):
     subprocess.run([sys.executable, ROOT / "scripts/schemes", tmp_path], check=True, stdout=subprocess.DEVNULL)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
     for name in FILES:
@@ -183,7 +183,7 @@ def test_both_variants_publish_the_same_fields():
 
 @each_file
 @each(SENSIBLE)
-def test_what_makes_sense_is_accepted(name, spec):
+def test_valid_objects_are_accepted(name, spec):
     assert refused(name, policy(spec)) == []
     assert [report for report in parse_policy(policy(spec))[1] if report.severity is Severity.PROBLEM] == []
 
@@ -198,7 +198,7 @@ def test_examples_are_accepted(example, document):
 
 @each_file
 @each(SENSELESS)
-def test_what_has_no_meaning_is_refused_and_reported(name, spec):
+def test_meaningless_objects_are_refused_and_reported(name, spec):
     """S6: the agent reports the same, for clusters with a definition that refuses nothing."""
     assert refused(name, policy(spec))
     assert reported(spec)
@@ -258,7 +258,7 @@ def replaced(value, path, other):
 
 
 @pytest.mark.parametrize("path", list(paths(ALL_FIELDS)), ids=lambda path: ".".join(map(str, path)) or "spec")
-def test_whatever_stands_anywhere_is_refused_if_it_is_reported(path):
+def test_reported_values_are_refused_in_any_place(path):
     """With CEL the schema can say all that the agent says of a spec, but for fields that it does not know."""
     for odd in ODD:
         spec = replaced(ALL_FIELDS, path, odd)

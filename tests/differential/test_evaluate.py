@@ -52,7 +52,7 @@ def test_evaluate_agrees_with_the_reference(cluster, dice):
 @seed(int(SEED or 0))
 @settings(PROFILE, max_examples=200)
 @given(st.lists(clusters(), min_size=2, max_size=4), st.integers(min_value=0, max_value=1 << 32))
-def test_what_changes_put_in_force_agrees_with_the_reference(states, dice):
+def test_changes_in_force_agree_with_the_reference(states, dice):
     """S61: on the way from one cluster to another, nothing that matters is overlooked."""
     agree(states, Random(dice))  # noqa: S311 - as above
 

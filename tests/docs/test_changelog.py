@@ -43,11 +43,11 @@ def test_fragment_has_the_form_that_the_readme_describes(fragment):
         ("probe.added.md", "mnp-core: One.\n\nmnp-core: Two.", "one paragraph"),
     ],
 )
-def test_what_has_another_form_is_found(name, text, says):
+def test_other_forms_are_found(name, text, says):
     assert any(says in fault for fault in faults(name, text))
 
 
-def test_the_changelog_tells_of_the_version_that_is_being_made():
+def test_the_changelog_has_the_version_in_the_making():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert version.startswith(headings[0] + ".") or version == headings[0]

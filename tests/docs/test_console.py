@@ -60,7 +60,7 @@ def runner(fence, command):
 COMMANDS = [(fence, command, runner(fence, command)) for fence in FENCES for command in fence.commands]
 
 
-def test_each_is_run_by_somebody_or_has_a_reason(figures):
+def test_each_command_is_run_or_has_a_reason(figures):
     """The table is printed."""
     assert [f"{fence}: {command}" for fence, command, who in COMMANDS if who is None] == [], "say why in NOWHERE"
     nowhere = [(fence, command, who) for fence, command, who in COMMANDS if who.startswith("nowhere: ")]
@@ -73,7 +73,7 @@ def test_each_is_run_by_somebody_or_has_a_reason(figures):
     [(fence, command) for fence, command, who in COMMANDS if who is None or who.startswith(("nowhere", ".ci"))],
     ids=str,
 )
-def test_what_no_test_runs_is_about_what_there_is(fence, command):
+def test_unrun_commands_exist(fence, command):
     program, *arguments = shlex.split(command)
     if program == "make":
         assert {*arguments} <= TARGETS
@@ -84,7 +84,7 @@ def test_what_no_test_runs_is_about_what_there_is(fence, command):
 
 @pytest.mark.root
 @pytest.mark.parametrize("target", sorted(CHEAP))
-def test_cheap_targets_do_what_the_readme_shows(target):
+def test_cheap_targets_follow_the_readme(target):
     """`make setup` is done already: it must not change the environment that the tests run in."""
     command = ["make", "--no-print-directory", "--old-file=setup", target]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
@@ -95,7 +95,7 @@ def test_cheap_targets_do_what_the_readme_shows(target):
 
 
 @pytest.mark.parametrize("fence", [fence for page in ON_A_CLUSTER for fence in cluster_blocks(page)], ids=str)
-def test_what_is_followed_on_a_cluster_can_be_run_as_a_script(fence):
+def test_cluster_pages_can_be_run_as_scripts(fence):
     if fence.is_commands:
         assert subprocess.run(["bash", "-n"], input=fence.text, text=True, check=False).returncode == 0
     before = [other for other in cluster_blocks(fence.page) if other.line < fence.line]
@@ -103,5 +103,5 @@ def test_what_is_followed_on_a_cluster_can_be_run_as_a_script(fence):
         assert name.startswith("deploy/") or (ROOT / name).exists() or name in {other.title for other in before}
 
 
-def test_the_makefile_has_what_ci_runs():
+def test_the_makefile_has_the_targets_of_ci():
     assert IN_CI | CHEAP <= TARGETS

@@ -22,7 +22,7 @@ def heading(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", HOOKS)
-def test_spec_says_what_it_is_for_and_since_when(name):
+def test_spec_has_purpose_and_version(name):
     text = inspect.getdoc(HOOKS[name])
     assert re.search(r"^Added in \d+\.\d+\.$", text, re.MULTILINE)
     assert ("Returns:" in text) == name.startswith("mnp_register_")
@@ -34,7 +34,7 @@ def test_page_has_a_heading_per_hook_in_the_order_of_the_specs():
     assert headings == [heading(name) for name in HOOKS]
 
 
-def test_page_says_what_the_spec_says():
+def test_page_equals_the_spec():
     page = " ".join(PAGE.read_text().split())
     for name, hook in HOOKS.items():
         summary = inspect.getdoc(hook).splitlines()[0]

@@ -51,7 +51,7 @@ def folder(tmp_path, monkeypatch, mnp):
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if "```sh\n" in page.read_text() and page != TUTORIAL], ids=name_of
 )
-def test_commands_of_a_page_do_what_it_says(page, folder, mnp):
+def test_commands_of_a_page_print_its_output(page, folder, mnp):
     for fence in fences(page):
         if fence.title:
             (folder / fence.title).parent.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ def run(fence, mnp):
 
 
 @of("python")
-def test_python_is_python_and_what_it_imports_is_there(fence):
+def test_python_compiles_and_its_imports_exist(fence):
     for name in re.findall(r"^(?:from|import) (mnp_core[\w.]*)", fence.text, re.MULTILINE):
         assert importlib.util.find_spec(name), name
     exec(compile(fence.text, str(fence), "exec"), {"__name__": "shown"})  # noqa: S102 - it is our own page
@@ -202,7 +202,7 @@ def test_every_page_is_reached_from_the_menu():
 @pytest.mark.root
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("picture", ["matrix", "recording"])
-def test_picture_of_a_terminal_shows_what_is_printed_now(picture, mnp):
+def test_picture_of_a_terminal_shows_the_output_of_now(picture, mnp):
     drawn = (DOCS / "images" / f"{picture}.svg").read_text()
     words = unescape(" ".join(re.findall(r"<text [^>]*>([^<]*)</text>", drawn))).split()
     shown = " ".join(words[words.index("$") :])

@@ -20,7 +20,7 @@ each_example = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: fol
 
 @pytest.mark.root
 @each_example
-def test_packets_do_what_is_expected(mnp, folder, mnp_backend):
+def test_packets_meet_the_expectations(mnp, folder, mnp_backend):
     ended = mnp("lab", "test", folder, "--backend", mnp_backend, "--output", "json")
     found = json.loads(ended.out)
     assert [probe for probe in found["probes"] if not probe["passed"]] == []
@@ -30,7 +30,7 @@ def test_packets_do_what_is_expected(mnp, folder, mnp_backend):
 @pytest.mark.root
 @pytest.mark.full
 @each_example
-def test_packets_do_what_the_matrix_says(mnp, folder, mnp_backend):
+def test_packets_agree_with_the_matrix(mnp, folder, mnp_backend):
     sent, worked_out = (
         json.loads(mnp(*command, folder, "--output", "json").out)["probes"]
         for command in (("lab", "run", "--backend", mnp_backend), ("matrix",))
@@ -42,7 +42,7 @@ def test_packets_do_what_the_matrix_says(mnp, folder, mnp_backend):
 
 
 @each_example
-def test_explain_says_what_is_expected(registry, folder):
+def test_explain_meets_the_expectations(registry, folder):
     documents = load_documents([folder])
     plan = plan_lab(documents)
     objects = decode_objects(plan.documents, registry, Settings())
@@ -53,14 +53,14 @@ def test_explain_says_what_is_expected(registry, folder):
 
 
 @each_example
-def test_the_expectations_can_tell_the_policies_from_none(folder):
+def test_the_expectations_fail_without_the_policies(folder):
     """Without its policies, an example must fail: something is expected to be denied."""
     documents = load_documents([folder])
     assert {expectation.verdict for expectation in expectations_among(documents)} == {"allowed", "denied"}
 
 
 @each_example
-def test_the_index_says_what_the_example_shows(folder):
+def test_the_index_describes_the_example(folder):
     text = (folder / "policy.yaml").read_text()
     comment = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("#")]
     assert f"| [{folder.name}]({folder.name}) | {' '.join(comment)} |" in (EXAMPLES / "README.md").read_text()

@@ -168,13 +168,13 @@ def opened(bed):
     yield
 
 
-def test_the_table_tells_of_an_open_pod(beds):
+def test_the_table_shows_an_open_pod(beds):
     found = measure(beds.get(), Fault(name="opened", inject=opened))
     assert found.leaked
     assert found.broken == (f"{found.leaked} denied packets passed", "the table was deleted")
 
 
-def test_the_table_tells_of_everything_that_is_kept():
+def test_the_table_shows_every_leak():
     before, now = Resources(10, 10, 50.0, 1, 0), Resources(15, 51, 61.0, 2, 1)
     assert list(more(before, before, 10)) == []
     assert [each.split(maxsplit=1)[1] for each in more(before, now, 10)] == [

@@ -39,7 +39,7 @@ def test_post_and_patch_send_json(server, api):
     assert [request.split()[0] for request in server.requests] == ["POST", "PATCH"]
 
 
-def test_a_refusal_carries_what_the_server_says(server, api):
+def test_a_refusal_carries_the_message_of_the_server(server, api):
     server.forbid("pods", "list")
     with pytest.raises(ApiError) as raised:
         api.get("/api/v1/pods")
@@ -84,7 +84,7 @@ def test_nothing_is_tried_twice(server, api):
     assert len(server.requests) == 2
 
 
-def test_nobody_there_is_said_with_the_address():
+def test_a_refused_connection_names_the_address():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"

@@ -183,7 +183,7 @@ def test_after_401_credentials_are_looked_for_again(kubeconfig, tls_server, monk
 @pytest.mark.parametrize(
     "text", ["", "[]", "7", "a: [", "\x00", "contexts: 5", "current-context: x\ncontexts: [{name: x}]", "clusters: {}"]
 )
-def test_what_is_no_kubeconfig_is_said_with_its_name(files, text):
+def test_malformed_kubeconfig_is_named(files, text):
     (files / "bad").write_text(text)
     with pytest.raises(InputError, match="bad"):
         connect(str(files / "bad"))

@@ -78,7 +78,7 @@ def test_an_interrupted_up_that_waits_for_another_command_ends(run_dir):
 
 
 @pytest.mark.parametrize("moment", [("building pods", 0), ("building pods", 2), ("enforcing", 0)])
-def test_what_a_killed_up_has_left_is_replaced_by_the_next(run_dir, moment):
+def test_leftovers_of_a_killed_up_are_replaced_by_the_next(run_dir, moment):
     assert status(UP, moment, signal.SIGKILL) == -signal.SIGKILL
     assert mounts_below(run_dir)
     assert Lab.names() == ()
@@ -87,7 +87,7 @@ def test_what_a_killed_up_has_left_is_replaced_by_the_next(run_dir, moment):
 
 
 @pytest.mark.parametrize("down", [lambda: Lab.down_named("demo"), Lab.down_all])
-def test_what_a_killed_up_has_left_is_removed_by_down(run_dir, down):
+def test_leftovers_of_a_killed_up_are_removed_by_down(run_dir, down):
     assert status(UP, ("building pods", 2), signal.SIGKILL) == -signal.SIGKILL
     assert down() == ("demo",)
     assert list((run_dir / "labs").iterdir()) == []

@@ -69,7 +69,7 @@ def test_patterns_lists_ports_and_family(loaded):
         ("- 3", ["entry 1", "must be a mapping"]),
     ],
 )
-def test_what_is_not_understood_is_said_with_entry_and_field(loaded, text, words):
+def test_malformed_expectation_is_named_with_entry_and_field(loaded, text, words):
     with pytest.raises(InputError) as caught:
         loaded(text)
     assert all(word in str(caught.value) for word in ["expectations.yaml", *words]), str(caught.value)
@@ -102,7 +102,7 @@ def test_an_expectation_that_could_never_fail_is_an_error(loaded, entry, words):
         ("refused", "denied", False, True),
     ],
 )
-def test_what_got_through_against_the_policy_is_never_chance(loaded, expected, got, passed, may_be_chance):
+def test_a_packet_against_the_policy_is_never_chance(loaded, expected, got, passed, may_be_chance):
     (expectation,) = loaded(f"[{{from: shop/web-1, to: data/db, port: icmp, family: IPv4, expect: {expected}}}]")
     (probe,) = expectation.probes(PLAN).probes
     check = Check(expectation=expectation, result=ProbeResult(probe=probe, verdict=ProbeVerdict(got)))

@@ -103,7 +103,7 @@ def test_status_of_a_program_that_a_signal_ended():
         assert lab.exec(A, ["sh", "-c", "kill -9 $$"]) == 137
 
 
-def test_what_cannot_be_run_is_an_input_error():
+def test_unrunnable_program_is_an_input_error():
     with Lab.run([pod("a", "")]) as lab:
         with pytest.raises(InputError, match="there is no program 'no-such-program'"):
             lab.exec(A, ["no-such-program"])
@@ -171,7 +171,7 @@ def test_another_kind_of_network_makes_its_pods_anew():
         assert lab.sandbox(C) == others
 
 
-def test_what_does_not_fit_together_changes_nothing():
+def test_inconsistent_input_changes_nothing():
     with Lab.run([NET, pod("a"), pod("b")]) as lab:
         plan = lab.plan
         for change in (
@@ -214,7 +214,7 @@ def test_a_wire_of_several_kinds_of_interface():
         assert len(pairs(lab)) == 6
 
 
-def test_what_the_kernel_refuses_leaves_the_lab_as_it_was():
+def test_a_refusal_by_the_kernel_leaves_the_lab_as_it_was():
     with Lab.run([NET, OTHER, pod("a"), pod("b")]) as lab:
         with pytest.raises(SandboxError, match="pod default/c cannot be wired"):
             lab.apply([pod("a", "other"), REFUSED_BY_THE_KERNEL])
@@ -224,7 +224,7 @@ def test_what_the_kernel_refuses_leaves_the_lab_as_it_was():
         assert len(pairs(lab)) == 6
 
 
-def test_what_the_kernel_refuses_at_the_start_leaves_nothing():
+def test_a_refusal_by_the_kernel_at_the_start_leaves_nothing():
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(SandboxError, match="default/c"):
         Lab.run([NET, pod("a"), REFUSED_BY_THE_KERNEL])
@@ -242,7 +242,7 @@ def test_rules_come_before_links_are_up(enforcement, agents):
         assert pairs(lab) == {("a", "b"), ("b", "a")}  # now they are
 
 
-def test_the_agent_is_told_of_what_has_changed_and_of_nothing_else(enforcement, agents):
+def test_the_agent_receives_the_changes_and_nothing_else(enforcement, agents):
     """S61"""
     with Lab.run([NET, pod("a"), pod("b"), deny_ingress()], enforcement=enforcement) as lab:
         lab.apply([pod("a", labels={"x": "y"}), pod("b")])
@@ -400,7 +400,7 @@ def test_watching_follows_the_files_and_survives_broken_ones(tmp_path):
         assert list(changes) == []
 
 
-def test_without_privileges_it_says_what_is_needed():
+def test_without_privileges_the_error_names_the_missing_ones():
     script = (
         "from mnp_lab.lab import Lab\n"
         "from mnp_core.errors import UnsupportedError\n"

@@ -55,7 +55,7 @@ def test_network_status_of_the_manifest_counts_and_stays_as_it_is():
     assert json.loads(shown["metadata"]["annotations"][STATUS]) == status
 
 
-def test_status_tells_the_core_what_was_wired():
+def test_status_lists_the_links():
     """S3: the core reads it exactly as it would in a cluster."""
     plan = plan_lab([subnet("10.0.0.0/24"), pod("a")])
     parsed, reports = parse_pod(plan.objects[ObjectRef("Pod", A)].raw)
@@ -107,7 +107,7 @@ def test_link_kind_follows_the_plugin_that_makes_the_interface(config, kind):
     ("config", "notices"),
     [({"type": "macvlan", "mode": "vepa"}, "vepa"), ({"type": "sriov"}, "sriov"), ("", "no configuration")],
 )
-def test_what_the_lab_does_otherwise_is_said(config, notices):
+def test_differences_of_the_lab_are_reported(config, notices):
     annotations = manifest(
         "NetworkAttachmentDefinition", "net", spec={"config": config if config == "" else json.dumps(config)}
     )
@@ -253,7 +253,7 @@ def test_a_pod_that_does_not_fit_is_left_out_alone_and_its_place_is_said(documen
         ([written({"metadata": {"name": "a"}})], ["kind: is missing"]),
     ],
 )
-def test_what_is_no_object_is_refused_with_its_place(documents, words):
+def test_non_object_is_refused_with_its_place(documents, words):
     with pytest.raises(InputError) as caught:
         plan_lab(documents)
     assert all(word in str(caught.value) for word in words), str(caught.value)
@@ -319,7 +319,7 @@ MINE = {"name": "default/net", "interface": "net1"}
     ],
     ids=["default-first", "default-last", "of-a-namespace", "written-twice", "without-names"],
 )  # fmt: skip
-def test_whatever_belongs_to_the_default_network_is_not_wired(others):
+def test_default_network_is_not_wired(others):
     """S3"""
     plan = plan_lab([subnet("10.0.0.0/24"), pod("a", status=[*others, MINE])])
     assert links(plan) == {"net1": ["10.0.0.2/24"]}
@@ -486,7 +486,7 @@ JSON = st.recursive(
 
 
 @given(networks=JSON, status=JSON, config=JSON)
-def test_whatever_is_written_there_is_nothing_but_an_input_error(networks, status, config):
+def test_any_text_there_is_an_input_error_at_worst(networks, status, config):
     pods = [
         manifest("Pod", "a", metadata={"annotations": {NETWORKS: networks}}),
         manifest("Pod", "b", metadata={"annotations": {NETWORKS: json.dumps(networks)}}),

@@ -25,7 +25,7 @@ def test_a_probe_is_printed_as_it_is_written(text):
 
 
 @pytest.mark.parametrize("text", ["tcp", "tcp:0", "tcp:65536", "icmp:1", "http:80", "80", "tcp:80,81", "tcp:-1", ""])
-def test_what_is_no_probe_is_refused_with_an_example(text):
+def test_malformed_probe_is_refused_with_an_example(text):
     with pytest.raises(InputError, match="is not a probe"):
         parse_probe(text)
 

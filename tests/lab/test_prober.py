@@ -71,7 +71,7 @@ def test_every_pair_is_reached_by_every_protocol(network):
     assert max(result.seconds for result in results) < allowed(1)
 
 
-def test_what_traffic_control_drops_at_the_source_is_denied(lab):
+def test_drop_by_traffic_control_at_the_source_is_denied(lab):
     """The sender gets ENOBUFS, which a full queue returns for a moment, too."""
     assert verdicts(ask(lab)) == {ALLOWED}  # and both ends know each other's MAC addresses
     assert lab.exec(A, ["tc", "qdisc", "add", "dev", "net1", "root", "bfifo", "limit", "1"]) == 0
@@ -96,7 +96,7 @@ def test_a_queue_that_is_full_for_a_moment_is_no_denial(lab):
 
 
 @pytest.mark.parametrize("hook", ["input", "output"])
-def test_what_is_dropped_on_either_side_is_denied(lab, hook):
+def test_drop_on_either_side_is_denied(lab, hook):
     filter_in(
         lab,
         B if hook == "input" else A,
@@ -121,7 +121,7 @@ def test_a_rejection_is_a_denial_that_says_so_at_once(lab):
 
 
 @pytest.mark.parametrize("answer", ["icmpx port-unreachable", "tcp reset"])
-def test_a_refusal_is_told_from_a_denial(lab, answer):
+def test_refusal_and_denial_differ(lab, answer):
     protocols, specs = ("tcp", ["tcp:80"]) if "tcp" in answer else ("tcp, udp", ["tcp:80", "udp:53"])
     filter_in(lab, B, "input", f"meta l4proto {{ {protocols} }} reject with {answer}")
     assert verdicts(ask(lab, specs)) == {REFUSED}
@@ -209,7 +209,7 @@ def test_listeners_end_with_the_prober(lab):
         assert sock.connect_ex(("10.0.0.3", 80)) != 0
 
 
-def test_a_pod_reaches_itself_through_lo_whatever_its_interface_says(lab):
+def test_a_pod_reaches_itself_through_lo_under_any_policy(lab):
     """S44"""
     filter_in(lab, A, "input", "iifname net1 drop")
     with lab.prober() as prober:

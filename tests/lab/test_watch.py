@@ -71,7 +71,7 @@ def test_files_and_folders_that_come_later_are_followed(tmp_path):
         assert names(found.get(timeout=PATIENCE)) == ["one", "three"]
 
 
-def test_what_is_known_already_does_not_come_again(tmp_path):
+def test_known_objects_do_not_come_again(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_text(pod("one"))
     with watching(file, present=load_documents([file])) as found:

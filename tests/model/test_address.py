@@ -32,7 +32,7 @@ def test_mapped_addresses_become_ipv4(text, address):
     "text",
     ["", "10.0.0", "10.0.0.01", "10.0.0.1/24", "fe80::1%eth0", " 10.0.0.1", "10.0.0.1\n", "\u0661.1.1.1", None, 1, []],
 )
-def test_what_is_no_address_is_refused(text):
+def test_invalid_address_is_refused(text):
     with pytest.raises(ValueError, match=r"\S"):
         parse_address(text)
 
@@ -56,7 +56,7 @@ def test_host_bits_are_masked_and_mapped_blocks_become_ipv4(text, cidr):
 @pytest.mark.parametrize(
     "text", ["10.0.0.0", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/255.0.0.0", "::/129", "10.0.0.0/ 8", 10, None, {}]
 )
-def test_what_is_no_block_is_refused(text):
+def test_invalid_block_is_refused(text):
     with pytest.raises(ValueError, match=r"\S"):
         parse_cidr(text)
 

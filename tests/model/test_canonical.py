@@ -45,7 +45,7 @@ def test_interfaces_and_groups_of_a_sandbox_are_sorted(order):
     assert [*sandbox.groups] == ["a", "b", "c"]
 
 
-def test_what_is_in_order_is_shared_and_not_copied():
+def test_canonical_values_are_shared_and_not_copied():
     """The cache of rulesets compares identities."""
     sandbox = SandboxPolicy(pod=POD, interfaces=(InterfacePolicy(interface="a"),), groups={"a": AddressGroup(id="a")})
     copy = SandboxPolicy(pod=POD, interfaces=sandbox.interfaces, groups=sandbox.groups)

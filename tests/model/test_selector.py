@@ -29,7 +29,7 @@ def requirement(key, operator, *values):
         ("absent", "In", [""], False),
     ],
 )
-def test_operators_mean_what_the_api_says(key, operator, values, expected):
+def test_operators_follow_the_api(key, operator, values, expected):
     """S10: NotIn and DoesNotExist match objects that lack the label."""
     assert Selector(requirements=(requirement(key, operator, *values),)).matches(LABELS) is expected
 

@@ -15,7 +15,7 @@ def test_names_print_as_kubernetes_writes_them_and_sort_by_namespace():
     ("types", "kind"),
     [(("tuning", "macvlan"), "macvlan"), (("bridge",), None), ((), None), (("macvlan", "sbr"), "macvlan")],
 )
-def test_the_kind_is_the_first_type_that_somebody_claims(types, kind):
+def test_the_kind_is_the_first_claimed_type(types, kind):
     """S4."""
     assert Network(name=ObjectName("ns", "net"), cni_types=types).kind({"macvlan", "sriov"}) == kind
 

@@ -48,7 +48,7 @@ def made_by_cni(pod, definitions):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_node_enforces_and_reports_what_the_table_says(registry, case):
+def test_the_node_enforces_and_reports_the_table(registry, case):
     """S1-S6, S21, S30, S64."""
     plan = plan_lab(case.documents())
     documents = plan.objects

@@ -100,7 +100,7 @@ def test_until_the_agent_has_started_everything_is_denied_and_the_rules_follow()
         assert [str(report) for report in node.agent.reports()] == []
 
 
-def test_what_was_denied_is_opened_where_no_policy_selects_it():
+def test_denied_interface_opens_where_no_policy_selects_it():
     with GatedNode(seconds=0.6) as node:
         sandbox = node.sandbox("eth0", "net1")
         assert node.admit(A, sandbox, annotations=ASKS).result(5).admission is Admission.DENIED

@@ -144,7 +144,7 @@ def test_the_end_leaves_the_rules_in_force_and_the_next_life_writes_nothing():
     assert {result for _, result in second.observer.results()} == {"unchanged"}
 
 
-def test_a_pod_whose_sandbox_is_not_there_yet_holds_up_nobody_and_is_tried_again():
+def test_a_pod_without_a_sandbox_delays_no_other_and_is_retried():
     """S64."""
     with Running() as node:
         node.kernel.add(named("b"))
@@ -156,7 +156,7 @@ def test_a_pod_whose_sandbox_is_not_there_yet_holds_up_nobody_and_is_tried_again
         eventually(lambda: ("default/a", "applied") in node.observer.results())
 
 
-def test_rules_that_somebody_took_away_come_back_within_seconds():
+def test_removed_rules_come_back_within_seconds():
     """S63."""
     with Running() as node:
         node.begin(A, B, FROM_ALL)
@@ -165,7 +165,7 @@ def test_rules_that_somebody_took_away_come_back_within_seconds():
         eventually(lambda: any(outcome.drifted for sync in node.observer.syncs for outcome in sync.outcomes))
 
 
-def test_what_the_source_waits_for_later_is_said_too():
+def test_later_waits_of_the_source_are_reported_too():
     """S61: a definition that is not there yet, an API server that went away."""
     with Running() as node:
         node.source.waiting = ()

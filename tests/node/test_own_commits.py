@@ -73,7 +73,7 @@ def test_a_change_enters_a_pod_once_for_each_thing_to_do(bench):
 
 
 @pytest.mark.parametrize("ours", ["policy", "membership"])
-def test_a_commit_of_others_right_after_ours_is_found_and_mended(bench, ours):
+def test_a_foreign_commit_right_after_ours_is_found_and_repaired(bench, ours):
     """S63: the generation that is read after ours is already that of theirs."""
     member = pod("elsewhere", status("net", "net1", "10.9.9.9"), labels={"team": "red"})
     bench.sandboxes[named("elsewhere")] = bench.stack.enter_context(private_namespace())  # not one of the others'

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.root
 applier = NftablesApplier()
 
 
-def test_what_the_api_server_says_holds_for_packets_and_goes_on_holding(node):
+def test_objects_of_the_api_server_hold_for_packets_and_go_on_holding(node):
     """S61, S62."""
     assert node.allowed() == {"client", "stranger"}
     node.start()
@@ -32,7 +32,7 @@ def test_what_the_api_server_says_holds_for_packets_and_goes_on_holding(node):
     assert node.inside(WEB, applier.generation) == generation
 
 
-def test_rules_that_somebody_takes_away_are_back_within_two_seconds(node):
+def test_removed_rules_are_back_within_two_seconds(node):
     """S63, S49: and those of others stay."""
     node.start()
     ruleset = node.inside(WEB, applier.installed)
@@ -46,7 +46,7 @@ def test_rules_that_somebody_takes_away_are_back_within_two_seconds(node):
     node.until(lambda: "drift" in node.log.read_text())
 
 
-def test_a_killed_agent_leaves_the_rules_and_the_next_one_removes_what_is_stale(node):
+def test_a_killed_agent_leaves_the_rules_and_the_next_one_removes_stale_ones(node):
     """S62."""
     node.start()
     node.end(signal.SIGKILL)

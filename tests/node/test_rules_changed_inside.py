@@ -46,7 +46,7 @@ def in_the_pod(node, script):
 
 
 @pytest.mark.parametrize("opening", CASES)
-def test_a_pod_that_is_opened_from_inside_is_closed_again_whatever_its_rules_claim(node, opening):
+def test_a_pod_opened_from_inside_is_closed_again_under_any_stamp(node, opening):
     """S63: while the agent runs and while it does not; S62: correct rules are not rewritten at a start."""
     written_by = opening.partition("-")[2]
     node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))

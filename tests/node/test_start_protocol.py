@@ -294,7 +294,7 @@ def run(examples, steps):
 
 
 @pytest.mark.timeout(300)
-def test_the_start_protocol_keeps_what_is_isolated_isolated_and_converges():
+def test_the_start_protocol_keeps_isolation_and_converges():
     run(250, 40)
 
 

@@ -32,7 +32,7 @@ def checkout(dist, tmp_path):
 
 
 @pytest.mark.parametrize("fence", BLOCKS, ids=str)
-def test_what_a_page_says_to_install_works(fence, with_pip, checkout):
+def test_install_commands_of_pages_work(fence, with_pip, checkout):
     asked = {
         word.rpartition("/")[2].removeprefix("mnp-")
         for command in fence.commands

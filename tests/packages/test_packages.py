@@ -84,7 +84,7 @@ def test_the_same_sources_give_the_same_bytes(dist, tmp_path):
     }
 
 
-def test_core_alone_works_and_says_what_can_be_added(environment, dist):
+def test_core_alone_works_and_names_possible_additions(environment, dist):
     environment.install("mnp-core", links=dist)
     assert list(found_by(environment)) == ["core"]
     listing = environment.run("mnp", "plugins").stdout
@@ -111,7 +111,7 @@ def test_a_plugin_alone_pulls_the_core_in_and_is_loaded(name, environment, dist)
 
 
 @pytest.mark.full
-def test_all_together_are_loaded_and_say_what_they_would_apply(environment, dist):
+def test_all_plugins_load_and_render(environment, dist):
     environment.install(*PROJECTS, links=dist)
     assert {plugin["state"] for plugin in found_by(environment).values()} == {"loaded"}
     quickstart = ROOT / "examples" / "quickstart"
@@ -154,7 +154,7 @@ future = "mnp_future"
 
 
 @pytest.mark.full
-def test_a_plugin_for_another_major_version_is_not_imported_and_says_what_to_install(
+def test_a_plugin_for_another_major_version_is_not_imported_and_names_the_remedy(
     environment, dist, tmp_path, monkeypatch
 ):
     project = tmp_path / "future"

@@ -57,7 +57,7 @@ def test_each_bed_has_its_parts_in_the_cache(bed, parts):
 
 
 @pytest.mark.parametrize(("words", "environment"), [((), {"BED": "2.0"}), (("nothing",), {})])
-def test_what_is_not_known_is_refused(words, environment):
+def test_unknown_choice_is_refused(words, environment):
     ended = where(*words, **environment)
     assert ended.returncode == 1
     assert ended.stderr.startswith("testbed: ")

@@ -13,7 +13,7 @@ QUICKLY = {"PYTEST_ADDOPTS": "-p no:cacheprovider -m 'not root'"}
 
 
 @pytest.mark.root
-def test_whoever_follows_it_word_for_word_comes_to_its_end_and_sees_what_it_shows(with_pip, dist, tmp_path):
+def test_the_tutorial_word_for_word_gives_the_output_that_it_shows(with_pip, dist, tmp_path):
     with_pip.lend("editables")
     with_pip.install("mnp-core[testing]", links=dist)
     folder = tmp_path

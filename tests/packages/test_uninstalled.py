@@ -57,7 +57,7 @@ def test_packets_are_enforced_as_before(without_iptables):
 @pytest.mark.parametrize(
     "setting", ["backend: {}", "backend-by-kind: {{macvlan: {}}}", "backend-by-network: {{demo/lan: {}}}"]
 )
-def test_whoever_has_configured_it_is_told_what_to_install(without_iptables, tmp_path, setting, asked):
+def test_configured_without_the_package_the_error_names_the_package(without_iptables, tmp_path, setting, asked):
     """S64: not a word of falling back to another one."""
     settings = tmp_path / "settings.yaml"
     settings.write_text(setting.format(asked))

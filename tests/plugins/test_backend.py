@@ -104,14 +104,14 @@ def test_dialect_as_name_takes_the_best_of_its_appliers(site, backends):
     assert choose_backend(site.load(), "tables").name == "tables-new"
 
 
-def test_unknown_name_says_what_is_installed_and_what_to_install(site):
+def test_unknown_name_lists_installed_and_installable_backends(site):
     with pytest.raises(PluginError, match=r"no applier 'absent', installed are healthy.*`mnp plugins` lists"):
         choose_backend(site.load(), "absent")
     with pytest.raises(PluginError, match="Is 'healthy' meant"):
         choose_backend(site.load(), "healhty")
 
 
-def test_nothing_installed_says_what_to_install(site):
+def test_without_a_backend_the_error_names_installable_ones(site):
     site.install("mnp-sick", "1 / 0")
     for choose in (choose_backend, choose_renderer):
         with pytest.raises(PluginError, match=r"pip install one, for example mnp-nftables\. plugin sick of mnp-sick"):
@@ -176,7 +176,7 @@ def test_several_backends_in_one_sandbox_are_an_error_that_names_both(site, back
         BackendSettings(networks={ObjectName("a", "b"): "nowhere"}),
     ],
 )
-def test_a_setting_that_names_what_is_not_there_is_fatal_at_once(site, settings):
+def test_a_setting_with_an_unknown_name_is_fatal_at_once(site, settings):
     with pytest.raises(PluginError, match="no applier 'nowhere'"):
         Backends(site.load(), settings)
 
@@ -200,7 +200,7 @@ def test_without_a_name_a_backend_that_refuses_no_setting_is_taken(site, backend
         choose_backend(site.load("healthy"), features=NEEDED)
 
 
-def test_what_would_be_applied_is_not_shown_where_the_node_would_not_start(site, backends):
+def test_rules_are_not_shown_where_the_node_would_not_start(site, backends):
     backends("tables", ("deny-action: reject", "established-flows: recheck"), tables=usable(5))
     refused = "refuses the setting 'deny-action: reject' and the setting 'established-flows: recheck'"
     with pytest.raises(UnsupportedError, match=refused):

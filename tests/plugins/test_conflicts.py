@@ -69,7 +69,7 @@ def policy_kind(name: str, kind: str, plural: str, group: str = "a.b") -> str:
         ),
     ],
 )
-def test_what_two_claim_can_be_had_from_neither(site, left, right, claim, lookup):
+def test_name_with_two_claims_belongs_to_neither(site, left, right, claim, lookup):
     site.install("mnp-left", left)
     site.install("mnp-right", right, version="2.0")
     registry = site.load()

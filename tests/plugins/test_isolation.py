@@ -189,7 +189,7 @@ def test_broken_plugin_contributes_nothing_and_its_neighbour_works(site, source,
     assert_healthy(registry)
 
 
-def test_what_a_setting_needs_of_a_broken_plugin_names_distribution_failure_and_remedy(site):
+def test_a_setting_for_a_broken_plugin_names_distribution_failure_and_remedy(site):
     site.install("mnp-sick", "1 / 0", version="2.3")
     registry = site.load()
     for lookup in (

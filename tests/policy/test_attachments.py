@@ -13,7 +13,7 @@ def claims_of(a_pod, *networks):
     return claim_attachments(a_pod, {net.name: net for net in networks}, CLAIMED)
 
 
-def test_an_attachment_carries_what_network_status_says_and_the_kind_of_its_network():
+def test_an_attachment_carries_network_status_and_the_kind_of_its_network():
     """S3, S4."""
     web = pod("web", status("net-a", "net1", "10.0.0.1", "fd00::1"))
     claims = claims_of(web, network("net-a", "macvlan"))
@@ -58,7 +58,7 @@ def test_a_pending_pod_with_attachments_is_enforced():
     assert len(claims_of(web, network("net-a", "macvlan")).enforced) == 1
 
 
-def test_an_interface_of_a_type_that_nobody_claims_is_reported_and_still_is_a_peer():
+def test_an_interface_of_an_unclaimed_type_is_reported_and_still_is_a_peer():
     """S21, S64."""
     claims = claims_of(pod("web", status("net-a", "net1", "10.0.0.1")), network("net-a", "tuning", "ovs"))
     assert claims.enforced == ()

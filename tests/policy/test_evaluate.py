@@ -132,7 +132,7 @@ def test_an_except_limits_only_its_own_peer(peers, source, allowed):
     assert enters(cluster(ingress(rule(peers))), packet(source, "10.0.0.1")) is allowed
 
 
-def test_an_except_never_blocks_what_another_rule_or_policy_allows():
+def test_an_except_never_blocks_another_rule_or_policy():
     """S23, S11."""
     excepted = rule([block("10.0.0.0/24", "10.0.0.2/32")])
     assert enters(cluster(ingress(excepted, rule([block("10.0.0.2/32")]))), FROM_DB)
@@ -256,6 +256,6 @@ def test_source_prefixes_open_ingress_and_destination_prefixes_egress():
     assert not enters(destinations, FROM_DB)
 
 
-def test_settings_do_not_isolate_what_is_open():
+def test_settings_do_not_isolate_open_interfaces():
     verdict = evaluate(cluster(accept_icmp=True).sandbox("web"), "net1", Direction.INGRESS, packet(*V4, "ICMP"))
     assert (verdict.allowed, verdict.setting) == (True, "")

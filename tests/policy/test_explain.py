@@ -106,7 +106,7 @@ def test_a_pods_own_address_is_reached_through_lo():
     assert "lo" in describe(ways[0])
 
 
-def test_an_interface_that_nobody_polices_is_named_as_such():
+def test_an_unenforced_interface_is_named_as_such():
     """S64: never silently open."""
     (explanation,) = CLUSTER.explain("far", "odd", HTTP)
     assert explanation.destination.standing is Standing.UNENFORCED

@@ -131,7 +131,7 @@ def test_a_rule_more_never_denies(some, direction, more):
 
 
 @given(policies)
-def test_the_union_of_policies_allows_what_one_of_them_allows(some):
+def test_the_union_of_policies_allows_all_that_one_of_them_allows(some):
     """S11: isolated by any, allowed by any, and by nothing else."""
     alone = [verdicts(cluster(p)) for p in some]
     for case, verdict in verdicts(cluster(*some)).items():

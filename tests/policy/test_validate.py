@@ -44,7 +44,7 @@ def test_a_network_that_does_not_exist_is_reported_with_the_policy():
     assert "policy-for" in report.field
 
 
-def test_a_network_whose_types_nobody_claims_is_reported_with_the_policy():
+def test_a_network_of_unclaimed_types_is_reported_with_the_policy():
     """S64."""
     (report,) = validated(policy("p", networks=["odd"], ingress=[]))
     assert report.reason is Reason.UNCLAIMED_TYPE
@@ -60,7 +60,7 @@ def test_a_network_of_a_kind_that_the_policy_is_not_about_is_reported_with_the_p
     assert validated(policy("p", networks=None, kinds=["bridge"], ingress=[])) == ()
 
 
-def test_what_is_wrong_with_attachments_is_reported_with_the_pod():
+def test_problems_of_attachments_are_reported_with_the_pod():
     """S4, S64."""
     reports = validated(pods=(pod("x", status("odd", "net1"), status("gone", "net2")),))
     assert [(report.reason, report.about.kind) for report in reports] == [

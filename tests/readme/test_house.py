@@ -49,5 +49,5 @@ def test_the_readme_names_it(distribution, folder):
 
 
 @each_plugin
-def test_it_holds_what_a_wheel_needs(folder):
+def test_it_holds_the_files_of_a_wheel(folder):
     assert all((folder / name).is_file() for name in ("README.md", "LICENSE"))

@@ -81,7 +81,7 @@ def test_without_a_policy_everything_is_open():
     assert allowed(CLUSTER, end(CLIENT), end(DATABASE), "TCP", 80)
 
 
-def test_default_deny_ingress_stops_what_comes_in_and_nothing_else():
+def test_default_deny_ingress_stops_ingress_and_nothing_else():
     """S10, S12"""
     deny = {"podSelector": {}}
     assert not gets_in(deny)
@@ -129,7 +129,7 @@ def test_both_selectors_in_one_element_must_match_and_elements_are_alternatives(
     assert gets_in(only_from(pods, namespaces), STRANGER)
 
 
-def test_empty_namespace_selector_means_all_namespaces_but_nobody_outside():
+def test_empty_namespace_selector_means_all_namespaces_but_no_outside_address():
     """S20, S21"""
     assert gets_in(only_from({"namespaceSelector": {}}), STRANGER)
     assert not gets_in(only_from({"namespaceSelector": {}}), End("10.9.9.9"))
@@ -276,7 +276,7 @@ def test_allowed_is_the_union_over_policies_in_any_order():
         assert allowed([*CLUSTER, *policies], end(CLIENT), end(DATABASE), "TCP", 80)
 
 
-def test_what_a_pod_sends_to_itself_is_never_filtered():
+def test_a_pods_packets_to_itself_are_never_filtered():
     """S44"""
     deny = policy({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]})
     assert allowed([*CLUSTER, deny], end(DATABASE), end(DATABASE), "TCP", 80)

@@ -127,7 +127,7 @@ def test_programs_that_the_kernel_does_not_show_may_be_on_any_interface(pod, mon
     assert found["net1"].endswith(f"cannot be seen: bpf(2): {os.strerror(number)}")
 
 
-def test_a_reason_that_can_be_seen_is_told_in_front_of_one_that_cannot(pod, monkeypatch):
+def test_a_visible_reason_comes_before_an_invisible_one(pod, monkeypatch):
     monkeypatch.setattr(bpf, "_libc", Refusing(errno.EPERM))
     redirect = (
         "tc filter add dev net1 parent ffff: protocol all u32 match u8 0 0 action mirred egress redirect dev tap0"

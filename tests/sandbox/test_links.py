@@ -84,7 +84,7 @@ def test_point_to_point_link_has_its_own_address_not_the_peers(sandbox):
         ("a\x1bb", "a\x1bb"),
     ],
 )
-def test_whatever_name_the_kernel_takes_is_read(sandbox, name, read):
+def test_any_name_of_the_kernel_is_read(sandbox, name, read):
     def make():
         with IPRoute() as kernel:
             kernel.link("add", ifname=name, kind="bridge")
@@ -118,7 +118,7 @@ def test_mode_of_an_ipvlan_interface_is_read(number, mode):
     assert parsed(NET1, (LINKINFO, nested((1, b"ipvlan\0"), (2, data)))).mode == mode
 
 
-def test_data_of_a_kind_that_nobody_knows_has_no_mode():
+def test_data_of_an_unknown_kind_has_no_mode():
     assert parsed(NET1, (LINKINFO, nested((1, b"odd\0"), (2, b"\0\1\2")))).mode == ""
 
 

@@ -47,7 +47,7 @@ def nothing_more(told):
 
 
 @pytest.mark.parametrize(("address", "prefix"), [("192.0.2.1", 32), ("2001:db8::1", 128)])
-def test_an_address_that_appears_is_told_for_its_sandbox_alone(monitor, told, address, prefix):
+def test_a_new_address_is_announced_for_its_sandbox_alone(monitor, told, address, prefix):
     with new_namespace() as left, new_namespace() as right:
         watch(monitor, "left", left.sandbox)
         watch(monitor, "right", right.sandbox)
@@ -57,7 +57,7 @@ def test_an_address_that_appears_is_told_for_its_sandbox_alone(monitor, told, ad
             assert told.get() == ("right", Topic.LINKS)
 
 
-def test_nothing_is_told_of_a_sandbox_that_was_forgotten(monitor, told):
+def test_nothing_is_announced_of_a_forgotten_sandbox(monitor, told):
     with new_namespace() as space:
         watch(monitor, "pod", space.sandbox)
         monitor.forget("pod")
@@ -77,7 +77,7 @@ def test_a_key_that_comes_to_mean_another_sandbox_is_followed_there(monitor, tol
         assert told.get(timeout=SOON) == ("pod", Topic.LINKS)
 
 
-def test_a_flood_of_changes_is_told_in_few_words_and_none_is_missed():
+def test_a_flood_of_changes_gives_few_announcements_and_misses_none():
     said, may_go_on = queue.SimpleQueue(), threading.Event()
 
     def slow(key, topic, _):
@@ -100,7 +100,7 @@ def test_a_flood_of_changes_is_told_in_few_words_and_none_is_missed():
         assert said.qsize() < 20
 
 
-def test_what_is_told_of_rules_is_told_apart_from_links(monitor, told):
+def test_announcements_of_rules_and_links_are_separate(monitor, told):
     with new_namespace() as space:
         near, far = socket.socketpair(type=socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         with far:
@@ -110,7 +110,7 @@ def test_what_is_told_of_rules_is_told_apart_from_links(monitor, told):
             assert nothing_more(told)
 
 
-def test_commits_are_told_by_their_generations_unless_one_is_not_known():
+def test_commits_are_announced_by_generation_unless_one_is_unknown():
     """S63: the agent's own commits need no look; commits that may be foreign need one."""
     told = queue.SimpleQueue()
     monitor = Monitor(lambda *notice: told.put(notice))
@@ -189,7 +189,7 @@ def test_a_failure_over_one_sandbox_is_logged_and_the_others_are_still_followed(
         monitor.close()
 
 
-def test_the_thread_begins_again_after_a_failure_and_listens_to_what_it_did(told, caplog, monkeypatch):
+def test_the_thread_restarts_after_a_failure_and_keeps_its_listeners(told, caplog, monkeypatch):
     fails = iter([OSError(errno.EIO, "odd")])
     monitor = Monitor(lambda key, topic, _: told.put((key, topic)))
     drain = monitor._drain

@@ -76,11 +76,11 @@ def test_pinned_namespace_outlives_its_maker_and_goes_when_unpinned(sandbox, tmp
     assert goes_away(sandbox, "near")
 
 
-def test_unpin_of_what_is_not_there_is_no_error(tmp_path):
+def test_unpin_of_nothing_is_no_error(tmp_path):
     unpin(tmp_path / "nothing")
 
 
-def test_unpin_takes_away_what_was_left_half_way(tmp_path):
+def test_unpin_removes_a_half_made_pin(tmp_path):
     (tmp_path / "half").touch()
     unpin(tmp_path / "half")
     assert not (tmp_path / "half").exists()

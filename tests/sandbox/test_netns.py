@@ -32,7 +32,7 @@ def test_work_happens_inside_and_the_caller_stays_where_it_is(sandbox):
     assert inode() == HOST
 
 
-def test_what_the_work_raises_reaches_the_caller(sandbox):
+def test_errors_of_the_work_reach_the_caller(sandbox):
     with pytest.raises(ZeroDivisionError):
         run_inside(sandbox, lambda: 1 / 0)
     with pytest.raises(SystemExit):
@@ -111,7 +111,7 @@ def test_identity_must_match_in_device_and_inode(sandbox, field):
     "path",
     ["/nowhere", "/proc/0/ns/net", "/proc/self/ns/mnt", "/proc/self/ns/user", __file__, "/dev/null", "/", "a\0b", ""],
 )
-def test_what_is_no_network_namespace_is_not_found_and_named(path):
+def test_a_file_that_is_no_network_namespace_is_refused_by_name(path):
     with pytest.raises(SandboxNotFoundError) as caught:
         identify(path)
     assert str(caught.value).startswith(f"{path}: ")
@@ -133,7 +133,7 @@ def test_identity_is_the_same_by_every_path(sandbox, tmp_path):
         unpin(tmp_path / "pod")
 
 
-def test_without_privileges_the_error_says_what_to_do(sandbox):
+def test_without_privileges_the_error_has_a_remedy(sandbox):
     with ThreadPoolExecutor(max_workers=1, initializer=drop_capabilities) as weak:
         for attempt in (lambda: run_inside(sandbox, unreachable), new_namespace):
             with pytest.raises(

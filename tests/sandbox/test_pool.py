@@ -128,7 +128,7 @@ def test_thread_that_cannot_come_back_never_serves_again(sandboxes):
         assert busy.result()
 
 
-def test_pool_that_lost_its_only_thread_refuses_what_waits_and_recovers(sandboxes):
+def test_pool_that_lost_its_only_thread_refuses_waiting_work_and_recovers(sandboxes):
     first, second, *_ = sandboxes
     release = threading.Event()
     with SandboxPool(1) as pool:
@@ -153,7 +153,7 @@ def test_waiting_for_the_pool_from_its_own_thread_is_an_error_not_a_deadlock(san
         pool.run(sandbox, lambda: pool.run(sandbox, inode))
 
 
-def test_close_does_what_was_submitted_and_takes_no_more(sandbox):
+def test_close_completes_submitted_work_and_takes_no_more(sandbox):
     done = []
     pool = SandboxPool(1)
     for number in range(10):
@@ -165,7 +165,7 @@ def test_close_does_what_was_submitted_and_takes_no_more(sandbox):
         pool.submit(sandbox, inode)
 
 
-def test_error_in_the_with_block_drops_what_was_not_started(sandbox):
+def test_error_in_the_with_block_drops_unstarted_work(sandbox):
     started, release = threading.Event(), threading.Event()
     waiting = []
 

@@ -241,7 +241,7 @@ def test_nothing_is_done(node, table):
 
 
 @pytest.mark.parametrize("attack", [pytest.param(a, marks=pytest.mark.long) if a.long else a for a in ATTACKS], ids=str)
-def test_an_attack_costs_whoever_makes_it(node, table, attack):
+def test_an_attack_costs_its_tenant(node, table, attack):
     """S6, S61: a tenant's memory and time are its own."""
     effect = measure(node, [attack])
     table.append(effect)

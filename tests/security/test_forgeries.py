@@ -68,7 +68,7 @@ def changed(gained, lost):
 
 @pytest.mark.root
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: f"{forgery.row[:40]}: {forgery.case}"[:90])
-def test_what_is_gained_and_what_is_told(shared, forgery):
+def test_gain_and_report_of_each_forgery(shared, forgery):
     """S6, S64: packets between all pods say who reaches whom; once it is taken back, all is as before."""
     rig = shared(forgery.believed)
     assert rig.wrong(BY_RIGHT) == {}
@@ -90,7 +90,7 @@ def rig(shared):
 
 
 @pytest.mark.root
-def test_a_renamed_interface_whose_mac_address_is_told_is_found(rig):
+def test_a_renamed_interface_with_a_known_mac_address_is_found(rig):
     links = run_inside(rig.sandbox("tenant/mallory"), read_links)
     (mac,) = (link.mac for link in links if link.name == "net1")
     forgery = Forgery(row=RENAMED, case="told", written=(pod("tenant/mallory", entry(4, "net9", mac=mac)),))
@@ -102,7 +102,7 @@ def test_a_renamed_interface_whose_mac_address_is_told_is_found(rig):
 
 
 @pytest.mark.root
-def test_a_definition_of_an_unknown_type_is_told_with_each_pod_and_policy(rig):
+def test_a_definition_of_an_unknown_type_is_reported_with_each_pod_and_policy(rig):
     (forgery,) = (forgery for forgery in FORGERIES if forgery.row == DEFINITION_CHANGED)
     pods = {f"Pod {name}" for name in NUMBERS}
     policies = {"MultiNetworkPolicy prod/web", "MultiNetworkPolicy tenant/quarantine"}

@@ -51,7 +51,7 @@ OWNED = {"nftables": ["inet mnp"], "iptables-nft": ["ip mangle", "ip6 mangle"]}
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("litter", "written_by"), CASES)
-def test_what_a_process_leaves_in_its_pod_harms_no_other_pod(node, written_by, litter):
+def test_leftovers_of_a_process_in_its_pod_harm_no_other_pod(node, written_by, litter):
     """S6, S61: the agent lives, another pod's change is in time, and a pod that cannot be written to is reported."""
     node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
     node.start()

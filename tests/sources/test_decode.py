@@ -73,7 +73,7 @@ def test_kinds_without_a_meaning_here_are_passed_over(kind):
         ("apps/v1", "Pod", Severity.PROBLEM, "Use v1"),
     ],
 )
-def test_what_may_be_taken_for_effective_is_reported(api_version, kind, severity, remedy):
+def test_ineffective_fields_are_reported(api_version, kind, severity, remedy):
     change = Decoder().decode(manifest(api_version, kind))
     assert change.object is None
     (report,) = change.reports

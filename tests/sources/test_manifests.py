@@ -44,7 +44,7 @@ def test_standard_input(monkeypatch):
     assert (document.where, document.raw) == ("standard input, document 1", POD)
 
 
-def test_json_may_hold_what_yaml_cannot(tmp_path):
+def test_json_may_hold_characters_that_yaml_cannot(tmp_path):
     pod = {**POD, "note": "\U0001f600 \u2028 \t"}
     path = write(tmp_path, "p.json", "\n " + json.dumps(pod))
     assert load_documents([path])[0].raw == pod
@@ -97,14 +97,14 @@ def test_lists_are_opened(tmp_path, text):
     ],
     ids=range(12),
 )
-def test_what_is_no_manifest_is_refused_with_its_place(tmp_path, text, field, where):
+def test_non_manifest_is_refused_with_its_place(tmp_path, text, field, where):
     path = write(tmp_path, "f.yaml", text)
     with pytest.raises(InputError) as caught:
         load_documents([path])
     assert (caught.value.where, caught.value.field) == (f"{path}, {where}", field)
 
 
-def test_what_is_no_object_may_be_left_out_alone(tmp_path):
+def test_non_object_may_be_left_out_alone(tmp_path):
     """S6: objects are distinguished from values for templates and the like."""
     text = f"{POD_YAML}---\n[1]\n---\nreplicas: 3\n---\nkind: Pod\nmetadata: {{name: a}}\n---\n{POD_YAML}"
     found = load_manifests([write(tmp_path, "f.yaml", text)])
@@ -123,6 +123,6 @@ def test_paths_that_hold_no_manifests_are_refused(tmp_path):
         load_documents([tmp_path])
 
 
-def test_what_never_ends_is_not_read_to_its_end():
+def test_endless_file_is_not_read_to_its_end():
     with pytest.raises(InputError, match=f"larger than {MAX_BYTES // 2**20} MiB"):
         load_documents(["/dev/zero"])

@@ -23,7 +23,7 @@ def test_an_object_of_another_namespace_is_an_error_that_names_it():
     assert (caught.value.where, caught.value.field) == ("f.yaml, document 1", "metadata.namespace")
 
 
-def test_what_is_in_no_namespace_stays_so():
+def test_cluster_scoped_objects_stay_so():
     given = [document("Namespace", name="other"), document("Expectations", version="mnp.lab/v1", namespace="other")]
     assert place(given, "demo") == tuple(given)
 

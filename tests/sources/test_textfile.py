@@ -43,7 +43,7 @@ def test_a_pipe_without_a_writer_is_an_error(pipe, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "delay"), [("a", 0.0), ("long " * 100_000, 0.0), ("", 0.3), ("a", 0.3), ("long " * 100_000, 0.3)]
 )
-def test_what_a_program_writes_into_a_pipe_is_read_whole(pipe, content, delay):
+def test_output_of_a_program_in_a_pipe_is_read_whole(pipe, content, delay):
     thread = writing(pipe, content, delay)
     assert read_text(pipe) == content
     thread.join(5)

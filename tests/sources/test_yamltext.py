@@ -49,7 +49,7 @@ def value_of(text):
         ("|\n  a\n  b", "a\nb\n"),
     ],
 )
-def test_scalars_mean_what_they_mean_to_kubectl(text, value):
+def test_scalars_mean_the_same_as_to_kubectl(text, value):
     found = value_of(text)
     assert (found, type(found)) == (value, type(value))
 
@@ -70,7 +70,7 @@ def test_scalars_mean_what_they_mean_to_kubectl(text, value):
         "0x_",
     ],
 )
-def test_what_yaml_has_and_json_has_not_stays_text(text):
+def test_values_of_yaml_alone_stay_text(text):
     assert value_of(text) == text
 
 
@@ -138,7 +138,7 @@ MERGE_BOMB = "a0: &a0 {k: v}\n" + "".join(
     ],
     ids=range(19),
 )
-def test_what_cannot_be_an_object_is_refused_with_its_place(text, message, line):
+def test_impossible_object_is_refused_with_its_place(text, message, line):
     with pytest.raises(InputError, match=message) as caught:
         decode(text)
     number = text.count("---") + 1
@@ -159,7 +159,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_what_was_dumped_is_read(value):
+def test_dumped_text_is_read(value):
     assert decode(yaml.safe_dump(value)) == [value]
 
 

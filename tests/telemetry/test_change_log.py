@@ -45,13 +45,13 @@ def test_a_change_has_pod_interfaces_policies_and_seconds(change_log, lines):
     ]
 
 
-def test_what_is_not_known_of_a_pod_is_left_out(lines):
+def test_unknown_fields_of_a_pod_are_left_out(lines):
     ChangeLog().outcome(evolve(APPLIED, result=Result.REMOVED, backend=""))
     [line] = lines()
     assert set(line) == {"time", "level", "msg", "pod", "seconds"}
 
 
-def test_what_is_over_soon_is_no_error(lines, change_log):
+def test_a_brief_failure_is_no_error(lines, change_log):
     """A pod is delivered before its sandbox exists."""
     early = evolve(FAILED, failure=Failure.NOT_FOUND, transient=True)
     change_log.outcome(early)
@@ -66,7 +66,7 @@ def test_many_policies_are_not_a_long_line(lines):
     assert line["policies"].endswith("demo/7,and 992 more")
 
 
-def test_nothing_is_said_of_what_was_right_already(change_log, lines):
+def test_correct_rules_give_no_line(change_log, lines):
     change_log.outcome(evolve(APPLIED, result=Result.UNCHANGED))
     change_log.flush()
     assert lines() == []
@@ -220,7 +220,7 @@ def test_a_flood_of_one_namespace_does_not_fill_the_log(change_log, lines, clock
     assert [line["lines"] for line in lines()] == [98]
 
 
-def test_the_limit_takes_bounded_memory_whatever_the_number_of_namespaces(clock):
+def test_the_limit_takes_bounded_memory_for_any_number_of_namespaces(clock):
     """A user that may make namespaces makes many."""
     limit = LineLimit(clock=clock)
     allowed = [sum(limit.allows(f"n{number}", "problem") for _ in range(201)) for number in range(5000)]

@@ -69,7 +69,7 @@ def trickle(connection, text, pause):
         time.sleep(pause)
 
 
-def test_probes_are_answered_by_what_the_node_says(endpoint, health, clock):
+def test_probes_answer_with_the_state_of_the_node(endpoint, health, clock):
     assert ask(endpoint, "/healthz")[:2] == (200, "ok\n")
     health.not_ready(Unready.STARTING, "it has just been started")
     assert ask(endpoint, "/readyz")[0] == 503
@@ -83,7 +83,7 @@ def test_probes_are_answered_by_what_the_node_says(endpoint, health, clock):
     assert ask(endpoint, "/healthz?verbose")[0] == 200
 
 
-def test_metrics_are_what_the_registry_holds(endpoint, metrics):
+def test_metrics_equal_the_registry(endpoint, metrics):
     metrics.enforced(0.1)
     status, body, headers = ask(endpoint, "/metrics")
     assert (status, headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
@@ -107,7 +107,7 @@ def test_head_has_no_body(endpoint):
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/nothing"])
-def test_nobody_is_told_what_it_runs_on(endpoint, path):
+def test_answers_do_not_name_the_server(endpoint, path):
     _, body, headers = ask(endpoint, path)
     assert "Server" not in headers
     assert "python/" not in f"{headers}{body}".lower()
@@ -248,6 +248,6 @@ def test_address_is_read(text, address):
         "[]:1",
     ],
 )
-def test_what_is_no_address_is_an_error_that_shows_some(text):
+def test_invalid_listen_address_is_an_error_with_examples(text):
     with pytest.raises(InputError, match=r"^listen: .*127\.0\.0\.1:9469"):
         parse_listen_address(text)

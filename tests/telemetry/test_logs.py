@@ -50,7 +50,7 @@ def test_json_has_the_same_keys(logged):
 
 
 @pytest.mark.parametrize("form", LogFormat)
-def test_nobody_forges_a_line_or_a_colour(logged, form):
+def test_user_text_forges_no_line_and_no_colour(logged, form):
     err = logged(form)
     ours().info(HOSTILE, pod=HOSTILE, **{HOSTILE: 1})
     logging.getLogger("library").warning("said %s", HOSTILE)

@@ -61,7 +61,7 @@ def test_failures_are_counted_by_reason_and_every_reason_is_there_from_the_start
     assert value(metrics, "mnp_apply_failures_total", reason="Other") == 1
 
 
-def test_drift_is_counted_when_it_was_mended(metrics):
+def test_drift_is_counted_when_it_was_repaired(metrics):
     metrics.outcome(APPLIED)
     metrics.outcome(evolve(APPLIED, drifted=True))
     assert value(metrics, "mnp_drift_mended_total") == 1
@@ -77,7 +77,7 @@ def test_latency_has_buckets_from_a_millisecond_to_a_minute(metrics):
     assert families(metrics)["mnp_event_to_enforced_seconds"].documentation.endswith("one observation per pod.")
 
 
-def test_what_stands_is_a_state_and_not_a_sum(metrics):
+def test_standing_reports_are_a_gauge(metrics):
     before = [report(Reason.MALFORMED), report(Reason.MALFORMED, name="other")]
     metrics.reports(before, [])
     assert value(metrics, "mnp_reports", reason="Malformed") == 2
@@ -103,7 +103,7 @@ def test_attachments_that_cannot_be_enforced_are_counted_where_a_policy_selects_
     assert value(metrics, "mnp_unenforceable_attachments", reason="Mismatch") is None
 
 
-def test_state_is_told_at_once(metrics):
+def test_state_is_exported_at_once(metrics):
     metrics.state(pods=100, policies=20, groups=7, members=5000)
     names = ("mnp_enforced_pods", "mnp_policies", "mnp_address_groups", "mnp_address_group_members")
     assert [value(metrics, name) for name in names] == [100, 20, 7, 5000]
@@ -126,7 +126,7 @@ def test_source_is_observed(metrics):
     assert value(metrics, "mnp_api_refusals_total", kind="Namespace") == 1
 
 
-def test_series_stay_few_whatever_the_labels_are(metrics):
+def test_series_stay_few_under_any_labels(metrics):
     before = len(metrics.text())
     for number in range(2000):
         metrics.watch_restarted(f"Kind{number}", f"cause number {number}\n")

@@ -58,12 +58,12 @@ def test_results_of_events():
     assert rows[: len(EventResult)] == [fate.value for fate in EventResult]
 
 
-def test_reasons_of_what_may_be_open():
+def test_reasons_of_open_interfaces():
     [row] = re.findall(r"^\| `mnp_unenforceable_attachments`.*", PAGE, re.MULTILINE)
     assert re.findall(r"`([A-Z]\w+)`", row) == [reason.value for reason in OPEN_REASONS]
 
 
-def test_what_is_told_beside_reports_has_a_reason_of_its_own():
+def test_events_beside_reports_have_a_reason_of_their_own():
     assert table("Kubernetes Events", 0) == [DRIFT_MENDED]
     assert DRIFT_MENDED not in {reason.value for reason in Reason}
 

@@ -57,19 +57,19 @@ def pod(number):
     return ObjectName("demo", f"pod-{number}")
 
 
-def test_what_happened_arrives_soon(recorder, server):
+def test_occurrences_arrive_soon(recorder, server):
     recorder.outcome(MENDED)
     until(lambda: server.events)
     assert server.one()["reason"] == "DriftMended"
 
 
-def test_what_stands_arrives_in_seconds(recorder, server):
+def test_standing_problems_arrive_in_seconds(recorder, server):
     recorder.reports((REPORT,), ())
     until(lambda: server.events)
     assert server.one()["reason"] == "Unenforceable"
 
 
-def test_failures_are_not_told_twice(recorder, server):
+def test_failures_give_no_second_event(recorder, server):
     """Lasting ones are among the standing problems."""
     for outcome in (FAILED, FAILED, FAILED, evolve(MENDED, pod=pod(1))):
         recorder.outcome(outcome)
@@ -78,7 +78,7 @@ def test_failures_are_not_told_twice(recorder, server):
     assert {event["reason"] for event in server.all()} == {"DriftMended", "EnforcementFailed"}
 
 
-def test_nobody_waits_for_a_server_that_hangs(recorder, server, counts):
+def test_a_hanging_server_delays_no_caller(recorder, server, counts):
     server.answering.clear()
     recorder.outcome(MENDED)
     began = time.monotonic()
@@ -103,7 +103,7 @@ def test_closing_does_not_wait_for_a_server_that_hangs(server):
     until(lambda: "events" not in {thread.name for thread in threading.enumerate()})
 
 
-def test_what_goes_well_is_nothing_to_tell(recorder, server):
+def test_success_gives_no_event(recorder, server):
     for number in range(5000):
         recorder.outcome(evolve(APPLIED, pod=pod(number)))
     recorder.outcome(MENDED)

@@ -111,7 +111,7 @@ def test_a_report_is_an_event_on_the_object_at_fault(node, server):
     assert event["firstTimestamp"] == event["lastTimestamp"] == "1970-01-01T00:16:43Z"
 
 
-def test_what_is_over_in_a_moment_is_not_told(node, server):
+def test_a_momentary_problem_gives_no_event(node, server):
     node.stands(MALFORMED)
     node.pass_time(2)
     node.stands()
@@ -119,14 +119,14 @@ def test_what_is_over_in_a_moment_is_not_told(node, server):
     assert server.requests == []
 
 
-def test_what_stands_is_told_once_however_often_it_is_reported(node, server):
+def test_a_standing_problem_gives_one_event_however_often_it_is_reported(node, server):
     for _ in range(100):
         node.stands(MALFORMED)
         node.pass_time(A_WHILE)
     assert server.requests == [("POST", 201)]
 
 
-def test_what_stands_for_long_is_told_again_in_the_same_event(node, server):
+def test_a_lasting_problem_repeats_the_same_event(node, server):
     node.stands(MALFORMED)
     node.pass_time(HOUR - 1)
     event = server.one()
@@ -135,7 +135,7 @@ def test_what_stands_for_long_is_told_again_in_the_same_event(node, server):
     assert event["firstTimestamp"] < event["lastTimestamp"]
 
 
-def test_what_comes_back_is_told_again_in_the_same_event(node, server):
+def test_a_recurring_problem_repeats_the_same_event(node, server):
     node.stands(MALFORMED)
     node.pass_time(A_WHILE)
     node.stands()
@@ -210,7 +210,7 @@ def test_reports_of_one_object_are_events_of_their_own(node, server):
     assert len(server.events) == 3
 
 
-def test_an_object_that_nobody_knows_is_told_when_it_is_known(node, server):
+def test_an_unknown_object_gets_its_event_once_it_is_known(node, server):
     node.known.clear()
     node.stands(MALFORMED)
     node.pass_time(A_WHILE)
@@ -227,7 +227,7 @@ def test_an_object_without_a_namespace_has_its_event_in_default(node, server):
     assert "namespace" not in server.one()["involvedObject"]
 
 
-def test_drift_is_told_at_once_on_the_pod(node, server):  # S63
+def test_drift_gives_an_event_on_the_pod_at_once(node, server):  # S63
     node.happens(MENDED)
     node.pass_time(0)
     event = server.one()
@@ -235,7 +235,7 @@ def test_drift_is_told_at_once_on_the_pod(node, server):  # S63
     assert (event["reason"], event["count"]) == ("DriftMended", 1)
 
 
-def test_drift_again_and_again_is_told_together(node, server):
+def test_repeated_drift_is_one_event(node, server):
     for _ in range(100):
         node.happens(MENDED)
         node.pass_time(1)
@@ -245,7 +245,7 @@ def test_drift_again_and_again_is_told_together(node, server):
     assert server.statuses == [201, 200, 200]
 
 
-def test_a_failure_that_lasts_is_one_event_whatever_its_words(node, server):
+def test_a_lasting_failure_is_one_event_under_any_message(node, server):
     for words in ("the kernel says no", "the kernel says no, 2"):
         node.stands(evolve(MALFORMED, reason=Reason.ENFORCEMENT_FAILED, message=words))
         node.pass_time(HOUR)
@@ -307,7 +307,7 @@ def test_without_the_right_there_is_one_try_an_hour_and_one_line(node, server, l
     assert len(server.events) == 50
 
 
-def test_a_namespace_that_is_being_deleted_silences_nobody_else(node, server):
+def test_a_namespace_in_deletion_silences_no_other(node, server):
     words = "unable to create new content in namespace demo because it is being terminated"
     server.refuse(403, f'events "x" is forbidden: {words}')
     node.stands(*(named(MALFORMED, f"policy-{number}") for number in range(3)))
@@ -347,7 +347,7 @@ def test_more_than_can_be_kept_in_mind_is_dropped_and_counted(node, server):
     assert len(server.requests) == 0
 
 
-def test_what_has_vanished_makes_room():
+def test_vanished_objects_make_room():
     queue = EventQueue(stable_seconds=0, capacity=2)
     before = []
     for number in range(5):
@@ -376,7 +376,7 @@ def test_a_flood_of_one_namespace_leaves_places_and_turns_to_others(node, server
     assert len(told) > 20, "the others go on"
 
 
-def test_what_was_left_out_is_told_when_there_is_room(node, server):
+def test_dropped_events_are_sent_when_there_is_room(node, server):
     junk = [named(MALFORMED, f"junk-{number}") for number in range(2000)]
     late = named(MALFORMED, "late")
     node.stands(*junk)
@@ -421,7 +421,7 @@ def test_events_can_be_written_as_json(node, server):
     assert json.dumps(server.one())
 
 
-def test_a_flood_of_what_may_be_open_does_not_silence_others():
+def test_a_flood_of_open_interfaces_does_not_silence_others():
     """S64: a tenant can make any number of pods that cannot be enforced."""
     queue = EventQueue(stable_seconds=0)
     about = [ObjectRef("Pod", ObjectName("noisy", f"pod-{number}")) for number in range(100)]

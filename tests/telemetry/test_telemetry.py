@@ -35,7 +35,7 @@ def server():
     serving.close()
 
 
-def test_a_pass_is_counted_logged_and_told(server, lines):
+def test_a_pass_is_counted_and_logged(server, lines):
     metrics = Metrics()
     with EventRecorder(
         api=HttpApi(server.port), identify=lambda _: Identity(), node="node-1", counted=metrics.event

@@ -125,7 +125,7 @@ def messages(rig, name=CLIENT):
     return "".join(report.message for report in rig.agent.reports() if str(report.about.name) == name)
 
 
-def test_what_has_no_address_yet_is_enforced_from_its_first_packet(rig):
+def test_an_interface_without_an_address_yet_is_enforced_from_its_first_packet(rig):
     """The rules are in force before the address, without any notification of it."""
     set_addresses(rig, WEB, 1)
     set_addresses(rig, STRANGER, 3)

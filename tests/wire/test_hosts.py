@@ -48,7 +48,7 @@ def test_a_packet_that_should_not_have_arrived_is_named(wire):
 
 
 @pytest.mark.parametrize("protocol", ["TCP", "UDP", "SCTP"])
-def test_what_a_filter_drops_does_not_arrive(wire, protocol):
+def test_packets_dropped_by_a_filter_do_not_arrive(wire, protocol):
     sandbox, hosts = wire
     filtered(sandbox, f"iif != lo {protocol.lower()} dport 81 drop")
     try:
@@ -59,7 +59,7 @@ def test_what_a_filter_drops_does_not_arrive(wire, protocol):
         filtered(sandbox, "")
 
 
-def test_what_traffic_control_drops_at_the_sender_does_not_arrive(wire):
+def test_packets_dropped_by_traffic_control_at_the_sender_do_not_arrive(wire):
     """The sender gets ENOBUFS: an answer, not an error."""
     sandbox, hosts = wire
     out = [probe for probe in probes() if probe.source in RIGHT and probe.destination in LEFT]

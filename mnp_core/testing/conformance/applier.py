@@ -39,7 +39,7 @@ class ApplierConformance(DriftConformance, standard=True):
 
     @pytest.mark.root
     @pytest.mark.parametrize("case", CORPUS)
-    def test_what_was_applied_is_installed(self, mnp_namespace: Sandbox, case: str) -> None:
+    def test_applied_ruleset_is_installed(self, mnp_namespace: Sandbox, case: str) -> None:
         """S62: and another applier, as another process has, finds it."""
         ruleset = self._case(case)
         run_inside(mnp_namespace, lambda: self.make_applier().apply(ruleset))
@@ -61,7 +61,7 @@ class ApplierConformance(DriftConformance, standard=True):
         assert self.matches(mnp_namespace, ruleset)
 
     @pytest.mark.root
-    def test_what_is_installed_is_read_and_not_remembered(self, mnp_namespace: Sandbox) -> None:
+    def test_installed_state_is_read_and_not_remembered(self, mnp_namespace: Sandbox) -> None:
         """S62: another process removed it, or it is another namespace that looks the same."""
         applier, ruleset = self.make_applier(), self.make_renderer().render(FULL)
         run_inside(mnp_namespace, lambda: applier.apply(ruleset))
@@ -70,7 +70,7 @@ class ApplierConformance(DriftConformance, standard=True):
 
     @pytest.mark.root
     @pytest.mark.parametrize("life", lives())
-    def test_what_is_installed_depends_on_the_last_state_alone(self, mnp_namespace: Sandbox, life: str) -> None:
+    def test_installed_state_depends_on_the_last_apply_alone(self, mnp_namespace: Sandbox, life: str) -> None:
         """S60, S62: by every way to it, without leftovers of older states."""
         before: State = None
         for state in self._possible(lives()[life]):
@@ -142,7 +142,7 @@ class ApplierConformance(DriftConformance, standard=True):
         assert run_inside(mnp_namespace, self.everything) == before
 
     @pytest.mark.root
-    def test_removing_what_is_not_there_is_no_error(self, mnp_namespace: Sandbox) -> None:
+    def test_removing_nothing_is_no_error(self, mnp_namespace: Sandbox) -> None:
         """S62: before the first `apply`, and twice."""
         run_inside(mnp_namespace, self.make_applier().remove)
         self.enforce(mnp_namespace, FULL)

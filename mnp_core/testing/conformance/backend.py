@@ -157,7 +157,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
 
     @pytest.mark.root
     @both_families
-    def test_neighbours_find_each_other_whatever_is_denied(self, mnp_cleanup: ExitStack, family: int) -> None:
+    def test_neighbour_discovery_passes_any_policy(self, mnp_cleanup: ExitStack, family: int) -> None:
         """S43: ARP, and neighbour discovery."""
         wire = self.make_wire(mnp_cleanup)
         wire.pod.enforce(only(ingress=DENY, egress=isolated(allow(ports=["UDP/80"]))))
@@ -176,7 +176,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
 
     @pytest.mark.root
     @both_families
-    def test_what_a_pod_forwards_is_enforced_on_both_interfaces(self, mnp_cleanup: ExitStack, family: int) -> None:
+    def test_forwarded_packets_are_enforced_on_both_interfaces(self, mnp_cleanup: ExitStack, family: int) -> None:
         """S47: ingress where it came in, egress where it leaves."""
         router, web = Router(mnp_cleanup, self.make_pod), isolated(allow(ports=["UDP/80"]))
         for ingress, egress, expected in ((web, web, True), (DENY, web, False), (web, DENY, False)):
@@ -206,7 +206,7 @@ class BackendConformance(EstablishedConformance, PathConformance, SurvivalConfor
             assert isinstance(caught.value, TimeoutError) is (action is DenyAction.DROP)
 
     @pytest.mark.root
-    def test_what_is_allowed_still_meets_the_rules_of_others(self, mnp_cleanup: ExitStack) -> None:
+    def test_allowed_packets_still_meet_foreign_rules(self, mnp_cleanup: ExitStack) -> None:
         """S49: those of `FOREIGN` drop one port, before ours and after them."""
         wire = self.make_wire(mnp_cleanup)
         wire.pod.run(lambda: nft.load(nft.FOREIGN))

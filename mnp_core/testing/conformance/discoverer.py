@@ -76,12 +76,12 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
 
     # --- existing links -------------------------------------------------------------------------------------------
 
-    def test_what_is_as_claimed_needs_no_words(self) -> None:
+    def test_interface_as_claimed_has_no_mismatch(self) -> None:
         """S3: nothing to report."""
         found = self.discover(self.claim(), self.real())
         assert (found.unenforceable, found.mismatches) == ("", ())
 
-    def test_what_it_is_about_stays(self) -> None:
+    def test_attachment_identity_stays(self) -> None:
         """S10: pod, network, interface and kind are the claim's."""
         claim, found = self.claim(), self.discover(self.claim(), self.real()).attachment
         same = (found.pod, found.network, found.interface, found.kind)
@@ -118,7 +118,7 @@ class InterfaceDiscovererConformance(Conformance, standard=True):
 
     # --- purity, hostility ----------------------------------------------------------------------------------------
 
-    def test_the_answer_depends_on_what_is_there_alone(self) -> None:
+    def test_the_answer_depends_on_the_links_alone(self) -> None:
         """A second time, and with links in another order."""
         links, discoverer = (_LOOPBACK, _DEFAULT, self.real()), self.make_discoverer()
         found = [discoverer.discover(self.claim(), order) for order in (*permutations(links), links)]

@@ -19,7 +19,7 @@ class DriftConformance(ApplierHooks, standard=True):
     """Drift: tampering, generations and their announcement."""
 
     @pytest.mark.root
-    def test_tampering_is_seen_and_mended(self, mnp_namespace: Sandbox) -> None:
+    def test_tampering_is_seen_and_repaired(self, mnp_namespace: Sandbox) -> None:
         """S63: any change shows, and applying again repairs it."""
         ruleset = self.enforce(mnp_namespace, FULL)
         ways = run_inside(mnp_namespace, lambda: [description for description, _ in self.tampering()])
@@ -80,7 +80,7 @@ class DriftConformance(ApplierHooks, standard=True):
             assert run_inside(mnp_namespace, self.everything) == listed
 
     @pytest.mark.root
-    def test_what_is_brought_into_force_in_stages_is_whole_for_packets_at_once(self, mnp_namespace: Sandbox) -> None:
+    def test_two_phase_apply_is_atomic_for_packets(self, mnp_namespace: Sandbox) -> None:
         """S60, S62: the rest is for later processes alone, which write again if it was never done."""
         applier, ruleset = self.make_applier(), self.make_renderer().render(FULL)
         if not isinstance(applier, TwoPhaseApplier):
@@ -99,7 +99,7 @@ class DriftConformance(ApplierHooks, standard=True):
         return sorted(counter.label for counter in run_inside(where, self.make_applier().counters))
 
     @pytest.mark.root
-    def test_a_listener_hears_what_changes_the_generation(self, mnp_namespace: Sandbox) -> None:
+    def test_a_listener_hears_changes_of_the_generation(self, mnp_namespace: Sandbox) -> None:
         """S63: without a listener the agent polls every second."""
         applier = self.make_applier()
         if not isinstance(applier, RuleWatcher):

@@ -103,7 +103,7 @@ class GateConformance(Conformance, standard=True):
             assert start.result(_SECONDS).admitted
 
     @pytest.mark.parametrize("admission", [each for each in Admission if each is not Admission.REFUSED])
-    def test_what_is_admitted_starts(self, admission: Admission) -> None:
+    def test_admitted_pods_start(self, admission: Admission) -> None:
         """In force, denied or open: each has had its say in the agent."""
         keeper = FakeGatekeeper(Decision(admission=admission, reason="so"))
         with self.opened(keeper) as world:
@@ -203,7 +203,7 @@ class GateConformance(Conformance, standard=True):
             assert world.start(self.pod()).result(_SECONDS).admitted
             world.gate.close()
 
-    def test_closing_ends_what_waits_and_leaves_nothing(self) -> None:
+    def test_closing_ends_waiting_starts_and_leaves_nothing(self) -> None:
         """A held pod does not start by the way; no thread and no descriptor of the gate stays."""
         keeper = FakeGatekeeper()
         with self.gated() as world:

@@ -92,7 +92,7 @@ class PolicyKindConformance(Conformance, standard=True):
         assert type(policy) is Policy
         assert {report.about for report in reports} <= {policy.ref}
 
-    def test_what_cannot_be_understood_is_reported(self) -> None:
+    def test_malformed_policies_are_reported(self) -> None:
         """S6: something of a type that it cannot have, anywhere in the spec."""
         raw = self.raw()
         for path in _paths(raw["spec"], ("spec",)):
@@ -103,7 +103,7 @@ class PolicyKindConformance(Conformance, standard=True):
                     continue
                 assert reports, f"{_shown(path)} holds junk, and nobody is told"
 
-    def test_what_cannot_be_understood_never_allows_more(self) -> None:
+    def test_malformed_policies_never_allow_more(self) -> None:
         """S13: peers and ports that are junk match nothing; they do not become any peer or any port."""
         raw = self.raw()
         rules = [path for path in _paths(raw) if path[:2] == ("spec", "ingress") and len(path) > 3]

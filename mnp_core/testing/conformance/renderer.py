@@ -228,7 +228,7 @@ class RendererConformance(Conformance, standard=True):
 
     # --- honest ---------------------------------------------------------------------------------------------------
 
-    def test_what_cannot_be_written_is_refused(self) -> None:
+    def test_inexpressible_policy_is_refused(self) -> None:
         """S6: never something else instead."""
         for policy in (*(CORPUS[case].policy for case in self.refusals()), *map(using, self.refuses)):
             with pytest.raises((InputError, UnsupportedError)):

@@ -49,7 +49,7 @@ class SurvivalConformance(PodConformance, standard=True):
     # --- a process that is killed ---------------------------------------------------------------------------------
 
     @pytest.mark.root
-    def test_what_is_in_force_outlives_a_process_that_is_killed(self, mnp_cleanup: ExitStack) -> None:
+    def test_rules_in_force_outlive_a_killed_process(self, mnp_cleanup: ExitStack) -> None:
         """S62: SIGKILL between the commit and the end of the process; an agent that comes later finds it."""
         wire = self.make_wire(mnp_cleanup)
         with self._writing(wire.pod.sandbox, "second") as process:
@@ -121,9 +121,7 @@ class SurvivalConformance(PodConformance, standard=True):
         assert self.state_outside() == before
 
     @pytest.mark.root
-    def test_a_sweep_removes_what_is_kept_for_others_than_the_known(
-        self, mnp_namespaces: Callable[[], Sandbox]
-    ) -> None:
+    def test_a_sweep_removes_state_of_unknown_sandboxes(self, mnp_namespaces: Callable[[], Sandbox]) -> None:
         """S62: namespaces gone while no agent ran; pods that are there keep their rules in force."""
         applier, kept, stale = self.make_applier(), mnp_namespaces(), mnp_namespaces()
         if not isinstance(applier, NodeState):

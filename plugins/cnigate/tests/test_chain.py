@@ -76,7 +76,7 @@ LISTS = {
 @pytest.mark.parametrize("version", ["0.3.1", "0.4.0", "1.0.0", "1.1.0"])
 @pytest.mark.parametrize("first", LISTS.values(), ids=LISTS)
 @pytest.mark.usefixtures("gate")
-def test_gate_passes_on_what_the_plugin_made(chain, plugin, keeper, first, version):
+def test_gate_passes_on_the_result_of_the_plugin(chain, plugin, keeper, first, version):
     own = {"type": "mnp-cnigate", "socket": str(plugin.socket), "network": "demo/data"}
     status, result = chain("ADD", version, first, own)
     assert status == 0, result

@@ -295,7 +295,7 @@ def test_prev_result_of_almost_the_limit_passes_and_more_is_refused(plugin):
     assert plugin.error("ADD", result=large + b" " * 400)["code"] == 5
 
 
-def test_removal_tells_the_agent_and_waits_a_second_at_most(plugin):
+def test_removal_notifies_the_agent_and_waits_a_second_at_most(plugin):
     heard = []
 
     def talk(connection):

@@ -138,7 +138,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED)
 @pytest.mark.usefixtures("gate")
-def test_malformed_request_is_answered_and_harms_nobody(path, keeper, data):
+def test_malformed_request_is_answered_and_harms_no_other(path, keeper, data):
     assert ask(path, data).startswith("mnp-cnigate/1 invalid ")
     assert keeper.asked == []
     assert add(path) == "mnp-cnigate/1 admitted\n"
@@ -159,7 +159,7 @@ def test_request_that_does_not_end_is_given_up(path):
 
 
 @pytest.mark.usefixtures("gate")
-def test_silent_connections_hold_nobody_up(path):
+def test_silent_connections_delay_no_other(path):
     clients = [connect(path) for _ in range(20)]
     assert add(path) == "mnp-cnigate/1 admitted\n"
     for client in clients:
@@ -180,7 +180,7 @@ def test_more_calls_than_any_kubelet_makes_are_refused(path, keeper, monkeypatch
 
 
 @pytest.mark.usefixtures("gate")
-def test_plugin_that_goes_while_it_waits_harms_nobody(path, keeper):
+def test_plugin_that_goes_while_it_waits_harms_no_other(path, keeper):
     keeper.go.clear()
     with connect(path) as client:
         client.sendall(frame(json.dumps(ADD).encode()))

@@ -75,7 +75,7 @@ def test_folder_has_to_be_one(packaged, node):
     assert [each.name for each in node.iterdir()] == ["mnp-cnigate"], "nothing is left behind"
 
 
-def test_command_says_what_it_did(packaged, node, monkeypatch):
+def test_command_reports_its_effect(packaged, node, monkeypatch):
     monkeypatch.setattr("mnp_cnigate.cli.install_executable", lambda *args: install_executable(*args, packaged))
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     runs = [CliRunner().invoke(cnigate_group, ["install", str(node)]) for _ in range(2)]

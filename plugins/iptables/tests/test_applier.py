@@ -58,7 +58,7 @@ TOOLS = {4: "iptables", 6: "ip6tables"}
 
 
 @pytest.mark.parametrize("policy", [EVERYTHING, REJECTING], ids=["drops", "rejects"])
-def test_what_was_applied_is_found_again(pod, policy):
+def test_applied_rules_are_found_again(pod, policy):
     """S62."""
     assert pod.installed() is None
     ruleset = pod.enforce(policy)
@@ -81,7 +81,7 @@ def test_another_process_finds_it_and_looking_changes_nothing(pod):
     assert pod.generation() == generation
 
 
-def test_what_is_right_already_stays_as_it_is(pod):
+def test_correct_rules_stay(pod):
     """S60: sets with the right members are not made again."""
     pod.enforce(EVERYTHING)
     before = set(pod.ipset("list", "-n").split())
@@ -120,7 +120,7 @@ def test_a_ruleset_that_is_refused_leaves_the_old_one(pod, family):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_what_only_the_kernel_refuses_leaves_the_old_one(pod, family):
+def test_a_refusal_by_the_kernel_alone_leaves_the_old_rules(pod, family):
     """S60: a loop, which no program notices; after it the first family is taken back."""
     pod.enforce(EVERYTHING)
     before = pod.listing()
@@ -260,7 +260,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("change", TAMPERED)
-def test_any_change_of_ours_is_seen_and_mended(pod, change):
+def test_any_change_of_our_rules_is_seen_and_repaired(pod, change):
     """S63."""
     pod.enforce(EVERYTHING)
     generation, pristine = pod.generation(), without_slots(pod.listing())
@@ -344,7 +344,7 @@ def test_every_kind_of_element_is_read_as_it_was_written(pod):
 # --- counters ---------------------------------------------------------------------------------------------------
 
 
-def test_counters_say_where_and_what(wire):
+def test_counters_have_place_and_label(wire):
     rules = isolated(allow(ports=["UDP/80"], source=origin(3, name="web")))
     wire.pod.enforce(sandbox(interface("net1", ingress=rules), interface("odd=name", egress=DENY)))
     wire.into_pod(port=80)
@@ -425,7 +425,7 @@ def test_custom_rules_that_are_right_are_none_of_the_check(way, deny):
 
 
 @pytest.mark.parametrize("policy", [EVERYTHING, REJECTING], ids=["drops", "rejects"])
-def test_what_the_programs_save_they_restore(pod, cleanup, policy):
+def test_saved_rules_can_be_restored(pod, cleanup, policy):
     """The revisions are those that the programs themselves write and print."""
     pod.enforce(policy)
     saved = {family: pod.program(f"{tool}-{pod.way}-save") for family, tool in TOOLS.items()}
@@ -458,7 +458,7 @@ def test_looking_makes_no_table(pod):
     assert pod.run(lambda: sockopt.tables(4) | sockopt.tables(6)) == frozenset()
 
 
-def test_a_probe_without_privileges_says_what_is_missing(way):
+def test_a_probe_without_privileges_names_the_missing_ones(way):
     ask = f"from plugins.iptables.tests.pods import *; print(IptablesApplier(WAYS[{way!r}]()).probe())"
     command = ["unshare", "--user", sys.executable, "-c", ask]  # a user namespace has no rights over the host's
     found = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[3])

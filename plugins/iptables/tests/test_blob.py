@@ -70,7 +70,7 @@ def test_a_table_survives_the_way_there_and_back(family):
     assert decode(layout, blob.hooks, blob.data) == Table(layout=layout, chains=chains)
 
 
-def test_a_jump_to_nowhere_is_told():
+def test_a_jump_to_nowhere_is_an_error():
     """A process in the pod may have written it without iptables."""
     layout = LAYOUTS[4]
     rules = [Entry(data=standard(layout, 8)), Entry(data=standard(layout, ACCEPT))]

@@ -145,7 +145,7 @@ def rounds(pod, number, seed):
     return [each for each in refused if each]
 
 
-def test_whatever_is_there_a_pod_is_enforced_or_refused(pod):
+def test_a_littered_pod_is_enforced_or_refused(pod):
     """S60, S63."""
     for words in rounds(pod, 25, "quick"):
         assert ": " in words
@@ -153,7 +153,7 @@ def test_whatever_is_there_a_pod_is_enforced_or_refused(pod):
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_whatever_is_there_a_pod_is_enforced_or_refused_for_long(pod):
+def test_a_littered_pod_is_enforced_or_refused_for_long(pod):
     """S60, S63: in some two minutes."""
     refused = rounds(pod, 1500, "long")
     print(f"{pod.way}: {len(refused)} of 1500 refused: {sorted(set(refused))}")  # noqa: T201 - the figure
@@ -186,7 +186,7 @@ def test_a_table_that_is_too_large_to_be_read_is_refused(pod, monkeypatch):
     assert pod.run(lambda: pod.applier.is_in_force(RULESET))
 
 
-def test_members_that_somebody_adds_by_the_million_are_not_read(pod, monkeypatch):
+def test_foreign_members_by_the_million_are_not_read(pod, monkeypatch):
     """S63: they are noticed by their number, and the set is made anew."""
     monkeypatch.setattr(versioned_sets, "_MOST", 10_000)
     pod.enforce(EVERYTHING)

@@ -43,7 +43,7 @@ def test_a_custom_rule_that_rejects(wire, family, deny_action):
         client.recv(1)
 
 
-def test_what_is_allowed_still_meets_the_rules_of_others(wire):
+def test_allowed_packets_still_meet_foreign_rules(wire):
     """S49: in the same chains of the same table, after ours; they stay as they are, in their order."""
     theirs = [("-p", "udp", "--dport", str(port), "-j", "DROP") for port in (81, 82)]
     wire.pod.iptables("-t", "mangle", "-N", "MESH")
@@ -62,7 +62,7 @@ def test_what_is_allowed_still_meets_the_rules_of_others(wire):
 
 
 @pytest.mark.parametrize("deny_action", DenyAction)
-def test_ports_are_those_on_the_wire_whatever_a_mesh_does(wire, deny_action):
+def test_ports_are_those_on_the_wire_also_under_a_mesh(wire, deny_action):
     """S49, S31: packets that are redirected inside the pod are judged by their original destination."""
     wire.pod.nft(
         "table inet mesh {\n chain in {\n type nat hook prerouting priority dstnat; policy accept;\n"

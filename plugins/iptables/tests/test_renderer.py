@@ -63,7 +63,7 @@ POLICIES = {"defaults": POLICY, "settings": evolve(POLICY, common=evolve(POLICY.
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_what_a_policy_looks_like(name):
+def test_text_of_a_policy(name):
     """Review the files when they change: every pod gets these rules."""
     assert render(POLICIES[name]).text == (GOLDEN / f"{name}.txt").read_text()
 
@@ -79,7 +79,7 @@ def test_the_digest_is_about_rules_and_not_about_members():
     assert f":MNP-{render(POLICY).digest} - [0:0]" in render(POLICY).text
 
 
-def test_a_delta_names_what_comes_and_what_goes():
+def test_a_delta_names_additions_and_removals():
     before, after = addresses(GROUP, "10.0.0.1", "fd00::1"), addresses(GROUP, "10.0.0.2", "fd00::1", "::")
     delta = render_delta(GroupDelta(before=before, after=after))
     assert delta.text == f"del mnp4-{GROUP} 10.0.0.1\nadd mnp4-{GROUP} 10.0.0.2\n"
@@ -119,7 +119,7 @@ def test_blocks_become_disjoint_networks_that_mean_the_same(spans, data):
     st.binary(min_size=1, max_size=15).map(lambda name: name.decode(errors="surrogateescape")),
     st.sampled_from(["", *"RNP"]),
 )
-def test_chains_tell_their_interface(name, part):
+def test_chains_name_their_interface(name, part):
     chain = ChainName(direction=Direction.EGRESS, interface=name, part=part)
     assert len(str(chain)) <= 28  # iptables' limit
     assert ChainName.parse(str(chain)) == chain

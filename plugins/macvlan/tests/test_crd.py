@@ -137,7 +137,7 @@ def test_sensible_policy_is_accepted():
         (("ingress",), {}),
     ],
 )
-def test_what_could_not_have_a_meaning_is_refused(path, value):
+def test_meaningless_definition_is_refused(path, value):
     assert errors(with_(path, value))
 
 

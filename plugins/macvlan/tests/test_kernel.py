@@ -58,7 +58,7 @@ def test_real_macvlan_is_as_claimed(pod):
     assert len(found.attachment.mac) == 17
 
 
-def test_other_kinds_are_told_apart_from_macvlan(pod):
+def test_other_kinds_differ_from_macvlan(pod):
     found = discover(pod, claim("veth1", "10.0.0.1", "fd00::1"))
     assert found.unenforceable == ""
     assert ["'veth'" in text for text in found.mismatches] == [True]

@@ -55,7 +55,7 @@ def installed(pod):
 
 
 @pytest.mark.root
-def test_what_was_applied_is_found_again(pod):
+def test_applied_rules_are_found_again(pod):
     """S62."""
     assert installed(pod) is None
     pod.enforce(EVERYTHING)
@@ -163,7 +163,7 @@ def meanwhile(pod, work):
 
 
 @pytest.mark.root
-def test_what_goes_while_it_is_read_is_no_error(pod):
+def test_objects_deleted_during_a_read_are_no_error(pod):
     """S62: another agent, as during an upgrade, deletes the leftovers of its replacement."""
     pod.enforce(EVERYTHING)
 
@@ -190,7 +190,7 @@ def test_remove_takes_ours_and_nothing_else(pod):
 
 
 @pytest.mark.root
-def test_what_somebody_else_changes_during_an_update_is_told(pod):
+def test_a_foreign_change_during_an_update_is_reported(pod):
     """S63: a comparison of generations alone would miss it behind our own commit."""
     pod.enforce(EVERYTHING)
 
@@ -235,7 +235,7 @@ TAMPERED = {
 
 @pytest.mark.root
 @pytest.mark.parametrize("change", TAMPERED)
-def test_any_change_of_ours_is_seen_and_mended(pod, change):
+def test_any_change_of_our_rules_is_seen_and_repaired(pod, change):
     """S63."""
     pod.enforce(EVERYTHING)
     generation = pod.run(applier.generation)
@@ -266,7 +266,7 @@ def test_changes_elsewhere_are_none_of_ours(pod):
 @pytest.mark.root
 @pytest.mark.parametrize("name", [b"\xff\xfe", b'g" } ; flush ruleset', b"ingress_zz", b"\n", b"x" * 100])
 @pytest.mark.parametrize("kind", ["chain", "set"])
-def test_hostile_names_in_our_table_hurt_nobody(pod, name, kind):
+def test_hostile_names_in_our_table_are_harmless(pod, name, kind):
     """S63: made over netlink, where names are bytes; libnftables' own JSON listing ends the process on some."""
     pod.enforce(EVERYTHING)
     pod.run(lambda: make_object(kind, name))
@@ -381,7 +381,7 @@ def test_a_change_of_nothing_does_nothing(pod):
 
 
 @pytest.mark.root
-def test_counters_say_where_and_what(wire):
+def test_counters_have_place_and_label(wire):
     rules = isolated(allow(ports=["UDP/80"], source=origin(3, name="web")))
     wire.pod.enforce(sandbox(interface("net1", ingress=rules), interface("other", egress=DENY)))
     wire.into_pod(port=80)
@@ -408,7 +408,7 @@ def test_a_probe_changes_nothing(pod):
     assert not pod.nft("list ruleset\n")
 
 
-def test_a_probe_without_privileges_says_what_is_missing():
+def test_a_probe_without_privileges_names_the_missing_ones():
     ask = "from mnp_nftables import NftablesApplier; print(NftablesApplier().probe())"
     command = ["unshare", "--user", sys.executable, "-c", ask]  # a user namespace has no rights over the host's
     found = subprocess.run(command, check=True, capture_output=True, text=True)

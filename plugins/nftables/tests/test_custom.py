@@ -45,7 +45,7 @@ def test_a_rule_that_makes_a_set_of_its_own_is_refused():
         applier.check(rules("tcp dport 80 meter web { ip saddr limit rate 1/second } accept"))
 
 
-def test_what_is_tried_is_tried_apart():
+def test_the_trial_has_a_namespace_of_its_own():
     """Neither the namespace of the thread that asks nor anything of this process is touched."""
     with private_namespace() as namespace:
         run_inside(namespace, lambda: applier.check(rules("udp dport 4711 accept")))

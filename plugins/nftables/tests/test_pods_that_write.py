@@ -53,7 +53,7 @@ def set_of_addresses(name, userdata):
 
 
 @pytest.mark.parametrize("table", ["theirs", "mnp"])
-def test_a_set_that_makes_libnftables_crash_hurts_nobody(pod, table):
+def test_a_set_that_makes_libnftables_crash_affects_its_pod_alone(pod, table):
     """S62, S63: the agent would die by SIGSEGV, at every start again."""
     run_inside(pod, lambda: write(set_of_addresses("s", SEGFAULT), table=table))
     run_inside(pod, lambda: applier.apply(RULESET))
@@ -63,7 +63,7 @@ def test_a_set_that_makes_libnftables_crash_hurts_nobody(pod, table):
     assert run_inside(pod, applier.installed) is None
 
 
-def test_what_is_in_the_way_goes_whatever_it_is(pod):
+def test_objects_in_the_way_go_of_any_kind(pod):
     """S60, S63: names of ours that mean something else, held by references so that they cannot be deleted alone."""
     in_the_way = """
     table inet mnp {
@@ -93,7 +93,7 @@ def test_what_is_in_the_way_goes_whatever_it_is(pod):
     assert not [word for word in ("dormant", "held", "more", "policy drop", "postrouting") if word in listing]
 
 
-def test_rules_that_are_opened_and_stamped_as_ours_are_noticed_and_mended(pod):
+def test_opened_rules_with_our_stamp_are_noticed_and_repaired(pod):
     """S63: there is no stamp to be forged; the rules in force are compared with the ruleset, in a fresh process too."""
     run_inside(pod, lambda: applier.apply(RULESET))
     opened = (
@@ -129,7 +129,7 @@ def test_any_other_rule_in_the_place_of_one_of_ours_is_noticed(pod, before, afte
     assert not run_inside(pod, applier.installed).matches(RULESET)
 
 
-def test_what_is_right_already_needs_one_commit_and_what_is_left_over_two(pod):
+def test_correct_rules_need_one_commit_and_leftovers_two(pod):
     """S62: clearing away is a commit of its own only where something is left over."""
     before = run_inside(pod, applier.generation)
     for _ in range(3):

@@ -76,7 +76,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", ["defaults", "settings"])
-def test_what_a_policy_looks_like(name):
+def test_text_of_a_policy(name):
     """Review the files when they change: every pod gets these rules."""
     common = evolve(POLICY.common, **SETTINGS) if name == "settings" else POLICY.common
     assert render(evolve(POLICY, common=common)).text == (GOLDEN / f"{name}.nft").read_text()
@@ -192,7 +192,7 @@ def test_an_except_is_a_hole():
 
 
 @given(st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 400)), max_size=60))
-def test_ports_are_written_as_what_they_amount_to(spans):
+def test_ports_are_written_merged(spans):
     """S30."""
     ranges = [PortRange(protocol=Protocol.TCP, first=first, last=min(first + size, 65535)) for first, size in spans]
     texts = matches(["10.0.0.1/32"], [f"TCP/{each.first}-{each.last}" for each in ranges])
@@ -206,7 +206,7 @@ def test_ports_are_written_as_what_they_amount_to(spans):
 
 
 @given(st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(20, 32)), max_size=40))
-def test_blocks_are_written_as_what_they_amount_to(spans):
+def test_blocks_are_written_merged(spans):
     """S23."""
     blocks = [str(ip_network((start, length), strict=False)) for start, length in spans]
     expected = {(str(r.first), str(r.last)) for r in address_ranges([Block(cidr=ip_network(b)) for b in blocks], 4)}

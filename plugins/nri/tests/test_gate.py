@@ -69,7 +69,7 @@ def test_a_missing_socket_is_a_problem_with_the_remedy(tmp_path):
     gate.close()
 
 
-def test_a_socket_that_nobody_listens_on_is_a_problem(tmp_path):
+def test_a_socket_without_a_listener_is_a_problem(tmp_path):
     path = str(tmp_path / "nri.sock")
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(path)
@@ -91,7 +91,7 @@ def test_until_the_runtime_has_synchronized_it_is_a_problem(tmp_path):
 # --- reports to the agent -----------------------------------------------------------------------------------------
 
 
-def test_running_pods_are_told_at_the_registration_in_one_list(world):
+def test_running_pods_come_at_the_registration_in_one_list(world):
     here = world()
     here.runtime.per_part = 3
     here.runtime.pods = [sandbox(pod(f"p{number}", f"/run/netns/cni-{number}")) for number in range(10)]
@@ -160,7 +160,7 @@ def test_the_removal_of_an_old_sandbox_does_not_forget_the_new_one(world):
     assert here.keeper.gone == [Stopped(ObjectName("demo", "web"), "uid-web", "/run/netns/old")]
 
 
-def test_a_sandbox_that_was_removed_by_an_error_is_told_of_with_its_path(world):
+def test_a_sandbox_removed_by_an_error_is_named_with_its_path(world):
     """containerd tears the namespace down first, and has no path left to report."""
     here = world().open()
     here.runtime.run(sandbox(pod()))

@@ -49,7 +49,7 @@ def test_text_that_just_fits_is_not_cut():
     assert shown("x" * 56) == repr("x" * 56)
 
 
-def test_one_object_cannot_flood_whoever_reads_reports():
+def test_one_object_cannot_flood_the_reports():
     findings = Findings(ObjectRef("Pod", ObjectName("ns", "p")))
     for number in range(MOST_REPORTS + 7):
         Field(number, f"f[{number}]", findings).report(Reason.MALFORMED, "it is wrong", "Mend it")

@@ -42,7 +42,7 @@ def test_usual_networks(name, told):
     assert read(name) == (told, {"eth0"}, [])
 
 
-def test_what_is_empty_is_left_out():
+def test_empty_fields_are_left_out():
     """`default` where it is false, `ips` without addresses: neither is a fault."""
     entry = json.loads(RECORDED["no-ipam"])[1]
     assert entry.keys() == {"name", "interface", "mac", "dns"}

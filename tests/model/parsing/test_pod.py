@@ -34,7 +34,7 @@ def read_one(**fields):
 # --- network-status -----------------------------------------------------------------------------------------------
 
 
-def test_everything_that_the_meta_plugin_tells():
+def test_every_field_of_the_meta_plugin():
     """S3."""
     device = {"type": "pci", "version": "1.1.0", "pci": {"pci-address": "0000:18:02.5"}}
     own = entry(name="other/net", ips=["10.0.0.1", "2001:db8::1"], mac="02:AB:00:00:00:01", **{"device-info": device})

@@ -134,7 +134,7 @@ def test_white_space_around_the_slash_does_not_count_and_is_hinted_at(entry):
 
 
 @pytest.mark.parametrize("types", [["Ingres"], ["Ingress"], [], None])
-def test_problems_in_rules_are_reported_whatever_the_types_are(types):
+def test_problems_in_rules_are_reported_for_any_policy_types(types):
     """S1, S6."""
     broken = [{"to": [{"ipBlock": {"cidr": "10.0.0.0/99"}}]}]
     _, reports = parse_policy(manifest({"policyTypes": types, "egress": broken, "ingress": [{"ports": [{"port": 0}]}]}))
@@ -209,6 +209,6 @@ def test_an_object_without_a_usable_name_is_an_error(metadata, field):
 
 
 @pytest.mark.parametrize("raw", [None, [], "policy", 7])
-def test_what_is_no_object_is_an_error(raw):
+def test_non_object_is_an_error(raw):
     with pytest.raises(InputError):
         parse_policy(raw)

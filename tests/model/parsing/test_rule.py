@@ -65,7 +65,7 @@ def test_an_empty_rule_allows_everything(value):
 
 
 @pytest.mark.parametrize("value", [None, "all", 7, [], True])
-def test_what_is_no_rule_allows_nothing_and_the_others_keep_their_index(value):
+def test_malformed_rule_allows_nothing_and_the_others_keep_their_index(value):
     """S6, S12."""
     parsed, places = rules([value, {}])
     assert parsed == (
@@ -272,7 +272,7 @@ def test_a_port_that_cannot_be_understood_matches_nothing(value, field):
         ({"protocol": "udp", "port": "dns"}, NamedPort(protocol=Protocol.UDP, name="dns"), ["protocol"]),
     ],
 )
-def test_a_protocol_in_any_case_and_digits_in_quotes_are_taken_for_what_they_mean(value, expected, fields):
+def test_a_protocol_in_any_case_and_digits_in_quotes_are_accepted(value, expected, fields):
     """S30: as both other engines do, with a hint."""
     assert ports(value) == ((expected,), [(f"r[0].ports[0].{field}", Reason.SPELLING) for field in fields])
 

@@ -63,7 +63,7 @@ def test_selectors(value, requirements):
         ({"matchExpressions": [{"key": "a", "operator": "Exists", "value": "b"}]}, "s.matchExpressions[0]"),
     ],
 )
-def test_what_cannot_be_evaluated_matches_every_target_and_no_peer(value, field):
+def test_malformed_selector_matches_every_target_and_no_peer(value, field):
     """S13."""
     assert read(parse_target_selector, value) == (EVERYTHING, [field])
     assert read(parse_peer_selector, value) == (NOTHING, [field])

@@ -50,7 +50,7 @@ class TestSlate(RendererConformance, ApplierConformance):
 
 @pytest.mark.parametrize("case", CORPUS)
 @pytest.mark.parametrize("direction", Direction)
-def test_the_fake_filter_does_what_policies_say(case, direction):
+def test_the_fake_filter_follows_policies(case, direction):
     policy = CORPUS[case].policy
     text = SlateRenderer().render(policy).text
     asked = questions(policy, "net1", direction, OWN)

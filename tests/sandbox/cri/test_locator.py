@@ -147,7 +147,7 @@ def test_a_sandbox_that_has_stopped_is_no_longer_found(runtime, locator):
     ],
     ids=str,
 )
-def test_nobody_claims_the_sandbox_of_another_pod(runtime, locator, space, filters, other):
+def test_no_pod_claims_the_sandbox_of_another(runtime, locator, space, filters, other):
     """Namespace, name and UID have to match, also with a runtime that does not filter its list."""
     runtime.filters = filters
     runtime.run(WEB, containerd_info(space.path))
@@ -202,7 +202,7 @@ def test_a_namespace_that_the_runtime_has_closed_is_gone(runtime, locator, space
 
 
 @pytest.mark.parametrize("info", [None, "", "{}", "null", containerd_info(), '{"runtimeSpec": null}', '{"pid": -1}'])
-def test_a_runtime_that_tells_too_little_is_an_error_with_a_remedy(runtime, locator, info):
+def test_incomplete_answer_of_a_runtime_is_an_error_with_a_remedy(runtime, locator, info):
     runtime.run(WEB, info)
     with pytest.raises(SandboxError) as caught:
         locator.locate(WEB)
@@ -293,7 +293,7 @@ def test_a_sandbox_that_goes_between_two_questions_is_not_found(runtime, locator
         locator.locate(WEB)
 
 
-def test_a_runtime_of_the_time_before_cri_v1_is_told_from_one_that_is_down(endpoint, locator):
+def test_a_runtime_without_cri_v1_differs_from_one_that_is_down(endpoint, locator):
     with (
         FakeRuntime(endpoint, service="runtime.v1alpha2.RuntimeService"),
         pytest.raises(SandboxError, match=r"containerd 1\.6"),

@@ -62,7 +62,7 @@ def test_no_pods_process(path):
 
 
 @pytest.mark.parametrize("text", ["", "\n", ":", "0:", "0::", "garbage", "\udcff:\udcff:\udcff", "0::/kubepods/pod\n"])
-def test_what_is_no_list_of_control_groups_is_no_pods(text):
+def test_malformed_list_of_control_groups_is_no_pod(text):
     assert pod_of(text) == ""
 
 

@@ -139,7 +139,7 @@ class TestRealProcesses(SandboxLocatorConformance):
 # --- which process counts -----------------------------------------------------------------------------------------
 
 
-def test_the_oldest_process_counts_whatever_its_number(locator, lay_out, spaces):
+def test_the_oldest_process_counts_and_not_the_lowest_number(locator, lay_out, spaces):
     """A process of the pod that may (CAP_SYS_ADMIN) moves to another namespace: it does not mislead."""
     pause, moved = spaces(), spaces()
     lay_out(300, moved, started=5000)
@@ -214,14 +214,14 @@ def test_a_number_that_another_process_has_got_is_noticed(locator, lay_out, spac
     ],
     ids=str,
 )
-def test_nobody_claims_the_processes_of_another_pod(locator, lay_out, spaces, other):
+def test_no_pod_claims_the_processes_of_another(locator, lay_out, spaces, other):
     """The UID that a mirror pod claims is an annotation, and a control group has no name to compare."""
     lay_out(200, spaces())
     with pytest.raises(SandboxNotFoundError):
         locator.locate(other)
 
 
-def test_a_mirror_pod_is_told_that_another_locator_finds_it(locator):
+def test_the_error_about_a_mirror_pod_names_another_locator(locator):
     with pytest.raises(SandboxNotFoundError, match="use the locator 'cri'"):
         locator.locate(evolve(WEB, static_uid="9c1c5e1d8a0fb50c1b6f0f3c0f8d4e5a"))
 

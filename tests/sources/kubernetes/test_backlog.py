@@ -73,7 +73,7 @@ def test_a_failure_reaches_the_thread_that_reads(decoder):
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_what_waits_has_a_bound(decoder, monkeypatch):
+def test_the_backlog_has_a_bound(decoder, monkeypatch):
     monkeypatch.setattr(backlog_module, "MAX_ANSWER_BYTES", 1000)
     added = []
 

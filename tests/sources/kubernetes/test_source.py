@@ -33,7 +33,7 @@ def asked(server, text):
 # --- delivered changes ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_there_is_listed_and_what_happens_then_is_watched(server):
+def test_objects_are_listed_and_their_changes_are_watched(server):
     """S61."""
     server.put("namespaces", {"metadata": {"name": "default", "labels": {"team": "a"}}})
     server.put("pods", pod("web", app="web"))
@@ -51,7 +51,7 @@ def test_what_is_there_is_listed_and_what_happens_then_is_watched(server):
         until(lambda: recorded.there[ObjectRef("Pod", ObjectName("default", "web"))].labels == {"app": "other"})
 
 
-def test_a_long_list_comes_in_pages_and_each_is_told_at_once(server):
+def test_a_long_list_comes_in_pages_and_each_is_delivered_at_once(server):
     for number in range(2 * PAGE_SIZE + 1):
         server.put("pods", pod(f"p{number}"))
     before = time.monotonic()
@@ -106,7 +106,7 @@ def test_finished_pods_are_not_even_sent(server):
         assert recorded.history("Pod") == ["+default/runs", "-default/runs"]
 
 
-def test_what_changes_nothing_that_matters_is_not_told(server):
+def test_irrelevant_changes_are_not_delivered(server):
     server.put("pods", pod("web"))
     with following(server) as (_, recorded):
         for beat in range(5):
@@ -163,7 +163,7 @@ def test_kinds_of_plugins_are_followed(server):
 # --- 410 --------------------------------------------------------------------------------------------------------
 
 
-def test_410_leads_to_a_list_that_tells_exactly_the_differences(server):
+def test_410_leads_to_a_list_that_delivers_exactly_the_differences(server):
     """S61: nothing is lost, nothing is invented."""
     for name in ("same", "changed", "deleted", "replaced"):
         server.put("pods", pod(name))
@@ -378,7 +378,7 @@ def test_stop_does_not_wait_for_the_server(server, head):
         assert recorded.names("Pod") == set()
 
 
-def test_what_the_receiver_fails_at_is_told_again(server, caplog):
+def test_changes_that_the_receiver_fails_at_are_delivered_again(server, caplog):
     recorded, failures = Recorder(), [OSError("no memory"), OSError("still none")]
 
     def deliver(changes, received_at):
@@ -519,7 +519,7 @@ def test_discovery_that_fails_never_means_that_there_are_no_policies(server, sta
 
 
 @pytest.mark.parametrize("verb", ["list", "watch"])
-def test_a_missing_permission_is_told_with_the_rule_that_gives_it(server, verb):
+def test_a_missing_permission_is_reported_with_the_rule_that_gives_it(server, verb):
     server.put(POLICIES, policy("deny"))
     server.forbid(POLICIES, verb)
     with following(server, complete=False) as (source, recorded):

@@ -62,7 +62,7 @@ def _is_between_pods(probe: Probe) -> bool:
 @settings(PROFILE, max_examples=CASES)
 @given(policy_sets(SHAPES), st.integers(min_value=0, max_value=1 << 32))
 @pytest.mark.timeout(900)
-def test_packets_do_what_both_evaluations_say(opinions, cluster, dice):
+def test_packets_agree_with_both_evaluations(opinions, cluster, dice):
     """S1 to S32, S40, S44"""
     all_agree(opinions, cluster, dice)
 
@@ -72,6 +72,6 @@ def test_packets_do_what_both_evaluations_say(opinions, cluster, dice):
 @settings(PROFILE, max_examples=5000)
 @given(policy_sets(SHAPES), st.integers(min_value=0, max_value=1 << 32))
 @pytest.mark.timeout(3600)
-def test_packets_do_what_both_evaluations_say_in_thousands_of_cases(opinions, cluster, dice):
+def test_packets_agree_with_both_evaluations_in_thousands_of_cases(opinions, cluster, dice):
     """S1 to S32, S40, S44"""
     all_agree(opinions, cluster, dice)
