@@ -1,4 +1,4 @@
-"""`mnp diff`: the pairs that open and close between two states of manifests. Offline."""
+"""`mnp diff`: the pairs that open and close between two states of manifests or of a cluster."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -9,8 +9,9 @@ import click
 from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs, rule_ports
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.formats.difference import as_json, markdown_text, summary, text_lines
-from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import form_option, namespace_option, probe_option, registry_of, settings_file_option
+from mnp_core.cli.objects import Objects
+from mnp_core.cli.options import form_option, probe_option, registry_of, settings_file_option
+from mnp_core.cli.source import Source, source_options
 from mnp_core.cli.terminal import print_json, remark, report_json
 from mnp_core.errors import InputError
 from mnp_core.model import PortRange
@@ -43,8 +44,7 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
 @click.command("diff", short_help="Print the pairs that a change opens and closes.")
-@click.argument("old", type=_PATH)
-@click.argument("new", type=_PATH)
+@click.argument("paths", nargs=-1, type=_PATH, metavar="OLD NEW")
 @click.option(
     "--with",
     "common",
@@ -59,31 +59,36 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
     type=click.Choice([each.value for each in FailOn]),
     help="End with 1 if a pair opens, closes, or either.",
 )
-@namespace_option
+@source_options
 @form_option(Form, "Lines of text, one JSON value, or Markdown for a pull request.")
 @settings_file_option
 @click.pass_context
-def diff_command(  # noqa: PLR0913, PLR0917 # each option is one
+def diff_command(
     context: click.Context,
-    old: Path,
-    new: Path,
+    *,
+    origin: Source,
     common: tuple[Path, ...],
     probes: tuple[str, ...],
     fail_on: str | None,
-    namespace: str | None,
     form: str,
     settings: Settings,
 ) -> int:
     """Print the pairs that open and that close between the manifests OLD and NEW, a file or a folder each.
 
+    With --cluster the objects of the cluster belong to both, as if OLD and NEW were applied to it. Without OLD, that is
+    what applying NEW to the cluster changes.
+
     All ports count, and addresses outside of the cluster. Workloads without pods count as one pod each.
     """
     specs = [parse_probe(probe) for probe in probes]
-    if [str(path) for path in (old, new, *common)].count(STDIN) > 1:
+    old, new = _sides(origin)
+    if [str(path) for path in (*old, *new, *common)].count(STDIN) > 1:
         raise InputError("standard input can be read once: name a file or folder instead of one -")
     registry = registry_of(context, settings)
-    before = read_objects([old, *common], registry, settings, namespace, identify=True)
-    after = read_objects([new, *common], registry, settings, namespace, identify=True, earlier=before.pods)
+    beneath = origin.beneath(registry)
+    sides = [origin.with_paths(*own, *common) for own in (old, new)]
+    before = sides[0].judge(beneath, registry, settings, identify=True)
+    after = sides[1].judge(beneath, registry, settings, identify=True, earlier=before.pods)
     found = list(differences(*_states(before, after, specs)))
     _print(Form(form), found, (before, after))
     is_bad = {
@@ -92,6 +97,16 @@ def diff_command(  # noqa: PLR0913, PLR0917 # each option is one
         FailOn.ANY: bool(found),
     }
     return ANSWER_IS_BAD if fail_on and is_bad[FailOn(fail_on)] else 0
+
+
+def _sides(origin: Source) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The manifests of the old state alone, and of the new one."""
+    if origin.access is not None and len(origin.paths) == 1:
+        return (), origin.paths
+    if len(origin.paths) != 2:
+        wanted = "OLD and NEW, or NEW alone with --cluster" if origin.access is None else "NEW alone, or OLD and NEW"
+        raise click.UsageError(f"{len(origin.paths)} paths are given: name {wanted}.")
+    return origin.paths[:1], origin.paths[1:]
 
 
 def _states(old: Objects, new: Objects, specs: Sequence[ProbeSpec]) -> tuple[State, State]:

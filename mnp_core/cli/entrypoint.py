@@ -91,8 +91,10 @@ def _defect(error: Exception) -> str:
 
 
 def _fail(message: str, status: int) -> int:
+    from mnp_core.cli.terminal import without_controls  # noqa: PLC0415 # needed for failures only
+
     try:
-        click.echo(message, err=True)
+        click.echo(without_controls(message), err=True)  # it may quote a server or a file
     except OSError:  # standard error is closed; the status remains
         discard(sys.stderr)
     return status

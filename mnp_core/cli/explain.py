@@ -1,20 +1,13 @@
-"""`mnp explain`: why one pod reaches another, or does not. Offline."""
+"""`mnp explain`: why one pod reaches another, or does not."""
 
 from itertools import product
-from pathlib import Path
 
 import click
 
 from mnp_core.cli.names import parse_object_name
-from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import (
-    Output,
-    namespace_option,
-    output_option,
-    paths_argument,
-    registry_of,
-    settings_file_option,
-)
+from mnp_core.cli.objects import Objects
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
+from mnp_core.cli.source import Source, paths_or_cluster, source_options
 from mnp_core.cli.terminal import print_json, remark_reports, report_json
 from mnp_core.model import Address, parse_address
 from mnp_core.offline.probe import DEFAULT_SPEC, ProbeSpec, parse_probe
@@ -24,7 +17,7 @@ from mnp_core.settings import Settings
 
 
 @click.command("explain", short_help="Say why a pod reaches another, or does not.")
-@paths_argument()
+@paths_argument(required=False)
 @click.option("--from", "source", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
 @click.option("--to", "destination", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
 @click.option(
@@ -34,17 +27,18 @@ from mnp_core.settings import Settings
     multiple=True,
     help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: what the destination declares, else tcp:80]",
 )
-@namespace_option
+@source_options
 @output_option
 @settings_file_option
 @click.pass_context
+@paths_or_cluster
 def explain_command(
     context: click.Context,
-    paths: tuple[Path, ...],
+    *,
+    origin: Source,
     source: str,
     destination: str,
     ports: tuple[str, ...],
-    namespace: str | None,
     output: Output,
     settings: Settings,
 ) -> None:
@@ -54,8 +48,8 @@ def explain_command(
     rule decides. Pods without network-status have the addresses that `mnp lab` would give them.
     """
     flows = [parse_probe(port) for port in ports]
-    objects = read_objects(paths, registry_of(context, settings), settings, namespace)
-    pairs = list(product(_ends(objects, source, namespace), _ends(objects, destination, namespace)))
+    objects = origin.read(registry_of(context, settings), settings)
+    pairs = list(product(_ends(objects, source, origin.home), _ends(objects, destination, origin.home)))
     found = [
         explanation
         for sender, receiver in pairs

@@ -41,7 +41,7 @@ from mnp_core.policy.validate import validate
 from mnp_core.settings import Settings
 from mnp_core.sources.decode import Decoder, last_of_each
 from mnp_core.sources.manifests import Document, load_manifests
-from mnp_core.sources.placement import place
+from mnp_core.sources.placement import applied, default, place
 
 _T = TypeVar("_T", Pod, Policy, Namespace, Network)
 
@@ -104,7 +104,7 @@ class Objects:
         pod = self.pods.get(name)
         if pod is None:
             known = ", ".join(map(str, sorted(self.pods))) or "no pods at all"
-            raise InputError(f"there is no pod {name}: the manifests have {known:.500}")
+            raise InputError(f"there is no pod {name}: there are {known:.500}")
         return Host(pod=name, attachments=self._attachments(pod), sandbox=self._enforced(name))
 
     def owners(self, address: Address) -> tuple[Host, ...]:
@@ -171,6 +171,8 @@ def read_objects(
     *,
     identify: bool = False,
     earlier: Mapping[ObjectName, Pod] | None = None,
+    beneath: Iterable[Document] = (),
+    context_namespace: str | None = None,
 ) -> Objects:
     """Read manifests, or a dump of a whole cluster.
 
@@ -183,12 +185,15 @@ def read_objects(
         namespace: Where objects are that name no namespace; None for ``default``.
         identify: Whether pods whose addresses are not known get others in their place.
         earlier: The pods of an earlier state; those that stay keep the addresses that they were assumed to have.
+        beneath: Objects that are there already, of a live cluster; manifests replace those of their names.
+        context_namespace: Where objects are that name no namespace, while others may name any; as `namespace` is not.
 
     Raises:
         InputError: A file cannot be read, or an object names another namespace than the given one.
     """
     manifests = load_manifests(paths)
-    represented = represent(place(manifests.documents, namespace))
+    placed = place(manifests.documents, namespace) if namespace else default(manifests.documents, context_namespace)
+    represented = represent(applied(placed, beneath))
     objects = decode_objects(represented.documents, registry, settings)
     assumed = assume(objects.changes, objects.documents, earlier)
     changes = [_with_attachments(change, assumed.pods) for change in objects.changes]

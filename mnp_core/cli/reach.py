@@ -1,23 +1,16 @@
-"""`mnp matrix`: the pairs of pods that reach each other by the policies. Offline."""
+"""`mnp matrix`: the pairs of pods that reach each other by the policies."""
 
 from collections.abc import Callable, Iterable
 from enum import StrEnum
-from pathlib import Path
 
 import click
 from attrs import evolve, frozen
 
 from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs
 from mnp_core.cli.names import parse_object_name
-from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import (
-    form_option,
-    namespace_option,
-    paths_argument,
-    probe_option,
-    registry_of,
-    settings_file_option,
-)
+from mnp_core.cli.objects import Objects
+from mnp_core.cli.options import form_option, paths_argument, probe_option, registry_of, settings_file_option
+from mnp_core.cli.source import Source, paths_or_cluster, source_options
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName
@@ -44,7 +37,7 @@ class Form(StrEnum):
 
 
 @click.command("matrix", short_help="Print who reaches whom by the policies.")
-@paths_argument()
+@paths_argument(required=False)
 @click.option("--from", "sources", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all]")
 @click.option(
     "--to", "destinations", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all]"
@@ -56,19 +49,20 @@ class Form(StrEnum):
     default=None,
     help="Pods with equal answers as one: web-1 (+4) are five. [default: above 40,000 pairs, such as of 200 pods]",
 )
-@namespace_option
+@source_options
 @form_option(Form, "Matrices, lines of text, or a form for other programs.")
 @settings_file_option
 @click.pass_context
-def matrix_command(  # noqa: PLR0913, PLR0917 # each option is one
+@paths_or_cluster
+def matrix_command(  # noqa: PLR0913 # each option is one
     context: click.Context,
-    paths: tuple[Path, ...],
+    *,
+    origin: Source,
     sources: tuple[str, ...],
     destinations: tuple[str, ...],
     probes: tuple[str, ...],
-    outside: bool,  # noqa: FBT001 # as click gives it
-    group: bool | None,  # noqa: FBT001 # as click gives it
-    namespace: str | None,
+    outside: bool,
+    group: bool | None,
     form: str,
     settings: Settings,
 ) -> None:
@@ -78,8 +72,8 @@ def matrix_command(  # noqa: PLR0913, PLR0917 # each option is one
     asks them.
     """
     specs = [parse_probe(probe) for probe in probes]
-    objects = read_objects(paths, registry_of(context, settings), settings, namespace, identify=True)
-    chosen = [[parse_object_name(name, namespace) for name in names] for names in (sources, destinations)]
+    objects = origin.read(registry_of(context, settings), settings, identify=True)
+    chosen = [[parse_object_name(name, origin.home) for name in names] for names in (sources, destinations)]
     if form == Form.HTML:
         _page(objects, {name for names in chosen for name in names}, specs)
         return

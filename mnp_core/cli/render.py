@@ -1,14 +1,13 @@
-"""`mnp render`: the exact rules of each pod. Offline."""
-
-from pathlib import Path
+"""`mnp render`: the exact rules of each pod."""
 
 import click
 from attrs import frozen
 
 from mnp_core.backend import choose_renderer, try_custom_rules
 from mnp_core.cli.names import parse_object_name
-from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import Output, namespace_option, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.objects import Objects
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
+from mnp_core.cli.source import Source, paths_or_cluster, source_options
 from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
 from mnp_core.model import ObjectName, Ruleset
 from mnp_core.settings import Settings
@@ -25,19 +24,20 @@ class _Rendered:
 
 
 @click.command("render", short_help="Print what would be applied in each pod.")
-@paths_argument()
+@paths_argument(required=False)
 @click.option(
     "--pod", "pods", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all that have rules]"
 )
-@namespace_option
+@source_options
 @output_option
 @settings_options
 @click.pass_context
+@paths_or_cluster
 def render_command(
     context: click.Context,
-    paths: tuple[Path, ...],
+    *,
+    origin: Source,
     pods: tuple[str, ...],
-    namespace: str | None,
     output: Output,
     settings: Settings,
 ) -> None:
@@ -49,8 +49,8 @@ def render_command(
     renderer = choose_renderer(registry, settings.backends.node, settings.common.features)
     if untried := try_custom_rules(registry, settings.backends.node, settings.common):
         remark(f"Warning: the custom rules stand here as they are in their files, untried: {untried}")
-    objects = read_objects(paths, registry, settings, namespace)
-    chosen = [objects.host(parse_object_name(pod, namespace)).pod for pod in pods] or sorted(
+    objects = origin.read(registry, settings)
+    chosen = [objects.host(parse_object_name(pod, origin.home)).pod for pod in pods] or sorted(
         objects.cluster.attached_pods()
     )
     policies = {pod: objects.cluster.sandbox_policy(pod) for pod in chosen}

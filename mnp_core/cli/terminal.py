@@ -43,6 +43,11 @@ def remarks() -> "Console":
     return Console(highlight=False, stderr=True)
 
 
+def without_controls(text: str) -> str:
+    """Text without control characters but tabs and line ends: none that a terminal would obey."""
+    return text.translate(_CONTROL)
+
+
 def print_json(value: object) -> None:
     """Put out one JSON value."""
     click.echo(json.dumps(value, indent=2))

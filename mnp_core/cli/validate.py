@@ -1,40 +1,32 @@
-"""`mnp validate`: everything that is wrong with manifests. Offline."""
+"""`mnp validate`: everything that is wrong with manifests, or with the objects of a cluster."""
 
 from collections import Counter
-from pathlib import Path
 
 import click
 
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
-from mnp_core.cli.objects import Objects, read_objects
-from mnp_core.cli.options import (
-    Output,
-    namespace_option,
-    output_option,
-    paths_argument,
-    registry_of,
-    settings_file_option,
-)
+from mnp_core.cli.objects import Objects
+from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
+from mnp_core.cli.source import Source, paths_or_cluster, source_options
 from mnp_core.cli.terminal import print_json, print_line, report_json
 from mnp_core.model import Report, Severity
 from mnp_core.settings import Settings
 
 
 @click.command("validate", short_help="Say what is wrong with manifests.")
-@paths_argument()
-@namespace_option
+@paths_argument(required=False)
+@source_options
 @output_option
 @settings_file_option
 @click.pass_context
-def validate_command(
-    context: click.Context, paths: tuple[Path, ...], namespace: str | None, output: Output, settings: Settings
-) -> int:
+@paths_or_cluster
+def validate_command(context: click.Context, *, origin: Source, output: Output, settings: Settings) -> int:
     """Say what is wrong with manifests, each for itself and all together.
 
     Ends with 1 if anything is, so that it can stand in a CI pipeline or a commit hook. Hints are listed and change
     nothing about that.
     """
-    objects = read_objects(paths, registry_of(context, settings), settings, namespace)
+    objects = origin.read(registry_of(context, settings), settings)
     reports = objects.reports()
     if output is Output.JSON:
         print_json({"reports": [report_json(report) for report in reports]})

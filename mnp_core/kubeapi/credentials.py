@@ -153,6 +153,24 @@ def _check_file(path: str) -> None:
             raise InputError(f"is larger than {_MAX_BYTES // 2**20} MiB: name a kubeconfig", where=path)
 
 
+def context_namespace(path: str, context: str | None = None) -> str | None:
+    """The namespace of a context of a kubeconfig; None if it names none, or there is no such context.
+
+    Args:
+        path: As for `Kubeconfig`, which judges the file.
+        context: Name of the context; None for the current one.
+    """
+    try:
+        from kubernetes.config import list_kube_config_contexts  # noqa: PLC0415 # see the head of this file
+
+        contexts, current = list_kube_config_contexts(path)  # type: ignore[no-untyped-call] # the library has no types here
+    except Exception:  # noqa: BLE001 # the library lets errors of any type through
+        return None
+    chosen = current if context is None else next((each for each in contexts if each["name"] == context), None)
+    found = (chosen or {}).get("context", {}).get("namespace")
+    return found if isinstance(found, str) and found else None
+
+
 class Kubeconfig:
     """A context of a kubeconfig: tokens, client certificates, credential plugins, read by the client library."""
 

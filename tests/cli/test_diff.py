@@ -127,7 +127,7 @@ def test_manifests_that_belong_to_both_are_named_once(diff, write):
         (["-o", "html"], "'html' is not one of"),
         (["--probe", "tcp:99999"], "ports are 1 to 65535"),
         (["--with", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
-        (["another.yaml"], "unexpected extra argument"),
+        (["another.yaml"], "3 paths are given: name OLD and NEW"),
         (["--with", "-", "--with", "-"], "standard input can be read once"),
         (["-n", "A/B"], "is not the name of a namespace"),
     ],

@@ -29,10 +29,16 @@ PLURALS = {
 
 
 def load(text):
-    objects = list(yaml.safe_load_all(text))
-    by_kind = {item["kind"]: item for item in objects}
-    assert len(by_kind) == len(objects)
-    return by_kind
+    return merged({}, yaml.safe_load_all(text))
+
+
+def merged(objects, others):
+    """By kind; a further one of a kind by kind and name."""
+    for item in others:
+        key = f"{item['kind']} {item['metadata']['name']}" if item["kind"] in objects else item["kind"]
+        assert key not in objects
+        objects = {**objects, key: item}
+    return objects
 
 
 OBJECTS = load((DEPLOY / "deploy.yml").read_text())
@@ -48,10 +54,11 @@ def build(*components):
         folder = DEPLOY / "kustomize/components" / component
         wanted = yaml.safe_load((folder / "kustomization.yaml").read_text())
         for name in wanted.pop("resources", ()):
-            objects |= load((folder / name).read_text())
-        (patch,) = wanted.pop("patches")
-        assert (wanted["kind"], patch["target"]) == ("Component", {"kind": "DaemonSet", "name": "mnp-node"})
-        objects["DaemonSet"] = jsonpatch.apply_patch(objects["DaemonSet"], yaml.safe_load(patch["patch"]))
+            objects = merged(objects, yaml.safe_load_all((folder / name).read_text()))
+        assert wanted["kind"] == "Component"
+        for patch in wanted.pop("patches", ()):
+            assert patch["target"] == {"kind": "DaemonSet", "name": "mnp-node"}
+            objects["DaemonSet"] = jsonpatch.apply_patch(objects["DaemonSet"], yaml.safe_load(patch["patch"]))
     return objects
 
 
@@ -122,6 +129,12 @@ def test_role_grants_the_reads_of_the_agent_and_nothing_else():
     read = {(kind.group, PLURALS[kind.kind]) for kind in BUILT_IN_KINDS}
     read |= {(spec.group, spec.plural) for spec in load_plugins().policy_kinds.values()}
     assert granted(OBJECTS["ClusterRole"]) == dict.fromkeys(read, READ) | {("", "events"): ["create", "patch"]}
+
+
+def test_readers_may_list_what_is_read_and_nothing_else():
+    read = {(kind.group, PLURALS[kind.kind]) for kind in BUILT_IN_KINDS}
+    read |= {(spec.group, spec.plural) for spec in load_plugins().policy_kinds.values()}
+    assert granted(build("reader")["ClusterRole mnp-reader"]) == {key: ["list"] for key in read}
 
 
 def test_role_is_bound_to_the_account_that_the_agent_runs_as():
