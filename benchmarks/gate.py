@@ -13,6 +13,7 @@ import time
 from attrs import evolve
 
 from mnp_core.api import Admission
+from mnp_core.node.memory import release_memory
 from mnp_core.testing.builders import pod, pods, policy, present, rule, selector, status
 from tests.node.gated import GatedNode
 
@@ -40,6 +41,7 @@ def main(starts):
         node.begin(*map(elsewhere, range(CLUSTER)), *map(the_policy, range(POLICIES)))
         while not node.agent.started:
             time.sleep(0.1)
+        release_memory()  # as the node's observer does when it is ready: no collection of the whole state in a change
         held = []
         for number in range(starts):
             started = evolve(pod(f"new-{number}", node="here", labels={"app": f"app-{number % 20}"}), uid=str(number))
