@@ -15,6 +15,7 @@ from mnp_core.model.address import (
 )
 from mnp_core.model.attachment import UNKNOWN_KIND, AddressSource, Attachment
 from mnp_core.model.change import Change, KubernetesObject
+from mnp_core.model.denied_log import DeniedLog, LoggedVerdict, LogMark
 from mnp_core.model.group import (
     AddressGroup,
     Endpoint,
@@ -92,6 +93,7 @@ __all__ = [
     "ContainerPort",
     "CustomRules",
     "Delta",
+    "DeniedLog",
     "DenyAction",
     "Direction",
     "DirectionPolicy",
@@ -108,6 +110,8 @@ __all__ = [
     "Isolated",
     "KubernetesObject",
     "Link",
+    "LogMark",
+    "LoggedVerdict",
     "NamedPort",
     "Namespace",
     "Network",

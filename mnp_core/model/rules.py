@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from mnp_core.model.address import Block, Cidr, Family, block_order
 from mnp_core.model.canonical import by_identity, in_order
+from mnp_core.model.denied_log import DeniedLog
 from mnp_core.model.group import Group
 from mnp_core.model.names import ObjectName, ObjectRef
 from mnp_core.model.policy import AnyPeer, AnyPort, Direction
@@ -167,6 +168,7 @@ class Feature(StrEnum):
     ACCEPT_MULTICAST_MANAGEMENT = "accept-multicast-management"
     ALLOW_SRC_PREFIXES = "allow-src-prefix"
     ALLOW_DST_PREFIXES = "allow-dst-prefix"
+    LOG_DENIED = "log-denied"
 
 
 @frozen(kw_only=True)
@@ -182,6 +184,7 @@ class CommonRules:
         custom: Lines in the backend's own language.
         deny_action: Treatment of denied packets.
         established_flows: Treatment of flows that a new policy no longer allows.
+        denied_log: How denied packets are logged; None: they are not, and no rule is about it.
     """
 
     accept_icmp: bool = False
@@ -192,6 +195,7 @@ class CommonRules:
     custom: tuple[CustomRules, ...] = ()
     deny_action: DenyAction = DenyAction.DROP
     established_flows: EstablishedFlows = EstablishedFlows.KEEP
+    denied_log: DeniedLog | None = None
 
     @property
     def features(self) -> frozenset[Feature]:
@@ -205,6 +209,7 @@ class CommonRules:
             Feature.ACCEPT_MULTICAST_MANAGEMENT: self.accept_multicast_management,
             Feature.ALLOW_SRC_PREFIXES: bool(self.allow_src_prefixes),
             Feature.ALLOW_DST_PREFIXES: bool(self.allow_dst_prefixes),
+            Feature.LOG_DENIED: self.denied_log is not None,
         }
         return frozenset(feature for feature, is_used in used.items() if is_used)
 

@@ -1,6 +1,6 @@
-"""Attribute types of nf_tables, by their names in <linux/netfilter/nf_tables.h>.
+"""Attribute types of nf_tables and NFLOG, by their names in <linux/netfilter/nf_tables.h> and <…/nfnetlink_log.h>.
 
-The first attribute of every object is the name of its table.
+The first attribute of every object of nf_tables is the name of its table.
 """
 
 NFTA_LIST_ELEM = 1
@@ -36,6 +36,8 @@ NFTA_COUNTER_BYTES, NFTA_COUNTER_PACKETS = 1, 2
 NFTA_CT_DREG, NFTA_CT_KEY, NFTA_CT_DIRECTION = 1, 2, 3
 NFTA_IMMEDIATE_DREG, NFTA_IMMEDIATE_DATA = 1, 2
 NFTA_LAST_SET, NFTA_LAST_MSECS = 1, 2
+NFTA_LIMIT_RATE, NFTA_LIMIT_UNIT, NFTA_LIMIT_BURST, NFTA_LIMIT_TYPE, NFTA_LIMIT_FLAGS = 1, 2, 3, 4, 5
+NFTA_LOG_GROUP, NFTA_LOG_PREFIX, NFTA_LOG_SNAPLEN = 1, 2, 3
 NFTA_LOOKUP_SET, NFTA_LOOKUP_SREG, NFTA_LOOKUP_SET_ID, NFTA_LOOKUP_FLAGS = 1, 2, 4, 5
 NFTA_MATCH_NAME, NFTA_MATCH_INFO = 1, 3
 NFTA_META_DREG, NFTA_META_KEY = 1, 2
@@ -48,3 +50,6 @@ NFTA_GEN_ID = 1
 NFT_SET_ANONYMOUS, NFT_SET_CONSTANT, NFT_SET_INTERVAL = 0x1, 0x2, 0x4
 NFT_SET_ELEM_INTERVAL_END = 0x1
 NFT_CHAIN_BASE = 0x1
+
+NFULA_PAYLOAD, NFULA_PREFIX = 9, 10
+NFULA_CFG_CMD, NFULA_CFG_MODE, NFULA_CFG_TIMEOUT, NFULA_CFG_QTHRESH = 1, 2, 4, 5

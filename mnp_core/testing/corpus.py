@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 from attrs import frozen
 
-from mnp_core.model import Block, DenyAction, EstablishedFlows, Network, SandboxPolicy
+from mnp_core.model import Block, DeniedLog, DenyAction, EstablishedFlows, Network, SandboxPolicy
 from mnp_core.testing.builders import block, network, pod, pods, policy, rule, serves, status
 from mnp_core.testing.cluster import Cluster
 from mnp_core.testing.policies import (
@@ -177,6 +177,8 @@ def _settings() -> Iterator[tuple[str, str, SandboxPolicy]]:
     )
     recheck = only(ingress=web, egress=DENY, established_flows=EstablishedFlows.RECHECK)
     yield "recheck", "S42: new flows are judged as ever", recheck
+    logged = only(ingress=web, egress=DENY, denied_log=DeniedLog())
+    yield "denied log", "section 7: a statement that logs is no verdict", logged
 
 
 def _corpus() -> Mapping[str, Case]:

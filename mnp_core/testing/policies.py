@@ -25,6 +25,7 @@ from mnp_core.model import (
     Block,
     CommonRules,
     CustomRules,
+    DeniedLog,
     DenyAction,
     Direction,
     DirectionPolicy,
@@ -150,5 +151,6 @@ def using(feature: Feature) -> SandboxPolicy:
         Feature.ACCEPT_MULTICAST_MANAGEMENT: {"accept_multicast_management": True},
         Feature.ALLOW_SRC_PREFIXES: {"allow_src_prefixes": (ip_network("10.0.0.0/24"),)},
         Feature.ALLOW_DST_PREFIXES: {"allow_dst_prefixes": (ip_network("10.9.0.0/16"),)},
+        Feature.LOG_DENIED: {"denied_log": DeniedLog()},
     }
     return only(ingress=DENY, egress=DENY, **settings[feature])

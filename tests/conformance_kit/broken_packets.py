@@ -2,7 +2,7 @@
 
 from attrs import evolve
 
-from mnp_core.model import DenyAction, EstablishedFlows
+from mnp_core.model import DeniedLog, DenyAction, EstablishedFlows
 from mnp_core.testing import nft
 from mnp_core.testing.policies import DENY
 from mnp_nftables import NftablesApplier, NftablesRenderer
@@ -52,6 +52,18 @@ broken_nftables(
     "test_multicast_management_passes_by_the_setting[True]",
     "ignores the setting for multicast management",
     settings={"accept_multicast_management": False},
+)
+broken_nftables(
+    "LogsNothing",
+    "test_denied_packets_are_logged_with_their_mark[4]",
+    "takes the log of denied packets for a wish",
+    settings={"denied_log": None},
+)
+broken_nftables(
+    "LogsEverything",
+    "test_no_more_packets_are_logged_than_the_limit_says",
+    "logs far more packets than it may",
+    settings={"denied_log": DeniedLog(rate=1000, burst=1000)},
 )
 broken_nftables(
     "IgnoresPrefixes",

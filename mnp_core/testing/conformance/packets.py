@@ -2,14 +2,26 @@
 
 import socket
 import struct
+import time
 from contextlib import ExitStack
 from ipaddress import ip_network
-from itertools import count
+from itertools import chain, count
 
 import pytest
 from attrs import evolve
 
-from mnp_core.model import CommonRules, DenyAction, Feature
+from mnp_core.model import (
+    CommonRules,
+    DeniedLog,
+    DenyAction,
+    Direction,
+    Feature,
+    LoggedVerdict,
+    LogMark,
+    Protocol,
+)
+from mnp_core.netfilter.headers import parse_headers
+from mnp_core.netfilter.nflog import open_group, read_packets
 from mnp_core.testing.conformance.pods import PodConformance
 from mnp_core.testing.frames import datagram_fragments, multicast_frame
 from mnp_core.testing.hosts import FAMILIES, OTHER, PEER, POD, Host, Wire, af, arrives, passes
@@ -22,6 +34,7 @@ both_actions = pytest.mark.parametrize("action", DenyAction)
 _IGMP, _ICMPV6, _RAW = 2, 58, 255
 _NEIGHBOUR_SOLICITATION, _LISTENER_REPORT, _ECHO = 135, 143, 128
 _TOKEN = b"token of a packet"
+_LOGGED_WITHIN = 0.1  # seconds; the kernel keeps a packet a hundredth of one at most
 _FRAGMENTED = 3000  # bytes of payload, three fragments
 _identities = count(1)  # of ICMPv6 messages, so that each is a flow of its own
 
@@ -140,6 +153,38 @@ class PacketConformance(PodConformance, standard=True):
             sender.sendto(segment, (POD[family], 0))
             assert arrives(receiver, _TOKEN, expected=expected) is expected
 
+    # --- the log --------------------------------------------------------------------------------------------------
+
+    @pytest.mark.root
+    @both_families
+    def test_denied_packets_are_logged_with_their_mark(self, mnp_cleanup: ExitStack, family: int) -> None:
+        """Semantics section 7: those that are denied, by interface and direction, and no others."""
+        self.needs(Feature.LOG_DENIED)
+        wire, web = self.make_wire(mnp_cleanup), isolated(allow(ports=["UDP/80"]))
+        wire.pod.enforce(only(ingress=web, egress=web, denied_log=DeniedLog()))
+        log = _open_log(wire.pod, mnp_cleanup)
+        assert [wire.into_pod(family, port) for port in (80, 81)] == [True, False]
+        assert [wire.out_of_pod(family, port) for port in (80, 82)] == [True, False]
+        expected = {Direction.INGRESS: 81, Direction.EGRESS: 82}
+        assert set(_logged(log)) == {
+            (LogMark(verdict=LoggedVerdict.DENIED, direction=direction, interface="net1"), port)
+            for direction, port in expected.items()
+        }
+
+    @pytest.mark.root
+    def test_no_more_packets_are_logged_than_the_limit_says(self, mnp_cleanup: ExitStack) -> None:
+        """Semantics section 7: the kernel leaves out the rest, and they are denied all the same."""
+        self.needs(Feature.LOG_DENIED)
+        wire, limited = self.make_wire(mnp_cleanup), DeniedLog(rate=1, burst=5)
+        wire.pod.enforce(only(ingress=DENY, denied_log=limited))
+        log, sender, receiver = _open_log(wire.pod, mnp_cleanup), wire.peer.udp(PEER[4]), wire.pod.udp(POD[4], 80)
+        start = time.monotonic()
+        for _ in range(10 * limited.burst):
+            sender.sendto(_TOKEN, (POD[4], 80))
+        found = len(_logged(log))
+        assert limited.burst <= found <= limited.burst + 1 + time.monotonic() - start
+        assert not arrives(receiver, _TOKEN, expected=False)
+
     # --- reject ---------------------------------------------------------------------------------------------------
 
     @pytest.mark.root
@@ -169,6 +214,19 @@ class PacketConformance(PodConformance, standard=True):
             assert passes(
                 wire.peer.udp(PEER[family]), wire.pod.udp(POD[family], port), (POD[family], port), payload=long
             ) is (port == 81)
+
+
+def _open_log(pod: Host, cleanup: ExitStack) -> socket.socket:
+    settings = DeniedLog()
+    return cleanup.enter_context(pod.run(lambda: open_group(settings.group, settings.size)))
+
+
+def _logged(log: socket.socket) -> list[tuple[LogMark | None, int | None]]:
+    """The marks and destination ports of the UDP packets that were logged."""
+    time.sleep(_LOGGED_WITHIN)
+    found = chain.from_iterable(iter(lambda: read_packets(log), None))
+    parsed = ((LogMark.parse(each.prefix), parse_headers(each.payload)) for each in found)
+    return [(mark, headers.target_port) for mark, headers in parsed if headers and headers.protocol == Protocol.UDP]
 
 
 def _length(family: int) -> int:

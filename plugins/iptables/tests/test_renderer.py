@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnp_core.errors import InputError
-from mnp_core.model import Block, CustomRules, DenyAction, Direction, EstablishedFlows, GroupDelta
+from mnp_core.model import Block, CustomRules, DeniedLog, DenyAction, Direction, EstablishedFlows, GroupDelta
 from mnp_core.testing.policies import (
     DENY,
     GROUP,
@@ -59,13 +59,26 @@ SETTINGS = {
     "deny_action": DenyAction.REJECT,
     "established_flows": EstablishedFlows.RECHECK,
 }
-POLICIES = {"defaults": POLICY, "settings": evolve(POLICY, common=evolve(POLICY.common, **SETTINGS))}
+POLICIES = {
+    "defaults": POLICY,
+    "settings": evolve(POLICY, common=evolve(POLICY.common, **SETTINGS)),
+    "log-denied": evolve(POLICY, common=evolve(POLICY.common, denied_log=DeniedLog())),
+}
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_text_of_a_policy(name):
     """Review the files when they change: every pod gets these rules."""
     assert render(POLICIES[name]).text == (GOLDEN / f"{name}.txt").read_text()
+
+
+def test_a_log_adds_rules_and_changes_none():
+    """Section 7: without the setting there is nothing of it."""
+    plain, logged = (render(POLICIES[name]).text.splitlines() for name in ("defaults", "log-denied"))
+    digest = render(POLICY).digest
+    kept = [line for line in logged if "NFLOG" not in line]
+    assert [line.replace(render(POLICIES["log-denied"]).digest, digest) for line in kept] == plain
+    assert len(logged) - len(plain) == 6  # three isolated directions in two families
 
 
 def test_the_digest_is_about_rules_and_not_about_members():

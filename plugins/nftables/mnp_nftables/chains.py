@@ -20,6 +20,8 @@ from mnp_core.model import (
     EstablishedFlows,
     InterfacePolicy,
     Isolated,
+    LoggedVerdict,
+    LogMark,
     Origin,
     Peers,
     Protocol,
@@ -55,6 +57,7 @@ def _direction_chains(policy: InterfacePolicy, direction: Direction, common: Com
         *_configured(common, direction, OPENING[direction]),
         *_custom(common, direction),
         *_allowed(policy, direction, OPENING[direction]),
+        *_logged(common, LogMark(verdict=LoggedVerdict.DENIED, direction=direction, interface=policy.interface)),
         _rule(NOTHING, "denied", verdict=_DENY[common.deny_action]),
     )
     yield Chain(name=str(ChainName(direction=direction, interface=policy.interface)), rules=rules)
@@ -116,6 +119,11 @@ def _allowed(policy: InterfacePolicy, direction: Direction, fields: Fields) -> I
     found = {(allow.origin, match.words): match for allow in rules.allows for match in allow_matches(allow, fields)}
     for key in sorted(found, key=_order):
         yield _rule(found[key], str(key[0]))
+
+
+def _logged(common: CommonRules, mark: LogMark) -> Iterator[Rule]:
+    if common.denied_log is not None:
+        yield Rule.of(terms.limit(common.denied_log) + terms.log(common.denied_log, mark))
 
 
 def _order(entry: tuple[Origin, str]) -> tuple[str, str, str, int, str]:

@@ -40,6 +40,16 @@ _KNOWN: Mapping[bytes, frozenset[int]] = {  # attributes that we write: these al
     b"ct\0": frozenset({uapi.NFTA_CT_DREG, uapi.NFTA_CT_KEY, uapi.NFTA_CT_DIRECTION}),
     b"lookup\0": frozenset({uapi.NFTA_LOOKUP_SET, uapi.NFTA_LOOKUP_SREG}),
     b"immediate\0": frozenset({uapi.NFTA_IMMEDIATE_DREG, uapi.NFTA_IMMEDIATE_DATA}),
+    b"limit\0": frozenset(
+        {
+            uapi.NFTA_LIMIT_RATE,
+            uapi.NFTA_LIMIT_UNIT,
+            uapi.NFTA_LIMIT_BURST,
+            uapi.NFTA_LIMIT_TYPE,
+            uapi.NFTA_LIMIT_FLAGS,
+        }
+    ),
+    b"log\0": frozenset({uapi.NFTA_LOG_GROUP, uapi.NFTA_LOG_PREFIX, uapi.NFTA_LOG_SNAPLEN}),
     b"reject\0": frozenset({uapi.NFTA_REJECT_TYPE, uapi.NFTA_REJECT_ICMP_CODE}),
 }
 _STATE: Mapping[bytes, frozenset[int]] = {  # attributes that packets change

@@ -18,6 +18,7 @@ ORIGINAL = 0  # IP_CT_DIR_ORIGINAL
 _EQUAL, _UNEQUAL, _AT_MOST, _AT_LEAST = 0, 1, 3, 5  # NFT_CMP_EQ, NEQ, LTE, GTE
 _VERDICT_REGISTER, _REGISTER = 0, 1  # NFT_REG_VERDICT, NFT_REG_1
 _DROP, _ACCEPT, _JUMP, _GOTO = 0, 1, -3, -4  # NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_GOTO
+_PACKETS, _SECOND = 0, 1  # NFT_LIMIT_PKTS; the unit of time in seconds
 _ICMPX, _ADMIN_PROHIBITED = 2, 3  # NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED
 
 
@@ -125,6 +126,28 @@ def reject() -> bytes:
         "reject",
         number(uapi.NFTA_REJECT_TYPE, _ICMPX),
         attribute(uapi.NFTA_REJECT_ICMP_CODE, bytes([_ADMIN_PROHIBITED])),
+    )
+
+
+def limit(rate: int, burst: int) -> bytes:
+    """Go on with so many packets a second."""
+    return expression(
+        "limit",
+        attribute(uapi.NFTA_LIMIT_RATE, rate.to_bytes(8, "big")),
+        attribute(uapi.NFTA_LIMIT_UNIT, _SECOND.to_bytes(8, "big")),
+        number(uapi.NFTA_LIMIT_BURST, burst),
+        number(uapi.NFTA_LIMIT_TYPE, _PACKETS),
+        number(uapi.NFTA_LIMIT_FLAGS, 0),
+    )
+
+
+def log(group: int, prefix: str, size: int) -> bytes:
+    """Log to NFLOG."""
+    return expression(
+        "log",
+        text_attribute(uapi.NFTA_LOG_PREFIX, prefix),
+        attribute(uapi.NFTA_LOG_GROUP, group.to_bytes(2, "big")),
+        number(uapi.NFTA_LOG_SNAPLEN, size),
     )
 
 

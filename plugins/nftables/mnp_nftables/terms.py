@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from attrs import frozen
 
-from mnp_core.model import AddressRange, Direction, Family, PortRange, Protocol
+from mnp_core.model import AddressRange, DeniedLog, Direction, Family, LogMark, PortRange, Protocol
 from mnp_nftables import expressions as kernel
 from mnp_nftables.anonymous import AnonymousSet, of_spans, of_values
 from mnp_nftables.names import interface_bytes, interface_text
@@ -69,6 +69,18 @@ def jump(chain: str) -> Term:
 def goto(chain: str) -> Term:
     """To a chain."""
     return Term(f"goto {chain}", (kernel.goto(chain),))
+
+
+def limit(settings: DeniedLog) -> Term:
+    """Go on with a limited number of packets a second."""
+    words = f"limit rate {settings.rate}/second burst {settings.burst} packets"
+    return Term(words, (kernel.limit(settings.rate, settings.burst),))
+
+
+def log(settings: DeniedLog, mark: LogMark) -> Term:
+    """Send the beginning of the packet to readers of the group."""
+    words = f'log prefix "{mark}" group {settings.group} snaplen {settings.size}'
+    return Term(words, (kernel.log(settings.group, str(mark), settings.size),))
 
 
 def interface(direction: Direction, name: str) -> Term:

@@ -15,6 +15,7 @@ from mnp_core.errors import InputError
 from mnp_core.model import (
     Block,
     CustomRules,
+    DeniedLog,
     DenyAction,
     Direction,
     EstablishedFlows,
@@ -75,11 +76,22 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("name", ["defaults", "settings"])
+COMMON = {"defaults": {}, "settings": SETTINGS, "log-denied": {"denied_log": DeniedLog()}}
+
+
+@pytest.mark.parametrize("name", COMMON)
 def test_text_of_a_policy(name):
     """Review the files when they change: every pod gets these rules."""
-    common = evolve(POLICY.common, **SETTINGS) if name == "settings" else POLICY.common
+    common = evolve(POLICY.common, **COMMON[name])
     assert render(evolve(POLICY, common=common)).text == (GOLDEN / f"{name}.nft").read_text()
+
+
+def test_a_log_adds_rules_and_changes_none():
+    """Section 7: without the setting there is nothing of it."""
+    logged = render(evolve(POLICY, common=evolve(POLICY.common, denied_log=DeniedLog())))
+    kept = [line for line in logged.text.splitlines() if "log prefix" not in line]
+    assert [line.replace(logged.digest, render(POLICY).digest) for line in kept] == render(POLICY).text.splitlines()
+    assert logged.text.count("log prefix") == 3
 
 
 def test_order_never_matters():

@@ -8,7 +8,16 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mnp_core.model import ANY_PEER, ANY_PORT, CommonRules, CustomRules, DenyAction, Direction, EstablishedFlows
+from mnp_core.model import (
+    ANY_PEER,
+    ANY_PORT,
+    CommonRules,
+    CustomRules,
+    DeniedLog,
+    DenyAction,
+    Direction,
+    EstablishedFlows,
+)
 from mnp_core.netfilter.netlink import MOST_BYTES
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
@@ -66,6 +75,7 @@ def test_text_and_messages_say_the_same_for_every_case_of_the_corpus(namespaces,
 SETTINGS = {
     "reject": {"deny_action": DenyAction.REJECT},
     "recheck": {"established_flows": EstablishedFlows.RECHECK},
+    "denied log": {"denied_log": DeniedLog(group=65535, rate=1000, burst=1000, size=64)},
     "icmp": {"accept_icmp": True},
     "icmpv6": {"accept_icmpv6": True},
     "multicast": {"accept_multicast_management": True},

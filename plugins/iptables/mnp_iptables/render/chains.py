@@ -24,6 +24,8 @@ from mnp_core.model import (
     Family,
     InterfacePolicy,
     Isolated,
+    LoggedVerdict,
+    LogMark,
     Peers,
 )
 from mnp_core.netfilter.comments import encode
@@ -80,7 +82,9 @@ def _direction_chains(policy: InterfacePolicy, direction: Direction, context: Re
     custom = custom_lines(context.common, direction, context.family, context.hook_points, follows=name["P"])
     fields = context.hook_points.opening[direction]
     new = (*_always(context), *_configured(direction, context, fields), *custom)
-    policies = (*_allowed(policy, direction, context, fields), _rule("", "denied", target=_deny(context)))
+    mark = LogMark(verdict=LoggedVerdict.DENIED, direction=direction, interface=policy.interface)
+    end = (*_logged(context.common, mark), _rule("", "denied", target=_deny(context)))
+    policies = (*_allowed(policy, direction, context, fields), *end)
     if custom:
         yield Chain(name=name["P"], rules=policies)
         policies = (f"-g {name['P']}",)
@@ -143,6 +147,12 @@ def _allowed(policy: InterfacePolicy, direction: Direction, context: RenderConte
     found = {(allow.origin, match) for allow in rules.allows for match in allow_matches(allow, context.family, fields)}
     for origin, match in sorted(found):
         yield _rule(match, str(origin))
+
+
+def _logged(common: CommonRules, mark: LogMark) -> Iterator[str]:
+    if (log := common.denied_log) is not None:
+        limit = f"-m limit --limit {log.rate}/second --limit-burst {log.burst}"
+        yield f'{limit} -j NFLOG --nflog-group {log.group} --nflog-prefix "{mark}" --nflog-size {log.size}'
 
 
 def _deny(context: RenderContext) -> str:
