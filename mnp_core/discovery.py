@@ -96,7 +96,7 @@ def _bypass(link: Link, links: Iterable[Link]) -> str:
     if link.kind in _CHARACTER_DEVICES:
         return (
             f"it is a {link.kind}: the process that has opened its character device exchanges packets with the network"
-            " past the pod's kernel; enforce policy on what runs behind it"
+            " past the pod's kernel; enforce policy in the program behind it"
         )
     master = next((other for other in links if other.index == link.master), None)
     if link.master is None or (master is not None and master.kind == _VRF):
@@ -119,7 +119,7 @@ def _double(claim: Attachment, link: Link, links: Iterable[Link], *, own_mac: bo
     for other in links:
         if other.mac == mac and not other.loopback and not _related(link, other):
             return (
-                f"{quoted(other.name)} has its MAC address, too: it may be what packets go through"
+                f"{quoted(other.name)} has its MAC address, too: packets may go through it"
                 " (virtual machines are bound to a network so), and no rule is about it; enforce policy in the guest"
             )
     return ""
@@ -140,7 +140,7 @@ def _differences(claim: Attachment, link: Link, kinds: Collection[str] | None) -
     if missing := set(claim.addresses) - set(link.addresses):
         yield (
             f"network-status gives it {_addresses(missing)}, the kernel has {_addresses(link.addresses) or 'none'};"
-            " a policy that selects this pod as a peer means what network-status says"
+            " a policy that selects this pod as a peer uses the addresses of network-status"
         )
     if further := {address for address in link.addresses if not address.is_link_local} - set(claim.addresses):
         yield (

@@ -207,8 +207,8 @@ def test_hostile_claims_and_links_give_short_printable_sentences(claim, found, s
 
 def test_an_interface_whose_packets_are_taken_away_is_unenforceable():
     """S64: Kata's redirect, a macvlan on top of it, XDP."""
-    found = discover(CLAIM, evolve(LINK, diverted="tc takes what it receives to 'tap0'"))
-    assert found.unenforceable.startswith("tc takes what it receives to 'tap0'")
+    found = discover(CLAIM, evolve(LINK, diverted="tc redirects its packets to 'tap0'"))
+    assert found.unenforceable.startswith("tc redirects its packets to 'tap0'")
     assert found.attachment is CLAIM
 
 

@@ -143,5 +143,5 @@ def _report(pod: ObjectName, reason: Reason, message: str) -> Report:
         field=_FIELD,
         reason=reason,
         message=message,
-        remedy="Check what the network's CNI plugin did in the pod",
+        remedy="Check the result of the network's CNI plugin in the pod",
     )

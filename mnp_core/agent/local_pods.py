@@ -139,6 +139,6 @@ def _failure(state: PodState) -> Report:
         about=ObjectRef("Pod", state.name),
         field="",
         reason=Reason.UNENFORCEABLE if state.unenforceable else Reason.ENFORCEMENT_FAILED,
-        message=f"its rules could not be brought up to date, what was in force still is: {state.error.rstrip('.')}",
+        message=f"its rules could not be updated, the former ones stay in force:  {state.error.rstrip('.')}",
         remedy=blocked if state.waits_for_input else retried,
     )

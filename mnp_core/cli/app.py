@@ -15,8 +15,8 @@ _BUILT_IN = {
     "matrix": Promise(f"{_CLI}.reach", "matrix_command", "Print who reaches whom by the policies."),
     "plugin": Promise(f"{_CLI}.plugin", "plugin_group", "For those who write plugins."),
     "plugins": Promise(f"{_CLI}.plugins", "plugins_command", "List the installed plugins and the state of each."),
-    "render": Promise(f"{_CLI}.render", "render_command", "Print what would be applied in each pod."),
-    "validate": Promise(f"{_CLI}.validate", "validate_command", "Say what is wrong with manifests."),
+    "render": Promise(f"{_CLI}.render", "render_command", "Print the ruleset of each pod."),
+    "validate": Promise(f"{_CLI}.validate", "validate_command", "Check manifests and report problems."),
 }
 
 

@@ -19,10 +19,8 @@ from mnp_core.sandbox.pool import SandboxPool
 
 
 @click.command("cleanup", short_help="Take all rules out of the pods of this machine.")
-@click.option("--dry-run", is_flag=True, help="Say what there is of ours, and leave it.")
-@click.option(
-    "--backend", "backends", metavar="NAME", multiple=True, help="Only what this applier or dialect has put there."
-)
+@click.option("--dry-run", is_flag=True, help="List our rules, and leave them.")
+@click.option("--backend", "backends", metavar="NAME", multiple=True, help="Only the rules of this applier or dialect.")
 @scope_options
 @click.option(
     "--host-prefix", type=click.Path(path_type=Path), default=None, help="Where the host's file system is mounted."

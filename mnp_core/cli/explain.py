@@ -25,7 +25,7 @@ from mnp_core.settings import Settings
     "ports",
     metavar="PORT",
     multiple=True,
-    help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: what the destination declares, else tcp:80]",
+    help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: the destination's declared ports, else tcp:80]",
 )
 @source_options
 @output_option

@@ -12,20 +12,20 @@ import click
 from attrs import frozen
 
 SWITCHES: Final = {
-    "accept-icmp": "ICMP passes, whatever the policies say.",
+    "accept-icmp": "ICMP passes under any policy.",
     "accept-icmpv6": "ICMPv6 passes; neighbour discovery always does.",
     "accept-multicast-management": "IGMP and MLD pass.",
 }
 TEXTS: Final = {
-    "allow-src-prefix": "CIDRs, comma separated: what comes in from there passes.",
-    "allow-dst-prefix": "CIDRs, comma separated: what goes out there passes.",
+    "allow-src-prefix": "CIDRs, comma separated: packets from there pass.",
+    "allow-dst-prefix": "CIDRs, comma separated: packets to there pass.",
     "backend": "Which backend enforces. [default: the best that this kernel supports]",
     "container-runtime-endpoint": "Socket of the container runtime. [default: the first usual one that is there]",
-    "custom-v4-egress-rule-file": "IPv4 rules in the backend's own language, put before ours, for what goes out.",
-    "custom-v4-ingress-rule-file": "Likewise for what comes in.",
-    "custom-v6-egress-rule-file": "Likewise IPv6, for what goes out.",
-    "custom-v6-ingress-rule-file": "Likewise IPv6, for what comes in.",
-    "deny-action": "What happens to denied packets: drop or reject. [default: drop]",
+    "custom-v4-egress-rule-file": "IPv4 egress rules in the backend's own language, in front of ours.",
+    "custom-v4-ingress-rule-file": "Likewise for ingress.",
+    "custom-v6-egress-rule-file": "Likewise IPv6 egress.",
+    "custom-v6-ingress-rule-file": "Likewise IPv6 ingress.",
+    "deny-action": "Treatment of denied packets: drop or reject. [default: drop]",
     "established-flows": "Whether flows that a new policy denies go on: keep, or recheck. [default: keep]",
     "gates": "Plugins, comma separated, that hold pod starts until rules are in force. [default: none]",
     "gate-at-limit": "The fate of a start that was held too long: closed or open. [default: closed]",
@@ -50,7 +50,7 @@ OTHER_NAMES: Final = {
 """Flags of multi-networkpolicy-iptables that add to a setting."""
 
 MEANINGLESS: Final = {
-    "pod-iptables": "nothing is written to disk; mnp render prints what is applied",
+    "pod-iptables": "nothing is written to disk; mnp render prints the rulesets",
     "sync-period": "changes are followed at once, there is no period",
     "container-runtime": "the runtime is known by its socket, container-runtime-endpoint",
     "v": "use log-level",

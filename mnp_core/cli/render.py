@@ -23,7 +23,7 @@ class _Rendered:
         return {"pod": str(self.pod), "dialect": ruleset.dialect, "digest": ruleset.digest, "text": ruleset.text}
 
 
-@click.command("render", short_help="Print what would be applied in each pod.")
+@click.command("render", short_help="Print the ruleset of each pod.")
 @paths_argument(required=False)
 @click.option(
     "--pod", "pods", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all that have rules]"

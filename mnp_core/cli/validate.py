@@ -13,7 +13,7 @@ from mnp_core.model import Report, Severity
 from mnp_core.settings import Settings
 
 
-@click.command("validate", short_help="Say what is wrong with manifests.")
+@click.command("validate", short_help="Check manifests and report problems.")
 @paths_argument(required=False)
 @source_options
 @output_option

@@ -138,6 +138,6 @@ def over_budget(ref: ObjectRef, wrong: str, setting: str) -> Report:
         about=ref,
         field="spec",
         reason=Reason.OVER_BUDGET,
-        message=f"{wrong}: it isolates what it selects and allows nothing",
+        message=f"{wrong}: it isolates the pods that it selects and allows nothing",
         remedy=f"Write fewer, or ask the operator of the node to raise the setting {setting}",
     )

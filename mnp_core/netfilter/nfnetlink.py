@@ -158,4 +158,4 @@ def dump_settled(kind: int, request: bytes, *, family: int, wanted: Callable[[by
                 return [dict(attributes(body, GENERIC.size)) for body in bodies if wanted(body)]
         except InterruptedDumpError:
             continue
-    raise UnsettledError("a process in the pod changes what is listed all the time: stop it, or restart the pod")
+    raise UnsettledError("a process in the pod changes the list all the time: stop it, or restart the pod")

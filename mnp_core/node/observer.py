@@ -66,7 +66,7 @@ class NodeObserver:
     def sync_started(self) -> None:
         """The source is complete, and the first sync has started."""
         self._sync_started = True
-        self._health.not_ready(Unready.FIRST_SYNC, "what was found in the pods is compared with what policies say")
+        self._health.not_ready(Unready.FIRST_SYNC, "the rules in the pods are compared with the policies")
 
     def ready(self) -> None:
         """An operation was tried to the end in every pod."""

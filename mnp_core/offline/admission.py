@@ -35,7 +35,7 @@ def ref_of(document: Document) -> ObjectRef:
     top = root(document)
     kind, metadata = top.child("kind"), top.child("metadata")
     if not kind.text():
-        raise kind.wrong("is missing: every manifest says of which kind it is")
+        raise kind.wrong("is missing: every manifest has a kind")
     strictly = kind.text() in _NAMED_STRICTLY
     name = _name(metadata.child("name"), strictly=strictly)
     namespace = metadata.child("namespace")

@@ -11,7 +11,7 @@ from mnp_core.model import Address, ObjectName
 from mnp_core.offline.strict_field import StrictField
 
 WIRE_ANNOTATION = "mnp.lab/wire"
-"""On a NetworkAttachmentDefinition: networks with the same value are one wire, whatever their configurations."""
+"""On a NetworkAttachmentDefinition: networks with the same value are one wire under any configuration."""
 
 _ROUTE = "the interface of the default route"
 _DEFAULTS = {"macvlan": _ROUTE, "ipvlan": _ROUTE, "macvtap": _ROUTE, "ipvtap": _ROUTE, "bridge": "bridge cni0"}

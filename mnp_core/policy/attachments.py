@@ -164,7 +164,7 @@ def _obstacle(pod: Pod, attachment: Attachment, network: Network | None, claimed
         return _report(
             pod,
             Reason.UNENFORCEABLE,
-            f"no interface is known for {attachment.network}: what the pod has there is not enforced",
+            f"no interface is known for {attachment.network}: the pod's interface there is not enforced",
             "Let the meta-plugin write this annotation",
         )
     if attachment.interface in pod.default_interfaces:

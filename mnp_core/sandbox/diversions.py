@@ -146,7 +146,7 @@ def _note_filter(index: int, message: bytes, found: _Found, *, ingress: bool) ->
         elif action == "mirred":
             verdict, target = _mirred(options)
             if ingress:
-                found.note(index, f"tc takes what it receives to {found.name(target)}, past the pod's kernel")
+                found.note(index, f"tc redirects its packets to {found.name(target)}, past the pod's kernel")
             if verdict in _TO_EGRESS and target != index:
                 found.note(target, f"tc sends packets of {found.name(index)} out of it, past its rules")
 
@@ -187,7 +187,7 @@ def _read_netdev(links: Mapping[int, Link], found: _Found) -> None:
         return
     for link in links.values():
         if any(link.name == name or (prefix and link.name.startswith(name)) for name, prefix in names):
-            found.note(link.index, "a flowtable of nftables forwards what it receives past its rules")
+            found.note(link.index, "a flowtable of nftables forwards its packets past the rules")
 
 
 def _moves(rule: bytes) -> bool:

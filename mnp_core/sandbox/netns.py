@@ -28,7 +28,7 @@ Identity = tuple[int, int]
 
 _NS_GET_NSTYPE = 0xB703  # _IO(0xb7, 3) in <linux/nsfs.h>, ioctl_nsfs(2)
 
-PRIVILEGES = "run as root with CAP_SYS_ADMIN, and with CAP_SYS_PTRACE where a process says which one (/proc/PID/ns/net)"
+PRIVILEGES = "run as root with CAP_SYS_ADMIN, and with CAP_SYS_PTRACE for namespaces of processes (/proc/PID/ns/net)"
 """The remedy for missing privileges on namespaces."""
 
 

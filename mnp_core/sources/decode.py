@@ -162,7 +162,7 @@ def _parsed(ref: ObjectRef, readable: _Readable, raw: Mapping[str, object]) -> C
     except Exception as error:  # noqa: BLE001 # a plugin may raise anything; it concerns this object alone (S6)
         raised = traceback.format_exception_only(error)[-1].strip()  # safe even if its text cannot be had
         wrong = f"the plugin that reads this kind failed, the object does not count ({raised:.200})"
-        return Change(ref=ref, object=None, reports=(_report(ref, "", wrong, "Tell the authors of the plugin"),))
+        return Change(ref=ref, object=None, reports=(_report(ref, "", wrong, "Report it to the plugin's authors"),))
 
 
 def _dropped(ref: ObjectRef, error: InputError) -> Change:

@@ -189,7 +189,7 @@ def _object(value: object, where: str) -> Document | _NoObject:
         return _NoObject(value, InputError(wrong, where=where))
     for field in ("apiVersion", "kind"):
         if not isinstance(value.get(field), str) or not value[field]:
-            wrong = f"{shown(value.get(field))} is not text: say what the object is"
+            wrong = f"{shown(value.get(field))} is not text: name the object's kind"
             return _NoObject(value, InputError(wrong, where=where, field=field))
     return Document(where=where, raw=value)
 

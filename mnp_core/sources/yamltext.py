@@ -178,7 +178,7 @@ class _Builder:
         name = event.anchor or ""
         target = self._anchored.get(name)
         if target is None or not target.closed:
-            wrong = "there is no anchor" if target is None else "it lies inside of what is called"
+            wrong = "there is no anchor" if target is None else "it lies inside of the directory called"
             raise _UnfitError(f"the alias *{name:.40} means nothing: {wrong} &{name:.40}", event)
         self._aliased += target.weight
         if self._aliased > MOST_ALIASED:

@@ -65,7 +65,7 @@ class ChangeLog(Sink):
         if attempts := self._throttle.reset(outcome.pod):
             self._say("info", "recovered", outcome, attempts=attempts)
         elif outcome.drifted:
-            self._say("warning", "drift mended", outcome)
+            self._say("warning", "drift repaired", outcome)
         elif outcome.result is Result.UPDATED:
             self._updated.append(outcome)
         elif outcome.result is not Result.UNCHANGED:

@@ -124,7 +124,7 @@ def _listen(address: ListenAddress, pages: Mapping[str, Callable[[], _Page]], de
     except OSError as error:
         raise UnsupportedError(
             f"{SETTING}: cannot listen on {address}: {error.strerror or error}. "
-            "End what listens there, or set another address or port"
+            "End the program that listens there, or set another address or port"
         ) from error
 
 

@@ -93,9 +93,7 @@ class Metrics(Sink):
             "mnp_watch_restarts", "Watches that were begun anew.", ("kind", "cause"), registry=registry
         )
         self._refusals = Counter("mnp_api_refusals", "Requests that were refused.", ("kind",), registry=registry)
-        self._events = Counter(
-            "mnp_kubernetes_events", "Events, by what became of them.", ("result",), registry=registry
-        )
+        self._events = Counter("mnp_kubernetes_events", "Events, by result.", ("result",), registry=registry)
         for failure in Failure:
             self._failures.labels(failure.value)
 

@@ -57,7 +57,7 @@ def test_the_api_server_is_away(four_pods, bed, process, context, figures, secon
         four_pods.await_reaching("doomed", {"friend"})
         with four_pods.passing("late"):
             four_pods.await_reaching("late", {"friend"})
-    figures.append(f"API server away for {seconds} s: {sending}; drift mended meanwhile in {took:.2f} s")
+    figures.append(f"API server away for {seconds} s: {sending}; drift repaired meanwhile in {took:.2f} s")
 
 
 @pytest.mark.timeout(400)
@@ -161,7 +161,7 @@ def test_the_clock_is_moved(four_pods, bed, tmp_path, figures):
             assert process.readiness() == "ok"
             date = time.strftime("time=%Y-%m-%dT", time.gmtime(time.time() + offset))
             assert date in log.read_text()[said:], "the clock was not moved"
-            took = f"policy -> in force {enforced:.3f} s, drift mended in {mended:.2f} s"
+            took = f"policy -> in force {enforced:.3f} s, drift repaired in {mended:.2f} s"
             figures.append(f"clock moved by {offset:+d} s: {took}")
 
 

@@ -55,7 +55,7 @@ def test_redirects_of_kata_are_found_on_both_sides(pod):
         for one, other in (("net1", "tap0"), ("tap0", "net1"))
     ]
     found = diverted(pod, "tc qdisc add dev net1 ingress", "tc qdisc add dev tap0 ingress", *both)
-    assert "takes what it receives to 'tap0'" in found["net1"]
+    assert "redirects its packets to 'tap0'" in found["net1"]
     assert set(found) == {"net1", "tap0"}
 
 
@@ -132,7 +132,7 @@ def test_a_visible_reason_comes_before_an_invisible_one(pod, monkeypatch):
     redirect = (
         "tc filter add dev net1 parent ffff: protocol all u32 match u8 0 0 action mirred egress redirect dev tap0"
     )
-    assert "takes what it receives to 'tap0'" in diverted(pod, "tc qdisc add dev net1 ingress", redirect)["net1"]
+    assert "redirects its packets to 'tap0'" in diverted(pod, "tc qdisc add dev net1 ingress", redirect)["net1"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENODEV])

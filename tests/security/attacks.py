@@ -242,7 +242,7 @@ ATTACKS = (
         logged=f"MultiNetworkPolicy {TENANT}-199/junk-9",
         long=True,
     ),
-    Attack(name="rules deleted in 20 pods", inside=_delete_rules, logged=f'msg="drift mended" pod={TENANT}/'),
+    Attack(name="rules deleted in 20 pods", inside=_delete_rules, logged=f'msg="drift repaired" pod={TENANT}/'),
     Attack(name="flows forged in 20 pods", inside=_forge_flows),
     Attack(name="48 slow clients of the endpoint", clients=48),
 )

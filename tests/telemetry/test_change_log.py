@@ -93,7 +93,7 @@ def test_members_of_one_pod_name_it(change_log, lines):
 def test_drift_is_a_warning(change_log, lines):  # S63
     change_log.outcome(evolve(APPLIED, drifted=True))
     [line] = lines()
-    assert (line["level"], line["msg"]) == ("warning", "drift mended")
+    assert (line["level"], line["msg"]) == ("warning", "drift repaired")
 
 
 def test_the_same_failure_is_said_ever_more_rarely(change_log, lines, clock):

@@ -40,7 +40,7 @@ _SUMMARIES = {
     type=click.Choice(tuple(_SUMMARIES)),
     default="attachment",
     show_default=True,
-    help="What the plugin offers to begin with.",
+    help="First contents of the plugin.",
 )
 @click.option(
     "--directory",

@@ -61,9 +61,7 @@ def parse_info(info: Mapping[str, str]) -> SandboxInfo:
     try:
         known = _info.decode(info.get(INFO) or "{}")
     except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise SandboxError(
-            f"the container runtime tells of the sandbox in a way that is not understood: {error}"
-        ) from error
+        raise SandboxError(f"the container runtime describes the sandbox in an unknown form:  {error}") from error
     spec = known.runtime_spec or _Spec()
     namespaces = (spec.linux or _Linux()).namespaces or []
     path = next((space.path for space in namespaces if space.type == "network"), "")

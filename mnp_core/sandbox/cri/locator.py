@@ -116,7 +116,7 @@ class CriLocator:
         paths = self._paths(where)
         if not paths:
             raise SandboxError(
-                f"pod {pod}: the container runtime tells neither path nor process of its network namespace: "
+                f"pod {pod}: the container runtime gives neither path nor process of its network namespace: "
                 "use the sandbox locator 'proc'"
             )
         tried = []

@@ -85,7 +85,7 @@ def _uid(pod: Pod) -> str:
     """A control group contains only a UID, so the UID that a mirror pod claims is not enough."""
     if pod.static_uid:
         raise SandboxNotFoundError(
-            f"pod {pod.name}: it mirrors a static pod, and control groups do not tell which: use the locator 'cri'"
+            f"pod {pod.name}: it mirrors a static pod, which control groups do not identify:  use the locator 'cri'"
         )
     if not _UID.fullmatch(pod.uid):
         raise SandboxNotFoundError(f"pod {pod.name!s:.200}: no control group has {pod.uid!r:.80} as UID")

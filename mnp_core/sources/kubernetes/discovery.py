@@ -87,4 +87,4 @@ def _decoded(body: bytes, decoder: msgspec.json.Decoder[_Shape]) -> _Shape:
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-        raise GarbledError(f"the server's list of what it serves makes no sense ({error})") from error
+        raise GarbledError(f"the server's list of its resources is malformed ({error})") from error

@@ -79,7 +79,7 @@ class NftablesApplier:
     def commit(self, ruleset: Ruleset) -> Callable[[], None]:
         """Replace everything of ours in one commit; the returned function deletes leftovers."""
         if not isinstance(ruleset, NftablesRuleset) or ruleset.says != ruleset.text:
-            raise ApplyError("what is to be applied is not what NftablesRenderer has written: render it anew")
+            raise ApplyError("the text to apply was not written by NftablesRenderer: render it again")
         batch = _complete(ruleset)
         _replace(ruleset, batch)
         return lambda: _clear(ruleset, batch)
@@ -137,7 +137,7 @@ def _asked(question: Callable[[], T]) -> T:
 
 
 def _refusal(refused: RefusedError) -> ApplyError:
-    return ApplyError(f"nf_tables refuses {refused}: {remedy(refused.code) or 'see what else is in this pod'}")
+    return ApplyError(f"nf_tables refuses {refused}: {remedy(refused.code) or 'look at the other rules in this pod'}")
 
 
 def _unanswered(error: UnansweredError) -> ApplyError:
@@ -216,7 +216,7 @@ def _clear(ruleset: NftablesRuleset, batch: Batch) -> None:
             _clear_once(ruleset, batch)
             return
         time.sleep(random.uniform(0, _PAUSE * attempt))  # noqa: S311 # random, so that two agents do not disturb each other for ever
-    raise ApplyError("what is left over cannot be cleared away: a process in the pod changes nf_tables all the time")
+    raise ApplyError("leftovers cannot be removed:  a process in the pod changes nf_tables all the time")
 
 
 def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
@@ -298,7 +298,7 @@ def _update(batch: Batch) -> bool:
         raise ApplyError(f"nf_tables refused the change of membership of {error}") from error
     except UnansweredError as error:
         raise ApplyError(f"the answer of nf_tables was lost ({error}): see what is there") from error
-    raise ApplyError("somebody else changes the packet filter all the time")
+    raise ApplyError("another process changes the packet filter all the time")
 
 
 def _next(generation: int) -> int:

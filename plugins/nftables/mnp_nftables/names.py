@@ -38,7 +38,7 @@ def interface_name(name: str, *, pod: ObjectName) -> str:
     if not 1 <= len(data) <= _INTERFACE_SIZE or _NOT_IN_INTERFACES & set(data) or name in {"lo", ".", ".."}:
         raise InputError(
             f"{name!r} cannot be filtered: an interface name is 1 to 15 bytes other than white space, slash and colon, "
-            "not . or .., and not lo. Correct what network-status says",
+            "not . or .., and not lo. Correct network-status",
             where=f"Pod {pod}",
             field="interface",
         )

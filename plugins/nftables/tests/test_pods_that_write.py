@@ -198,7 +198,7 @@ def test_tables_by_the_thousand_are_in_nobodys_way(pod, monkeypatch):
     assert run_inside(pod, work) < 0.2 + made * 20e-6  # seconds
     monkeypatch.setattr(netlink, "MOST_BYTES", made * 20)
     assert run_inside(pod, applier.counters)
-    with pytest.raises(ApplyError, match="remove what a process in the pod has put there, or restart the pod"):
+    with pytest.raises(ApplyError, match="remove the entries that a process in the pod added, or restart the pod"):
         run_inside(pod, lambda: applier.apply(RULESET))
     monkeypatch.undo()
     assert run_inside(pod, applier.installed).matches(RULESET)

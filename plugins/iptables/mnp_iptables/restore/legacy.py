@@ -192,7 +192,7 @@ def _lock() -> Iterator[None]:
         until = time.monotonic() + _PATIENCE
         while not _is_locked(lock):
             if time.monotonic() > until:
-                raise ApplyError(f"somebody holds {_LOCK} for more than {_PATIENCE:.0f} s: see who with lslocks")
+                raise ApplyError(f"another process holds {_LOCK} for more than {_PATIENCE:.0f} s: see who with lslocks")
             time.sleep(_PAUSE)
         yield
     finally:

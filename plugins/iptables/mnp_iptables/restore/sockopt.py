@@ -33,7 +33,9 @@ _HOOKS = 5
 LIMIT = 16 << 20  # bytes
 """What a table may have: some 50,000 rules."""
 
-_TOO_LARGE = f"it has more than {LIMIT >> 20} MiB: remove what a process in the pod has put there, or restart the pod"
+_TOO_LARGE = (
+    f"it has more than {LIMIT >> 20} MiB: remove the entries that a process in the pod added, or restart the pod"
+)
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,7 @@ from mnp_core.cli.lazy import Commands, LazyGroup, Promise
 _LAB = "mnp_lab.cli"
 _COMMANDS = {  # in the order in which they are used
     "run": Promise(f"{_LAB}.run", "run_command", "Build, enforce, probe every pair, take down."),
-    "test": Promise(f"{_LAB}.test", "test_command", "Compare what packets do with expectations."),
+    "test": Promise(f"{_LAB}.test", "test_command", "Compare packets with expectations."),
     "up": Promise(f"{_LAB}.lifecycle", "up_command", "Build a lab that stays."),
     "apply": Promise(f"{_LAB}.lifecycle", "apply_command", "Create or change objects."),
     "delete": Promise(f"{_LAB}.lifecycle", "delete_command", "Delete objects."),

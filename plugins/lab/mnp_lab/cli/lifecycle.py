@@ -108,7 +108,7 @@ def delete_command(
 
 @click.command("down", short_help="Take a lab down.")
 @name_option
-@click.option("--all", "everything", is_flag=True, help="All labs, and what crashed ones left behind.")
+@click.option("--all", "everything", is_flag=True, help="All labs, and leftovers of crashed ones.")
 def down_command(name: str, everything: bool) -> None:  # noqa: FBT001 - click hands flags over by name
     """Take a lab down and remove everything that it made, also what a crashed one left behind."""
     gone = Lab.down_all() if everything else Lab.down_named(name)

@@ -33,7 +33,7 @@ _KIND = "Expectations"  # of the objects that stand for expectations among manif
 _FIELD = "expectations"
 
 
-@click.command("test", short_help="Compare what packets do with expectations.")
+@click.command("test", short_help="Compare packets with expectations.")
 @paths_argument(required=False)
 @click.option(
     "--expect",
