@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
+.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test: setup ## Run everything fast, and one test of each kind that sends packets
 
 test-full: setup ## Run these and the rest of what CI runs: each backend, each family, many more cases
 	@$(BIN)/pytest -m "not long" $(PARALLEL) $(PYTEST_ARGS)
+
+test-rules: ## Try the alerts of deploy/prometheus on made series, with Prometheus' promtool
+	@scripts/promtool check rules deploy/prometheus/mnp.rules.yml
+	@scripts/promtool test rules tests/deploy/prometheus/mnp.test.yml
 
 test-long: setup ## Run the tests that take minutes
 	@$(BIN)/pytest -m long $(PYTEST_ARGS)
