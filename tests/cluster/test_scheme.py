@@ -137,10 +137,10 @@ WRONG = {
 }
 
 
-def largest(peers):
+def largest(peers, size=1_400_000):
     """A little below 1.5 MiB, the largest object that etcd takes: right, and wrong in its last peer."""
     one = ONE[peers]
-    count = 1_400_000 // len(json.dumps(one))
+    count = size // len(json.dumps(one))
     rules = [{"from": [one] * min(250, count - begun)} for begun in range(0, count, 250)]
     assert len(rules) <= 50
     *others, last = rules

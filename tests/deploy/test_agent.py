@@ -48,7 +48,7 @@ POD = DAEMONSET["spec"]["template"]["spec"]
 
 
 def build(*components):
-    """The output of kustomize for the base with these components: each adds resources and patches the DaemonSet."""
+    """The output of kustomize for the base with these components: each adds resources or patches the DaemonSet."""
     objects = load((DEPLOY / "deploy.yml").read_text())
     for component in components:
         folder = DEPLOY / "kustomize/components" / component
@@ -90,7 +90,7 @@ def test_kustomize_makes_the_same_of_it(component, tmp_path):
 
 
 def test_every_manifest_can_be_read():
-    for path in sorted(DEPLOY.rglob("*.y*ml")):
+    for path in sorted({*DEPLOY.rglob("*.y*ml")} - {DEPLOY / "prometheus/mnp.rules.yml"}):  # Prometheus reads that
         for item in yaml.safe_load_all(path.read_text()):
             assert {"apiVersion", "kind"} <= set(item), path
 

@@ -58,6 +58,13 @@ def test_files_equal_the_output_of_their_script(tmp_path):
         assert (tmp_path / name).read_text() == (DEPLOY / name).read_text(), f"run scripts/schemes: {name} is older"
 
 
+def test_the_admission_policy_is_of_the_same_schema(tmp_path):
+    """What it does with objects, an API server decides: tests/cluster/test_policy_admission.py."""
+    made, kept = tmp_path / "policy.yaml", DEPLOY / "kustomize/components/admission/policy.yaml"
+    subprocess.run([sys.executable, ROOT / "scripts/admission", made], check=True, stdout=subprocess.DEVNULL)
+    assert made.read_text() == kept.read_text(), f"run scripts/admission: {kept} is older"
+
+
 def test_names_are_those_that_clusters_have():
     for name in FILES[:2]:
         definition = DEFINITIONS[name]
