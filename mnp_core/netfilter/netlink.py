@@ -36,7 +36,7 @@ class OversizeError(ApplyError):
 
     def __init__(self) -> None:
         super().__init__(
-            f"more than {MOST_BYTES >> 20} MiB to read: remove what a process in the pod has put there, "
+            f"more than {MOST_BYTES >> 20} MiB to read: remove the entries that a process in the pod added, "
             "or restart the pod"
         )
 

@@ -76,7 +76,7 @@ def test_leftovers_of_a_process_in_its_pod_harm_no_other_pod(node, written_by, l
             assert time.monotonic() - began < IN_TIME
         if litter in REPORTED:
             node.until(lambda: "demo/stranger" in " ".join(node.problems("Unenforceable")))
-            assert "remove what a process in the pod" in node.log.read_text()
+            assert "remove the entries that a process in the pod added" in node.log.read_text()
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

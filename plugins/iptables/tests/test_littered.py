@@ -177,7 +177,7 @@ def test_a_table_that_is_too_large_to_be_read_is_refused(pod, monkeypatch):
     many_rules(pod)
     before = memory()
     with pytest.raises(
-        ApplyError, match=r"16 MiB.*: remove what a process in the pod (has )?put there, or restart the pod"
+        ApplyError, match=r"16 MiB.*: remove the entries that a process in the pod added, or restart the pod"
     ):
         pod.enforce(EVERYTHING)
     assert memory() - before < MUCH
