@@ -144,7 +144,7 @@ class PluginService:
             return  # on the host's network: none of its interfaces is a pod's
         if not sandbox.start.netns:
             raise RefusedError(
-                f"pod {sandbox.start.pod!s:.200}: the container runtime tells neither path nor process of its network "
+                f"pod {sandbox.start.pod!s:.200}: the container runtime gives neither path nor process of its network "
                 "namespace: upgrade the runtime, or take nri out of the setting gates"
             )
         self._paths[sandbox.id] = sandbox.start.netns
