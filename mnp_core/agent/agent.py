@@ -43,7 +43,7 @@ _REPORTED_OBJECTS: Final = 16  # in one `Sync`: their log lines take some 10 ms 
 
 
 class Agent:
-    """Reconciles the sandboxes of one node with a `ClusterState`."""
+    """Reconciles the sandboxes of one node with a `ClusterState`; `pods`, to be read only, are its own."""
 
     def __init__(  # noqa: PLR0913 - its parts, each by its name
         self,
@@ -88,7 +88,9 @@ class Agent:
         self._pool = pool
         self._own_addresses = own_addresses
         self._outside = outside or OutsideState({}, lambda _: ())
-        self._pods = LocalPods(cluster, monitor, self._outside, finalize_after=finalize_after, jitter=jitter)
+        self.pods = self._pods = LocalPods(
+            cluster, monitor, self._outside, finalize_after=finalize_after, jitter=jitter
+        )
         self._outcomes = Outcomes(cluster, self._pods, observe)
         self._starts = Starts(cluster, self._pods)
         self._planner = Planner(

@@ -6,6 +6,7 @@ from functools import partial
 from itertools import repeat
 from typing import Protocol
 
+from mnp_core.agent.history import Histories
 from mnp_core.agent.operations import close_listeners
 from mnp_core.agent.pod_state import PodState
 from mnp_core.api import CommitAnnouncer, Sandbox
@@ -32,7 +33,7 @@ class Monitor(Protocol):
 
 
 class LocalPods:
-    """Each local pod by its name."""
+    """Each local pod by its name, and its `histories`."""
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class LocalPods:
         self._outside = outside
         self._new_state = partial(PodState, monitored=monitor is not None, finalize_after=finalize_after, jitter=jitter)
         self._pods: dict[ObjectName, PodState] = {}
+        self.histories = Histories()
 
     def __iter__(self) -> Iterator[PodState]:
         """A snapshot, unaffected by later additions and removals."""

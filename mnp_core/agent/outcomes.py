@@ -67,7 +67,7 @@ class Outcomes:
         if change is not None:
             latency = now - attempt.received_at if attempt.received_at is not None else None
             outcome = _outcome(state, change.result, now - attempt.started_at)
-            self._publish(evolve(outcome, drifted=change.drifted, latency=latency))
+            self._publish(state, evolve(outcome, drifted=change.drifted, latency=latency), now)
         match result:
             case Replaced(listeners=listeners) if listeners is not None:
                 self._pods.watch(state, listeners)
@@ -87,9 +87,10 @@ class Outcomes:
         if counts:
             outcome = _outcome(state, Result.FAILED, now - attempt.started_at)
             failed = evolve(outcome, error=state.error, failure=state.failure, transient=state.awaiting_sandbox)
-            self._publish(failed)
+            self._publish(state, failed, now)
 
-    def _publish(self, outcome: Outcome) -> None:
+    def _publish(self, state: PodState, outcome: Outcome, now: float) -> None:
+        self._pods.histories.add(state, outcome, now)
         self._outcomes.append(outcome)
         self._observe(outcome)
 

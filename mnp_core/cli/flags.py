@@ -17,6 +17,7 @@ SWITCHES: Final = {
     "accept-multicast-management": "IGMP and MLD pass.",
 }
 TEXTS: Final = {
+    "agent-socket": "Socket for `mnp status` on the node; empty for none. [default: /run/mnp-agent/agent.sock]",
     "allow-src-prefix": "CIDRs, comma separated: packets from there pass.",
     "allow-dst-prefix": "CIDRs, comma separated: packets to there pass.",
     "backend": "Which backend enforces. [default: the best that this kernel supports]",

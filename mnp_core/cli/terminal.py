@@ -58,6 +58,11 @@ def print_line(text: str, *, colour: str | None = None, bold: bool = False) -> N
     click.secho(text.translate(_CONTROL), fg=colour, bold=bold or None, color=_is_coloured())
 
 
+def is_terminal() -> bool:
+    """Whether results are drawn for eyes, on a terminal."""
+    return sys.stdout.isatty()
+
+
 def _is_coloured() -> bool | None:
     """Whether lines have colours whatever standard output is, as rich decides; None: on a terminal alone."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") in {"dumb", "unknown"}:

@@ -6,7 +6,7 @@ Where many wait, namespaces take turns, and in each those by which an interface 
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 
-from mnp_core.model import ObjectRef, Report
+from mnp_core.model import ObjectRef, Report, Severity
 from mnp_core.model.report import URGENT_REASONS
 from mnp_core.turns import Turns
 
@@ -63,6 +63,15 @@ class ActiveReports:
     def all(self) -> tuple[Report, ...]:
         """All active reports, sorted. The cost follows their number: not for use at every change."""
         return tuple(sorted(self._count, key=_order))
+
+    def counts(self) -> Counter[Severity]:
+        """The number of active reports of each severity."""
+        return Counter(report.severity for report in self._count)
+
+    def of(self, sources: Iterable[Hashable]) -> tuple[Report, ...]:
+        """The reports of some sources, sorted."""
+        found = {report for source in sources for report in self._by_source.get(source, ())}
+        return tuple(sorted(found, key=_order))
 
     @property
     def changed(self) -> bool:

@@ -215,6 +215,10 @@ class AddressGroups:
         """The groups in use by a sandbox, as they are now."""
         return {identity: self._groups[identity].group for identity in self._used.get(user, ())}
 
+    def sizes_of(self, user: ObjectName) -> dict[str, int]:
+        """The number of members of each group in use by a sandbox."""
+        return {identity: len(self._groups[identity].group.members) for identity in sorted(self._used.get(user, ()))}
+
     def sizes(self) -> dict[str, int]:
         """The number of members of each group in use."""
         return {identity: len(tracked.group.members) for identity, tracked in self._groups.items()}

@@ -3,16 +3,17 @@
 A pod over a budget is settled when it is read: whatever the number of changes, that costs one pass over its policies.
 """
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.affected import GroupChange
 from mnp_core.cluster.pod_budget import PodBudget
-from mnp_core.cluster.pod_policies import PodPolicies
+from mnp_core.cluster.pod_policies import Interface, PodPolicies
 from mnp_core.cluster.pods import IndexedPod
 from mnp_core.cluster.selection_reports import selection_reports
-from mnp_core.model import Attachment, ObjectName, ObjectRef
+from mnp_core.model import Attachment, Direction, ObjectName, ObjectRef
 from mnp_core.policy.compile import CompiledPolicy
 
 
@@ -40,6 +41,18 @@ class PoliciesByPod:
         pod = self._pods.get(name)
         covering = pod.covering.values() if pod is not None else ()
         return [compiled.policy.ref for compiled in sorted(covering, key=lambda each: each.order)]
+
+    def isolation(self, name: ObjectName) -> Mapping[tuple[Interface, Direction], list[ObjectRef]]:
+        """The policies that isolate each direction of each interface of a local pod, sorted; no entry: none does."""
+        found: defaultdict[tuple[Interface, Direction], list[ObjectRef]] = defaultdict(list)
+        pod = self._pods.get(name)
+        for compiled in sorted(pod.covering.values(), key=lambda each: each.order) if pod is not None else ():
+            policy = compiled.policy
+            for interface in pod.coverage(policy.scope).interfaces if pod is not None else ():
+                for direction in Direction:
+                    if policy.rules(direction) is not None:
+                        found[interface, direction].append(policy.ref)
+        return found
 
     def settle(self, most: int | None = None) -> None:
         """Determine the policies over budget of at most so many pods in which that is due; None for all."""

@@ -13,6 +13,7 @@ from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.affected import Affected, Dirty, GroupChange
 from mnp_core.cluster.attachments import AttachmentIndex
 from mnp_core.cluster.pod_budget import PodBudget
+from mnp_core.cluster.pod_policies import Interface
 from mnp_core.cluster.pods import IndexedPod, PodIndex
 from mnp_core.cluster.policies import PolicyIndex
 from mnp_core.cluster.policies_by_pod import PoliciesByPod
@@ -26,6 +27,7 @@ from mnp_core.model import (
     Change,
     CommonRules,
     ContainerPort,
+    Direction,
     InterfacePolicy,
     Isolated,
     Namespace,
@@ -261,6 +263,19 @@ class ClusterState:
     def policies_of(self, name: ObjectName) -> list[ObjectRef]:
         """The policies of a local pod."""
         return self._policies_by_pod.names_of(name)
+
+    def isolation(self, name: ObjectName) -> Mapping[tuple[Interface, Direction], list[ObjectRef]]:
+        """The policies that isolate each direction of each interface of a local pod."""
+        return self._policies_by_pod.isolation(name)
+
+    def groups_of(self, name: ObjectName) -> Mapping[str, int]:
+        """The number of members of each address group in the rules of a local pod."""
+        return self._groups.sizes_of(name)
+
+    def reports_of(self, name: ObjectName) -> tuple[Report, ...]:
+        """The present problems of a local pod."""
+        kinds = "pod", "attachments", "selection", "no-address", "duplicate-address"
+        return self.standing.of((kind, name) for kind in kinds)
 
     @property
     def local_pods(self) -> frozenset[ObjectName]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -27,6 +28,8 @@ from mnp_core.node.gates import Gates
 from mnp_core.node.loop import NodeLoop
 from mnp_core.node.memory import share_arenas
 from mnp_core.node.observer import NodeObserver, PluginSink
+from mnp_core.node.status.requests import AgentRequests
+from mnp_core.node.status.server import StatusServer
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.enumerate import list_sandboxes
 from mnp_core.sandbox.host import host_filesystem
@@ -134,6 +137,9 @@ def run_node(registry: Registry, settings: Settings) -> None:
         )
         gates = stack.enter_context(Gates(made, fetcher, observer))
         gates.open(keeper)
+        if settings.node.agent_socket:
+            requests = _requests(agent, registry, name, backend, health)
+            stack.enter_context(StatusServer(Path(settings.node.agent_socket), requests.kinds(), node=name))
         for thread in (monitor.thread, events.thread, *source.threads):
             health.depends_on(thread)
         ordinary = {"ordinary": unclaimed} if (unclaimed := sorted(claimed - set(registry.claimed_types))) else {}
@@ -142,6 +148,11 @@ def run_node(registry: Registry, settings: Settings) -> None:
         )
         with _stopped_by_signals(loop.stop):
             loop.run(source)
+
+
+def _requests(agent: Agent, registry: Registry, node: str, backend: str, health: Health) -> AgentRequests:
+    dialects = {name: spec.dialect for name, spec in registry.appliers.items()}
+    return AgentRequests(agent=agent, node=node, backend=backend, dialects=dialects, readiness=health.readiness)
 
 
 def _context(agent: Agent, pod: ObjectName) -> PodContext:

@@ -5,10 +5,11 @@ A setting that is not understood is an error, never left out: it may have been m
 """
 
 from mnp_core.settings._gates import AtLimit, GateSettings, UnclaimedInterfaces
-from mnp_core.settings._node import LogFormat, LogLevel, NodeSettings
+from mnp_core.settings._node import DEFAULT_AGENT_SOCKET, LogFormat, LogLevel, NodeSettings
 from mnp_core.settings._settings import Read, Settings, parse_settings
 
 __all__ = [
+    "DEFAULT_AGENT_SOCKET",
     "AtLimit",
     "GateSettings",
     "LogFormat",

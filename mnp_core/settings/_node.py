@@ -8,6 +8,7 @@ from attrs import field, frozen
 from mnp_core.settings._values import Values
 
 DEFAULT_LISTEN = "127.0.0.1:9469"
+DEFAULT_AGENT_SOCKET = "/run/mnp-agent/agent.sock"
 _LOCATOR_SETTINGS = ("container-runtime-endpoint", "host-prefix")
 
 
@@ -38,6 +39,7 @@ class NodeSettings:
         sandbox_locator: Which locator finds pods' network namespaces.
         locator: Its settings by name; ``host-prefix`` is where the host's file system is mounted.
         listen: Address and port of /healthz, /readyz and /metrics; empty for none.
+        agent_socket: Path of the socket for `mnp status` and others on the node; empty for none.
         log_format: Text for people or JSON.
         log_level: The lowest level that is logged.
     """
@@ -48,6 +50,7 @@ class NodeSettings:
     sandbox_locator: str = "cri"
     locator: Mapping[str, str] = field(factory=dict)
     listen: str = DEFAULT_LISTEN
+    agent_socket: str = DEFAULT_AGENT_SOCKET
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel = LogLevel.INFO
 
@@ -65,6 +68,7 @@ def parse_node_settings(values: Values) -> NodeSettings:
         sandbox_locator=values.text("sandbox-locator") or "cri",
         locator={name: text for name, text in told.items() if text},
         listen=values.text("listen") if values.has("listen") else DEFAULT_LISTEN,
+        agent_socket=values.text("agent-socket") if values.has("agent-socket") else DEFAULT_AGENT_SOCKET,
         log_format=values.choice("log-format", LogFormat, LogFormat.TEXT),
         log_level=values.choice("log-level", LogLevel, LogLevel.INFO),
     )

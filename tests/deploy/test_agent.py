@@ -13,7 +13,7 @@ import yaml
 from mnp_cnigate.gate import DEFAULT_SOCKET
 from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.plugins import load_plugins
-from mnp_core.settings import parse_settings
+from mnp_core.settings import DEFAULT_AGENT_SOCKET, parse_settings
 from mnp_nri.gate import DEFAULT_SOCKET as NRI_SOCKET
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +45,7 @@ OBJECTS = load((DEPLOY / "deploy.yml").read_text())
 DAEMONSET = OBJECTS["DaemonSet"]
 POD = DAEMONSET["spec"]["template"]["spec"]
 (CONTAINER,) = POD["containers"]
+OWN_FOLDER = str(Path(DEFAULT_AGENT_SOCKET).parent)
 
 
 def build(*components):
@@ -161,8 +162,14 @@ def test_capabilities_are_those_it_needs():
     assert CONTAINER["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["SYS_ADMIN", "NET_ADMIN"]}
 
 
-def test_every_mount_is_read_only():
-    assert all(mount["readOnly"] for mount in CONTAINER["volumeMounts"])
+def writable(container):
+    return [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")]
+
+
+def test_every_mount_but_that_of_its_own_socket_is_read_only():
+    assert writable(CONTAINER) == [OWN_FOLDER]
+    (volume,) = [volume for volume in POD["volumes"] if volume["name"] == "agent"]
+    assert volume == {"name": "agent", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
     assert {mount["name"] for mount in CONTAINER["volumeMounts"]} == {volume["name"] for volume in POD["volumes"]}
 
 
@@ -235,9 +242,7 @@ def test_components_go_together_with_crio(component):
 def test_iptables_adds_raw_sockets_and_the_lock():
     (container,) = pod_of(build("iptables"))["containers"]
     assert container["securityContext"]["capabilities"]["add"] == ["SYS_ADMIN", "NET_ADMIN", "NET_RAW"]
-    assert [mount["mountPath"] for mount in container["volumeMounts"] if not mount.get("readOnly")] == [
-        "/run/xtables.lock"
-    ]
+    assert writable(container) == [OWN_FOLDER, "/run/xtables.lock"]
 
 
 def test_proc_adds_the_privileges_for_reading_processes():
@@ -283,7 +288,7 @@ def test_cnigate_installs_with_one_folder_and_no_capability():
 def test_cnigate_gives_the_agent_the_folder_of_the_socket_alone():
     (agent,) = pod_of(build("cnigate"))["containers"]
     assert agent["securityContext"] == CONTAINER["securityContext"]
-    assert [mount["mountPath"] for mount in agent["volumeMounts"] if not mount.get("readOnly")] == ["/run/mnp"]
+    assert writable(agent) == [OWN_FOLDER, "/run/mnp"]
     assert str(Path(DEFAULT_SOCKET).parent) == "/run/mnp"
 
 

@@ -35,7 +35,10 @@ class Node:
         self.settings = folder / "settings.yaml"
         locator = {"sandbox-locator": "lab", "sandbox-locator-settings": {"lab": LAB}}
         self.port = free_port()
-        self.settings.write_text(yaml.safe_dump({**locator, "listen": f"127.0.0.1:{self.port}"}))
+        self.socket = folder / "agent" / "agent.sock"
+        self.settings.write_text(
+            yaml.safe_dump({**locator, "listen": f"127.0.0.1:{self.port}", "agent-socket": str(self.socket)})
+        )
         self.log = folder / "log"
         self.process = None
 

@@ -1,0 +1,90 @@
+"""`mnp status` against a running agent: real pods of a lab, the socket of the program."""
+
+import json
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mnp_nftables import NftablesApplier
+from tests.node.program import SOON, WEB
+
+pytestmark = pytest.mark.root
+
+
+def mnp(*arguments):
+    program = Path(sys.executable).with_name("mnp")
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=SOON, check=False)
+
+
+def status(node, *arguments):
+    done = mnp("status", "--socket", node.socket, "-o", "json", *arguments)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def pod(answer, name):
+    return next(each for each in answer["pods"] if each["name"] == name)
+
+
+def test_status_tells_what_is_in_the_kernel_and_follows_changes(node):
+    node.start()
+    answer = status(node)
+    assert answer["node"]["name"] == "here"
+    assert answer["node"]["ready"] is True
+    web = pod(answer, "web")
+    assert web["condition"] == "InForce"
+    assert web["digest"] == node.inside(WEB, NftablesApplier().installed).digest
+    assert (web["backend"], web["dialect"]) == ("nftables", "nftables")
+    ingress = [each["ingress"] for each in web["interfaces"]]
+    assert ingress == [
+        {
+            "isolated": True,
+            "policies": ["MultiNetworkPolicy demo/web-allow-client", "MultiNetworkPolicy demo/web-deny"],
+        }
+    ]
+    assert [each["egress"] for each in web["interfaces"]] == [{"isolated": False, "policies": []}]
+    assert [group["members"] for group in web["groups"]] == [1]
+    assert web["last-change"]["result"] == "applied"
+    assert web["in-force-since"] <= answer["node"]["time"]
+    shows_forms_and_selections(node)
+    node.server.delete("multi-networkpolicies", "web-allow-client", "demo")
+    node.until(lambda: pod(status(node), "web")["digest"] == node.inside(WEB, NftablesApplier().installed).digest)
+    node.until(lambda: len(pod(status(node), "web")["interfaces"][0]["ingress"]["policies"]) == 1)
+    assert pod(status(node), "web")["in-force-since"] > web["in-force-since"]
+
+
+def shows_forms_and_selections(node):
+    table = mnp("status", "--socket", node.socket).stdout
+    assert "demo/web " in table
+    assert "isolated:2" in table
+    assert "here: ready, backend nftables" in table
+    wide = mnp("status", "--socket", node.socket, "-o", "wide", "--pod", "demo/web").stdout
+    assert "demo/web-allow-client,demo/web-deny" in wide
+    assert "demo/stranger" not in wide
+    chosen = yaml.safe_load(mnp("status", "--socket", node.socket, "-o", "yaml", "--network", "demo/data").stdout)
+    assert {each["name"] for each in chosen["pods"]} == {each["name"] for each in status(node)["pods"]}
+    assert status(node, "-n", "elsewhere")["pods"] == []
+    missing = mnp("status", "--socket", node.socket, "--pod", "demo/nobody")
+    assert missing.returncode == 2
+    assert "demo/nobody is not on this node" in missing.stderr
+
+
+def test_the_socket_is_roots_alone_and_outlives_a_killed_agent(node):
+    node.start()
+    assert stat.S_IMODE(node.socket.stat().st_mode) == 0o600
+    assert stat.S_IMODE(node.socket.parent.stat().st_mode) == 0o700
+    node.end(signal.SIGKILL)
+    assert node.socket.is_socket()
+    gone = mnp("status", "--socket", node.socket)
+    assert gone.returncode == 2
+    assert "nobody listens there" in gone.stderr
+    node.start()
+    assert status(node)["node"]["ready"] is True
+    node.socket.unlink()
+    node.end()
+    assert not node.socket.exists()
