@@ -16,7 +16,6 @@ from mnp_core.model.budget import Budgets, size_of
 from mnp_core.model.parsing import parse_policy
 from mnp_core.testing.builders import named, namespace, network, pod, present, status
 from mnp_core.testing.fakes import FakeKernel
-from mnp_core.turns import Turns
 from tests.agent.test_agent import Node
 
 NET = network("net", "macvlan")
@@ -123,14 +122,6 @@ def test_groups_with_too_many_members_are_let_go(cluster):
     effect = cluster.retry_oversized()
     assert effect.sandboxes == {named("a"), named("b")}
     assert (over(cluster), rules(cluster, "a")) == (set(), 2)
-
-
-def test_namespaces_take_turns():
-    turns = Turns()
-    turns.add("noisy", range(100))
-    turns.add("quiet", ["now"])
-    assert (turns.take(3), turns.take(3), turns.take(3)) == ([0, 1, 2], ["now"], [3, 4, 5])
-    assert len(turns) == 94
 
 
 class Stuck(FakeKernel):
