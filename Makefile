@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench clean
+.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench bench-compare clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -120,8 +120,12 @@ dist: setup ## Build and check the distributions of the core and of each plugin,
 wheels: setup ## Gather what the node agent's image is built from, into build/image
 	@scripts/wheels
 
-bench: setup ## Measure; figures depend on the machine
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+bench: setup ## Measure: one table, and build/bench.json; BENCH_ARGS="compile --quick" (as root)
+	@mkdir -p build
+	@$(BIN)/python -m benchmarks.bench --json build/bench.json $(BENCH_ARGS)
+
+bench-compare: setup ## Say which figures of two reports differ beyond their noise: OLD=a.json NEW=b.json
+	@$(BIN)/python -m benchmarks.bench.compare $(OLD) $(NEW)
 
 clean: ## Remove .venv and what tools left behind; not the system packages
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
