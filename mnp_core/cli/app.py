@@ -10,6 +10,7 @@ from mnp_core.plugins import COMMAND_DISTRIBUTIONS, Registry
 _CLI = "mnp_core.cli"
 _BUILT_IN = {
     "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
+    "completion": Promise(f"{_CLI}.completion", "completion_command", "Print the script that completes commands."),
     "diff": Promise(f"{_CLI}.diff", "diff_command", "Print the pairs that a change opens and closes."),
     "explain": Promise(f"{_CLI}.explain", "explain_command", "Say why a pod reaches another, or does not."),
     "matrix": Promise(f"{_CLI}.reach", "matrix_command", "Print who reaches whom by the policies."),
@@ -26,15 +27,20 @@ def make_app(registry: Registry) -> click.Group:
 
     A plugin's command that cannot be made, or whose name is taken, is left out with a warning: the others work.
     """
-    settings = {"obj": registry, "help_option_names": ["-h", "--help"], "max_content_width": 100}
-    app = _App("mnp", help=_HELP, context_settings=settings, commands=Commands(_BUILT_IN))
-    app = click.version_option(mnp_core.__version__, prog_name="mnp")(app)
+    app = core_app(registry)
     for name in registry.commands:
         if name in app.commands:
             _warn(f"a plugin offers the command {name!r}, but that is a built-in one: it is left out.")
         else:
             _add(app, registry, name)
     return app
+
+
+def core_app(registry: Registry | None = None) -> click.Group:
+    """Make `mnp` with its built-in commands alone; without a registry they can be described, but not run."""
+    settings = {"obj": registry, "help_option_names": ["-h", "--help"], "max_content_width": 100}
+    app = _App("mnp", help=_HELP, context_settings=settings, commands=Commands(_BUILT_IN))
+    return click.version_option(mnp_core.__version__, prog_name="mnp")(app)
 
 
 class _App(LazyGroup):

@@ -10,6 +10,7 @@ import click
 from mnp_core.agent.operations import remove_rules
 from mnp_core.api import NodeState, RuleApplier, Sandbox
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
+from mnp_core.cli.helping import examples
 from mnp_core.cli.options import registry_of
 from mnp_core.cli.scope import Scope, scope_options
 from mnp_core.cli.terminal import remark
@@ -18,7 +19,14 @@ from mnp_core.plugins import Registry
 from mnp_core.sandbox.pool import SandboxPool
 
 
-@click.command("cleanup", short_help="Take all rules out of the pods of this machine.")
+@click.command(
+    "cleanup",
+    short_help="Take all rules out of the pods of this machine.",
+    epilog=examples(
+        ("Which pods have rules of ours, without touching them:", "mnp cleanup --dry-run"),
+        ("Open one pod, for instance to rule policies out as a cause:", "mnp cleanup --pod demo/web"),
+    ),
+)
 @click.option("--dry-run", is_flag=True, help="List our rules, and leave them.")
 @click.option("--backend", "backends", metavar="NAME", multiple=True, help="Only the rules of this applier or dialect.")
 @scope_options

@@ -9,6 +9,7 @@ import click
 from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs, rule_ports
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.formats.difference import as_json, markdown_text, summary, text_lines
+from mnp_core.cli.helping import examples
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import form_option, probe_option, registry_of, settings_file_option
 from mnp_core.cli.source import Source, source_options
@@ -43,7 +44,17 @@ class FailOn(StrEnum):
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.command("diff", short_help="Print the pairs that a change opens and closes.")
+@click.command(
+    "diff",
+    short_help="Print the pairs that a change opens and closes.",
+    epilog=examples(
+        ("Which pairs a change opens and closes:", "mnp diff old new"),
+        (
+            "In CI: fail if it opens anything, with a table for the pull request:",
+            "mnp diff old new --fail-on opened --output markdown > summary.md",
+        ),
+    ),
+)
 @click.argument("paths", nargs=-1, type=_PATH, metavar="OLD NEW")
 @click.option(
     "--with",

@@ -4,6 +4,7 @@ from itertools import product
 
 import click
 
+from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
@@ -16,7 +17,20 @@ from mnp_core.policy.explain import Explanation, describe, explain, obstacles
 from mnp_core.settings import Settings
 
 
-@click.command("explain", short_help="Say why a pod reaches another, or does not.")
+@click.command(
+    "explain",
+    short_help="Say why a pod reaches another, or does not.",
+    epilog=examples(
+        (
+            "Why client reaches port 80 of web, or does not:",
+            "mnp explain policies --from demo/client --to demo/web --port tcp:80",
+        ),
+        (
+            "Who is let in from an address outside of the cluster:",
+            "mnp explain policies --from 203.0.113.7 --to demo/web",
+        ),
+    ),
+)
 @paths_argument(required=False)
 @click.option("--from", "source", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
 @click.option("--to", "destination", required=True, metavar="END", help="NAMESPACE/POD, or an address.")

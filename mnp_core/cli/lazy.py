@@ -2,9 +2,15 @@
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 from attrs import frozen
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+_COMPLETION_WIDTH = 60  # columns of a command's help beside its name
 
 
 @frozen
@@ -65,13 +71,23 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click does, with the promised help of commands that are not imported."""
-        promises = self.commands.promises if isinstance(self.commands, Commands) else {}
-        names = self.list_commands(ctx)
-        limit = formatter.width - 6 - max(map(len, names), default=0)
-        rows = [
-            (name, promises[name].short_help if name in promises else self.commands[name].get_short_help_str(limit))
-            for name in names
-        ]
-        if rows:
+        limit = formatter.width - 6 - max(map(len, self.commands), default=0)
+        if rows := [*self._short_helps(ctx, limit)]:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """As click does; the group's own options come after its commands."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 # for shells that complete only
+
+        found = [row for row in self._short_helps(ctx, _COMPLETION_WIDTH) if row[0].startswith(incomplete)]
+        return [
+            *(CompletionItem(name, help=text) for name, text in found),
+            *click.Command.shell_complete(self, ctx, incomplete),
+        ]
+
+    def _short_helps(self, ctx: click.Context, limit: int) -> Iterator[tuple[str, str]]:
+        promises = self.commands.promises if isinstance(self.commands, Commands) else {}
+        for name in self.list_commands(ctx):
+            known = promises.get(name)
+            yield name, known.short_help if known else self.commands[name].get_short_help_str(limit)

@@ -10,6 +10,7 @@ import click
 import mnp_core
 from mnp_core.cli.entrypoint import run_command
 from mnp_core.cli.flags import Flags, options, read_flags
+from mnp_core.cli.helping import examples
 from mnp_core.cli.options import read_yaml
 from mnp_core.cli.terminal import remark
 from mnp_core.errors import InputError
@@ -23,6 +24,10 @@ _HELP = """Enforce network policy on the secondary interfaces of this node's pod
 Follows the API server and keeps the rules in the pods' network namespaces as the policies say, until it is told to
 stop; the rules stay. Every setting of the settings file is a flag, too, except those that are mappings; a flag counts
 before the file."""
+_EXAMPLES = examples(
+    ("In a pod of the DaemonSet:", f"{_NAME} --hostname-override node-1 --settings settings.yaml"),
+    ("By a kubeconfig, with a log for people:", f"{_NAME} --hostname-override node-1 --kubeconfig ~/.kube/config"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,6 +56,7 @@ def make_command() -> click.Command:
         params=[file_option, *options()],
         callback=run,
         help=_HELP,
+        epilog=_EXAMPLES,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
     return click.version_option(mnp_core.__version__, prog_name=_NAME)(command)

@@ -5,6 +5,7 @@ from attrs import asdict
 from rich.table import Table
 from rich.text import Text
 
+from mnp_core.cli.helping import examples
 from mnp_core.cli.options import Output, output_option, registry_of, settings_file_option
 from mnp_core.cli.terminal import print_json, results
 from mnp_core.plugins import PluginStatus, Registry, State
@@ -26,7 +27,13 @@ _OURS = {
 """The project's own plugins, as hints for a user with nothing but the core."""
 
 
-@click.command("plugins")
+@click.command(
+    "plugins",
+    epilog=examples(
+        ("Which backends and kinds of attachment there are here:", "mnp plugins"),
+        ("The same for a program:", "mnp plugins --output json"),
+    ),
+)
 @output_option
 @settings_file_option
 @click.pass_context

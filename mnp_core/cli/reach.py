@@ -7,6 +7,7 @@ import click
 from attrs import evolve, frozen
 
 from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs
+from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import form_option, paths_argument, probe_option, registry_of, settings_file_option
@@ -36,7 +37,18 @@ class Form(StrEnum):
     HTML = "html"
 
 
-@click.command("matrix", short_help="Print who reaches whom by the policies.")
+@click.command(
+    "matrix",
+    short_help="Print who reaches whom by the policies.",
+    epilog=examples(
+        ("Who reaches whom:", "mnp matrix policies"),
+        (
+            "Also from outside of the cluster, on two ports, in lines:",
+            "mnp matrix policies --outside --probe tcp:80 --probe icmp -o list",
+        ),
+        ("A page with filters, for a browser:", "mnp matrix policies --output html > matrix.html"),
+    ),
+)
 @paths_argument(required=False)
 @click.option("--from", "sources", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all]")
 @click.option(

@@ -4,6 +4,7 @@ import click
 from attrs import frozen
 
 from mnp_core.backend import choose_renderer, try_custom_rules
+from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
@@ -23,7 +24,14 @@ class _Rendered:
         return {"pod": str(self.pod), "dialect": ruleset.dialect, "digest": ruleset.digest, "text": ruleset.text}
 
 
-@click.command("render", short_help="Print the ruleset of each pod.")
+@click.command(
+    "render",
+    short_help="Print the ruleset of each pod.",
+    epilog=examples(
+        ("The rules of one pod as nftables would load them:", "mnp render policies --pod demo/web --backend nftables"),
+        ("All of them for a program:", "mnp render policies --output json"),
+    ),
+)
 @paths_argument(required=False)
 @click.option(
     "--pod", "pods", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all that have rules]"

@@ -5,6 +5,7 @@ from collections import Counter
 import click
 
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
+from mnp_core.cli.helping import examples
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
 from mnp_core.cli.source import Source, paths_or_cluster, source_options
@@ -13,7 +14,14 @@ from mnp_core.model import Report, Severity
 from mnp_core.settings import Settings
 
 
-@click.command("validate", short_help="Check manifests and report problems.")
+@click.command(
+    "validate",
+    short_help="Check manifests and report problems.",
+    epilog=examples(
+        ("A folder of manifests:", "mnp validate policies"),
+        ("A policy as if it were applied to the cluster of the kubeconfig:", "mnp validate --cluster policy.yaml"),
+    ),
+)
 @paths_argument(required=False)
 @source_options
 @output_option

@@ -15,6 +15,7 @@ import click
 from packaging.version import Version
 
 import mnp_core
+from mnp_core.cli.helping import examples
 from mnp_core.cli.terminal import remark
 from mnp_core.errors import InputError
 
@@ -33,7 +34,14 @@ _SUMMARIES = {
 }
 
 
-@click.command("new", short_help="Begin a plugin: a distribution with tests that pass.")
+@click.command(
+    "new",
+    short_help="Begin a plugin: a distribution with tests that pass.",
+    epilog=examples(
+        ("A plugin for the attachments of a CNI plugin of type vlan:", "mnp plugin new vlan"),
+        ("A command of one's own, elsewhere:", "mnp plugin new audit-report --kind command --directory plugins"),
+    ),
+)
 @click.argument("name")
 @click.option(
     "--kind",

@@ -13,7 +13,13 @@ def cnigate_group() -> None:
     """Put the CNI plugin that holds pod starts on a node."""
 
 
-@cnigate_group.command("install")
+_EXAMPLES = """\b
+Examples:
+  # On this node:
+  mnp cnigate install /opt/cni/bin"""
+
+
+@cnigate_group.command("install", epilog=_EXAMPLES)
 @click.argument("folder", type=click.Path(path_type=Path))
 def install_command(folder: Path) -> None:
     """Copy the CNI plugin into FOLDER, the runtime's folder of CNI plugins, for instance /opt/cni/bin.

@@ -7,6 +7,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import Output, namespace_option, output_option, registry_of
 from mnp_core.cli.terminal import print_json, remark, results
@@ -21,7 +22,14 @@ from mnp_lab.topology import PodLink, PodPlan
 _WIDE = 10_000  # columns, for a reader that is no terminal: nothing is cut
 
 
-@click.command("get", short_help="Show labs, their pods and addresses.")
+@click.command(
+    "get",
+    short_help="Show labs, their pods and addresses.",
+    epilog=examples(
+        ("All labs that are up:", "mnp lab get"),
+        ("One of them, for a program:", "mnp lab get --name mine --output json"),
+    ),
+)
 @click.option("--name", metavar="LAB", envvar="MNP_LAB", help="Which lab; also MNP_LAB. [default: all]")
 @output_option
 def get_command(name: str | None, output: Output) -> None:
@@ -39,7 +47,15 @@ def get_command(name: str | None, output: Output) -> None:
 _ITSELF_FAILED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127  # as `docker exec` and `kubectl exec` have them
 
 
-@click.command("exec", short_help="Run a program in a pod.", context_settings={"allow_interspersed_args": False})
+@click.command(
+    "exec",
+    short_help="Run a program in a pod.",
+    context_settings={"allow_interspersed_args": False},
+    epilog=examples(
+        ("The addresses of a pod:", "mnp lab exec demo/web ip address"),
+        ("A server in the background:", "mnp lab exec --detach demo/web python3 -m http.server 80"),
+    ),
+)
 @name_option
 @namespace_option
 @click.option("--detach", "-d", is_flag=True, help="In the background; prints its process ID.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_ref
 from mnp_core.cli.options import Choice, choice_options, namespace_option, registry_of
 from mnp_core.cli.terminal import progress, remark, remark_reports
@@ -27,7 +28,14 @@ from mnp_lab.expectations import KIND
 from mnp_lab.lab import ApplyResult, Lab
 
 
-@click.command("up", short_help="Build a lab that stays.")
+@click.command(
+    "up",
+    short_help="Build a lab that stays.",
+    epilog=examples(
+        ("A lab of its own name:", "mnp lab up policies --name mine"),
+        ("Without policies, as a control:", "mnp lab up policies --no-enforce"),
+    ),
+)
 @manifests_argument
 @name_option
 @namespace_option
@@ -66,7 +74,13 @@ def up_command(
     return status
 
 
-@click.command("apply", short_help="Create or change objects.")
+@click.command(
+    "apply",
+    short_help="Create or change objects.",
+    epilog=examples(
+        ("After editing a policy:", "mnp lab apply policies/policy.yaml"),
+    ),
+)
 @manifests_argument
 @name_option
 @namespace_option
@@ -83,7 +97,14 @@ def apply_command(context: click.Context, paths: tuple[Path, ...], name: str, na
     return tell_unenforced(lab)
 
 
-@click.command("delete", short_help="Delete objects.")
+@click.command(
+    "delete",
+    short_help="Delete objects.",
+    epilog=examples(
+        ("One pod:", "mnp lab delete Pod/demo/stranger"),
+        ("All objects of a file:", "mnp lab delete -f policies/policy.yaml"),
+    ),
+)
 @click.argument("objects", nargs=-1, metavar="[KIND/NAMESPACE/NAME]...")
 @click.option("--file", "-f", "paths", multiple=True, type=click.Path(path_type=Path), help="All objects of manifests.")
 @name_option
@@ -106,7 +127,14 @@ def delete_command(
     return tell_unenforced(lab)
 
 
-@click.command("down", short_help="Take a lab down.")
+@click.command(
+    "down",
+    short_help="Take a lab down.",
+    epilog=examples(
+        ("This lab, or all of them:", "mnp lab down --name mine"),
+        ("", "mnp lab down --all"),
+    ),
+)
 @name_option
 @click.option("--all", "everything", is_flag=True, help="All labs, and leftovers of crashed ones.")
 def down_command(name: str, everything: bool) -> None:  # noqa: FBT001 - click hands flags over by name

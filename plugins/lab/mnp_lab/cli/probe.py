@@ -2,6 +2,7 @@
 
 import click
 
+from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import decode_objects
 from mnp_core.cli.options import Output, namespace_option, output_option, registry_of
@@ -15,7 +16,14 @@ from mnp_lab.cli.output import print_answers, probe_options, tell_unenforced
 from mnp_lab.lab import Lab
 
 
-@click.command("probe", short_help="Probe a lab that is up.")
+@click.command(
+    "probe",
+    short_help="Probe a lab that is up.",
+    epilog=examples(
+        ("Every pair of the lab:", "mnp lab probe"),
+        ("One pair on one port:", "mnp lab probe --from demo/client --to demo/web --probe tcp:80"),
+    ),
+)
 @name_option
 @click.option(
     "--from", "sources", metavar="POD", multiple=True, help="NAMESPACE/POD; may be repeated. [default: all pods]"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from mnp_core.cli.helping import examples
 from mnp_core.cli.objects import decode_objects
 from mnp_core.cli.options import Output, namespace_option, output_option, registry_of, settings_options
 from mnp_core.cli.terminal import progress, remark
@@ -16,7 +17,14 @@ from mnp_lab.cli.output import print_answers, probe_options, reports_of, tell_un
 from mnp_lab.lab import Lab
 
 
-@click.command("run", short_help="Build, enforce, probe every pair, take down.")
+@click.command(
+    "run",
+    short_help="Build, enforce, probe every pair, take down.",
+    epilog=examples(
+        ("Who reaches whom, by real packets:", "mnp lab run policies"),
+        ("On two ports:", "mnp lab run policies --probe tcp:80 --probe udp:53"),
+    ),
+)
 @manifests_argument
 @namespace_option
 @probe_options

@@ -8,6 +8,7 @@ import click
 from attrs import evolve
 
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
+from mnp_core.cli.helping import examples
 from mnp_core.cli.objects import decode_objects
 from mnp_core.cli.options import (
     Choice,
@@ -33,7 +34,17 @@ _KIND = "Expectations"  # of the objects that stand for expectations among manif
 _FIELD = "expectations"
 
 
-@click.command("test", short_help="Compare packets with expectations.")
+@click.command(
+    "test",
+    short_help="Compare packets with expectations.",
+    epilog=examples(
+        ("Manifests that hold objects of kind Expectations:", "mnp lab test policies"),
+        (
+            "With expectations from elsewhere, by another backend:",
+            "mnp lab test policies --expect expectations.yaml --backend iptables",
+        ),
+    ),
+)
 @paths_argument(required=False)
 @click.option(
     "--expect",
