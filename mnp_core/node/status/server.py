@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
 from typing import Final
 
 import structlog
@@ -74,7 +75,7 @@ class StatusServer(Closing):
         self._clients: dict[socket.socket, bool] = {}  # whether it asks for something endless
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._listener: socket.socket | None = None
+        self._woken, self._wake = socket.socketpair()  # shutting down a listening socket wakes nobody up
         self._complaint = ""
         self._thread = LastingThread("agent socket", self._run)
         self._thread.start()
@@ -84,11 +85,12 @@ class StatusServer(Closing):
         self._thread.end()
         with self._lock:
             self._closed.set()
-            open_now = [*self._clients, *([self._listener] if self._listener is not None else [])]
-            for each in open_now:
-                with suppress(OSError):  # it has ended itself
-                    each.shutdown(socket.SHUT_RDWR)
+            self._wake.close()
+            for client in self._clients:
+                with suppress(OSError):  # it has left
+                    client.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        self._woken.close()
 
     def _run(self) -> None:
         while not self._closed.is_set():
@@ -103,21 +105,14 @@ class StatusServer(Closing):
             self._closed.wait(self._check_seconds)
 
     def _listen(self, place: Place) -> None:
-        place.listener.settimeout(self._check_seconds)
-        with self._lock:
-            if self._closed.is_set():
-                return
-            self._listener = place.listener
-        try:
+        with DefaultSelector() as selector:
+            selector.register(self._woken, EVENT_READ)
+            selector.register(place.listener, EVENT_READ)
+            place.listener.settimeout(0.0)
             while not self._closed.is_set() and place.is_there:
-                with suppress(TimeoutError):
-                    self._accept(place.listener)
-        except OSError:  # closed
-            if not self._closed.is_set():
-                raise
-        finally:
-            with self._lock:
-                self._listener = None
+                if any(key.fileobj is place.listener for key, _ in selector.select(self._check_seconds)):
+                    with suppress(BlockingIOError, ConnectionError):  # it has left
+                        self._accept(place.listener)
 
     def _accept(self, listener: socket.socket) -> None:
         client, _ = listener.accept()
@@ -127,14 +122,19 @@ class StatusServer(Closing):
             if accepted:
                 self._clients[client] = False
         if not accepted:
-            self._refuse(client, RefusedError(Refusal.BUSY, f"{_MOST_CLIENTS} clients are being answered already"))
-            client.close()
+            self._turn_away(client)
             return
         try:
             threading.Thread(target=self._serve, args=[client], name="agent socket client", daemon=True).start()
         except BaseException:
             self._leave(client)
             raise
+
+    def _turn_away(self, client: socket.socket) -> None:
+        client.settimeout(0.0)
+        with client, suppress(OSError):
+            client.sendall(self._head)
+            self._refuse(client, RefusedError(Refusal.BUSY, f"{_MOST_CLIENTS} clients are being answered already"))
 
     def _leave(self, client: socket.socket) -> None:
         with self._lock:
@@ -143,6 +143,7 @@ class StatusServer(Closing):
 
     def _serve(self, client: socket.socket) -> None:
         try:
+            self._send(client, self._head)
             self._answer(client)
         except RefusedError as refused:
             self._refuse(client, refused)
@@ -170,11 +171,8 @@ class StatusServer(Closing):
         self._mark(client, endless=kind.endless)
         send = partial(self._send, client)
         with closing(kind.answer(request.arguments)) as items:
-            first = next(items, _END)  # refused arguments come before the head
-            send(self._head)
-            while first is not _END:
-                send(_line(first))
-                first = next(items, _END)
+            for item in items:
+                send(_line(item))
         send(encode({"end": True}))
 
     def _mark(self, client: socket.socket, *, endless: bool) -> None:
@@ -206,10 +204,7 @@ class StatusServer(Closing):
         error = {"reason": refused.reason.value, "message": str(refused)}
         with suppress(OSError):
             client.settimeout(0.5)
-            client.sendall(self._head + encode({"error": error}))
-
-
-_END: Final[Item] = {}
+            client.sendall(encode({"error": error}))
 
 
 def _line(item: Item | None) -> bytes:
