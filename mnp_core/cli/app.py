@@ -18,6 +18,7 @@ _BUILT_IN = {
     "plugins": Promise(f"{_CLI}.plugins", "plugins_command", "List the installed plugins and the state of each."),
     "render": Promise(f"{_CLI}.render", "render_command", "Print the ruleset of each pod."),
     "status": Promise(f"{_CLI}.status", "status_command", "Print the state of enforcement on this node."),
+    "top": Promise(f"{_CLI}.top", "top_command", "Print packets and bytes a second by policy rule."),
     "validate": Promise(f"{_CLI}.validate", "validate_command", "Check manifests and report problems."),
 }
 
@@ -61,8 +62,8 @@ class _App(LazyGroup):
 _HELP = """Kubernetes network policy on the secondary interfaces of pods.
 
 `mnp lab`, which mnp-lab adds, builds pods from manifests on this machine, without a cluster, enforces their policies
-and sends real packets (as root). `mnp status` asks the agent of this node, and
-`mnp cleanup` is for nodes that are not to be enforced any more (both as root). The other
+and sends real packets (as root). `mnp status` and `mnp top` ask the agent of this
+node, and `mnp cleanup` is for nodes that are not to be enforced any more (both as root). The other
 commands work offline and need no privileges."""
 
 

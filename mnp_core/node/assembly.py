@@ -28,6 +28,7 @@ from mnp_core.node.gates import Gates
 from mnp_core.node.loop import NodeLoop
 from mnp_core.node.memory import share_arenas
 from mnp_core.node.observer import NodeObserver, PluginSink
+from mnp_core.node.status.counters import CounterReader
 from mnp_core.node.status.requests import AgentRequests
 from mnp_core.node.status.server import StatusServer
 from mnp_core.plugins import Registry
@@ -138,7 +139,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         gates = stack.enter_context(Gates(made, fetcher, observer))
         gates.open(keeper)
         if settings.node.agent_socket:
-            requests = _requests(agent, registry, name, backend, health)
+            requests = _requests(agent, pool, registry, name, backend, health)
             stack.enter_context(StatusServer(Path(settings.node.agent_socket), requests.kinds(), node=name))
         for thread in (monitor.thread, events.thread, *source.threads):
             health.depends_on(thread)
@@ -150,9 +151,18 @@ def run_node(registry: Registry, settings: Settings) -> None:
             loop.run(source)
 
 
-def _requests(agent: Agent, registry: Registry, node: str, backend: str, health: Health) -> AgentRequests:
+def _requests(
+    agent: Agent, pool: SandboxPool, registry: Registry, node: str, backend: str, health: Health
+) -> AgentRequests:
     dialects = {name: spec.dialect for name, spec in registry.appliers.items()}
-    return AgentRequests(agent=agent, node=node, backend=backend, dialects=dialects, readiness=health.readiness)
+    return AgentRequests(
+        agent=agent,
+        counters=CounterReader(agent=agent, pool=pool),
+        node=node,
+        backend=backend,
+        dialects=dialects,
+        readiness=health.readiness,
+    )
 
 
 def _context(agent: Agent, pod: ObjectName) -> PodContext:

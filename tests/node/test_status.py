@@ -88,3 +88,34 @@ def test_the_socket_is_roots_alone_and_outlives_a_killed_agent(node):
     node.socket.unlink()
     node.end()
     assert not node.socket.exists()
+
+
+@pytest.mark.parametrize("backend", ["nftables", pytest.param("iptables-nft", marks=pytest.mark.full)])
+def test_top_counts_the_packets_of_each_rule(node, backend):
+    """S11: the client's packets by the rule that allows them, the stranger's as denied."""
+    settings = yaml.safe_load(node.settings.read_text())
+    node.settings.write_text(yaml.safe_dump({**settings, "backend": backend}))
+    node.start()
+    program = Path(sys.executable).with_name("mnp")
+    command = [program, "top", "--socket", node.socket, "-o", "json", "--interval", "1", "-n", "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as top:
+        try:
+            seen = {}
+            while not {"MultiNetworkPolicy demo/web-allow-client ingress[0]", "denied"} <= seen.keys():
+                assert node.allowed() == {"client"}
+                answer = json.loads(top.stdout.readline())
+                assert answer["unread"] == []
+                seen |= {
+                    rule["rule"]: rule
+                    for rule in answer["rules"]
+                    if rule["pod"] == "demo/web" and rule["packets-per-second"] > 0
+                }
+        finally:
+            top.kill()
+    assert seen["denied"]["direction"] == "Ingress"
+    assert seen["denied"]["bytes"] >= 40 * seen["denied"]["packets"], "an IP and a TCP header each"
+    once = mnp("top", "--socket", node.socket, "--once", "--interval", "0.5", "--pod", "demo/web")
+    assert once.returncode == 0
+    assert {line.split()[0] for line in once.stdout.splitlines()} == {"POD", "demo/web"}
+    nobody = mnp("top", "--socket", node.socket, "--once", "--pod", "demo/nobody")
+    assert (nobody.returncode, "demo/nobody is not on this node" in nobody.stderr) == (2, True)

@@ -10,6 +10,7 @@ from attrs import field, frozen
 import mnp_core
 from mnp_core.agent.agent import Agent
 from mnp_core.model import ObjectName, Severity
+from mnp_core.node.status.counters import CounterReader
 from mnp_core.node.status.protocol import Answers, RequestKind
 from mnp_core.node.status.reading import read, read_each
 from mnp_core.node.status.selection import SELECTION, Selection, parse_selection
@@ -31,6 +32,7 @@ class AgentRequests:
 
     Attributes:
         agent: The agent; read on its own thread alone.
+        counters: Reads counters.
         node: The node's name.
         backend: The node's default backend.
         dialects: Of all backends.
@@ -39,6 +41,7 @@ class AgentRequests:
     """
 
     agent: Agent
+    counters: CounterReader
     node: str
     backend: str
     dialects: Mapping[str, str]
@@ -47,7 +50,7 @@ class AgentRequests:
 
     def kinds(self) -> dict[str, RequestKind]:
         """By name."""
-        return {"status": RequestKind(answer=self.status)}
+        return {"counters": RequestKind(answer=self.counters.answer), "status": RequestKind(answer=self.status)}
 
     def status(self, arguments: Mapping[str, Any]) -> Answers:
         """`{"node": …}`, then `{"pod": …}` for each selected pod, by name."""
