@@ -3,7 +3,7 @@ from ipaddress import ip_network
 import pytest
 
 from mnp_core.errors import InputError
-from mnp_core.model import CommonRules, CustomRules, DenyAction, Direction, EstablishedFlows, ObjectName
+from mnp_core.model import CommonRules, CustomRules, DeniedLog, DenyAction, Direction, EstablishedFlows, ObjectName
 from mnp_core.settings import Settings, parse_settings
 
 
@@ -53,6 +53,22 @@ def test_every_setting_of_section_7_is_understood():
     assert settings.backends.networks == {ObjectName("shop", "data"): "iptables"}
 
 
+@pytest.mark.parametrize("off", [None, False, "off"])
+def test_a_log_of_denied_packets_is_off_unless_asked_for(off):
+    """YAML reads an unquoted off as false."""
+    assert parse({"log-denied": off, "denied-log-rate": 5}).common.denied_log is None
+
+
+@pytest.mark.parametrize("number", [7, "7"])
+def test_a_log_of_denied_packets_has_group_and_limits(number):
+    settings = parse(
+        {"log-denied": "annotated", "denied-log-group": number, "denied-log-rate": 5, "denied-log-burst": 9}
+    )
+    assert settings.common.denied_log == DeniedLog(group=7, rate=5, burst=9)
+    assert settings.denied.only_annotated
+    assert not parse({"log-denied": "all"}).denied.only_annotated
+
+
 def test_custom_rules_are_read_line_by_line_and_know_where_they_stand():
     files = {"in4": "# comment\n\n tcp dport 22 accept \n", "out6": "udp dport 53 accept\ncounter\n"}
     raw = {"custom-v4-ingress-rule-file": "in4", "custom-v6-egress-rule-file": "out6"}
@@ -77,6 +93,12 @@ def test_custom_rules_are_read_line_by_line_and_know_where_they_stand():
     [
         ("accept-icmp", "must be a mapping"),
         ({"accept-icpm": True}, "settings.yaml: accept-icpm: there is no such setting: is 'accept-icmp' meant?"),
+        ({"log-denied": True}, "log-denied: must be off or annotated or all, not True"),
+        ({"log-denied": "yes"}, "log-denied: must be off or annotated or all, not 'yes'"),
+        ({"denied-log-group": 0}, "denied-log-group: must be a whole number from 1 to 65535, not 0"),
+        ({"denied-log-group": 65536}, "denied-log-group: must be a whole number from 1 to 65535, not 65536"),
+        ({"denied-log-rate": "fast"}, "denied-log-rate: must be a whole number from 1 to 1000, not 'fast'"),
+        ({"denied-log-burst": 1.5}, "denied-log-burst: must be a whole number from 1 to 1000, not 1.5"),
         ({"qqq": 1}, "there are: accept-icmp, "),
         ({7: 1}, "7: there is no such setting"),
         ({"accept-icmp": "yes please"}, "accept-icmp: must be true or false"),

@@ -23,7 +23,7 @@ from mnp_core.agent.results import Attempt, OperationResult
 from mnp_core.agent.ruleset_cache import LazyDelta, RulesetCache
 from mnp_core.agent.scheduler import BIG_LINES, InlineExecutor, Pool, Scheduler
 from mnp_core.agent.starts import Start, Starts
-from mnp_core.api import InterfaceDiscoverer, SandboxLocator, Sync
+from mnp_core.api import InterfaceDiscoverer, Sandbox, SandboxLocator, Sync
 from mnp_core.cluster import Affected, ClusterState
 from mnp_core.model import AddressSource, Attachment, Change, Link, ObjectName, Report, Ruleset
 from mnp_core.model.gated import Gated
@@ -321,6 +321,11 @@ class Agent:
         if state is None or state.findings is None or self._own_addresses is not AddressSource.KERNEL:
             return self.cluster.claims(pod)
         return state.findings.attachments
+
+    def sandbox(self, pod: ObjectName) -> Sandbox | None:
+        """The sandbox of a local pod, once located."""
+        state = self._pods.get(pod)
+        return state.sandbox if state is not None else None
 
     def ruleset(self, pod: ObjectName) -> Ruleset | None:
         """The wanted ruleset of a local pod, as it would be applied; None if there is none."""

@@ -81,7 +81,12 @@ class Objects:
     @cached_property
     def cluster(self) -> ClusterState:
         """The consequences of the objects for every pod."""
-        cluster = ClusterState(common=self.settings.common, claimed=self.claimed, budgets=self.settings.budgets)
+        cluster = ClusterState(
+            common=self.settings.common,
+            claimed=self.claimed,
+            budgets=self.settings.budgets,
+            logs_annotated=self.settings.denied.only_annotated,
+        )
         cluster.apply(self.changes)
         return cluster
 

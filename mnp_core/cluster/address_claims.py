@@ -42,6 +42,12 @@ class AddressClaims:
         (self._living.add if living else self._living.discard)(pod)
         return others
 
+    def owner_of(self, place: Place) -> ObjectName | None:
+        """The pod that has a place, preferably a living one; from any thread: a set is copied in one step."""
+        claimants = tuple(self._claimants[place])
+        living = [pod for pod in claimants if pod in self._living]
+        return min(living or claimants, default=None)
+
     def reassigned(self, pod: ObjectName) -> frozenset[Place]:
         """The places of a terminating pod that a living one claims: they belong to the living one."""
         if pod in self._living:

@@ -12,7 +12,7 @@ from mnp_core.cluster.address_claims import AddressClaims
 from mnp_core.cluster.affected import Dirty
 from mnp_core.cluster.multimap import Multimap
 from mnp_core.cluster.pods import IndexedPod, PodIndex
-from mnp_core.model import AddressSource, Attachment, Network, ObjectName, Pod
+from mnp_core.model import Address, AddressSource, Attachment, Network, ObjectName, Pod
 from mnp_core.model.gated import Gated
 from mnp_core.policy.attachments import claim_attachments
 
@@ -69,6 +69,10 @@ class AttachmentIndex:
     def local(self, name: ObjectName) -> IndexedPod | None:
         """A pod of this node that has attachments and counts."""
         return self._index.get(name) if name in self._local_pods else None
+
+    def owner_of(self, network: ObjectName, address: Address) -> ObjectName | None:
+        """The pod that has an address on a network; from any thread."""
+        return self._addresses.owner_of((network, address))
 
     def put_pod(self, name: ObjectName, pod: Pod | None, dirty: Dirty) -> None:
         """Replace a pod; None removes it."""

@@ -12,6 +12,7 @@ from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.affected import Affected, Dirty, GroupChange
 from mnp_core.cluster.attachments import AttachmentIndex
+from mnp_core.cluster.logged_namespaces import LoggedNamespaces
 from mnp_core.cluster.pod_budget import PodBudget
 from mnp_core.cluster.pod_policies import Interface
 from mnp_core.cluster.pods import IndexedPod, PodIndex
@@ -22,6 +23,7 @@ from mnp_core.cluster.policy_reports import PolicyReports
 from mnp_core.lru import WeightedCache
 from mnp_core.model import (
     OPEN_REASONS,
+    Address,
     AddressSource,
     Attachment,
     Change,
@@ -61,6 +63,7 @@ class ClusterState:
         peer_addresses: AddressSource = AddressSource.NETWORK_STATUS,
         budgets: Budgets = Budgets(),  # noqa: B008 # a frozen value
         denies_unclaimed: bool = False,
+        logs_annotated: bool = False,
     ) -> None:
         """Start empty.
 
@@ -72,10 +75,11 @@ class ClusterState:
                 come from network-status.
             budgets: Limits on the size of policies.
             denies_unclaimed: Whether interfaces that no entry claims are denied everything.
+            logs_annotated: Whether only annotated namespaces have the log of denied packets in `common`.
         """
         self.standing = ActiveReports()  # problems of all policies and networks, and of local pods
         self.version = 0  # changes with every batch
-        self._common = common
+        self._logged = LoggedNamespaces(common, only_annotated=logs_annotated)
         self.denies_unclaimed = denies_unclaimed
         pods = self._pods = PodIndex()
         self._attachments = AttachmentIndex(
@@ -155,15 +159,20 @@ class ClusterState:
             case "Pod":
                 self._attachments.put_pod(name, change.object if isinstance(change.object, Pod) else None, dirty)
             case "Namespace":
-                labels = change.object.labels if isinstance(change.object, Namespace) else None
-                self._groups.relabel(name.name, self._pods.namespace_labels(name.name), labels)
-                self._pods.put_namespace(name.name, labels)
+                self._put_namespace(name.name, change.object if isinstance(change.object, Namespace) else None, dirty)
             case "NetworkAttachmentDefinition":
                 network = change.object if isinstance(change.object, Network) else None
                 if self._attachments.put_network(name, network, dirty):
                     self._policy_reports.network_changed(name)
             case _:
                 self._policy_budget.put(change.ref, change.object if isinstance(change.object, Policy) else None)
+
+    def _put_namespace(self, name: str, namespace: Namespace | None, dirty: Dirty) -> None:
+        labels = namespace.labels if namespace is not None else None
+        self._groups.relabel(name, self._pods.namespace_labels(name), labels)
+        self._pods.put_namespace(name, labels)
+        if self._logged.put(name, asks=namespace is not None and namespace.logs_denied):
+            dirty.targets.update(self._pods.in_namespace(name))
 
     def _put_policy(self, ref: ObjectRef, policy: Policy | None, dirty: Dirty) -> None:
         self._policy_reports.put_policy(ref, policy)
@@ -228,11 +237,12 @@ class ClusterState:
         if indexed is None or not self.needs_rules(pod):
             return None
         policies = self._policies_by_pod.of(pod)
-        shape = _shape(indexed, policies)
+        common = self._logged.common(pod.namespace)
+        shape = _shape(indexed, policies, common)
         compiled = self._compiled_by_shape.get(shape)
         if compiled is None:
             groups = self._groups.snapshot(pod)
-            compiled = compile_sandbox(indexed.pod, indexed.claims.enforced, policies, groups, self._common)
+            compiled = compile_sandbox(indexed.pod, indexed.claims.enforced, policies, groups, common)
             if indexed.denied:
                 compiled = evolve(compiled, interfaces=(*compiled.interfaces, *map(denied, indexed.denied)))
             self._compiled_by_shape.keep(shape, compiled, self.weight(pod) + 1)
@@ -246,6 +256,10 @@ class ClusterState:
     def gated(self, name: ObjectName) -> Gated | None:
         """A gate's description of a pod's attachments."""
         return self._attachments.gated(name)
+
+    def owner_of(self, network: ObjectName, address: Address) -> ObjectName | None:
+        """The pod that has an address on a network; from any thread."""
+        return self._attachments.owner_of(network, address)
 
     def weight(self, pod: ObjectName) -> int:
         """The approximate number of lines of a local pod's rules."""
@@ -313,10 +327,10 @@ def denied(interface: str) -> InterfacePolicy:
     return InterfacePolicy(interface=interface, ingress=Isolated(), egress=Isolated())
 
 
-_Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int], frozenset[str]]
+_Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int], frozenset[str], bool]
 
 
-def _shape(pod: IndexedPod, policies: Iterable[CompiledPolicy]) -> _Shape:
+def _shape(pod: IndexedPod, policies: Iterable[CompiledPolicy], common: CommonRules) -> _Shape:
     """Everything by which the rules of two pods differ at one moment; pods of equal shape are compiled once."""
     attachments = tuple((a.interface, a.network, a.kind) for a in pod.claims.enforced)
-    return attachments, pod.pod.ports, frozenset(map(id, policies)), pod.denied
+    return attachments, pod.pod.ports, frozenset(map(id, policies)), pod.denied, common.denied_log is not None

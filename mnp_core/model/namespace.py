@@ -7,7 +7,14 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class Namespace:
-    """A namespace with the labels that namespaceSelectors look at (``metadata.labels``)."""
+    """A namespace.
+
+    Attributes:
+        name: Its name.
+        labels: The labels that namespaceSelectors look at (``metadata.labels``).
+        logs_denied: Whether its annotation asks for a log of the packets that its pods are denied.
+    """
 
     name: str
     labels: Mapping[str, str]
+    logs_denied: bool = False

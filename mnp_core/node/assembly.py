@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Final
 
 import structlog
+from attrs import evolve
 
 import mnp_core
 from mnp_core.agent.agent import Agent
@@ -22,6 +23,7 @@ from mnp_core.kubeapi.connection import connect
 from mnp_core.lasting import log_dying_threads
 from mnp_core.model import ObjectName
 from mnp_core.node.denial import Denial
+from mnp_core.node.denied import DeniedPackets, log_packet
 from mnp_core.node.described import Described
 from mnp_core.node.gatekeeper import NodeGatekeeper
 from mnp_core.node.gates import Gates
@@ -37,7 +39,7 @@ from mnp_core.sandbox.host import host_filesystem
 from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.outside import OutsideState
 from mnp_core.sandbox.pool import SandboxPool
-from mnp_core.settings import NodeSettings, Settings, UnclaimedInterfaces
+from mnp_core.settings import LogDenied, NodeSettings, Settings, UnclaimedInterfaces
 from mnp_core.sources.kubernetes.fetch import PodFetcher
 from mnp_core.sources.kubernetes.source import KubernetesSource
 from mnp_core.telemetry.change_log import ChangeLog, PodContext
@@ -83,6 +85,12 @@ def run_node(registry: Registry, settings: Settings) -> None:
     agent: Agent  # the callers of these two are made before them
     source: KubernetesSource
     gates: Gates
+    tended: list[Callable[[], None]] = []
+
+    def tend() -> None:
+        for each in tended:
+            each()
+
     with ExitStack() as stack:
         if settings.node.listen:
             stack.enter_context(Endpoint(parse_listen_address(settings.node.listen), health=health, metrics=metrics))
@@ -107,6 +115,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
                 peer_addresses=settings.peer_addresses,
                 budgets=settings.budgets,
                 denies_unclaimed=denies_unclaimed,
+                logs_annotated=settings.denied.only_annotated,
             ),
             backends=backends,
             locator=described,
@@ -119,7 +128,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
             finalize_after=_FINALIZE_AFTER_SECONDS,
             outside=OutsideState(backends.node_states, partial(list_sandboxes, host.prefix)),
         )
-        loop = NodeLoop(agent, observer, lambda: gates.tend())  # noqa: PLW0108 - there are no gates yet
+        loop = NodeLoop(agent, observer, tend)
         source = KubernetesSource(
             api,
             tuple(registry.policy_kinds.values()),
@@ -131,17 +140,20 @@ def run_node(registry: Registry, settings: Settings) -> None:
         keeper = NodeGatekeeper(
             agent=agent,
             described=described,
-            denial=Denial(backend=backends.of(()), pool=pool, common=settings.common),
+            denial=Denial(backend=backends.of(()), pool=pool, common=evolve(settings.common, denied_log=None)),
             settings=settings.gates,
             fetch=fetcher.fetch,
             observe=observer.start_held,
         )
         gates = stack.enter_context(Gates(made, fetcher, observer))
         gates.open(keeper)
+        denied = [stack.enter_context(each) for each in _log_denied(agent, pool, settings, metrics)]
+        observer.add(*denied)
+        tended += [gates.tend, *(each.tend for each in denied)]
         if settings.node.agent_socket:
             requests = _requests(agent, pool, registry, name, backend, health)
             stack.enter_context(StatusServer(Path(settings.node.agent_socket), requests.kinds(), node=name))
-        for thread in (monitor.thread, events.thread, *source.threads):
+        for thread in (monitor.thread, events.thread, *source.threads, *(each.thread for each in denied)):
             health.depends_on(thread)
         ordinary = {"ordinary": unclaimed} if (unclaimed := sorted(claimed - set(registry.claimed_types))) else {}
         _log.info(
@@ -163,6 +175,14 @@ def _requests(
         dialects=dialects,
         readiness=health.readiness,
     )
+
+
+def _log_denied(agent: Agent, pool: SandboxPool, settings: Settings, metrics: Metrics) -> tuple[DeniedPackets, ...]:
+    """The log of denied packets; nothing where it is off."""
+    if settings.denied.pods is LogDenied.OFF:
+        return ()
+    count = lambda packet: metrics.denied(packet.pod.namespace)  # noqa: E731 - a listener
+    return (DeniedPackets(agent, pool, settings.denied.log, (log_packet, count)),)
 
 
 def _context(agent: Agent, pod: ObjectName) -> PodContext:

@@ -43,10 +43,14 @@ class NodeObserver:
             sinks: In the order of delivery.
             health: The answers to probes.
         """
-        self._sinks = sinks
+        self._sinks = tuple(sinks)
         self._health = health
         self._sync_started = False
         self._busy_until: float | None = None  # None: idle since the last release of memory
+
+    def add(self, *sinks: Sink) -> None:
+        """Add sinks, before the node runs."""
+        self._sinks = (*self._sinks, *sinks)
 
     def outcome(self, outcome: Outcome) -> None:
         """An operation in a pod is over."""

@@ -17,6 +17,7 @@ from mnp_core.model import (
 )
 from mnp_core.model.budget import Budgets
 from mnp_core.model.parsing import is_cni_type
+from mnp_core.settings._denied import DeniedSettings, parse_denied_settings
 from mnp_core.settings._gates import GateSettings, UnclaimedInterfaces, parse_gate_settings
 from mnp_core.settings._node import NodeSettings, parse_node_settings
 from mnp_core.settings._values import Values
@@ -44,6 +45,7 @@ class Settings:
         budgets: How big policies may be.
         node: Settings of the node agent alone.
         gates: How pod starts are held until rules are in force.
+        denied: The log of denied packets; `common` has its part in the rules.
         unclaimed_interfaces: The treatment of interfaces that nothing claims.
         disabled_plugins: Plugins that are not loaded, by name of the plugin or of its distribution.
     """
@@ -56,6 +58,7 @@ class Settings:
     budgets: Budgets = field(factory=Budgets)
     node: NodeSettings = field(factory=NodeSettings)
     gates: GateSettings = field(factory=GateSettings)
+    denied: DeniedSettings = field(factory=DeniedSettings)
     unclaimed_interfaces: UnclaimedInterfaces = UnclaimedInterfaces.REPORT
     disabled_plugins: tuple[str, ...] = ()
 
@@ -94,8 +97,9 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
     """
     values = Values(raw, where)
     plugins = values.child("plugins")
+    denied = parse_denied_settings(values)
     settings = Settings(
-        common=_common_rules(values, read),
+        common=evolve(_common_rules(values, read), denied_log=denied.in_rules),
         backends=BackendSettings(
             node=values.text("backend"),
             kinds=values.texts_by_name("backend-by-kind"),
@@ -110,6 +114,7 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
         budgets=_budgets(values),
         node=parse_node_settings(values),
         gates=parse_gate_settings(values),
+        denied=denied,
         unclaimed_interfaces=values.choice("unclaimed-interfaces", UnclaimedInterfaces, UnclaimedInterfaces.REPORT),
         disabled_plugins=plugins.texts("disabled"),
     )

@@ -107,6 +107,20 @@ class Values:
             raise self._wrong(name, f"must be a number of seconds from {least:g} to {most:g}, not {value!r:.80}")
         return seconds
 
+    def whole_number(self, name: str, default: int, most: int) -> int:
+        """A number from 1 on, or its text as flags have it."""
+        value = self._get(name)
+        if value is None:
+            return default
+        number = _number(value)
+        if not 1 <= number <= most or number != int(number):
+            raise self._wrong(name, f"must be a whole number from 1 to {most}, not {value!r:.80}")
+        return int(number)
+
+    def is_false(self, name: str) -> bool:
+        """Whether it is the truth value that YAML reads an unquoted ``off`` as."""
+        return self._get(name) is False
+
     def choice(self, name: str, choices: type[_Choice], default: _Choice) -> _Choice:
         value = self._get(name)
         return default if value is None else self.one_of(name, choices, value)

@@ -1,7 +1,8 @@
 """Metrics for Prometheus; every name is explained in docs/operations.md.
 
-No metric has the name of a pod, policy or any other object as a label, and an external word becomes a label only if it
-looks like one and there are not too many already: the number of series does not grow with a cluster.
+No metric has the name of a pod, policy or any other object as a label, but for a few namespaces. An external word
+becomes a label only if it looks like one and there are not too many already: the number of series does not grow with a
+cluster.
 """
 
 import platform
@@ -22,7 +23,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _APPLY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FEW: Final = 32  # different words of one sort, more than any node has
-_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _OTHER: Final = "Other"
 _POLICED_PODS: Final = "mnp_policed_pods is deprecated since 0.1 and will be gone in 0.2: query mnp_enforced_pods."
 
@@ -94,6 +95,12 @@ class Metrics(Sink):
         )
         self._refusals = Counter("mnp_api_refusals", "Requests that were refused.", ("kind",), registry=registry)
         self._events = Counter("mnp_kubernetes_events", "Events, by result.", ("result",), registry=registry)
+        self._denied = Counter(
+            "mnp_denied_packets_logged",
+            "Packets in the log of denied packets, by namespace of the pod whose rules denied them.",
+            ("namespace",),
+            registry=registry,
+        )
         for failure in Failure:
             self._failures.labels(failure.value)
 
@@ -158,6 +165,10 @@ class Metrics(Sink):
     def event(self, result: str) -> None:
         """Count a Kubernetes Event by its result."""
         self._events.labels(self._words.of("event", result)).inc()
+
+    def denied(self, namespace: str) -> None:
+        """Count a packet of the log of denied packets."""
+        self._denied.labels(self._words.of("namespace", namespace)).inc()
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mnp_core.api import Failure, Outcome, Result
-from mnp_core.model import ObjectName, Reason
+from mnp_core.model import LoggedVerdict, ObjectName, Reason
 from mnp_core.telemetry.endpoint import SETTING
 from mnp_core.telemetry.events.event import DRIFT_MENDED, EventResult
 from mnp_core.telemetry.health import Unready
@@ -39,6 +39,7 @@ def test_labels():
     metrics.listed("Pod", 1)
     metrics.refused("Pod", "no")
     metrics.event("created")
+    metrics.denied("demo")
     written = dict(re.findall(r"^\| `(mnp_\w+)` \| \w+ \|([^|]*)\|", PAGE, re.MULTILINE))
     for name, labels in re.findall(r"^(mnp_\w+)\{(.*)\} ", metrics.text().decode(), re.MULTILINE):
         exported = set(re.findall(r'(\w+)="', labels)) - {"le"}
@@ -74,11 +75,15 @@ def test_results_of_attempts():
 
 
 def test_messages_of_the_log():
-    source = Path(__file__).parents[2] / "mnp_core" / "telemetry"
-    text = (source / "change_log.py").read_text() + (source / "events" / "sender.py").read_text()
+    source, files = (
+        Path(__file__).parents[2] / "mnp_core",
+        ("telemetry/change_log", "telemetry/events/sender", "node/denied"),
+    )
+    text = "".join((source / f"{name}.py").read_text() for name in files)
     said = set(re.findall(r'_log\.(?:info|warning|error)\(\s*"([^"]+)"', text))
     said |= set(re.findall(r'_say\("\w+", "([^"]+)"', text))
     said |= {f"rules {result.value}" for result in (Result.APPLIED, Result.REMOVED)}
+    said.add(f"packet {LoggedVerdict.DENIED}")
     assert set(table("Logs")) == said
 
 
@@ -87,7 +92,7 @@ def test_flags_and_settings():
 
 
 def test_examples_of_lines():
-    [text] = re.findall(r"```text\n(time=.*?)```", PAGE, re.DOTALL)
+    [text] = re.findall(r"```text\n(time=.*?)```", PAGE.partition("\n## Logs")[2], re.DOTALL)
     [line] = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert [word.partition("=")[0] for word in re.sub(r'"[^"]*"', "", text.splitlines()[0]).split()] == [
         *json.loads(line)

@@ -93,6 +93,7 @@ def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
                 claimed=claimed,
                 peer_addresses=settings.peer_addresses,
                 budgets=settings.budgets,
+                logs_annotated=settings.denied.only_annotated,
             ),
             backends=backends,
             locator=locator,

@@ -1,0 +1,218 @@
+"""The log of denied packets, by the program of a node and by its parts: real rules, real packets."""
+
+import socket
+import time
+from contextlib import contextmanager
+
+import pytest
+import yaml
+
+from mnp_core.model import DeniedLog, ObjectName
+from mnp_core.netfilter.headers import parse_headers
+from mnp_core.netfilter.nflog import open_group
+from mnp_core.node.denied_reader import DeniedReader
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing import nft
+from mnp_core.testing.netns import End, private_namespace, veth_pair
+from mnp_core.testing.policies import DENY, only
+from mnp_nftables import NftablesApplier, NftablesRenderer
+from tests.node.program import WEB
+
+pytestmark = pytest.mark.root
+ANNOTATION = "mnp.k8s.cni.cncf.io/log-denied"
+POD, OTHER = ObjectName("demo", "pod"), ObjectName("demo", "other")
+UNLIMITED = f"""
+table inet theirs {{
+    chain in {{
+        type filter hook prerouting priority -300
+        log prefix "mnp denied ingress 6e657431" group {DeniedLog().group}
+    }}
+}}
+"""
+
+
+# --- the program ----------------------------------------------------------------------------------------------------
+
+
+def set_to(node, **settings):
+    raw = yaml.safe_load(node.settings.read_text())
+    node.settings.write_text(
+        yaml.safe_dump({**raw, **{name.replace("_", "-"): value for name, value in settings.items()}})
+    )
+
+
+def lines(node):
+    return [line for line in node.log.read_text().splitlines() if 'msg="packet denied"' in line]
+
+
+def test_a_denied_packet_is_logged_with_pod_policies_and_peer(node):
+    """And counted by namespace; allowed ones are not."""
+    set_to(node, log_denied="all")
+    node.start()
+    assert node.allowed() == {"client"}
+    node.until(lambda: lines(node))
+    (line, *_) = lines(node)
+    for words in (
+        "verdict=denied pod=demo/web interface=net1",
+        "direction=ingress",
+        "MultiNetworkPolicy demo/web-allow-client",
+        "protocol=tcp",
+        "destination_port=80",
+        "SYN",
+        "peer=demo/stranger",
+    ):
+        assert words in line
+    assert not [line for line in lines(node) if "peer=demo/client" in line and "destination_port=80" in line]
+    assert node.metric('mnp_denied_packets_logged_total{namespace="demo"}') >= 1
+
+
+def test_a_namespace_turns_its_log_on_and_off(node):
+    """Off, the rules have nothing of it; a value that is neither true nor false is reported, and off."""
+    set_to(node, log_denied="annotated")
+    node.start()
+    assert "log prefix" not in node.inside(WEB, nft.listing)
+    namespace = node.raw("Namespace", "demo")
+
+    def annotate(value):
+        node.server.put(
+            "namespaces", {**namespace, "metadata": {**namespace["metadata"], "annotations": {ANNOTATION: value}}}
+        )
+
+    annotate("true")
+    node.until(lambda: "log prefix" in node.inside(WEB, nft.listing))
+    node.until(lambda: (node.allowed(), lines(node))[1])
+    annotate("\x1b[31myes")
+    node.until(lambda: "log prefix" not in node.inside(WEB, nft.listing))
+    assert "is neither true nor false" in node.problems("Malformed")[0]
+
+
+def test_a_group_that_a_process_in_the_pod_reads_is_reported_and_rules_are_in_force(node):
+    """Nothing but the log depends on it."""
+    set_to(node, log_denied="all", denied_log_group=7)
+    with node.inside(WEB, lambda: open_group(7, 64)):
+        node.start()
+        assert node.allowed() == {"client"}
+        node.until(lambda: "denied packets are not logged" in node.log.read_text())
+        assert "NFLOG group 7 cannot be read" in node.log.read_text()
+        assert lines(node) == []
+
+
+# --- the reader -----------------------------------------------------------------------------------------------------
+
+
+class Wire:
+    """A pod that is denied everything, and its neighbour."""
+
+    def __init__(self, pod, peer, limits):
+        self.pod, self.peer, self.limits = pod, peer, limits
+        veth_pair(End(pod, "net1", ("10.0.0.1/24",)), End(peer, "out", ("10.0.0.2/24",)))
+        run_inside(
+            pod, lambda: NftablesApplier().apply(NftablesRenderer().render(only(ingress=DENY, denied_log=limits)))
+        )
+        self.sender = run_inside(peer, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+    def open(self):
+        return run_inside(self.pod, lambda: open_group(self.limits.group, self.limits.size))
+
+    def send(self, count=1):
+        for _ in range(count):
+            self.sender.sendto(b"denied", ("10.0.0.1", 80))
+
+    def send_for(self, seconds):
+        """As fast as one process can; returns the number of packets."""
+        sent, end = 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.send(100)
+            sent += 100
+        return sent
+
+
+@contextmanager
+def wire(limits=DeniedLog()):  # noqa: B008 # a frozen value
+    with private_namespace() as pod, private_namespace() as peer:
+        made = Wire(pod, peer, limits)
+        with made.sender:
+            yield made
+
+
+@pytest.fixture
+def heard():
+    return []
+
+
+@pytest.fixture
+def reader(heard):
+    reader = DeniedReader(DeniedLog(), lambda pod, packet: heard.append(pod) if is_ours(packet) else None)
+    yield reader
+    reader.close()
+
+
+def is_ours(packet):
+    """Not what the kernel sends of its own, such as multicast listener reports."""
+    return parse_headers(packet.payload).protocol == socket.IPPROTO_UDP
+
+
+def soon(true, seconds=10):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_slow_sender_is_logged_completely(reader, heard):
+    """Ten packets a second, each of them."""
+    with wire() as pod:
+        reader.listen(POD, pod.open())
+        for _ in range(15):
+            pod.send()
+            time.sleep(0.1)
+        soon(lambda: len(heard) == 15)
+
+
+def test_a_fast_sender_is_logged_within_the_limit_and_drowns_nobody(reader, heard, figures):
+    """As fast as a process can send, while another pod has its ten packets."""
+    with wire() as pod, wire() as other:
+        reader.listen(POD, pod.open())
+        reader.listen(OTHER, other.open())
+        began = time.monotonic()
+        sent = 0
+        for _ in range(10):
+            sent += pod.send_for(0.1)
+            other.send()
+        seconds = time.monotonic() - began
+        soon(lambda: heard.count(OTHER) == 10)
+        figures += [
+            f"denied packets: {sent / seconds:,.0f} a second sent, {heard.count(POD)} logged in {seconds:.1f} s"
+        ]
+        assert DeniedLog().burst <= heard.count(POD) <= DeniedLog().burst + DeniedLog().rate * (seconds + 1)
+
+
+def test_rules_of_a_pod_that_log_without_limit_are_limited_too(reader, heard):
+    """A process with NET_ADMIN writes to our group as fast as it can."""
+    with wire() as pod, wire() as other:
+        run_inside(pod.pod, lambda: nft.load(UNLIMITED))
+        reader.listen(POD, pod.open())
+        reader.listen(OTHER, other.open())
+        began = time.monotonic()
+        for _ in range(5):
+            pod.send_for(0.1)
+            other.send()
+        seconds = time.monotonic() - began
+        soon(lambda: heard.count(OTHER) == 5)
+        assert heard.count(POD) <= DeniedLog().burst + DeniedLog().rate * (seconds + 1)
+
+
+def test_a_pod_that_ends_while_it_is_read_is_forgotten(reader, heard):
+    """Its namespace goes with it: nothing of the reader's keeps it alive, and the next pod is read."""
+    with wire() as pod:
+        reader.listen(POD, pod.open())
+        pod.send(1000)
+        soon(lambda: heard)
+        reader.forget(POD)
+        assert reader.pods == frozenset()
+    with wire() as pod:
+        reader.listen(POD, pod.open())
+        heard.clear()
+        pod.send()
+        soon(lambda: heard == [POD])
+    assert reader.thread.alive
