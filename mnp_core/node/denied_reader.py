@@ -88,7 +88,9 @@ class DeniedReader:
             return frozenset(self._by_pod)
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop reading; once more has no effect."""
+        if self._poll.closed:
+            return
         os.eventfd_write(self._wake, 1)
         self.thread.join()
         for pod in self.pods:
