@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.bench.measurement import Measurement
 from benchmarks.bench.report import heading, line, machine, missed, write
 
-_PARTS: Final = ("compile", "apply")
+_PARTS: Final = ("compile", "apply", "packets")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -2,7 +2,7 @@
  *
  *     never_open NAME ADDRESS PORT MILLISECONDS FILE
  *
- * Sends its name to the address, receives on the port, and writes into the file: packets sent and received, and the
+ * Sends its name to the address, receives on the port, and writes into the file: packets tried and received, and the
  * milliseconds from its start to the first and the last packet received (-1: none). Static, so that any image runs it. */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -26,10 +26,11 @@ int main(int argc, char **argv) {
     inet_pton(AF_INET, argv[2], &to.sin_addr);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof at)) return 3;
-    long sent = 0, received = 0;
+    long tried = 0, received = 0;
     char buffer[64];
     for (double end = begun + atof(argv[4]); now() < end; usleep(200)) {
-        if (sendto(fd, argv[1], strlen(argv[1]), 0, (struct sockaddr *)&to, sizeof to) > 0) sent++;
+        sendto(fd, argv[1], strlen(argv[1]), 0, (struct sockaddr *)&to, sizeof to); /* the receiver counts */
+        tried++;
         while (recv(fd, buffer, sizeof buffer, 0) >= 0) {
             last = now() - begun;
             if (!received++) first = last;
@@ -37,6 +38,6 @@ int main(int argc, char **argv) {
     }
     FILE *file = fopen(argv[5], "w");
     if (!file) return 4;
-    fprintf(file, "%ld %ld %.1f %.1f\n", sent, received, first, last);
+    fprintf(file, "%ld %ld %.1f %.1f\n", tried, received, first, last);
     return fclose(file) ? 5 : 0;
 }

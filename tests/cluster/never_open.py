@@ -32,10 +32,10 @@ _ETHERNET = struct.pack("!6s6sH", b"\xff" * 6, bytes.fromhex("0200000000aa"), 0x
 
 @frozen
 class Seen:
-    """The result of one start: packets that passed, and the last moment of one, in ms from the container's start."""
+    """The result of one start: packets tried, packets that passed, and the last moment of one, in ms from the start."""
 
     name: str
-    sent: int
+    tried: int
     came_in: int
     got_out: int
     last: float
@@ -112,9 +112,9 @@ class Starts:
         self._scene.apply(self._pod(name))
         self._scene.objects.wait_for(f"{name} has tried", lambda: result.exists() and result.read_text(), patience=90)
         time.sleep(0.05)  # for packets on their way
-        sent, came_in, _, last = result.read_text().split()
+        tried, came_in, _, last = result.read_text().split()
         self._scene.delete(name)
-        return Seen(name, int(sent), int(came_in), self._arrived[name], float(last))
+        return Seen(name, int(tried), int(came_in), self._arrived[name], float(last))
 
     def _pod(self, name: str) -> Mapping[str, Any]:
         probe = container("probe", ["/probe/never_open", name, self._outside, str(PORT), str(MILLISECONDS)])

@@ -68,15 +68,16 @@ def started(bed, scene, folder, settings, *chained):
 
 def line(kind, seen, held=None):
     load = Path("/proc/loadavg").read_text().split()[0]
-    sent, came_in, got_out = (sum(getattr(each, name) for each in seen) for name in ("sent", "came_in", "got_out"))
+    tried, came_in, got_out = (sum(getattr(each, name) for each in seen) for name in ("tried", "came_in", "got_out"))
     last = sorted(each.last for each in seen if each.last >= 0)
     until = f", the last at {statistics.median(last):.0f} ms (median), {last[-1]:.0f} ms (longest)" if last else ""
     mean = f"; held {held['sum'] / held['count'] * 1000:.0f} ms on average" if held and held["count"] else ""
-    passed = f"packets of denied flows that passed: in {came_in}, out {got_out} of {sent}"
+    passed = f"packets of denied flows that passed: in {came_in}, out {got_out} of {tried}"
     return f"{kind}: {len(seen)} pod starts; {passed}; {len(last)} pods got some{until}{mean}; load {load}"
 
 
 def opened(seen):
+    assert all(each.tried for each in seen), "else nothing could pass"
     return [each for each in seen if each.came_in or each.got_out]
 
 
