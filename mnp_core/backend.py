@@ -18,11 +18,12 @@ from mnp_core.plugins import Registry
 
 @frozen(kw_only=True)
 class Backend:
-    """Renderer and applier of one sandbox: `name` is the applier's."""
+    """Renderer and applier of one sandbox: `name` is the applier's, `refuses` the renderer's."""
 
     name: str
     renderer: PolicyRenderer
     applier: RuleApplier
+    refuses: frozenset[Feature] = frozenset()
 
 
 @frozen(kw_only=True)
@@ -236,7 +237,14 @@ def _supported(registry: Registry, name: str, features: frozenset[Feature] = fro
     """The backend of that name with its rank, or the reason why not as an error."""
     applier = registry.applier(name)
     _check_features(registry, registry.appliers[name].dialect, features)
-    backend = Backend(name=name, renderer=registry.renderer(registry.appliers[name].dialect), applier=applier)
+    dialect = registry.appliers[name].dialect
+    refuses = (spec.refuses for spec in registry.renderers.values() if spec.dialect == dialect)
+    backend = Backend(
+        name=name,
+        renderer=registry.renderer(dialect),
+        applier=applier,
+        refuses=frozenset().union(*refuses),
+    )
     support = registry.probe(name, applier)
     if not support.usable:
         raise UnsupportedError(f"backend {name!r} cannot be used here: {support.detail or 'it does not say why'}")

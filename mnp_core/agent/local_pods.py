@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Protocol
 
 from mnp_core.agent.history import Histories
@@ -11,7 +11,8 @@ from mnp_core.agent.operations import close_listeners
 from mnp_core.agent.pod_state import PodState
 from mnp_core.api import CommitAnnouncer, Sandbox
 from mnp_core.cluster import ClusterState
-from mnp_core.model import ObjectName, ObjectRef, Reason, Report
+from mnp_core.model import Feature, ObjectName, ObjectRef, Reason, Report
+from mnp_core.model.parsing.policy import ENFORCEMENT
 from mnp_core.policy.attachments import Problem
 from mnp_core.sandbox.monitor import GenerationReader, Listeners
 from mnp_core.sandbox.outside import OutsideState
@@ -122,8 +123,16 @@ class LocalPods:
     def update_reports(self, state: PodState) -> None:
         """Update the reports of a pod's current problems."""
         if self.is_current(state):
-            problems = map(self._cluster.exposing, repeat(state.name), _problems(state))
+            found = chain(_problems(state), self._unaudited(state))
+            problems = map(self._cluster.exposing, repeat(state.name), found)
             self._cluster.standing.put(("pod", state.name), problems)
+
+    def _unaudited(self, state: PodState) -> Iterator[Problem]:
+        """Report policies in audit mode on a backend that has none (S74)."""
+        if state.backend is not None and Feature.AUDIT in state.backend.refuses:
+            policy = self._cluster.sandbox_policy(state.name)
+            for audit in policy.audits if policy is not None else ():
+                yield Problem(report=_not_audited(audit, state.backend.name))
 
 
 def _problems(state: PodState) -> Iterator[Problem]:
@@ -131,6 +140,16 @@ def _problems(state: PodState) -> Iterator[Problem]:
         yield from state.findings.problems
     if state.error and not state.awaiting_sandbox:
         yield Problem(report=_failure(state))
+
+
+def _not_audited(policy: ObjectRef, backend: str) -> Report:
+    return Report(
+        about=policy,
+        field=f"metadata.annotations[{ENFORCEMENT}]",
+        reason=Reason.NOT_AUDITED,
+        message=f"backend {backend!r} of a selected pod has no audit mode: nothing is enforced or counted there",
+        remedy="Ask the operator of the node for another backend, or remove the annotation to enforce the policy",
+    )
 
 
 def _failure(state: PodState) -> Report:

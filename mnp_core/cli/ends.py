@@ -3,7 +3,18 @@
 from collections.abc import Iterable, Iterator
 
 from mnp_core.cli.objects import Objects
-from mnp_core.model import Address, Allow, Cidr, Direction, Isolated, ObjectName, PortRange, Ports, SandboxPolicy
+from mnp_core.model import (
+    Address,
+    Allow,
+    Audited,
+    Cidr,
+    Direction,
+    Isolated,
+    ObjectName,
+    PortRange,
+    Ports,
+    SandboxPolicy,
+)
 from mnp_core.offline.outside import outside_blocks
 from mnp_core.offline.probe import DEFAULT_SPEC, ProbeSpec
 from mnp_core.offline.reach import End
@@ -56,7 +67,7 @@ def rule_ports(ends: Iterable[End], *directions: Direction) -> set[PortRange]:
     """The ports in the rules of pods."""
     policies = {policy for sandbox in _sandboxes(ends) for policy in sandbox.interfaces}
     rules = {policy.of(direction) for policy in policies for direction in directions or Direction}
-    allows = {allow for each in rules if isinstance(each, Isolated) for allow in each.allows}
+    allows = {allow for each in rules if isinstance(each, Isolated | Audited) for allow in each.allows}
     return {
         each
         for allow in allows

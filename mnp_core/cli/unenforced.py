@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from mnp_core.api import InterfaceDiscoverer
 from mnp_core.errors import InputError
-from mnp_core.model import Attachment, Isolated, Link, ObjectName, ObjectRef, Reason, Report, SandboxPolicy
+from mnp_core.model import Attachment, Audited, Isolated, Link, ObjectName, ObjectRef, Reason, Report, SandboxPolicy
 from mnp_core.offline.definition import Definition, parse_definition
 from mnp_core.sources.manifests import Document
 
@@ -48,7 +48,7 @@ def unenforced(
 
 def _is_isolated(sandbox: SandboxPolicy, interface: str) -> bool:
     policies = [policy for policy in sandbox.interfaces if policy.interface == interface]
-    return any(isinstance(way, Isolated) for policy in policies for way in (policy.ingress, policy.egress))
+    return any(isinstance(way, Isolated | Audited) for policy in policies for way in (policy.ingress, policy.egress))
 
 
 def _definition(documents: Mapping[ObjectRef, Document], network: ObjectName) -> Definition | None:

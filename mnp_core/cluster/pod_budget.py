@@ -1,7 +1,8 @@
 """The budget of each pod, and policies whose groups are too big.
 
 A policy over budget isolates and allows nothing: in one pod, if the rules of all policies there exceed the budget of a
-pod; in all pods, if its groups have too many members. Policies are admitted in the order of their names.
+pod; in all pods, if its groups have too many members. Policies are admitted in the order of their names, those in
+audit mode last.
 """
 
 from collections.abc import Iterable, Mapping

@@ -42,7 +42,7 @@ class PodPolicies:
         pod: The pod.
         selecting: Policies whose podSelector matches it.
         covering: Those of them that cover one of its enforceable interfaces, as written.
-        selected: The number of policies that select an interface.
+        selected: The number of enforced policies that select an interface.
         sizes: The size of each covering policy, on all interfaces together, without selectors.
         wanted: The sum of `sizes`.
         stale: Whether what follows has to be determined anew.
@@ -81,7 +81,8 @@ class PodPolicies:
         """Add a policy that selects the pod; return whether it covers an enforceable interface."""
         coverage = self.coverage(compiled.policy.scope)
         self.selecting[compiled.policy.ref] = compiled
-        self.selected.update(coverage.interfaces)
+        if not compiled.policy.is_audited:
+            self.selected.update(coverage.interfaces)
         return bool(coverage.enforceable)
 
     def cover(self, compiled: CompiledPolicy, size: Size) -> None:
@@ -107,7 +108,7 @@ class PodPolicies:
     def remove(self, ref: ObjectRef) -> Iterable[str]:
         """Remove a policy; return the groups that no other policy within budget uses. Stale unless all were within."""
         selecting, compiled = self.selecting.pop(ref, None), self.policies.pop(ref, None)
-        if selecting is not None:
+        if selecting is not None and not selecting.policy.is_audited:
             _subtract(self.selected, self.coverage(selecting.policy.scope).interfaces)
         if self.covering.pop(ref, None) is None:
             return ()

@@ -68,7 +68,7 @@ class PoliciesByPod:
         return names
 
     def selects(self, name: ObjectName, attachment: Attachment | None) -> bool:
-        """Whether a policy selects an attachment of a pod; for None, whether one selects any."""
+        """Whether an enforced policy selects an attachment of a pod; for None, whether one selects any."""
         pod = self._pods.get(name)
         if pod is None:
             return False

@@ -1,7 +1,7 @@
 """The budgets of each policy and of each namespace: a policy over budget is enforced without its rules.
 
-Within a namespace policies are admitted in the order of their names, so that the result depends on the present
-policies alone, not on the order of their arrival.
+Within a namespace policies are admitted in the order of their names, those in audit mode last, so that the result
+depends on the present policies alone, not on the order of their arrival, and no audit changes what is enforced.
 """
 
 from bisect import bisect_left, insort
@@ -13,16 +13,17 @@ from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.model import ObjectName, ObjectRef, Policy
 from mnp_core.model.budget import Budgets, Size, closed, over_budget, size_of
 
-_Place = tuple[str, str, str]
-"""An object's name, as it sorts."""
+_Place = tuple[bool, str, str, str]
+"""An object's name, as it sorts; those in audit mode come last."""
 
 
-def _place(ref: ObjectRef) -> _Place:
-    return ref.kind, ref.name.namespace, ref.name.name
+def _place(policy: Policy) -> _Place:
+    return policy.is_audited, policy.ref.kind, policy.ref.name.namespace, policy.ref.name.name
 
 
 def _ref(place: _Place) -> ObjectRef:
-    return ObjectRef(place[0], ObjectName(place[1], place[2]))
+    _, kind, namespace, name = place
+    return ObjectRef(kind, ObjectName(namespace, name))
 
 
 @define
@@ -31,6 +32,7 @@ class _Namespace:
 
     Attributes:
         sizes: The size of each.
+        places: The place of each in `order`.
         order: Their names, sorted.
         admitted_before: The sum of the admitted sizes before each of `order`, up to the first change.
         total: The sum of `sizes`.
@@ -39,6 +41,7 @@ class _Namespace:
     """
 
     sizes: dict[ObjectRef, Size] = field(factory=dict)
+    places: dict[ObjectRef, _Place] = field(factory=dict)
     order: list[_Place] = field(factory=list)
     admitted_before: list[Size] = field(factory=list)
     total: Size = field(factory=Size)
@@ -49,7 +52,7 @@ class _Namespace:
         """Add a policy; it is admitted for now."""
         self.sizes[ref], self.admitted[ref] = size, policy
         self.total = self.total + size
-        place = _place(ref)
+        place = self.places[ref] = _place(policy)
         insort(self.order, place)
         del self.admitted_before[bisect_left(self.order, place) :]
 
@@ -58,7 +61,7 @@ class _Namespace:
         size = self.sizes.pop(ref, None)
         if size is not None:
             self.total = self.total - size
-            index = bisect_left(self.order, _place(ref))
+            index = bisect_left(self.order, self.places.pop(ref))
             del self.order[index], self.admitted_before[index:]
         self.admitted.pop(ref, None)
         self.parked.pop(ref, None)

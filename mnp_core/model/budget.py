@@ -4,7 +4,7 @@ A policy costs memory and time on every node. These limits keep that cost with i
 isolates the pods that it selects, allows nothing, and is reported.
 """
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from mnp_core.model.address import Block
 from mnp_core.model.names import ObjectRef
@@ -119,13 +119,7 @@ def _weight(peer: PodPeer) -> int:
 
 def closed(policy: Policy) -> Policy:
     """The policy without its rules: same isolation, nothing allowed."""
-    return Policy(
-        ref=policy.ref,
-        scope=policy.scope,
-        pod_selector=policy.pod_selector,
-        ingress=_none_of(policy.ingress),
-        egress=_none_of(policy.egress),
-    )
+    return evolve(policy, ingress=_none_of(policy.ingress), egress=_none_of(policy.egress))
 
 
 def _none_of(rules: tuple[PolicyRule, ...] | None) -> tuple[PolicyRule, ...] | None:

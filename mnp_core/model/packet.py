@@ -43,12 +43,17 @@ class Verdict:
 
     Attributes:
         allowed: Whether it passes.
-        origin: The rule that allows it; None if it is denied, the direction is open or a setting allows it.
+        origin: The rule that allows it; None if it is denied, the direction is open or a setting allows it. In audit
+            mode the rule that would allow it, likewise the setting.
         setting: The setting or built-in rule that allows it (``accept-icmp``, ``neighbour-discovery`` …), or empty.
         policies: Who isolates the direction; empty if it is open.
+        audits: Policies in audit mode that select the direction, too.
+        would_deny: Whether it passes only because no policy isolates the direction but those in audit mode (S72).
     """
 
     allowed: bool
     origin: Origin | None = None
     setting: str = ""
     policies: tuple[ObjectRef, ...] = ()
+    audits: tuple[ObjectRef, ...] = ()
+    would_deny: bool = False

@@ -23,6 +23,13 @@ class Direction(StrEnum):
         return Direction.EGRESS if self is Direction.INGRESS else Direction.INGRESS
 
 
+class Enforcement(StrEnum):
+    """The annotation ``mnp.k8s.cni.cncf.io/enforcement`` of a policy (S70)."""
+
+    ENFORCE = "enforce"
+    AUDIT = "audit"  # denials are counted, and let pass
+
+
 @frozen
 class AnyPeer:
     """Every source or destination, of any family: ``from`` or ``to`` missing or empty (S12)."""
@@ -110,6 +117,7 @@ class Policy:
         pod_selector: Among the pods of its own namespace (S10).
         ingress: The rules if it isolates ingress, else None; ``()`` isolates and allows nothing (S12).
         egress: Likewise.
+        enforcement: Whether it is enforced, or only audited (S70).
     """
 
     ref: ObjectRef
@@ -117,6 +125,12 @@ class Policy:
     pod_selector: Selector
     ingress: tuple[PolicyRule, ...] | None
     egress: tuple[PolicyRule, ...] | None
+    enforcement: Enforcement = Enforcement.ENFORCE
+
+    @property
+    def is_audited(self) -> bool:
+        """Whether it is in audit mode."""
+        return self.enforcement is Enforcement.AUDIT
 
     @property
     def namespace(self) -> str:

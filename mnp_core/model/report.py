@@ -20,6 +20,7 @@ class Reason(StrEnum):
     MALFORMED = "Malformed"  # a field has the wrong type or an impossible value
     INVALID_POLICY_FOR = "InvalidPolicyFor"  # S2
     INVALID_POLICY_TYPE = "InvalidPolicyType"  # S1
+    INVALID_ENFORCEMENT = "InvalidEnforcement"  # S70
     INVALID_SELECTOR = "InvalidSelector"  # S13
     INVALID_PEER = "InvalidPeer"  # S24
     INVALID_BLOCK = "InvalidBlock"  # S23
@@ -31,6 +32,7 @@ class Reason(StrEnum):
     UNCLAIMED_TYPE = "UnclaimedType"  # a CNI type that no loaded plugin claims (S4, S64)
     UNENFORCEABLE = "Unenforceable"  # an interface that cannot be enforced (S64)
     ENFORCEMENT_FAILED = "EnforcementFailed"  # a pod's rules could not be brought up to date, for now (S64)
+    NOT_AUDITED = "NotAudited"  # a policy in audit mode, in a pod whose backend has no audit mode (S74)
     OVER_BUDGET = "OverBudget"  # a policy is too big, alone or with others: it isolates and allows nothing
     MISMATCH = "Mismatch"  # network-status and the kernel disagree (S64)
     UNCLAIMED_INTERFACE = "UnclaimedInterface"  # an interface in a pod that no entry of network-status claims (S64)

@@ -95,13 +95,31 @@ class Isolated:
     Attributes:
         allows: The union over all policies, in canonical order: order never matters for the verdict.
         policies: Who isolates this direction, sorted; for `explain`, not for rendering.
+        audits: Policies in audit mode that select it, too, sorted: they have no effect here (S71). For `explain`.
+    """
+
+    allows: tuple[AllowRule, ...] = ()
+    policies: tuple[ObjectRef, ...] = ()
+    audits: tuple[ObjectRef, ...] = ()
+
+
+@frozen(kw_only=True)
+class Audited:
+    """Only policies in audit mode isolate this direction: everything passes as if it were `Open` (S71).
+
+    Packets that `Isolated` with these rules would deny are counted under the label ``would-deny``, and pass (S72).
+    A renderer that refuses `Feature.AUDIT` treats it as `Open`.
+
+    Attributes:
+        allows: As in `Isolated`, of the policies in audit mode.
+        policies: Who would isolate this direction, sorted.
     """
 
     allows: tuple[AllowRule, ...] = ()
     policies: tuple[ObjectRef, ...] = ()
 
 
-DirectionPolicy = Open | Isolated
+DirectionPolicy = Open | Isolated | Audited
 OPEN = Open()
 
 
@@ -158,7 +176,7 @@ class CustomRules:
 
 
 class Feature(StrEnum):
-    """Settings that a renderer may refuse; the value is the setting as users write it."""
+    """Abilities that a renderer may refuse; the value is the setting, or annotation, as users write it."""
 
     REJECT = "deny-action: reject"
     RECHECK = "established-flows: recheck"
@@ -169,6 +187,7 @@ class Feature(StrEnum):
     ALLOW_SRC_PREFIXES = "allow-src-prefix"
     ALLOW_DST_PREFIXES = "allow-dst-prefix"
     LOG_DENIED = "log-denied"
+    AUDIT = "mnp.k8s.cni.cncf.io/enforcement: audit"  # of a policy, not of the node: refused, it is reported (S74)
 
 
 @frozen(kw_only=True)
@@ -230,7 +249,8 @@ class SandboxPolicy:
         pod: The pod.
         interfaces: One per enforced interface name, sorted by name; open ones are listed too, so that connection
             tracking is on before the first policy comes (S41).
-        groups: Exactly the groups that the rules refer to, by identity, in the order of identities.
+        groups: The groups that the rules refer to, by identity, in the order of identities; and those of policies in
+            audit mode, whether or not they have an effect.
         common: The node's settings.
     """
 
@@ -238,3 +258,9 @@ class SandboxPolicy:
     interfaces: tuple[InterfacePolicy, ...] = field(converter=_interfaces)
     groups: Mapping[str, Group] = field(factory=dict, converter=_groups)
     common: CommonRules = CommonRules()
+
+    @property
+    def audits(self) -> tuple[ObjectRef, ...]:
+        """The policies in audit mode that have an effect: they alone isolate a direction; sorted."""
+        directions = (interface.of(direction) for interface in self.interfaces for direction in Direction)
+        return tuple(sorted({ref for each in directions if isinstance(each, Audited) for ref in each.policies}))

@@ -22,6 +22,7 @@ from mnp_core.model import (
     AnyPeer,
     AnyPort,
     Attachment,
+    Audited,
     Block,
     CommonRules,
     Direction,
@@ -32,7 +33,6 @@ from mnp_core.model import (
     InterfacePolicy,
     Isolated,
     NamedPort,
-    ObjectRef,
     Origin,
     Peers,
     Pod,
@@ -97,14 +97,15 @@ class CompiledPolicy:
         ingress: None if it does not isolate ingress.
         egress: None if it does not isolate egress.
         groups: The groups that its rules refer to, by identity.
-        order: Sorts policies as their names do, but faster.
+        order: Sorts policies as their names do, but faster; those in audit mode come last, so that one of them never
+            takes the budget of an enforced one.
     """
 
     policy: Policy
     ingress: CompiledDirection | None
     egress: CompiledDirection | None
     groups: Mapping[str, GroupSpec]
-    order: tuple[str, str, str]
+    order: tuple[bool, str, str, str]
 
 
 def compile_policy(policy: Policy) -> CompiledPolicy:
@@ -115,7 +116,7 @@ def compile_policy(policy: Policy) -> CompiledPolicy:
         ingress=_compile_direction(policy, Direction.INGRESS, groups),
         egress=_compile_direction(policy, Direction.EGRESS, groups),
         groups=groups,
-        order=(policy.ref.kind, policy.ref.name.namespace, policy.ref.name.name),
+        order=(policy.is_audited, policy.ref.kind, policy.ref.name.namespace, policy.ref.name.name),
     )
 
 
@@ -224,8 +225,8 @@ def compile_sandbox(
             InterfacePolicy(
                 interface=interface,
                 networks=tuple(sorted({attachment.network for attachment in by_interface[interface]})),
-                ingress=_union(pod, [(c.policy.ref, c.ingress) for c in covered if c.ingress is not None]),
-                egress=_union(pod, [(c.policy.ref, c.egress) for c in covered if c.egress is not None]),
+                ingress=_union(pod, [(c.policy, c.ingress) for c in covered if c.ingress is not None]),
+                egress=_union(pod, [(c.policy, c.egress) for c in covered if c.egress is not None]),
             )
             for interface, covered in covering.items()
         ),
@@ -234,14 +235,26 @@ def compile_sandbox(
     )
 
 
-def _union(pod: Pod, isolating: list[tuple[ObjectRef, CompiledDirection]]) -> DirectionPolicy:
-    """Open unless a policy isolates the direction; then the union of the allowed traffic (S11)."""
+def _union(pod: Pod, isolating: list[tuple[Policy, CompiledDirection]]) -> DirectionPolicy:
+    """Open unless a policy isolates the direction; then the union of the allowed traffic (S11).
+
+    Beside enforced policies those in audit mode could only allow more, so they deny nothing: they are named (S71).
+    """
     if not isolating:
         return OPEN
+    audits = tuple([policy.ref for policy, _ in isolating if policy.is_audited])
+    if len(audits) == len(isolating):
+        return Audited(allows=_allows(pod, [rules for _, rules in isolating]), policies=audits)
+    enforced = [(policy.ref, rules) for policy, rules in isolating if not policy.is_audited]
     return Isolated(
-        allows=tuple(chain.from_iterable([rules.resolved_on(pod) for _, rules in isolating])),
-        policies=tuple([ref for ref, _ in isolating]),
+        allows=_allows(pod, [rules for _, rules in enforced]),
+        policies=tuple([ref for ref, _ in enforced]),
+        audits=audits,
     )
+
+
+def _allows(pod: Pod, rules: Iterable[CompiledDirection]) -> tuple[AllowRule, ...]:
+    return tuple(chain.from_iterable([each.resolved_on(pod) for each in rules]))
 
 
 def _groups_of(policies: Iterable[CompiledPolicy], known: Mapping[str, Group]) -> dict[str, Group]:

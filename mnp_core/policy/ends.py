@@ -66,8 +66,12 @@ class Standing(StrEnum):
     LOOPBACK = "loopback"  # a pod and its own address: it goes through `lo` (S44)
     UNENFORCED = "unenforced"  # an interface that cannot be enforced; there is a report about the pod (S64)
     OPEN = "open"  # no policy isolates this direction of the interface (S10)
+    AUDITED = "audited"  # only policies in audit mode isolate it: everything passes, and denials are counted (S72)
     ISOLATED = "isolated"  # only traffic that some rule allows passes (S11)
 
+
+JUDGED = frozenset({Standing.AUDITED, Standing.ISOLATED})
+"""The bases of verdicts by the rules of policies."""
 
 Wires = Mapping[ObjectName, str]
 """By network, the layer 2 that its attachments are on; a network that is missing has one of its own."""
@@ -120,7 +124,9 @@ def judged(
     if sandbox is None or all(policy.interface != interface for policy in sandbox.interfaces):
         return Standing.UNENFORCED, Verdict(allowed=True)
     verdict = evaluate(sandbox, interface, direction, packet)
-    return Standing.ISOLATED if verdict.policies else Standing.OPEN, verdict
+    if verdict.policies:
+        return Standing.ISOLATED, verdict
+    return Standing.AUDITED if verdict.audits else Standing.OPEN, verdict
 
 
 def has_custom_rules(sandbox: SandboxPolicy | None, direction: Direction, family: Family) -> bool:

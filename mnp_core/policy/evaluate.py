@@ -4,7 +4,7 @@ It is the definition that backends are tested against, so it is written to be re
 connections: the packet is the first of its flow, and an allowed one lets the replies pass, too (S40).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from mnp_core.model import (
     AddressGroup,
@@ -12,13 +12,15 @@ from mnp_core.model import (
     AllowRule,
     AnyPeer,
     AnyPort,
+    Audited,
     Cidr,
     CommonRules,
     Direction,
     Endpoint,
     EndpointGroup,
     Group,
-    Isolated,
+    Open,
+    Origin,
     Packet,
     Peers,
     Ports,
@@ -48,16 +50,20 @@ def evaluate(sandbox: SandboxPolicy, interface: str, direction: Direction, packe
         packet: As it is on the wire of that interface.
     """
     rules = next((policy.of(direction) for policy in sandbox.interfaces if policy.interface == interface), None)
-    if not isinstance(rules, Isolated):
+    if rules is None or isinstance(rules, Open):
         return Verdict(allowed=True)
-    setting = _setting(sandbox.common, direction, packet)
-    if setting is not None:
-        return Verdict(allowed=True, setting=setting, policies=rules.policies)
+    setting = _setting(sandbox.common, direction, packet) or ""
+    origin = None if setting else _origin(sandbox, rules.allows, direction, packet)
+    passes = bool(setting) or origin is not None
+    if isinstance(rules, Audited):
+        return Verdict(allowed=True, origin=origin, setting=setting, audits=rules.policies, would_deny=not passes)
+    return Verdict(allowed=passes, origin=origin, setting=setting, policies=rules.policies, audits=rules.audits)
+
+
+def _origin(sandbox: SandboxPolicy, allows: Iterable[AllowRule], direction: Direction, packet: Packet) -> Origin | None:
+    """The first rule that allows it, or None."""
     peer = packet.source if direction is Direction.INGRESS else packet.destination
-    for allow in rules.allows:
-        if _matches(allow, sandbox.groups, peer, packet):
-            return Verdict(allowed=True, origin=allow.origin, policies=rules.policies)
-    return Verdict(allowed=False, policies=rules.policies)
+    return next((allow.origin for allow in allows if _matches(allow, sandbox.groups, peer, packet)), None)
 
 
 def _setting(common: CommonRules, direction: Direction, packet: Packet) -> str | None:

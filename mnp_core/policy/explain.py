@@ -5,8 +5,9 @@ It puts the result of `evaluate` into words and JSON and adds nothing: it is rig
 
 from attrs import frozen
 
-from mnp_core.model import Address, Attachment, Direction, ObjectName, Origin, Packet, Verdict
+from mnp_core.model import Address, Attachment, Direction, ObjectName, ObjectRef, Origin, Packet, Verdict
 from mnp_core.policy.ends import (
+    JUDGED,
     Flow,
     Host,
     Place,
@@ -47,14 +48,16 @@ class Side:
         return f"{self.attachment.pod} ({self.attachment.interface}, {self.address})"
 
     def as_json(self) -> dict[str, object]:
-        """For JSON; `rule` or `setting` is the one that allows it under isolation."""
+        """For JSON; `rule` or `setting` is the one that allows it under isolation, or would (audit mode)."""
         origin = self.verdict.origin
         return {
             "interface": self.attachment.interface if self.attachment else None,
             "address": str(self.address),
             "standing": self.standing.value,
             "verdict": _word(allowed=self.verdict.allowed),
+            "would-deny": self.verdict.would_deny,
             "policies": [str(policy) for policy in self.verdict.policies],
+            "audit-policies": [str(policy) for policy in self.verdict.audits],
             "rule": _rule_json(origin) if origin else None,
             "setting": self.verdict.setting or None,
             "custom-rules": self.custom,
@@ -73,6 +76,11 @@ class Explanation:
     def allowed(self) -> bool:
         """Whether both ends let it pass."""
         return self.source.verdict.allowed and self.destination.verdict.allowed
+
+    @property
+    def would_deny(self) -> bool:
+        """Whether it passes, and policies in audit mode would deny it."""
+        return self.allowed and (self.source.verdict.would_deny or self.destination.verdict.would_deny)
 
     @property
     def network(self) -> ObjectName | None:
@@ -95,6 +103,7 @@ class Explanation:
             "protocol": self.flow.protocol.name,
             "port": self.flow.port,
             "verdict": _word(allowed=self.allowed),
+            "would-deny": self.would_deny,
             "egress": self.source.as_json(),
             "ingress": self.destination.as_json(),
         }
@@ -154,7 +163,8 @@ def describe(explanation: Explanation) -> str:
     place = _way(explanation.network, source.network if source else None)
     way = f"{explanation.source} -> {explanation.destination} {explanation.flow} {place}"
     sides = (explanation.source, explanation.destination)
-    return "\n".join((f"{way}: {_word(allowed=explanation.allowed)}", *(f"  {_reason(side)}" for side in sides)))
+    verdict = _word(allowed=explanation.allowed) + (f", {WOULD_DENY}" if explanation.would_deny else "")
+    return "\n".join((f"{way}: {verdict}", *(f"  {_reason(side)}" for side in sides)))
 
 
 def _explanation(
@@ -181,7 +191,7 @@ def _side(party: Host | Address, place: Place, direction: Direction, packet: Pac
         attachment=place.attachment,
         standing=standing,
         verdict=verdict,
-        custom=standing is Standing.ISOLATED and _has_custom_rules(party, direction, packet),
+        custom=standing in JUDGED and _has_custom_rules(party, direction, packet),
     )
 
 
@@ -210,6 +220,10 @@ def _rule_json(origin: Origin) -> dict[str, object]:
     return {"policy": str(origin.policy), "direction": origin.direction.value, "index": origin.rule}
 
 
+WOULD_DENY = "would deny (audit)"
+"""The words for a packet that passes only because policies are in audit mode."""
+
+_CUSTOM_LATER = "; once that is enforced, custom rules come first and may decide otherwise"
 _CUSTOM = "; custom rules come first and cannot be judged offline: they may decide otherwise"
 
 
@@ -224,10 +238,27 @@ def _reason(side: Side) -> str:
         case Standing.UNENFORCED:
             return f"{place}: allowed, the interface is not enforced (see the reports on the pod)"
         case Standing.ISOLATED:
-            policies = ", ".join(map(str, side.verdict.policies))
-            return f"{place}: {_decided(side.verdict)}; isolated by {policies}{_CUSTOM if side.custom else ''}"
+            isolated = f"isolated by {_names(side.verdict.policies)}{_without_effect(side.verdict)}"
+            return f"{place}: {_decided(side.verdict)}; {isolated}{_CUSTOM if side.custom else ''}"
+        case Standing.AUDITED:
+            would = f"{_would(side.verdict)}; in audit mode: {_names(side.verdict.audits)}"
+            return f"{place}: allowed, {would}{_CUSTOM_LATER if side.custom else ''}"
         case _:
             return f"{place}: allowed, no policy isolates it"
+
+
+def _names(policies: tuple[ObjectRef, ...]) -> str:
+    return ", ".join(map(str, policies))
+
+
+def _without_effect(verdict: Verdict) -> str:
+    return f"; in audit mode, without effect here: {_names(verdict.audits)}" if verdict.audits else ""
+
+
+def _would(verdict: Verdict) -> str:
+    if verdict.would_deny:
+        return f"{WOULD_DENY}, no rule allows it"
+    return f"{f'rule {verdict.origin}' if verdict.origin is not None else verdict.setting} would allow it"
 
 
 def _decided(verdict: Verdict) -> str:

@@ -21,6 +21,7 @@ from mnp_core.model import (
     parse_cidr,
 )
 from mnp_core.policy.ends import (
+    JUDGED,
     Flow,
     Host,
     Place,
@@ -205,7 +206,7 @@ def _judge(sandbox: SandboxPolicy | None, place: Place, direction: Direction, pe
     ends = (place.address, peer) if direction is Direction.EGRESS else (peer, place.address)
     interface = place.attachment.interface if place.attachment is not None else ""
     standing, verdict = judged(sandbox, interface, direction, flow.packet(*ends))
-    custom = standing is Standing.ISOLATED and has_custom_rules(sandbox, direction, peer.version)
+    custom = standing in JUDGED and has_custom_rules(sandbox, direction, peer.version)
     return Judgement(standing, verdict, custom)
 
 

@@ -13,6 +13,7 @@ from mnp_core.model import (
     Address,
     AddressGroup,
     Allow,
+    Audited,
     Block,
     Cidr,
     CommonRules,
@@ -92,7 +93,7 @@ class Terms:
 
 def blocks_of(direction: DirectionPolicy) -> Iterator[Block]:
     """The blocks in the rules of one direction."""
-    for rule in direction.allows if isinstance(direction, Isolated) else ():
+    for rule in direction.allows if isinstance(direction, Isolated | Audited) else ():
         if isinstance(rule, Allow) and isinstance(rule.peers, Peers):
             yield from rule.peers.blocks
 

@@ -20,6 +20,7 @@ from mnp_core.testing.policies import (
     addresses,
     allow,
     allow_endpoints,
+    audited,
     endpoints,
     interface,
     isolated,
@@ -181,8 +182,19 @@ def _settings() -> Iterator[tuple[str, str, SandboxPolicy]]:
     yield "denied log", "section 7: a statement that logs is no verdict", logged
 
 
+def _audits() -> Iterator[tuple[str, str, SandboxPolicy]]:
+    web, named = audited(allow([GROUP, "10.0.0.0/24"], ["TCP/80"])), audited(allow_endpoints(OTHER_GROUP))
+    members, served = addresses(GROUP, *_SOME_MEMBERS), endpoints(OTHER_GROUP, ("10.0.0.2", "TCP", 8080))
+    yield "audit", "S71: everything passes", only(ingress=web, egress=named, groups=(members, served))
+    yield "audit and deny", "S71: an audit of one direction opens nothing", only(ingress=audited(), egress=DENY)
+    others = sandbox(interface("net1", ingress=audited()), interface("net2", ingress=DENY, egress=audited()))
+    yield "audit beside deny", "S71: nor on another interface", others
+    rejecting = only(ingress=audited(), egress=audited(), deny_action=DenyAction.REJECT)
+    yield "audit and reject", "S71, S48: nothing is rejected", rejecting
+
+
 def _corpus() -> Mapping[str, Case]:
-    parts = (_basics, _blocks, _ports, _groups, _compiled, _interfaces, _settings)
+    parts = (_basics, _blocks, _ports, _groups, _compiled, _interfaces, _settings, _audits)
     return {name: Case(about=about, policy=policy) for part in parts for name, about, policy in part()}
 
 

@@ -17,6 +17,7 @@ from mnp_core.model import (
     AddressGroup,
     Allow,
     AllowRule,
+    Audited,
     Block,
     Cidr,
     Direction,
@@ -135,7 +136,7 @@ def _packets(policy: SandboxPolicy, interface: str, direction: Direction, own: A
 def _rules(policy: SandboxPolicy, interface: str, direction: Direction) -> Iterator[AllowRule]:
     for each in policy.interfaces:
         rules = each.of(direction)
-        if each.interface == interface and isinstance(rules, Isolated):
+        if each.interface == interface and isinstance(rules, Isolated | Audited):
             yield from rules.allows
 
 

@@ -22,6 +22,7 @@ from mnp_core.model import (
     AllowRule,
     AnyPeer,
     AnyPort,
+    Audited,
     Block,
     CommonRules,
     CustomRules,
@@ -109,6 +110,24 @@ def isolated(*allows: AllowRule) -> Isolated:
     return Isolated(allows=allows)
 
 
+def audited(*allows: AllowRule) -> Audited:
+    """A direction in which everything passes, and everything but this is counted."""
+    return Audited(allows=allows)
+
+
+def in_audit_mode(policy: SandboxPolicy) -> SandboxPolicy:
+    """The same policy, with every isolated direction only audited."""
+    interfaces = (
+        evolve(each, ingress=_in_audit_mode(each.ingress), egress=_in_audit_mode(each.egress))
+        for each in policy.interfaces
+    )
+    return evolve(policy, interfaces=tuple(interfaces))
+
+
+def _in_audit_mode(rules: DirectionPolicy) -> DirectionPolicy:
+    return Audited(allows=rules.allows, policies=rules.policies) if isinstance(rules, Isolated) else rules
+
+
 def addresses(identity: str, *members: str) -> AddressGroup:
     """A group of addresses."""
     return AddressGroup(id=identity, members=frozenset(map(ip_address, members)))
@@ -141,7 +160,12 @@ def only(
 
 
 def using(feature: Feature) -> SandboxPolicy:
-    """A pod that nothing enters or leaves, with one setting beside the defaults; custom rules without any lines."""
+    """A pod that nothing enters or leaves, with one setting beside the defaults; custom rules without any lines.
+
+    In audit mode everything enters and leaves.
+    """
+    if feature is Feature.AUDIT:
+        return only(ingress=Audited(), egress=Audited())
     settings: dict[Feature, dict[str, Any]] = {
         Feature.REJECT: {"deny_action": DenyAction.REJECT},
         Feature.RECHECK: {"established_flows": EstablishedFlows.RECHECK},

@@ -16,6 +16,8 @@ from mnp_core.model import (
     Change,
     CommonRules,
     Direction,
+    Enforcement,
+    Feature,
     Link,
     ObjectName,
     ObjectRef,
@@ -751,3 +753,29 @@ def test_a_namespace_relabelled_in_slices_is_enforced_to_the_last_pod():
     assert len(group.members) == 1200
     assert node.kernel.namespaces[A.name].ruleset.sets == node.agent.ruleset(A.name).sets
     assert node.writes("a") == ["apply", "update", "update", "update"]
+
+
+# --- audit mode -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("refuses", [frozenset({Feature.AUDIT}), frozenset()])
+def test_an_audit_on_a_backend_without_audit_mode_is_reported(refuses):
+    """S74: as long as it would have an effect."""
+    node = Node()
+    node.kernel.add(named("a"))
+    node.choice.backend = evolve(node.choice.backend, refuses=refuses)
+    audit = evolve(policy("try", networks=["net"], ingress=[]), enforcement=Enforcement.AUDIT)
+    node.sync(network("net", "macvlan"), namespace("default"), pod("a", status("net", "net1", "10.0.0.1")), audit)
+
+    def reported():
+        return [(str(each.about), each.field) for each in node.agent.cluster.reports()]
+
+    field = "metadata.annotations[mnp.k8s.cni.cncf.io/enforcement]"
+    expected = [("MultiNetworkPolicy default/try", field)] if refuses else []
+    assert reported() == expected
+    node.sync(policy("close", networks=["net"], ingress=[]))
+    assert reported() == []
+    node.sync(gone=[policy("close", networks=["net"])])
+    assert reported() == expected
+    node.sync(gone=[audit])
+    assert reported() == []

@@ -11,7 +11,7 @@ from mnp_core.cluster import ClusterState
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.pod_budget import PodBudget
 from mnp_core.cluster.pod_policies import PodPolicies
-from mnp_core.model import Change, CommonRules, Isolated, ObjectRef, Reason, Report
+from mnp_core.model import Audited, Change, CommonRules, Enforcement, Isolated, ObjectRef, Reason, Report
 from mnp_core.model.budget import Budgets, size_of
 from mnp_core.model.parsing import parse_policy
 from mnp_core.testing.builders import named, namespace, network, pod, present, status
@@ -103,6 +103,32 @@ def test_a_policy_over_the_budget_of_one_pod_holds_in_others(cluster):
     cluster.apply([written("a", *blocks(1, 2, 3), selects={"app": "a"}), written("b", *blocks(4, 5))])
     assert over(cluster) == {"default/b"}
     assert (rules(cluster, "a"), rules(cluster, "b")) == (3, 2)
+
+
+def in_audit(change):
+    return evolve(change, object=evolve(change.object, enforcement=Enforcement.AUDIT))
+
+
+def test_no_audit_takes_the_room_of_an_enforced_policy(cluster):
+    """S74, S71: those in audit mode come last, whatever their names; without rules they still deny nothing."""
+    cluster.apply([in_audit(written("a", *blocks(1, 2, 3), selects={"app": "a"}))])
+    cluster.apply([written("b", *blocks(4, 5), selects={"app": "b"}), written("c", *blocks(6), selects={"app": "b"})])
+    assert over(cluster) == {"default/a"}
+    assert rules(cluster, "b") == 3
+    [audited] = cluster.sandbox_policy(named("a")).interfaces
+    assert isinstance(audited.ingress, Audited)
+    assert audited.ingress.allows == ()
+    cluster.apply([gone("c")])
+    [audited] = cluster.sandbox_policy(named("a")).interfaces
+    assert (over(cluster), len(audited.ingress.allows)) == (set(), 3)
+    cluster.apply([written("a", *blocks(1, 2, 3), selects={"app": "a"}), written("b", *blocks(4, 5, 6))])
+    assert (over(cluster), rules(cluster, "a")) == ({"default/b"}, 3)
+
+
+def test_no_audit_takes_the_room_of_an_enforced_policy_in_a_pod(cluster):
+    """S74."""
+    cluster.apply([in_audit(written("a", *blocks(1, 2, 3))), written("b", *blocks(4, 5))])
+    assert (over(cluster), rules(cluster, "a"), rules(cluster, "b")) == ({"default/a"}, 2, 2)
 
 
 def selecting(*values):

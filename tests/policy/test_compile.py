@@ -16,9 +16,11 @@ from mnp_core.model import (
     AddressGroup,
     Allow,
     AllowEndpoints,
+    Audited,
     CommonRules,
     Direction,
     EndpointGroup,
+    Enforcement,
     GroupSpec,
     Isolated,
     Origin,
@@ -332,3 +334,19 @@ def test_the_result_is_the_same_in_every_process():
     }
     assert len(outputs) == 1
     assert "net1" in outputs.pop()
+
+
+# --- audit mode -------------------------------------------------------------------------------------------------
+
+
+def test_policies_in_audit_mode_isolate_nothing():
+    """S71, S72: where they are alone the direction is audited, else they are only named."""
+    audit, enforced = (
+        evolve(ingress(rule()), enforcement=Enforcement.AUDIT),
+        policy("q", networks=["net-a"], ingress=[]),
+    )
+    (alone,) = compiled(audit).interfaces
+    assert isinstance(alone.ingress, Audited)
+    assert (len(alone.ingress.allows), alone.ingress.policies, alone.egress) == (1, (audit.ref,), OPEN)
+    for both in (compiled(audit, enforced), compiled(enforced, audit)):
+        assert both.interfaces[0].ingress == Isolated(policies=(enforced.ref,), audits=(audit.ref,))

@@ -9,6 +9,7 @@ from mnp_core.model import (
     NOTHING,
     CommonRules,
     Direction,
+    Enforcement,
     Packet,
     Protocol,
     parse_address,
@@ -259,3 +260,50 @@ def test_source_prefixes_open_ingress_and_destination_prefixes_egress():
 def test_settings_do_not_isolate_open_interfaces():
     verdict = evaluate(cluster(accept_icmp=True).sandbox("web"), "net1", Direction.INGRESS, packet(*V4, "ICMP"))
     assert (verdict.allowed, verdict.setting) == (True, "")
+
+
+# --- audit mode -------------------------------------------------------------------------------------------------
+
+
+def in_audit(a_policy):
+    return evolve(a_policy, enforcement=Enforcement.AUDIT)
+
+
+def judged(*policies, port="TCP/80", **common):
+    a_cluster = cluster(*policies, **common)
+    return evaluate(a_cluster.sandbox("web"), "net1", Direction.INGRESS, packet("10.0.0.2", "10.0.0.1", port))
+
+
+def test_an_audit_denies_nothing_and_says_what_it_would():
+    """S71, S72."""
+    audit = in_audit(ingress(rule(ports=["TCP/80"]), name="try"))
+    allowed, denied = judged(audit), judged(audit, port="TCP/81")
+    assert (allowed.allowed, allowed.would_deny, str(allowed.origin)) == (
+        True,
+        False,
+        "MultiNetworkPolicy default/try ingress[0]",
+    )
+    assert (denied.allowed, denied.would_deny, denied.origin) == (True, True, None)
+    assert denied.audits == (audit.ref,)
+    assert denied.policies == ()
+
+
+def test_an_audit_loosens_nothing_that_is_enforced():
+    """S71, S72: its rules allow nothing where another policy isolates, and it denies nothing there."""
+    audit = in_audit(ingress(rule(), name="all"))
+    for policies in ((ingress(name="close"), audit), (audit, ingress(name="close"))):
+        verdict = judged(*policies)
+        assert (verdict.allowed, verdict.would_deny, verdict.origin) == (False, False, None)
+        assert (len(verdict.policies), verdict.audits) == (1, (audit.ref,))
+
+
+def test_two_audits_add_up():
+    """S72: they would be enforced together."""
+    audits = (in_audit(ingress(name="close")), in_audit(ingress(rule(ports=["TCP/80"]), name="web")))
+    assert [judged(*audits, port=port).would_deny for port in ("TCP/80", "TCP/81")] == [False, True]
+
+
+def test_settings_hold_in_audit_mode():
+    """S72."""
+    verdict = judged(in_audit(ingress()), allow_src_prefixes=(ip_network("10.0.0.0/24"),))
+    assert (verdict.would_deny, verdict.setting) == (False, "allow-src-prefix")

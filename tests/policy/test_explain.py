@@ -2,7 +2,9 @@
 
 import json
 
-from mnp_core.model import CommonRules, Protocol, parse_address
+from attrs import evolve
+
+from mnp_core.model import CommonRules, Enforcement, ObjectRef, Protocol, parse_address
 from mnp_core.policy.ends import Flow, Standing
 from mnp_core.policy.explain import describe, explain, obstacles
 from mnp_core.testing.builders import block, named, network, pod, pods, policy, rule, selector, status
@@ -56,12 +58,15 @@ def test_the_json_is_a_probe_with_reasons():
         "protocol": "TCP",
         "port": 80,
         "verdict": "allowed",
+        "would-deny": False,
         "egress": {
             "interface": "net1",
             "address": "10.0.0.2",
             "standing": "open",
             "verdict": "allowed",
+            "would-deny": False,
             "policies": [],
+            "audit-policies": [],
             "rule": None,
             "setting": None,
             "custom-rules": False,
@@ -71,7 +76,9 @@ def test_the_json_is_a_probe_with_reasons():
             "address": "10.0.0.1",
             "standing": "isolated",
             "verdict": "allowed",
+            "would-deny": False,
             "policies": ["MultiNetworkPolicy default/deny", "MultiNetworkPolicy default/from-db"],
+            "audit-policies": [],
             "rule": {"policy": "MultiNetworkPolicy default/from-db", "direction": "Ingress", "index": 0},
             "setting": None,
             "custom-rules": False,
@@ -200,3 +207,45 @@ def test_ways_without_a_common_family_are_an_obstacle():
     )
     (obstacle,) = obstacles(cluster.host("a"), cluster.host("b"))
     assert obstacle.endswith("have no address family in common there")
+
+
+def with_audit(*enforced):
+    audit = evolve(FROM_DB, ref=ObjectRef("MultiNetworkPolicy", named("try")), enforcement=Enforcement.AUDIT)
+    policies = (audit, *enforced)
+    return Cluster(pods=CLUSTER.pods, policies=policies, networks=CLUSTER.networks)
+
+
+def test_an_audit_says_what_it_would_do():
+    """S72."""
+    (allowed,), (denied,) = (
+        with_audit().explain("db", "web", Flow(protocol=Protocol.TCP, port=port)) for port in (80, 81)
+    )
+    side = "  ingress of default/web on net1: allowed, "
+    assert describe(allowed).splitlines()[0].endswith(" on default/net-a: allowed")
+    assert describe(allowed).splitlines()[2] == (
+        f"{side}rule MultiNetworkPolicy default/try ingress[0] would allow it; "
+        "in audit mode: MultiNetworkPolicy default/try"
+    )
+    assert describe(denied).splitlines()[0].endswith(" on default/net-a: allowed, would deny (audit)")
+    assert describe(denied).splitlines()[2] == (
+        f"{side}would deny (audit), no rule allows it; in audit mode: MultiNetworkPolicy default/try"
+    )
+    found = denied.as_json()
+    assert (found["verdict"], found["would-deny"]) == ("allowed", True)
+    assert found["ingress"]["standing"] == "audited"
+    assert found["ingress"]["audit-policies"] == ["MultiNetworkPolicy default/try"]
+    assert found["ingress"]["policies"] == []
+
+
+def test_an_audit_beside_an_enforced_policy_is_named_as_without_effect():
+    """S71, S72."""
+    (explanation,) = with_audit(DENY).explain("db", "web", HTTP)
+    assert (explanation.allowed, explanation.would_deny) == (False, False)
+    assert (
+        describe(explanation)
+        .splitlines()[2]
+        .endswith(
+            "denied, no rule allows it; isolated by MultiNetworkPolicy default/deny; "
+            "in audit mode, without effect here: MultiNetworkPolicy default/try"
+        )
+    )

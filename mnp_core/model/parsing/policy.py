@@ -7,11 +7,15 @@ from mnp_core.model.parsing.metadata import annotation, open_object, parse_ref
 from mnp_core.model.parsing.rule import parse_rules
 from mnp_core.model.parsing.scope import POLICY_FOR, parse_networks
 from mnp_core.model.parsing.selector import parse_target_selector
-from mnp_core.model.policy import Direction, Policy, Scope
+from mnp_core.model.policy import Direction, Enforcement, Policy, Scope
 from mnp_core.model.report import Reason, Report
 
 _DIRECTIONS = {direction.value: direction for direction in Direction}
 _SPEC_FIELDS = ("podSelector", "policyTypes", "ingress", "egress")
+ENFORCEMENT = "mnp.k8s.cni.cncf.io/enforcement"
+"""The annotation that says whether a policy is enforced (S70)."""
+
+_ENFORCEMENTS = {enforcement.value: enforcement for enforcement in Enforcement}
 _TYPES_REMEDY = f"List {' and '.join(_DIRECTIONS)}, or leave policyTypes out"
 
 
@@ -49,6 +53,7 @@ def parse_policy(
         pod_selector=parse_target_selector(spec.child("podSelector")),
         ingress=rules[Direction.INGRESS] if Direction.INGRESS in directions else None,
         egress=rules[Direction.EGRESS] if Direction.EGRESS in directions else None,
+        enforcement=_enforcement(annotation(root, ENFORCEMENT)),
     )
     return policy, root.findings.reports()
 
@@ -70,6 +75,18 @@ def _scope(root: Field, namespace: str, kinds: frozenset[str] | None, *, network
     if policy_for.is_missing and not networks_required:
         return Scope(networks=None, kinds=kinds)
     return Scope(networks=parse_networks(policy_for, namespace), kinds=kinds)
+
+
+def _enforcement(field: Field) -> Enforcement:
+    """Audit mode if the annotation says exactly that: a mistake never opens (S70)."""
+    if field.is_missing:
+        return Enforcement.ENFORCE
+    found = _ENFORCEMENTS.get(field.value) if isinstance(field.value, str) else None
+    if found is None:
+        problem = f"{field} is neither {' nor '.join(_ENFORCEMENTS)}: the policy is enforced"
+        remedy = f"Write {Enforcement.AUDIT} to try the policy, or remove the annotation"
+        field.report(Reason.INVALID_ENFORCEMENT, problem, remedy)
+    return found or Enforcement.ENFORCE
 
 
 def _directions(spec: Field) -> frozenset[Direction]:

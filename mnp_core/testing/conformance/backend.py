@@ -16,6 +16,7 @@ from mnp_core.errors import InputError
 from mnp_core.model import DenyAction, Direction, Feature, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
+from mnp_core.testing.conformance.audit import AuditConformance
 from mnp_core.testing.conformance.base import shown
 from mnp_core.testing.conformance.established import EstablishedConformance
 from mnp_core.testing.conformance.paths import PathConformance
@@ -56,7 +57,7 @@ _SPOT_CHECK = 120  # packets at each state of a life
 _CHANGES = 60
 
 
-class BackendConformance(EstablishedConformance, PathConformance, SurvivalConformance, standard=True):
+class BackendConformance(AuditConformance, EstablishedConformance, PathConformance, SurvivalConformance, standard=True):
     """For a renderer and an applier together: all duties of each, and the verdicts on packets."""
 
     # --- first packets --------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from mnp_core.api import PolicyRenderer
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.model import (
     Allow,
+    Audited,
+    Direction,
     DirectionPolicy,
     EndpointGroup,
     Feature,
@@ -169,7 +171,7 @@ class RendererConformance(Conformance, standard=True):
 
     def _other_meanings(self) -> Iterator[tuple[str, SandboxPolicy]]:
         for name, policy in _MEANINGS.items():
-            if name not in self.refused and not policy.common.features & self.refuses:
+            if name not in self.refused and not _features(policy) & self.refuses:
                 yield name, policy
 
     @pytest.mark.parametrize("groups", [_MEMBERSHIPS, _ENDPOINTS], ids=["addresses", "endpoints"])
@@ -230,7 +232,8 @@ class RendererConformance(Conformance, standard=True):
 
     def test_inexpressible_policy_is_refused(self) -> None:
         """S6: never something else instead."""
-        for policy in (*(CORPUS[case].policy for case in self.refusals()), *map(using, self.refuses)):
+        refused = self.refuses - {Feature.AUDIT}  # that is treated as open, see AuditConformance
+        for policy in (*(CORPUS[case].policy for case in self.refusals()), *map(using, refused)):
             with pytest.raises((InputError, UnsupportedError)):
                 self.make_renderer().render(policy)
 
@@ -245,6 +248,12 @@ class RendererConformance(Conformance, standard=True):
         dialect = self.make_renderer().render(only()).dialect
         declared = [spec.refuses for spec in load_plugins().renderers.values() if spec.dialect == dialect]
         assert declared in ([], [self.refuses])
+
+
+def _features(policy: SandboxPolicy) -> frozenset[Feature]:
+    directions = [each.of(direction) for each in policy.interfaces for direction in Direction]
+    audits = {Feature.AUDIT} if any(isinstance(each, Audited) for each in directions) else set()
+    return policy.common.features | audits
 
 
 _EGRESS = isolated(allow_endpoints(GROUP))
@@ -275,8 +284,9 @@ _MEANINGS: Mapping[str, SandboxPolicy] = {
     "prefixes": CORPUS["prefixes"].policy,
     "reject": CORPUS["reject"].policy,
     "recheck": CORPUS["recheck"].policy,
+    "audit": CORPUS["audit"].policy,
 }
-"""Each changes the verdict on some packet. Those named as in the corpus may be among a renderer's refusals."""
+"""Each changes the verdict on some packet, or its counter. Those named as in the corpus may be among the refusals."""
 
 
 def _using(group: Group) -> SandboxPolicy:
@@ -298,7 +308,7 @@ def _using_among_others(group: Group) -> SandboxPolicy:
 
 def _shuffled(policy: SandboxPolicy, chance: random.Random) -> SandboxPolicy:
     def direction(rules: DirectionPolicy) -> DirectionPolicy:
-        if not isinstance(rules, Isolated):
+        if not isinstance(rules, Isolated | Audited):
             return rules
         allows = [_shuffled_allow(rule, chance) if isinstance(rule, Allow) else rule for rule in rules.allows]
         return evolve(rules, allows=tuple(chance.sample(allows, len(allows))))

@@ -75,18 +75,18 @@ def _declarations(sets: Sets) -> Iterator[str]:
     yield f"flush table {TABLE}\n"
 
 
-def _isolated(policy: model.SandboxPolicy) -> Iterator[tuple[str, Direction, model.Isolated]]:
+def _judged(policy: model.SandboxPolicy) -> Iterator[tuple[str, Direction, model.Isolated | model.Audited]]:
     for interface in policy.interfaces:
         if not _INTERFACE.fullmatch(interface.interface):
             raise InputError(f"the example backend takes no interface by the name of {interface.interface!r}")
         for direction in Direction:
-            if isinstance(rules := interface.of(direction), model.Isolated):
+            if isinstance(rules := interface.of(direction), model.Isolated | model.Audited):
                 yield interface.interface, direction, rules
 
 
 def _allowances(policy: model.SandboxPolicy) -> Iterator[str]:
     """Everything that passes; in any order, because all of it says accept."""
-    for interface, direction, rules in _isolated(policy):
+    for interface, direction, rules in _judged(policy):
         for match, label in _always(policy.common, direction):
             yield from _rule(interface, direction, match, "accept", label)
         for allow in rules.allows:
@@ -95,8 +95,11 @@ def _allowances(policy: model.SandboxPolicy) -> Iterator[str]:
 
 
 def _denials(policy: model.SandboxPolicy) -> Iterator[str]:
-    for interface, direction, _ in _isolated(policy):
-        yield from _rule(interface, direction, "", _DENY[policy.common.deny_action], "denied")
+    """The end of everything else; in audit mode it passes, and is counted (S72)."""
+    for interface, direction, rules in _judged(policy):
+        audits = isinstance(rules, model.Audited)
+        end = ("accept", "would-deny") if audits else (_DENY[policy.common.deny_action], "denied")
+        yield from _rule(interface, direction, "", *end)
 
 
 def _rule(interface: str, direction: Direction, match: str, verdict: str, label: str) -> Iterator[str]:

@@ -8,11 +8,15 @@ was opened are judged like new ones, always. Its replies pass if the rules of th
 that opened it. ICMP errors, and connections that a helper of the kernel expects, pass with the flow that they are
 related to as long as it is tracked. Custom rules cannot be turned round: where there are any, replies of their family
 pass, and a flow is cut in the direction in which it was opened.
+
+In audit mode (S72) a chain has the rules that it would have under isolation by the same policies, and lets everything
+pass at its end, counted. Custom rules are left out, as they may drop.
 """
 
 from collections.abc import Iterator
 
 from mnp_core.model import (
+    Audited,
     Block,
     CommonRules,
     DenyAction,
@@ -42,7 +46,7 @@ _REPLY = terms.state("established") + terms.REPLY
 def interface_chains(policy: InterfacePolicy, common: CommonRules) -> Iterator[Chain]:
     """The chains of one interface; none if it is open."""
     for direction in Direction:
-        if isinstance(policy.of(direction), Isolated):
+        if isinstance(policy.of(direction), Isolated | Audited):
             yield from _direction_chains(policy, direction, common)
 
 
@@ -51,14 +55,14 @@ def _direction_chains(policy: InterfacePolicy, direction: Direction, common: Com
         name=str(ChainName(direction=direction, interface=policy.interface, replies=True)),
         rules=tuple(_replies(policy, direction.opposite, common)),
     )
+    audits = isinstance(policy.of(direction), Audited)
     rules = (
         *_established(policy, direction, common, replies),
         *_always(common),
         *_configured(common, direction, OPENING[direction]),
-        *_custom(common, direction),
+        *(() if audits else _custom(common, direction)),
         *_allowed(policy, direction, OPENING[direction]),
-        *_logged(common, LogMark(verdict=LoggedVerdict.DENIED, direction=direction, interface=policy.interface)),
-        _rule(NOTHING, "denied", verdict=_DENY[common.deny_action]),
+        *_end(policy, direction, common),
     )
     yield Chain(name=str(ChainName(direction=direction, interface=policy.interface)), rules=rules)
     if replies.rules:
@@ -71,7 +75,7 @@ def _established(policy: InterfacePolicy, direction: Direction, common: CommonRu
         return
     yield _rule(terms.state("related"), "related")
     yield _rule(terms.state("established") + terms.EXPECTED, "related")
-    if not isinstance(policy.of(direction.opposite), Isolated):
+    if not _judges_replies(policy, direction):
         yield _rule(_REPLY, "established")
     elif replies.rules:
         yield Rule.of(_REPLY + terms.jump(replies.name))
@@ -79,12 +83,18 @@ def _established(policy: InterfacePolicy, direction: Direction, common: CommonRu
 
 def _replies(policy: InterfacePolicy, opened: Direction, common: CommonRules) -> Iterator[Rule]:
     """Rules for replies of connections that were opened in an isolated direction; replies take the other one."""
-    if common.established_flows is EstablishedFlows.KEEP or not isinstance(policy.of(opened), Isolated):
+    if common.established_flows is EstablishedFlows.KEEP or not _judges_replies(policy, opened.opposite):
         return
     yield from _configured(common, opened, REPLYING[opened])
     for custom in custom_rules(common, opened):
         yield _rule(terms.family(custom.family), "established")
     yield from _allowed(policy, opened, REPLYING[opened])
+
+
+def _judges_replies(policy: InterfacePolicy, direction: Direction) -> bool:
+    """Whether the rules of the other direction judge replies that take this one: audit mode judges them there alone."""
+    opened = policy.of(direction.opposite)
+    return isinstance(opened, Isolated) or (isinstance(opened, Audited) and isinstance(policy.of(direction), Audited))
 
 
 def _always(common: CommonRules) -> Iterator[Rule]:
@@ -114,11 +124,19 @@ def _custom(common: CommonRules, direction: Direction) -> Iterator[Rule]:
 
 def _allowed(policy: InterfacePolicy, direction: Direction, fields: Fields) -> Iterator[Rule]:
     rules = policy.of(direction)
-    if not isinstance(rules, Isolated):
+    if not isinstance(rules, Isolated | Audited):
         return
     found = {(allow.origin, match.words): match for allow in rules.allows for match in allow_matches(allow, fields)}
     for key in sorted(found, key=_order):
         yield _rule(found[key], str(key[0]))
+
+
+def _end(policy: InterfacePolicy, direction: Direction, common: CommonRules) -> Iterator[Rule]:
+    """The end of packets that nothing allows."""
+    audits = isinstance(policy.of(direction), Audited)
+    verdict = LoggedVerdict.WOULD_DENY if audits else LoggedVerdict.DENIED
+    yield from _logged(common, LogMark(verdict=verdict, direction=direction, interface=policy.interface))
+    yield _rule(NOTHING, verdict.value, verdict=ACCEPT if audits else _DENY[common.deny_action])
 
 
 def _logged(common: CommonRules, mark: LogMark) -> Iterator[Rule]:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from attrs import field, frozen
 
 from mnp_core.model import (
+    Audited,
     CustomRules,
     Delta,
     Direction,
@@ -120,7 +121,7 @@ def _chains(policy: SandboxPolicy) -> Iterator[Chain]:
 
 def _dispatch(policy: SandboxPolicy, direction: Direction) -> Iterator[Rule]:
     for interface in policy.interfaces:
-        if isinstance(interface.of(direction), Isolated):
+        if isinstance(interface.of(direction), Isolated | Audited):
             name = interface_name(interface.interface, pod=policy.pod)
             chain = ChainName(direction=direction, interface=name)
             remark = "" if is_writable(name) else _UNWRITABLE

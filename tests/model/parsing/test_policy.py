@@ -3,7 +3,7 @@
 import pytest
 
 from mnp_core.errors import InputError
-from mnp_core.model import EVERYTHING, Direction, ObjectName, Reason, Scope, Severity
+from mnp_core.model import EVERYTHING, Direction, Enforcement, ObjectName, Reason, Scope, Severity
 from mnp_core.model.parsing import POLICY_FOR, parse_policy
 
 FOR = f"metadata.annotations[{POLICY_FOR}]"
@@ -212,3 +212,33 @@ def test_an_object_without_a_usable_name_is_an_error(metadata, field):
 def test_non_object_is_an_error(raw):
     with pytest.raises(InputError):
         parse_policy(raw)
+
+
+# --- audit mode -------------------------------------------------------------------------------------------------
+
+MODE = "mnp.k8s.cni.cncf.io/enforcement"
+
+
+def read_with_mode(value):
+    raw = {"metadata": {"name": "p", "namespace": "ns", "annotations": {POLICY_FOR: "net", MODE: value}}, "spec": {}}
+    return parse_policy(raw)
+
+
+@pytest.mark.parametrize(
+    ("value", "enforcement"),
+    [("audit", Enforcement.AUDIT), ("enforce", Enforcement.ENFORCE), (None, Enforcement.ENFORCE)],
+)
+def test_the_annotation_says_whether_a_policy_is_enforced(value, enforcement):
+    """S70."""
+    policy, reports = read_with_mode(value)
+    assert (policy.enforcement, reports) == (enforcement, ())
+
+
+@pytest.mark.parametrize("value", ["Audit", " audit", "audit\n", "dry-run", "", True, 0, ["audit"], {"audit": 1}])
+def test_a_mode_that_there_is_not_is_reported_and_enforced(value):
+    """S70: a mistake never opens."""
+    policy, (report,) = read_with_mode(value)
+    assert policy.enforcement is Enforcement.ENFORCE
+    assert (report.field, report.reason) == (f"metadata.annotations[{MODE}]", Reason.INVALID_ENFORCEMENT)
+    assert report.message.endswith(" is neither enforce nor audit: the policy is enforced")
+    assert report.remedy == "Write audit to try the policy, or remove the annotation"

@@ -9,6 +9,9 @@ was opened are judged like new ones, always. Its replies pass if the rules of th
 packet that opened it. ICMP errors, and connections that a helper of the kernel expects, pass with the flow that they
 are related to as long as it is tracked. Custom rules cannot be turned round: where there are any, replies of their
 family pass, and a flow is cut in the direction in which it was opened.
+
+In audit mode (S72) a chain has the rules that it would have under isolation by the same policies, and lets everything
+pass at its end, counted. Custom rules are left out, as they may drop.
 """
 
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from mnp_core.model import (
+    Audited,
     Block,
     CommonRules,
     DenyAction,
@@ -62,7 +66,7 @@ class RenderContext:
 def interface_chains(policy: InterfacePolicy, context: RenderContext) -> Iterator[Chain]:
     """The chains of one interface; none if it is open."""
     for direction in Direction:
-        if isinstance(policy.of(direction), Isolated):
+        if isinstance(policy.of(direction), Isolated | Audited):
             yield from _direction_chains(policy, direction, context)
 
 
@@ -79,12 +83,11 @@ def _direction_chains(policy: InterfacePolicy, direction: Direction, context: Re
     }
     head = tuple(_established(policy, direction, context))
     replies = tuple(_replies(policy, direction, context))
-    custom = custom_lines(context.common, direction, context.family, context.hook_points, follows=name["P"])
+    audits = isinstance(policy.of(direction), Audited)
+    custom = () if audits else _custom(direction, context, follows=name["P"])
     fields = context.hook_points.opening[direction]
     new = (*_always(context), *_configured(direction, context, fields), *custom)
-    mark = LogMark(verdict=LoggedVerdict.DENIED, direction=direction, interface=policy.interface)
-    end = (*_logged(context.common, mark), _rule("", "denied", target=_deny(context)))
-    policies = (*_allowed(policy, direction, context, fields), *end)
+    policies = (*_allowed(policy, direction, context, fields), *_end(policy, direction, context))
     if custom:
         yield Chain(name=name["P"], rules=policies)
         policies = (f"-g {name['P']}",)
@@ -101,20 +104,29 @@ def _established(policy: InterfacePolicy, direction: Direction, context: RenderC
         return
     yield _rule("-m conntrack --ctstate RELATED", "related")
     yield _rule("-m conntrack --ctstate ESTABLISHED --ctstatus EXPECTED", "related")
-    if not isinstance(policy.of(direction.opposite), Isolated):
+    if not _judges_replies(policy, direction):
         yield _rule(_REPLY, "established")
 
 
 def _replies(policy: InterfacePolicy, direction: Direction, context: RenderContext) -> Iterator[str]:
     """Replies that take this direction, of connections that were opened in the other one, where they are judged."""
     opened = direction.opposite
-    isolated = isinstance(policy.of(opened), Isolated)
-    if context.common.established_flows is EstablishedFlows.KEEP or not isolated:
+    if context.common.established_flows is EstablishedFlows.KEEP or not _judges_replies(policy, direction):
         return
     yield from _configured(opened, context, REPLYING[opened])
-    if custom_lines(context.common, opened, context.family, context.hook_points, follows=""):
+    if _custom(opened, context, follows=""):
         yield _rule("", "established")
     yield from _allowed(policy, opened, context, REPLYING[opened])
+
+
+def _judges_replies(policy: InterfacePolicy, direction: Direction) -> bool:
+    """Whether the rules of the other direction judge replies that take this one: audit mode judges them there alone."""
+    opened = policy.of(direction.opposite)
+    return isinstance(opened, Isolated) or (isinstance(opened, Audited) and isinstance(policy.of(direction), Audited))
+
+
+def _custom(direction: Direction, context: RenderContext, *, follows: str) -> tuple[str, ...]:
+    return custom_lines(context.common, direction, context.family, context.hook_points, follows=follows)
 
 
 def _always(context: RenderContext) -> Iterator[str]:
@@ -142,11 +154,19 @@ def _configured(direction: Direction, context: RenderContext, fields: Fields) ->
 
 def _allowed(policy: InterfacePolicy, direction: Direction, context: RenderContext, fields: Fields) -> Iterator[str]:
     rules = policy.of(direction)
-    if not isinstance(rules, Isolated):
+    if not isinstance(rules, Isolated | Audited):
         return
     found = {(allow.origin, match) for allow in rules.allows for match in allow_matches(allow, context.family, fields)}
     for origin, match in sorted(found):
         yield _rule(match, str(origin))
+
+
+def _end(policy: InterfacePolicy, direction: Direction, context: RenderContext) -> Iterator[str]:
+    """The end of packets that nothing allows."""
+    audits = isinstance(policy.of(direction), Audited)
+    verdict = LoggedVerdict.WOULD_DENY if audits else LoggedVerdict.DENIED
+    yield from _logged(context.common, LogMark(verdict=verdict, direction=direction, interface=policy.interface))
+    yield _rule("", verdict.value, target="RETURN" if audits else _deny(context))
 
 
 def _logged(common: CommonRules, mark: LogMark) -> Iterator[str]:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 
 from mnp_core.model import (
     Allow,
+    Audited,
     Delta,
     DenyAction,
     Direction,
@@ -94,7 +95,7 @@ def _lines(verb: str, changed: Elements) -> str:
 def _blocks(policy: SandboxPolicy) -> Iterator[Blocks]:
     """The blocks of every list of peers, and of the settings that are such lists."""
     rules = (interface.of(direction) for interface in policy.interfaces for direction in Direction)
-    allows = (allow for rule in rules if isinstance(rule, Isolated) for allow in rule.allows)
+    allows = (allow for rule in rules if isinstance(rule, Isolated | Audited) for allow in rule.allows)
     peers = [allow.peers for allow in allows if isinstance(allow, Allow) and isinstance(allow.peers, Peers)]
     peers += (configured_peers(policy.common, direction) for direction in Direction)
     for family in FAMILIES:
@@ -133,7 +134,7 @@ def _chains(policy: SandboxPolicy, context: RenderContext) -> Iterator[Chain]:
 def _dispatch(interfaces: Iterable[InterfacePolicy], direction: Direction) -> Iterator[str]:
     for interface in interfaces:
         name = interface_name(interface.interface)
-        if isinstance(interface.of(direction), Isolated):
+        if isinstance(interface.of(direction), Isolated | Audited):
             chain = ChainName(direction=direction, interface=name)
             yield f'{_INTERFACE[direction]} "{written_interface(name)}" -g {chain}'
 
