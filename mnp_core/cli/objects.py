@@ -39,8 +39,8 @@ from mnp_core.policy.attachments import claim_attachments
 from mnp_core.policy.ends import Host
 from mnp_core.policy.validate import validate
 from mnp_core.settings import Settings
-from mnp_core.sources.decode import Decoder, last_of_each
-from mnp_core.sources.manifests import Document, load_manifests
+from mnp_core.sources.decode import UNNAMED, Decoder, last_of_each
+from mnp_core.sources.manifests import Document, Place, ReadFile, load_manifests
 from mnp_core.sources.placement import applied, default, place
 
 _T = TypeVar("_T", Pod, Policy, Namespace, Network)
@@ -63,6 +63,8 @@ class Objects:
         skipped: Number of documents without a meaning here: objects of other kinds, and malformed ones.
         unknown: Addresses that stand for unknown ones.
         workloads: By pod, the workload that it stands for.
+        files: The files that were read.
+        unread: Number of files of folders that hold no objects by themselves.
     """
 
     changes: tuple[Change, ...]
@@ -77,6 +79,10 @@ class Objects:
     skipped: int = 0
     unknown: frozenset[Address] = frozenset()
     workloads: Mapping[ObjectName, ObjectRef] = field(factory=dict)
+    files: tuple[ReadFile, ...] = ()
+    unread: int = 0
+    _of_reports: Mapping[Report, Place] = field(factory=dict)
+    _of_others: Mapping[ObjectRef, Document] = field(factory=dict)
 
     @cached_property
     def cluster(self) -> ClusterState:
@@ -93,12 +99,12 @@ class Objects:
     @cached_property
     def pods(self) -> Mapping[ObjectName, Pod]:
         """The pods by name."""
-        return {pod.name: pod for pod in self._of(Pod)}
+        return {pod.name: pod for pod in self.of(Pod)}
 
     @cached_property
     def networks(self) -> Mapping[ObjectName, Network]:
         """The network attachment definitions by name."""
-        return {network.name: network for network in self._of(Network)}
+        return {network.name: network for network in self.of(Network)}
 
     def host(self, name: ObjectName) -> Host:
         """A pod as one end of a flow.
@@ -110,14 +116,14 @@ class Objects:
         if pod is None:
             known = ", ".join(map(str, sorted(self.pods))) or "no pods at all"
             raise InputError(f"there is no pod {name}: there are {known:.500}")
-        return Host(pod=name, attachments=self._attachments(pod), sandbox=self._enforced(name))
+        return Host(pod=name, attachments=self.attachments(pod), sandbox=self._enforced(name))
 
     def owners(self, address: Address) -> tuple[Host, ...]:
         """The pods that have an address, each as if it had no other."""
         return tuple(
             Host(pod=name, attachments=(evolve(attachment, addresses=(address,)),), sandbox=sandbox)
             for name, pod in self.pods.items()
-            for attachment in self._attachments(pod)
+            for attachment in self.attachments(pod)
             if address in attachment.addresses
             for sandbox in [self._enforced(name)]
         )
@@ -139,17 +145,18 @@ class Objects:
         attachments = {name: self.cluster.claims(name) for name in sandboxes}
         return unenforced(sandboxes, attachments, self.documents, self.discoverers)
 
-    def _attachments(self, pod: Pod) -> tuple[Attachment, ...]:
+    def attachments(self, pod: Pod) -> tuple[Attachment, ...]:
+        """The attachments of a pod, enforced or not."""
         return claim_attachments(pod, self.networks, self.claimed).peers
 
     def reports(self) -> tuple[Report, ...]:
         """Everything that is wrong, with single objects and with all of them together."""
         alone = (report for change in self.changes for report in change.reports)
         together = validate(
-            policies=self._of(Policy),
-            pods=self._of(Pod),
-            namespaces=self._of(Namespace),
-            networks=self._of(Network),
+            policies=self.of(Policy),
+            pods=self.of(Pod),
+            namespaces=self.of(Namespace),
+            networks=self.of(Network),
             claimed=self.claimed,
             unleased=self.unleased,
         )
@@ -160,21 +167,35 @@ class Objects:
         # The reporter makes no difference.
         return tuple(sorted({evolve(each, about=self.as_written(each.about), exposed=False) for each in found}))
 
+    def place(self, about: ObjectRef, report: Report | None = None) -> Place | None:
+        """The place of an object as it was written, or of the document that a report is about; None if unknown."""
+        if report is not None and report in self._of_reports:
+            return self._of_reports[report]
+        ref = ObjectRef("Pod", self._represented[about]) if about in self._represented else about
+        document = self.documents.get(ref) or self._of_others.get(ref)
+        return document.place if document is not None else None
+
+    @cached_property
+    def _represented(self) -> Mapping[ObjectRef, ObjectName]:
+        return {ref: pod for pod, ref in self.workloads.items()}
+
     def as_written(self, ref: ObjectRef) -> ObjectRef:
         """The object in the manifests: a workload for the pod that stands for it."""
         return self.workloads.get(ref.name, ref) if ref.kind == "Pod" else ref
 
-    def _of(self, kind: type[_T]) -> list[_T]:
+    def of(self, kind: type[_T]) -> list[_T]:
+        """The valid objects of a kind."""
         return [change.object for change in self.changes if isinstance(change.object, kind)]
 
 
-def read_objects(
+def read_objects(  # noqa: PLR0913 # each is a choice of its own
     paths: Iterable[Path],
     registry: Registry,
     settings: Settings,
     namespace: str | None = None,
     *,
     identify: bool = False,
+    pick: bool = False,
     earlier: Mapping[ObjectName, Pod] | None = None,
     beneath: Iterable[Document] = (),
     context_namespace: str | None = None,
@@ -188,6 +209,7 @@ def read_objects(
         registry: The plugins.
         settings: The node's settings.
         namespace: Where objects are that name no namespace; None for ``default``.
+        pick: Whether files of folders that hold no objects by themselves are left out, and counted.
         identify: Whether pods whose addresses are not known get others in their place.
         earlier: The pods of an earlier state; those that stay keep the addresses that they were assumed to have.
         beneath: Objects that are there already, of a live cluster; manifests replace those of their names.
@@ -196,7 +218,7 @@ def read_objects(
     Raises:
         InputError: A file cannot be read, or an object names another namespace than the given one.
     """
-    manifests = load_manifests(paths)
+    manifests = load_manifests(paths, pick=pick)
     placed = place(manifests.documents, namespace) if namespace else default(manifests.documents, context_namespace)
     represented = represent(applied(placed, beneath))
     objects = decode_objects(represented.documents, registry, settings)
@@ -207,6 +229,7 @@ def read_objects(
         pods = (change.object for change in changes if isinstance(change.object, Pod) and change.object.counts)
         identified, unknown = identities.identify(pods, assumed.unleased)
         changes = [_with_attachments(change, identified) for change in changes]
+    flaws = {_flaw(error): place for error, place in zip(manifests.rejected, manifests.places, strict=True)}
     return evolve(
         objects,
         changes=(*changes, *_implied(changes)),
@@ -214,7 +237,11 @@ def read_objects(
         subnets=assumed.subnets,
         unleased=assumed.unleased,
         discoverers=registry.make_discoverers(),
-        flaws=(*assumed.reports, *represented.reports, *map(_flaw, manifests.rejected)),
+        flaws=(*assumed.reports, *represented.reports, *flaws),
+        of_reports={**objects._of_reports, **flaws},  # noqa: SLF001 # a copy of the same class
+        of_others=represented.malformed,
+        files=manifests.files,
+        unread=len(manifests.unread),
         workloads=represented.workloads,
         skipped=objects.skipped + manifests.foreign,
         unknown=unknown,
@@ -238,6 +265,12 @@ def decode_objects(
         claimed=settings.enforced_types(registry.claimed_types),
         wires=wires or {},
         skipped=sum(change is None and not _is_ours(document) for change, document in decoded),
+        of_reports={
+            report: document.place
+            for change, document in read
+            if change.ref.name.name == UNNAMED and document.place is not None
+            for report in change.reports
+        },
     )
 
 

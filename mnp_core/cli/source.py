@@ -91,9 +91,9 @@ class Source:
         """
         return cluster_documents(self.access, registry) if self.access is not None else ()
 
-    def read(self, registry: Registry, settings: Settings, *, identify: bool = False) -> Objects:
+    def read(self, registry: Registry, settings: Settings, *, identify: bool = False, pick: bool = False) -> Objects:
         """Read everything; raises as `beneath` and `read_objects` do."""
-        return self.judge(self.beneath(registry), registry, settings, identify=identify)
+        return self.judge(self.beneath(registry), registry, settings, identify=identify, pick=pick)
 
     def judge(
         self,
@@ -102,6 +102,7 @@ class Source:
         settings: Settings,
         *,
         identify: bool = False,
+        pick: bool = False,
         earlier: Mapping[ObjectName, Pod] | None = None,
     ) -> Objects:
         """Read the manifests, and judge them together with objects that are there already."""
@@ -112,6 +113,7 @@ class Source:
             settings,
             self.namespace,
             identify=identify,
+            pick=pick,
             earlier=earlier,
             beneath=beneath,
             context_namespace=home,

@@ -1,11 +1,12 @@
 """The link that a NetworkAttachmentDefinition requests from a CNI plugin, and the lab's substitute."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 
 from attrs import frozen
 
-from mnp_core.model import ObjectName
+from mnp_core.model import Address, ObjectName, parse_address
 from mnp_core.offline.admission import ref_of, root
 from mnp_core.offline.ipam import IPAM_TYPES, Ipam, parse_ipam
 from mnp_core.offline.strict_field import StrictField
@@ -63,6 +64,7 @@ class Definition:
         node_mode: Its mode, for kinds that have one (`Link.mode`).
         wire: The segment of its attachments (`wire_of`); empty if only the definition identifies it.
         ipam: How its attachments get addresses.
+        nameservers: Name servers that its attachments are told (CNI: ``dns``), as far as they are addresses.
         notices: Differences between the lab and the plugin.
     """
 
@@ -73,6 +75,7 @@ class Definition:
     node_mode: str
     wire: str
     ipam: Ipam
+    nameservers: tuple[Address, ...]
     notices: tuple[str, ...]
 
 
@@ -93,6 +96,7 @@ def parse_definition(document: Document) -> Definition:
         node_mode=(plugin.child("mode").text() or "l2") if cni_type == "ipvlan" else "",
         wire=_wire(document, plugin, cni_type),
         ipam=parse_ipam(plugin.child("ipam")),
+        nameservers=(*_nameservers(plugin), *_nameservers(plugin.child("ipam"))),
         notices=tuple(f"network {name}: {notice}" for notice in _notices(cni_type, plugin)),
     )
 
@@ -101,6 +105,15 @@ def _wire(document: Document, plugin: StrictField, cni_type: str) -> str:
     annotations = root(document).child("metadata").child("annotations")
     chosen = annotations.child(WIRE_ANNOTATION).text()
     return chosen or wire_of(plugin, cni_type, annotations.child(_RESOURCE_ANNOTATION).text())
+
+
+def _nameservers(section: StrictField) -> Iterator[Address]:
+    """Malformed ones are no concern of a network's interfaces."""
+    dns = section.mapping().get("dns")
+    servers = dns.get("nameservers") if isinstance(dns, Mapping) else None
+    for server in servers if isinstance(servers, list) else ():
+        with suppress(ValueError):
+            yield parse_address(server)
 
 
 def _main_plugin(config: StrictField) -> StrictField:

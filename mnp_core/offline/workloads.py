@@ -7,7 +7,7 @@ select by its labels.
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-from attrs import frozen
+from attrs import field, frozen
 
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
@@ -40,11 +40,13 @@ class Represented:
         documents: The objects; workloads are replaced by their pods, or left out if their pods are there.
         workloads: By pod, the workload that it stands for.
         reports: Workloads that cannot be read.
+        malformed: These workloads.
     """
 
     documents: tuple[Document, ...]
     workloads: Mapping[ObjectName, ObjectRef]
     reports: tuple[Report, ...] = ()
+    malformed: Mapping[ObjectRef, Document] = field(factory=dict)
 
 
 def represent(documents: Iterable[Document]) -> Represented:
@@ -73,6 +75,7 @@ def represent(documents: Iterable[Document]) -> Represented:
         ),
         workloads={name: each.ref for each, name in zip(alone, names, strict=True)},
         reports=tuple(each.report() for each in templates if each.wrong),
+        malformed={each.ref: each.document for each in templates if each.wrong},
     )
 
 
@@ -128,7 +131,9 @@ class _Template:
             "annotations": {key: given[key] for key in _ANNOTATIONS if key in given},
         }
         raw = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec")}
-        return Document(where=self.document.where, raw=raw)
+        place = self.document.place
+        inside = place.inside(*self.field.split(".")) if place is not None else None
+        return Document(where=self.document.where, raw=raw, place=inside)
 
     def report(self) -> Report:
         """The report of a template that is none."""

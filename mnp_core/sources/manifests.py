@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import define, evolve, field, frozen
 
 from mnp_core.errors import InputError
 from mnp_core.model.parsing.field import shown
+from mnp_core.sources.foreign import is_foreign, is_never_manifest, is_template, patch_files
 from mnp_core.sources.textfile import read_head
 from mnp_core.sources.yamltext import DEEPEST, YamlDocument, decode_yaml
 
@@ -25,6 +26,38 @@ SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 STDIN = "-"
 
 
+@frozen(kw_only=True, eq=False)
+class ReadFile:
+    """A file as it was read, to find lines in.
+
+    Attributes:
+        name: As it was named; ``-`` for standard input.
+        text: Its content.
+    """
+
+    name: str
+    text: str
+
+
+@frozen(kw_only=True)
+class Place:
+    """A value in a file.
+
+    Attributes:
+        file: The file.
+        document: Position of the document, from 1.
+        path: Keys and positions that lead to the value in it.
+    """
+
+    file: ReadFile
+    document: int
+    path: tuple[str | int, ...] = ()
+
+    def inside(self, *path: str | int) -> "Place":
+        """The place of a value inside of this one."""
+        return evolve(self, path=(*self.path, *path))
+
+
 @frozen(kw_only=True)
 class Document:
     """One object with where it was written.
@@ -32,10 +65,12 @@ class Document:
     Attributes:
         where: For messages, for example ``pods.yaml, document 3``.
         raw: The decoded object: JSON values, with kind and apiVersion as text.
+        place: The place in its file; None if it is from none.
     """
 
     where: str
     raw: dict[str, Any]
+    place: Place | None = field(default=None, eq=False, repr=False)
 
 
 @frozen(kw_only=True)
@@ -46,11 +81,17 @@ class Manifests:
         documents: The objects.
         rejected: An error for each document that is meant as an object and is none.
         foreign: How many documents are no objects at all: values for templates, kustomizations without a kind.
+        places: The place of each rejected document, in the same order.
+        files: What was read, with names.
+        unread: Files of folders that hold no objects by themselves: templates, patches, files of other programs.
     """
 
     documents: tuple[Document, ...]
     rejected: tuple[InputError, ...]
     foreign: int
+    places: tuple[Place, ...] = ()
+    files: tuple[ReadFile, ...] = ()
+    unread: tuple[Path, ...] = ()
 
 
 def load_documents(paths: Iterable[str | Path]) -> tuple[Document, ...]:
@@ -65,19 +106,70 @@ def load_documents(paths: Iterable[str | Path]) -> tuple[Document, ...]:
     return tuple(_accepted(found) for found in _load_all(paths))
 
 
-def load_manifests(paths: Iterable[str | Path]) -> Manifests:
+def load_manifests(paths: Iterable[str | Path], *, pick: bool = False) -> Manifests:
     """Read files as `load_documents` does, but a document that is no object affects itself alone.
+
+    Args:
+        paths: Files and folders.
+        pick: Whether files of folders that hold no objects by themselves are left out (`mnp_core.sources.foreign`).
 
     Raises:
         InputError: A path is not there, or a file is not YAML.
     """
-    found = list(_load_all(paths))
-    others = [each for each in found if isinstance(each, _NoObject)]
-    return Manifests(
-        documents=tuple(each for each in found if isinstance(each, Document)),
-        rejected=tuple(each.error for each in others if each.is_meant),
-        foreign=sum(not each.is_meant for each in others),
-    )
+    named = [Path(path) for path in paths]
+    given = frozenset(path for path in named if not path.is_dir()) if pick else None
+    reading = _Reading()
+    chosen = manifest_files(named)
+    patches = patch_files(chosen) if pick else frozenset()
+    for path in chosen:
+        if given is None or path in given:
+            reading.take(_read(path))
+        elif is_never_manifest(path):
+            reading.foreign += 1
+        elif path in patches:
+            reading.unread.append(path)
+        else:
+            reading.pick(path)
+    return reading.result()
+
+
+@define
+class _Reading:
+    """What was read so far."""
+
+    foreign: int = 0
+    unread: list[Path] = field(factory=list)
+    _found: "list[Document | _NoObject]" = field(factory=list, init=False)
+    _files: list[ReadFile] = field(factory=list, init=False)
+
+    def take(self, file: ReadFile) -> None:
+        """Read a file; raises InputError."""
+        self._found += list(_load(file))
+        self._files.append(file)
+
+    def pick(self, path: Path) -> None:
+        """Read a file of a folder, unless it holds no objects by itself; raises InputError."""
+        file = _read(path)
+        if is_template(path, file.text):
+            self.unread.append(path)
+            return
+        try:
+            self.take(file)
+        except InputError:
+            if not is_foreign(file.text):
+                raise
+            self.unread.append(path)
+
+    def result(self) -> Manifests:
+        others = [each for each in self._found if isinstance(each, _NoObject)]
+        return Manifests(
+            documents=tuple(each for each in self._found if isinstance(each, Document)),
+            rejected=tuple(each.error for each in others if each.is_meant),
+            foreign=self.foreign + sum(not each.is_meant for each in others),
+            places=tuple(each.place for each in others if each.is_meant),
+            files=tuple(self._files),
+            unread=tuple(self.unread),
+        )
 
 
 @frozen
@@ -86,6 +178,7 @@ class _NoObject:
 
     value: object
     error: InputError
+    place: Place
 
     @property
     def is_meant(self) -> bool:
@@ -100,7 +193,7 @@ def _accepted(found: Document | _NoObject) -> Document:
 
 
 def _load_all(paths: Iterable[str | Path]) -> Iterator[Document | _NoObject]:
-    return (found for file in manifest_files(paths) for found in _load(file))
+    return (found for file in manifest_files(paths) for found in _load(_read(file)))
 
 
 def manifest_files(paths: Iterable[str | Path]) -> tuple[Path, ...]:
@@ -126,14 +219,20 @@ def _files(path: Path) -> Iterator[Path]:
     yield from sorted(visible)
 
 
-def _load(file: Path) -> Iterator[Document | _NoObject]:
-    name = "standard input" if str(file) == STDIN else str(file)
-    for document in _decode(_read(file, name), name):
+def _load(file: ReadFile) -> Iterator[Document | _NoObject]:
+    name = _title(file.name)
+    for document in _decode(file.text, name):
         if document.value is not None:
-            yield from _objects(document.value, f"{name}, document {document.number}")
+            place = Place(file=file, document=document.number)
+            yield from _objects(document.value, f"{name}, document {document.number}", place)
 
 
-def _read(file: Path, name: str) -> str:
+def _title(name: str) -> str:
+    return "standard input" if name == STDIN else name
+
+
+def _read(file: Path) -> ReadFile:
+    name = _title(str(file))
     try:
         content = sys.stdin.buffer.read(MAX_BYTES + 1) if str(file) == STDIN else read_head(file, MAX_BYTES + 1)
     except OSError as error:
@@ -141,7 +240,7 @@ def _read(file: Path, name: str) -> str:
     if len(content) > MAX_BYTES:
         raise InputError(f"larger than {MAX_BYTES // 2**20} MiB: split it, if it really holds manifests", where=name)
     try:
-        return content.decode("utf-8-sig")
+        return ReadFile(name=str(file), text=content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"not UTF-8 text, at byte {error.start}: save it as UTF-8", where=name) from None
 
@@ -173,25 +272,26 @@ def _check_depth(value: object, name: str) -> None:
     raise InputError(f"nested more than {DEEPEST} levels deep: no Kubernetes object is", where=f"{name}, document 1")
 
 
-def _objects(value: object, where: str) -> Iterator[Document | _NoObject]:
+def _objects(value: object, where: str, place: Place) -> Iterator[Document | _NoObject]:
     """The object in a document, or the items of a list; a list may hold lists."""
-    found = _object(value, where)
+    found = _object(value, where, place)
     if isinstance(found, _NoObject) or not _is_list(found.raw):
         yield found
         return
     for position, item in enumerate(found.raw["items"], start=1):
-        yield from _objects(_typed(item, found.raw), f"{where}, item {position}")
+        inside = place.inside("items", position - 1)
+        yield from _objects(_typed(item, found.raw), f"{where}, item {position}", inside)
 
 
-def _object(value: object, where: str) -> Document | _NoObject:
+def _object(value: object, where: str, place: Place) -> Document | _NoObject:
     if not isinstance(value, dict):
         wrong = f"{shown(value)} is not an object: write apiVersion, kind and metadata"
-        return _NoObject(value, InputError(wrong, where=where))
-    for field in ("apiVersion", "kind"):
-        if not isinstance(value.get(field), str) or not value[field]:
-            wrong = f"{shown(value.get(field))} is not text: name the object's kind"
-            return _NoObject(value, InputError(wrong, where=where, field=field))
-    return Document(where=where, raw=value)
+        return _NoObject(value, InputError(wrong, where=where), place)
+    for key in ("apiVersion", "kind"):
+        if not isinstance(value.get(key), str) or not value[key]:
+            wrong = f"{shown(value.get(key))} is not text: name the object's kind"
+            return _NoObject(value, InputError(wrong, where=where, field=key), place)
+    return Document(where=where, raw=value, place=place)
 
 
 def _is_list(value: dict[str, Any]) -> bool:

@@ -103,7 +103,7 @@ def test_objects_without_a_namespace_are_put_where_the_option_says(ask, bare):
         each["pod"] for each in ask("render", given, "--pod", "a", "-n", "demo", "--backend", "nftables")["rulesets"]
     }
     assert pods == {"demo/a"}
-    assert ask("validate", given, "-n", "demo", status=0) == {"reports": []}
+    assert ask("validate", given, "-n", "demo", status=0)["reports"] == []
     assert [p["verdict"] for p in ask("matrix", given, "-n", "demo", "--to", "a")["probes"]] == ["denied"]
 
 

@@ -34,6 +34,7 @@ BROKEN = "{apiVersion: k8s.cni.cncf.io/v1beta1, kind: MultiNetworkPolicy, metada
 CASES = [
     ("validate", "validate {quickstart}"),
     ("validate", "validate {broken}"),
+    ("validate", "validate {accepted}"),
     ("explain", "explain {quickstart} --from demo/stranger --to demo/web --port icmp --port tcp:80"),
     ("explain", "explain {quickstart} --from demo/client --to demo/web"),
     ("explain", "explain {quickstart} {broken} --from 203.0.113.7 --to demo/web"),
@@ -71,8 +72,11 @@ def faults(name, output):
 def line(examples, tmp_path):
     """Fills the paths of a case in."""
     (tmp_path / "broken.yaml").write_text(BROKEN)
+    (tmp_path / "accepted.yaml").write_text(f"{BROKEN} # mnp: ignore[Malformed]\n")
     paths = {"quickstart": examples / "quickstart", "shared": examples / "shared-network"}
-    return lambda text: text.format(**paths, broken=tmp_path / "broken.yaml").split()
+    return lambda text: text.format(
+        **paths, broken=tmp_path / "broken.yaml", accepted=tmp_path / "accepted.yaml"
+    ).split()
 
 
 def test_every_command_with_json_has_a_schema_and_a_case():

@@ -182,9 +182,8 @@ def test_validate_for_programs(mnp, write):
     ended = mnp("validate", write("policy.yaml", BROKEN_POLICY), "--output", "json")
     reports = json.loads(ended.out)["reports"]
     assert {report["reason"] for report in reports} == {"InvalidBlock", "UnknownNetwork"}
-    assert all(
-        report.keys() == {"kind", "name", "field", "reason", "message", "remedy", "severity"} for report in reports
-    )
+    of_every_command = {"kind", "name", "field", "reason", "message", "remedy", "severity"}
+    assert all(report.keys() == of_every_command | {"rule", "file", "line", "column"} for report in reports)
 
 
 def test_validate_looks_at_the_rest_when_something_does_not_fit(mnp, write):

@@ -32,6 +32,7 @@ NOWHERE = {
     "make wheels": "downloads what the project depends on",
     "ctr": "gives an image to a node's runtime",
     "buildah": "needs an image of a distribution to begin with; tests/cluster builds ours",
+    "helm": "needs Helm and a chart; tests/cli/test_validate.py reads standard input and skips templates",
     "kubectl": "for a cluster of one's own: choices, an editor, another page's files",
     "mnp": "asks about objects that a cluster has",
     "pre-commit": "changes the checkout's git hooks",

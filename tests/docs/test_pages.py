@@ -92,6 +92,9 @@ def test_yaml_is_settings_expectations_or_objects_that_are_right(fence, folder, 
     elif all(isinstance(document, dict) and "kind" in document for document in documents):
         ended = mnp("validate", "examples/quickstart/cluster.yaml", write(folder, fence))
         assert ended.status == 0, ended.out
+    elif "repos" in documents[0]:
+        (ours,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+        assert [hook["id"] for repo in documents[0]["repos"] for hook in repo["hooks"]] == [ours["id"]]
     elif "jobs" in documents[0]:
         check_workflow(documents[0], mnp)
     elif isinstance(documents[0], list):

@@ -1,0 +1,22 @@
+"""Doubts about valid objects: everything is enforced as written, and hardly as it was meant.
+
+Pure: `lint` is a function of a `Snapshot`. What is wrong with single objects, or cannot be enforced, are reports
+(`mnp_core.policy.validate`); `finding_of` puts them into the same form.
+"""
+
+from mnp_core.policy.lint import egress, excepts, networks, selection, shadow
+from mnp_core.policy.lint.place import as_written
+from mnp_core.policy.lint.rule import Finding, Level, Rule
+from mnp_core.policy.lint.rules import RULES, find_rules, finding_of
+from mnp_core.policy.lint.snapshot import NetworkFacts, Snapshot
+
+__all__ = ["RULES", "Finding", "Level", "NetworkFacts", "Rule", "Snapshot", "find_rules", "finding_of", "lint"]
+
+_CHECKS = (selection.check, shadow.check, excepts.check, networks.check)
+
+
+def lint(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """Everything doubtful about the policies of a snapshot, sorted."""
+    found = {finding for policy in snapshot.policies for check in _CHECKS for finding in check(policy, snapshot)}
+    found.update(egress.check(snapshot))
+    return tuple(sorted(as_written(finding, snapshot.written) for finding in found))
