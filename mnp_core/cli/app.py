@@ -8,7 +8,7 @@ from mnp_core.errors import PluginError
 from mnp_core.plugins import COMMAND_DISTRIBUTIONS, Registry
 
 _CLI = "mnp_core.cli"
-_BUILT_IN = {
+BUILT_IN = {
     "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
     "completion": Promise(f"{_CLI}.completion", "completion_command", "Print the script that completes commands."),
     "diff": Promise(f"{_CLI}.diff", "diff_command", "Print the pairs that a change opens and closes."),
@@ -21,6 +21,9 @@ _BUILT_IN = {
     "top": Promise(f"{_CLI}.top", "top_command", "Print packets and bytes a second by policy rule."),
     "validate": Promise(f"{_CLI}.validate", "validate_command", "Check manifests and report problems."),
 }
+
+CLUSTER_IS_MEANT = f"{_CLI}.cluster"
+"""In `click.Context.meta`: commands ask a cluster without ``--cluster``, as those of `kubectl mnp` do."""
 
 
 def make_app(registry: Registry) -> click.Group:
@@ -40,7 +43,7 @@ def make_app(registry: Registry) -> click.Group:
 def core_app(registry: Registry | None = None) -> click.Group:
     """Make `mnp` with its built-in commands alone; without a registry they can be described, but not run."""
     settings = {"obj": registry, "help_option_names": ["-h", "--help"], "max_content_width": 100}
-    app = _App("mnp", help=_HELP, context_settings=settings, commands=Commands(_BUILT_IN))
+    app = _App("mnp", help=_HELP, context_settings=settings, commands=Commands(BUILT_IN))
     return click.version_option(mnp_core.__version__, prog_name="mnp")(app)
 
 

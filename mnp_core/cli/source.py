@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 from attrs import evolve, frozen
 
+from mnp_core.cli.app import CLUSTER_IS_MEANT
 from mnp_core.cli.objects import Objects, read_objects
 from mnp_core.cli.options import namespace_option
 from mnp_core.cli.terminal import remark
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, Pod
+from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.plugins import Registry
 from mnp_core.settings import Settings
 from mnp_core.sources.manifests import Document
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from mnp_core.kubeapi.connection import HttpApiServer
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-CLUSTER_IS_MEANT = "mnp_core.cli.source.cluster"
-"""In `click.Context.meta`: commands ask a cluster without ``--cluster``, as those of `kubectl mnp` do."""
 
 
 @frozen(kw_only=True)
@@ -134,8 +133,9 @@ def cluster_documents(access: Access, registry: Registry) -> tuple[Document, ...
         listed = list_objects(api, resources(tuple(registry.policy_kinds.values())))
     finally:
         api.close()
-    for plural in listed.unserved:
-        remark(f"Note: the cluster has no resource {plural}.")
+    for kind in BUILT_IN_KINDS:
+        if kind.plural in listed.unserved:
+            remark(f"Note: the cluster has no resource {kind.plural}.")
     return listed.documents
 
 

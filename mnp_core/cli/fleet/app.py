@@ -1,0 +1,51 @@
+"""`kubectl mnp`: kubectl runs the program kubectl-mnp of PATH with the words after ``mnp``."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import mnp_core
+from mnp_core.cli.app import BUILT_IN, CLUSTER_IS_MEANT
+from mnp_core.cli.entrypoint import run_command
+from mnp_core.cli.lazy import Commands, LazyGroup, Promise
+from mnp_core.plugins import Registry, load_plugins
+
+_NAME = "kubectl mnp"
+_FLEET = "mnp_core.cli.fleet"
+_COMMANDS = {
+    **{name: BUILT_IN[name] for name in ("diff", "explain", "matrix", "render")},
+    "status": Promise(f"{_FLEET}.status", "status_command", "Print the state of enforcement on all nodes."),
+    "validate": BUILT_IN["validate"],
+}
+_HELP = """Kubernetes network policy on the secondary interfaces of pods, in the cluster that kubectl talks to.
+
+diff, explain, matrix, render and validate are those of `mnp` with --cluster: they read the API. The others reach the
+agents of the nodes with kubectl exec."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit.
+
+    Args:
+        arguments: Without the program's name; those of the process if not given.
+    """
+    sys.exit(run_command(lambda: make_app(load_plugins()), arguments, _NAME))
+
+
+def make_app(registry: Registry) -> click.Group:
+    """Make `kubectl mnp`; commands get this registry."""
+    settings = {"obj": registry, "help_option_names": ["-h", "--help"], "max_content_width": 100}
+    app = _App(_NAME, help=_HELP, context_settings=settings, commands=Commands(_COMMANDS))
+    return click.version_option(mnp_core.__version__, prog_name=_NAME)(app)
+
+
+class _App(LazyGroup):
+    """Has commands that judge objects ask the cluster."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        """As click does."""
+        context = super().make_context(*arguments, **settings)
+        context.meta[CLUSTER_IS_MEANT] = True
+        return context

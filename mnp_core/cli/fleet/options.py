@@ -1,0 +1,235 @@
+"""The agents that a command asks, and how: options that `kubectl mnp status`, `top` and `denied` share."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import click
+from attrs import field, frozen
+
+from mnp_core.cli.fleet.asking import Answer, Limits, ask, follow
+from mnp_core.cli.fleet.kubectl import AgentPod, Kubectl
+from mnp_core.cli.names import parse_object_name
+from mnp_core.cli.options import Seconds
+from mnp_core.cli.terminal import progress, remark
+from mnp_core.errors import InputError, UnsupportedError
+from mnp_core.model.parsing.names import is_namespace_name
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NAMESPACE = "kube-system"
+SELECTOR = "app.kubernetes.io/name=mnp-node"
+CONTAINER = "mnp-node"
+"""Of deploy/kustomize/base."""
+
+MOST_STREAMS = 100
+"""Programs that run as long as the command does; each kubectl takes some 15 MB of its own."""
+
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+@frozen(kw_only=True)
+class Fleet:
+    """The agents to ask.
+
+    Attributes:
+        kubectl: The way to them.
+        namespace: Of their pods.
+        selector: Of their pods.
+        container: Of theirs.
+        nodes: Only these; empty for all.
+        socket: Path of the agent's socket; None for the usual one.
+        limits: Of time and number.
+    """
+
+    kubectl: Kubectl
+    namespace: str = NAMESPACE
+    selector: str = SELECTOR
+    container: str = CONTAINER
+    nodes: tuple[str, ...] = ()
+    socket: str | None = None
+    limits: Limits = field(factory=Limits)
+
+    def agents(self, pods: Sequence[str] = ()) -> tuple[AgentPod, ...]:
+        """The agents, one for each node.
+
+        Args:
+            pods: Namespaces and names: only the agents of their nodes.
+
+        Raises:
+            InputError: There are none, or a node has none.
+            ApiUnreachableError: kubectl fails.
+        """
+        found = self.kubectl.agents(self.namespace, self.selector, self.limits.seconds)
+        if not found:
+            raise InputError(
+                f"namespace {self.namespace} has no pods with the labels {self.selector}:"
+                " name the agents' with --agent-namespace and --agent-selector"
+            )
+        wanted = {*self.nodes, *map(self._node_of, pods)}
+        by_node = {agent.node: agent for agent in found}
+        if missing := sorted(wanted - by_node.keys()):
+            raise InputError(f"there is no agent on node {missing[0]}: there are on {', '.join(by_node):.500}")
+        return tuple(by_node[node] for node in sorted(wanted)) if wanted else found
+
+    def _node_of(self, pod: str) -> str:
+        name = parse_object_name(pod)
+        node = self.kubectl.node_of(name.namespace, name.name, self.limits.seconds)
+        if not node:
+            raise InputError(f"pod {name} is on no node yet")
+        return node
+
+    def ask(self, agents: Sequence[AgentPod], command: Sequence[str]) -> dict[AgentPod, Answer]:
+        """Run `mnp` with these arguments in all containers; answers in the order of the agents."""
+        running = {agent.node or agent.name: agent for agent in agents if agent.phase == "Running"}
+        found = {agent: _not_running(agent) for agent in agents}
+        commands = {key: self._command(agent, command) for key, agent in running.items()}
+        with progress() as step:
+            step("asking nodes", 0, len(commands))
+            for count, answer in enumerate(ask(commands, self.limits), start=1):
+                found[running[answer.key]] = answer
+                step("asking nodes", count, len(commands))
+        return found
+
+    def follow(self, agents: Sequence[AgentPod], command: Sequence[str]) -> Iterator[tuple[str, bytes] | Answer]:
+        """Run `mnp` with these arguments in all containers until it ends; lines by node, and the end of each.
+
+        Raises:
+            UnsupportedError: There are too many.
+        """
+        if len(agents) > MOST_STREAMS:
+            raise UnsupportedError(f"{len(agents)} nodes are too many to follow at once: name some with --node")
+        for agent in agents:
+            if agent.phase != "Running":
+                yield _not_running(agent)
+        yield from follow({each.node: self._command(each, command) for each in agents if each.phase == "Running"})
+
+    def _command(self, agent: AgentPod, command: Sequence[str]) -> list[str]:
+        socket = (f"--socket={self.socket}",) if self.socket is not None else ()
+        return self.kubectl.exec(self.namespace, agent, self.container, ("mnp", *command, *socket))
+
+
+def _not_running(agent: AgentPod) -> Answer:
+    return Answer(agent.node or agent.name, failure=f"its agent's pod {agent.name} is {agent.phase}")
+
+
+def remark_failures(failures: Mapping[str, str]) -> None:
+    """Name the nodes that did not answer."""
+    for node, reason in sorted(failures.items()):
+        remark(f"Warning: node {node} does not answer: {reason}")
+
+
+def fleet_options(command: F) -> F:
+    """The options of a `Fleet`, together one parameter ``fleet``."""
+
+    @wraps(command)
+    def with_fleet(  # noqa: PLR0913 # each option is one
+        *args: Any,
+        kubeconfig: str | None,
+        kube_context: str | None,
+        agent_namespace: str,
+        agent_selector: str,
+        agent_container: str,
+        agent_socket: str | None,
+        nodes: tuple[str, ...],
+        at_once: int,
+        seconds: float,
+        total_seconds: float,
+        **others: Any,
+    ) -> Any:
+        fleet = Fleet(
+            kubectl=Kubectl.find(kubeconfig, kube_context),
+            namespace=agent_namespace,
+            selector=agent_selector,
+            container=agent_container,
+            nodes=nodes,
+            socket=agent_socket,
+            limits=Limits(at_once=at_once, seconds=seconds, total_seconds=total_seconds),
+        )
+        return command(*args, fleet=fleet, **others)
+
+    decorated: Any = with_fleet
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return cast("F", decorated)
+
+
+def _namespace(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not is_namespace_name(value):
+        raise click.BadParameter(f"{value[:80]!r} is not the name of a namespace")
+    return value
+
+
+def _container(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise click.BadParameter(f"{value[:80]!r} is not the name of a container")
+    return value
+
+
+def _something(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty")
+    return value
+
+
+_OPTIONS = (
+    click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated."),
+    click.option("--kubeconfig", metavar="FILE", callback=_something, help="As kubectl has it."),
+    click.option("--context", "kube_context", metavar="NAME", callback=_something, help="As kubectl has it."),
+    click.option(
+        "--agent-namespace",
+        metavar="NAMESPACE",
+        default=NAMESPACE,
+        envvar="MNP_AGENT_NAMESPACE",
+        callback=_namespace,
+        show_default=True,
+        help="Of the agents' pods.",
+    ),
+    click.option(
+        "--agent-selector",
+        metavar="LABELS",
+        default=SELECTOR,
+        envvar="MNP_AGENT_SELECTOR",
+        callback=_something,
+        show_default=True,
+        help="Of the agents' pods.",
+    ),
+    click.option(
+        "--agent-container",
+        metavar="NAME",
+        default=CONTAINER,
+        envvar="MNP_AGENT_CONTAINER",
+        callback=_container,
+        show_default=True,
+        help="Of the agents' pods.",
+    ),
+    click.option(
+        "--agent-socket", metavar="PATH", callback=_something, help="The agents' setting agent-socket, if it is set."
+    ),
+    click.option(
+        "--at-once",
+        type=click.IntRange(1, 500),
+        default=Limits().at_once,
+        show_default=True,
+        help="So many nodes are asked at once.",
+    ),
+    click.option(
+        "--timeout",
+        "seconds",
+        type=Seconds(min=0.1),
+        metavar="SECONDS",
+        default=Limits().seconds,
+        show_default=True,
+        help="For one node.",
+    ),
+    click.option(
+        "--total-timeout",
+        "total_seconds",
+        type=Seconds(min=0.1),
+        metavar="SECONDS",
+        default=Limits().total_seconds,
+        show_default=True,
+        help="For all nodes.",
+    ),
+)

@@ -1,0 +1,151 @@
+"""`kubectl mnp status`: the state of enforcement on all nodes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import click
+from attrs import frozen
+
+from mnp_core.cli.entrypoint import ANSWER_IS_BAD, NOT_DONE
+from mnp_core.cli.fleet.answers import AnswerError, clean, decode
+from mnp_core.cli.fleet.asking import Answer
+from mnp_core.cli.fleet.kubectl import AgentPod
+from mnp_core.cli.fleet.options import Fleet, fleet_options, remark_failures
+from mnp_core.cli.formats.columns import age, in_columns
+from mnp_core.cli.formats.status import findings, node_line, table
+from mnp_core.cli.names import parse_object_name
+from mnp_core.cli.options import form_option, namespace_option
+from mnp_core.cli.terminal import print_json, print_line
+
+_HEADS = ("NODE", "STATE", "PODS", "ENFORCED", "FAILED", "PROBLEMS", "BACKEND", "VERSION", "UP", "AGENT")
+
+
+class StatusForm(StrEnum):
+    """The form of the answer."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+
+
+@frozen
+class _Node:
+    """The answer of a node: values of an agent, which may be of any version or none."""
+
+    agent: AgentPod
+    node: Mapping[str, Any]
+    pods: Sequence[Mapping[str, Any]]
+
+    @classmethod
+    def of(cls, agent: AgentPod, output: bytes) -> "_Node":
+        """Take it; raises AnswerError."""
+        found = decode(output)
+        node, pods = found.get("node"), found.get("pods")
+        if not isinstance(node, dict) or not isinstance(pods, list) or not all(isinstance(pod, dict) for pod in pods):
+            raise AnswerError("its answer is not that of mnp status")
+        return cls(agent, {**node, "name": agent.node}, pods)
+
+    def as_json(self) -> dict[str, object]:
+        """For JSON."""
+        return {"node": self.agent.node, "agent": self.agent.name, "status": {"node": self.node, "pods": self.pods}}
+
+    def cleaned(self) -> "_Node":
+        """The same for a terminal."""
+        return _Node(self.agent, clean(self.node), clean(self.pods))
+
+    def row(self) -> list[str]:
+        """A line of the table."""
+        failed = sum(pod.get("condition") == "Failed" for pod in self.pods)
+        state = "ready" if self.node.get("ready") else f"not-ready({self.node.get('readiness')})"
+        counts = [str(self.node.get(key)) for key in ("pods", "enforced")]
+        problems = str(self.node.get("problems"))
+        about = [str(self.node.get(key)) for key in ("backend", "version")]
+        up = age(self.node.get("started-at"), self.node.get("time"))
+        return [self.agent.node, state, *counts, str(failed), problems, *about, up, self.agent.name]
+
+
+@click.command("status", short_help="Print the state of enforcement on all nodes.")
+@click.option("--pod", "pods", metavar="[NAMESPACE/]POD", multiple=True, help="Only this pod; may be repeated.")
+@namespace_option
+@form_option(StatusForm, "A line for each node, the pods of each node, or one JSON value.")
+@fleet_options
+def status_command(*, fleet: Fleet, pods: tuple[str, ...], namespace: str | None, form: str) -> int:
+    """Print the state of enforcement on all nodes, as their agents have it.
+
+    Runs mnp status in the container of each agent, by kubectl exec. Nodes that do not answer are named. Ends with 1 if
+    some do not answer, with 2 if none does.
+    """
+    names = [str(parse_object_name(pod, namespace)) for pod in pods]
+    agents = fleet.agents(names)
+    selection = [f"--pod={name}" for name in names] or ([f"--namespace={namespace}"] if namespace else [])
+    answers = fleet.ask(agents, ("status", "--output=json", *selection))
+    found, failures = _sorted(answers)
+    shown, unshown = _show(StatusForm(form), found, failures, is_detailed=bool(names) or len(agents) == 1)
+    failures |= unshown
+    remark_failures(failures)
+    if not failures:
+        return 0
+    return ANSWER_IS_BAD if shown else NOT_DONE
+
+
+def _sorted(answers: Mapping[AgentPod, Answer]) -> tuple[list[_Node], dict[str, str]]:
+    """The answers, and the reasons of those that are none by node."""
+    found, failures = [], {}
+    for agent, answer in answers.items():
+        try:
+            if answer.failure:
+                raise AnswerError(answer.failure)  # noqa: TRY301 # as those below
+            found.append(_Node.of(agent, answer.output))
+        except AnswerError as error:
+            failures[agent.node or agent.name] = str(error)
+    return found, failures
+
+
+def _show(
+    form: StatusForm, found: Sequence[_Node], failures: Mapping[str, str], *, is_detailed: bool
+) -> tuple[int, dict[str, str]]:
+    """Print; the number of nodes that were shown, and the reasons of those that cannot be."""
+    if form is StatusForm.JSON:
+        unanswered = [{"node": node, "reason": reason} for node, reason in failures.items()]
+        print_json({"nodes": [each.as_json() for each in found], "unanswered": unanswered})
+        return len(found), {}
+    texts, unshown = {}, {}
+    for each in map(_Node.cleaned, found):
+        try:
+            texts[each.agent.node] = _Text.of(each, form)
+        except (TypeError, ValueError, AttributeError, ArithmeticError):  # of values that no agent of ours sends
+            unshown[each.agent.node] = "its answer is not that of mnp status"
+    for line in _lines(list(texts.values()), is_detailed=is_detailed or form is StatusForm.WIDE):
+        print_line(line)
+    return len(texts), unshown
+
+
+@frozen
+class _Text:
+    """The answer of a node in words."""
+
+    row: list[str]
+    details: list[str]
+    findings: list[str]
+
+    @classmethod
+    def of(cls, node: _Node, form: StatusForm) -> "_Text":
+        is_wide = form is StatusForm.WIDE
+        rows = [*table(node.node, node.pods, wide=is_wide)] if node.pods else []
+        return cls(node.row(), [node_line(node.node), *rows], [*findings(node.pods, None if is_wide else 20)])
+
+
+def _lines(texts: Sequence[_Text], *, is_detailed: bool) -> Iterator[str]:
+    if not texts:
+        return
+    if not is_detailed:
+        yield from in_columns(_HEADS, [text.row for text in texts])
+    for text in texts:
+        if is_detailed:
+            yield from text.details
+        if text.findings:
+            yield ""
+            yield from text.findings
+        if is_detailed:
+            yield ""

@@ -1,0 +1,153 @@
+"""Programs side by side: limits of time, number and size, and an end for all that they started."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mnp_core.cli.fleet.asking import LONGEST_LINE, Answer, Limits, ask, follow
+
+SHELL = "/bin/sh"
+
+
+def sh(script):
+    return [SHELL, "-c", script]
+
+
+def answers(commands, **limits):
+    return {answer.key: answer for answer in ask(commands, Limits(**limits))}
+
+
+def is_running(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def gone(pid, seconds=5.0):
+    end = time.monotonic() + seconds
+    while is_running(pid) and time.monotonic() < end:
+        time.sleep(0.01)
+    return not is_running(pid)
+
+
+def test_each_has_its_own_answer():
+    found = answers({"a": sh("echo one; echo noise >&2"), "b": sh("echo no >&2; exit 3"), "c": sh("exit 4")})
+    assert found == {
+        "a": Answer("a", b"one\n"),
+        "b": Answer("b", failure="no"),
+        "c": Answer("c", failure="it ended with status 4"),
+    }
+
+
+def test_time_of_one_is_not_the_time_of_others():
+    began = time.monotonic()
+    found = answers({"slow": sh("sleep 60"), "quick": sh("echo here")}, seconds=0.3)
+    assert time.monotonic() - began < 5
+    assert found["quick"].output == b"here\n"
+    assert "no answer within 0.3 seconds" in found["slow"].failure
+
+
+def test_after_the_time_for_all_nobody_is_asked():
+    found = answers({name: sh("sleep 60") for name in "abcdef"}, at_once=2, seconds=60, total_seconds=0.3)
+    assert sorted(found) == list("abcdef")
+    assert sum("not asked: the time for all was up" in answer.failure for answer in found.values()) == 4
+
+
+def test_so_many_run_at_once_and_no_more(tmp_path):
+    script = f"touch {tmp_path}/$$; ls {tmp_path} | wc -l; sleep 0.1; rm {tmp_path}/$$"
+    found = answers({str(number): sh(script) for number in range(12)}, at_once=3)
+    assert max(int(answer.output) for answer in found.values()) == 3
+
+
+def test_children_of_a_program_end_with_it(tmp_path):
+    """One that ignores SIGTERM, too."""
+    script = f"trap '' TERM; sleep 60 & echo $! > {tmp_path}/pid; wait; sleep 60"
+    answers({"a": sh(script)}, seconds=0.3)
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_output_that_a_programs_child_holds_open_ends_nothing_late():
+    began = time.monotonic()
+    found = answers({"a": sh("setsid sleep 5 & echo done")})
+    assert (found["a"].output, time.monotonic() - began < 4) == (b"done\n", True)
+
+
+def test_endless_output_is_cut_off():
+    began = time.monotonic()
+    (answer,) = ask({"a": sh("yes")}, Limits(), most_bytes=2**20)
+    assert answer.failure == "its answer is larger than 1 MiB"
+    assert time.monotonic() - began < 10
+
+
+def test_last_words_are_safe_for_a_terminal():
+    (answer,) = ask({"a": sh(r"printf 'first\nno\033[2J\nway\302\233\r\n' >&2; exit 1")}, Limits())
+    assert answer.failure == r"no\x1b[2J way\x9b"
+
+
+def test_a_program_that_is_not_there_is_a_failure_of_its_own():
+    found = answers({"a": ["/nowhere/kubectl"], "b": sh("echo here")})
+    assert found["b"].output == b"here\n"
+    assert found["a"].failure == "kubectl cannot be started (No such file or directory)"
+
+
+def test_who_stops_listening_leaves_nothing_running(tmp_path):
+    commands = {str(number): sh(f"echo $$ > {tmp_path}/{number}; echo; sleep 60") for number in range(3)}
+    lines = follow(commands)
+    for _ in range(3):
+        next(lines)
+    lines.close()
+    assert all(gone(int(path.read_text())) for path in tmp_path.iterdir())
+
+
+def test_lines_of_many_are_whole():
+    commands = {name: sh(f"for i in 1 2 3; do printf {name}; sleep 0.05; echo $i; done") for name in "abc"}
+    found = list(follow(commands))
+    assert sorted(each for each in found if isinstance(each, tuple)) == [
+        (name, f"{name}{number}".encode()) for name in "abc" for number in (1, 2, 3)
+    ]
+
+
+def test_lines_that_are_too_long_are_left_out():
+    long = f"head -c {LONGEST_LINE * 3} /dev/zero | tr '\\0' x"
+    found = [each for each in follow({"a": sh(f"echo one; {long}; echo; echo two")}) if isinstance(each, tuple)]
+    assert found == [("a", b"one"), ("a", b"two")]
+
+
+SCRIPT = """
+import sys
+from mnp_core.cli.entrypoint import run_command
+import click
+from mnp_core.cli.fleet.asking import Limits, ask, follow
+
+@click.command()
+def command():
+    folder = sys.argv[1]
+    commands = {str(n): ["/bin/sh", "-c", f"sleep 60 & echo $! > {folder}/{n}; echo ready; wait"] for n in range(5)}
+    for _ in follow(commands):
+        print("line", flush=True)
+
+sys.exit(run_command(lambda: command, []))
+"""
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.full) for each in (signal.SIGTERM, signal.SIGHUP))]
+)
+def test_signals_end_everything(tmp_path, number):
+    """Grandchildren included; the exit status is that of the signal."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(5):
+        program.stdout.readline()
+    program.send_signal(number)
+    _, err = program.communicate(timeout=10)
+    assert program.returncode == 128 + number
+    assert "Traceback" not in err
+    assert all(gone(int(path.read_text())) for path in tmp_path.iterdir())
