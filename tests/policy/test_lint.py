@@ -7,7 +7,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnp_core.model import EVERYTHING, NOTHING, Block, Direction, ObjectName
+from mnp_core.model import EVERYTHING, NOTHING, Block, Direction, Enforcement, ObjectName
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.policy.lint import RULES, NetworkFacts, Snapshot, lint
 from mnp_core.policy.lint.coverage import implies
@@ -412,6 +412,7 @@ def test_an_except_that_keeps_nothing_out(rules, is_found):
     [
         (policy("q", networks=["net-a"], ingress=[rule()]), True),
         (policy("q", networks=["net-a", "net-b"], ingress=[rule([CIDR])]), True),
+        (evolve(policy("q", networks=["net-a"], ingress=[rule()]), enforcement=Enforcement.AUDIT), False),
         (policy("q", networks=["net-b"], ingress=[rule()]), False),
         (policy("q", networks=["net-a"], selector=selector(app="db"), ingress=[rule()]), False),
         (policy("q", networks=["net-a"], egress=[rule()]), False),
@@ -473,6 +474,16 @@ def test_a_name_server_of_the_network_that_egress_cuts_off(egress, is_found):
     assert findings(some, facts=FACTS) == ([("DnsCutOff", "default/p", "spec.egress")] if is_found else [])
     allowing = policy("q", networks=["net-a"], egress=[rule([block("10.0.0.53/32")])])
     assert findings(some, allowing, facts=FACTS) == []
+
+
+def test_policies_in_audit_mode_would_cut_off():
+    """S72."""
+    some = evolve(of_a(selector=selector(app="web"), egress=[rule([pods(app="db")])]), enforcement=Enforcement.AUDIT)
+    (found,) = lint(snapshot(a_cluster(some), facts=FACTS))
+    assert found.rule.name == "DnsCutOff"
+    assert "it would be cut off from default/web" in found.message
+    beside = policy("q", networks=["net-a"], egress=[])
+    assert findings(some, beside, facts=FACTS) == []
 
 
 def test_a_name_server_of_the_pod_counts_if_it_lies_behind_the_interface():

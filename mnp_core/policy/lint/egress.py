@@ -17,6 +17,7 @@ from mnp_core.model import (
     AllowEndpoints,
     AnyPeer,
     Attachment,
+    Audited,
     Block,
     Cidr,
     Direction,
@@ -41,12 +42,13 @@ _UNSPECIFIED = {4: ip_address("0.0.0.0"), 6: ip_address("::")}  # noqa: S104 # t
 
 @frozen(kw_only=True)
 class _Cut:
-    """Something that policies cut off, from one or more pods."""
+    """Something that policies cut off, or would if they were enforced."""
 
     rule: Rule
     policies: tuple[ObjectRef, ...]
     network: ObjectName
     thing: str
+    audited: bool
 
 
 def check(snapshot: Snapshot) -> Iterator[Finding]:
@@ -72,19 +74,20 @@ def _cuts(sandbox: SandboxPolicy, attachments: Iterable[Attachment], snapshot: S
     egress = {policy.interface: policy.egress for policy in sandbox.interfaces}
     for attachment in attachments:
         isolated, facts = egress.get(attachment.interface), snapshot.facts.get(attachment.network)
-        if not isinstance(isolated, Isolated) or not isolated.allows or facts is None:
+        if not isinstance(isolated, Isolated | Audited) or not isolated.allows or facts is None:
             continue
         servers = {*facts.nameservers, *snapshot.nameservers.get(attachment.pod, ())}
         for server in sorted(servers, key=lambda each: (each.version, int(each))):
             if _is_behind(server, facts) and not _allows_dns(sandbox, attachment, server):
-                yield _Cut(
-                    rule=rules.DNS_CUT_OFF, policies=isolated.policies, network=attachment.network, thing=str(server)
-                )
+                yield _cut(rules.DNS_CUT_OFF, isolated, attachment.network, server)
         for route in facts.routes:
             if not _allows_some(sandbox, isolated, route, facts.subnets):
-                yield _Cut(
-                    rule=rules.GATEWAY_CUT_OFF, policies=isolated.policies, network=attachment.network, thing=str(route)
-                )
+                yield _cut(rules.GATEWAY_CUT_OFF, isolated, attachment.network, route)
+
+
+def _cut(rule: Rule, isolated: Isolated | Audited, network: ObjectName, thing: Address | Cidr) -> _Cut:
+    is_audited = isinstance(isolated, Audited)
+    return _Cut(rule=rule, policies=isolated.policies, network=network, thing=str(thing), audited=is_audited)
 
 
 def _is_behind(server: Address, facts: NetworkFacts) -> bool:
@@ -96,10 +99,11 @@ def _allows_dns(sandbox: SandboxPolicy, attachment: Attachment, server: Address)
         return True
     own = next((each for each in attachment.addresses if each.version == server.version), _UNSPECIFIED[server.version])
     packet = Packet(source=own, destination=server, protocol=Protocol.UDP, port=_DNS)
-    return evaluate(sandbox, attachment.interface, Direction.EGRESS, packet).allowed
+    verdict = evaluate(sandbox, attachment.interface, Direction.EGRESS, packet)
+    return verdict.allowed and not verdict.would_deny
 
 
-def _allows_some(sandbox: SandboxPolicy, isolated: Isolated, route: Cidr, subnets: Iterable[Cidr]) -> bool:
+def _allows_some(sandbox: SandboxPolicy, isolated: Isolated | Audited, route: Cidr, subnets: Iterable[Cidr]) -> bool:
     """Whether some address of a route outside of the network's subnets is allowed on some port."""
     near = [subnet for subnet in subnets if subnet.version == route.version]
     if any(covers(subnet, route) for subnet in near):
@@ -150,7 +154,7 @@ def _finding(cut: _Cut, pods: list[ObjectName]) -> Finding:
         about=cut.policies[0],
         field="spec.egress",
         rule=cut.rule,
-        message=f"{effect}: it is cut off from {listed(pods)}{others}",
+        message=f"{effect}: it {'would be' if cut.audited else 'is'} cut off from {listed(pods)}{others}",
         remedy=cut.rule.remedy,
         level=cut.rule.level,
     )

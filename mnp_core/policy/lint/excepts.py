@@ -63,7 +63,9 @@ def _blocks(rule: PolicyRule) -> Iterator[Block]:
 
 
 def _selects_more(other: Policy, policy: Policy) -> bool:
-    """Whether another policy of the namespace selects every interface that this one does."""
+    """Whether another policy of the namespace selects every interface that this one does, and counts beside it."""
+    if other.is_audited and not policy.is_audited:  # it allows nothing (S71)
+        return False
     theirs, ours = other.scope, policy.scope
     if theirs.networks is not None and (ours.networks is None or not ours.networks <= theirs.networks):
         return False

@@ -135,11 +135,22 @@ _BY_REASON = {
         _reported(19, Reason.NETWORK_ADMIN, "A selected pod has NET_ADMIN (S49)", "Drop the capability", Level.HINT),
         _reported(20, Reason.SPELLING, "A value is spelled otherwise in Kubernetes", "Spell it so", Level.HINT),
         _reported(21, Reason.IMPLIED_TYPE, "Egress rules alone isolate ingress (S1)", "Write policyTypes", Level.HINT),
+        _reported(
+            23, Reason.INVALID_ENFORCEMENT, "The annotation enforcement is unknown (S70)", "Write audit or enforce"
+        ),
         _reported(22, Reason.MISMATCH, "Descriptions of an attachment disagree (S64)", "Find the change of the pod"),
     )
 }
 
-ON_NODES = frozenset({Reason.ENFORCEMENT_FAILED, Reason.UNCLAIMED_INTERFACE, Reason.STARTED_OPEN, Reason.START_REFUSED})
+ON_NODES = frozenset(
+    {
+        Reason.ENFORCEMENT_FAILED,
+        Reason.NOT_AUDITED,
+        Reason.UNCLAIMED_INTERFACE,
+        Reason.STARTED_OPEN,
+        Reason.START_REFUSED,
+    }
+)
 """Reasons that only a node can have."""
 
 RULES: Mapping[str, Rule] = MappingProxyType({rule.id: rule for rule in (*_BY_REASON.values(), *DOUBTS)})
