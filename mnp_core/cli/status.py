@@ -10,6 +10,7 @@ import click
 
 from mnp_core.cli.agent import Question, question_options
 from mnp_core.cli.formats.status import findings, node_line, pod_name, table
+from mnp_core.cli.helping import examples
 from mnp_core.cli.options import Seconds, form_option
 from mnp_core.cli.terminal import is_terminal, print_json, print_line
 from mnp_core.errors import InputError
@@ -27,7 +28,16 @@ class StatusForm(StrEnum):
     YAML = "yaml"
 
 
-@click.command("status", short_help="Print the state of enforcement on this node.")
+@click.command(
+    "status",
+    short_help="Print the state of enforcement on this node.",
+    epilog=examples(
+        ("One row for each interface:", "mnp status"),
+        ("Names of policies, digests, the last change of a namespace's pods:", "mnp status -n shop -o wide"),
+        ("Again every two seconds:", "mnp status --pod shop/web --watch"),
+        ("Every field:", "mnp status -o json"),
+    ),
+)
 @question_options
 @form_option(StatusForm, "A table, one with more columns and all problems, or one JSON or YAML value.")
 @click.option(
@@ -42,20 +52,13 @@ class StatusForm(StrEnum):
     help="Ask again every so many seconds, 2 by default, until Ctrl-C. JSON is one value a line then.",
 )
 def status_command(*, question: Question, form: str, interval: float | None) -> None:
-    r"""Print the state of enforcement on this node.
+    """Print the state of enforcement on this node.
 
     For each pod: its interfaces and their networks, the policies that isolate each direction, since when they are in
     force, and its problems.
 
     Run it as root on a node, in the agent's container: `kubectl exec -n kube-system POD -- mnp status`. It needs no
     access to the cluster.
-
-    \b
-    Examples:
-      mnp status                       one row for each interface
-      mnp status -n shop -o wide       names of policies, digests, the last change
-      mnp status --pod shop/web -w     again every two seconds
-      mnp status -o json               every field
     """
     shown = StatusForm(form)
     if interval is None:

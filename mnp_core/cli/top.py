@@ -11,6 +11,7 @@ import click
 
 from mnp_core.cli.agent import Question, question_options
 from mnp_core.cli.formats.columns import in_columns
+from mnp_core.cli.helping import examples
 from mnp_core.cli.options import Output, Seconds, output_option
 from mnp_core.cli.rates import Count, Key, Rate, counts_of, rates
 from mnp_core.cli.terminal import is_terminal, print_json, print_line, remark, results
@@ -27,7 +28,15 @@ _UNITS: Final = ("", "k", "M", "G", "T", "P")
 _THOUSAND: Final = 1000
 
 
-@click.command("top", short_help="Print packets and bytes a second by policy rule.")
+@click.command(
+    "top",
+    short_help="Print packets and bytes a second by policy rule.",
+    epilog=examples(
+        ("Live:", "mnp top"),
+        ("Every rule of a namespace, over one second:", "mnp top -n shop --once"),
+        ("One JSON value a line:", "mnp top --pod shop/web -o json"),
+    ),
+)
 @question_options
 @output_option
 @click.option("--once", is_flag=True, help="One interval, every rule, and end.")
@@ -41,17 +50,11 @@ _THOUSAND: Final = 1000
     help="Between two readings.",
 )
 def top_command(*, question: Question, output: Output, once: bool, interval: float) -> None:
-    r"""Print packets and bytes a second by policy rule, the busiest first, until Ctrl-C.
+    """Print packets and bytes a second by policy rule, the busiest first, until Ctrl-C.
 
     The kernel counts them in each pod. `established` are packets of connections that a rule has allowed before,
     `denied` those that no rule allows. The agent reads 256 pods at most: select some on a bigger node. Run it as root
     on a node, in the agent's container.
-
-    \b
-    Examples:
-      mnp top                          live
-      mnp top -n shop --once           every rule of a namespace, over one second
-      mnp top --pod shop/web -o json   one JSON value a line
     """
     before = _ask(question)
     if not before and question.pods:

@@ -51,6 +51,8 @@ LAB = [
     ("lab-get", "lab get"),
     ("lab-probe", "lab probe --probe icmp"),
 ]
+AGENT = ["status", "top"]
+"""Ask an agent: tests/node/test_status.py."""
 
 
 def strict(schema):
@@ -81,7 +83,7 @@ def line(examples, tmp_path):
 
 def test_every_command_with_json_has_a_schema_and_a_case():
     assert sorted(SCHEMAS) == NAMES, "write docs/reference/schemas/NAME.json"
-    assert sorted({name for name, _ in CASES + LAB}) == NAMES, "add a case"
+    assert sorted({*AGENT, *(name for name, _ in CASES + LAB)}) == NAMES, "add a case"
     listed = re.findall(r"^\| `mnp ([^`]*)` \| \[.*?\]\(reference/schemas/(.*?)\.json\) \|$", PAGE, re.MULTILINE)
     assert [(words.replace(" ", "-"), name) for words, name in listed] == [(name, name) for name in NAMES]
 

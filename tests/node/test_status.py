@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from mnp_nftables import NftablesApplier
+from tests.cli.test_json_schemas import faults
 from tests.node.program import SOON, WEB
 
 pytestmark = pytest.mark.root
@@ -24,6 +25,7 @@ def mnp(*arguments):
 def status(node, *arguments):
     done = mnp("status", "--socket", node.socket, "-o", "json", *arguments)
     assert done.returncode == 0, done.stderr
+    assert faults("status", done.stdout) == []
     return json.loads(done.stdout)
 
 
@@ -103,7 +105,9 @@ def test_top_counts_the_packets_of_each_rule(node, backend):
             seen = {}
             while not {"MultiNetworkPolicy demo/web-allow-client ingress[0]", "denied"} <= seen.keys():
                 assert node.allowed() == {"client"}
-                answer = json.loads(top.stdout.readline())
+                line = top.stdout.readline()
+                assert faults("top", line) == []
+                answer = json.loads(line)
                 assert answer["unread"] == []
                 seen |= {
                     rule["rule"]: rule
