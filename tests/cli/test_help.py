@@ -11,27 +11,12 @@ import click
 import pytest
 from click.shell_completion import get_completion_class
 
-from mnp_core.cli.app import make_app
 from mnp_core.cli.entrypoint import run_command
 from mnp_core.cli.node import make_command
-from mnp_core.plugins import load_plugins
+from tests.cli.commands import APP, COMMANDS, FLEET, KUBECTL, NODE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/commands.md").read_text()
-NODE = "multi-network-policy-node"
-APP = make_app(load_plugins())
-
-
-def leaves(command, path):
-    """All commands that do something, with their paths."""
-    if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            yield from leaves(child, (*path, name))
-    else:
-        yield " ".join(path), command
-
-
-COMMANDS = dict(leaves(APP, ("mnp",))) | {NODE: make_command()}
 each_command = pytest.mark.parametrize("name", COMMANDS)
 
 
@@ -43,9 +28,10 @@ EXAMPLES = [(name, line) for name, command in COMMANDS.items() for line in examp
 ELSEWHERE = {
     "mnp cleanup": "visits the network namespaces of a whole machine: test_cleanup.py",
     "mnp cnigate install": "writes into a folder of the system: plugins/cnigate/tests",
-    "mnp lab": "needs root: the test of all of them below",
+    KUBECTL: "needs a cluster: tests/cli/fleet has a stand-in",
     "mnp status": "asks an agent: tests/node/test_status.py",
     "mnp top": "likewise",
+    "mnp lab": "needs root: the test of all of them below",
     NODE: "runs until it is told to stop: test_node.py",
     "--cluster": "needs a cluster",
 }
@@ -198,7 +184,7 @@ def test_no_color_counts_more_than_force_color(mnp, monkeypatch):
 # --- exit status ----------------------------------------------------------------------------------------------------
 
 STATUSES = dict(
-    re.findall(r"^\| `((?:mnp|multi)[^`]*)` \| ?(.*?) ?\|$", PAGE.partition("# Exit status")[2], re.MULTILINE)
+    re.findall(r"^\| `((?:mnp|multi|kubectl)[^`]*)` \| ?(.*?) ?\|$", PAGE.partition("# Exit status")[2], re.MULTILINE)
 )
 ENDS = [
     ("mnp validate policies", 0),
@@ -224,12 +210,12 @@ ENDS = [
     ("mnp completion bash", 0),
     ("mnp completion csh", 2),
     ("mnp cleanup --pod x/y/z", 2),
-    ("mnp status --socket missing.sock", 2),
-    ("mnp status --socket missing.sock --pod x/y/z", 2),
-    ("mnp status --watch 0", 2),
-    ("mnp top --once --socket missing.sock", 2),
+    ("mnp status --socket missing", 2),
+    ("mnp status -n Bad_Name", 2),
+    ("mnp top --socket missing --once", 2),
     ("mnp top --interval nan", 2),
     ("mnp top --network /", 2),
+    ("mnp status --watch 0", 2),
     ("mnp cnigate install missing", 2),
     ("mnp lab run missing", 2),
     ("mnp lab test missing", 2),
@@ -240,6 +226,7 @@ ENDS = [
     ("mnp lab down --name nowhere", 2),
     ("mnp lab get --name nowhere", 2),
     ("mnp lab exec --name nowhere demo/web true", 125),
+    (f"{KUBECTL} status --pod x/y/z", 2),
     (f"{NODE} --settings missing.yaml", 2),
 ]
 
@@ -251,14 +238,11 @@ def test_the_page_has_every_command_and_no_other():
 
 
 @pytest.mark.parametrize(("line", "status"), ENDS)
-def test_commands_end_as_the_page_says(line, status, folder, mnp, capfd):
+def test_commands_end_as_the_page_says(line, status, folder, capfd):
     (folder / "broken.yaml").write_text(
         "{apiVersion: k8s.cni.cncf.io/v1beta1, kind: MultiNetworkPolicy, metadata: {name: x}}"
     )
-    program, *arguments = line.split()
-    ended = mnp(*arguments) if program == "mnp" else None
-    found = ended.status if ended else run_command(make_command, arguments, NODE)
-    out, err = (ended.out, ended.err) if ended else capfd.readouterr()
+    found, out, err = ended_as(line, capfd)
     assert found == status, err
     if status >= 2:
         assert out == "", "errors belong to standard error"
@@ -268,16 +252,19 @@ def test_commands_end_as_the_page_says(line, status, folder, mnp, capfd):
         assert STATUSES[next(name for name in COMMANDS if line.startswith(name))]
 
 
+def ended_as(line, capfd):
+    """Status, output and errors of a command line, in this process."""
+    made = {"mnp": lambda: APP, "kubectl": lambda: FLEET, NODE: make_command}
+    program, *words = line.split()
+    capfd.readouterr()
+    status = run_command(made[program], words[1:] if program == "kubectl" else words, program)
+    return status, *capfd.readouterr()
+
+
 @each_command
-def test_every_command_refuses_what_it_does_not_know(name, mnp, capfd):
-    program, *words = name.split()
-    for wrong in [["--no-such-option"], *([["--output", "nonsense"]] if takes_output(name) else ())]:
-        if program == "mnp":
-            ended = mnp(*words, *wrong)
-            status, out, err = ended.status, ended.out, ended.err
-        else:
-            status = run_command(make_command, wrong, NODE)
-            out, err = capfd.readouterr()
+def test_every_command_refuses_what_it_does_not_know(name, capfd):
+    for wrong in ["--no-such-option", *(["--output nonsense"] if takes_output(name) else ())]:
+        status, out, err = ended_as(f"{name} {wrong}", capfd)
         assert (status, out) == (2, "")
         assert "Usage: " in err
         assert "Error: " in err

@@ -1,6 +1,7 @@
 """The output of each command with `--output json`, held to its schema in docs/reference/schemas.
 
-A new command needs a schema, NAME.json with hyphens for blanks, and a case below.
+A new command needs a schema, NAME.json with hyphens for blanks, a row in docs/commands.md, and a case below, or a test
+elsewhere that calls `faults`.
 """
 
 import json
@@ -11,25 +12,21 @@ import click
 import pytest
 from jsonschema import Draft202012Validator
 
-from mnp_core.cli.app import make_app
-from mnp_core.plugins import load_plugins
+from tests.cli.commands import COMMANDS
+from tests.cli.schemas import SCHEMAS, faults
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "docs/reference/schemas"
 PAGE = (ROOT / "docs/commands.md").read_text()
-SCHEMAS = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
 
 
-def with_json(command, path=()):
+def with_json():
     """The names of all commands that write JSON, as their schemas are called."""
-    if isinstance(command, click.Group):
-        for name, child in command.commands.items():
-            yield from with_json(child, (*path, name))
-    elif any(isinstance(each.type, click.Choice) and "json" in each.type.choices for each in command.params):
-        yield "-".join(path)
+    for name, command in COMMANDS.items():
+        if any(isinstance(each.type, click.Choice) and "json" in each.type.choices for each in command.params):
+            yield name.removeprefix("mnp ").replace(" ", "-")
 
 
-NAMES = sorted(with_json(make_app(load_plugins())))
+NAMES = sorted(with_json())
 BROKEN = "{apiVersion: k8s.cni.cncf.io/v1beta1, kind: MultiNetworkPolicy, metadata: {name: x}, spec: {ingress: 7}}"
 CASES = [
     ("validate", "validate {quickstart}"),
@@ -51,23 +48,6 @@ LAB = [
     ("lab-get", "lab get"),
     ("lab-probe", "lab probe --probe icmp"),
 ]
-AGENT = ["status", "top"]
-"""Ask an agent: tests/node/test_status.py."""
-
-
-def strict(schema):
-    """The schema without room for fields that it does not describe."""
-    if isinstance(schema, list):
-        return [strict(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    made = {key: strict(value) for key, value in schema.items()}
-    return {"additionalProperties": False} | made if "properties" in schema else made
-
-
-def faults(name, output):
-    errors = Draft202012Validator(strict(SCHEMAS[name])).iter_errors(json.loads(output))
-    return [f"{error.json_path}: {error.message:.200}" for error in errors]
 
 
 @pytest.fixture
@@ -81,17 +61,28 @@ def line(examples, tmp_path):
     ).split()
 
 
+ELSEWHERE = {
+    "kubectl-mnp-status": "tests/cli/fleet/test_status.py",
+    "status": "tests/node/test_status.py",
+    "top": "tests/node/test_status.py",
+}
+"""Commands that ask something which runs, and the tests that hold their outputs to the schemas."""
+
+
 def test_every_command_with_json_has_a_schema_and_a_case():
     assert sorted(SCHEMAS) == NAMES, "write docs/reference/schemas/NAME.json"
-    assert sorted({*AGENT, *(name for name, _ in CASES + LAB)}) == NAMES, "add a case"
-    listed = re.findall(r"^\| `mnp ([^`]*)` \| \[.*?\]\(reference/schemas/(.*?)\.json\) \|$", PAGE, re.MULTILINE)
+    assert sorted({name for name, _ in CASES + LAB} | {*ELSEWHERE}) == NAMES, "add a case"
+    for name, file in ELSEWHERE.items():
+        assert f'faults("{name}", ' in (ROOT / file).read_text(), f"{file} does not check the output of {name}"
+    listed = re.findall(r"^\| `(?:mnp )?([^`]*)` \| \[.*?\]\(reference/schemas/(.*?)\.json\) \|$", PAGE, re.MULTILINE)
     assert [(words.replace(" ", "-"), name) for words, name in listed] == [(name, name) for name in NAMES]
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_schemas_are_schemas(name):
     Draft202012Validator.check_schema(SCHEMAS[name])
-    assert SCHEMAS[name]["title"] == f"mnp {name.replace('-', ' ')} --output json"
+    program = "" if name.startswith("kubectl-") else "mnp "
+    assert SCHEMAS[name]["title"] == f"{program}{name.replace('-', ' ')} --output json"
 
 
 @pytest.mark.parametrize(("name", "command"), CASES)

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from mnp_nftables import NftablesApplier
-from tests.cli.test_json_schemas import faults
+from tests.cli.schemas import faults
 from tests.node.program import SOON, WEB
 
 pytestmark = pytest.mark.root

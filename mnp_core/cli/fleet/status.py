@@ -14,6 +14,7 @@ from mnp_core.cli.fleet.kubectl import AgentPod
 from mnp_core.cli.fleet.options import Fleet, fleet_options, remark_failures
 from mnp_core.cli.formats.columns import age, in_columns
 from mnp_core.cli.formats.status import findings, node_line, table
+from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import form_option, namespace_option
 from mnp_core.cli.terminal import print_json, print_line
@@ -65,7 +66,15 @@ class _Node:
         return [self.agent.node, state, *counts, str(failed), problems, *about, up, self.agent.name]
 
 
-@click.command("status", short_help="Print the state of enforcement on all nodes.")
+@click.command(
+    "status",
+    short_help="Print the state of enforcement on all nodes.",
+    epilog=examples(
+        ("A line for each node:", "kubectl mnp status"),
+        ("The pods of one node:", "kubectl mnp status --node worker-1"),
+        ("One pod, wherever it is:", "kubectl mnp status --pod shop/web"),
+    ),
+)
 @click.option("--pod", "pods", metavar="[NAMESPACE/]POD", multiple=True, help="Only this pod; may be repeated.")
 @namespace_option
 @form_option(StatusForm, "A line for each node, the pods of each node, or one JSON value.")

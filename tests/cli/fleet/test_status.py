@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.cli.fleet.fixtures import pod, status
+from tests.cli.schemas import faults
 
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\u202e\u009b31m"
 
@@ -73,6 +74,7 @@ def test_json_has_answers_and_those_that_are_missing(kubectl, kubectl_mnp):
     kubectl.agent("alpha", answer=status("alpha", [pod("web")]))
     kubectl.agent("beta", "echo 'error: unable to upgrade connection' >&2; exit 1")
     found = kubectl_mnp("status", "-o", "json")
+    assert faults("kubectl-mnp-status", found.out) == []
     value = json.loads(found.out)
     assert found.status == 1
     assert [(each["node"], each["agent"]) for each in value["nodes"]] == [("alpha", "mnp-node-0")]
