@@ -9,6 +9,7 @@ from mnp_core.plugins import COMMAND_DISTRIBUTIONS, Registry
 
 _CLI = "mnp_core.cli"
 BUILT_IN = {
+    "aggregate": Promise(f"{_CLI}.aggregate", "aggregate_command", "Write the status of policies in the cluster."),
     "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
     "completion": Promise(f"{_CLI}.completion", "completion_command", "Print the script that completes commands."),
     "diff": Promise(f"{_CLI}.diff", "diff_command", "Print the pairs that a change opens and closes."),

@@ -15,6 +15,7 @@ SWITCHES: Final = {
     "accept-icmp": "ICMP passes under any policy.",
     "accept-icmpv6": "ICMPv6 passes; neighbour discovery always does.",
     "accept-multicast-management": "IGMP and MLD pass.",
+    "publish-status": "A summary of the node's policies is published, for mnp aggregate.",
 }
 TEXTS: Final = {
     "agent-socket": "Socket for `mnp status` on the node; empty for none. [default: /run/mnp-agent/agent.sock]",
@@ -45,6 +46,7 @@ TEXTS: Final = {
     "network-plugins": "CNI types, comma separated: only these are enforced. [default: all that plugins claim]",
     "own-addresses": "Who is believed about a pod's own addresses: kernel or network-status. [default: kernel]",
     "peer-addresses": "Likewise for this node's pods as peers. [default: network-status]",
+    "publish-interval-seconds": "Seconds between two such summaries at least. [default: 20]",
     "sandbox-locator": "How pods' network namespaces are found. [default: cri]",
     "unclaimed-interfaces": "Interfaces that nothing claims: report, or deny everything on them. [default: report]",
 }

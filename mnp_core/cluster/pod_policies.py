@@ -5,7 +5,7 @@ from a change until it is read, and a storm of changes costs one pass.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from attrs import define, field, frozen
@@ -32,6 +32,28 @@ class Coverage:
 
     enforceable: int
     interfaces: tuple[Interface, ...]
+
+
+@frozen
+class Selection:
+    """A snapshot of the policies that select a pod, cheap to take and to be counted on another thread.
+
+    Attributes:
+        selecting: They.
+        coverages: The part of the pod that each scope covers.
+        refused: Those over budget, enforced without their rules.
+    """
+
+    selecting: tuple[CompiledPolicy, ...] = ()
+    coverages: Mapping[Scope, Coverage] = field(factory=dict)
+    refused: frozenset[ObjectRef] = frozenset()
+
+    def counts(self) -> Iterator[tuple[ObjectRef, int, int]]:
+        """Policies, the number of selected interfaces, and of those on which the policy is enforceable."""
+        for compiled in self.selecting:
+            coverage = self.coverages[compiled.policy.scope]
+            if coverage.interfaces:
+                yield compiled.policy.ref, len(coverage.interfaces), coverage.enforceable
 
 
 @define(eq=False)
@@ -69,6 +91,13 @@ class PodPolicies:
     def within_budget(self) -> bool:
         """Whether every policy has its rules; the order of admission has no effect then."""
         return not self.stale and self.admitted == len(self.covering)
+
+    def selection(self) -> Selection:
+        """A snapshot for the node's summary."""
+        refused: Iterable[ObjectRef] = ()
+        if not self.within_budget and not self.stale:
+            refused = (ref for ref, each in self.covering.items() if self.policies.get(ref) is not each)
+        return Selection(tuple(self.selecting.values()), dict(self._coverages), frozenset(refused))
 
     def coverage(self, scope: Scope) -> Coverage:
         """The part of the pod that a scope covers."""

@@ -10,7 +10,7 @@ from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.affected import GroupChange
 from mnp_core.cluster.pod_budget import PodBudget
-from mnp_core.cluster.pod_policies import Interface, PodPolicies
+from mnp_core.cluster.pod_policies import Interface, PodPolicies, Selection
 from mnp_core.cluster.pods import IndexedPod
 from mnp_core.cluster.selection_reports import selection_reports
 from mnp_core.model import Attachment, Direction, ObjectName, ObjectRef
@@ -53,6 +53,11 @@ class PoliciesByPod:
                     if policy.rules(direction) is not None:
                         found[interface, direction].append(policy.ref)
         return found
+
+    def selection(self, name: ObjectName) -> Selection:
+        """The policies that select a pod, with the number of interfaces of each."""
+        pod = self._pods.get(name)
+        return pod.selection() if pod is not None else Selection()
 
     def settle(self, most: int | None = None) -> None:
         """Determine the policies over budget of at most so many pods in which that is due; None for all."""

@@ -12,9 +12,10 @@ from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.affected import Affected, Dirty, GroupChange
 from mnp_core.cluster.attachments import AttachmentIndex
+from mnp_core.cluster.known_policies import KnownPolicies
 from mnp_core.cluster.logged_namespaces import LoggedNamespaces
 from mnp_core.cluster.pod_budget import PodBudget
-from mnp_core.cluster.pod_policies import Interface
+from mnp_core.cluster.pod_policies import Interface, Selection
 from mnp_core.cluster.pods import IndexedPod, PodIndex
 from mnp_core.cluster.policies import PolicyIndex
 from mnp_core.cluster.policies_by_pod import PoliciesByPod
@@ -80,6 +81,7 @@ class ClusterState:
         self.standing = ActiveReports()  # problems of all policies and networks, and of local pods
         self.version = 0  # changes with every batch
         self._logged = LoggedNamespaces(common, only_annotated=logs_annotated)
+        self.known = KnownPolicies()
         self.denies_unclaimed = denies_unclaimed
         pods = self._pods = PodIndex()
         self._attachments = AttachmentIndex(
@@ -165,6 +167,7 @@ class ClusterState:
                 if self._attachments.put_network(name, network, dirty):
                     self._policy_reports.network_changed(name)
             case _:
+                self.known.put(change.ref, change.token)
                 self._policy_budget.put(change.ref, change.object if isinstance(change.object, Policy) else None)
 
     def _put_namespace(self, name: str, namespace: Namespace | None, dirty: Dirty) -> None:
@@ -290,6 +293,10 @@ class ClusterState:
         """The present problems of a local pod."""
         kinds = "pod", "attachments", "selection", "no-address", "duplicate-address"
         return self.standing.of((kind, name) for kind in kinds)
+
+    def selection(self, name: ObjectName) -> Selection:
+        """The policies that select a local pod, with the number of interfaces of each."""
+        return self._policies_by_pod.selection(name)
 
     @property
     def local_pods(self) -> frozenset[ObjectName]:

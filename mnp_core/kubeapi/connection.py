@@ -104,6 +104,10 @@ class HttpApiServer:
         """See `ApiServer.patch`."""
         return self._whole("PATCH", path, msgspec.json.encode(body), content_type=content_type)
 
+    def delete(self, path: str) -> bytes:
+        """See `ApiServer.delete`."""
+        return self._whole("DELETE", path)
+
     def _whole(self, method: str, path: str, body: bytes | None = None, *, content_type: str = JSON) -> bytes:
         response = self._send(method, path, body, content_type=content_type, timeout=ANSWER_TIMEOUT)
         try:

@@ -83,3 +83,6 @@ class ApiServer(Protocol):
 
     def patch(self, path: str, body: Mapping[str, object], content_type: str = MERGE_PATCH) -> bytes:
         """Change; returns the object as stored."""
+
+    def delete(self, path: str) -> bytes:
+        """Delete; returns the object, or the status of its deletion."""

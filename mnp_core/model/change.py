@@ -9,6 +9,9 @@ from mnp_core.model.pod import Pod
 from mnp_core.model.policy import Policy
 from mnp_core.model.report import Report
 
+MODULUS = 2**64
+"""Of fingerprints: the sum of the tokens of all policies that somebody knows."""
+
 KubernetesObject = Pod | Namespace | Network | Policy
 
 
@@ -23,8 +26,10 @@ class Change:
         ref: Kind and name.
         object: Its present state; None if it is gone, or cannot be understood at all (then `reports` say why).
         reports: Its problems.
+        token: Equal for equal contents of a policy, on every node; 0 for other kinds, or where nobody asks for it.
     """
 
     ref: ObjectRef
     object: KubernetesObject | None
     reports: tuple[Report, ...] = ()
+    token: int = 0

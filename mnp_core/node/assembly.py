@@ -17,10 +17,13 @@ from attrs import evolve
 
 import mnp_core
 from mnp_core.agent.agent import Agent
+from mnp_core.agent.view import NodeView
 from mnp_core.backend import Backends
 from mnp_core.cluster import ClusterState
+from mnp_core.conditions.tokens import policy_token
+from mnp_core.kubeapi import ApiServer
 from mnp_core.kubeapi.connection import connect
-from mnp_core.lasting import log_dying_threads
+from mnp_core.lasting import LastingThread, log_dying_threads
 from mnp_core.model import ObjectName
 from mnp_core.node.denial import Denial
 from mnp_core.node.denied import DeniedPackets, log_packet
@@ -47,6 +50,7 @@ from mnp_core.telemetry.endpoint import Endpoint, parse_listen_address
 from mnp_core.telemetry.events import EventRecorder
 from mnp_core.telemetry.health import Health
 from mnp_core.telemetry.metrics import Metrics
+from mnp_core.telemetry.publisher import StatusPublisher
 
 _WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
 _FINALIZE_AFTER_SECONDS: Final = 0.3  # about the duration of a replacement in all pods of a node
@@ -99,7 +103,8 @@ def run_node(registry: Registry, settings: Settings) -> None:
         identify = lambda ref: source.identity(ref)  # noqa: E731, PLW0108 - there is no source yet
         events = stack.enter_context(EventRecorder(api=api, identify=identify, node=name, counted=metrics.event))
         change_log = ChangeLog(context=lambda pod: _context(agent, pod))
-        observer = NodeObserver((metrics, change_log, events, PluginSink(registry)), health)
+        publishers = [stack.enter_context(each) for each in _publishers(settings.node, name, api, lambda: agent)]
+        observer = NodeObserver((metrics, change_log, events, PluginSink(registry), *publishers), health)
         monitor = Monitor[ObjectName](
             lambda pod, topic, generations: agent.noticed(pod, topic, generations),  # noqa: PLW0108 - nor an agent
             lambda pod: agent.listener_lost(pod),  # noqa: PLW0108 - likewise
@@ -135,6 +140,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
             loop.enqueue,
             observer,
             largest_policy=settings.budgets.policy.bytes,
+            token=policy_token if publishers else None,
         )
         fetcher = stack.enter_context(PodFetcher(api, loop.enqueue, lambda ref: source.identity(ref) is not None))
         keeper = NodeGatekeeper(
@@ -153,7 +159,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         if settings.node.agent_socket:
             requests = _requests(agent, pool, registry, name, backend, health)
             stack.enter_context(StatusServer(Path(settings.node.agent_socket), requests.kinds(), node=name))
-        for thread in (monitor.thread, events.thread, *source.threads, *(each.thread for each in denied)):
+        for thread in (monitor.thread, events.thread, *source.threads, *_threads(*publishers, *denied)):
             health.depends_on(thread)
         ordinary = {"ordinary": unclaimed} if (unclaimed := sorted(claimed - set(registry.claimed_types))) else {}
         _log.info(
@@ -183,6 +189,26 @@ def _log_denied(agent: Agent, pool: SandboxPool, settings: Settings, metrics: Me
         return ()
     count = lambda packet: metrics.denied(packet.pod.namespace)  # noqa: E731 - a listener
     return (DeniedPackets(agent, pool, settings.denied.log, (log_packet, count)),)
+
+
+def _threads(*owners: StatusPublisher | DeniedPackets) -> Iterator[LastingThread]:
+    return (each.thread for each in owners)
+
+
+def _publishers(
+    settings: NodeSettings, node: str, api: ApiServer, agent: Callable[[], Agent]
+) -> tuple[StatusPublisher, ...]:
+    """The publisher of the node's summary, if the settings ask for one."""
+    if not settings.publish_status:
+        return ()
+    publisher = StatusPublisher(
+        api=api,
+        node=node,
+        fingerprint=lambda: agent().cluster.known.fingerprint if agent().started else None,
+        look=lambda: NodeView.of(agent().cluster, agent().pods),
+        interval=settings.publish_interval,
+    )
+    return (publisher,)
 
 
 def _context(agent: Agent, pod: ObjectName) -> PodContext:

@@ -9,6 +9,7 @@ from mnp_core.settings._values import Values
 
 DEFAULT_LISTEN = "127.0.0.1:9469"
 DEFAULT_AGENT_SOCKET = "/run/mnp-agent/agent.sock"
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 1.0, 240.0  # renewal takes 300
 _LOCATOR_SETTINGS = ("container-runtime-endpoint", "host-prefix")
 
 
@@ -42,6 +43,8 @@ class NodeSettings:
         agent_socket: Path of the socket for `mnp status` and others on the node; empty for none.
         log_format: Text for people or JSON.
         log_level: The lowest level that is logged.
+        publish_status: Whether the node publishes a summary of its policies, for `mnp aggregate`.
+        publish_interval: Seconds between two of them at least.
     """
 
     name: str = ""
@@ -53,6 +56,8 @@ class NodeSettings:
     agent_socket: str = DEFAULT_AGENT_SOCKET
     log_format: LogFormat = LogFormat.TEXT
     log_level: LogLevel = LogLevel.INFO
+    publish_status: bool = False
+    publish_interval: float = 20.0
 
 
 def parse_node_settings(values: Values) -> NodeSettings:
@@ -71,4 +76,8 @@ def parse_node_settings(values: Values) -> NodeSettings:
         agent_socket=values.text("agent-socket") if values.has("agent-socket") else DEFAULT_AGENT_SOCKET,
         log_format=values.choice("log-format", LogFormat, LogFormat.TEXT),
         log_level=values.choice("log-level", LogLevel, LogLevel.INFO),
+        publish_status=values.boolean("publish-status"),
+        publish_interval=values.seconds(
+            "publish-interval-seconds", NodeSettings().publish_interval, _SHORTEST_INTERVAL, _LONGEST_INTERVAL
+        ),
     )

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from attrs import frozen
 
@@ -25,7 +25,7 @@ from mnp_core.closing import Closing
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.lasting import LastingThread
 from mnp_core.telemetry.health import Answer, Health
-from mnp_core.telemetry.metrics import CONTENT_TYPE, Metrics
+from mnp_core.telemetry.metrics import CONTENT_TYPE
 
 SETTING: Final = "listen"
 DEADLINE: Final = 5.0  # seconds, for a whole request and for the whole answer to it
@@ -71,10 +71,19 @@ def _host(host4: str | None, host6: str | None) -> IPv4Address | IPv6Address | s
     return IPv4Address(host4) if host4 else ""
 
 
+class Exposition(Protocol):
+    """Metrics for Prometheus."""
+
+    def text(self) -> bytes:
+        """All of them, in its text format."""
+
+
 class Endpoint(Closing):
     """Serves until it is closed, on threads of its own that do not keep the process alive."""
 
-    def __init__(self, address: ListenAddress, *, health: Health, metrics: Metrics, deadline: float = DEADLINE) -> None:
+    def __init__(
+        self, address: ListenAddress, *, health: Health, metrics: Exposition, deadline: float = DEADLINE
+    ) -> None:
         """Begin to serve.
 
         Args:

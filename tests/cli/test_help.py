@@ -26,6 +26,7 @@ def examples_of(command):
 
 EXAMPLES = [(name, line) for name, command in COMMANDS.items() for line in examples_of(command)]
 ELSEWHERE = {
+    "mnp aggregate": "runs until it is told to stop: tests/aggregate",
     "mnp cleanup": "visits the network namespaces of a whole machine: test_cleanup.py",
     "mnp cnigate install": "writes into a folder of the system: plugins/cnigate/tests",
     KUBECTL: "needs a cluster: tests/cli/fleet has a stand-in",
@@ -228,6 +229,7 @@ ENDS = [
     ("mnp lab exec --name nowhere demo/web true", 125),
     (f"{KUBECTL} status --pod x/y/z", 2),
     (f"{NODE} --settings missing.yaml", 2),
+    ("mnp aggregate --master nonsense", 2),
 ]
 
 

@@ -77,7 +77,7 @@ def test_results_of_attempts():
 def test_messages_of_the_log():
     source, files = (
         Path(__file__).parents[2] / "mnp_core",
-        ("telemetry/change_log", "telemetry/events/sender", "node/denied", "node/status/server"),
+        ("telemetry/change_log", "telemetry/events/sender", "telemetry/publisher", "node/denied", "node/status/server"),
     )
     text = "".join((source / f"{name}.py").read_text() for name in files)
     said = set(re.findall(r'_log\.(?:info|warning|error)\(\s*"([^"]+)"', text))

@@ -8,11 +8,12 @@ from mnp_core.kubeapi import ApiServer
 from mnp_core.lasting import LastingThread
 from mnp_core.model import ObjectRef
 from mnp_core.model.budget import Budgets
+from mnp_core.model.kinds import POLICY
 from mnp_core.sources.decode import Decoder
 from mnp_core.sources.kubernetes.backoff import WatchTiming
 from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
 from mnp_core.sources.kubernetes.resource import resources
-from mnp_core.sources.kubernetes.store import Store
+from mnp_core.sources.kubernetes.store import Store, Token
 from mnp_core.sources.kubernetes.watcher import Deliver, Watcher
 
 STOP_TIMEOUT_SECONDS = 2.0
@@ -31,6 +32,7 @@ class KubernetesSource:
         observer: SourceObserver,
         timing: WatchTiming = WatchTiming(),  # noqa: B008 # a frozen value
         largest_policy: int = Budgets().policy.bytes,
+        token: Token | None = None,
     ) -> None:
         """Prepare; nothing is asked until `start`.
 
@@ -43,11 +45,17 @@ class KubernetesSource:
             observer: Observes the watches.
             timing: When to ask again.
             largest_policy: Bytes; the rules of a policy with more are not read.
+            token: Makes the tokens of MultiNetworkPolicies; None if nobody asks for them.
         """
         decode = Decoder(kinds).decode
         self._watchers = {
             resource.kind: Watcher(
-                api, resource, Store(resource.kind, decode, largest_policy), deliver, observer, timing
+                api,
+                resource,
+                Store(resource.kind, decode, largest_policy, token if resource.kind == POLICY.kind else None),
+                deliver,
+                observer,
+                timing,
             )
             for resource in resources(kinds)
         }

@@ -17,6 +17,9 @@ from mnp_core.model.kinds import BUILT_IN_KINDS, POLICY
 from mnp_core.sources.kubernetes.codec import Metadata, Raw, read_head, read_object, read_without_rules
 from mnp_core.sources.kubernetes.observer import ObjectIdentity
 
+Token = Callable[[ObjectName, bytes | msgspec.Raw], int]
+"""Gives the token of an object's contents."""
+
 _NO_POLICIES = frozenset(kind.kind for kind in BUILT_IN_KINDS if kind is not POLICY)
 _VERSIONS = frozenset({"resourceVersion", "generation", "managedFields"})
 _INCARNATIONS = frozenset({"uid", "creationTimestamp"})
@@ -51,6 +54,7 @@ class Store:
         kind: str,
         decode: Callable[[Mapping[str, object]], Change | None],
         largest_policy: int = Budgets().policy.bytes,
+        token: Token | None = None,
     ) -> None:
         """Begin with nothing.
 
@@ -58,7 +62,9 @@ class Store:
             kind: Of the objects.
             decode: Makes changes of them.
             largest_policy: Bytes; the rules of a policy with more are not read.
+            token: Makes the tokens of changes; None if nobody asks for them.
         """
+        self._token = token
         self._max_policy_bytes = UNLIMITED if kind in _NO_POLICIES else largest_policy
         self._kind = kind
         self._decode = decode
@@ -89,6 +95,8 @@ class Store:
         if known is not None and known.digest == digest:
             return Entry(known.name, head.version, identity, known.ref, digest, None)
         change = self._change(found, name, api_version, len(bytes(raw)))
+        if self._token is not None:
+            change = evolve(change, token=self._token(name, raw))
         return Entry(
             change.ref.name if change.ref.name == name else name, head.version, identity, change.ref, digest, change
         )
@@ -124,8 +132,12 @@ class Store:
         return read_without_rules(raw) if too_big else read_object(raw, self._kind)
 
     def _digest(self, found: Raw) -> bytes:
-        """Of everything but metadata that changes with each write or re-creation and has no meaning here."""
-        kept = {key: value for key, value in found.items() if key not in {"apiVersion", "kind"}}
+        """Of everything but metadata that changes with each write or re-creation and has no meaning here.
+
+        Of policies the status is left out, too: `mnp aggregate` writes it, and every node gets the news.
+        """
+        left_out = {"apiVersion", "kind"} if self._kind in _NO_POLICIES else {"apiVersion", "kind", "status"}
+        kept = {key: value for key, value in found.items() if key not in left_out}
         if isinstance(metadata := found.get("metadata"), dict):
             meaningless = _VERSIONS if self._kind == "Pod" else _VERSIONS | _INCARNATIONS
             kept["metadata"] = {key: value for key, value in metadata.items() if key not in meaningless}

@@ -13,6 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 from mnp_core.testing.apiserver.faults import Answer, Cut, Fault, Garbage, Hang, Slow
 from mnp_core.testing.apiserver.store import ExpiredError, Object, Selector, ServedResource, Store
+from mnp_core.testing.apiserver.writes import Target, write
+
+_VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 
 
 class Api(Protocol):
@@ -108,10 +111,15 @@ class Handler(BaseHTTPRequestHandler):
         """Change."""
         self._guarded(self._write)
 
+    def do_DELETE(self) -> None:
+        """Delete."""
+        self._guarded(self._write)
+
     def _guarded(self, serve: Callable[[], None]) -> None:
         api = self.server.api
         api.requests.append(f"{self.command} {self.path}")
         api.authorizations.append(self.headers.get("Authorization", ""))
+        self._sent = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         self._query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
         self._fault = api.fault(self.path, watch=self._query.get("watch") == "true")
         try:
@@ -149,13 +157,28 @@ class Handler(BaseHTTPRequestHandler):
             self._json({"kind": "APIGroupList", "apiVersion": "v1", "groups": self._groups()})
         elif path.count("/") == 3 and path.startswith("/apis/"):
             self._resources(path.removeprefix("/apis/"))
+        elif (target := Target.find(path, api.resources)) is not None and target.name:
+            self._object(target)
         else:
             self._objects(path)
 
     def _write(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.api.bodies.append(body)
-        self._json(body, 201 if self.command == "POST" else 200)
+        api, path = self.server.api, urlsplit(self.path).path
+        body = json.loads(self._sent or b"{}")
+        api.bodies.append(body)
+        target = Target.find(path, api.resources)
+        if target is None and path.startswith("/apis/"):
+            self._send(404, b"404 page not found\n")
+        elif target is None:  # Events
+            self._json(body, 201 if self.command == "POST" else 200)
+        elif not api.may(target.resource.plural, _VERBS[self.command]):
+            self._forbidden(target.resource.plural, _VERBS[self.command])
+        else:
+            status, answer = write(api.store, self.command, target, body)
+            if isinstance(answer, str):
+                self._status(status, answer, f"{path}: {answer}")
+            else:
+                self._json(answer, status)
 
     # --- discovery ----------------------------------------------------------------------------------------------
 
@@ -171,9 +194,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _resources(self, group_version: str) -> None:
         found = [
-            {"name": each.plural, "kind": each.kind, "verbs": ["get", "list", "watch"]}
+            {"name": each.plural + suffix, "kind": each.kind, "verbs": ["get", "list", "watch"]}
             for each in list(self.server.api.resources.values())
             if any(f"{each.group}/{version}" == group_version for version in each.versions)
+            for suffix in (("", "/status") if each.status else ("",))
         ]
         if found:
             self._json({"kind": "APIResourceList", "groupVersion": group_version, "resources": found})
@@ -181,6 +205,17 @@ class Handler(BaseHTTPRequestHandler):
             self._send(404, b"404 page not found\n")
 
     # --- objects ------------------------------------------------------------------------------------------------
+
+    def _object(self, target: Target) -> None:
+        found = self.server.api.store.get(target.resource.plural, target.name, target.namespace)
+        if found is None:
+            self._status(404, "NotFound", f"{target.resource.plural} {target.name!r} not found")
+        else:
+            self._json(found)
+
+    def _forbidden(self, plural: str, verb: str) -> None:
+        message = f'{plural} is forbidden: User "nobody" cannot {verb} resource "{plural}" at the cluster scope'
+        self._status(403, "Forbidden", message)
 
     def _objects(self, path: str) -> None:
         self._epoch = self.server.api.epoch  # before the look at served resources: watches of removed ones end
@@ -192,8 +227,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         verb = "watch" if self._query.get("watch") == "true" else "list"
         if not self.server.api.may(plural, verb):
-            message = f'{plural} is forbidden: User "nobody" cannot {verb} resource "{plural}" at the cluster scope'
-            self._status(403, "Forbidden", message)
+            self._forbidden(plural, verb)
             return
         serve = self._watch if verb == "watch" else self._list
         serve(resource, group_version, Selector.read(self._query.get("fieldSelector", "")))

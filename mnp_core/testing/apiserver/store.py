@@ -18,12 +18,21 @@ Key = tuple[str, str]
 
 @define
 class ServedResource:
-    """A resource, and the versions in which it is served now: none of a CRD that is not there."""
+    """A resource, and the versions in which it is served now: none of a CRD that is not there.
+
+    Attributes:
+        group: API group.
+        kind: Kind of its objects.
+        plural: Name in paths.
+        versions: Served versions.
+        status: Whether it has the subresource ``status``.
+    """
 
     group: str
     kind: str
     plural: str
     versions: tuple[str, ...]
+    status: bool = False
 
 
 @frozen
@@ -73,6 +82,11 @@ class Store:
             self._objects[plural][key] = new
             self._record(plural, before, new)
             return new
+
+    def get(self, plural: str, name: str, namespace: str = "") -> Object | None:
+        """An object; None if there is none."""
+        with self.changed:
+            return self._objects.get(plural, {}).get((namespace, name))
 
     def delete(self, plural: str, name: str, namespace: str = "") -> None:
         """Remove an object.

@@ -1,0 +1,1 @@
+"""`mnp aggregate`: reads the nodes' summaries by one watch, and writes the status of policies, one process for all."""

@@ -1,0 +1,138 @@
+"""Puts the aggregator together, runs it, and takes it apart."""
+
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Final
+
+import structlog
+from attrs import frozen
+
+import mnp_core
+from mnp_core.aggregate.aggregator import SETTLE_SECONDS, Aggregator
+from mnp_core.aggregate.lease import Lease
+from mnp_core.aggregate.metrics import AggregateMetrics
+from mnp_core.aggregate.mirror import Mirror, Take
+from mnp_core.aggregate.writer import StatusWriter
+from mnp_core.conditions.summary import SUMMARY
+from mnp_core.kubeapi import ApiServer
+from mnp_core.kubeapi.connection import connect
+from mnp_core.lasting import log_dying_threads
+from mnp_core.model.kinds import POLICY, ApiType
+from mnp_core.sources.kubernetes.backoff import WatchTiming
+from mnp_core.sources.kubernetes.resource import Resource
+from mnp_core.sources.kubernetes.watcher import Watcher
+from mnp_core.telemetry.endpoint import Endpoint, parse_listen_address
+from mnp_core.telemetry.health import Health, Unready
+from mnp_core.telemetry.sink import Sink
+
+_STEP_SECONDS: Final = 1.0
+_STOP_SECONDS: Final = 2.0
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@frozen(kw_only=True)
+class AggregateOptions:
+    """How the aggregator runs.
+
+    Attributes:
+        kubeconfig: A kubeconfig file; empty for the pod's own ServiceAccount.
+        master: URL of the API server; empty: not overridden.
+        namespace: Of the Lease.
+        lease: Its name.
+        listen: Address and port of /healthz, /readyz and /metrics; empty for none.
+        rate: Statuses written in a second.
+        settle_seconds: See `SETTLE_SECONDS`.
+    """
+
+    kubeconfig: str = ""
+    master: str = ""
+    namespace: str = "kube-system"
+    lease: str = "mnp-aggregate"
+    listen: str = ""
+    rate: float = 5.0
+    settle_seconds: float = SETTLE_SECONDS
+
+
+def run_aggregator(options: AggregateOptions) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        InputError: An option cannot be used.
+        UnsupportedError: This machine lacks a requirement.
+    """
+    log_dying_threads()
+    stopped = threading.Event()
+    with ExitStack() as stack:
+        api = connect(options.kubeconfig or None, master=options.master or None)
+        stack.callback(api.close)
+        holder = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+        lease = Lease(api, namespace=options.namespace, name=options.lease, holder=holder)
+        writer = StatusWriter(api, rate=options.rate)
+        aggregator = Aggregator(writer, settle_seconds=options.settle_seconds)
+        health = Health()
+        health.not_ready(Unready.WAITING_FOR_API_SERVER, "policies and summaries are being read")
+        if options.listen:
+            metrics = AggregateMetrics(aggregator, lease)
+            stack.enter_context(Endpoint(parse_listen_address(options.listen), health=health, metrics=metrics))
+        watchers = [_watch(api, POLICY, aggregator.put_policy), _watch(api, SUMMARY, aggregator.put_summary)]
+        for watcher in watchers:
+            health.depends_on(watcher.thread)
+            stack.callback(watcher.join, _STOP_SECONDS)
+            stack.callback(watcher.stop)
+            watcher.start()
+        stack.callback(lease.release)
+        _log.info("started", version=mnp_core.__version__, holder=holder, lease=f"{options.namespace}/{options.lease}")
+        with _stopped_by_signals(stopped.set):
+            while not stopped.wait(_STEP_SECONDS):
+                _step(aggregator, lease, watchers, health)
+        health.not_ready(Unready.STOPPING, "statuses stay as they are")
+        _log.info("stopping")
+
+
+def _step(aggregator: Aggregator, lease: Lease, watchers: list[Watcher], health: Health) -> None:
+    health.beat()
+    complete = all(watcher.complete for watcher in watchers)
+    if complete:
+        health.ready()
+    aggregator.step(complete=complete, leading=lease.tend())
+
+
+class _Observer(Sink):
+    """Logs refusals of watches, each once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def refused(self, kind: str, sentence: str) -> None:
+        """Log it."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            _log.warning("the API server refuses a read", kind=kind, error=sentence)
+
+
+def _watch(api: ApiServer, kind: ApiType, take: Take) -> Watcher:
+    resource = Resource(kind=kind.kind, group=kind.group, versions=kind.versions, plural=kind.plural)
+    return Watcher(api, resource, Mirror(kind.kind, take), _deliver_nothing, _Observer(), WatchTiming())
+
+
+def _deliver_nothing(*_: object) -> None:
+    """The mirror hands over objects."""
+
+
+@contextmanager
+def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    def heed(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = {number: signal.signal(number, heed) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
