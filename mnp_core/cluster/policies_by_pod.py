@@ -13,7 +13,7 @@ from mnp_core.cluster.pod_budget import PodBudget
 from mnp_core.cluster.pod_policies import Interface, PodPolicies, Selection
 from mnp_core.cluster.pods import IndexedPod
 from mnp_core.cluster.selection_reports import selection_reports
-from mnp_core.model import Attachment, Direction, ObjectName, ObjectRef
+from mnp_core.model import Attachment, Direction, ObjectName, ObjectRef, Policy
 from mnp_core.policy.compile import CompiledPolicy
 
 
@@ -42,16 +42,16 @@ class PoliciesByPod:
         covering = pod.covering.values() if pod is not None else ()
         return [compiled.policy.ref for compiled in sorted(covering, key=lambda each: each.order)]
 
-    def isolation(self, name: ObjectName) -> Mapping[tuple[Interface, Direction], list[ObjectRef]]:
-        """The policies that isolate each direction of each interface of a local pod, sorted; no entry: none does."""
-        found: defaultdict[tuple[Interface, Direction], list[ObjectRef]] = defaultdict(list)
+    def isolation(self, name: ObjectName) -> Mapping[tuple[Interface, Direction], list[Policy]]:
+        """The policies that select each direction of each interface of a local pod, sorted; no entry: none does."""
+        found: defaultdict[tuple[Interface, Direction], list[Policy]] = defaultdict(list)
         pod = self._pods.get(name)
         for compiled in sorted(pod.covering.values(), key=lambda each: each.order) if pod is not None else ():
             policy = compiled.policy
             for interface in pod.coverage(policy.scope).interfaces if pod is not None else ():
                 for direction in Direction:
                     if policy.rules(direction) is not None:
-                        found[interface, direction].append(policy.ref)
+                        found[interface, direction].append(policy)
         return found
 
     def selection(self, name: ObjectName) -> Selection:

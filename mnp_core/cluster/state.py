@@ -281,9 +281,14 @@ class ClusterState:
         """The policies of a local pod."""
         return self._policies_by_pod.names_of(name)
 
-    def isolation(self, name: ObjectName) -> Mapping[tuple[Interface, Direction], list[ObjectRef]]:
-        """The policies that isolate each direction of each interface of a local pod."""
+    def isolation(self, name: ObjectName) -> Mapping[tuple[Interface, Direction], list[Policy]]:
+        """The policies that select each direction of each interface of a local pod, audited ones too."""
         return self._policies_by_pod.isolation(name)
+
+    def peer_attachments(self, name: ObjectName) -> tuple[Attachment, ...] | None:
+        """All attachments of a pod anywhere, as a peer; None for one without, or that does not count."""
+        indexed = self._pods.get(name)
+        return indexed.peers if indexed is not None else None
 
     def groups_of(self, name: ObjectName) -> Mapping[str, int]:
         """The number of members of each address group in the rules of a local pod."""

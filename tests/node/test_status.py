@@ -47,9 +47,10 @@ def test_status_tells_what_is_in_the_kernel_and_follows_changes(node):
         {
             "isolated": True,
             "policies": ["MultiNetworkPolicy demo/web-allow-client", "MultiNetworkPolicy demo/web-deny"],
+            "audit-policies": [],
         }
     ]
-    assert [each["egress"] for each in web["interfaces"]] == [{"isolated": False, "policies": []}]
+    assert [each["egress"] for each in web["interfaces"]] == [{"isolated": False, "policies": [], "audit-policies": []}]
     assert [group["members"] for group in web["groups"]] == [1]
     assert web["last-change"]["result"] == "applied"
     assert web["in-force-since"] <= answer["node"]["time"]

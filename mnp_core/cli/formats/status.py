@@ -87,10 +87,13 @@ def _direction(value: object, *, wide: bool) -> str:
     direction = _mapping(value)
     if not direction:
         return ""
-    if not direction.get("isolated"):
-        return "open"
-    names = [str(name).rpartition(" ")[2] for name in direction.get("policies", ())]
-    return ",".join(names) if wide else f"isolated:{len(names)}"
+    enforced, audited = (
+        [str(name).rpartition(" ")[2] for name in direction.get(key) or ()] for key in ("policies", "audit-policies")
+    )
+    if wide:
+        return ",".join([*enforced, *(f"{name}(audit)" for name in audited)]) or "open"
+    counts = (f"{word}:{len(names)}" for word, names in (("isolated", enforced), ("audited", audited)) if names)
+    return ",".join(counts) or "open"
 
 
 def _findings(pod: Value) -> Iterator[str]:

@@ -10,7 +10,7 @@ from mnp_core.agent.history import History, Past
 from mnp_core.agent.pod_state import PodState
 from mnp_core.api import Outcome
 from mnp_core.cluster import ClusterState
-from mnp_core.model import Attachment, Direction, ObjectRef, Report
+from mnp_core.model import Attachment, Direction, Policy, Report
 
 _LONGEST_ERROR = 2000  # characters: a kernel's words, or a plugin's
 _MOST_REPORTS = 100  # of one pod
@@ -28,10 +28,10 @@ class PodCondition(StrEnum):
 
 @frozen(kw_only=True)
 class InterfaceStatus:
-    """One enforced interface, and the policies that isolate each direction; none leave it open."""
+    """One enforced interface, and the policies that select each direction; without enforced ones it is open."""
 
     attachment: Attachment
-    policies: Mapping[Direction, tuple[ObjectRef, ...]]
+    policies: Mapping[Direction, tuple[Policy, ...]]
 
     def as_json(self) -> dict[str, object]:
         """For JSON."""
@@ -41,12 +41,14 @@ class InterfaceStatus:
             "network": str(attachment.network),
             "kind": attachment.kind,
             "addresses": [str(address) for address in attachment.addresses],
-            **{direction.value.lower(): _direction_json(refs) for direction, refs in self.policies.items()},
+            **{direction.value.lower(): _direction_json(policies) for direction, policies in self.policies.items()},
         }
 
 
-def _direction_json(refs: tuple[ObjectRef, ...]) -> dict[str, object]:
-    return {"isolated": bool(refs), "policies": [str(ref) for ref in refs]}
+def _direction_json(policies: tuple[Policy, ...]) -> dict[str, object]:
+    enforced = [str(policy.ref) for policy in policies if not policy.is_audited]
+    audited = [str(policy.ref) for policy in policies if policy.is_audited]
+    return {"isolated": bool(enforced), "policies": enforced, "audit-policies": audited}
 
 
 @frozen(kw_only=True)
