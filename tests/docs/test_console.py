@@ -35,6 +35,7 @@ NOWHERE = {
     "helm": "needs Helm and a chart; tests/cli/test_validate.py reads standard input and skips templates",
     "kubectl": "for a cluster of one's own: choices, an editor, another page's files",
     "mnp": "asks about objects that a cluster has",
+    "man": "shows a page; tests/packages/test_manpages.py formats all of them",
     "pre-commit": "changes the checkout's git hooks",
     "uv": "resolves everything anew from a package index",
 }

@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run_command(lambda: make_app(load_plugins()), arguments, _NAME))
 
 
-def make_app(registry: Registry) -> click.Group:
-    """Make `kubectl mnp`; commands get this registry."""
+def make_app(registry: Registry | None = None) -> click.Group:
+    """Make `kubectl mnp`; commands get this registry, without which they can be described, but not run."""
     settings = {"obj": registry, "help_option_names": ["-h", "--help"], "max_content_width": 100}
     app = _App(_NAME, help=_HELP, context_settings=settings, commands=Commands(_COMMANDS))
     return click.version_option(mnp_core.__version__, prog_name=_NAME)(app)
