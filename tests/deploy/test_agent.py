@@ -169,7 +169,7 @@ def writable(container):
 def test_every_mount_but_that_of_its_own_socket_is_read_only():
     assert writable(CONTAINER) == [OWN_FOLDER]
     (volume,) = [volume for volume in POD["volumes"] if volume["name"] == "agent"]
-    assert volume == {"name": "agent", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+    assert volume == {"name": "agent", "emptyDir": {"sizeLimit": "1Mi"}}
     assert {mount["name"] for mount in CONTAINER["volumeMounts"]} == {volume["name"] for volume in POD["volumes"]}
 
 
