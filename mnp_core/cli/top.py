@@ -21,8 +21,8 @@ from mnp_core.node.status.client import BrokenAnswerError
 if TYPE_CHECKING:
     from rich.live import Live
 
-_HEADS: Final = ("POD", "INTERFACE", "DIRECTION", "PACKETS/s", "BYTES/s", "PACKETS", "BYTES", "RULE")
-_LEAST_SECONDS: Final = 0.5
+HEADS: Final = ("POD", "INTERFACE", "DIRECTION", "PACKETS/s", "BYTES/s", "PACKETS", "BYTES", "RULE")
+LEAST_SECONDS: Final = 0.5
 _MARGIN: Final = 3  # lines of a terminal that are no rows
 _UNITS: Final = ("", "k", "M", "G", "T", "P")
 _THOUSAND: Final = 1000
@@ -43,7 +43,7 @@ _THOUSAND: Final = 1000
 @click.option(
     "--interval",
     "-i",
-    type=Seconds(min=_LEAST_SECONDS),
+    type=Seconds(min=LEAST_SECONDS),
     default=1.0,
     show_default=True,
     metavar="SECONDS",
@@ -60,13 +60,13 @@ def top_command(*, question: Question, output: Output, once: bool, interval: flo
     if not before and question.pods:
         raise InputError(f"pod {question.pods[0]} is not on this node, or has no rules in force")
     counts = _counts(before)
-    with _screen(live=output is Output.TABLE and not once and is_terminal()) as screen:
+    with screen(live=output is Output.TABLE and not once and is_terminal()) as picture:
         while True:
             time.sleep(interval)
             pods = _ask(question)
             after = _counts(pods)
             found = list(rates(counts, after))
-            _show(found, _unread(pods), output, once=once, screen=screen, seconds=_seconds(counts, after))
+            _show(found, _unread(pods), output, once=once, picture=picture, seconds=_seconds(counts, after))
             counts = after
             if once:
                 return
@@ -98,7 +98,7 @@ def _show(
     output: Output,
     *,
     once: bool,
-    screen: "Live | None",
+    picture: "Live | None",
     seconds: float,
 ) -> None:
     if output is Output.JSON:
@@ -106,9 +106,9 @@ def _show(
         value = {"seconds": round(seconds, 3), "rules": [rate.as_json() for rate in found], "unread": errors}
         print_json(value) if once else click.echo(json.dumps(value))
         return
-    lines = list(in_columns(_HEADS, map(_row, found)))
-    if screen is not None:
-        _draw(screen, lines)
+    lines = list(in_columns(HEADS, map(row, found)))
+    if picture is not None:
+        draw(picture, lines)
         return
     for line in lines:
         print_line(line)
@@ -116,7 +116,8 @@ def _show(
         remark(f"Warning: {pod} could not be read: {error}")
 
 
-def _row(rate: Rate) -> list[str]:
+def row(rate: Rate) -> list[str]:
+    """The cells of a rule."""
     return [
         rate.pod,
         rate.interface,
@@ -139,21 +140,23 @@ def _short(number: float) -> str:
 
 
 @contextmanager
-def _screen(*, live: bool) -> Iterator["Live | None"]:
+def screen(*, live: bool) -> Iterator["Live | None"]:
+    """A picture that fills the terminal; None unless it is to be live."""
     if not live:
         yield None
         return
     from rich.live import Live  # noqa: PLC0415 - on terminals only
 
-    with Live(console=results(), auto_refresh=False, screen=True) as screen:
-        yield screen
+    with Live(console=results(), auto_refresh=False, screen=True) as picture:
+        yield picture
 
 
-def _draw(screen: "Live", lines: Sequence[str]) -> None:
+def draw(picture: "Live", lines: Sequence[str]) -> None:
+    """Draw the lines that fit."""
     from rich.text import Text  # noqa: PLC0415 - likewise
 
     size = shutil.get_terminal_size()
     shown = lines[: max(size.lines - _MARGIN, 2)]
     rest = [f"and {len(lines) - len(shown)} more rules: --once prints all"] if len(shown) < len(lines) else []
     text = "\n".join(line[: size.columns] for line in (*shown, *rest))
-    screen.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)
+    picture.update(Text(text, no_wrap=True, overflow="crop"), refresh=True)

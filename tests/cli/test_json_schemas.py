@@ -62,6 +62,7 @@ def line(examples, tmp_path):
 
 ELSEWHERE = {
     "kubectl-mnp-status": "tests/cli/fleet/test_status.py",
+    "kubectl-mnp-top": "tests/cli/fleet/test_top.py",
     "status": "tests/node/test_status.py",
     "top": "tests/node/test_status.py",
 }

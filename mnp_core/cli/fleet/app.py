@@ -17,6 +17,7 @@ _FLEET = "mnp_core.cli.fleet"
 _COMMANDS = {
     **{name: BUILT_IN[name] for name in ("diff", "explain", "matrix", "render")},
     "status": Promise(f"{_FLEET}.status", "status_command", "Print the state of enforcement on all nodes."),
+    "top": Promise(f"{_FLEET}.top", "top_command", "Print packets and bytes a second by policy rule, of all nodes."),
     "validate": BUILT_IN["validate"],
 }
 _HELP = """Kubernetes network policy on the secondary interfaces of pods, in the cluster that kubectl talks to.

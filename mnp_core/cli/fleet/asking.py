@@ -43,6 +43,10 @@ class Answer:
     failure: str = ""
 
 
+Line = tuple[str, bytes]
+"""A key, and a line of its program without the end."""
+
+
 def ask(commands: Mapping[str, Sequence[str]], limits: Limits, most_bytes: int = MOST_BYTES) -> Iterator[Answer]:
     """Run programs, and give the answer of each as it comes; programs that are running are ended with the iterator.
 
@@ -67,12 +71,12 @@ def ask(commands: Mapping[str, Sequence[str]], limits: Limits, most_bytes: int =
                     children.kill(event.key)
 
 
-def follow(commands: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, bytes] | Answer]:
+def follow(commands: Mapping[str, Sequence[str]], longest_line: int = LONGEST_LINE) -> Iterator[Line | Answer]:
     """Run programs side by side until they end, and give their lines as they come, and how each has ended.
 
-    A line that is too long is left out.
+    A line of more bytes than `longest_line` is left out.
     """
-    rests: dict[str, _Lines] = {key: _Lines() for key in commands}
+    rests: dict[str, _Lines] = {key: _Lines(longest_line) for key in commands}
     with Children() as children:
         for key, command in commands.items():
             yield from _started(children, key, command, float("inf"))
@@ -87,18 +91,20 @@ def follow(commands: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, bytes] 
 class _Lines:
     """Lines out of pieces."""
 
-    def __init__(self) -> None:
-        self._rest = b""
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._rest = bytearray()
         self._skipping = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            if not self._skipping and len(line) <= LONGEST_LINE:
-                yield line
-            self._skipping = False
-        if len(self._rest) > LONGEST_LINE:
-            self._rest, self._skipping = b"", True
+        first, *others = data.split(b"\n")
+        self._rest += first
+        for start in others:
+            if not self._skipping and len(self._rest) <= self._longest:
+                yield bytes(self._rest)
+            self._rest, self._skipping = bytearray(start), False
+        if len(self._rest) > self._longest:
+            self._rest, self._skipping = bytearray(), True
 
 
 def _started(children: Children, key: str, command: Sequence[str], seconds: float) -> Iterator[Answer]:

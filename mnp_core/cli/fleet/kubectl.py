@@ -29,6 +29,11 @@ class AgentPod:
     name: str
     phase: str
 
+    @property
+    def label(self) -> str:
+        """Its name in messages: the node's, if it has one."""
+        return self.node or self.name
+
 
 @frozen(kw_only=True)
 class Kubectl:
@@ -99,5 +104,5 @@ def _one_each(pods: Iterable[tuple[bool, AgentPod]]) -> tuple[AgentPod, ...]:
     """The pod that counts on each node: while one is replaced, that which stays, and runs."""
     chosen: dict[str, AgentPod] = {}
     for _, pod in sorted(pods, key=lambda each: (not each[0], each[1].phase == "Running", each[1])):
-        chosen[pod.node or pod.name] = pod
+        chosen[pod.label] = pod
     return tuple(sorted(chosen.values()))

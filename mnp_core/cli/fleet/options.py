@@ -1,14 +1,14 @@
 """The agents that a command asks, and how: options that `kubectl mnp status`, `top` and `denied` share."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import click
 from attrs import field, frozen
 
-from mnp_core.cli.fleet.asking import Answer, Limits, ask, follow
+from mnp_core.cli.fleet.asking import LONGEST_LINE, Answer, Limits, Line, ask, follow
 from mnp_core.cli.fleet.kubectl import AgentPod, Kubectl
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import Seconds
@@ -82,7 +82,7 @@ class Fleet:
 
     def ask(self, agents: Sequence[AgentPod], command: Sequence[str]) -> dict[AgentPod, Answer]:
         """Run `mnp` with these arguments in all containers; answers in the order of the agents."""
-        running = {agent.node or agent.name: agent for agent in agents if agent.phase == "Running"}
+        running = {agent.label: agent for agent in agents if agent.phase == "Running"}
         found = {agent: _not_running(agent) for agent in agents}
         commands = {key: self._command(agent, command) for key, agent in running.items()}
         with progress() as step:
@@ -92,7 +92,9 @@ class Fleet:
                 step("asking nodes", count, len(commands))
         return found
 
-    def follow(self, agents: Sequence[AgentPod], command: Sequence[str]) -> Iterator[tuple[str, bytes] | Answer]:
+    def follow(
+        self, agents: Sequence[AgentPod], command: Sequence[str], longest_line: int = LONGEST_LINE
+    ) -> Generator[Line | Answer, None, None]:
         """Run `mnp` with these arguments in all containers until it ends; lines by node, and the end of each.
 
         Raises:
@@ -103,7 +105,8 @@ class Fleet:
         for agent in agents:
             if agent.phase != "Running":
                 yield _not_running(agent)
-        yield from follow({each.node: self._command(each, command) for each in agents if each.phase == "Running"})
+        commands = {each.label: self._command(each, command) for each in agents if each.phase == "Running"}
+        yield from follow(commands, longest_line)
 
     def _command(self, agent: AgentPod, command: Sequence[str]) -> list[str]:
         socket = (f"--socket={self.socket}",) if self.socket is not None else ()
@@ -111,13 +114,27 @@ class Fleet:
 
 
 def _not_running(agent: AgentPod) -> Answer:
-    return Answer(agent.node or agent.name, failure=f"its agent's pod {agent.name} is {agent.phase}")
+    return Answer(agent.label, failure=f"its agent's pod {agent.name} is {agent.phase}")
 
 
 def remark_failures(failures: Mapping[str, str]) -> None:
     """Name the nodes that did not answer."""
     for node, reason in sorted(failures.items()):
         remark(f"Warning: node {node} does not answer: {reason}")
+
+
+def pod_options(command: F) -> F:
+    """``--pod`` and ``--namespace``, as parameters ``names``, and ``selection`` for `mnp` on the nodes."""
+
+    @wraps(command)
+    def with_pods(*args: Any, pods: tuple[str, ...], namespace: str | None, **others: Any) -> Any:
+        names = tuple(str(parse_object_name(pod, namespace)) for pod in pods)
+        selection = [f"--pod={name}" for name in names] or ([f"--namespace={namespace}"] if namespace else [])
+        return command(*args, names=names, selection=tuple(selection), **others)
+
+    pod = click.option("--pod", "pods", metavar="[NAMESPACE/]POD", multiple=True, help=_POD_HELP)
+    namespace = click.option("--namespace", "-n", metavar="NAMESPACE", callback=_namespace, help=_NAMESPACE_HELP)
+    return cast("F", pod(namespace(with_pods)))
 
 
 def fleet_options(command: F) -> F:
@@ -155,8 +172,12 @@ def fleet_options(command: F) -> F:
     return cast("F", decorated)
 
 
-def _namespace(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not is_namespace_name(value):
+_POD_HELP = "Only this pod, on its node; may be repeated."
+_NAMESPACE_HELP = "Only pods in it, and of pods that name none. [default: all]"
+
+
+def _namespace(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_namespace_name(value):
         raise click.BadParameter(f"{value[:80]!r} is not the name of a namespace")
     return value
 

@@ -11,12 +11,11 @@ from mnp_core.cli.entrypoint import ANSWER_IS_BAD, NOT_DONE
 from mnp_core.cli.fleet.answers import AnswerError, clean, decode
 from mnp_core.cli.fleet.asking import Answer
 from mnp_core.cli.fleet.kubectl import AgentPod
-from mnp_core.cli.fleet.options import Fleet, fleet_options, remark_failures
+from mnp_core.cli.fleet.options import Fleet, fleet_options, pod_options, remark_failures
 from mnp_core.cli.formats.columns import age, in_columns
 from mnp_core.cli.formats.status import findings, node_line, table
 from mnp_core.cli.helping import examples
-from mnp_core.cli.names import parse_object_name
-from mnp_core.cli.options import form_option, namespace_option
+from mnp_core.cli.options import form_option
 from mnp_core.cli.terminal import print_json, print_line
 
 _HEADS = ("NODE", "STATE", "PODS", "ENFORCED", "FAILED", "PROBLEMS", "BACKEND", "VERSION", "UP", "AGENT")
@@ -70,24 +69,22 @@ class _Node:
     "status",
     short_help="Print the state of enforcement on all nodes.",
     epilog=examples(
-        ("A line for each node:", "kubectl mnp status"),
-        ("The pods of one node:", "kubectl mnp status --node worker-1"),
-        ("One pod, wherever it is:", "kubectl mnp status --pod shop/web"),
+        ("A line for each node, then problems:", "kubectl mnp status"),
+        ("The pods of a node:", "kubectl mnp status --node worker-1"),
+        ("A pod, wherever it is:", "kubectl mnp status --pod shop/web -o wide"),
+        ("Every field of 200 nodes:", "kubectl mnp status --at-once 50 -o json"),
     ),
 )
-@click.option("--pod", "pods", metavar="[NAMESPACE/]POD", multiple=True, help="Only this pod; may be repeated.")
-@namespace_option
+@pod_options
 @form_option(StatusForm, "A line for each node, the pods of each node, or one JSON value.")
 @fleet_options
-def status_command(*, fleet: Fleet, pods: tuple[str, ...], namespace: str | None, form: str) -> int:
+def status_command(*, fleet: Fleet, names: tuple[str, ...], selection: tuple[str, ...], form: str) -> int:
     """Print the state of enforcement on all nodes, as their agents have it.
 
     Runs mnp status in the container of each agent, by kubectl exec. Nodes that do not answer are named. Ends with 1 if
     some do not answer, with 2 if none does.
     """
-    names = [str(parse_object_name(pod, namespace)) for pod in pods]
     agents = fleet.agents(names)
-    selection = [f"--pod={name}" for name in names] or ([f"--namespace={namespace}"] if namespace else [])
     answers = fleet.ask(agents, ("status", "--output=json", *selection))
     found, failures = _sorted(answers)
     shown, unshown = _show(StatusForm(form), found, failures, is_detailed=bool(names) or len(agents) == 1)
@@ -107,7 +104,7 @@ def _sorted(answers: Mapping[AgentPod, Answer]) -> tuple[list[_Node], dict[str, 
                 raise AnswerError(answer.failure)  # noqa: TRY301 # as those below
             found.append(_Node.of(agent, answer.output))
         except AnswerError as error:
-            failures[agent.node or agent.name] = str(error)
+            failures[agent.label] = str(error)
     return found, failures
 
 

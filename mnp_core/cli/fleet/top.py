@@ -1,0 +1,144 @@
+"""`kubectl mnp top`: packets and bytes a second by the rules of policies, of all nodes."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import click
+from attrs import frozen
+
+from mnp_core.cli.entrypoint import ANSWER_IS_BAD, NOT_DONE
+from mnp_core.cli.fleet.answers import AnswerError, clean, decode
+from mnp_core.cli.fleet.asking import MOST_BYTES, Answer
+from mnp_core.cli.fleet.kubectl import AgentPod
+from mnp_core.cli.fleet.options import Fleet, fleet_options, pod_options, remark_failures
+from mnp_core.cli.formats.columns import in_columns
+from mnp_core.cli.helping import examples
+from mnp_core.cli.options import Output, Seconds, output_option
+from mnp_core.cli.rates import Rate
+from mnp_core.cli.terminal import is_terminal, print_json, print_line, remark
+from mnp_core.cli.top import HEADS, LEAST_SECONDS, draw, row, screen
+
+_MARK = 0.5  # seconds between two pictures at least
+
+
+@frozen
+class _Top:
+    """The answer of a node about one interval."""
+
+    node: str
+    value: Mapping[str, Any]
+    rates: Sequence[Rate]
+
+    @classmethod
+    def of(cls, node: str, line: bytes) -> "_Top":
+        """Take it; raises AnswerError."""
+        value = decode(line)
+        try:
+            rates = [_rate(each) for each in clean(value)["rules"]]
+            for each in rates:
+                row(each)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            raise AnswerError("its answer is not that of mnp top") from None
+        return cls(node, {**value, "node": node}, rates)
+
+
+@click.command(
+    "top",
+    short_help="Print packets and bytes a second by policy rule, of all nodes.",
+    epilog=examples(
+        ("Live:", "kubectl mnp top"),
+        ("Every rule of a namespace, over one second:", "kubectl mnp top -n shop --once"),
+        ("One JSON value a line, for each node and interval:", "kubectl mnp top --node worker-1 -o json"),
+    ),
+)
+@click.option("--once", is_flag=True, help="One interval, every rule, and end.")
+@click.option(
+    "--interval",
+    "-i",
+    type=Seconds(min=LEAST_SECONDS),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two readings.",
+)
+@output_option
+@pod_options
+@fleet_options
+def top_command(
+    *, fleet: Fleet, names: tuple[str, ...], selection: tuple[str, ...], output: Output, once: bool, interval: float
+) -> int:
+    """Print packets and bytes a second by policy rule of all nodes, the busiest first, until Ctrl-C.
+
+    Runs mnp top in the container of each agent, by kubectl exec. Nodes that do not answer are named. Without a terminal
+    a table is that of --once. Ends with 1 if some nodes do not answer, with 2 if none does.
+    """
+    agents = fleet.agents(names)
+    command = ("top", "--output=json", f"--interval={interval:g}", *selection)
+    if once or (output is Output.TABLE and not is_terminal()):
+        return _once(fleet, agents, command, output)
+    return _live(fleet, agents, command, output)
+
+
+def _once(fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], output: Output) -> int:
+    found, failures = [], {}
+    for agent, answer in fleet.ask(agents, (*command, "--once")).items():
+        try:
+            if answer.failure:
+                raise AnswerError(answer.failure)  # noqa: TRY301 # as those below
+            found.append(_Top.of(agent.label, answer.output))
+        except AnswerError as error:
+            failures[agent.label] = str(error)
+    if output is Output.JSON:
+        unanswered = [{"node": node, "reason": reason} for node, reason in failures.items()]
+        print_json({"nodes": [each.value for each in found], "unanswered": unanswered})
+    else:
+        for line in _lines(found):
+            print_line(line)
+    remark_failures(failures)
+    return 0 if not failures else ANSWER_IS_BAD if found else NOT_DONE
+
+
+def _live(fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], output: Output) -> int:
+    """Print until Ctrl-C; ends by itself when no node is followed any more."""
+    latest: dict[str, _Top] = {}
+    shown = 0.0
+    events = fleet.follow(agents, command, MOST_BYTES)
+    with closing(events), screen(live=output is Output.TABLE) as picture:
+        for event in events:
+            if isinstance(event, Answer):
+                latest.pop(event.key, None)
+                remark(f"Warning: node {event.key} is not followed any more: {event.failure}")
+                continue
+            try:
+                found = latest[event[0]] = _Top.of(*event)
+            except AnswerError as error:
+                remark(f"Warning: node {event[0]}: {error}")
+                continue
+            if output is Output.JSON:
+                click.echo(json.dumps(found.value))
+            elif picture is not None and time.monotonic() >= shown + _MARK:
+                draw(picture, _lines(latest.values()))
+                shown = time.monotonic()
+    return NOT_DONE
+
+
+def _lines(found: Iterable[_Top]) -> list[str]:
+    rates = [(each.node, rate) for each in found for rate in each.rates]
+    rates.sort(key=lambda one: (-one[1].packets_per_second, -one[1].packets, one[0]))
+    return list(in_columns(("NODE", *HEADS), ([node, *row(rate)] for node, rate in rates)))
+
+
+def _rate(value: Mapping[str, Any]) -> Rate:
+    return Rate(
+        pod=str(value["pod"]),
+        interface=str(value["interface"]),
+        direction=str(value["direction"]),
+        rule=str(value["rule"]),
+        packets=int(value["packets"]),
+        bytes=int(value["bytes"]),
+        packets_per_second=float(value["packets-per-second"]),
+        bytes_per_second=float(value["bytes-per-second"]),
+    )

@@ -1,0 +1,147 @@
+"""`kubectl mnp` by the real kubectl: objects against packets, agents through exec, and the rights that it takes."""
+
+import json
+import subprocess
+import time
+
+import pytest
+import yaml
+from attrs import frozen
+
+from scripts.testbed import place
+from tests.cluster.manifests import from_pods, pod, policy
+from tests.cluster.nodeagent import NAME, NAMESPACE, environment, kubectl
+from tests.deploy.test_agent import build
+
+NODE = "testbed"
+
+
+@frozen
+class Ended:
+    status: int
+    out: str
+    err: str
+
+
+def ask(*words, kubeconfig=place.KUBECONFIG, patience=60):
+    """`kubectl mnp`, found by kubectl on PATH."""
+    known = environment() | {"KUBECONFIG": str(kubeconfig), "COLUMNS": "200"}
+    program = ("kubectl", "mnp", *map(str, words))
+    done = subprocess.run(program, env=known, capture_output=True, text=True, timeout=patience, check=False)
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def closed(agent, scene):
+    """Of web, client and stranger the client alone reaches web, as packets show."""
+    assert agent
+    scene.run(*(pod(name, "red", labels={"app": name}) for name in ("web", "client", "stranger")))
+    scene.apply(policy("close", "red", {"app": "web"}, ingress=[from_pods({"port": 80}, app="client")]))
+    scene.becomes("web client stranger", denied="stranger>web")
+    return scene
+
+
+@pytest.fixture
+def user(agent, namespace, tmp_path):
+    """Makes the kubeconfig of a user with the rights of some components of deploy/, or with none."""
+    assert agent
+    made = []
+
+    def make(name, *roles):
+        kubectl("--namespace", namespace, "create", "serviceaccount", name)
+        for kind, role, *where in roles:
+            command = ("create", f"{kind.lower()}binding", f"{namespace}-{name}-{role}", f"--{kind.lower()}={role}")
+            kubectl(*where, *command, f"--serviceaccount={namespace}:{name}")
+            made.append((*where, "delete", f"{kind.lower()}binding", f"{namespace}-{name}-{role}"))
+        token = kubectl("--namespace", namespace, "create", "token", name).strip()
+        config = yaml.safe_load(place.KUBECONFIG.read_text())
+        config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
+        path = tmp_path / f"{name}.kubeconfig"
+        path.write_text(yaml.safe_dump(config))
+        return path
+
+    yield make
+    for words in made:
+        kubectl(*words)
+
+
+@pytest.fixture
+def roles(bed, agent):
+    """Those of the components reader and operator."""
+    assert agent
+    objects = [each for each in build("reader", "operator").values() if each["metadata"]["name"] != NAME]
+    wanted = [each for each in objects if each["kind"] in {"ClusterRole", "Role"}]
+    assert len(wanted) == 2
+    for each in wanted:
+        bed.objects.apply(each)
+    yield
+    for each in wanted:
+        metadata = each["metadata"]
+        bed.objects.delete(f"{each['apiVersion']}/{each['kind']}", metadata["name"], metadata.get("namespace", ""))
+
+
+def test_answers_about_objects_are_those_of_packets(closed, tmp_path):
+    where = closed.namespace
+    ends = ("--to", f"{where}/web", "--port", "tcp:80", "-o", "json")
+    for sender, verdict in (("client", "allowed"), ("stranger", "denied")):
+        found = ask("explain", "--from", f"{where}/{sender}", *ends)
+        assert found.status == 0, found.err
+        assert {each["verdict"] for each in json.loads(found.out)["explanations"]} == {verdict}
+    listed = ask("matrix", "-n", where, "--from", "stranger", "--from", "client", "--to", "web", "-o", "list")
+    assert sorted(line.split()[0] for line in listed.out.splitlines()) == ["allowed", "denied"], listed.err
+    change = policy("close", "red", {"app": "web"}, ingress=[from_pods({"port": 80}, app="stranger")])
+    (tmp_path / "change.json").write_text(json.dumps(change))
+    told = ask("diff", tmp_path / "change.json", "-n", where, "--probe", "tcp:80", "--fail-on", "opened")
+    assert told.status == 1, told.err
+    assert f"opened  {where}/stranger -> {where}/web" in told.out
+    closed.apply(change)
+    closed.becomes("web client stranger", denied="client>web")
+
+
+def test_status_of_all_nodes_is_the_agents(closed, agent, figures):
+    where = closed.namespace
+    began = time.monotonic()
+    found = ask("status")
+    took = time.monotonic() - began
+    figures.append(f"kubectl mnp status of one node by kubectl exec: {took:.1f} s")
+    assert (found.status, found.err) == (0, ""), agent.log()
+    (row,) = [line.split() for line in found.out.splitlines() if line.startswith(NODE)]
+    assert row[:2] == [NODE, "ready"]
+    pod_rows = ask("status", "--pod", f"{where}/web").out.splitlines()
+    assert any(line.split()[:4] == [f"{where}/web", "net1", f"{where}/red", "isolated:1"] for line in pod_rows)
+    told = json.loads(ask("status", "-n", where, "-o", "json").out)
+    assert told["unanswered"] == []
+    assert {each["name"] for each in told["nodes"][0]["status"]["pods"]} == {"web", "client", "stranger"}
+
+
+def test_agents_that_are_not_there_are_named(closed):
+    assert closed
+    found = ask("status", "--agent-selector", "app=nothing")
+    assert (found.status, "no pods with the labels app=nothing" in found.err) == (2, True)
+    found = ask("status", "--agent-container", "another")
+    assert (found.status, f"node {NODE} does not answer" in found.err) == (2, True)
+    assert "another" in found.err
+    found = ask("status", "--agent-socket", "/nowhere")
+    assert (found.status, "cannot ask the agent at /nowhere" in found.err) == (2, True)
+
+
+def test_shipped_roles_are_enough_and_each_is_needed(closed, user, roles):
+    """The ClusterRole mnp-reader for objects, the Role mnp-operator for agents."""
+    assert roles is None
+    assert closed
+    nobody = user("nobody")
+    refused = ask("matrix", kubeconfig=nobody)
+    assert refused.status == 2
+    for plural in ("pods", "namespaces", "multi-networkpolicies", "network-attachment-definitions"):
+        assert f'resources: ["{plural}"], verbs: ["list"]' in refused.err
+    refused = ask("status", kubeconfig=nobody)
+    assert (refused.status, "Forbidden" in refused.err) == (2, True)
+
+    reader = user("reader", ("ClusterRole", "mnp-reader"))
+    assert ask("matrix", kubeconfig=reader).status == 0
+    assert ask("status", kubeconfig=reader).status == 2
+
+    operator = user("operator", ("Role", "mnp-operator", "--namespace", NAMESPACE))
+    found = ask("status", kubeconfig=operator)
+    assert (found.status, found.err) == (0, "")
+    assert ask("matrix", kubeconfig=operator).status == 2
