@@ -1,5 +1,6 @@
 """`mnp aggregate` and node agents as processes of their own, around one API server over HTTP."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mnp_core.aggregate.aggregator import Aggregator
+from mnp_core.aggregate.lease import Lease
+from mnp_core.aggregate.metrics import AggregateMetrics
+from mnp_core.aggregate.writer import StatusWriter, Written
 from mnp_core.cli import main
 from tests.aggregate.conftest import SOON, until
 from tests.node.program import free_port
@@ -98,3 +103,21 @@ def test_wrong_options_are_errors(options, said, capsys, monkeypatch):
         main(["aggregate", *options])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_every_metric_is_in_the_page():
+    page = (Path(__file__).parents[2] / "docs/scale.md").read_text()
+    aggregator = Aggregator(StatusWriter(None, rate=1.0))
+    lease = Lease(None, namespace="a", name="b", holder="c")
+    text = AggregateMetrics(aggregator, lease).text().decode()
+    found = sorted(re.findall(r"^# TYPE (mnp_\w+) (\w+)$", text, re.MULTILINE))
+    assert found == re.findall(r"^\| `(mnp_\w+)` \| (\w+) \|", page, re.MULTILINE)
+    assert all(f"`{result}`" in page for result in Written)
+
+
+def test_every_reason_is_in_the_page():
+    page = (Path(__file__).parents[2] / "docs/scale.md").read_text()
+    source = (Path(__file__).parents[2] / "mnp_core/conditions/status.py").read_text()
+    reasons = set(re.findall(r'"(?:True|False|Unknown)",? \(?"([A-Z]\w+)"', source)) | {"NothingSelected", "Audited"}
+    assert len(reasons) == 7
+    assert all(f"| `{reason}` |" in page for reason in reasons)
