@@ -228,6 +228,7 @@ ENDS = [
     ("mnp lab get --name nowhere", 2),
     ("mnp lab exec --name nowhere demo/web true", 125),
     (f"{KUBECTL} status --pod x/y/z", 2),
+    (f"{KUBECTL} top --interval 0", 2),
     (f"{NODE} --settings missing.yaml", 2),
     ("mnp aggregate --master nonsense", 2),
 ]
