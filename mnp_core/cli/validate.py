@@ -1,6 +1,5 @@
 """`mnp validate`: problems and doubts of manifests, or of the objects of a cluster."""
 
-import difflib
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
@@ -35,6 +34,8 @@ def _as_rules(_context: click.Context, _parameter: click.Parameter, values: tupl
 def _named(word: str) -> frozenset[Rule]:
     found = find_rules(word)
     if not found:
+        import difflib  # noqa: PLC0415 # for mistakes alone
+
         names = [rule.name for rule in RULES.values()]
         close = difflib.get_close_matches(word.strip(), [*names, *RULES], 1, 0.5)
         hint = f"did you mean {close[0]}?" if close else "docs/lint.md lists names such as ShadowedRule and ids"

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable
 from io import StringIO
 
-from mnp_core.cli.formats.lines import printable
+from mnp_core.cli.formats.printing import printable
 from mnp_core.model import Address
 from mnp_core.offline.reach import Answer
 from mnp_core.policy.explain import Side

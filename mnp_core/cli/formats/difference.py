@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from mnp_core.cli.formats.lines import ports_text, printable
+from mnp_core.cli.formats.lines import ports_text
 from mnp_core.cli.formats.markdown import table
+from mnp_core.cli.formats.printing import printable
 from mnp_core.offline.differences import Difference, count
 from mnp_core.offline.port_spans import merged
 

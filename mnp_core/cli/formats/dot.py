@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from mnp_core.cli.formats.lines import by_pair, dual_networks, network_text, ports_text, printable
+from mnp_core.cli.formats.lines import by_pair, dual_networks, network_text, ports_text
+from mnp_core.cli.formats.printing import printable
 from mnp_core.model import ObjectName
 from mnp_core.offline.reach import Answer
 

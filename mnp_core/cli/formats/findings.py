@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from mnp_core.cli.findings import Located, Result
-from mnp_core.cli.formats.lines import printable
+from mnp_core.cli.formats.printing import printable
 from mnp_core.policy.lint import Level
 
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "magenta", Level.HINT: "yellow"}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from xml.etree import ElementTree as ET
 
 from mnp_core.cli.findings import Located, Result
-from mnp_core.cli.formats.lines import printable
+from mnp_core.cli.formats.printing import printable
 from mnp_core.policy.lint import Level
 
 _WITHOUT_FILE = "objects"

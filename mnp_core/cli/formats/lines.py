@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
+from mnp_core.cli.formats.printing import printable
 from mnp_core.model import ObjectName
 from mnp_core.offline.port_spans import merged
 from mnp_core.offline.probe import ProbeSpec
@@ -72,8 +73,3 @@ def text_lines(answers: Iterable[Answer]) -> Iterator[str]:
         for word, specs in ports.sides():
             way = f"{pair.source} -> {pair.destination} on {network_text(pair, dual)}"
             yield printable(f"{word:7}  {way}: {ports_text(specs)}")
-
-
-def printable(text: str) -> str:
-    """A text from manifests in one line, without control characters."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from mnp_core.cli.formats.lines import by_pair, dual_networks, network_text, ports_text, printable
+from mnp_core.cli.formats.lines import by_pair, dual_networks, network_text, ports_text
+from mnp_core.cli.formats.printing import printable
 from mnp_core.offline.reach import Answer
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$]|:(?=[\w+-]+:))")

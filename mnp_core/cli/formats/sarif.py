@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import mnp_core
 from mnp_core.cli.findings import Located, Result
-from mnp_core.cli.formats.lines import printable
+from mnp_core.cli.formats.printing import printable
 from mnp_core.policy.lint import RULES, Level, Rule
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

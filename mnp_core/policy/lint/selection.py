@@ -18,7 +18,7 @@ def check(policy: Policy, snapshot: Snapshot) -> Iterator[Finding]:
         return
     empty = {name for name in networks if not snapshot.pods_on.get(name)}
     if snapshot.is_known(policy.namespace):
-        yield from _without_pods(policy, sorted(empty))
+        yield from _without_pods(policy, sorted(empty - snapshot.defaults))
         yield from _selecting_nothing(policy, networks - empty, snapshot)
     if empty != networks:
         yield from _peers(policy, networks, snapshot)

@@ -82,6 +82,11 @@ class Snapshot:
                 found[attachment.network].add(pod)
         return {network: frozenset(pods) for network, pods in found.items()}
 
+    @cached_property
+    def defaults(self) -> frozenset[ObjectName]:
+        """Networks that are a pod's default one: policies that name them are reported (S3)."""
+        return frozenset(pod.default_network for pod in self.pods if pod.default_network is not None)
+
     def on_any(self, networks: Iterable[ObjectName]) -> frozenset[ObjectName]:
         """The pods on any of these networks."""
         return frozenset().union(*(self.pods_on.get(network, frozenset()) for network in networks))
