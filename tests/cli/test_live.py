@@ -125,6 +125,21 @@ def test_validate_judges_the_cluster(live, server):
     assert {report["name"] for report in json.loads(found.out)["reports"]} == {"demo/astray"}
 
 
+def test_a_cluster_is_complete_and_its_objects_are_in_no_file(live, server, write):
+    """Of manifests alone nothing is said of namespaces that others fill."""
+    peer = {"namespaceSelector": {"matchLabels": {"team": "nobody"}}}
+    server.put("multi-networkpolicies", policy("p", ingress=[{"from": [peer]}]))
+    (found,) = json.loads(live("validate", "--output", "json").out)["reports"]
+    assert (found["reason"], found["name"], found["file"], found["line"]) == ("PeerMatchesNobody", "demo/p", None, None)
+    text = live("validate").out.splitlines()[0]
+    assert text == "MultiNetworkPolicy demo/p: spec.ingress[0].from[0]"
+    log = json.loads(live("validate", "--output", "sarif").out)
+    assert "physicalLocation" not in log["runs"][0]["results"][0]["locations"][0]
+    path = write("p.json", json.dumps(policy("p", ingress=[{"from": [peer]}])))
+    (placed,) = json.loads(live("validate", path, "--output", "json").out)["reports"]
+    assert placed["file"] == str(path)
+
+
 def test_rules_are_rendered_from_the_cluster(live):
     found = live("render", "--pod", "demo/a", "--backend", "nftables")
     assert found.status == 0, found.err
