@@ -25,7 +25,10 @@ _VARIABLES = (
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the pages of a command and of those below it."""
+    """Write the pages of a command and of those below it; exits with 2 for other arguments than those above."""
+    if len(arguments) not in {1, 3} or arguments[0].startswith("-"):
+        sys.stderr.write("Usage: python -m mnp_core.cli.manpage FOLDER [MODULE:ATTRIBUTE NAME]\n")
+        sys.exit(2)
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
     for name, command in _commands(arguments[1:]):

@@ -13,7 +13,7 @@ import pytest
 
 from mnp_core.cli.app import core_app
 from mnp_core.cli.fleet.app import make_app as make_fleet_app
-from mnp_core.cli.manpage import escaped, page, pages
+from mnp_core.cli.manpage import escaped, main, page, pages
 from mnp_lab.cli import lab_group
 from tests.packages.conftest import ROOT, TIME, Wheel
 
@@ -124,3 +124,11 @@ def test_text_is_no_markup():
     assert r"    odd \(aq\en\(aq | \-x" in lines
     assert [name for name, _ in pages(odd, ["mnp", "odd"])] == ["mnp-odd.1"]
     assert escaped("a\n  b") == "a b"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["folder", "module:attribute"]])
+def test_other_arguments_are_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("Usage: ")
