@@ -19,17 +19,19 @@ from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
 _STYLES = {
     ProbeVerdict.ALLOWED: "green",
     ProbeVerdict.DENIED: "red",
+    ProbeVerdict.WOULD_DENY: "magenta",
     ProbeVerdict.REFUSED: "yellow",
     ProbeVerdict.ERROR: "bold red",
 }
 _LETTERS = {
     ProbeVerdict.ALLOWED: ".",
     ProbeVerdict.DENIED: "X",
+    ProbeVerdict.WOULD_DENY: "a",
     ProbeVerdict.REFUSED: "r",
     ProbeVerdict.ERROR: "!",
 }
 _NOT_PROBED = "-"
-_LONGEST_WORD = max(len(verdict.value) for verdict in ProbeVerdict)
+_SHORTEST_COLUMN = len(ProbeVerdict.ALLOWED)
 _GAP = 2  # columns between two words
 _LETTER_GAP = 1  # between two letters
 _CORNER = "from \\ to"
@@ -80,7 +82,8 @@ def _matrix(results: Sequence[ProbeResult], width: int) -> Iterator[RenderableTy
     }
     sources, destinations = (sorted({pair[side] for pair in verdicts}, key=_natural) for side in (0, 1))
     names = max(map(len, [_CORNER, *sources]))
-    if names + sum(_GAP + max(len(name), _LONGEST_WORD) for name in destinations) <= width:
+    word = max([_SHORTEST_COLUMN, *map(len, verdicts.values())])
+    if names + sum(_GAP + max(len(name), word) for name in destinations) <= width:
         yield _words(sources, destinations, verdicts)
     else:
         yield from _letters(sources, destinations, verdicts, width - names)

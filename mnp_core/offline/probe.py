@@ -16,6 +16,7 @@ class ProbeVerdict(StrEnum):
 
     ALLOWED = "allowed"  # an answer came back
     DENIED = "denied"  # no answer, or ICMP administratively prohibited
+    WOULD_DENY = "would deny (audit)"  # it passes, as policies in audit mode let it; offline answers alone tell
     REFUSED = "refused"  # it got through to a closed port: TCP RST, port unreachable, SCTP ABORT
     ERROR = "error"  # it could not be asked
 

@@ -84,7 +84,12 @@ class Answer:
             protocol=self.spec.protocol,
             port=self.spec.port,
         )
-        return ProbeResult(probe=probe, verdict=ProbeVerdict.ALLOWED if self.way.allowed else ProbeVerdict.DENIED)
+        return ProbeResult(probe=probe, verdict=self._verdict())
+
+    def _verdict(self) -> ProbeVerdict:
+        if self.way.would_deny:
+            return ProbeVerdict.WOULD_DENY
+        return ProbeVerdict.ALLOWED if self.way.allowed else ProbeVerdict.DENIED
 
     def as_json(self, unknown: frozenset[Address] = frozenset()) -> dict[str, object]:
         """One element of ``probes``: a probe as the lab writes it, with the reasons; unknown addresses are null."""

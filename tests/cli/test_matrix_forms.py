@@ -83,6 +83,36 @@ def test_json_has_the_reasons(run):
     assert found["groups"] == {}
 
 
+def test_every_form_says_what_an_audit_would_deny(run):
+    """S72: the flow passes, and is marked."""
+    audit = policy(ingress=[{"ports": [{"port": 80}]}])
+    audit["metadata"]["annotations"]["mnp.k8s.cni.cncf.io/enforcement"] = "audit"
+
+    def out(form):
+        ports = ("--probe", "tcp:80", "--probe", "tcp:81")
+        return run([network(), A, B, audit], "-o", form, "--from", "demo/b", *ports).out
+
+    assert out("list").splitlines() == [
+        "allowed  demo/b -> demo/a on demo/data: tcp:80, tcp:81",
+        "would deny (audit)  demo/b -> demo/a on demo/data: tcp:81",
+    ]
+    assert out("markdown").splitlines()[0] == "| From | To | Network | Allowed | Denied | Would deny (audit) |"
+    assert out("markdown").splitlines()[2] == "| demo/b | demo/a | demo/data | tcp:80, tcp:81 |  | tcp:81 |"
+    assert [line for line in out("dot").splitlines() if "->" in line] == [
+        '  "demo/b" -> "demo/a" [label="demo/data: tcp:80"];',
+        '  "demo/b" -> "demo/a" [label="demo/data, would deny (audit): tcp:81", style=dashed];',
+    ]
+    rows = list(csv.DictReader(StringIO(out("csv"))))
+    assert [(row["port"], row["verdict"], row["would-deny"]) for row in rows] == [
+        ("80", "allowed", "no"),
+        ("81", "allowed", "yes"),
+    ]
+    assert rows[1]["ingress-audit-policies"] == "MultiNetworkPolicy demo/deny"
+    probes = json.loads(out("json"))["probes"]
+    assert [(each["verdict"], each["would-deny"]) for each in probes] == [("allowed", False), ("allowed", True)]
+    assert re.findall(r"demo/b +(allowed|would deny \(audit\))", out("table")) == ["allowed", "would deny (audit)"]
+
+
 def test_blocks_outside_of_the_cluster_are_ends(run):
     block = {"ipBlock": {"cidr": "192.0.2.0/24", "except": ["192.0.2.8/32"]}}
     ended = run([*OBJECTS[:3], policy(ingress=[{"from": [block]}])], "-o", "json", "--outside", "--to", "demo/a")
@@ -195,7 +225,7 @@ def test_a_hostile_name_stays_in_its_line(text):
 @each_text
 def test_a_hostile_name_stays_in_its_cell(text):
     rows = list(csv.reader(StringIO(csv_text(hostile_answers(text)))))
-    assert [len(row) for row in rows] == [14] * 3
+    assert [len(row) for row in rows] == [17] * 3
     assert not [cell for row in rows for cell in row if cell.startswith(("=", "+", "-", "@"))]
 
 

@@ -12,6 +12,7 @@ from mnp_core.policy.explain import Side
 COLUMNS = (
     *("from", "to", "network", "interface", "address", "protocol", "port", "verdict"),
     *("egress", "egress-policies", "egress-rule", "ingress", "ingress-policies", "ingress-rule"),
+    *("would-deny", "egress-audit-policies", "ingress-audit-policies"),
 )
 _FORMULA = ("=", "+", "-", "@")
 """First characters of formulas, for spreadsheets (CWE-1236)."""
@@ -24,7 +25,9 @@ def csv_text(answers: Iterable[Answer], unknown: frozenset[Address] = frozenset(
     writer.writerow(COLUMNS)
     for answer in answers:
         known = answer.as_json(unknown)
-        row = [*(known[column] for column in COLUMNS[:8]), *_side(answer.way.source), *_side(answer.way.destination)]
+        sides = (answer.way.source, answer.way.destination)
+        row = [*(known[column] for column in COLUMNS[:8]), *_side(sides[0]), *_side(sides[1])]
+        row += ["yes" if answer.way.would_deny else "no", *(" ".join(map(str, side.verdict.audits)) for side in sides)]
         writer.writerow(["" if value is None else _cell(str(value)) for value in row])
     return out.getvalue()
 

@@ -7,18 +7,26 @@ from mnp_core.cli.formats.lines import by_pair, dual_networks, network_text, por
 from mnp_core.cli.formats.printing import printable
 from mnp_core.model import ObjectName
 from mnp_core.offline.reach import Answer
+from mnp_core.policy.explain import WOULD_DENY
 
 
 def dot_text(answers: Iterable[Answer]) -> str:
-    """A directed graph: ends in boxes by namespace, an edge for each pair with an allowed port."""
+    """A directed graph: ends in boxes by namespace, an edge for each pair with an allowed port.
+
+    Allowed ports that policies in audit mode would deny have a dashed edge of their own.
+    """
     pairs = by_pair(answers)
     dual = dual_networks(pairs)
     ends = sorted({end for pair in pairs for end in (pair.source, pair.destination)})
     lines = ["digraph mnp {", "  rankdir=LR;", "  node [shape=box];", *_nodes(ends)]
     for pair, ports in pairs.items():
-        if ports.allowed:
-            label = quoted(f"{network_text(pair, dual)}: {ports_text(ports.allowed)}")
-            lines.append(f"  {quoted(str(pair.source))} -> {quoted(str(pair.destination))} [label={label}];")
+        edge = f"  {quoted(str(pair.source))} -> {quoted(str(pair.destination))}"
+        network = network_text(pair, dual)
+        if kept := [spec for spec in ports.allowed if spec not in ports.would_deny]:
+            lines.append(f"{edge} [label={quoted(f'{network}: {ports_text(kept)}')}];")
+        if ports.would_deny:
+            label = quoted(f"{network}, {WOULD_DENY}: {ports_text(ports.would_deny)}")
+            lines.append(f"{edge} [label={label}, style=dashed];")
     return "\n".join([*lines, "}", ""])
 
 

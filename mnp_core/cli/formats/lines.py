@@ -9,6 +9,7 @@ from mnp_core.model import ObjectName
 from mnp_core.offline.port_spans import merged
 from mnp_core.offline.probe import ProbeSpec
 from mnp_core.offline.reach import Answer
+from mnp_core.policy.explain import WOULD_DENY
 
 
 @frozen(order=True)
@@ -29,24 +30,39 @@ class Pair:
 
 @frozen
 class Ports:
-    """The ports of a pair, by verdict; with several addresses a port may be in both."""
+    """The ports of a pair, by verdict; with several addresses a port may be in several.
+
+    Attributes:
+        allowed: They pass.
+        denied: They do not.
+        would_deny: Those of `allowed` that policies in audit mode would deny.
+    """
 
     allowed: list[ProbeSpec] = field(factory=list)
     denied: list[ProbeSpec] = field(factory=list)
+    would_deny: list[ProbeSpec] = field(factory=list)
 
     def sides(self) -> Iterator[tuple[str, Sequence[ProbeSpec]]]:
         """Verdicts that some port has, with these ports."""
-        yield from ((word, ports) for word, ports in (("allowed", self.allowed), ("denied", self.denied)) if ports)
+        found = (("allowed", self.allowed), ("denied", self.denied), (WOULD_DENY, self.would_deny))
+        yield from ((word, ports) for word, ports in found if ports)
+
+    def add(self, answer: Answer) -> None:
+        """Add one answer."""
+        for ports, holds in (
+            (self.allowed, answer.way.allowed),
+            (self.denied, not answer.way.allowed),
+            (self.would_deny, answer.way.would_deny),
+        ):
+            if holds and answer.spec not in ports:
+                ports.append(answer.spec)
 
 
 def by_pair(answers: Iterable[Answer]) -> Mapping[Pair, Ports]:
     """Answers by pair, in order."""
     found: dict[Pair, Ports] = {}
     for answer in answers:
-        ports = found.setdefault(Pair.of(answer), Ports())
-        known = ports.allowed if answer.way.allowed else ports.denied
-        if answer.spec not in known:
-            known.append(answer.spec)
+        found.setdefault(Pair.of(answer), Ports()).add(answer)
     return dict(sorted(found.items()))
 
 

@@ -148,7 +148,9 @@ def _reason(judgement: Judgement, rule: str) -> dict[str, object]:
     return {
         "allowed": judgement.verdict.allowed,
         "standing": judgement.standing.value,
+        "would": judgement.verdict.would_deny,
         "policies": list(map(str, judgement.verdict.policies)),
+        "audits": list(map(str, judgement.verdict.audits)),
         "rule": rule,
         "custom": judgement.custom,
     }

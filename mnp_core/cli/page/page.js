@@ -26,8 +26,8 @@
     if (from.wire !== to.wire) return false;
     return from.network === to.network || to.within.includes(from.subnet);
   };
-  const OUTSIDE = { allowed: true, standing: "outside", policies: [], rule: "", custom: false };
-  const LOOPBACK = { allowed: true, standing: "loopback", policies: [], rule: "", custom: false };
+  const OUTSIDE = { allowed: true, standing: "outside", would: false, policies: [], audits: [], rule: "", custom: false };
+  const LOOPBACK = { allowed: true, standing: "loopback", would: false, policies: [], audits: [], rule: "", custom: false };
   const reason = (table, rules, signature, spec) =>
     rules === undefined ? OUTSIDE : data.reasons[table[`${rules},${signature}`][spec]];
   const asked = (end) => (chosen.port !== "" ? [Number(chosen.port)] : end.ports);
@@ -43,7 +43,8 @@
           const loopback = own.has(to.address);
           const egress = loopback ? LOOPBACK : reason(data.egress, from.egress, to.signature, spec);
           const ingress = loopback ? LOOPBACK : reason(data.ingress, to.ingress, from.signature, spec);
-          found.push({ from, to, network, spec, egress, ingress, allowed: egress.allowed && ingress.allowed });
+          const allowed = egress.allowed && ingress.allowed;
+          found.push({ from, to, network, spec, egress, ingress, allowed, would: allowed && (egress.would || ingress.would) });
         }
       }
     }
@@ -55,6 +56,7 @@
   };
   const verdict = (found) => {
     if (!found.length) return ["none", "·", "no common network"];
+    if (found.every((way) => way.allowed) && found.some((way) => way.would)) return ["audit", "◌", "allowed, would deny (audit) on some ports or ways"];
     if (found.every((way) => way.allowed)) return ["allowed", "✓", "allowed"];
     if (found.every((way) => !way.allowed)) return ["denied", "✗", "denied"];
     return ["partly", "±", "allowed on some ports or ways"];
@@ -87,9 +89,15 @@
     if (side.standing === "loopback") return "allowed, a pod reaches its own address through lo";
     if (side.standing === "unenforced") return "allowed, the interface is not enforced";
     if (side.standing === "open") return "allowed, no policy isolates it";
+    if (side.standing === "audited") {
+      const would = side.would ? "would deny (audit), no rule allows it" : `${side.rule} would allow it`;
+      const later = side.custom ? "; once that is enforced, custom rules come first and may decide otherwise" : "";
+      return `allowed, ${would}; in audit mode: ${side.audits.join(", ")}${later}`;
+    }
     const by = side.rule ? `allowed by ${side.rule}` : allowed ? "allowed" : "denied, no rule allows it";
     const custom = side.custom ? "; custom rules come first and may decide otherwise" : "";
-    return `${by}; isolated by ${side.policies.join(", ")}${custom}`;
+    const audits = side.audits.length ? `; in audit mode, without effect here: ${side.audits.join(", ")}` : "";
+    return `${by}; isolated by ${side.policies.join(", ")}${audits}${custom}`;
   };
   const place = (end, at) => (at.network ? `${end.name} ${at.interface} ${at.address || "address unknown"}` : end.name);
   const explain = (row, column) => {
@@ -104,7 +112,7 @@
       line.append(
         make("td", data.specs[way.spec]),
         make("td", way.network),
-        make("td", way.allowed ? "allowed" : "denied", { class: way.allowed ? "allowed" : "denied" }),
+        make("td", way.would ? "allowed, would deny (audit)" : way.allowed ? "allowed" : "denied", { class: way.would ? "audit" : way.allowed ? "allowed" : "denied" }),
         make("td", `${place(row.ends[0], way.from)}: ${sentence(way.egress, way.egress.allowed)}`),
         make("td", `${place(destination, way.to)}: ${sentence(way.ingress, way.ingress.allowed)}`),
       );
@@ -224,7 +232,7 @@
   };
   const standings = (table) => new Map(Object.entries(table).map(([key, row]) => [Number(key.split(",")[0]), data.reasons[row[0]].standing]));
   const standing = { egress: standings(data.egress), ingress: standings(data.ingress) };
-  const isOpen = (side, place) => ["open", "unenforced"].includes(standing[side].get(place[side]));
+  const isOpen = (side, place) => ["open", "audited", "unenforced"].includes(standing[side].get(place[side]));
   const showExposure = () => {
     const pods = data.ends.filter((end) => !end.outside && matches(end));
     const outside = data.ends.filter((end) => end.outside);

@@ -32,7 +32,8 @@ from mnp_lab.topology import LabPlan
 KIND = "Expectations"
 _FIELDS = frozenset({"from", "to", "port", "ports", "network", "family", "expect"})
 _FAMILIES = {"IPv4": 4, "IPv6": 6}
-_VERDICTS = {verdict.value: verdict for verdict in ProbeVerdict if verdict is not ProbeVerdict.ERROR}
+_UNEXPECTED = frozenset({ProbeVerdict.ERROR, ProbeVerdict.WOULD_DENY})  # neither is the fate of a packet
+_VERDICTS = {verdict.value: verdict for verdict in ProbeVerdict if verdict not in _UNEXPECTED}
 
 
 @frozen(kw_only=True)

@@ -1,0 +1,157 @@
+"""Audit mode on random policies: it changes no verdict, and it counts what the same policies deny once enforced.
+
+A drawn cluster has some of its policies in audit mode. The rules of one of its pods go into a namespace with links of
+the same names: as they are without the audited policies, then in audit mode, then with everything enforced. The same
+packets are sent each time; the first two have one verdict, and the counters equal the packets that the third stops.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from random import Random
+
+import pytest
+from attrs import evolve
+from hypothesis import assume, given, seed, settings
+from hypothesis import strategies as st
+
+from mnp_core.backend import Backend, Backends, BackendSettings
+from mnp_core.cluster import ClusterState
+from mnp_core.model import Audited, CommonRules, Direction, Feature, ObjectName, SandboxPolicy
+from mnp_core.model.parsing.policy import ENFORCEMENT
+from mnp_core.plugins import load_plugins
+from mnp_core.policy.evaluate import evaluate
+from mnp_core.testing.conformance.audit import WOULD_DENY
+from mnp_core.testing.oracle import Question
+from mnp_core.testing.suites.differential.profile import SEED
+from mnp_core.testing.suites.differential.standing import SHAPES
+from mnp_core.testing.suites.differential.strategies import Manifest, policy_sets
+from mnp_core.testing.suites.wire.living import make_decoder
+from mnp_core.testing.wired import WiredPod
+
+pytestmark = pytest.mark.root
+
+PROFILE = settings.get_profile("differential")
+PACKETS = 150
+"""At most so many in each state of a scenario."""
+
+ATTEMPTS = 3  # kernels send packets of their own
+QUIET = CommonRules(accept_multicast_management=True)  # which are mostly multicast reports
+Key = tuple[str, Direction]
+
+
+class Bench:
+    """A pod that packets are sent at, and the backend that enforces on it."""
+
+    def __init__(self, cleanup: ExitStack, backend: Backend) -> None:
+        """Build the pod, with every name of an interface of the drawn pods."""
+        self.backend = backend
+        self.scenarios = self.packets = self.denials = 0
+        self.pod = WiredPod(cleanup, sorted({nic.name for shape in SHAPES for nic in shape.nics}))
+
+    def wrong(self, policy: SandboxPolicy, asked: Iterable[Question], like: SandboxPolicy) -> list[str]:
+        """Put a policy into force; packets whose verdict is not that of another one."""
+        ruleset = self.backend.renderer.render(policy)
+        self.pod.run(lambda: self.backend.applier.apply(ruleset))
+        expected = [evolve(q, verdict=evaluate(like, q.interface, q.direction, q.packet)) for q in asked]
+        return [str(surprise) for surprise in self.pod.surprises(expected)]
+
+    def would_deny(self) -> Counter[Key]:
+        """The counters of would-be denials, without zeros."""
+        found: Counter[Key] = Counter()
+        for each in self.pod.run(self.backend.applier.counters):
+            if each.label == WOULD_DENY and each.packets:
+                found[each.interface, Direction(each.direction)] += each.packets
+        return found
+
+
+@pytest.fixture(scope="module")
+def bench(mnp_backend: str, mnp_figures: list[str]) -> Iterator[Bench]:
+    """One for all scenarios: what is in force is replaced, as in a pod that lives on."""
+    backend = Backends(load_plugins(), BackendSettings(node=mnp_backend)).of(())
+    if Feature.AUDIT in backend.refuses:
+        pytest.skip(f"backend {backend.name} declares that it has no audit mode")
+    with ExitStack() as cleanup:
+        made = Bench(cleanup, backend)
+        yield made
+    mnp_figures.append(
+        f"audit mode, {backend.name}: {made.scenarios} scenarios, {made.packets} packets in each of two states,"
+        f" {made.denials} would-be denials counted, as many denied"
+    )
+
+
+def would_be_denials_are_denials(bench: Bench, objects: list[Manifest], dice: int) -> None:
+    """Go through the three states of a scenario; those in which no audit has an effect are left out."""
+    chance = Random(dice)  # noqa: S311 - chooses policies and packets, no secret
+    names = [each["metadata"]["name"] for each in objects if each["kind"] == "MultiNetworkPolicy"]
+    audits = {name for name in names if chance.random() < 0.6}
+    shape = chance.choice(SHAPES)
+    pod = ObjectName(shape.namespace, shape.name)
+    audited = rules((in_audit_mode(each) if is_in(audits, each) else each for each in objects), pod)
+    affected = audited_directions(audited)
+    assume(affected)
+    without = rules((each for each in objects if not is_in(audits, each)), pod)
+    enforced = rules(objects, pod)
+    asked = sampled(bench.pod.questions(enforced), chance)
+    keys = ((q.interface, q.direction) for q in asked if not q.verdict.allowed)
+    denied = Counter(key for key in keys if key in affected)
+    for _ in range(ATTEMPTS):
+        assert bench.wrong(audited, asked, like=without) == []
+        counted = bench.would_deny()
+        if counted == denied:
+            break
+    assert bench.wrong(enforced, asked, like=enforced) == []
+    assert counted == denied
+    bench.scenarios += 1
+    bench.packets += len(asked)
+    bench.denials += counted.total()
+
+
+def is_in(audits: set[str], manifest: Manifest) -> bool:
+    """Whether it is a policy of one of these names."""
+    return manifest["kind"] == "MultiNetworkPolicy" and manifest["metadata"]["name"] in audits
+
+
+def in_audit_mode(manifest: Manifest) -> Manifest:
+    """A policy with the annotation."""
+    metadata = manifest["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), ENFORCEMENT: "audit"}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def rules(objects: Iterable[Manifest], pod: ObjectName) -> SandboxPolicy:
+    """The rules of a pod of a cluster."""
+    cluster = ClusterState(common=QUIET, claimed=frozenset({"macvlan"}))
+    cluster.apply(make_decoder().decode_all(objects))
+    return cluster.sandbox_policy(pod) or SandboxPolicy(pod=pod, interfaces=(), common=QUIET)
+
+
+def audited_directions(policy: SandboxPolicy) -> set[Key]:
+    """Directions in which an audit has an effect."""
+    return {(i.interface, d) for i in policy.interfaces for d in Direction if isinstance(i.of(d), Audited)}
+
+
+def sampled(asked: tuple[Question, ...], chance: Random) -> list[Question]:
+    """Some packets, in the order in which they are asked."""
+    if len(asked) <= PACKETS:
+        return list(asked)
+    return [asked[number] for number in sorted(chance.sample(range(len(asked)), PACKETS))]
+
+
+@seed(int(SEED or 2))
+@settings(PROFILE, max_examples=5)
+@given(policy_sets(SHAPES), st.integers(min_value=0, max_value=1 << 32))
+@pytest.mark.timeout(600)
+def test_would_be_denials_are_the_denials_of_the_same_policies(bench, cluster, dice):
+    """S71, S72"""
+    would_be_denials_are_denials(bench, cluster.objects, dice)
+
+
+@pytest.mark.full
+@seed(int(SEED or 3))
+@settings(PROFILE, max_examples=200)
+@given(policy_sets(SHAPES), st.integers(min_value=0, max_value=1 << 32))
+@pytest.mark.timeout(3600)
+def test_would_be_denials_are_the_denials_of_the_same_policies_in_200_scenarios(bench, cluster, dice):
+    """S71, S72"""
+    would_be_denials_are_denials(bench, cluster.objects, dice)
