@@ -17,7 +17,17 @@ from mnp_core.api import Outcome, Result, Sandbox
 from mnp_core.closing import Closing
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import MnpError
-from mnp_core.model import Address, DeniedLog, Direction, Isolated, LogMark, ObjectName, ObjectRef, SandboxPolicy
+from mnp_core.model import (
+    Address,
+    Audited,
+    DeniedLog,
+    Direction,
+    Isolated,
+    LogMark,
+    ObjectName,
+    ObjectRef,
+    SandboxPolicy,
+)
 from mnp_core.netfilter.headers import Headers, parse_headers
 from mnp_core.netfilter.nflog import Logged, open_group
 from mnp_core.node.denied_reader import DeniedReader
@@ -127,7 +137,7 @@ class DeniedPackets(Sink, Closing):
             policies={
                 (interface, direction): rules.policies
                 for interface, direction, rules in directions
-                if isinstance(rules, Isolated)
+                if isinstance(rules, Isolated | Audited)
             },
         )
 

@@ -19,7 +19,7 @@ class DeniedPacket:
         pod: The pod whose rules have logged it.
         labels: The pod's.
         networks: The networks of the interface.
-        policies: Those that isolate the direction.
+        policies: Those that isolate the direction; for a packet that passes, those in audit mode.
         headers: Of the packet.
         peer: The pod with the other address on one of the networks; None if none is known.
         peer_labels: That pod's.

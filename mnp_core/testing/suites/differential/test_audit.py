@@ -22,7 +22,10 @@ from mnp_core.model.parsing.policy import ENFORCEMENT
 from mnp_core.plugins import load_plugins
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.testing.conformance.audit import WOULD_DENY
+from mnp_core.testing.flood import ALLOWED, DENIED, counted, counting_chain, counting_table, flood
+from mnp_core.testing.hosts import PEER, POD, EnforcedHost, Wire
 from mnp_core.testing.oracle import Question
+from mnp_core.testing.policies import allow, audited, isolated, only, origin
 from mnp_core.testing.suites.differential.profile import SEED
 from mnp_core.testing.suites.differential.standing import SHAPES
 from mnp_core.testing.suites.differential.strategies import Manifest, policy_sets
@@ -66,11 +69,17 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(mnp_backend: str, mnp_figures: list[str]) -> Iterator[Bench]:
+def backend(mnp_backend: str) -> Backend:
+    """The named one, if it has an audit mode."""
+    found = Backends(load_plugins(), BackendSettings(node=mnp_backend)).of(())
+    if Feature.AUDIT in found.refuses:
+        pytest.skip(f"backend {found.name} declares that it has no audit mode")
+    return found
+
+
+@pytest.fixture(scope="module")
+def bench(backend: Backend, mnp_figures: list[str]) -> Iterator[Bench]:
     """One for all scenarios: what is in force is replaced, as in a pod that lives on."""
-    backend = Backends(load_plugins(), BackendSettings(node=mnp_backend)).of(())
-    if Feature.AUDIT in backend.refuses:
-        pytest.skip(f"backend {backend.name} declares that it has no audit mode")
     with ExitStack() as cleanup:
         made = Bench(cleanup, backend)
         yield made
@@ -155,3 +164,36 @@ def test_would_be_denials_are_the_denials_of_the_same_policies(bench, cluster, d
 def test_would_be_denials_are_the_denials_of_the_same_policies_in_200_scenarios(bench, cluster, dice):
     """S71, S72"""
     would_be_denials_are_denials(bench, cluster.objects, dice)
+
+
+# --- promotion ----------------------------------------------------------------------------------------------------
+
+CHANGES = 40
+WEB = allow(ports=[f"UDP/{ALLOWED}"])
+MORE = allow(ports=[f"UDP/{ALLOWED + 1}"], source=origin(1))
+
+
+@pytest.mark.parametrize(
+    ("states", "denies"),
+    [
+        ((audited(WEB), isolated(WEB)), False),
+        ((isolated(WEB), isolated(WEB, MORE)), True),
+    ],
+    ids=["alone", "beside an enforced policy"],
+)
+def test_no_packet_is_wrong_while_a_policy_is_promoted(backend, states, denies):
+    """S73, S60: back and forth, under a flood of packets that open flows; its rules' own are never lost."""
+    with ExitStack() as cleanup:
+        wire = Wire(cleanup, lambda sandbox, stack: EnforcedHost(sandbox, stack, backend.renderer, backend.applier))
+        wire.pod.enforce(only(ingress=states[0]))
+        before = counting_chain("before", "prerouting", "-300", "before")
+        wire.pod.nft(counting_table(before, counting_chain("after", "input", "100", "after")))
+        for port in (ALLOWED, DENIED):
+            wire.pod.udp(POD[4], port)
+        with flood(wire.peer, PEER[4], POD[4]):
+            for number in range(CHANGES):
+                wire.pod.enforce(only(ingress=states[(number + 1) % 2]))
+        found = counted(wire.pod)
+    assert found["allowed after"] == found["allowed before"] > CHANGES
+    assert found["denied before"] > CHANGES
+    assert found["denied after"] == 0 if denies else found["denied after"] > 0
