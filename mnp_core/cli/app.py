@@ -12,6 +12,7 @@ BUILT_IN = {
     "aggregate": Promise(f"{_CLI}.aggregate", "aggregate_command", "Write the status of policies in the cluster."),
     "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
     "completion": Promise(f"{_CLI}.completion", "completion_command", "Print the script that completes commands."),
+    "denied": Promise(f"{_CLI}.denied", "denied_command", "Print packets that were denied on this node."),
     "diff": Promise(f"{_CLI}.diff", "diff_command", "Print the pairs that a change opens and closes."),
     "explain": Promise(f"{_CLI}.explain", "explain_command", "Say why a pod reaches another, or does not."),
     "matrix": Promise(f"{_CLI}.reach", "matrix_command", "Print who reaches whom by the policies."),

@@ -27,6 +27,7 @@ from mnp_core.lasting import LastingThread, log_dying_threads
 from mnp_core.model import ObjectName
 from mnp_core.node.denial import Denial
 from mnp_core.node.denied import DeniedPackets, log_packet
+from mnp_core.node.denied_followers import DeniedFollowers
 from mnp_core.node.described import Described
 from mnp_core.node.gatekeeper import NodeGatekeeper
 from mnp_core.node.gates import Gates
@@ -153,12 +154,13 @@ def run_node(registry: Registry, settings: Settings) -> None:
         )
         gates = stack.enter_context(Gates(made, fetcher, observer))
         gates.open(keeper)
-        denied = [stack.enter_context(each) for each in _log_denied(agent, pool, settings, metrics)]
+        followers = DeniedFollowers(is_on=settings.denied.pods is not LogDenied.OFF)
+        denied = [stack.enter_context(each) for each in _log_denied(agent, pool, settings, metrics, followers)]
         observer.add(*denied)
         tended += [gates.tend, *(each.tend for each in denied)]
         if settings.node.agent_socket:
-            requests = _requests(agent, pool, registry, name, backend, health)
-            stack.enter_context(StatusServer(Path(settings.node.agent_socket), requests.kinds(), node=name))
+            kinds = {**_requests(agent, pool, registry, name, backend, health).kinds(), **followers.kinds()}
+            stack.enter_context(StatusServer(Path(settings.node.agent_socket), kinds, node=name))
         for thread in (monitor.thread, events.thread, *source.threads, *_threads(*publishers, *denied)):
             health.depends_on(thread)
         ordinary = {"ordinary": unclaimed} if (unclaimed := sorted(claimed - set(registry.claimed_types))) else {}
@@ -183,12 +185,14 @@ def _requests(
     )
 
 
-def _log_denied(agent: Agent, pool: SandboxPool, settings: Settings, metrics: Metrics) -> tuple[DeniedPackets, ...]:
+def _log_denied(
+    agent: Agent, pool: SandboxPool, settings: Settings, metrics: Metrics, followers: DeniedFollowers
+) -> tuple[DeniedPackets, ...]:
     """The log of denied packets; nothing where it is off."""
     if settings.denied.pods is LogDenied.OFF:
         return ()
     count = lambda packet: metrics.denied(packet.pod.namespace)  # noqa: E731 - a listener
-    return (DeniedPackets(agent, pool, settings.denied.log, (log_packet, count)),)
+    return (DeniedPackets(agent, pool, settings.denied.log, (log_packet, count, followers.put)),)
 
 
 def _threads(*owners: StatusPublisher | DeniedPackets) -> Iterator[LastingThread]:

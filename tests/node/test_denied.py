@@ -1,8 +1,13 @@
 """The log of denied packets, by the program of a node and by its parts: real rules, real packets."""
 
+import json
+import select
 import socket
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,7 +21,7 @@ from mnp_core.testing import nft
 from mnp_core.testing.netns import End, private_namespace, veth_pair
 from mnp_core.testing.policies import DENY, only
 from mnp_nftables import NftablesApplier, NftablesRenderer
-from tests.node.program import WEB
+from tests.node.program import SOON, WEB
 
 pytestmark = pytest.mark.root
 ANNOTATION = "mnp.k8s.cni.cncf.io/log-denied"
@@ -66,6 +71,7 @@ def test_a_denied_packet_is_logged_with_pod_policies_and_peer(node):
     assert node.metric('mnp_denied_packets_logged_total{namespace="demo"}') >= 1
 
 
+@pytest.mark.full
 def test_a_namespace_turns_its_log_on_and_off(node):
     """Off, the rules have nothing of it; a value that is neither true nor false is reported, and off."""
     set_to(node, log_denied="annotated")
@@ -95,6 +101,50 @@ def test_a_group_that_a_process_in_the_pod_reads_is_reported_and_rules_are_in_fo
         node.until(lambda: "denied packets are not logged" in node.log.read_text())
         assert "NFLOG group 7 cannot be read" in node.log.read_text()
         assert lines(node) == []
+
+
+def mnp(node, *arguments):
+    program = Path(sys.executable).with_name("mnp")
+    command = [program, "denied", "--socket", node.socket, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def packets(node, *arguments):
+    out, err = mnp(node, "-o", "json", *arguments).communicate(timeout=SOON)
+    assert err == ""
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_packets_are_shown_by_the_agent_and_as_they_come(node):
+    """`mnp denied`, with a follower that selects and one that reads nothing."""
+    set_to(node, log_denied="all")
+    node.start()
+    lazy = mnp(node, "-f")
+    with mnp(node, "-f", "-o", "json", "--pod", "demo/web") as follower:
+        node.until(lambda: (node.allowed(), select.select([follower.stdout], [], [], 0)[0])[1])
+        first = json.loads(follower.stdout.readline())
+        follower.terminate()
+    lazy.kill()
+    lazy.communicate()
+    assert (first["pod"], first["peer"], first["destination_port"]) == ("demo/web", "demo/stranger", 80)
+    assert first["labels"] == node.raw("Pod", "web")["metadata"]["labels"]
+    node.until(lambda: first in packets(node))
+    assert packets(node, "-n", "elsewhere") == []
+    out, _ = mnp(node, "--suggest").communicate(timeout=SOON)
+    (policy,) = yaml.safe_load_all(out)
+    assert policy["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 80}]
+    node.server.put("multi-networkpolicies", policy)
+    node.until(lambda: node.allowed() == {"client", "stranger"})
+
+
+@pytest.mark.full
+def test_where_the_log_is_off_the_answer_says_so(node):
+    node.start()
+    for options in ([], ["-f"]):
+        shown = mnp(node, *options)
+        _, err = shown.communicate(timeout=SOON)
+        assert shown.returncode == 2
+        assert "set log-denied to all or annotated" in err
 
 
 # --- the reader -----------------------------------------------------------------------------------------------------
@@ -187,6 +237,7 @@ def test_a_fast_sender_is_logged_within_the_limit_and_drowns_nobody(reader, hear
         assert DeniedLog().burst <= heard.count(POD) <= DeniedLog().burst + DeniedLog().rate * (seconds + 1)
 
 
+@pytest.mark.full
 def test_rules_of_a_pod_that_log_without_limit_are_limited_too(reader, heard):
     """A process with NET_ADMIN writes to our group as fast as it can."""
     with wire() as pod, wire() as other:

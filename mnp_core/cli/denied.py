@@ -1,0 +1,152 @@
+"""`mnp denied`: packets that rules of this node have denied, and policies that would let them pass."""
+
+import json
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import IO, Any, Final
+
+import click
+
+from mnp_core.cli.agent import Question, question_options
+from mnp_core.cli.helping import examples
+from mnp_core.cli.options import form_option
+from mnp_core.cli.terminal import print_line, remark, without_controls
+from mnp_core.errors import InputError
+
+_LONGEST_LINE: Final = 1 << 20  # characters of a line of --input
+_MOST_LINES: Final = 1_000_000
+_REVIEW: Final = """\
+# Suggested by mnp denied --suggest for {packets} packets: review before use.
+# A peer is every pod with its labels. A policy isolates all pods with the labels of its podSelector.
+"""
+
+
+class DeniedForm(StrEnum):
+    """The form of the packets."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@click.command(
+    "denied",
+    short_help="Print packets that were denied on this node.",
+    epilog=examples(
+        ("The last packets of each pod", "mnp denied"),
+        ("Those of a namespace as they come, one JSON value a line", "mnp denied -f -n shop -o json"),
+        ("Policies that would let the last flows to a pod pass", "mnp denied --pod shop/web --suggest"),
+        ("The same for packets that were written down before", "mnp denied --suggest --input denied.jsonl"),
+    ),
+)
+@question_options
+@form_option(DeniedForm, "A line for each packet, or one JSON value a line with every field.")
+@click.option("--follow", "-f", is_flag=True, help="Packets as they are denied, until Ctrl-C.")
+@click.option("--suggest", is_flag=True, help="The smallest policies that let the flows pass, as YAML for review.")
+@click.option(
+    "--input",
+    "source",
+    type=click.File(encoding="utf-8", errors="replace"),
+    metavar="FILE",
+    help="With --suggest: packets of a file with the output of -o json, - for standard input.",
+)
+def denied_command(*, question: Question, form: str, follow: bool, suggest: bool, source: IO[str] | None) -> None:
+    """Print packets that were denied on this node.
+
+    The agent keeps the last 50 of each pod, within the limits of its setting denied-log-rate. The settings of the node
+    (log-denied) or the annotation mnp.k8s.cni.cncf.io/log-denied of a namespace turn the log on. Run it as root on a
+    node, in the agent's container.
+
+    `--suggest` writes policies for review: it knows the packets, not whether they are wanted.
+    """
+    if suggest:
+        _refuse_beside_suggest(form, follow=follow)
+        _suggest(_records(source) if source is not None else _packets(question, "denied"))
+        return
+    if source is not None:
+        raise click.UsageError("--input is for --suggest: it reads packets that are written down.")
+    for packet in _packets(question, "denied-follow" if follow else "denied"):
+        _show(packet, DeniedForm(form))
+
+
+def _refuse_beside_suggest(form: str, *, follow: bool) -> None:
+    if follow:
+        raise click.UsageError("--suggest is for packets that are known, not for --follow: leave one of them out.")
+    if form == DeniedForm.JSON:
+        raise click.UsageError("--suggest prints policies in YAML: leave --output out.")
+
+
+def _packets(question: Question, request: str) -> Iterator[Mapping[str, Any]]:
+    for item in question.ask(request):
+        if isinstance(missed := item.get("missed"), int):
+            remark(f"Warning: {missed} packets were left out: the reader is too slow")
+        if isinstance(packet := item.get("packet"), dict):
+            yield packet
+
+
+def _records(source: IO[str]) -> Iterator[object]:
+    for number in range(1, _MOST_LINES + 1):
+        if not (line := source.readline(_LONGEST_LINE)):
+            return
+        if line.strip():
+            yield _record(line, f"{source.name}, line {number}")
+    raise InputError(f"has more than {_MOST_LINES:,} lines: take the last ones", where=source.name)
+
+
+def _record(line: str, where: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError("is no JSON: write one packet a line, as mnp denied -o json does", where=where) from error
+
+
+# --- packets --------------------------------------------------------------------------------------------------------
+
+
+def _show(packet: Mapping[str, Any], form: DeniedForm) -> None:
+    if form is DeniedForm.JSON:
+        click.echo(json.dumps(packet))
+    else:
+        print_line(" ".join(filter(None, _words(packet))))
+
+
+def _words(packet: Mapping[str, Any]) -> Iterator[str]:
+    """The parts of a line: when, whose rules, what, and by which policies."""
+    yield str(packet.get("time", ""))
+    yield f"{packet.get('verdict')} {packet.get('direction')} {packet.get('pod')} {packet.get('interface')}"
+    yield str(packet.get("protocol", ""))
+    peer, inward = packet.get("peer"), packet.get("direction") == "ingress"
+    yield _end(packet.get("source"), packet.get("source_port"), peer if inward else None)
+    yield ">"
+    yield _end(packet.get("destination"), packet.get("destination_port"), None if inward else peer)
+    yield _joined(packet.get("tcp_flags"))
+    if "icmp_type" in packet:
+        yield f"type {packet['icmp_type']} code {packet.get('icmp_code')}"
+    if policies := _joined(packet.get("policies")):
+        yield f"by {policies}"
+
+
+def _end(address: object, port: object, pod: object) -> str:
+    at = str(address) if port is None else f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
+    return at if pod is None else f"{at} ({pod})"
+
+
+def _joined(values: object) -> str:
+    return ",".join(map(str, values)) if isinstance(values, list) else ""
+
+
+# --- policies -------------------------------------------------------------------------------------------------------
+
+
+def _suggest(records: Iterator[object]) -> None:
+    import yaml  # noqa: PLC0415 - the other forms start sooner
+
+    from mnp_core.offline.suggestion import suggest  # noqa: PLC0415 - likewise
+
+    found = suggest(records)
+    for reason, number in found.left_out.items():
+        remark(f"Left out: {number} packets {reason}")
+    if not found.policies:
+        remark("There is no flow to suggest a policy for.")
+        return
+    documents = yaml.safe_dump_all(found.policies, sort_keys=False, explicit_start=True)
+    click.echo(without_controls(_REVIEW.format(packets=found.packets) + documents), nl=False)
