@@ -35,7 +35,7 @@ class DeniedForm(StrEnum):
         ("The last packets of each pod", "mnp denied"),
         ("Those of a namespace as they come, one JSON value a line", "mnp denied -f -n shop -o json"),
         ("Policies that would let the last flows to a pod pass", "mnp denied --pod shop/web --suggest"),
-        ("The same for packets that were written down before", "mnp denied --suggest --input denied.jsonl"),
+        ("The same for packets of -o json from standard input", "mnp denied --suggest --input -"),
     ),
 )
 @question_options

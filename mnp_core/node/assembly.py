@@ -86,7 +86,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
     made = {gate: registry.gate(gate, settings.gates.settings) for gate in settings.gates.names}
     host = host_filesystem(settings.node.locator)
     denies_unclaimed = settings.unclaimed_interfaces is UnclaimedInterfaces.DENY
-    health, metrics = Health(), Metrics()
+    health, metrics, followers = Health(), Metrics(), DeniedFollowers(is_on=settings.denied.in_rules is not None)
     agent: Agent  # the callers of these two are made before them
     source: KubernetesSource
     gates: Gates
@@ -154,13 +154,12 @@ def run_node(registry: Registry, settings: Settings) -> None:
         )
         gates = stack.enter_context(Gates(made, fetcher, observer))
         gates.open(keeper)
-        followers = DeniedFollowers(is_on=settings.denied.pods is not LogDenied.OFF)
         denied = [stack.enter_context(each) for each in _log_denied(agent, pool, settings, metrics, followers)]
         observer.add(*denied)
         tended += [gates.tend, *(each.tend for each in denied)]
         if settings.node.agent_socket:
-            kinds = {**_requests(agent, pool, registry, name, backend, health).kinds(), **followers.kinds()}
-            stack.enter_context(StatusServer(Path(settings.node.agent_socket), kinds, node=name))
+            requests = _requests(agent, pool, registry, name, backend, health).kinds() | followers.kinds()
+            stack.enter_context(StatusServer(Path(settings.node.agent_socket), requests, node=name))
         for thread in (monitor.thread, events.thread, *source.threads, *_threads(*publishers, *denied)):
             health.depends_on(thread)
         ordinary = {"ordinary": unclaimed} if (unclaimed := sorted(claimed - set(registry.claimed_types))) else {}

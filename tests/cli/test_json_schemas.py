@@ -61,6 +61,7 @@ def line(examples, tmp_path):
 
 
 ELSEWHERE = {
+    "denied": "tests/node/test_denied.py",
     "kubectl-mnp-status": "tests/cli/fleet/test_status.py",
     "kubectl-mnp-top": "tests/cli/fleet/test_top.py",
     "status": "tests/node/test_status.py",

@@ -21,6 +21,7 @@ from mnp_core.testing import nft
 from mnp_core.testing.netns import End, private_namespace, veth_pair
 from mnp_core.testing.policies import DENY, only
 from mnp_nftables import NftablesApplier, NftablesRenderer
+from tests.cli.schemas import faults
 from tests.node.program import SOON, WEB
 
 pytestmark = pytest.mark.root
@@ -127,6 +128,7 @@ def test_packets_are_shown_by_the_agent_and_as_they_come(node):
     lazy.kill()
     lazy.communicate()
     assert (first["pod"], first["peer"], first["destination_port"]) == ("demo/web", "demo/stranger", 80)
+    assert faults("denied", json.dumps(first)) == []
     assert first["labels"] == node.raw("Pod", "web")["metadata"]["labels"]
     node.until(lambda: first in packets(node))
     assert packets(node, "-n", "elsewhere") == []

@@ -83,7 +83,7 @@ def test_messages_of_the_log():
     said = set(re.findall(r'_log\.(?:info|warning|error)\(\s*"([^"]+)"', text))
     said |= set(re.findall(r'_say\("\w+", "([^"]+)"', text))
     said |= {f"rules {result.value}" for result in (Result.APPLIED, Result.REMOVED)}
-    said.add(f"packet {LoggedVerdict.DENIED}")
+    said |= {f"packet {verdict}" for verdict in LoggedVerdict}
     assert set(table("Logs")) == said
 
 
