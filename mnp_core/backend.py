@@ -210,7 +210,9 @@ def _best_dialect(registry: Registry) -> str:
 
 
 def _rank(registry: Registry, name: str) -> int:
-    """The rank of an applier, usable here or not; a broken one comes last."""
+    """The rank of an applier, usable here or not, and made only for it if it has to be; a broken one comes last."""
+    if (rank := registry.appliers[name].rank) is not None:
+        return rank
     try:
         return registry.probe(name, registry.applier(name)).rank
     except PluginError:

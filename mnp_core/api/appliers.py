@@ -196,8 +196,17 @@ class NodeState(Protocol):
 
 @frozen(kw_only=True)
 class RuleApplierSpec:
-    """Registers a `RuleApplier` for one dialect."""
+    """Registers a `RuleApplier` for one dialect.
+
+    Attributes:
+        name: The name in settings.
+        dialect: Of the rulesets that it applies.
+        factory: Makes it.
+        rank: The rank of its `Support`, if that is always the same: offline commands then choose a dialect without
+            making the applier. None if only the probe knows.
+    """
 
     name: str
     dialect: str
     factory: Callable[[], RuleApplier]
+    rank: int | None = None

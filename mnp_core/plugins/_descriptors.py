@@ -123,6 +123,7 @@ _FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "dialect": (_matches(NAME), _LABEL),
     "plural": (_matches(NAME), _LABEL),
     "cni_types": (_many(frozenset, _CNI_TYPE), "a frozenset of names of CNI plugins, at least one"),
+    "rank": (lambda value: value is None or isinstance(value, int), "an integer, or None"),
     "refuses": (_are_features, "a frozenset of mnp_core.model.Feature"),
     "group": (_matches(_GROUP), "an API group such as 'k8s.cni.cncf.io'"),
     "versions": (_many(tuple, _VERSION), "a tuple of versions such as 'v1beta1', at least one"),

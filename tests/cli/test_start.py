@@ -66,6 +66,10 @@ def test_offline_commands_import_nothing_of_networking(examples, command):
     assert among(modules, (*HEAVY, *NETWORKING, *RARE)) == []
 
 
+def test_render_imports_the_chosen_renderer_alone(examples):
+    assert among(imported("render", f"{examples}/quickstart"), PLUGINS) == ["mnp_nftables.renderer"]
+
+
 @pytest.mark.parametrize("command", [EXPLAIN, ("validate", "{examples}/quickstart"), ("plugins",)])
 def test_commands_without_a_backend_import_none(examples, command):
     modules = imported(*(word.format(examples=examples) for word in command))

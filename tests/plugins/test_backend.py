@@ -5,6 +5,7 @@ import pytest
 from mnp_core.backend import Backends, BackendSettings, choose_backend, choose_renderer
 from mnp_core.errors import InputError, PluginError, UnsupportedError
 from mnp_core.model import Attachment, CommonRules, CustomRules, Direction, Feature, ObjectName
+from mnp_core.plugins import load_plugins
 
 PLUGIN = """
 from mnp_core import hookimpl
@@ -12,7 +13,7 @@ from mnp_core.errors import InputError
 from mnp_core.api import PolicyRendererSpec, RuleApplierSpec, Support
 from mnp_core.model import Feature
 
-DIALECT, PROBES, REFUSES = {dialect!r}, {probes!r}, {refuses!r}
+DIALECT, PROBES, REFUSES, RANK = {dialect!r}, {probes!r}, {refuses!r}, {rank!r}
 
 class Renderer:
     dialect = DIALECT
@@ -41,7 +42,7 @@ def mnp_register_policy_renderers():
 @hookimpl
 def mnp_register_rule_appliers():
     for name, support in PROBES.items():
-        yield RuleApplierSpec(name=name, dialect=DIALECT, factory=applier(support))
+        yield RuleApplierSpec(name=name, dialect=DIALECT, factory=applier(support), rank=RANK)
 """
 
 
@@ -49,9 +50,9 @@ def mnp_register_rule_appliers():
 def backends(site):
     """Installs a dialect with appliers, each with the expression that its probe evaluates."""
 
-    def install(dialect: str, refuses: tuple[str, ...] = (), **probes: str) -> None:
+    def install(dialect: str, refuses: tuple[str, ...] = (), rank: int | None = None, **probes: str) -> None:
         named = {name.replace("_", "-"): text for name, text in probes.items()}
-        source = PLUGIN.format(dialect=dialect, probes=named, refuses=refuses)
+        source = PLUGIN.format(dialect=dialect, probes=named, refuses=refuses, rank=rank)
         site.install(f"mnp-{dialect}", source)
 
     return install
@@ -119,7 +120,7 @@ def test_without_a_backend_the_error_names_installable_ones(site):
 
 
 def test_applier_without_renderer_names_the_dialect(site):
-    source = PLUGIN.format(dialect="tables", probes={"tables": usable(9)}, refuses=()).replace(
+    source = PLUGIN.format(dialect="tables", probes={"tables": usable(9)}, refuses=(), rank=None).replace(
         "yield PolicyRendererSpec", "()#"
     )
     site.install("mnp-tables", source.replace("    ()#", "    return ()#"))
@@ -131,6 +132,20 @@ def test_applier_without_renderer_names_the_dialect(site):
 def test_renderer_of_the_highest_rank_is_chosen_even_if_it_is_not_usable_here(site, backends):
     backends("tables", tables="Support(usable=False, rank=7)")
     assert choose_renderer(site.load()).dialect == "tables"
+
+
+def test_appliers_of_a_declared_rank_are_not_made_to_choose_a_renderer(site, backends):
+    backends("tables", rank=7, tables="1 / 0")
+    assert choose_renderer(site.load()).dialect == "tables"
+    with pytest.raises(UnsupportedError, match="division by zero"):
+        choose_backend(site.load(), "tables")  # it is made here
+
+
+def test_declared_ranks_are_those_of_the_probe():
+    registry = load_plugins()
+    declared = {name: spec.rank for name, spec in registry.appliers.items() if spec.rank is not None}
+    assert declared == {name: registry.probe(name, registry.applier(name)).rank for name in declared}
+    assert {"nftables", "iptables-nft", "iptables-legacy"} <= declared.keys()
 
 
 def test_renderer_can_be_chosen_where_nothing_is_usable(site, backends):
@@ -209,7 +224,7 @@ def test_rules_are_not_shown_where_the_node_would_not_start(site, backends):
 
 def test_a_refusal_that_is_no_feature_is_an_error_of_the_plugin(site):
     source = PLUGIN.replace("map(Feature, REFUSES)", "REFUSES")
-    site.install("mnp-tables", source.format(dialect="tables", probes={}, refuses=("deny-action: reject",)))
+    site.install("mnp-tables", source.format(dialect="tables", probes={}, refuses=("deny-action: reject",), rank=None))
     status = site.status(site.load(), "tables")
     assert "refuses is frozenset({'deny-action: reject'}), but must be a frozenset of mnp_core.model.Feature" in (
         status.detail

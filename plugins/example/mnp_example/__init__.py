@@ -18,7 +18,7 @@ def mnp_register_policy_renderers() -> Iterable[PolicyRendererSpec]:
 @hookimpl
 def mnp_register_rule_appliers() -> Iterable[RuleApplierSpec]:
     """Offer the way of that language into the kernel."""
-    yield RuleApplierSpec(name="example", dialect=DIALECT, factory=ExampleApplier)
+    yield RuleApplierSpec(name="example", dialect=DIALECT, factory=ExampleApplier, rank=1)
 
 
 @hookimpl

@@ -20,8 +20,8 @@ def mnp_register_policy_renderers() -> Iterable[PolicyRendererSpec]:
 @hookimpl
 def mnp_register_rule_appliers() -> Iterable[RuleApplierSpec]:
     """The way through nf_tables, and the one without."""
-    yield RuleApplierSpec(name="iptables-nft", dialect=_DIALECT, factory=_make_nft_applier)
-    yield RuleApplierSpec(name="iptables-legacy", dialect=_DIALECT, factory=_make_legacy_applier)
+    yield RuleApplierSpec(name="iptables-nft", dialect=_DIALECT, factory=_make_nft_applier, rank=50)
+    yield RuleApplierSpec(name="iptables-legacy", dialect=_DIALECT, factory=_make_legacy_applier, rank=30)
 
 
 def _make_renderer() -> PolicyRenderer:

@@ -27,7 +27,7 @@ def mnp_register_policy_renderers() -> Iterable[PolicyRendererSpec]:
 @hookimpl
 def mnp_register_rule_appliers() -> Iterable[RuleApplierSpec]:
     """Offer nf_tables by netlink."""
-    yield RuleApplierSpec(name="nftables", dialect=_DIALECT, factory=_make_applier)
+    yield RuleApplierSpec(name="nftables", dialect=_DIALECT, factory=_make_applier, rank=100)
 
 
 def _make_renderer() -> PolicyRenderer:
