@@ -11,6 +11,7 @@ _CLI = "mnp_core.cli"
 BUILT_IN = {
     "aggregate": Promise(f"{_CLI}.aggregate", "aggregate_command", "Write the status of policies in the cluster."),
     "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
+    "compare": Promise(f"{_CLI}.compare", "compare_command", "Compare the verdict on a flow with the kernels of pods."),
     "completion": Promise(f"{_CLI}.completion", "completion_command", "Print the script that completes commands."),
     "denied": Promise(f"{_CLI}.denied", "denied_command", "Print packets that were denied on this node."),
     "diff": Promise(f"{_CLI}.diff", "diff_command", "Print the pairs that a change opens and closes."),

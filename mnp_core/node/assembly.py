@@ -34,6 +34,7 @@ from mnp_core.node.gates import Gates
 from mnp_core.node.loop import NodeLoop
 from mnp_core.node.memory import share_arenas
 from mnp_core.node.observer import NodeObserver, PluginSink
+from mnp_core.node.status.comparison import Comparison
 from mnp_core.node.status.counters import CounterReader
 from mnp_core.node.status.requests import AgentRequests
 from mnp_core.node.status.server import StatusServer
@@ -177,6 +178,7 @@ def _requests(
     return AgentRequests(
         agent=agent,
         counters=CounterReader(agent=agent, pool=pool),
+        comparison=Comparison(agent=agent, pool=pool),
         node=node,
         backend=backend,
         dialects=dialects,

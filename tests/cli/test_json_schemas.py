@@ -64,6 +64,7 @@ ELSEWHERE = {
     "denied": "tests/node/test_denied.py",
     "kubectl-mnp-status": "tests/cli/fleet/test_status.py",
     "kubectl-mnp-top": "tests/cli/fleet/test_top.py",
+    "compare": "tests/node/test_status.py",
     "status": "tests/node/test_status.py",
     "top": "tests/node/test_status.py",
 }

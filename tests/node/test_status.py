@@ -124,3 +124,37 @@ def test_top_counts_the_packets_of_each_rule(node, backend):
     assert {line.split()[0] for line in once.stdout.splitlines()} == {"POD", "demo/web"}
     nobody = mnp("top", "--socket", node.socket, "--once", "--pod", "demo/nobody")
     assert (nobody.returncode, "demo/nobody is not on this node" in nobody.stderr) == (2, True)
+
+
+def test_compare_agrees_with_the_kernel_and_shows_the_deciding_counter_move(node):
+    """S11: packets of the client move that of the rule that allows them, those of the stranger that of denials."""
+    node.start()
+    ends = {
+        "client": ("MultiNetworkPolicy demo/web-allow-client ingress[0]", "allowed"),
+        "stranger": ("denied", "denied"),
+    }
+    for source, (counter, verdict) in ends.items():
+        command = [
+            "compare",
+            "--socket",
+            node.socket,
+            "--from",
+            f"demo/{source}",
+            "--to",
+            "demo/web",
+            "--port",
+            "tcp:80",
+        ]
+        before = mnp(*command, "-o", "json")
+        assert faults("compare", before.stdout) == []
+        node.allowed()
+        answers = [json.loads(text) for text in (before.stdout, mnp(*command, "-o", "json").stdout)]
+        assert [pod["in-force"] for answer in answers for pod in answer["pods"]] == [True] * 4
+        ways = [answer["ways"][0] for answer in answers]
+        assert {(way["verdict"], way["ingress"]["counter"]) for way in ways} == {(verdict, counter)}
+        first, second = ((way["ingress"]["after"] or {"packets": 0})["packets"] for way in ways)
+        assert second > first
+    digest = node.inside(WEB, NftablesApplier().installed).digest
+    words = mnp(*command)
+    assert (words.returncode, f"digest {digest[:12]}" in words.stdout) == (0, True)
+    assert mnp("compare", "--socket", node.socket, "--from", "x", "--to", "demo/web").returncode == 2

@@ -10,6 +10,7 @@ from attrs import field, frozen
 import mnp_core
 from mnp_core.agent.agent import Agent
 from mnp_core.model import ObjectName, Severity
+from mnp_core.node.status.comparison import Comparison
 from mnp_core.node.status.counters import CounterReader
 from mnp_core.node.status.protocol import Answers, RequestKind
 from mnp_core.node.status.reading import read, read_each
@@ -33,6 +34,7 @@ class AgentRequests:
     Attributes:
         agent: The agent; read on its own thread alone.
         counters: Reads counters.
+        comparison: Compares with kernels.
         node: The node's name.
         backend: The node's default backend.
         dialects: Of all backends.
@@ -42,6 +44,7 @@ class AgentRequests:
 
     agent: Agent
     counters: CounterReader
+    comparison: Comparison
     node: str
     backend: str
     dialects: Mapping[str, str]
@@ -50,7 +53,11 @@ class AgentRequests:
 
     def kinds(self) -> dict[str, RequestKind]:
         """By name."""
-        return {"counters": RequestKind(answer=self.counters.answer), "status": RequestKind(answer=self.status)}
+        return {
+            "compare": RequestKind(answer=self.comparison.answer),
+            "counters": RequestKind(answer=self.counters.answer),
+            "status": RequestKind(answer=self.status),
+        }
 
     def status(self, arguments: Mapping[str, Any]) -> Answers:
         """`{"node": …}`, then `{"pod": …}` for each selected pod, by name."""

@@ -1,0 +1,254 @@
+"""Compares the verdict on a flow with the kernels of this node's pods: rules, membership, and the deciding counter.
+
+The verdict is that of `evaluate` on the policy of this moment; the kernel is asked in the pod's own namespace. A change
+under way is waited for, so that a difference is one that lasts.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from itertools import islice
+from typing import Any, Final, Protocol, TypeVar
+
+from attrs import frozen
+
+from mnp_core.agent.agent import Agent
+from mnp_core.agent.operations import is_in_force
+from mnp_core.api import PolicyRenderer, RuleApplier, Sandbox
+from mnp_core.errors import InputError, MnpError
+from mnp_core.model import Installed, ObjectName, RuleCounter, Ruleset, SandboxPolicy
+from mnp_core.model import Protocol as IpProtocol
+from mnp_core.node.status.flow import End, FlowQuestion, parse_flow_question
+from mnp_core.node.status.protocol import Answers, Item
+from mnp_core.node.status.reading import read
+from mnp_core.policy.ends import Flow, Host, Standing
+from mnp_core.policy.explain import Explanation, Side, explain
+
+T = TypeVar("T")
+
+_TRIES: Final = 4
+_PAUSE_SECONDS: Final = 0.4  # for a change under way
+_POD_SECONDS: Final = 10.0
+_MOST_WAYS: Final = 64
+_SAMPLE: Final = 5  # members of a set that are named
+_DENIED: Final = "denied"  # labels of counters, see `mnp_core.model.RuleCounter`
+_WOULD_DENY: Final = "would-deny"
+_DEFAULT: Final = Flow(protocol=IpProtocol.TCP, port=80)
+
+Counts = Mapping[tuple[str, str, str], tuple[int, int]]
+"""Packets and bytes by interface, direction and label."""
+
+
+class Pool(Protocol):
+    """The method of `mnp_core.sandbox.pool.SandboxPool` that is used here."""
+
+    def submit(self, sandbox: Sandbox, work: Callable[[], T], /) -> "Future[T]":
+        """Run work inside a sandbox."""
+
+
+@frozen(kw_only=True)
+class _Local:
+    """A pod of this node: the wanted policy, and the way to its kernel."""
+
+    pod: ObjectName
+    policy: SandboxPolicy
+    sandbox: Sandbox
+    applier: RuleApplier
+    renderer: PolicyRenderer
+    backend: str
+
+
+@frozen(kw_only=True)
+class Comparison:
+    """Answers requests to compare.
+
+    Attributes:
+        agent: The agent; read on its own thread alone.
+        pool: Runs work inside of sandboxes.
+        pause: Seconds between two looks at a kernel that differs.
+    """
+
+    agent: Agent
+    pool: Pool
+    pause: float = _PAUSE_SECONDS
+
+    def answer(self, arguments: Mapping[str, Any]) -> Answers:
+        """`{"pod": …}` for each end on this node, then `{"way": …}` for each way of each flow."""
+        question = parse_flow_question(arguments)
+        ends = read(self.agent.post, lambda: [self._end(each) for each in (question.source, question.destination)])
+        names = list(dict.fromkeys(end.pod for end in ends if isinstance(end, Host)))
+        found = read(self.agent.post, lambda: [self._local(name) for name in names])
+        targets = {target.pod: target for target in found if target is not None}
+        for name in targets:
+            yield {"pod": self._compared(name)}
+        flows = question.flows or read(self.agent.post, lambda: self._declared(question.destination))
+        ways = islice((way for flow in flows for way in explain(ends[0], ends[1], flow)), _MOST_WAYS)
+        yield from self._ways(list(ways), targets, question)
+
+    # --- on the agent's thread --------------------------------------------------------------------------------------
+
+    def _end(self, end: End) -> Any:
+        if not isinstance(end, ObjectName):
+            return end
+        attachments = self.agent.cluster.peer_attachments(end)
+        if attachments is None:
+            raise InputError(f"the agent knows no pod {end} with an interface of a secondary network", where="request")
+        return Host(pod=end, attachments=attachments, sandbox=self.agent.cluster.sandbox_policy(end))
+
+    def _declared(self, end: End) -> tuple[Flow, ...]:
+        pod = self.agent.cluster.pod(end) if isinstance(end, ObjectName) else None
+        found = {(port.protocol, port.port): None for port in pod.ports} if pod is not None else {}
+        return tuple(Flow(protocol=protocol, port=port) for protocol, port in sorted(found)) or (_DEFAULT,)
+
+    def _local(self, name: ObjectName) -> _Local | None:
+        state, policy = self.agent.pods.get(name), self.agent.cluster.sandbox_policy(name)
+        if state is None or policy is None or state.sandbox is None or state.backend is None:
+            return None
+        return _Local(
+            pod=name,
+            policy=policy,
+            sandbox=state.sandbox,
+            applier=state.backend.applier,
+            renderer=state.backend.renderer,
+            backend=state.backend.name,
+        )
+
+    # --- on the client's thread -------------------------------------------------------------------------------------
+
+    def _compared(self, name: ObjectName) -> Item:
+        """The rules in the kernel against those that policy wants, now; a difference is looked at again."""
+        item: Item = {}
+        for attempt in range(_TRIES):
+            if attempt:
+                time.sleep(self.pause)
+            target = read(self.agent.post, lambda: self._local(name))
+            if target is None:
+                return _pod_item(name, "", error="it has left this node, or has no rules any more")
+            item = self._compared_now(target)
+            if item["in-force"]:
+                break
+        return item
+
+    def _compared_now(self, target: _Local) -> Item:
+        try:
+            ruleset = target.renderer.render(target.policy)
+            in_force, installed = self._inside(target, lambda: _looked_at(target.applier, ruleset))
+        except Exception as error:  # noqa: BLE001 - a plugin may raise any exception; it is the answer about this pod
+            return _pod_item(target.pod, target.backend, error=_words(error))
+        return _pod_item(target.pod, target.backend, ruleset=ruleset, installed=installed, in_force=in_force)
+
+    def _inside(self, target: _Local, work: Callable[[], T]) -> T:
+        future = self.pool.submit(target.sandbox, work)
+        try:
+            return future.result(_POD_SECONDS)
+        finally:
+            future.cancel()
+
+    def _ways(self, ways: list[Explanation], targets: Mapping[ObjectName, _Local], question: FlowQuestion) -> Answers:
+        before = {name: self._counts(target) for name, target in targets.items()}
+        if question.seconds:
+            time.sleep(question.seconds)
+        after = {name: self._counts(target) for name, target in targets.items()} if question.seconds else before
+        for way in ways:
+            egress, ingress = (_side(side, before, after) for side in (way.source, way.destination))
+            verdict = _verdict(way, targets)
+            yield {"way": {**way.as_json(), "verdict": verdict, "egress": egress, "ingress": ingress}}
+
+    def _counts(self, target: _Local) -> Counts:
+        try:
+            return _summed(self._inside(target, lambda: list(target.applier.counters())))
+        except (MnpError, FutureTimeoutError):  # the comparison of the pod has the reason
+            return {}
+
+
+def _looked_at(applier: RuleApplier, ruleset: Ruleset) -> tuple[bool, Installed | None]:
+    return is_in_force(applier, ruleset), applier.installed()
+
+
+def _pod_item(
+    name: ObjectName,
+    backend: str,
+    *,
+    ruleset: Ruleset | None = None,
+    installed: Installed | None = None,
+    in_force: bool = False,
+    error: str = "",
+) -> Item:
+    wanted, present = ruleset.sets if ruleset else {}, installed.sets if installed else {}
+    return {
+        "namespace": name.namespace,
+        "name": name.name,
+        "backend": backend,
+        "in-force": in_force,
+        "wanted-digest": ruleset.digest if ruleset else "",
+        "kernel-digest": installed.digest if installed else "",
+        "sets": list(_differences(wanted, present)) if not in_force and installed else [],
+        "error": error,
+    }
+
+
+def _differences(wanted: Mapping[str, frozenset[str]], present: Mapping[str, frozenset[str]]) -> Iterator[Item]:
+    """The sets whose members differ; those that policy does not know are of rules before, or of others."""
+    for name in sorted(wanted):
+        missing, extra = (
+            (wanted[name] - present.get(name, frozenset())),
+            (present.get(name, frozenset()) - wanted[name]),
+        )
+        if missing or extra:
+            yield {
+                "set": name,
+                "wanted": len(wanted[name]),
+                "missing": len(missing),
+                "extra": len(extra),
+                "missing-members": sorted(missing)[:_SAMPLE],
+                "extra-members": sorted(extra)[:_SAMPLE],
+            }
+
+
+def _summed(counters: Iterable[RuleCounter]) -> Counts:
+    sums: dict[tuple[str, str, str], tuple[int, int]] = {}
+    for counter in counters:
+        key = counter.interface, counter.direction, counter.label
+        packets, octets = sums.get(key, (0, 0))
+        sums[key] = packets + counter.packets, octets + counter.bytes
+    return sums
+
+
+def _side(side: Side, before: Mapping[ObjectName, Counts], after: Mapping[ObjectName, Counts]) -> Item | None:
+    """One end with its counter; None for an end whose kernel is not on this node."""
+    attachment = side.attachment
+    if attachment is None or attachment.pod not in before:
+        return None
+    label = _label(side)
+    key = attachment.interface, side.direction.value, label
+    counts = [_count(counts[attachment.pod].get(key)) if label else None for counts in (before, after)]
+    return {**side.as_json(), "counter": label, "before": counts[0], "after": counts[1]}
+
+
+def _verdict(way: Explanation, targets: Collection[ObjectName]) -> str:
+    """By the ends on this node: another node may deny what these allow."""
+    if not way.allowed:
+        return "denied"
+    pods = [side.attachment.pod for side in (way.source, way.destination) if side.attachment is not None]
+    return "allowed" if all(pod in targets for pod in pods) else "allowed-here"
+
+
+def _label(side: Side) -> str:
+    """Of the counter that a first packet of the flow moves; empty where nothing counts it."""
+    verdict = side.verdict
+    if side.standing not in {Standing.ISOLATED, Standing.AUDITED}:
+        return ""
+    if verdict.would_deny:
+        return _WOULD_DENY
+    return str(verdict.origin) if verdict.origin is not None else verdict.setting or _DENIED
+
+
+def _count(found: tuple[int, int] | None) -> Item | None:
+    return {"packets": found[0], "bytes": found[1]} if found is not None else None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, FutureTimeoutError):
+        return f"no answer in {_POD_SECONDS:g} s"
+    return str(error) if isinstance(error, MnpError) else f"{type(error).__name__}: {error}"
