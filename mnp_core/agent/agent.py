@@ -88,9 +88,8 @@ class Agent:
         self._pool = pool
         self._own_addresses = own_addresses
         self._outside = outside or OutsideState({}, lambda _: ())
-        self.pods = self._pods = LocalPods(
-            cluster, monitor, self._outside, finalize_after=finalize_after, jitter=jitter
-        )
+        self._pods = LocalPods(cluster, monitor, self._outside, finalize_after=finalize_after, jitter=jitter)
+        self.pods = self._pods
         self._outcomes = Outcomes(cluster, self._pods, observe)
         self._starts = Starts(cluster, self._pods)
         self._planner = Planner(
