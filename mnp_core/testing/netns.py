@@ -153,7 +153,7 @@ def _await_ready(end: End) -> None:
     def ready() -> bool:
         with IPRoute() as kernel:
             (link,) = kernel.get_links(_index(kernel, end.name))
-        joined = Path("/proc/thread-self/net/igmp6").read_text(encoding="ascii").split()
+        joined = Path("/proc/thread-self/net/igmp6").read_bytes().split()  # with interface names, of any bytes
         return link.get("IFLA_QDISC") != "noop" and groups.issubset(joined)
 
     for _ in range(_POLLS):
@@ -163,9 +163,9 @@ def _await_ready(end: End) -> None:
     raise TimeoutError(f"{end.name}: not ready for packets")
 
 
-def _solicited_node(address: IPv6Address) -> str:
+def _solicited_node(address: IPv6Address) -> bytes:
     """The group of an address (RFC 4291, 2.7.1), as /proc writes it."""
-    return "ff0200000000000000000001ff" + address.packed.hex()[-6:]
+    return b"ff0200000000000000000001ff" + address.packed[-3:].hex().encode()
 
 
 def _index(kernel: IPRoute, name: str) -> int:

@@ -297,7 +297,7 @@ def _update(batch: Batch) -> bool:
     except RefusedError as error:
         raise ApplyError(f"nf_tables refused the change of membership of {error}") from error
     except UnansweredError as error:
-        raise ApplyError(f"the answer of nf_tables was lost ({error}): see what is there") from error
+        raise ApplyError(f"the answer of nf_tables was lost ({error}): list the rules there") from error
     raise ApplyError("another process changes the packet filter all the time")
 
 

@@ -119,7 +119,7 @@ def test_a_ruleset_that_is_refused_leaves_the_old_one(pod, term):
 
 def test_a_ruleset_of_another_renderer_is_refused():
     for other in (Ruleset(dialect="nftables", text="", digest=""), evolve(RULESET, text="")):
-        with pytest.raises(ApplyError, match="is not what NftablesRenderer has written"):
+        with pytest.raises(ApplyError, match="was not written by NftablesRenderer"):
             applier.apply(other)
 
 

@@ -109,7 +109,7 @@ def happened(faults, pod, work, states, number, code, *, lost):
     if error is None and len(states) == 2:
         assert fits == [states[1]], (number, code, lost)
     if error is not None:
-        assert re.search(r"(limit of open files|out of memory|CAP_NET_ADMIN|tried again|see what)", error), error
+        assert re.search(r"(limit of open files|out of memory|CAP_NET_ADMIN|tried again|look at the other rules|list the rules)", error), error
     return made
 
 

@@ -206,7 +206,7 @@ def test_incomplete_answer_of_a_runtime_is_an_error_with_a_remedy(runtime, locat
     runtime.run(WEB, info)
     with pytest.raises(SandboxError) as caught:
         locator.locate(WEB)
-    assert "locator 'proc'" in str(caught.value) or "not understood" in str(caught.value)
+    assert "locator 'proc'" in str(caught.value) or "unknown form" in str(caught.value)
 
 
 @pytest.mark.parametrize(
