@@ -38,6 +38,8 @@ WORK = {
     "remove": (applier.remove, (OLD, None)),
 }
 
+_REMEDIES = "limit of open files|out of memory|CAP_NET_ADMIN|tried again|look at the other rules|list the rules"
+
 
 class Faults:
     """Fails the nth system call, before it is made; one that receives may have lost its answer, too."""
@@ -109,7 +111,7 @@ def happened(faults, pod, work, states, number, code, *, lost):
     if error is None and len(states) == 2:
         assert fits == [states[1]], (number, code, lost)
     if error is not None:
-        assert re.search(r"(limit of open files|out of memory|CAP_NET_ADMIN|tried again|look at the other rules|list the rules)", error), error
+        assert re.search(_REMEDIES, error), error
     return made
 
 
