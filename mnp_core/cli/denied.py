@@ -59,8 +59,8 @@ def denied_command(*, question: Question, form: str, follow: bool, suggest: bool
     `--suggest` writes policies for review: it knows the packets, not whether they are wanted.
     """
     if suggest:
-        _refuse_beside_suggest(form, follow=follow)
-        _suggest(_records(source) if source is not None else _packets(question, "denied"))
+        refuse_beside_suggest(form, follow=follow)
+        print_suggestion(_records(source) if source is not None else _packets(question, "denied"))
         return
     if source is not None:
         raise click.UsageError("--input is for --suggest: it reads packets that are written down.")
@@ -68,7 +68,8 @@ def denied_command(*, question: Question, form: str, follow: bool, suggest: bool
         _show(packet, DeniedForm(form))
 
 
-def _refuse_beside_suggest(form: str, *, follow: bool) -> None:
+def refuse_beside_suggest(form: str, *, follow: bool) -> None:
+    """Refuse options without a meaning beside ``--suggest``; raises UsageError."""
     if follow:
         raise click.UsageError("--suggest is for packets that are known, not for --follow: leave one of them out.")
     if form == DeniedForm.JSON:
@@ -106,10 +107,10 @@ def _show(packet: Mapping[str, Any], form: DeniedForm) -> None:
     if form is DeniedForm.JSON:
         click.echo(json.dumps(packet))
     else:
-        print_line(" ".join(filter(None, _words(packet))))
+        print_line(" ".join(filter(None, packet_words(packet))))
 
 
-def _words(packet: Mapping[str, Any]) -> Iterator[str]:
+def packet_words(packet: Mapping[str, Any]) -> Iterator[str]:
     """The parts of a line: when, whose rules, what, and by which policies."""
     yield str(packet.get("time", ""))
     yield f"{packet.get('verdict')} {packet.get('direction')} {packet.get('pod')} {packet.get('interface')}"
@@ -137,7 +138,8 @@ def _joined(values: object) -> str:
 # --- policies -------------------------------------------------------------------------------------------------------
 
 
-def _suggest(records: Iterator[object]) -> None:
+def print_suggestion(records: Iterator[object]) -> None:
+    """Print the policies that would let packets pass, as YAML."""
     import yaml  # noqa: PLC0415 - the other forms start sooner
 
     from mnp_core.offline.suggestion import suggest  # noqa: PLC0415 - likewise

@@ -235,6 +235,7 @@ ENDS = [
     ("mnp lab down --name nowhere", 2),
     ("mnp lab get --name nowhere", 2),
     ("mnp lab exec --name nowhere demo/web true", 125),
+    (f"{KUBECTL} denied --suggest --follow", 2),
     (f"{KUBECTL} status --pod x/y/z", 2),
     (f"{KUBECTL} top --interval 0", 2),
     (f"{NODE} --settings missing.yaml", 2),

@@ -62,6 +62,7 @@ def line(examples, tmp_path):
 
 ELSEWHERE = {
     "denied": "tests/node/test_denied.py",
+    "kubectl-mnp-denied": "tests/cli/fleet/test_denied.py",
     "kubectl-mnp-status": "tests/cli/fleet/test_status.py",
     "kubectl-mnp-top": "tests/cli/fleet/test_top.py",
     "compare": "tests/node/test_status.py",

@@ -105,13 +105,22 @@ def test_status_of_all_nodes_is_the_agents(closed, agent, figures):
     took = time.monotonic() - began
     figures.append(f"kubectl mnp status of one node by kubectl exec: {took:.1f} s")
     assert (found.status, found.err) == (0, ""), agent.log()
-    (row,) = [line.split() for line in found.out.splitlines() if line.startswith(NODE)]
-    assert row[:2] == [NODE, "ready"]
+    assert found.out.startswith(f"{NODE}: ready, backend nftables")
     pod_rows = ask("status", "--pod", f"{where}/web").out.splitlines()
     assert any(line.split()[:4] == [f"{where}/web", "net1", f"{where}/red", "isolated:1"] for line in pod_rows)
     told = json.loads(ask("status", "-n", where, "-o", "json").out)
     assert told["unanswered"] == []
     assert {each["name"] for each in told["nodes"][0]["status"]["pods"]} == {"web", "client", "stranger"}
+
+
+def test_top_counts_the_packets_of_a_policy(closed):
+    where = closed.namespace
+    closed.becomes("web client stranger", denied="stranger>web")
+    found = ask("top", "--once", "-n", where, "-o", "json")
+    assert found.status == 0, found.err
+    rules = [each for node in json.loads(found.out)["nodes"] for each in node["rules"]]
+    denied = [each["packets"] for each in rules if each["pod"] == f"{where}/web" and each["rule"] == "denied"]
+    assert sum(denied) > 0
 
 
 def test_agents_that_are_not_there_are_named(closed):

@@ -16,6 +16,7 @@ _NAME = "kubectl mnp"
 _FLEET = "mnp_core.cli.fleet"
 _COMMANDS = {
     **{name: BUILT_IN[name] for name in ("diff", "explain", "matrix", "render")},
+    "denied": Promise(f"{_FLEET}.denied", "denied_command", "Print packets that were denied on all nodes."),
     "status": Promise(f"{_FLEET}.status", "status_command", "Print the state of enforcement on all nodes."),
     "top": Promise(f"{_FLEET}.top", "top_command", "Print packets and bytes a second by policy rule, of all nodes."),
     "validate": BUILT_IN["validate"],

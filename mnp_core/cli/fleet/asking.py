@@ -6,14 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 
-from mnp_core.cli.fleet.children import Children, Ended, Output
+from mnp_core.cli.fleet.children import Children, Ended
 from mnp_core.telemetry.text import printable, shorten
 
 MOST_BYTES = 16 * 1024 * 1024
 """Of one answer."""
-
-LONGEST_LINE = 64 * 1024
-"""Bytes of one line of a stream."""
 
 _LONGEST_REASON = 300  # bytes
 _NOISE = "command terminated with exit code"  # kubectl's, after the words of the program that ended
@@ -43,10 +40,6 @@ class Answer:
     failure: str = ""
 
 
-Line = tuple[str, bytes]
-"""A key, and a line of its program without the end."""
-
-
 def ask(commands: Mapping[str, Sequence[str]], limits: Limits, most_bytes: int = MOST_BYTES) -> Iterator[Answer]:
     """Run programs, and give the answer of each as it comes; programs that are running are ended with the iterator.
 
@@ -69,42 +62,6 @@ def ask(commands: Mapping[str, Sequence[str]], limits: Limits, most_bytes: int =
                     outputs[event.key] += event.data
                 else:
                     children.kill(event.key)
-
-
-def follow(commands: Mapping[str, Sequence[str]], longest_line: int = LONGEST_LINE) -> Iterator[Line | Answer]:
-    """Run programs side by side until they end, and give their lines as they come, and how each has ended.
-
-    A line of more bytes than `longest_line` is left out.
-    """
-    rests: dict[str, _Lines] = {key: _Lines(longest_line) for key in commands}
-    with Children() as children:
-        for key, command in commands.items():
-            yield from _started(children, key, command, float("inf"))
-        while children:
-            for event in children.events():
-                if isinstance(event, Output):
-                    yield from ((event.key, line) for line in rests[event.key].feed(event.data))
-                else:
-                    yield Answer(event.key, failure=_reason(event))
-
-
-class _Lines:
-    """Lines out of pieces."""
-
-    def __init__(self, longest: int) -> None:
-        self._longest = longest
-        self._rest = bytearray()
-        self._skipping = False
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        first, *others = data.split(b"\n")
-        self._rest += first
-        for start in others:
-            if not self._skipping and len(self._rest) <= self._longest:
-                yield bytes(self._rest)
-            self._rest, self._skipping = bytearray(start), False
-        if len(self._rest) > self._longest:
-            self._rest, self._skipping = bytearray(), True
 
 
 def _started(children: Children, key: str, command: Sequence[str], seconds: float) -> Iterator[Answer]:

@@ -1,19 +1,20 @@
 """The agents that a command asks, and how: options that `kubectl mnp status`, `top` and `denied` share."""
 
 import re
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 import click
 from attrs import field, frozen
 
-from mnp_core.cli.fleet.asking import LONGEST_LINE, Answer, Limits, Line, ask, follow
+from mnp_core.cli.fleet.asking import Answer, Limits, ask
 from mnp_core.cli.fleet.kubectl import AgentPod, Kubectl
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import Seconds
 from mnp_core.cli.terminal import progress, remark
-from mnp_core.errors import InputError, UnsupportedError
+from mnp_core.errors import InputError
 from mnp_core.model.parsing.names import is_namespace_name
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,9 +23,6 @@ NAMESPACE = "kube-system"
 SELECTOR = "app.kubernetes.io/name=mnp-node"
 CONTAINER = "mnp-node"
 """Of deploy/kustomize/base."""
-
-MOST_STREAMS = 100
-"""Programs that run as long as the command does; each kubectl takes some 15 MB of its own."""
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
@@ -80,37 +78,25 @@ class Fleet:
             raise InputError(f"pod {name} is on no node yet")
         return node
 
-    def ask(self, agents: Sequence[AgentPod], command: Sequence[str]) -> dict[AgentPod, Answer]:
+    def ask(self, agents: Sequence[AgentPod], command: Sequence[str], *, quiet: bool = False) -> dict[AgentPod, Answer]:
         """Run `mnp` with these arguments in all containers; answers in the order of the agents."""
         running = {agent.label: agent for agent in agents if agent.phase == "Running"}
         found = {agent: _not_running(agent) for agent in agents}
         commands = {key: self._command(agent, command) for key, agent in running.items()}
-        with progress() as step:
+        with nullcontext(_nothing) if quiet else progress() as step:
             step("asking nodes", 0, len(commands))
             for count, answer in enumerate(ask(commands, self.limits), start=1):
                 found[running[answer.key]] = answer
                 step("asking nodes", count, len(commands))
         return found
 
-    def follow(
-        self, agents: Sequence[AgentPod], command: Sequence[str], longest_line: int = LONGEST_LINE
-    ) -> Generator[Line | Answer, None, None]:
-        """Run `mnp` with these arguments in all containers until it ends; lines by node, and the end of each.
-
-        Raises:
-            UnsupportedError: There are too many.
-        """
-        if len(agents) > MOST_STREAMS:
-            raise UnsupportedError(f"{len(agents)} nodes are too many to follow at once: name some with --node")
-        for agent in agents:
-            if agent.phase != "Running":
-                yield _not_running(agent)
-        commands = {each.label: self._command(each, command) for each in agents if each.phase == "Running"}
-        yield from follow(commands, longest_line)
-
     def _command(self, agent: AgentPod, command: Sequence[str]) -> list[str]:
         socket = (f"--socket={self.socket}",) if self.socket is not None else ()
         return self.kubectl.exec(self.namespace, agent, self.container, ("mnp", *command, *socket))
+
+
+def _nothing(_what: str, _done: int, _total: int) -> None:
+    """No progress bar."""
 
 
 def _not_running(agent: AgentPod) -> Answer:

@@ -1,9 +1,7 @@
 """`kubectl mnp top`: packets and bytes a second by the rules of policies, of all nodes."""
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from typing import Any
 
 import click
@@ -11,17 +9,14 @@ from attrs import frozen
 
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD, NOT_DONE
 from mnp_core.cli.fleet.answers import AnswerError, clean, decode
-from mnp_core.cli.fleet.asking import MOST_BYTES, Answer
 from mnp_core.cli.fleet.kubectl import AgentPod
 from mnp_core.cli.fleet.options import Fleet, fleet_options, pod_options, remark_failures
 from mnp_core.cli.formats.columns import in_columns
 from mnp_core.cli.helping import examples
 from mnp_core.cli.options import Output, Seconds, output_option
 from mnp_core.cli.rates import Rate
-from mnp_core.cli.terminal import is_terminal, print_json, print_line, remark
+from mnp_core.cli.terminal import is_terminal, print_json, print_line
 from mnp_core.cli.top import HEADS, LEAST_SECONDS, draw, row, screen
-
-_MARK = 0.5  # seconds between two pictures at least
 
 
 @frozen
@@ -83,14 +78,7 @@ def top_command(
 
 
 def _once(fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], output: Output) -> int:
-    found, failures = [], {}
-    for agent, answer in fleet.ask(agents, (*command, "--once")).items():
-        try:
-            if answer.failure:
-                raise AnswerError(answer.failure)  # noqa: TRY301 # as those below
-            found.append(_Top.of(agent.label, answer.output))
-        except AnswerError as error:
-            failures[agent.label] = str(error)
+    found, failures = _asked(fleet, agents, command)
     if output is Output.JSON:
         unanswered = [{"node": node, "reason": reason} for node, reason in failures.items()]
         print_json({"nodes": [each.value for each in found], "unanswered": unanswered})
@@ -102,27 +90,38 @@ def _once(fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], outp
 
 
 def _live(fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], output: Output) -> int:
-    """Print until Ctrl-C; ends by itself when no node is followed any more."""
-    latest: dict[str, _Top] = {}
-    shown = 0.0
-    events = fleet.follow(agents, command, MOST_BYTES)
-    with closing(events), screen(live=output is Output.TABLE) as picture:
-        for event in events:
-            if isinstance(event, Answer):
-                latest.pop(event.key, None)
-                remark(f"Warning: node {event.key} is not followed any more: {event.failure}")
+    """Print until Ctrl-C, or until no node answers.
+
+    Each interval is a question of its own: a program in a container outlives the kubectl that has started it.
+    """
+    with screen(live=output is Output.TABLE) as picture:
+        while True:
+            found, failures = _asked(fleet, agents, command, quiet=True)
+            if not found:
+                break
+            if picture is not None:
+                draw(picture, _lines(found))
                 continue
-            try:
-                found = latest[event[0]] = _Top.of(*event)
-            except AnswerError as error:
-                remark(f"Warning: node {event[0]}: {error}")
-                continue
-            if output is Output.JSON:
-                click.echo(json.dumps(found.value))
-            elif picture is not None and time.monotonic() >= shown + _MARK:
-                draw(picture, _lines(latest.values()))
-                shown = time.monotonic()
+            for each in found:
+                click.echo(json.dumps(each.value))
+            remark_failures(failures)
+    remark_failures(failures)
     return NOT_DONE
+
+
+def _asked(
+    fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], *, quiet: bool = False
+) -> tuple[list[_Top], dict[str, str]]:
+    """The answers about one interval, and the reasons of those that are none by node."""
+    found, failures = [], {}
+    for agent, answer in fleet.ask(agents, (*command, "--once"), quiet=quiet).items():
+        try:
+            if answer.failure:
+                raise AnswerError(answer.failure)  # noqa: TRY301 # as those below
+            found.append(_Top.of(agent.label, answer.output))
+        except AnswerError as error:
+            failures[agent.label] = str(error)
+    return found, failures
 
 
 def _lines(found: Iterable[_Top]) -> list[str]:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mnp_core.cli.fleet.asking import LONGEST_LINE, Answer, Limits, ask, follow
+from mnp_core.cli.fleet.asking import Answer, Limits, ask
 
 SHELL = "/bin/sh"
 
@@ -96,41 +96,26 @@ def test_a_program_that_is_not_there_is_a_failure_of_its_own():
     assert found["a"].failure == "kubectl cannot be started (No such file or directory)"
 
 
-def test_who_stops_listening_leaves_nothing_running(tmp_path):
-    commands = {str(number): sh(f"echo $$ > {tmp_path}/{number}; echo; sleep 60") for number in range(3)}
-    lines = follow(commands)
-    for _ in range(3):
-        next(lines)
-    lines.close()
+def test_nothing_runs_after_the_caller_stops_listening(tmp_path):
+    slow = {str(number): sh(f"echo $$ > {tmp_path}/{number}; sleep 60") for number in range(3)}
+    found = ask({**slow, "quick": sh(f"while [ ! -s {tmp_path}/2 ]; do sleep 0.01; done")}, Limits())
+    assert next(found).key == "quick"
+    found.close()
     assert all(gone(int(path.read_text())) for path in tmp_path.iterdir())
-
-
-def test_lines_of_many_are_whole():
-    commands = {name: sh(f"for i in 1 2 3; do printf {name}; sleep 0.05; echo $i; done") for name in "abc"}
-    found = list(follow(commands))
-    assert sorted(each for each in found if isinstance(each, tuple)) == [
-        (name, f"{name}{number}".encode()) for name in "abc" for number in (1, 2, 3)
-    ]
-
-
-def test_lines_that_are_too_long_are_left_out():
-    long = f"head -c {LONGEST_LINE * 3} /dev/zero | tr '\\0' x"
-    found = [each for each in follow({"a": sh(f"echo one; {long}; echo; echo two")}) if isinstance(each, tuple)]
-    assert found == [("a", b"one"), ("a", b"two")]
 
 
 SCRIPT = """
 import sys
 from mnp_core.cli.entrypoint import run_command
 import click
-from mnp_core.cli.fleet.asking import Limits, ask, follow
+from mnp_core.cli.fleet.asking import Limits, ask
 
 @click.command()
 def command():
     folder = sys.argv[1]
-    commands = {str(n): ["/bin/sh", "-c", f"sleep 60 & echo $! > {folder}/{n}; echo ready; wait"] for n in range(5)}
-    for _ in follow(commands):
-        print("line", flush=True)
+    commands = {str(n): ["/bin/sh", "-c", f"sleep 60 & echo $! > {folder}/{n}; wait"] for n in range(5)}
+    for _ in ask(commands, Limits(seconds=60)):
+        pass
 
 sys.exit(run_command(lambda: command, []))
 """
@@ -144,8 +129,9 @@ def test_signals_end_everything(tmp_path, number):
     program = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    for _ in range(5):
-        program.stdout.readline()
+    end = time.monotonic() + 20
+    while sum(1 for path in tmp_path.iterdir() if path.read_text().strip()) < 5 and time.monotonic() < end:
+        time.sleep(0.01)
     program.send_signal(number)
     _, err = program.communicate(timeout=10)
     assert program.returncode == 128 + number
