@@ -27,7 +27,10 @@ def author(environment, dist, tmp_path):
 
 
 @pytest.mark.root
-@pytest.mark.parametrize(("distribution", "backend"), [("mnp-nftables", "nftables"), ("mnp-example", "example")])
+@pytest.mark.parametrize(
+    ("distribution", "backend"),
+    [("mnp-example", "example"), pytest.param("mnp-nftables", "nftables", marks=pytest.mark.full)],
+)
 def test_an_author_runs_them_with_a_backend_by_its_name(author, distribution, backend):
     ended = author(distribution, backend)
     assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-5000:]
