@@ -55,13 +55,13 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
     """Each way of sending, under each layout."""
     rounds = 3 if quick else _ROUNDS
     with ExitStack() as stack:
-        program = _program(Path(stack.enter_context(TemporaryDirectory())))
-        pairs = {name: _pair(stack, apply) for name, apply in _layouts(quick=quick)}
+        program = make_program(Path(stack.enter_context(TemporaryDirectory())))
+        pairs = {name: make_pair(stack, apply) for name, apply in _layouts(quick=quick)}
         for mode, (label, count) in _MODES.items():
             taken: dict[str, list[tuple[float, float]]] = {name: [] for name in pairs}
             for _ in range(rounds):
                 for name, pair in pairs.items():
-                    taken[name].append(_run(program, pair, mode, count // 4 if quick else count))
+                    taken[name].append(run_program(program, pair, mode, count // 4 if quick else count))
             yield from _figures(mode, label, taken)
 
 
@@ -82,7 +82,7 @@ def _sizes() -> Iterator[Policies]:
     yield from (Policies(count, 100) for count in (10, 100))
 
 
-def _program(folder: Path) -> Path:
+def make_program(folder: Path) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise SystemExit("bench: packets: no C compiler: install gcc, or leave this part out")
@@ -91,14 +91,14 @@ def _program(folder: Path) -> Path:
     return program
 
 
-def _pair(stack: ExitStack, apply: Callable[[], object]) -> _Pair:
+def make_pair(stack: ExitStack, apply: Callable[[], object]) -> _Pair:
     sender, receiver = (stack.enter_context(private_namespace()) for _ in range(2))
     veth_pair(End(sender, "out", (f"{SENDER}/8",)), End(receiver, INTERFACE, (f"{RECEIVER}/8",)))
     run_inside(receiver, apply)
     return _Pair(sender.path, receiver.path)
 
 
-def _run(program: Path, pair: _Pair, mode: str, count: int) -> tuple[float, float]:
+def run_program(program: Path, pair: _Pair, mode: str, count: int) -> tuple[float, float]:
     """Nanoseconds: median and 99th percentile."""
     command = [str(program), pair.sender, pair.receiver, str(RECEIVER), mode, str(count)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 # our own program
