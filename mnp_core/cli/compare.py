@@ -20,7 +20,7 @@ _LONGEST_SECONDS = 10.0
 
 @click.command(
     "compare",
-    short_help="Compare the verdict on a flow with the kernels of this node's pods.",
+    short_help="Compare the verdict on a flow with the kernels of pods.",
     epilog=examples(
         ("Whether the kernels agree with the policies:", "mnp compare --from demo/client --to demo/web --port tcp:80"),
         (

@@ -26,7 +26,7 @@ DUAL = nad("net", type="host-local", ranges=[[{"subnet": "10.0.0.0/24"}], [{"sub
 VETH = nad("net", {"type": "bridge", "ipam": {"type": "host-local", "subnet": "10.0.0.0/24"}})
 A, B, C = (ObjectName("default", name) for name in "abc")
 EVERYTHING = ["tcp:80", "udp:53", "sctp:99", "icmp"]
-ALLOWED, DENIED, REFUSED, ERROR = ProbeVerdict
+ALLOWED, DENIED, _, REFUSED, ERROR = ProbeVerdict
 SHORT = 0.3
 
 

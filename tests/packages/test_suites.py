@@ -7,7 +7,7 @@ import pytest
 from tests.docs.fences import DOCS, fences
 
 COMMANDS = [command for fence in fences(DOCS / "plugins.md") for command in fence.commands]
-PART = "'truth_table and actions or evaluations_say or without_policies or clears_before'"
+PART = "'truth_table and actions or packets_agree_with_both_evaluations or without_policies or clears_before'"
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from mnp_core.errors import InputError
 from mnp_core.model import Direction
 
 DIALECT = "example"
+# too many rules for an example
 REFUSES = frozenset({model.Feature.RECHECK, model.Feature.CUSTOM_RULES, model.Feature.LOG_DENIED})
-"""Too many rules for an example."""
-
 TABLE = "inet mnp_example"
 STAMP = "stamp"
 CHAINS = {"ingress": ("prerouting", -150), "output": ("output", 0), "forward": ("forward", 0)}

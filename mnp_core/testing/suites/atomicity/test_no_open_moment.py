@@ -39,6 +39,7 @@ CHANGES = 1000
 KILLS = 50
 ROUND = 400  # changes
 LIMIT = 240  # seconds, on a machine that has much else to do
+_TRIES = 10  # a machine that has much else to do may let nobody look in the open moments of one
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +112,13 @@ def test_without_policies_every_packet_arrives(context, flows):
 
 def test_an_agent_that_clears_before_it_writes_is_found_out(context, flows, enforcing):
     """The moment that S60 forbids is seen if it is there, by the same eyes."""
-    with enforcing(enforcer.careless_main) as agent, Sending(context, flows) as sending:
-        agent.wait(40)
-    received = sending.seen.received
-    assert all(received[flow.name] > 0 for flow in flows if not flow.allowed)
+    denied = [flow.name for flow in flows if not flow.allowed]
+    for _ in range(_TRIES):
+        with enforcing(enforcer.careless_main) as agent, Sending(context, flows) as sending:
+            agent.wait(40)
+        if all(sending.seen.received[name] > 0 for name in denied):
+            return
+    pytest.fail(f"of {_TRIES} times 40 changes none was seen to be open for all of {denied}")
 
 
 class Enforcing:
