@@ -18,7 +18,7 @@ WATCH_INTERVAL_SECONDS: Final = 1.0  # between two polls of sandboxes without an
 _LONGEST_PASS_SECONDS: Final = 1.0  # after which a pass is reported though operations are under way
 _SLICE_SECONDS: Final = 0.05  # for changes, until results have their turn
 _BATCH: Final = 16  # changes in one submission, of as many namespaces as wait
-_MOST_WAITING: Final = 256  # changes, decoded: those of policies may take 100 KB each
+_MOST_WAITING: Final = 64  # changes, decoded: those of policies may take 100 KB each
 _LONGEST_WAIT_SECONDS: Final = 1.0  # of a source for room; then it delivers all the same
 _DRAIN_SECONDS: Final = 5.0  # for operations under way when the node stops
 
