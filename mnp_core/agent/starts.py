@@ -72,8 +72,14 @@ class Starts:
                 del self._starts[start.pod]
 
     def forget(self, pod: ObjectName) -> None:
-        """Drop all starts of a pod that is gone; its gates' calls end at their limit."""
-        self._starts.pop(pod, None)
+        """Drop the starts of a pod that is gone; its gates' calls end at their limit.
+
+        Those of a pod of the same name that is not known yet stay: a StatefulSet makes one anew, and its sandbox may
+        be faster than the watch.
+        """
+        for start in tuple(self._starts.get(pod, ())):
+            if start.known:
+                self.discard(start)
         self._settle(pod)
 
     def report(self, start: Start, report: Report) -> None:

@@ -302,3 +302,18 @@ def test_the_start_protocol_keeps_isolation_and_converges():
 @pytest.mark.timeout(3600)
 def test_the_start_protocol_at_length():
     run(3000, 80)
+
+
+def test_a_pod_made_anew_under_its_name_starts_though_its_sandbox_is_faster_than_the_watch():
+    """As a StatefulSet does: the end of the former pod arrives while the start of the new one is held."""
+    node = Node()
+    node.begin()
+    node.a_pod_is_created(name="b")
+    node.lists_or_news_arrive()
+    node.status_is_written(how="right", name="b")
+    node.a_pod_ends(name="b")
+    node.a_pod_is_created(name="b")
+    node.a_sandbox_is_made(name="b")
+    (held,) = node.held
+    node.teardown()
+    assert held.done.done()

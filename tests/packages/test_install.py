@@ -25,7 +25,7 @@ def checkout(dist, tmp_path):
     folder = tmp_path / "checkout"
     for name in ("mnp_core", "plugins"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     shutil.copytree(dist, folder / "dist")
     return folder

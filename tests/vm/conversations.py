@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import count
+from itertools import count, cycle
 from typing import NamedTuple
 
 from attrs import frozen
@@ -165,6 +165,7 @@ _EVENTS = {
     "ICMP": selectors.EVENT_READ,
 }
 _idents = count(1)
+_ports = cycle(range(20000, 60000))  # else the kernel's choice may give two networks of equal addresses one flow
 
 
 def _begin(questions: Iterable[Question]) -> Asked:
@@ -179,7 +180,7 @@ def _begin(questions: Iterable[Question]) -> Asked:
 
 
 def _begin_one(question: Question, asked: Asked) -> None:
-    client = _open(question.source, question.protocol, 0)
+    client = _open(question.source, question.protocol, 0 if question.protocol == "ICMP" else next(_ports))
     try:
         asked[client] = question, _say(client, question)
     except PermissionError:
