@@ -42,18 +42,36 @@ def compare(evaluated: Evaluated, cluster: Cluster, direction: str, here: End, p
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=1000)
+@settings(PROFILE, max_examples=300)
 @given(clusters(), st.integers(min_value=0, max_value=1 << 32))
 def test_evaluate_agrees_with_the_reference(cluster, dice):
     """S1 to S32"""
     agree([cluster], Random(dice))  # noqa: S311 - which packets to ask about is no secret
 
 
+@pytest.mark.full
+@seed(int(SEED or 2))
+@settings(PROFILE, max_examples=700)
+@given(clusters(), st.integers(min_value=0, max_value=1 << 32))
+def test_evaluate_agrees_with_the_reference_in_more_cases(cluster, dice):
+    """S1 to S32"""
+    agree([cluster], Random(dice))  # noqa: S311 - as above
+
+
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=200)
+@settings(PROFILE, max_examples=60)
 @given(st.lists(clusters(), min_size=2, max_size=4), st.integers(min_value=0, max_value=1 << 32))
 def test_changes_in_force_agree_with_the_reference(states, dice):
     """S61: on the way from one cluster to another, nothing that matters is overlooked."""
+    agree(states, Random(dice))  # noqa: S311 - as above
+
+
+@pytest.mark.full
+@seed(int(SEED or 2))
+@settings(PROFILE, max_examples=140)
+@given(st.lists(clusters(), min_size=2, max_size=4), st.integers(min_value=0, max_value=1 << 32))
+def test_changes_in_force_agree_with_the_reference_in_more_cases(states, dice):
+    """S61"""
     agree(states, Random(dice))  # noqa: S311 - as above
 
 

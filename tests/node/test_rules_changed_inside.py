@@ -33,9 +33,16 @@ OPENINGS = {  # names, comments, sets and digests stay, with another meaning
     "rule-iptables-nft": "iptables-nft -t mangle -I PREROUTING -j ACCEPT",
     "member-iptables-nft": f"ipset add $(ipset list -n | grep mnp4) {STRANGER}",
 }
-CASES = [
-    pytest.param(name, marks=[pytest.mark.long] if name.startswith(("member", "stamp")) else []) for name in OPENINGS
-]
+QUICK = frozenset({"verdict-nftables", "rule-iptables-nft"})  # each of both sorts once, with each backend
+
+
+def _marks(name):
+    if name.startswith(("member", "stamp")):
+        return [pytest.mark.long]
+    return [] if name in QUICK else [pytest.mark.full]
+
+
+CASES = [pytest.param(name, marks=_marks(name)) for name in OPENINGS]
 
 
 def in_the_pod(node, script):
