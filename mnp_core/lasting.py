@@ -1,8 +1,11 @@
-"""Threads that are to last as long as the process: none ends in silence."""
+"""A process that lasts: none of its threads ends in silence, and signals end it in order."""
 
 import logging
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 _SHORTEST: Final = 0.5  # seconds after a failure, and twice as many each time
@@ -67,3 +70,18 @@ class LastingThread:
                 self._ending.wait(min(_LONGEST, _SHORTEST * 2.0 ** min(self.failures - 1, 10)))
             else:
                 return
+
+
+@contextmanager
+def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT. For the main thread."""
+
+    def heed(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = {number: signal.signal(number, heed) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,12 +1,9 @@
 """Puts the aggregator together, runs it, and takes it apart."""
 
 import secrets
-import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from types import FrameType
+from contextlib import ExitStack
 from typing import Final
 
 import structlog
@@ -21,7 +18,7 @@ from mnp_core.aggregate.writer import StatusWriter
 from mnp_core.conditions.summary import SUMMARY
 from mnp_core.kubeapi import ApiServer
 from mnp_core.kubeapi.connection import connect
-from mnp_core.lasting import log_dying_threads
+from mnp_core.lasting import log_dying_threads, stopped_by_signals
 from mnp_core.model.kinds import POLICY, ApiType
 from mnp_core.sources.kubernetes.backoff import WatchTiming
 from mnp_core.sources.kubernetes.resource import Resource
@@ -88,7 +85,7 @@ def run_aggregator(options: AggregateOptions) -> None:
             watcher.start()
         stack.callback(lease.release)
         _log.info("started", version=mnp_core.__version__, holder=holder, lease=f"{options.namespace}/{options.lease}")
-        with _stopped_by_signals(stopped.set):
+        with stopped_by_signals(stopped.set):
             while not stopped.wait(_STEP_SECONDS):
                 _step(aggregator, lease, watchers, health)
         health.not_ready(Unready.STOPPING, "statuses stay as they are")
@@ -123,16 +120,3 @@ def _watch(api: ApiServer, kind: ApiType, take: Take) -> Watcher:
 
 def _deliver_nothing(*_: object) -> None:
     """The mirror hands over objects."""
-
-
-@contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    def heed(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    before = {number: signal.signal(number, heed) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

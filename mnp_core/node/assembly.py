@@ -1,15 +1,13 @@
 """Puts a node together from its settings and the installed plugins, runs it, and takes it apart."""
 
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import structlog
@@ -23,7 +21,7 @@ from mnp_core.cluster import ClusterState
 from mnp_core.conditions.tokens import policy_token
 from mnp_core.kubeapi import ApiServer
 from mnp_core.kubeapi.connection import connect
-from mnp_core.lasting import LastingThread, log_dying_threads
+from mnp_core.lasting import LastingThread, log_dying_threads, stopped_by_signals
 from mnp_core.model import ObjectName
 from mnp_core.node.denial import Denial
 from mnp_core.node.denied import DeniedPackets, log_packet
@@ -167,7 +165,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         _log.info(
             "started", version=mnp_core.__version__, node=name, backend=backend, kinds=sorted(claimed), **ordinary
         )
-        with _stopped_by_signals(loop.stop):
+        with stopped_by_signals(loop.stop):
             loop.run(source)
 
 
@@ -219,16 +217,3 @@ def _publishers(
 def _context(agent: Agent, pod: ObjectName) -> PodContext:
     interfaces = [attachment.interface for attachment in agent.cluster.claims(pod)]
     return PodContext(interfaces=interfaces, policies=agent.cluster.policies_of(pod))
-
-
-@contextmanager
-def _stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    def heed(_number: int, _frame: FrameType | None) -> None:
-        stop()
-
-    before = {number: signal.signal(number, heed) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
