@@ -205,7 +205,7 @@ def test_lists_show_the_networks(api):
     _, table = api.request("GET", path_of(), accept=TABLE)
     columns = [column["name"] for column in table["columnDefinitions"] if column["priority"] == 0]
     cells = dict(zip(columns, table["rows"][0]["cells"], strict=False))
-    assert columns == ["Name", "Networks", "Types", "Age"]
+    assert columns == ["Name", "Networks", "Types", "Accepted", "Enforced", "Nodes", "Age"]
     assert (cells["Name"], cells["Networks"], cells["Types"]) == ("policy", "net-a, other/net-b", '["Egress"]')
 
 
