@@ -50,13 +50,14 @@ class AgentProcess:
         # The client library writes a kubeconfig's keys into temporary files; a killed process leaves them.
         self._environment = {**os.environ, "TMPDIR": str(log.parent), **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
+        own: dict[str, object] = {"agent-socket": str(log.with_name("agent.sock"))}
         self._command = (
             str(PROGRAM),
             f"--kubeconfig={kubeconfig or bed.kubeconfig}",
             f"--host-prefix={bed.components.host_prefix}",
             f"--hostname-override={bed.node}",
             f"--listen=127.0.0.1:{self._port}",
-            f"--settings={_written(settings or {}, log.with_name('settings.yaml'))}",
+            f"--settings={_written(own | dict(settings or {}), log.with_name('settings.yaml'))}",
         )
 
     def start(self) -> None:

@@ -98,6 +98,7 @@ class Bed:
         """Choose another backend, from the next start on."""
         self._backend = choose_backend(load_plugins(), backend)
         settings = {"container-runtime-endpoint": str(self.runtime.socket), "listen": f"127.0.0.1:{self.port}"}
+        settings["agent-socket"] = str(self.folder / "agent.sock")
         self._settings.write_text(yaml.safe_dump({**settings, "backend": backend}))
         self._wanted = None, {}
 
