@@ -5,6 +5,7 @@ import socket
 import stat
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def path(tmp_path):
 @pytest.fixture
 def serving(path):
     with StatusServer(path, KINDS, node="n", users=ME, request_seconds=0.5, send_seconds=0.3, check_seconds=0.1):
-        until(path.is_socket)
+        until(partial(listens, path))
         yield Agent(path, seconds=5, users=ME)
 
 
@@ -66,6 +67,12 @@ def until(true, seconds=10):
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+def listens(path):
+    """A socket is there before it listens."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def raw(path, data=b""):
@@ -124,7 +131,7 @@ def test_wrong_requests_are_refused_and_the_next_client_is_served(serving, line,
 def test_other_users_are_refused(path):
     other = frozenset({os.geteuid() + 1})
     with StatusServer(path, KINDS, node="n", users=other):
-        until(path.is_socket)
+        until(partial(listens, path))
         with pytest.raises(RefusedError, match=r"Forbidden.*only root"):
             list(Agent(path, users=ME).ask("numbers"))
 
@@ -174,7 +181,7 @@ def test_more_clients_than_places_are_told(serving):
 
 def test_closing_ends_followers_soon(path):
     server = StatusServer(path, KINDS, node="n", users=ME)
-    until(path.is_socket)
+    until(partial(listens, path))
     follower = raw(path, request("follow"))
     assert follower.recv(8)
     began = time.monotonic()
@@ -257,7 +264,7 @@ def test_paths_are_absolute(text):
 def test_a_server_comes_when_its_place_is_free_and_comes_back_when_its_socket_is_removed(path):
     with Place(path) as other, StatusServer(path, KINDS, node="n", users=ME, check_seconds=0.05):
         other.close()
-        until(path.is_socket)
+        until(partial(listens, path))
         before = path.lstat().st_ino
         until(lambda: answers(path))
         path.unlink()
