@@ -3,6 +3,7 @@
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from ipaddress import ip_network
 from itertools import chain, count
@@ -21,7 +22,7 @@ from mnp_core.model import (
     Protocol,
 )
 from mnp_core.netfilter.headers import parse_headers
-from mnp_core.netfilter.nflog import open_group, read_packets
+from mnp_core.netfilter.nflog import Logged, open_group, read_packets
 from mnp_core.testing.conformance.pods import PodConformance
 from mnp_core.testing.frames import datagram_fragments, multicast_frame
 from mnp_core.testing.hosts import FAMILIES, OTHER, PEER, POD, Host, Wire, af, arrives, passes
@@ -166,7 +167,7 @@ class PacketConformance(PodConformance, standard=True):
         assert [wire.into_pod(family, port) for port in (80, 81)] == [True, False]
         assert [wire.out_of_pod(family, port) for port in (80, 82)] == [True, False]
         expected = {Direction.INGRESS: 81, Direction.EGRESS: 82}
-        assert set(_logged(log)) == {
+        assert set(_udp(_read_log(log))) == {
             (LogMark(verdict=LoggedVerdict.DENIED, direction=direction, interface="net1"), port)
             for direction, port in expected.items()
         }
@@ -181,8 +182,9 @@ class PacketConformance(PodConformance, standard=True):
         start = time.monotonic()
         for _ in range(10 * limited.burst):
             sender.sendto(_TOKEN, (POD[4], 80))
-        found = len(_logged(log))
-        assert limited.burst <= found <= limited.burst + 1 + time.monotonic() - start
+        found = _read_log(log)
+        assert len(found) >= limited.burst  # neighbours' IPv6 packets may take a part of it
+        assert len(_udp(found)) <= limited.burst + 1 + time.monotonic() - start
         assert not arrives(receiver, _TOKEN, expected=False)
 
     # --- reject ---------------------------------------------------------------------------------------------------
@@ -221,10 +223,13 @@ def _open_log(pod: Host, cleanup: ExitStack) -> socket.socket:
     return cleanup.enter_context(pod.run(lambda: open_group(settings.group, settings.size)))
 
 
-def _logged(log: socket.socket) -> list[tuple[LogMark | None, int | None]]:
-    """The marks and destination ports of the UDP packets that were logged."""
+def _read_log(log: socket.socket) -> list[Logged]:
     time.sleep(_LOGGED_WITHIN)
-    found = chain.from_iterable(iter(lambda: read_packets(log), None))
+    return list(chain.from_iterable(iter(lambda: read_packets(log), None)))
+
+
+def _udp(found: Iterable[Logged]) -> list[tuple[LogMark | None, int | None]]:
+    """The marks and destination ports of UDP packets."""
     parsed = ((LogMark.parse(each.prefix), parse_headers(each.payload)) for each in found)
     return [(mark, headers.target_port) for mark, headers in parsed if headers and headers.protocol == Protocol.UDP]
 
