@@ -1,6 +1,7 @@
 """A process that lasts: none of its threads ends in silence, and signals end it in order."""
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -70,6 +71,47 @@ class LastingThread:
                 self._ending.wait(min(_LONGEST, _SHORTEST * 2.0 ** min(self.failures - 1, 10)))
             else:
                 return
+
+
+class WokenThread(LastingThread):
+    """Calls its work when it is woken up, and again after the pause that the work returns (inf: not by itself)."""
+
+    def __init__(self, name: str, work: Callable[[], float], *, collect_seconds: float = 0.0) -> None:
+        """Prepare; nothing is done until `start` and the first `wake`.
+
+        Args:
+            name: For the log and for health.
+            work: Returns the next pause in seconds.
+            collect_seconds: Between waking up and the work, for more to come; at most the pause.
+        """
+        super().__init__(name, self._loop)
+        self._paused_work = work
+        self._collect_seconds = collect_seconds
+        self._woken, self._closed = threading.Event(), threading.Event()
+
+    def wake(self) -> None:
+        """Have the work done soon. From any thread."""
+        self._woken.set()
+
+    def close(self, timeout: float) -> None:
+        """Stop, and wait so many seconds for the work under way."""
+        self._closed.set()
+        self._woken.set()
+        self.join(timeout)
+
+    def _loop(self) -> None:
+        pause = math.inf
+        while self._wait(pause):
+            self._woken.clear()
+            pause = self._paused_work()
+
+    def _wait(self, pause: float) -> bool:
+        """Until there is work; False once closed."""
+        if pause > 0:
+            self._woken.wait(None if math.isinf(pause) else pause)
+        if self._woken.is_set() and pause > 0:
+            self._closed.wait(min(self._collect_seconds, pause))
+        return not self._closed.is_set()
 
 
 @contextmanager

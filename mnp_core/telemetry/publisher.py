@@ -19,7 +19,7 @@ from mnp_core.api import Outcome, Sync
 from mnp_core.closing import Closing
 from mnp_core.conditions.summary import SUMMARY, NodeSummary, encode
 from mnp_core.errors import ApiError, ApiUnreachableError
-from mnp_core.lasting import LastingThread
+from mnp_core.lasting import WokenThread
 from mnp_core.telemetry.sink import Sink
 
 RENEW_SECONDS: Final = 300.0
@@ -90,8 +90,7 @@ class StatusPublisher(Sink, Closing):
         self._sender = SummarySender(api, node, clock, chance)
         self._view: View | None = None
         self._lock = threading.Lock()
-        self._news, self._closed = threading.Event(), threading.Event()
-        self.thread = LastingThread("status", self._run)
+        self.thread = WokenThread("status", self._send)
         self.thread.start()
 
     def outcome(self, outcome: Outcome) -> None:
@@ -119,28 +118,18 @@ class StatusPublisher(Sink, Closing):
         self._changed, self._known, self._due, self._looked_at = False, known, math.inf, now
         with self._lock:
             self._view = view
-        self._news.set()
+        self.thread.wake()
 
     def close(self) -> None:
         """Stop; a hanging request is abandoned. The summary stays: the rules do, too."""
-        self._closed.set()
-        self._news.set()
-        self.thread.join(_CLOSE_TIMEOUT_SECONDS)
+        self.thread.close(_CLOSE_TIMEOUT_SECONDS)
 
-    def _run(self) -> None:
-        pause = math.inf
-        while self._wait(pause):
-            with self._lock:
-                self._news.clear()
-                view, self._view = self._view, None
-            if view is not None:
-                self._sender.put(view.summarize())
-            pause = self._sender.send()
-
-    def _wait(self, pause: float) -> bool:
-        if pause > 0:
-            self._news.wait(None if math.isinf(pause) else pause)
-        return not self._closed.is_set()
+    def _send(self) -> float:
+        with self._lock:
+            view, self._view = self._view, None
+        if view is not None:
+            self._sender.put(view.summarize())
+        return self._sender.send()
 
 
 class SummarySender:

@@ -1,6 +1,5 @@
 """Records Events without blocking the node's loop: a bounded queue and a sender thread."""
 
-import math
 import threading
 import time
 from collections import deque
@@ -9,7 +8,7 @@ from typing import Final
 
 from mnp_core.api import Outcome, Sync
 from mnp_core.closing import Closing
-from mnp_core.lasting import LastingThread
+from mnp_core.lasting import WokenThread
 from mnp_core.model import Report
 from mnp_core.telemetry.events.event import EventResult
 from mnp_core.telemetry.events.sender import EventApi, EventSender, Identify
@@ -49,8 +48,7 @@ class EventRecorder(Sink, Closing):
         self._lock = threading.Lock()
         self._changed: dict[Report, bool] = {}  # True if it stands
         self._outcomes: deque[Outcome] = deque()
-        self._news, self._closed = threading.Event(), threading.Event()
-        self.thread = LastingThread("events", self._run)
+        self.thread = WokenThread("events", self._send, collect_seconds=COLLECT_SECONDS)
         self.thread.start()
 
     def reports(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
@@ -60,7 +58,7 @@ class EventRecorder(Sink, Closing):
         with self._lock:
             self._changed.update(dict.fromkeys(vanished, False))
             self._changed.update(dict.fromkeys(appeared, True))
-        self._news.set()
+        self.thread.wake()
 
     def sync(self, sync: Sync) -> None:
         """Record the problems that a pass found or resolved."""
@@ -75,33 +73,20 @@ class EventRecorder(Sink, Closing):
             if room:
                 self._outcomes.append(outcome)
         if room:
-            self._news.set()
+            self.thread.wake()
         else:
             self._counted(EventResult.DROPPED)
 
     def close(self) -> None:
         """Stop; a hanging request is abandoned."""
-        self._closed.set()
-        self._news.set()
-        self.thread.join(_CLOSE_TIMEOUT_SECONDS)
+        self.thread.close(_CLOSE_TIMEOUT_SECONDS)
 
-    def _run(self) -> None:
-        pause = math.inf
-        while self._wait(pause):
-            self._take_in()
-            pause = self._sender.send_next()
-
-    def _wait(self, pause: float) -> bool:
-        """Wait for changes or the next due Event; False once closed."""
-        if pause > 0:
-            self._news.wait(None if math.isinf(pause) else pause)
-        if self._news.is_set() and pause > 0:
-            self._closed.wait(min(COLLECT_SECONDS, pause))
-        return not self._closed.is_set()
+    def _send(self) -> float:
+        self._take_in()
+        return self._sender.send_next()
 
     def _take_in(self) -> None:
         with self._lock:
-            self._news.clear()
             changed, self._changed = self._changed, {}
             outcomes, self._outcomes = self._outcomes, deque()
         if changed:
