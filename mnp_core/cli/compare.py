@@ -9,7 +9,7 @@ import click
 from mnp_core.cli.agent import socket_option
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.helping import examples
-from mnp_core.cli.options import Output, Seconds, output_option
+from mnp_core.cli.options import Output, Seconds, flow_options, output_option
 from mnp_core.cli.terminal import print_json, print_line
 from mnp_core.node.status.client import Agent
 
@@ -29,15 +29,7 @@ _LONGEST_SECONDS = 10.0
         ),
     ),
 )
-@click.option("--from", "source", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
-@click.option("--to", "destination", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
-@click.option(
-    "--port",
-    "ports",
-    metavar="PORT",
-    multiple=True,
-    help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: the destination's declared ports, else tcp:80]",
-)
+@flow_options
 @click.option(
     "--seconds",
     type=Seconds(min=0, max=_LONGEST_SECONDS),

@@ -13,7 +13,7 @@ from mnp_core.cli.helping import examples
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import form_option, probe_option, registry_of, settings_file_option
 from mnp_core.cli.source import Source, source_options
-from mnp_core.cli.terminal import print_json, remark, report_json
+from mnp_core.cli.terminal import print_json, remark
 from mnp_core.errors import InputError
 from mnp_core.model import PortRange
 from mnp_core.offline.differences import Difference, State, differences
@@ -147,7 +147,7 @@ def _without_ports(end: End) -> End:
 def _print(form: Form, found: list[Difference], states: Sequence[Objects]) -> None:
     old, new = (objects.reports() for objects in states)
     if form is Form.JSON:
-        reports = {"old": [*map(report_json, old)], "new": [*map(report_json, new)]}
+        reports = {"old": [report.as_json() for report in old], "new": [report.as_json() for report in new]}
         print_json({"changes": [*map(as_json, found)], "summary": summary(found), "reports": reports})
         return
     for report in new:

@@ -7,9 +7,9 @@ import click
 from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects
-from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_file_option
+from mnp_core.cli.options import Output, flow_options, output_option, paths_argument, registry_of, settings_file_option
 from mnp_core.cli.source import Source, paths_or_cluster, source_options
-from mnp_core.cli.terminal import print_json, remark_reports, report_json
+from mnp_core.cli.terminal import print_json, remark_reports
 from mnp_core.model import Address, parse_address
 from mnp_core.offline.probe import DEFAULT_SPEC, ProbeSpec, parse_probe
 from mnp_core.policy.ends import Flow, Host
@@ -32,15 +32,7 @@ from mnp_core.settings import Settings
     ),
 )
 @paths_argument(required=False)
-@click.option("--from", "source", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
-@click.option("--to", "destination", required=True, metavar="END", help="NAMESPACE/POD, or an address.")
-@click.option(
-    "--port",
-    "ports",
-    metavar="PORT",
-    multiple=True,
-    help="tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: the destination's declared ports, else tcp:80]",
-)
+@flow_options
 @source_options
 @output_option
 @settings_file_option
@@ -74,7 +66,9 @@ def explain_command(
     reports = objects.reports()
     if output is Output.JSON:
         explanations = [explanation.as_json() for explanation in found]
-        print_json({"explanations": explanations, "unknown": unknown, "reports": [*map(report_json, reports)]})
+        print_json(
+            {"explanations": explanations, "unknown": unknown, "reports": [report.as_json() for report in reports]}
+        )
     else:
         remark_reports(reports)
         click.echo(_words(found, unknown, source, destination))

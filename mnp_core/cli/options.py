@@ -53,6 +53,16 @@ def probe_option(default: str) -> Decorator[Any]:
     return click.option("--probe", "probes", metavar="PROBE", multiple=True, help=text)
 
 
+def flow_options(command: F) -> F:
+    """``--from``, ``--to`` and ``--port``, the flows that a command is about, as texts."""
+    ports = "tcp:80, udp:53, sctp:99 or icmp; may be repeated. [default: the destination's declared ports, else tcp:80]"
+    decorated = click.option("--port", "ports", metavar="PORT", multiple=True, help=ports)(command)
+    for name, parameter in (("--to", "destination"), ("--from", "source")):
+        ends = click.option(name, parameter, required=True, metavar="END", help="NAMESPACE/POD, or an address.")
+        decorated = ends(decorated)
+    return decorated
+
+
 def form_option(forms: type[StrEnum], words: str) -> Decorator[Any]:
     """The form of a result, by its value; the first one is the default."""
     values = [form.value for form in forms]
@@ -146,7 +156,8 @@ def _file_option(command: F) -> F:
     return click.option("--settings", "settings_file", type=path, metavar="FILE", help=_SETTINGS_HELP)(command)
 
 
-def _as_namespace(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+def as_namespace(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """A callback of click: the name of a namespace, or none."""
     if value is not None and not is_namespace_name(value):
         raise click.BadParameter(f"{value[:80]!r} is not the name of a namespace")
     return value
@@ -156,7 +167,7 @@ namespace_option = click.option(
     "--namespace",
     "-n",
     metavar="NAMESPACE",
-    callback=_as_namespace,
+    callback=as_namespace,
     help="Where objects and names are that name no namespace, as kubectl has it. [default: default]",
 )
 

@@ -12,7 +12,7 @@ from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import form_option, paths_argument, probe_option, registry_of, settings_file_option
 from mnp_core.cli.source import Source, paths_or_cluster, source_options
-from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
+from mnp_core.cli.terminal import print_json, remark, remark_reports
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName
 from mnp_core.offline.probe import ProbeSpec, parse_probe
@@ -169,7 +169,7 @@ def _print(form: Form, objects: Objects, matrix: Matrix, specs: Specs) -> None:
     if form is Form.JSON:
         groups = {str(end.name): [str(name) for name in end.members] for end in matrix.groups}
         probes = [answer.as_json(matrix.unknown) for answer in found]
-        print_json({"probes": probes, "groups": groups, "reports": [*map(report_json, reports)]})
+        print_json({"probes": probes, "groups": groups, "reports": [report.as_json() for report in reports]})
         return
     remark_reports(reports)
     _remark(objects, matrix)

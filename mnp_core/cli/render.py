@@ -9,7 +9,7 @@ from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import Output, output_option, paths_argument, registry_of, settings_options
 from mnp_core.cli.source import Source, paths_or_cluster, source_options
-from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json
+from mnp_core.cli.terminal import print_json, remark, remark_reports
 from mnp_core.model import ObjectName, Ruleset
 from mnp_core.settings import Settings
 
@@ -64,7 +64,9 @@ def render_command(
     policies = {pod: objects.cluster.sandbox_policy(pod) for pod in chosen}
     rendered = [_Rendered(pod, renderer.render(policy)) for pod, policy in policies.items() if policy is not None]
     if output is Output.JSON:
-        print_json({"rulesets": [r.as_json() for r in rendered], "reports": [*map(report_json, objects.reports())]})
+        print_json(
+            {"rulesets": [r.as_json() for r in rendered], "reports": [report.as_json() for report in objects.reports()]}
+        )
         return
     remark_reports(objects.reports())
     _print(rendered)

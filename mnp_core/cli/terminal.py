@@ -84,19 +84,6 @@ def remark_reports(reports: Iterable[Report]) -> None:
         remark(f"{'Hint' if report.severity is Severity.HINT else 'Warning'}: {report}")
 
 
-def report_json(report: Report) -> dict[str, str]:
-    """One element of ``reports``."""
-    return {
-        "kind": report.about.kind,
-        "name": str(report.about.name),
-        "field": report.field,
-        "reason": report.reason.value,
-        "message": report.message,
-        "remedy": report.remedy,
-        "severity": report.severity.value,
-    }
-
-
 @contextmanager
 def progress() -> Iterator[Step]:
     """Bars on standard error for the length of a block; nothing at all if that is not a terminal."""

@@ -85,3 +85,15 @@ class Report:
     def __str__(self) -> str:
         place = f"{self.about}: {self.field}" if self.field else str(self.about)
         return f"{place}: {self.message}. {self.remedy}."
+
+    def as_json(self) -> dict[str, str]:
+        """For JSON: an element of ``reports``, without whether it exposes an interface, which a node alone knows."""
+        return {
+            "kind": self.about.kind,
+            "name": str(self.about.name),
+            "field": self.field,
+            "reason": self.reason.value,
+            "message": self.message,
+            "remedy": self.remedy,
+            "severity": self.severity.value,
+        }

@@ -113,7 +113,7 @@ class PodStatus:
             "netns": self.netns,
             "interfaces": [each.as_json() for each in self.interfaces],
             "groups": [{"id": identity, "members": size} for identity, size in self.groups.items()],
-            "problems": [_report_json(report) for report in self.reports],
+            "problems": [{**report.as_json(), "exposed": report.exposed} for report in self.reports],
             "omitted-problems": self.omitted_reports,
         }
 
@@ -189,18 +189,4 @@ def _failure_json(outcome: Outcome) -> dict[str, object]:
         "reason": outcome.failure.value if outcome.failure is not None else "",
         "message": outcome.error[:_LONGEST_ERROR],
         "seconds": round(outcome.seconds, 6),
-    }
-
-
-def _report_json(report: Report) -> dict[str, object]:
-    """As `mnp validate` writes it, with whether a selected interface may be open."""
-    return {
-        "kind": report.about.kind,
-        "name": str(report.about.name),
-        "field": report.field,
-        "reason": report.reason.value,
-        "message": report.message,
-        "remedy": report.remedy,
-        "severity": report.severity.value,
-        "exposed": report.exposed,
     }

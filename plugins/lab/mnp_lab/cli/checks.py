@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mnp_core.cli.options import Output
-from mnp_core.cli.terminal import print_json, report_json, results
+from mnp_core.cli.terminal import print_json, results
 from mnp_core.model import Report
 from mnp_core.policy.explain import describe
 from mnp_lab.cli.judgement import Judge, explanation_of
@@ -38,7 +38,7 @@ def print_checks(
     if output is Output.JSON:
         probes = [check.result.as_json() | _expected_json(check) for check in checks]
         answer = {"passed": passed, "failed": failed, "probes": probes, "unjudged": [*map(_unjudged_json, unjudged)]}
-        print_json(answer | {"reports": [*map(report_json, reports)]})
+        print_json(answer | {"reports": [report.as_json() for report in reports]})
         return
     console = results()
     for check in checks:

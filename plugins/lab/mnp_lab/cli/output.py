@@ -10,7 +10,7 @@ from rich.text import Text
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.matrix import print_matrices
 from mnp_core.cli.options import Output, Seconds
-from mnp_core.cli.terminal import print_json, remark, remark_reports, report_json, results
+from mnp_core.cli.terminal import print_json, remark, remark_reports, results
 from mnp_core.model import Report
 from mnp_core.offline.probe import ProbeResult, ProbeVerdict
 from mnp_lab.lab import Lab
@@ -54,7 +54,9 @@ def print_answers(
         output: Format of the output.
     """
     if output is Output.JSON:
-        print_json({"probes": [answer.as_json() for answer in answers], "reports": [*map(report_json, reports)]})
+        print_json(
+            {"probes": [answer.as_json() for answer in answers], "reports": [report.as_json() for report in reports]}
+        )
         return
     remark_reports(reports)
     print_matrices(results(), answers)
