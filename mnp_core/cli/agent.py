@@ -9,7 +9,7 @@ import click
 from attrs import frozen
 
 from mnp_core.cli.names import parse_object_name
-from mnp_core.model.parsing.names import is_namespace_name
+from mnp_core.cli.options import as_namespace
 from mnp_core.node.status.client import Agent
 from mnp_core.settings import DEFAULT_AGENT_SOCKET
 
@@ -66,10 +66,8 @@ def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(str(parse_object_name(text, None)) for text in texts)
 
 
-def _namespace(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if value and not is_namespace_name(value):
-        raise click.BadParameter(f"{value[:80]!r} is not the name of a namespace")
-    return value
+def _namespace(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    return as_namespace(context, parameter, value or None) or ""
 
 
 socket_option = click.option(

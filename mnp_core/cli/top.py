@@ -12,7 +12,7 @@ import click
 from mnp_core.cli.agent import Question, question_options
 from mnp_core.cli.formats.columns import in_columns
 from mnp_core.cli.helping import examples
-from mnp_core.cli.options import Output, Seconds, output_option
+from mnp_core.cli.options import Decorator, Output, Seconds, output_option
 from mnp_core.cli.rates import Count, Key, Rate, counts_of, rates
 from mnp_core.cli.terminal import is_terminal, print_json, print_line, remark, results
 from mnp_core.errors import InputError
@@ -22,10 +22,25 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 HEADS: Final = ("POD", "INTERFACE", "DIRECTION", "PACKETS/s", "BYTES/s", "PACKETS", "BYTES", "RULE")
-LEAST_SECONDS: Final = 0.5
+_LEAST_SECONDS: Final = 0.5
 _MARGIN: Final = 3  # lines of a terminal that are no rows
 _UNITS: Final = ("", "k", "M", "G", "T", "P")
 _THOUSAND: Final = 1000
+
+
+def interval_options(default: float) -> Decorator[Any]:
+    """``--once`` and ``--interval``."""
+    interval = click.option(
+        "--interval",
+        "-i",
+        type=Seconds(min=_LEAST_SECONDS),
+        default=default,
+        show_default=True,
+        metavar="SECONDS",
+        help="Between two readings.",
+    )
+    once = click.option("--once", is_flag=True, help="One interval, every rule, and end.")
+    return lambda command: once(interval(command))
 
 
 @click.command(
@@ -39,16 +54,7 @@ _THOUSAND: Final = 1000
 )
 @question_options
 @output_option
-@click.option("--once", is_flag=True, help="One interval, every rule, and end.")
-@click.option(
-    "--interval",
-    "-i",
-    type=Seconds(min=LEAST_SECONDS),
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between two readings.",
-)
+@interval_options(1.0)
 def top_command(*, question: Question, output: Output, once: bool, interval: float) -> None:
     """Print packets and bytes a second by policy rule, the busiest first, until Ctrl-C.
 

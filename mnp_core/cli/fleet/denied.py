@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from mnp_core.cli.denied import DeniedForm, packet_words, print_suggestion, refuse_beside_suggest
-from mnp_core.cli.entrypoint import ANSWER_IS_BAD, NOT_DONE
-from mnp_core.cli.fleet.answers import AnswerError, clean, decode
+from mnp_core.cli.entrypoint import NOT_DONE
+from mnp_core.cli.fleet.answers import AnswerError, clean, decode, exit_status, sort_answers
 from mnp_core.cli.fleet.kubectl import AgentPod
 from mnp_core.cli.fleet.options import Fleet, fleet_options, pod_options, remark_failures
 from mnp_core.cli.helping import examples
@@ -49,20 +49,15 @@ def denied_command(
     if follow:
         return _follow(fleet, agents, selection, DeniedForm(form))
     answers = fleet.ask(agents, ("denied", "--output=json", *selection))
-    failures = {agent.label: answer.failure for agent, answer in answers.items() if answer.failure}
-    found = [
-        packet
-        for agent, answer in answers.items()
-        if not answer.failure
-        for packet in _packets(agent.label, answer.output.split(b"\n"))
-    ]
+    lines, failures = sort_answers(answers, _lines)
+    found = [packet for node, theirs in lines.items() for packet in _packets(node, theirs)]
     if suggest:
         print_suggestion(iter(found))
     else:
         for packet in sorted(found, key=lambda packet: str(packet.get("time"))):
             _show(packet, DeniedForm(form))
     remark_failures(failures)
-    return 0 if not failures else ANSWER_IS_BAD if len(failures) < len(answers) else NOT_DONE
+    return exit_status(len(lines), failures)
 
 
 def _follow(fleet: Fleet, agents: Sequence[AgentPod], selection: Sequence[str], form: DeniedForm) -> int:
@@ -73,18 +68,20 @@ def _follow(fleet: Fleet, agents: Sequence[AgentPod], selection: Sequence[str], 
     known: dict[str, set[bytes]] = {}
     while True:
         answers = fleet.ask(agents, ("denied", "--output=json", *selection), quiet=True)
-        failures = {agent.label: answer.failure for agent, answer in answers.items() if answer.failure}
+        found, failures = sort_answers(answers, _lines)
         remark_failures(failures)
-        if len(failures) == len(answers):
+        if not found:
             return NOT_DONE
-        for agent, answer in answers.items():
-            if not answer.failure:
-                lines = answer.output.split(b"\n")
-                new = [line for line in lines if line not in known.get(agent.label, lines)]
-                known[agent.label] = set(lines)
-                for packet in _packets(agent.label, new):
-                    _show(packet, form)
+        for node, lines in found.items():
+            new = [line for line in lines if line not in known.get(node, lines)]
+            known[node] = set(lines)
+            for packet in _packets(node, new):
+                _show(packet, form)
         time.sleep(_PAUSE)
+
+
+def _lines(_agent: AgentPod, output: bytes) -> list[bytes]:
+    return output.split(b"\n")
 
 
 def _packets(node: str, lines: Sequence[bytes]) -> Iterator[Packet]:

@@ -12,10 +12,9 @@ from attrs import field, frozen
 from mnp_core.cli.fleet.asking import Answer, Limits, ask
 from mnp_core.cli.fleet.kubectl import AgentPod, Kubectl
 from mnp_core.cli.names import parse_object_name
-from mnp_core.cli.options import Seconds
+from mnp_core.cli.options import Seconds, as_namespace
 from mnp_core.cli.terminal import progress, remark
 from mnp_core.errors import InputError
-from mnp_core.model.parsing.names import is_namespace_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -119,7 +118,7 @@ def pod_options(command: F) -> F:
         return command(*args, names=names, selection=tuple(selection), **others)
 
     pod = click.option("--pod", "pods", metavar="[NAMESPACE/]POD", multiple=True, help=_POD_HELP)
-    namespace = click.option("--namespace", "-n", metavar="NAMESPACE", callback=_namespace, help=_NAMESPACE_HELP)
+    namespace = click.option("--namespace", "-n", metavar="NAMESPACE", callback=as_namespace, help=_NAMESPACE_HELP)
     return cast("F", pod(namespace(with_pods)))
 
 
@@ -162,12 +161,6 @@ _POD_HELP = "Only this pod, on its node; may be repeated."
 _NAMESPACE_HELP = "Only pods in it, and of pods that name none. [default: all]"
 
 
-def _namespace(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not is_namespace_name(value):
-        raise click.BadParameter(f"{value[:80]!r} is not the name of a namespace")
-    return value
-
-
 def _container(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not _LABEL.fullmatch(value):
         raise click.BadParameter(f"{value[:80]!r} is not the name of a container")
@@ -189,7 +182,7 @@ _OPTIONS = (
         metavar="NAMESPACE",
         default=NAMESPACE,
         envvar="MNP_AGENT_NAMESPACE",
-        callback=_namespace,
+        callback=as_namespace,
         show_default=True,
         help="Of the agents' pods.",
     ),

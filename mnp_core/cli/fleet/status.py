@@ -7,16 +7,14 @@ from typing import Any
 import click
 from attrs import frozen
 
-from mnp_core.cli.entrypoint import ANSWER_IS_BAD, NOT_DONE
-from mnp_core.cli.fleet.answers import AnswerError, clean, decode
-from mnp_core.cli.fleet.asking import Answer
+from mnp_core.cli.fleet.answers import AnswerError, Failures, clean, decode, exit_status, print_nodes, sort_answers
 from mnp_core.cli.fleet.kubectl import AgentPod
 from mnp_core.cli.fleet.options import Fleet, fleet_options, pod_options, remark_failures
 from mnp_core.cli.formats.columns import age, in_columns
 from mnp_core.cli.formats.status import findings, node_line, table
 from mnp_core.cli.helping import examples
 from mnp_core.cli.options import form_option
-from mnp_core.cli.terminal import print_json, print_line
+from mnp_core.cli.terminal import print_line
 
 _HEADS = ("NODE", "STATE", "PODS", "ENFORCED", "FAILED", "PROBLEMS", "BACKEND", "VERSION", "UP", "AGENT")
 
@@ -86,35 +84,17 @@ def status_command(*, fleet: Fleet, names: tuple[str, ...], selection: tuple[str
     """
     agents = fleet.agents(names)
     answers = fleet.ask(agents, ("status", "--output=json", *selection))
-    found, failures = _sorted(answers)
-    shown, unshown = _show(StatusForm(form), found, failures, is_detailed=bool(names) or len(agents) == 1)
+    found, failures = sort_answers(answers, _Node.of)
+    shown, unshown = _show(StatusForm(form), [*found.values()], failures, is_detailed=bool(names) or len(agents) == 1)
     failures |= unshown
     remark_failures(failures)
-    if not failures:
-        return 0
-    return ANSWER_IS_BAD if shown else NOT_DONE
+    return exit_status(shown, failures)
 
 
-def _sorted(answers: Mapping[AgentPod, Answer]) -> tuple[list[_Node], dict[str, str]]:
-    """The answers, and the reasons of those that are none by node."""
-    found, failures = [], {}
-    for agent, answer in answers.items():
-        try:
-            if answer.failure:
-                raise AnswerError(answer.failure)  # noqa: TRY301 # as those below
-            found.append(_Node.of(agent, answer.output))
-        except AnswerError as error:
-            failures[agent.label] = str(error)
-    return found, failures
-
-
-def _show(
-    form: StatusForm, found: Sequence[_Node], failures: Mapping[str, str], *, is_detailed: bool
-) -> tuple[int, dict[str, str]]:
+def _show(form: StatusForm, found: Sequence[_Node], failures: Failures, *, is_detailed: bool) -> tuple[int, Failures]:
     """Print; the number of nodes that were shown, and the reasons of those that cannot be."""
     if form is StatusForm.JSON:
-        unanswered = [{"node": node, "reason": reason} for node, reason in failures.items()]
-        print_json({"nodes": [each.as_json() for each in found], "unanswered": unanswered})
+        print_nodes([each.as_json() for each in found], failures)
         return len(found), {}
     texts, unshown = {}, {}
     for each in map(_Node.cleaned, found):

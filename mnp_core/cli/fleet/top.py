@@ -7,16 +7,16 @@ from typing import Any
 import click
 from attrs import frozen
 
-from mnp_core.cli.entrypoint import ANSWER_IS_BAD, NOT_DONE
-from mnp_core.cli.fleet.answers import AnswerError, clean, decode
+from mnp_core.cli.entrypoint import NOT_DONE
+from mnp_core.cli.fleet.answers import AnswerError, Failures, clean, decode, exit_status, print_nodes, sort_answers
 from mnp_core.cli.fleet.kubectl import AgentPod
 from mnp_core.cli.fleet.options import Fleet, fleet_options, pod_options, remark_failures
 from mnp_core.cli.formats.columns import in_columns
 from mnp_core.cli.helping import examples
-from mnp_core.cli.options import Output, Seconds, output_option
+from mnp_core.cli.options import Output, output_option
 from mnp_core.cli.rates import Rate
-from mnp_core.cli.terminal import is_terminal, print_json, print_line
-from mnp_core.cli.top import HEADS, LEAST_SECONDS, draw, row, screen
+from mnp_core.cli.terminal import is_terminal, print_line
+from mnp_core.cli.top import HEADS, draw, interval_options, row, screen
 
 
 @frozen
@@ -28,7 +28,7 @@ class _Top:
     rates: Sequence[Rate]
 
     @classmethod
-    def of(cls, node: str, line: bytes) -> "_Top":
+    def of(cls, agent: AgentPod, line: bytes) -> "_Top":
         """Take it; raises AnswerError."""
         value = decode(line)
         try:
@@ -37,7 +37,7 @@ class _Top:
                 row(each)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise AnswerError("its answer is not that of mnp top") from None
-        return cls(node, {**value, "node": node}, rates)
+        return cls(agent.label, {**value, "node": agent.label}, rates)
 
 
 @click.command(
@@ -49,16 +49,7 @@ class _Top:
         ("One JSON value a line, for each node and interval:", "kubectl mnp top --node worker-1 -o json"),
     ),
 )
-@click.option("--once", is_flag=True, help="One interval, every rule, and end.")
-@click.option(
-    "--interval",
-    "-i",
-    type=Seconds(min=LEAST_SECONDS),
-    default=2.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Between two readings.",
-)
+@interval_options(2.0)
 @output_option
 @pod_options
 @fleet_options
@@ -80,13 +71,12 @@ def top_command(
 def _once(fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], output: Output) -> int:
     found, failures = _asked(fleet, agents, command)
     if output is Output.JSON:
-        unanswered = [{"node": node, "reason": reason} for node, reason in failures.items()]
-        print_json({"nodes": [each.value for each in found], "unanswered": unanswered})
+        print_nodes([each.value for each in found], failures)
     else:
         for line in _lines(found):
             print_line(line)
     remark_failures(failures)
-    return 0 if not failures else ANSWER_IS_BAD if found else NOT_DONE
+    return exit_status(len(found), failures)
 
 
 def _live(fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], output: Output) -> int:
@@ -111,17 +101,11 @@ def _live(fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], outp
 
 def _asked(
     fleet: Fleet, agents: Sequence[AgentPod], command: Sequence[str], *, quiet: bool = False
-) -> tuple[list[_Top], dict[str, str]]:
+) -> tuple[list[_Top], Failures]:
     """The answers about one interval, and the reasons of those that are none by node."""
-    found, failures = [], {}
-    for agent, answer in fleet.ask(agents, (*command, "--once"), quiet=quiet).items():
-        try:
-            if answer.failure:
-                raise AnswerError(answer.failure)  # noqa: TRY301 # as those below
-            found.append(_Top.of(agent.label, answer.output))
-        except AnswerError as error:
-            failures[agent.label] = str(error)
-    return found, failures
+    answers = fleet.ask(agents, (*command, "--once"), quiet=quiet)
+    found, failures = sort_answers(answers, _Top.of)
+    return [*found.values()], failures
 
 
 def _lines(found: Iterable[_Top]) -> list[str]:
