@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from socket import socket
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from attrs import frozen
 
+from mnp_core.agent.agent import Agent
 from mnp_core.api import Outcome, Result, Sandbox
 from mnp_core.closing import Closing
-from mnp_core.cluster import ClusterState
 from mnp_core.errors import MnpError
 from mnp_core.model import (
     Address,
@@ -31,6 +31,7 @@ from mnp_core.model import (
 from mnp_core.netfilter.headers import Headers, parse_headers
 from mnp_core.netfilter.nflog import Logged, open_group
 from mnp_core.node.denied_reader import DeniedReader
+from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.telemetry.denied_packet import DeniedPacket, log_fields
 from mnp_core.telemetry.sink import Sink
 
@@ -39,27 +40,6 @@ _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__
 _packets: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger("mnp_core.denied")
 
 Listener = Callable[[DeniedPacket], None]
-
-
-class Agent(Protocol):
-    """The members of `mnp_core.agent.agent.Agent` used here."""
-
-    @property
-    def cluster(self) -> ClusterState:
-        """The state of the cluster."""
-
-    def post(self, event: Callable[[], None]) -> None:
-        """Queue a call for the agent's thread."""
-
-    def sandbox(self, pod: ObjectName) -> Sandbox | None:
-        """The sandbox of a local pod, once located."""
-
-
-class Pool(Protocol):
-    """The method of `mnp_core.sandbox.pool.SandboxPool` used here."""
-
-    def submit(self, sandbox: Sandbox, work: Callable[[], socket]) -> Future[socket]:
-        """Run work inside a sandbox."""
 
 
 @frozen(kw_only=True)
@@ -80,7 +60,7 @@ def log_packet(packet: DeniedPacket) -> None:
 class DeniedPackets(Sink, Closing):
     """Keeps a reader for each pod with a log. One thread owns it, the agent's; packets come on the reader's."""
 
-    def __init__(self, agent: Agent, pool: Pool, settings: DeniedLog, listeners: Iterable[Listener]) -> None:
+    def __init__(self, agent: Agent, pool: SandboxPool, settings: DeniedLog, listeners: Iterable[Listener]) -> None:
         """Begin without pods.
 
         Args:

@@ -5,11 +5,10 @@ under way is waited for, so that a difference is one that lasts.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from itertools import islice
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 from attrs import frozen
 
@@ -17,15 +16,15 @@ from mnp_core.agent.agent import Agent
 from mnp_core.agent.operations import is_in_force
 from mnp_core.api import PolicyRenderer, RuleApplier, Sandbox
 from mnp_core.errors import InputError, MnpError
-from mnp_core.model import Installed, ObjectName, RuleCounter, Ruleset, SandboxPolicy
+from mnp_core.model import Installed, ObjectName, Ruleset, SandboxPolicy
 from mnp_core.model import Protocol as IpProtocol
 from mnp_core.node.status.flow import End, FlowQuestion, parse_flow_question
+from mnp_core.node.status.kernel import CounterKey, Kernels, summed
 from mnp_core.node.status.protocol import Answers, Item
 from mnp_core.node.status.reading import read
 from mnp_core.policy.ends import Flow, Host, Standing
 from mnp_core.policy.explain import Explanation, Side, explain
-
-T = TypeVar("T")
+from mnp_core.sandbox.pool import SandboxPool
 
 _TRIES: Final = 4
 _PAUSE_SECONDS: Final = 0.4  # for a change under way
@@ -36,15 +35,8 @@ _DENIED: Final = "denied"  # labels of counters, see `mnp_core.model.RuleCounter
 _WOULD_DENY: Final = "would-deny"
 _DEFAULT: Final = Flow(protocol=IpProtocol.TCP, port=80)
 
-Counts = Mapping[tuple[str, str, str], tuple[int, int]]
-"""Packets and bytes by interface, direction and label."""
-
-
-class Pool(Protocol):
-    """The method of `mnp_core.sandbox.pool.SandboxPool` that is used here."""
-
-    def submit(self, sandbox: Sandbox, work: Callable[[], T], /) -> "Future[T]":
-        """Run work inside a sandbox."""
+Counts = Mapping[CounterKey, tuple[int, int]]
+"""Packets and bytes."""
 
 
 @frozen(kw_only=True)
@@ -70,8 +62,12 @@ class Comparison:
     """
 
     agent: Agent
-    pool: Pool
+    pool: SandboxPool
     pause: float = _PAUSE_SECONDS
+
+    @property
+    def _kernels(self) -> Kernels:
+        return Kernels(self.pool, _POD_SECONDS)
 
     def answer(self, arguments: Mapping[str, Any]) -> Answers:
         """`{"pod": …}` for each end on this node, then `{"way": …}` for each way of each flow."""
@@ -133,17 +129,10 @@ class Comparison:
     def _compared_now(self, target: _Local) -> Item:
         try:
             ruleset = target.renderer.render(target.policy)
-            in_force, installed = self._inside(target, lambda: _looked_at(target.applier, ruleset))
+            in_force, installed = self._kernels.look(target.sandbox, lambda: _looked_at(target.applier, ruleset))
         except Exception as error:  # noqa: BLE001 - a plugin may raise any exception; it is the answer about this pod
-            return _pod_item(target.pod, target.backend, error=_words(error))
+            return _pod_item(target.pod, target.backend, error=self._kernels.words(error))
         return _pod_item(target.pod, target.backend, ruleset=ruleset, installed=installed, in_force=in_force)
-
-    def _inside(self, target: _Local, work: Callable[[], T]) -> T:
-        future = self.pool.submit(target.sandbox, work)
-        try:
-            return future.result(_POD_SECONDS)
-        finally:
-            future.cancel()
 
     def _ways(self, ways: list[Explanation], targets: Mapping[ObjectName, _Local], question: FlowQuestion) -> Answers:
         before = {name: self._counts(target) for name, target in targets.items()}
@@ -157,7 +146,7 @@ class Comparison:
 
     def _counts(self, target: _Local) -> Counts:
         try:
-            return _summed(self._inside(target, lambda: list(target.applier.counters())))
+            return summed(self._kernels.look(target.sandbox, lambda: list(target.applier.counters())))
         except (MnpError, FutureTimeoutError):  # the comparison of the pod has the reason
             return {}
 
@@ -206,15 +195,6 @@ def _differences(wanted: Mapping[str, frozenset[str]], present: Mapping[str, fro
             }
 
 
-def _summed(counters: Iterable[RuleCounter]) -> Counts:
-    sums: dict[tuple[str, str, str], tuple[int, int]] = {}
-    for counter in counters:
-        key = counter.interface, counter.direction, counter.label
-        packets, octets = sums.get(key, (0, 0))
-        sums[key] = packets + counter.packets, octets + counter.bytes
-    return sums
-
-
 def _side(side: Side, before: Mapping[ObjectName, Counts], after: Mapping[ObjectName, Counts]) -> Item | None:
     """One end with its counter; None for an end whose kernel is not on this node."""
     attachment = side.attachment
@@ -246,9 +226,3 @@ def _label(side: Side) -> str:
 
 def _count(found: tuple[int, int] | None) -> Item | None:
     return {"packets": found[0], "bytes": found[1]} if found is not None else None
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, FutureTimeoutError):
-        return f"no answer in {_POD_SECONDS:g} s"
-    return str(error) if isinstance(error, MnpError) else f"{type(error).__name__}: {error}"

@@ -3,31 +3,24 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from attrs import field, frozen
 
 from mnp_core.agent.agent import Agent
 from mnp_core.api import RuleApplier, Sandbox
-from mnp_core.errors import InputError, MnpError
+from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, RuleCounter
+from mnp_core.node.status.kernel import Kernels, summed
 from mnp_core.node.status.protocol import Answers, Item
 from mnp_core.node.status.reading import read, read_each
 from mnp_core.node.status.selection import SELECTION, Selection, parse_selection
+from mnp_core.sandbox.pool import SandboxPool
 
 MOST_PODS: Final = 256  # of one request
 _AT_ONCE: Final = 4  # of the pool's threads, which write rules
 _FRESH_SECONDS: Final = 0.5
 _POD_SECONDS: Final = 5.0  # for one pod, in which rules may be written just now
-
-
-class Pool(Protocol):
-    """The method of `mnp_core.sandbox.pool.SandboxPool` that is used here."""
-
-    def submit(self, sandbox: Sandbox, work: Callable[[], list[RuleCounter]], /) -> "Future[list[RuleCounter]]":
-        """Run work inside a sandbox."""
 
 
 @frozen(kw_only=True)
@@ -48,7 +41,7 @@ class CounterReader:
     """
 
     agent: Agent
-    pool: Pool
+    pool: SandboxPool
     clock: Callable[[], float] = time.monotonic
     _places: threading.BoundedSemaphore = field(factory=lambda: threading.BoundedSemaphore(_AT_ONCE), init=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False)
@@ -91,28 +84,17 @@ class CounterReader:
 
     def _read_now(self, target: _Target) -> Item:
         rules, error = list[Item](), ""
+        kernels = Kernels(self.pool, _POD_SECONDS)
         try:
-            future = self.pool.submit(target.sandbox, lambda: list(target.applier.counters()))
-            try:
-                rules = _summed(future.result(_POD_SECONDS))
-            finally:
-                future.cancel()
-        except FutureTimeoutError:
-            error = f"no answer in {_POD_SECONDS:g} s"
+            rules = _items(kernels.look(target.sandbox, lambda: list(target.applier.counters())))
         except Exception as cause:  # noqa: BLE001 - a plugin may raise any exception; it concerns this pod's line alone
-            error = str(cause) if isinstance(cause, MnpError) else f"{type(cause).__name__}: {cause}"
+            error = kernels.words(cause)
         pod = target.pod
         return {"namespace": pod.namespace, "name": pod.name, "at": self.clock(), "error": error, "rules": rules}
 
 
-def _summed(counters: Iterable[RuleCounter]) -> list[Item]:
-    """One entry for each rule of a policy: backends may have several rules for it."""
-    sums: dict[tuple[str, str, str], tuple[int, int]] = {}
-    for counter in counters:
-        key = counter.interface, counter.direction, counter.label
-        packets, octets = sums.get(key, (0, 0))
-        sums[key] = packets + counter.packets, octets + counter.bytes
+def _items(counters: Iterable[RuleCounter]) -> list[Item]:
     return [
         {"interface": interface, "direction": direction, "rule": label, "packets": packets, "bytes": octets}
-        for (interface, direction, label), (packets, octets) in sums.items()
+        for (interface, direction, label), (packets, octets) in summed(counters).items()
     ]
