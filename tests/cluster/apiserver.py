@@ -12,8 +12,19 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 
+import pytest
+
 from scripts.testbed.programs import find_present
 
+FOLDERS = {
+    "CustomResourceDefinition": "apiextensions.k8s.io/v1/customresourcedefinitions",
+    "ClusterRole": "rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "Role": "rbac.authorization.k8s.io/v1/namespaces/kube-system/roles",
+    "RoleBinding": "rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings",
+    "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+}
 PATIENCE = 120  # seconds, for a busy machine
 
 
@@ -40,6 +51,16 @@ class ApiServer:
         finally:
             connection.close()
 
+    @property
+    def minor(self):
+        """Of Kubernetes 1."""
+        return int(self.request("GET", "/version")[1]["minor"].rstrip("+"))
+
+    def create(self, wanted, *, may_exist=False):
+        """Create an object of `FOLDERS`."""
+        status, answer = self.request("POST", f"/apis/{FOLDERS[wanted['kind']]}", wanted)
+        assert status == 201 or (may_exist and status == 409), answer
+
     def kubeconfig(self, folder):
         """A file that leads kubectl here."""
         cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self._authority)}
@@ -61,7 +82,13 @@ class ApiServer:
 
 @contextmanager
 def api_server(folder):
-    """A server that is ready, and gone afterwards. The folder keeps its files and logs."""
+    """A server that is ready, and gone afterwards. The folder keeps its files and logs.
+
+    Without the programs the test that asks for it is skipped.
+    """
+    for program in ("etcd", "kube-apiserver"):
+        if find_present(program) is None:
+            pytest.skip(f"{program} is neither in KUBEBUILDER_ASSETS nor built by the test bed")
     store, peers, port = free_ports(3)
     token = secrets.token_hex(16)
     (folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")

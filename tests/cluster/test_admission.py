@@ -7,16 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.testbed.programs import find, find_present, minor_version
-from tests.cluster.apiserver import api_server
+from scripts.testbed.programs import find, minor_version
+from tests.cluster.apiserver import FOLDERS, api_server
 from tests.cluster.manifests import STATUS, network_status, pod
 from tests.cluster.nodeagent import kubectl
 
 FILE = Path(__file__).parents[2] / "deploy/network-status-admission.yml"
-PATHS = {
-    "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
-}
 PODS = "/api/v1/namespaces/demo/pods"
 MULTUS, TENANT = "system:serviceaccount:kube-system:multus", "tenant"
 MERGE = "application/merge-patch+json"
@@ -29,18 +25,12 @@ pytestmark = pytest.mark.cluster
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
     """A server that has the policy in force."""
-    for program in ("etcd", "kube-apiserver"):
-        if find_present(program) is None:
-            pytest.skip(f"{program} is neither in KUBEBUILDER_ASSETS nor built by the test bed")
     with api_server(tmp_path_factory.mktemp("apiserver")) as api:
-        minor = int(api.request("GET", "/version")[1]["minor"].rstrip("+"))
-        if minor < 30:
-            pytest.skip(f"Kubernetes 1.{minor} has no ValidatingAdmissionPolicies")
+        if api.minor < 30:
+            pytest.skip(f"Kubernetes 1.{api.minor} has no ValidatingAdmissionPolicies")
         api.request("POST", "/api/v1/namespaces", {"metadata": {"name": "demo"}})
         for wanted in yaml.safe_load_all(FILE.read_text()):
-            path = f"/apis/admissionregistration.k8s.io/v1/{PATHS[wanted['kind']]}"
-            status, answer = api.request("POST", path, wanted)
-            assert status == 201, answer
+            api.create(wanted)
         await_refusals(api)
         yield api
 
@@ -78,7 +68,7 @@ def running(api, request):
 
 def test_the_policy_is_sound(api):
     """No warning about types, and none about expressions that fail."""
-    path = f"/apis/admissionregistration.k8s.io/v1/{PATHS['ValidatingAdmissionPolicy']}/network-status.mnp"
+    path = f"/apis/{FOLDERS['ValidatingAdmissionPolicy']}/network-status.mnp"
     found = api.request("GET", path)[1]
     assert found.get("status", {}).get("typeChecking", {}).get("expressionWarnings", []) == []
 

@@ -16,7 +16,7 @@ from mnp_core.conditions.tokens import policy_token
 from mnp_core.model import ObjectName
 from mnp_core.model.change import MODULUS
 from scripts.testbed.programs import find_present
-from tests.cluster.apiserver import api_server
+from tests.cluster.apiserver import FOLDERS, api_server
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 STATUS = DEPLOY / "kustomize/components/status"
@@ -25,16 +25,6 @@ SUMMARIES = "/apis/mnp.k8s.cni.cncf.io/v1alpha1/nodepolicysummaries"
 MERGE = "application/merge-patch+json"
 NODES, SELECTED = 500, 37
 PATIENCE = 120
-FOLDERS = {
-    "CustomResourceDefinition": "apiextensions.k8s.io/v1/customresourcedefinitions",
-    "ClusterRole": "rbac.authorization.k8s.io/v1/clusterroles",
-    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1/clusterrolebindings",
-    "Role": "rbac.authorization.k8s.io/v1/namespaces/kube-system/roles",
-    "RoleBinding": "rbac.authorization.k8s.io/v1/namespaces/kube-system/rolebindings",
-    "ValidatingAdmissionPolicy": "admissionregistration.k8s.io/v1/validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": "admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
-}
-
 pytestmark = [pytest.mark.cluster, pytest.mark.full]
 
 
@@ -48,16 +38,13 @@ def until(true):
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory):
-    for program in ("etcd", "kube-apiserver"):
-        if find_present(program) is None:
-            pytest.skip(f"{program} is neither in KUBEBUILDER_ASSETS nor built by the test bed")
     with api_server(tmp_path_factory.mktemp("apiserver")) as found:
         for path in ("scheme-cel.yml", "nodepolicysummaries.yml"):
-            create(found, yaml.safe_load((DEPLOY / path).read_text()))
+            found.create(yaml.safe_load((DEPLOY / path).read_text()))
         for path in (STATUS / "nodes.yaml", STATUS / "aggregator.yaml"):
             for wanted in yaml.safe_load_all(path.read_text()):
                 if wanted["kind"] in FOLDERS:
-                    create(found, wanted)
+                    found.create(wanted, may_exist=True)
         for name in ("mnp-node", "mnp-aggregate"):
             account = {"metadata": {"name": name}}
             found.request("POST", "/api/v1/namespaces/kube-system/serviceaccounts", account)
@@ -65,11 +52,6 @@ def api(tmp_path_factory):
         for path in (POLICIES, SUMMARIES):
             until(lambda path=path: found.request("GET", path)[0] == 200)
         yield found
-
-
-def create(api, wanted):
-    status, answer = api.request("POST", f"/apis/{FOLDERS[wanted['kind']]}", wanted)
-    assert status in {201, 409}, answer
 
 
 def kubeconfig(api, folder, account):
