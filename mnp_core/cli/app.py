@@ -67,10 +67,11 @@ class _App(LazyGroup):
 
 _HELP = """Kubernetes network policy on the secondary interfaces of pods.
 
-`mnp lab`, which mnp-lab adds, builds pods from manifests on this machine, without a cluster, enforces their policies
-and sends real packets (as root). `mnp status` and `mnp top` ask the agent of this
-node, and `mnp cleanup` is for nodes that are not to be enforced any more (both as root). The other
-commands work offline and need no privileges."""
+`explain`, `matrix`, `diff`, `render` and `validate` judge manifests, offline and without privileges, or with
+`--cluster` the objects of a live cluster. `mnp lab`, which mnp-lab adds, builds pods from manifests on this machine,
+without a cluster, and sends real packets (as root). `status`, `top`, `denied` and `compare` ask the agent of this node
+(as root), `kubectl mnp` those of all nodes. `cleanup` is for nodes that are not to be enforced any more (as root),
+`aggregate` for a Deployment in the cluster."""
 
 
 def _add(app: click.Group, registry: Registry, name: str) -> None:

@@ -2,6 +2,8 @@
 
 An sdist holds them, and a wheel that is built from it takes them from there. A wheel from a checkout has them where the
 dependencies of the commands are installed; an isolated build goes without, and says so.
+
+mnp-core and mnp-lab have a copy each, since an sdist has to build by itself: they differ in `COMMAND`.
 """
 
 import os
