@@ -1,29 +1,42 @@
 """Which backend enforces: a renderer, and an applier that understands its dialect.
 
 A backend named by a setting is used or refused with the reason, never replaced by another. Without a setting the
-kernel decides: every applier is asked whether it works here, and the one with the highest rank is taken.
+kernel decides: every applier is asked whether it works here, and the one with the highest rank is taken. Where the
+packets of an interface travel out of its reach (`mnp_core.model.LinkPath`), another one enforces beside it.
 """
 
+import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache, cached_property
 
 from attrs import field, frozen
 
-from mnp_core.api import CustomRuleChecker, NodeState, PolicyRenderer, RuleApplier
+from mnp_core.api import CustomRuleChecker, NodeState, PathApplier, PolicyRenderer, RuleApplier
+from mnp_core.combined import CombinedApplier, CombinedRenderer, Part
 from mnp_core.errors import ApplyError, PluginError, UnsupportedError
-from mnp_core.model import Attachment, CommonRules, Feature, ObjectName
+from mnp_core.model import Attachment, CommonRules, Feature, LinkPath, ObjectName
 from mnp_core.plugins import Registry
 
 
 @frozen(kw_only=True)
 class Backend:
-    """Renderer and applier of one sandbox: `name` is the applier's, `refuses` the renderer's."""
+    """Renderer and applier of one sandbox: `name` and `paths` are the applier's, `refuses` the renderer's.
+
+    `parts` are the names of several that enforce beside each other; empty for one alone.
+    """
 
     name: str
     renderer: PolicyRenderer
     applier: RuleApplier
     refuses: frozenset[Feature] = frozenset()
+    paths: frozenset[LinkPath] = frozenset({LinkPath.IP})
+    parts: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The appliers at work."""
+        return self.parts or (self.name,)
 
 
 @frozen(kw_only=True)
@@ -34,11 +47,13 @@ class BackendSettings:
         node: The default; empty: the best that this kernel supports.
         kinds: By kind of attachment (a CNI type).
         networks: By network attachment definition.
+        paths: By path, for the interfaces of that path that the one chosen otherwise does not reach.
     """
 
     node: str = ""
     kinds: Mapping[str, str] = field(factory=dict)
     networks: Mapping[ObjectName, str] = field(factory=dict)
+    paths: Mapping[LinkPath, str] = field(factory=dict)
 
     def of(self, attachment: Attachment) -> str:
         """The configured one: by its network, else by its kind, else for the node."""
@@ -64,13 +79,21 @@ class Backends:
         """
         self._registry = registry
         self._settings = settings
+        self._features = features
+        self._lock = threading.Lock()
         self._get = cache(lambda name: choose_backend(registry, name, features))
+        self._combined: dict[tuple[str, tuple[tuple[LinkPath, str], ...]], Backend] = {}
+        self._obstacles: dict[tuple[str, LinkPath], str] = {}
         for name in self._named - {""}:
             self._get(name)
+        for path, name in settings.paths.items():
+            if path not in self._get(name).paths:
+                raise UnsupportedError(f"backend {name!r} does not reach interfaces whose path is {path.value}")
 
     @property
     def _named(self) -> set[str]:
-        return {self._settings.node, *self._settings.kinds.values(), *self._settings.networks.values()}
+        settings = self._settings
+        return {settings.node, *settings.kinds.values(), *settings.networks.values(), *settings.paths.values()}
 
     def check(self, common: CommonRules) -> None:
         """Have each backend that may be used try the custom rules, before anything starts.
@@ -85,12 +108,89 @@ class Backends:
                 applier.check(common)
 
     def of(self, attachments: Iterable[Attachment]) -> Backend:
-        """The backend of one sandbox, for all its interfaces.
+        """The backend of one sandbox, for all its interfaces; with others beside it for paths out of its reach.
 
         Raises:
             PluginError: The settings ask for several in this sandbox; or as in `choose_backend`.
             UnsupportedError: As in `choose_backend`.
         """
+        attachments = tuple(attachments)
+        main = self._main(attachments)
+        if all(attachment.path is LinkPath.IP for attachment in attachments):
+            return main
+        paths = sorted({attachment.path for attachment in attachments} - {LinkPath.IP})
+        with self._lock:
+            reaching = {path: self._reaching(main, path)[0] for path in paths}
+        beside = {path: name for path, name in reaching.items() if name not in {"", main.name}}
+        return self._beside(main, beside) if beside else main
+
+    def obstacle(self, attachments: Iterable[Attachment], path: LinkPath) -> str:
+        """Why no backend enforces on interfaces of a path in the sandbox of these attachments; empty if one does.
+
+        From any thread.
+        """
+        with self._lock:
+            return self._reaching(self._main(attachments), path)[1]
+
+    def _reaching(self, main: Backend, path: LinkPath) -> tuple[str, str]:
+        """Name of the backend that enforces on a path, and why there is none."""
+        named = self._settings.paths.get(path)
+        candidates = [self._get(named)] if named else [main, *self._by_rank]
+        reasons = []
+        for candidate in candidates:
+            if path in candidate.paths:
+                obstacle = self._obstacle(candidate, path)
+                if not obstacle:
+                    return candidate.name, ""
+                reasons.append(f"{candidate.name}: {obstacle}")
+        return "", "; ".join(dict.fromkeys(reasons)) or f"no backend here reaches interfaces whose path is {path.value}"
+
+    def _obstacle(self, backend: Backend, path: LinkPath) -> str:
+        key = backend.name, path
+        if key not in self._obstacles:
+            if refused := sorted(backend.refuses & self._features):
+                found = f"it refuses the setting {refused[0].value!r}"
+            elif path is not LinkPath.IP and isinstance(backend.applier, PathApplier):
+                found = backend.applier.obstacle(path)
+            else:
+                found = ""
+            self._obstacles[key] = found
+        return self._obstacles[key]
+
+    def _beside(self, main: Backend, beside: Mapping[LinkPath, str]) -> Backend:
+        key = main.name, tuple(beside.items())
+        if key not in self._combined:
+            names = dict.fromkeys(beside.values())
+            others = {name: self._get(name) for name in names}
+            parts = (
+                Part(
+                    name=main.name,
+                    renderer=main.renderer,
+                    applier=main.applier,
+                    paths=main.paths - set(beside),
+                    is_main=True,
+                ),
+                *(
+                    Part(
+                        name=name,
+                        renderer=other.renderer,
+                        applier=other.applier,
+                        paths=frozenset(path for path, user in beside.items() if user == name),
+                    )
+                    for name, other in others.items()
+                ),
+            )
+            self._combined[key] = Backend(
+                name="+".join(part.name for part in parts),
+                renderer=CombinedRenderer(parts),
+                applier=CombinedApplier(parts),
+                refuses=main.refuses.union(*(other.refuses for other in others.values())),
+                paths=main.paths | frozenset(beside),
+                parts=tuple(part.name for part in parts),
+            )
+        return self._combined[key]
+
+    def _main(self, attachments: Iterable[Attachment]) -> Backend:
         users = {self._settings.of(attachment): attachment for attachment in attachments}
         chosen = {(backend := self._get(name)).name: backend for name in users or (self._settings.node,)}
         if len(chosen) == 1:
@@ -103,19 +203,27 @@ class Backends:
 
     def others(self, chosen: Backend) -> tuple[Backend, ...]:
         """Backends that work here too, and so may have been in force before the settings were changed."""
-        return tuple(backend for backend in self._usable if backend.name != chosen.name)
+        return tuple(backend for backend in self._usable if backend.name not in chosen.names)
 
     @property
     def node_states(self) -> Mapping[str, NodeState]:
         """Appliers that work here and keep state outside of network namespaces, by the name of their backend."""
         return {each.name: each.applier for each in self._usable if isinstance(each.applier, NodeState)}
 
-    @cached_property
+    @property
     def _usable(self) -> tuple[Backend, ...]:
+        return tuple(backend for _, backend in self._ranked)
+
+    @property
+    def _by_rank(self) -> Iterable[Backend]:
+        return (backend for _, backend in sorted(self._ranked, key=lambda each: -each[0]))
+
+    @cached_property
+    def _ranked(self) -> tuple[tuple[int, Backend], ...]:
         found = []
         for name in self._registry.appliers:
             with suppress(PluginError, UnsupportedError):
-                found.append(_supported(self._registry, name)[1])
+                found.append(_supported(self._registry, name))
         return tuple(found)
 
 
@@ -246,6 +354,7 @@ def _supported(registry: Registry, name: str, features: frozenset[Feature] = fro
         renderer=registry.renderer(dialect),
         applier=applier,
         refuses=frozenset().union(*refuses),
+        paths=registry.appliers[name].paths,
     )
     support = registry.probe(name, applier)
     if not support.usable:

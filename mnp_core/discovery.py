@@ -12,8 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from attrs import evolve
 
+from mnp_core import bindings
 from mnp_core.api import Discovery
-from mnp_core.model import Address, Attachment, Link
+from mnp_core.model import Address, Attachment, Link, LinkPath
 
 _CHARACTER_DEVICES = frozenset({"macvtap", "ipvtap"})
 """Kinds that hand every packet to the process that has opened their character device (drivers/net/tap.c)."""
@@ -43,9 +44,14 @@ def compare(
 
     Returns:
         The attachment with the kernel's addresses and MAC if rules in the pod enforce policy on it; otherwise the
-        unchanged claim and the reason, in `unenforceable`.
+        unchanged claim, but for path and carrier, and the reason, in `unenforceable`.
     """
     link = find_link(claim, links)
+    if found := bindings.bridged_by(claim, links):
+        return _bridged(claim, *found)
+    if link is not None and (link.diverted or link.kind in _CHARACTER_DEVICES):
+        redirected = evolve(claim, path=LinkPath.REDIRECTED, carrier=link.name)
+        return Discovery(attachment=redirected, unenforceable=_bypass(link, links))
     if link is None:
         return Discovery(attachment=claim, unenforceable=_absence(claim, links, own_mac=own_mac))
     if bypass := _bypass(link, links) or _double(claim, link, links, own_mac=own_mac):
@@ -56,7 +62,28 @@ def compare(
         mac=link.mac,
         device=link.device or claim.device,
     )
-    return Discovery(attachment=attachment, mismatches=tuple(_differences(claim, link, kinds)))
+    wiring = bindings.masquerade(claim, links)
+    return Discovery(
+        attachment=attachment,
+        mismatches=tuple(_differences(claim, link, kinds)),
+        binding=f"masquerade, through bridge {quoted(wiring.bridge.name)}" if wiring else "",
+        parts=wiring.names if wiring else frozenset(),
+    )
+
+
+def _bridged(claim: Attachment, port: Link, wiring: bindings.Wiring) -> Discovery:
+    """Of another path only if the port's packets are not taken away before the bridge has them."""
+    if port.diverted:
+        return Discovery(attachment=claim, unenforceable=f"{quoted(port.name)}: {port.diverted}", parts=wiring.names)
+    bridge = quoted(wiring.bridge.name)
+    behind = f", the guest behind {quoted(wiring.tap.name)}" if wiring.tap else ""
+    reason = f"{'it' if port.name == claim.interface else quoted(port.name)} is a port of {bridge} of kind 'bridge'"
+    return Discovery(
+        attachment=bindings.bridged(claim, port),
+        unenforceable=f"{reason}, its packets are frames there, past the pod's IP layer; enforce policy in the guest",
+        binding=f"bridge, by {quoted(port.name)} in {bridge}{behind}",
+        parts=wiring.names,
+    )
 
 
 def quoted(text: str) -> str:

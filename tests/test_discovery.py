@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnp_core.discovery import compare
-from mnp_core.model import Attachment, Link, ObjectName
+from mnp_core.model import Attachment, Link, LinkPath, ObjectName
 
 ONE, TWO, SIX = ip_address("10.0.0.1"), ip_address("10.0.0.2"), ip_address("fd00::1")
 LINK_LOCAL = (ip_address("169.254.3.4"), ip_address("fe80::1"))
@@ -68,7 +68,7 @@ def test_interface_whose_packets_go_to_a_character_device_is_unenforceable(kind)
     """S64."""
     found = discover(CLAIM, evolve(LINK, kind=kind), kinds=None)
     assert f"it is a {kind}" in found.unenforceable
-    assert found.attachment is CLAIM
+    assert found.attachment == evolve(CLAIM, path=LinkPath.REDIRECTED, carrier="net1")
 
 
 @pytest.mark.parametrize("kind", ["bond", "bridge", "team", "openvswitch", "", "anything"])
@@ -76,7 +76,8 @@ def test_port_of_another_interface_is_unenforceable(kind):
     """S64: its receive handler hands packets on as the master's, so rules that name the port never meet them."""
     found = discover(CLAIM, evolve(LINK, master=7), Link(name="all0", index=7, kind=kind))
     assert "it is a port of 'all0'" in found.unenforceable
-    assert found.attachment is CLAIM
+    is_frames = kind == "bridge"
+    assert found.attachment == (evolve(CLAIM, path=LinkPath.BRIDGED, carrier="net1") if is_frames else CLAIM)
     assert "port of an interface that has just gone" in discover(CLAIM, evolve(LINK, master=7)).unenforceable
 
 
@@ -200,7 +201,7 @@ def test_hostile_claims_and_links_give_short_printable_sentences(claim, found, s
     texts = (discovery.unenforceable, *discovery.mismatches)
     assert all(text.isprintable() and len(text) < 700 for text in texts)
     if discovery.unenforceable:
-        assert discovery.attachment is claim
+        assert evolve(discovery.attachment, path=LinkPath.IP, carrier="") == claim
     else:
         assert claim.interface in {link.name for link in found}
 
@@ -209,7 +210,7 @@ def test_an_interface_whose_packets_are_taken_away_is_unenforceable():
     """S64: Kata's redirect, a macvlan on top of it, XDP."""
     found = discover(CLAIM, evolve(LINK, diverted="tc redirects its packets to 'tap0'"))
     assert found.unenforceable.startswith("tc redirects its packets to 'tap0'")
-    assert found.attachment is CLAIM
+    assert found.attachment == evolve(CLAIM, path=LinkPath.REDIRECTED, carrier="net1")
 
 
 @pytest.mark.parametrize("kind", ["veth", "macvlan", "tun", "dummy"])
@@ -236,3 +237,52 @@ def test_interfaces_that_belong_together_share_a_mac(other):
 def test_a_parent_in_another_namespace_excuses_no_interface_of_its_number():
     other = Link(name="nic", index=9, kind="macvlan", mac=MAC)
     assert "'nic' has" in discover(CLAIM, evolve(LINK, parent=9, parent_inside=False), other).unenforceable
+
+
+NIC = Link(
+    name="37a8eec1ce1-nic", index=9, kind="veth", mac="02:00:00:00:77:77", master=7, parent=3, parent_inside=False
+)
+K6T = Link(name="k6t-37a8eec1ce1", index=7, kind="bridge", mac="02:00:00:00:77:77")
+TAP = Link(name="tap37a8eec1ce1", index=8, kind="tun", mac="fe:00:00:00:00:01", master=7)
+POD = evolve(CLAIM, interface="pod37a8eec1ce1", kind="bridge")
+DUMMY = Link(name="pod37a8eec1ce1", index=10, kind="dummy", mac=MAC, addresses=(ONE,))
+
+
+def test_bridge_binding_of_kubevirt_is_the_port_by_its_name():
+    found = compare(POD, (LOOPBACK, K6T, TAP, NIC, DUMMY))
+    assert (found.attachment.path, found.attachment.carrier) == (LinkPath.BRIDGED, "37a8eec1ce1-nic")
+    assert found.attachment.addresses == POD.addresses
+    assert found.parts == {"37a8eec1ce1-nic", "k6t-37a8eec1ce1", "tap37a8eec1ce1"}
+    assert found.binding == "bridge, by '37a8eec1ce1-nic' in 'k6t-37a8eec1ce1', the guest behind 'tap37a8eec1ce1'"
+
+
+def test_two_guest_interfaces_are_told_apart_by_name_mac_or_device():
+    other = (
+        evolve(K6T, name="k6t-b", index=17),
+        evolve(NIC, name="b-nic", index=19, master=17, mac="02:00:00:00:00:0b"),
+    )
+    links = (LOOPBACK, K6T, TAP, NIC, DUMMY, *other)
+    assert compare(POD, links).attachment.carrier == "37a8eec1ce1-nic"
+    assert compare(evolve(POD, interface="podb"), links).attachment.carrier == "b-nic"
+    assert compare(evolve(POD, interface="net1", mac="02:00:00:00:00:0b"), links).attachment.carrier == "b-nic"
+    assert compare(evolve(POD, interface="net1", mac=""), links).attachment.path is LinkPath.IP
+
+
+def test_bridge_port_of_the_default_network_is_no_attachments():
+    eth0 = (Link(name="eth0", index=2, kind="dummy"), evolve(NIC, name="eth0-nic"), K6T, TAP)
+    claim = evolve(CLAIM, kind="bridge")
+    assert compare(claim, (LOOPBACK, *eth0, evolve(LINK, index=12, kind="dummy"))).attachment.path is LinkPath.IP
+
+
+def test_masquerade_binding_of_kubevirt_is_an_ordinary_interface():
+    """Packets are routed between it and the bridge of the guest (S47)."""
+    real = evolve(LINK, name="pod37a8eec1ce1", kind="veth", parent=3, parent_inside=False)
+    found = compare(POD, (LOOPBACK, K6T, TAP, real))
+    assert (found.attachment.path, found.unenforceable) == (LinkPath.IP, "")
+    assert found.binding == "masquerade, through bridge 'k6t-37a8eec1ce1'"
+
+
+def test_bridge_port_whose_packets_are_taken_away_is_unenforceable():
+    found = compare(POD, (LOOPBACK, K6T, TAP, evolve(NIC, diverted="tc redirects its packets"), DUMMY))
+    assert "tc redirects" in found.unenforceable
+    assert found.attachment.path is LinkPath.IP

@@ -27,6 +27,7 @@ from mnp_core.api import (
     CommitAnnouncer,
     ConnectionTracker,
     InterfaceDiscoverer,
+    PathApplier,
     QuickGeneration,
     RuleApplier,
     RuleVerifier,
@@ -35,8 +36,8 @@ from mnp_core.api import (
 )
 from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
-from mnp_core.errors import ApplyError
-from mnp_core.model import Attachment, Delta, Link, ObjectName, Ruleset
+from mnp_core.errors import ApplyError, SandboxError
+from mnp_core.model import Attachment, Delta, Link, LinkPath, ObjectName, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 
 _UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
@@ -47,6 +48,9 @@ class BackendChoice(Protocol):
 
     def of(self, attachments: Iterable[Attachment], /) -> Backend:
         """The backend of one sandbox."""
+
+    def obstacle(self, attachments: Iterable[Attachment], path: LinkPath, /) -> str:
+        """Why no backend enforces on interfaces of a path in a sandbox; empty if one does."""
 
     def others(self, chosen: Backend, /) -> Iterable[Backend]:
         """Backends that may have been in force in a sandbox before."""
@@ -104,17 +108,21 @@ class Planner:
         return state.backend
 
     def _replace(self, state: PodState, attempt: Attempt, backend: Backend) -> Callable[[], OperationResult]:
-        policy, before = self.cluster.sandbox_policy(state.name), attempt.stamp
+        policy, before = self.cluster.sandbox_policy(state.name), state.stamp  # that of another backend is void
         others = () if before is not None else tuple(other.applier for other in self.backends.others(backend))
         if policy is None:
             inspection = self._inspection(state)  # an interface that leads out of the pod is reported (S64)
             appliers = (backend.applier, *others)
             return lambda: Absent(removed=remove_rules(appliers), findings=inspection())
         ruleset = self.rulesets.of(backend, policy)
+        seen = frozenset(interface.path for interface in policy.interfaces)
+        look = self._inspection(state) if state.findings is None else None
         opens_listeners = self.monitored and before is None
         is_fresh = before is None and self.is_fresh(state.name)
 
-        def run() -> Replaced:
+        def run() -> Replaced | Inspected:
+            if look is not None and not installed_paths((backend.applier, *others)) <= seen:
+                return look_first(look)
             listeners = open_listeners(backend.applier) if opens_listeners else None  # first, to miss no change
             try:
                 replaced = replace(backend.applier, ruleset.get(), before, drift_suspected=attempt.drift_suspected)
@@ -145,7 +153,9 @@ class Planner:
         return partial(finalize, backend.applier, finalization, deltas, wanted, before)
 
     def _inspection(self, state: PodState) -> Callable[[], Findings]:
-        return partial(inspect, self._claimed(state), self.read_links, self.discoverers)
+        claimed = self._claimed(state)
+        obstacle = partial(self.backends.obstacle, claimed.attachments)
+        return partial(inspect, claimed, self.read_links, self.discoverers, obstacle)
 
     def _claimed(self, state: PodState) -> Claimed:
         pod, claims = self.cluster.pod(state.name), self.cluster.claims(state.name)
@@ -255,6 +265,24 @@ def is_in_force(applier: RuleApplier, ruleset: Ruleset) -> bool:
         return applier.is_in_force(ruleset)
     installed = applier.installed()
     return installed is not None and installed.matches(ruleset)
+
+
+def installed_paths(appliers: Iterable[RuleApplier]) -> frozenset[LinkPath]:
+    """The paths other than IP for which rules are there."""
+    found = (applier.installed_paths() for applier in appliers if isinstance(applier, PathApplier))
+    return frozenset().union(*found)
+
+
+def look_first(look: Callable[[], Findings]) -> Inspected:
+    """Look at a sandbox with rules for paths that this process does not know yet, instead of taking them away (S62).
+
+    Raises:
+        SandboxError: It cannot be looked at.
+    """
+    findings = look()
+    if not findings.readable:
+        raise SandboxError("its interfaces cannot be read, and there are rules for more than its IP layer")
+    return Inspected(findings=findings, comes_first=True)
 
 
 def remove_rules(appliers: Iterable[RuleApplier]) -> bool:

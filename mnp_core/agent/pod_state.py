@@ -251,7 +251,9 @@ class PodState:
         self._generations.read()
 
     def use_backend(self, backend: Backend) -> None:
-        """Enforce with this backend from now on."""
+        """Enforce with this backend from now on; what is known of the rules of another one is void."""
+        if self.backend is not None and self.backend.name != backend.name:
+            self.stamp, self.rules_watched, self.commits_announced = None, False, False
         self.backend = backend
 
     # --- operations -----------------------------------------------------------------------------------------------
@@ -301,7 +303,8 @@ class PodState:
                 return None
             case Absent():
                 return self._absent(result)
-        self.sandbox_verified, self.synced_once = True, True
+        self.sandbox_verified = True
+        self.synced_once |= not (isinstance(result, Inspected) and result.comes_first)
         match result:
             case Replaced():
                 return self._replaced(result, now)
@@ -312,6 +315,9 @@ class PodState:
                 self._suspect_drift()
             case Inspected():
                 self._inspected(result, attempt, now)
+                if result.comes_first:
+                    self._pending.receive(attempt.received_at)
+                    self._pending.add_replacement()
             case Verified():
                 pass
         return None

@@ -242,9 +242,10 @@ class DriftSuspected:
 
 @frozen(kw_only=True)
 class Inspected:
-    """The interfaces were read."""
+    """The interfaces were read; `comes_first`: in place of a replacement, which follows."""
 
     findings: Findings
+    comes_first: bool = False
 
 
 OperationResult = Located | Replaced | Absent | Finalized | MembersUpdated | Verified | DriftSuspected | Inspected

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from attrs import frozen
 
 from mnp_core.api.sandboxes import Sandbox
-from mnp_core.model import CommonRules, Delta, Installed, RuleCounter, Ruleset
+from mnp_core.model import CommonRules, Delta, Installed, LinkPath, RuleCounter, Ruleset
 
 
 @frozen(kw_only=True)
@@ -194,6 +194,29 @@ class NodeState(Protocol):
         """
 
 
+@runtime_checkable
+class PathApplier(Protocol):
+    """Optional reach beyond the IP layer, of an applier whose spec names more than one path.
+
+    Its renderer gets interfaces of other paths (`InterfacePolicy.path`, `carrier`), and writes rules where their
+    packets are. It gets all interfaces of a sandbox, or, beside another backend, only those of its own paths.
+    """
+
+    def obstacle(self, path: LinkPath) -> str:
+        """Why this kernel cannot enforce on a path of the spec, with a remedy; empty if it can.
+
+        Called once per path, outside of any sandbox, when the first such interface is found. Must return soon; may
+        load a module of the kernel. Never raises.
+        """
+
+    def installed_paths(self) -> frozenset[LinkPath]:
+        """The paths other than IP for which there are rules of ours in the sandbox, whichever process wrote them.
+
+        Asked inside the sandbox before the first write there: a fresh process has not seen its interfaces yet, and must
+        not take away rules that it does not know it needs (S62). So it must be cheap where there are none.
+        """
+
+
 @frozen(kw_only=True)
 class RuleApplierSpec:
     """Registers a `RuleApplier` for one dialect.
@@ -204,9 +227,13 @@ class RuleApplierSpec:
         factory: Makes it.
         rank: The rank of its `Support`, if that is always the same: offline commands then choose a dialect without
             making the applier. None if only the probe knows.
+        paths: How packets of an interface may travel to be within its reach. More than `LinkPath.IP` needs a
+            `PathApplier`. A backend enforces in a sandbox by the settings or by its rank; where its reach ends, another
+            one enforces beside it, on the interfaces concerned.
     """
 
     name: str
     dialect: str
     factory: Callable[[], RuleApplier]
     rank: int | None = None
+    paths: frozenset[LinkPath] = frozenset({LinkPath.IP})

@@ -13,14 +13,20 @@ class Discovery:
     """A discoverer's findings about one claimed attachment.
 
     Attributes:
-        attachment: With addresses, MAC and device from the kernel; the unchanged claim if it is unenforceable.
-        unenforceable: Empty, or why rules in the sandbox cannot enforce policy on it (S64): reported, never silent.
+        attachment: With addresses, MAC and device from the kernel; the unchanged claim if it is unenforceable, but for
+            path and carrier.
+        unenforceable: Empty, or why rules in the sandbox cannot enforce policy on it (S64): reported, never silent. On
+            an attachment of another path than IP it holds where no backend reaches that path.
         mismatches: Where network-status and the kernel disagree, one sentence each; reported.
+        binding: How the interface is bound to a guest, in words; empty for an ordinary one.
+        parts: Names of the other links in the sandbox that belong to it: they are no interfaces of their own.
     """
 
     attachment: Attachment
     unenforceable: str = ""
     mismatches: tuple[str, ...] = ()
+    binding: str = ""
+    parts: frozenset[str] = frozenset()
 
 
 class InterfaceDiscoverer(Protocol):

@@ -11,6 +11,7 @@ from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_claims import AddressClaims
 from mnp_core.cluster.affected import Dirty
 from mnp_core.cluster.multimap import Multimap
+from mnp_core.cluster.observed_paths import ObservedPaths
 from mnp_core.cluster.pods import IndexedPod, PodIndex
 from mnp_core.model import Address, AddressSource, Attachment, Network, ObjectName, Pod
 from mnp_core.model.gated import Gated
@@ -51,6 +52,7 @@ class AttachmentIndex:
         self._addresses = AddressClaims()
         self._gated: dict[ObjectName, Gated] = {}
         self._unclaimed: dict[ObjectName, frozenset[str]] = {}  # interfaces to deny everything on
+        self._paths = ObservedPaths()
 
     @property
     def networks(self) -> Mapping[ObjectName, Network]:
@@ -84,6 +86,7 @@ class AttachmentIndex:
         self._store(name, pod)
         if before is None or pod is None or (before.uid, before.statuses) != (pod.uid, pod.statuses):
             self._observed.pop(name, None)  # observed in another sandbox, or with other attachments
+            self._paths.forget(name)
         if pod is None or (before is not None and before.uid != pod.uid):
             self._unclaimed.pop(name, None)
         self._refresh_pod(name, dirty)
@@ -102,6 +105,8 @@ class AttachmentIndex:
 
     def observe(self, name: ObjectName, attachments: tuple[Attachment, ...], dirty: Dirty) -> None:
         """Record the attachments of a local pod as its kernel shows them."""
+        if self._paths.put(name, attachments):
+            self._refresh_own(name, dirty)
         if self._trusts_kernel and self._observed.get(name) != attachments and self.local(name) is not None:
             self._observed[name] = attachments
             self._refresh_pod(name, dirty)
@@ -170,8 +175,10 @@ class AttachmentIndex:
         pod = self._pods.get(name)
         if pod is None or not pod.is_target or (self._node is not None and not pod.node):
             self._observed.pop(name, None)  # the next pod of this name is another one
+            self._paths.forget(name)
             return None
         claims = claim_attachments(pod, self._networks, self._claimed, self._gated_of(pod))
+        claims = evolve(claims, enforced=self._paths.of(name, claims.enforced))
         known = {attachment.interface for attachment in claims.peers} | pod.default_interfaces
         denied = self._unclaimed.get(name, frozenset()) - known
         if not (claims.peers or claims.enforced or claims.problems or denied or pod.default_network):

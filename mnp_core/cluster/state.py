@@ -33,6 +33,7 @@ from mnp_core.model import (
     Direction,
     InterfacePolicy,
     Isolated,
+    LinkPath,
     Namespace,
     Network,
     ObjectName,
@@ -339,10 +340,16 @@ def denied(interface: str) -> InterfacePolicy:
     return InterfacePolicy(interface=interface, ingress=Isolated(), egress=Isolated())
 
 
-_Shape = tuple[tuple[tuple[str, ObjectName, str], ...], tuple[ContainerPort, ...], frozenset[int], frozenset[str], bool]
+_Shape = tuple[
+    tuple[tuple[str, ObjectName, str, LinkPath, str], ...],
+    tuple[ContainerPort, ...],
+    frozenset[int],
+    frozenset[str],
+    bool,
+]
 
 
 def _shape(pod: IndexedPod, policies: Iterable[CompiledPolicy], common: CommonRules) -> _Shape:
     """Everything by which the rules of two pods differ at one moment; pods of equal shape are compiled once."""
-    attachments = tuple((a.interface, a.network, a.kind) for a in pod.claims.enforced)
+    attachments = tuple((a.interface, a.network, a.kind, a.path, a.carrier) for a in pod.claims.enforced)
     return attachments, pod.pod.ports, frozenset(map(id, policies)), pod.denied, common.denied_log is not None

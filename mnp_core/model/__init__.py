@@ -13,7 +13,7 @@ from mnp_core.model.address import (
     parse_address,
     parse_cidr,
 )
-from mnp_core.model.attachment import UNKNOWN_KIND, AddressSource, Attachment
+from mnp_core.model.attachment import UNKNOWN_KIND, AddressSource, Attachment, LinkPath
 from mnp_core.model.change import Change, KubernetesObject
 from mnp_core.model.denied_log import DeniedLog, LoggedVerdict, LogMark
 from mnp_core.model.group import (
@@ -114,6 +114,7 @@ __all__ = [
     "Isolated",
     "KubernetesObject",
     "Link",
+    "LinkPath",
     "LogMark",
     "LoggedVerdict",
     "NamedPort",

@@ -18,6 +18,14 @@ class AddressSource(StrEnum):
     NETWORK_STATUS = "network-status"  # as reported by the meta-plugin
 
 
+class LinkPath(StrEnum):
+    """How the packets of an attachment travel through the pod's network namespace, as discovery found it."""
+
+    IP = "ip"  # through its IP layer, by the interface that network-status names
+    BRIDGED = "bridged"  # by a port of a bridge, as frames: KubeVirt's bridge binding
+    REDIRECTED = "redirected"  # past every hook of netfilter: tc, or a character device
+
+
 @frozen(kw_only=True)
 class Attachment:
     """One interface of one pod on one network.
@@ -32,6 +40,8 @@ class Attachment:
         device: PCI address of the device behind it; may be empty.
         rdma: Name of the RDMA device that the pod was given with it, whose packets pass the kernel by; may be empty.
         lost: Requested by the annotation networks, but missing from network-status (S64).
+        path: How its packets travel; for one that was never inspected, the way of ordinary interfaces.
+        carrier: Name of the link by which they enter and leave the pod, if it is not `interface`; else empty.
     """
 
     pod: ObjectName
@@ -43,3 +53,5 @@ class Attachment:
     device: str = ""
     rdma: str = ""
     lost: bool = False
+    path: LinkPath = LinkPath.IP
+    carrier: str = ""

@@ -11,6 +11,7 @@ from operator import attrgetter
 from attrs import field, frozen
 
 from mnp_core.model.address import Block, Cidr, Family, block_order
+from mnp_core.model.attachment import LinkPath
 from mnp_core.model.canonical import by_identity, in_order
 from mnp_core.model.denied_log import DeniedLog
 from mnp_core.model.group import Group
@@ -125,12 +126,23 @@ OPEN = Open()
 
 @frozen(kw_only=True)
 class InterfacePolicy:
-    """Both directions of one interface. `networks`: the attachments with this interface name, for `explain`."""
+    """Both directions of one interface.
+
+    Attributes:
+        interface: Its name, as network-status has it.
+        networks: The attachments with this name, for `explain`.
+        ingress: What it receives.
+        egress: What it sends.
+        path: How its packets travel. A renderer that carries `LinkPath.IP` alone writes rules by `interface`, always.
+        carrier: Name of the link by which packets enter and leave the pod; empty: `interface`.
+    """
 
     interface: str
     networks: tuple[ObjectName, ...] = ()
     ingress: DirectionPolicy = OPEN
     egress: DirectionPolicy = OPEN
+    path: LinkPath = LinkPath.IP
+    carrier: str = ""
 
     def of(self, direction: Direction) -> DirectionPolicy:
         """The policy of one direction."""

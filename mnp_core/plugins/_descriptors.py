@@ -16,7 +16,7 @@ from mnp_core.api import (
     RuleApplierSpec,
     SandboxLocatorSpec,
 )
-from mnp_core.model import Feature
+from mnp_core.model import Feature, LinkPath
 from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.plugins._faults import InvalidPluginError
 
@@ -117,6 +117,10 @@ def _are_features(value: object) -> bool:
     return isinstance(value, frozenset) and all(isinstance(each, Feature) for each in value)
 
 
+def _are_paths(value: object) -> bool:
+    return isinstance(value, frozenset) and len(value) > 0 and all(isinstance(each, LinkPath) for each in value)
+
+
 _LABEL = "lower case letters, digits and hyphens, at most 63, a letter first"
 _FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "name": (_matches(NAME), _LABEL),
@@ -124,6 +128,7 @@ _FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "plural": (_matches(NAME), _LABEL),
     "cni_types": (_many(frozenset, _CNI_TYPE), "a frozenset of names of CNI plugins, at least one"),
     "rank": (lambda value: value is None or isinstance(value, int), "an integer, or None"),
+    "paths": (_are_paths, "a frozenset of mnp_core.model.LinkPath, at least one"),
     "refuses": (_are_features, "a frozenset of mnp_core.model.Feature"),
     "group": (_matches(_GROUP), "an API group such as 'k8s.cni.cncf.io'"),
     "versions": (_many(tuple, _VERSION), "a tuple of versions such as 'v1beta1', at least one"),

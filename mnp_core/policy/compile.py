@@ -227,6 +227,8 @@ def compile_sandbox(
                 networks=tuple(sorted({attachment.network for attachment in by_interface[interface]})),
                 ingress=_union(pod, [(c.policy, c.ingress) for c in covered if c.ingress is not None]),
                 egress=_union(pod, [(c.policy, c.egress) for c in covered if c.egress is not None]),
+                path=by_interface[interface][0].path,  # discovery goes by the name of the interface
+                carrier=by_interface[interface][0].carrier,
             )
             for interface, covered in covering.items()
         ),

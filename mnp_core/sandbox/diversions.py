@@ -96,9 +96,15 @@ def _read_shared_macs(kernel: Netlink, links: Mapping[int, Link], found: _Found)
         mac = dict(attributes(message, _NEIGHBOUR.size)).get(_NDA_LLADDR, b"")
         link = links.get(index)
         if flags & _NTF_SELF and len(mac) == 6 and not mac[0] & 1 and link is not None and mac.hex(":") != link.mac:
-            if link.kind in {"bridge", "vxlan"}:  # their own forwarding table
+            if link.kind in {"bridge", "vxlan"} or _is_bridge_port(link, links):  # a bridge's forwarding table
                 continue
             found.note(index, f"it also receives for the MAC address {mac.hex(':')}, past its rules")
+
+
+def _is_bridge_port(link: Link, links: Mapping[int, Link]) -> bool:
+    """Whether a bridge has its packets, so that no macvlan can: an interface has one receive handler."""
+    master = links.get(link.master) if link.master is not None else None
+    return master is not None and master.kind == "bridge"
 
 
 def _read_tcx(links: Mapping[int, Link], found: _Found) -> None:

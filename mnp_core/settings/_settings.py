@@ -1,6 +1,7 @@
 """Settings of enforcement and backends."""
 
 from collections.abc import Callable, Collection
+from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
@@ -14,6 +15,7 @@ from mnp_core.model import (
     Direction,
     EstablishedFlows,
     Family,
+    LinkPath,
 )
 from mnp_core.model.budget import Budgets
 from mnp_core.model.parsing import is_cni_type
@@ -27,6 +29,14 @@ _LIMITS = {
     "namespace": ("rules", "selectors", "blocks", "ports", "members"),
     "pod": ("rules", "selectors", "blocks", "ports"),
 }
+
+
+class _OtherPath(StrEnum):
+    """The paths on which the setting ``backend`` and its like do not decide alone."""
+
+    BRIDGED = LinkPath.BRIDGED.value
+    REDIRECTED = LinkPath.REDIRECTED.value
+
 
 Read = Callable[[str], str]
 """Gives the text of a file that a setting names, or raises InputError."""
@@ -107,6 +117,7 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
                 values.object_name("backend-by-network", name): backend
                 for name, backend in values.texts_by_name("backend-by-network").items()
             },
+            paths={_path(values, path): backend for path, backend in values.texts_by_name("backend-by-path").items()},
         ),
         network_plugins=frozenset(values.texts("network-plugins")) if values.has("network-plugins") else None,
         own_addresses=values.choice("own-addresses", AddressSource, AddressSource.KERNEL),
@@ -121,6 +132,10 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
     plugins.reject_unknown()
     values.reject_unknown()
     return settings
+
+
+def _path(values: Values, text: str) -> LinkPath:
+    return LinkPath(values.one_of("backend-by-path", _OtherPath, text).value)
 
 
 def _budgets(values: Values) -> Budgets:

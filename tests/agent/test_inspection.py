@@ -5,7 +5,7 @@ from attrs import evolve
 
 from mnp_core.agent.inspection import Claimed, inspect
 from mnp_core.errors import SandboxError
-from mnp_core.model import Link, Reason, Severity
+from mnp_core.model import Link, LinkPath, Reason, Severity
 from mnp_core.testing.builders import attachment, named
 from mnp_netdev import NetdevDiscoverer
 
@@ -30,11 +30,22 @@ def test_interface_as_claimed_is_no_problem():
     assert look(ETH0, NET1, defaults=frozenset()) == []
 
 
-def test_a_dummy_in_front_of_a_bridge_port_is_unenforceable():
+def test_a_dummy_in_front_of_a_bridge_port_is_unenforceable_where_no_backend_reaches_frames():
     """S64: KubeVirt's bridge binding, also where the real interface got another MAC address."""
-    found = {reason: text for reason, severity, text in look(ETH0, DECOY, NIC, K6T) if severity is Severity.PROBLEM}
-    assert "it leads nowhere, and '37a8-nic' leads out of the pod" in found[Reason.UNENFORCEABLE]
-    assert "lead out of the pod, and no policy is enforced on them: '37a8-nic'" in found[Reason.UNCLAIMED_INTERFACE]
+    ((reason, _, text),) = look(ETH0, DECOY, NIC, K6T)
+    assert reason is Reason.UNENFORCEABLE
+    assert "'37a8-nic' is a port of 'k6t-37a8' of kind 'bridge'" in text
+    assert text.endswith("no backend reaches interfaces whose path is bridged")
+
+
+def test_a_dummy_in_front_of_a_bridge_port_is_no_problem_where_a_backend_reaches_frames():
+    claimed = Claimed(pod=named("a"), attachments=(CLAIM,), defaults=frozenset({"eth0"}))
+    found = inspect(claimed, lambda: (LO, ETH0, DECOY, NIC, K6T), {"bridge": NetdevDiscoverer()}, lambda _: "")
+    assert found.problems == ()
+    assert found.outlets == frozenset()
+    assert found.bindings == {CLAIM.interface: "bridge, by '37a8-nic' in 'k6t-37a8'"}
+    ((path, carrier),) = [(each.path, each.carrier) for each in found.attachments]
+    assert (path, carrier) == (LinkPath.BRIDGED, "37a8-nic")
 
 
 def test_an_interface_that_leads_out_and_that_no_entry_claims_is_a_problem():

@@ -37,6 +37,9 @@ class Choice:
     def of(self, _attachments):
         return self.backend
 
+    def obstacle(self, _attachments, path):
+        return f"no backend reaches {path}"
+
     def others(self, _chosen):
         return ()
 

@@ -46,6 +46,9 @@ class OneBackend:
     def of(self, _attachments):
         return self.backend
 
+    def obstacle(self, _attachments, path):
+        return f"no backend reaches {path}"
+
     def others(self, _chosen):
         return ()
 

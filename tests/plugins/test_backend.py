@@ -4,20 +4,33 @@ import pytest
 
 from mnp_core.backend import Backends, BackendSettings, choose_backend, choose_renderer
 from mnp_core.errors import InputError, PluginError, UnsupportedError
-from mnp_core.model import Attachment, CommonRules, CustomRules, Direction, Feature, ObjectName
+from mnp_core.model import (
+    Attachment,
+    CommonRules,
+    CustomRules,
+    Direction,
+    Feature,
+    InterfacePolicy,
+    LinkPath,
+    ObjectName,
+    SandboxPolicy,
+)
 from mnp_core.plugins import load_plugins
 
 PLUGIN = """
 from mnp_core import hookimpl
 from mnp_core.errors import InputError
 from mnp_core.api import PolicyRendererSpec, RuleApplierSpec, Support
-from mnp_core.model import Feature
+from mnp_core.model import Feature, LinkPath, Ruleset
 
 DIALECT, PROBES, REFUSES, RANK = {dialect!r}, {probes!r}, {refuses!r}, {rank!r}
+PATHS, OBSTACLE = frozenset(map(LinkPath, {paths!r})), {obstacle!r}
 
 class Renderer:
     dialect = DIALECT
-    def render(self, policy): ...
+    def render(self, policy):
+        text = " ".join(f"{{each.interface}}:{{each.path}}" for each in policy.interfaces)
+        return Ruleset(dialect=DIALECT, text=text, digest=text)
     def render_delta(self, delta): ...
 
 def applier(support):
@@ -33,6 +46,8 @@ def applier(support):
             for custom in common.custom:
                 if "wrong" in custom.lines:
                     raise InputError("line 2", where=custom.place)
+        def obstacle(self, path): return OBSTACLE
+        def installed_paths(self): return frozenset()
     return Applier
 
 @hookimpl
@@ -42,7 +57,7 @@ def mnp_register_policy_renderers():
 @hookimpl
 def mnp_register_rule_appliers():
     for name, support in PROBES.items():
-        yield RuleApplierSpec(name=name, dialect=DIALECT, factory=applier(support), rank=RANK)
+        yield RuleApplierSpec(name=name, dialect=DIALECT, factory=applier(support), rank=RANK, paths=PATHS)
 """
 
 
@@ -50,9 +65,18 @@ def mnp_register_rule_appliers():
 def backends(site):
     """Installs a dialect with appliers, each with the expression that its probe evaluates."""
 
-    def install(dialect: str, refuses: tuple[str, ...] = (), rank: int | None = None, **probes: str) -> None:
+    def install(
+        dialect: str,
+        refuses: tuple[str, ...] = (),
+        rank: int | None = None,
+        paths: tuple[str, ...] = ("ip",),
+        obstacle: str = "",
+        **probes: str,
+    ) -> None:
         named = {name.replace("_", "-"): text for name, text in probes.items()}
-        source = PLUGIN.format(dialect=dialect, probes=named, refuses=refuses, rank=rank)
+        source = PLUGIN.format(
+            dialect=dialect, probes=named, refuses=refuses, rank=rank, paths=paths, obstacle=obstacle
+        )
         site.install(f"mnp-{dialect}", source)
 
     return install
@@ -120,9 +144,9 @@ def test_without_a_backend_the_error_names_installable_ones(site):
 
 
 def test_applier_without_renderer_names_the_dialect(site):
-    source = PLUGIN.format(dialect="tables", probes={"tables": usable(9)}, refuses=(), rank=None).replace(
-        "yield PolicyRendererSpec", "()#"
-    )
+    source = PLUGIN.format(
+        paths=("ip",), obstacle="", dialect="tables", probes={"tables": usable(9)}, refuses=(), rank=None
+    ).replace("yield PolicyRendererSpec", "()#")
     site.install("mnp-tables", source.replace("    ()#", "    return ()#"))
     with pytest.raises(PluginError, match="no dialect 'tables', installed are healthy"):
         choose_backend(site.load(), "tables")
@@ -224,7 +248,8 @@ def test_rules_are_not_shown_where_the_node_would_not_start(site, backends):
 
 def test_a_refusal_that_is_no_feature_is_an_error_of_the_plugin(site):
     source = PLUGIN.replace("map(Feature, REFUSES)", "REFUSES")
-    site.install("mnp-tables", source.format(dialect="tables", probes={}, refuses=("deny-action: reject",), rank=None))
+    asked = {"dialect": "tables", "probes": {}, "refuses": ("deny-action: reject",), "rank": None}
+    site.install("mnp-tables", source.format(paths=("ip",), obstacle="", **asked))
     status = site.status(site.load(), "tables")
     assert "refuses is frozenset({'deny-action: reject'}), but must be a frozenset of mnp_core.model.Feature" in (
         status.detail
@@ -241,3 +266,52 @@ def test_custom_rules_are_tried_by_every_backend_that_may_be_used(site, backends
     for settings in (BackendSettings(node="tables"), BackendSettings(node="healthy", kinds={"macvlan": "tables"})):
         with pytest.raises(InputError, match="setting: file: line 2"):
             Backends(site.load(), settings).check(common)
+
+
+def on(interface: str, path: LinkPath = LinkPath.IP) -> Attachment:
+    return Attachment(pod=ObjectName("a", "p"), network=ObjectName("a", "net"), interface=interface, path=path)
+
+
+def rendered(backend, *attachments):
+    interfaces = tuple(InterfacePolicy(interface=each.interface, path=each.path) for each in attachments)
+    return backend.renderer.render(SandboxPolicy(pod=ObjectName("a", "p"), interfaces=interfaces)).text.split("\n")
+
+
+FRAMES = on("net1", LinkPath.BRIDGED)
+
+
+def test_a_path_out_of_reach_brings_another_backend_beside_the_main_one(site, backends):
+    backends("main", main="Support(usable=True, rank=9)")
+    backends("frames", paths=("bridged",), frames="Support(usable=True, rank=-100)")
+    choice = Backends(site.load(), BackendSettings())
+    assert choice.of([on("net1")]).names == ("main",)
+    both = choice.of([FRAMES, on("net2")])
+    assert (both.name, both.names) == ("main+frames", ("main", "frames"))
+    assert rendered(both, FRAMES, on("net2")) == ["net1:ip net2:ip", "net1:bridged"]
+    assert [each.name for each in choice.others(both)] == ["healthy"]
+    assert [each.name for each in choice.others(choice.of([on("net1")]))] == ["frames", "healthy"]
+
+
+def test_a_main_backend_that_reaches_the_path_stays_alone(site, backends):
+    backends("main", paths=("ip", "bridged"), main="Support(usable=True, rank=9)")
+    backends("frames", paths=("bridged",), frames="Support(usable=True, rank=-100)")
+    choice = Backends(site.load(), BackendSettings())
+    assert choice.of([FRAMES]).names == ("main",)
+    named = Backends(site.load(), BackendSettings(paths={LinkPath.BRIDGED: "frames"})).of([FRAMES])
+    assert rendered(named, FRAMES) == ["net1:ip", "net1:bridged"]
+
+
+def test_a_path_that_nothing_reaches_is_told_with_the_reason_and_changes_no_choice(site, backends):
+    backends("main", paths=("ip", "bridged"), obstacle="no such module", main="Support(usable=True, rank=9)")
+    choice = Backends(site.load(), BackendSettings())
+    assert choice.obstacle([FRAMES], LinkPath.BRIDGED) == "main: no such module"
+    assert (
+        choice.obstacle([FRAMES], LinkPath.REDIRECTED) == "no backend here reaches interfaces whose path is redirected"
+    )
+    assert choice.of([FRAMES]).names == ("main",)
+
+
+def test_a_backend_that_does_not_reach_the_path_it_is_named_for_is_refused(site, backends):
+    backends("main", main="Support(usable=True, rank=9)")
+    with pytest.raises(UnsupportedError, match="'main' does not reach interfaces whose path is bridged"):
+        Backends(site.load(), BackendSettings(paths={LinkPath.BRIDGED: "main"}))

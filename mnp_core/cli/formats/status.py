@@ -61,11 +61,17 @@ def _rows(pod: Value, now: object, *, wide: bool) -> Iterator[list[str]]:
     for interface in [*_all(pod, "interfaces")] or [{}]:
         yield [
             pod_name(pod),
-            str(interface.get("interface", "")),
+            _interface(interface),
             str(interface.get("network", "")),
             *(_direction(interface.get(way), wide=wide) for way in ("ingress", "egress")),
             *ends,
         ]
+
+
+def _interface(interface: Value) -> str:
+    """Its name, and how its packets travel if that is not the ordinary way."""
+    name, path = str(interface.get("interface", "")), str(interface.get("path") or "ip")
+    return name if path == "ip" else f"{name} ({path}: {interface.get('carrier')})"
 
 
 def _wide_cells(pod: Value, now: object) -> list[str]:

@@ -28,10 +28,14 @@ class PodCondition(StrEnum):
 
 @frozen(kw_only=True)
 class InterfaceStatus:
-    """One enforced interface, and the policies that select each direction; without enforced ones it is open."""
+    """One enforced interface, and the policies that select each direction; without enforced ones it is open.
+
+    `binding`: how it is bound to a guest, in words.
+    """
 
     attachment: Attachment
     policies: Mapping[Direction, tuple[Policy, ...]]
+    binding: str = ""
 
     def as_json(self) -> dict[str, object]:
         """For JSON."""
@@ -40,6 +44,9 @@ class InterfaceStatus:
             "interface": attachment.interface,
             "network": str(attachment.network),
             "kind": attachment.kind,
+            "path": attachment.path.value,
+            "carrier": attachment.carrier,
+            "binding": self.binding,
             "addresses": [str(address) for address in attachment.addresses],
             **{direction.value.lower(): _direction_json(policies) for direction, policies in self.policies.items()},
         }
@@ -127,7 +134,7 @@ def pod_status(cluster: ClusterState, state: PodState, history: History, dialect
         uid=pod.uid if pod is not None else "",
         condition=_condition(cluster, state),
         backend=backend.name if backend is not None else "",
-        dialect=dialects.get(backend.name, "") if backend is not None else "",
+        dialect="+".join(dialects.get(name, "") for name in backend.names) if backend is not None else "",
         digest=state.stamp.digest if state.stamp is not None else "",
         lines=cluster.weight(state.name),
         netns=state.sandbox.path if state.sandbox is not None else "",
@@ -152,9 +159,11 @@ def _condition(cluster: ClusterState, state: PodState) -> PodCondition:
 
 def _interfaces(cluster: ClusterState, state: PodState) -> tuple[InterfaceStatus, ...]:
     isolation = cluster.isolation(state.name)
+    bindings = state.findings.bindings if state.findings is not None else {}
     return tuple(
         InterfaceStatus(
             attachment=claim,
+            binding=bindings.get(claim.interface, ""),
             policies={
                 direction: tuple(isolation.get(((claim.network, claim.interface), direction), ()))
                 for direction in Direction

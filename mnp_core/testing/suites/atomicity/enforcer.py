@@ -15,7 +15,7 @@ from mnp_core.agent.agent import Agent
 from mnp_core.api import Result, RuleApplier, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
 from mnp_core.cluster import ClusterState
-from mnp_core.model import Attachment, Change, CommonRules, Delta, ObjectName, ObjectRef, Pod, Policy, Ruleset
+from mnp_core.model import Attachment, Change, CommonRules, Delta, LinkPath, ObjectName, ObjectRef, Pod, Policy, Ruleset
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.builders import block, network, pod, pods, policy, requirement, rule, selector, serves, status
@@ -74,6 +74,10 @@ class Enforcer:
         """The agent's choice of backends: the one to test, with all writes logged."""
         backend = self._installed.of(attachments)
         return evolve(backend, applier=Noted(backend.applier, lambda: self._write_log.entry(self.kind)))
+
+    def obstacle(self, attachments: Iterable[Attachment], path: LinkPath) -> str:
+        """As installed."""
+        return self._installed.obstacle(attachments, path)
 
     def others(self, _: Backend) -> tuple[Backend, ...]:
         """None: no other installed backend has ever been in force."""

@@ -17,7 +17,7 @@ from mnp_core.api import Result, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import SandboxNotFoundError
-from mnp_core.model import AddressSource, Attachment, CommonRules, ObjectName, Pod
+from mnp_core.model import AddressSource, Attachment, CommonRules, LinkPath, ObjectName, Pod
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.monitor import Monitor
@@ -46,6 +46,10 @@ class _Chosen:
 
     def of(self, attachments: Iterable[Attachment]) -> Backend:
         return self._choose(self._backends.of(attachments))
+
+    def obstacle(self, attachments: Iterable[Attachment], path: LinkPath) -> str:
+        """As installed."""
+        return self._backends.obstacle(attachments, path)
 
     def others(self, chosen: Backend) -> tuple[Backend, ...]:
         """Other backends that may be in force in a sandbox."""
