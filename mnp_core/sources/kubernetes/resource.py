@@ -10,9 +10,15 @@ from mnp_core.model.kinds import BUILT_IN_KINDS, POD, ApiType, Kind
 
 @frozen(kw_only=True)
 class Resource(ApiType):
-    """The objects of a type in all namespaces; `params` are selectors that narrow them."""
+    """The objects of a type in all namespaces.
+
+    Attributes:
+        params: Selectors that narrow them, which every API server knows.
+        narrower: Likewise, for servers that know more fields; empty for none.
+    """
 
     params: Mapping[str, str] = field(factory=dict)
+    narrower: Mapping[str, str] = field(factory=dict)
 
     def api_version(self, version: str) -> str:
         """As objects carry it."""
@@ -24,7 +30,10 @@ class Resource(ApiType):
 
 
 # Finished pods are neither targets nor peers (S5): the server leaves them out, and reports them as deleted.
-_UNFINISHED = {"fieldSelector": "status.phase!=Succeeded,status.phase!=Failed"}
+_UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
+
+# Nor are pods on the host's network, and those without a node (S5). Servers before 1.28 cannot leave out the former.
+_RELEVANT = f"{_UNFINISHED},spec.hostNetwork!=true,spec.nodeName!="
 
 
 def resources(policy_kinds: Sequence[PolicyKindSpec]) -> tuple[Resource, ...]:
@@ -38,5 +47,6 @@ def _resource(kind: Kind | PolicyKindSpec) -> Resource:
         group=kind.group,
         versions=kind.versions,
         plural=kind.plural,
-        params=_UNFINISHED if kind is POD else {},
+        params={"fieldSelector": _UNFINISHED} if kind is POD else {},
+        narrower={"fieldSelector": _RELEVANT} if kind is POD else {},
     )

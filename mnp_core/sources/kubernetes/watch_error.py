@@ -49,6 +49,11 @@ def classify(error: ApiError | ApiUnreachableError, resource: Resource, verb: st
     return WatchError(cause="stalled" if error.timed_out else "cut", sentence=str(error))
 
 
+def is_unknown_field(error: ApiError | ApiUnreachableError) -> bool:
+    """Whether the server does not know a field of a field selector (k8s.io/apimachinery, ConvertFieldLabel)."""
+    return isinstance(error, ApiError) and error.status == 400 and "field label not supported" in error.message
+
+
 def _refusal(error: ApiError, resource: Resource, verb: str) -> WatchError:
     if error.status in (401, 403):
         return WatchError(cause="refused", sentence=_permission(error, resource, verb), refused=True)

@@ -25,7 +25,7 @@ from mnp_core.sources.kubernetes.discovery import served_version
 from mnp_core.sources.kubernetes.observer import SourceObserver
 from mnp_core.sources.kubernetes.resource import Resource
 from mnp_core.sources.kubernetes.store import Entry, Store, gone
-from mnp_core.sources.kubernetes.watch_error import classify
+from mnp_core.sources.kubernetes.watch_error import classify, is_unknown_field
 
 Deliver = Callable[[Sequence[Change], float], None]
 
@@ -71,6 +71,7 @@ class Watcher:
         self._interrupted = False  # whether the last watch ended before its time
         self._doing = "discover"
         self._page_size = PAGE_SIZE
+        self._params = resource.narrower or resource.params
 
     def start(self) -> None:
         """Begin."""
@@ -119,7 +120,7 @@ class Watcher:
         self._watch(served)
 
     def _fail(self, error: ApiError | ApiUnreachableError) -> None:
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._widen(error):
             return
         found = classify(error, self.resource, self._doing)
         self.waiting = found.sentence
@@ -138,6 +139,13 @@ class Watcher:
             self._backoff.reset()  # the server is back: what it refuses now is another matter
         self._reachable = reachable
         self._pause(found.sentence, max(found.pause, self._backoff.next()))
+
+    def _widen(self, error: ApiError | ApiUnreachableError) -> bool:
+        """Ask for more objects if that is because the server does not know a field; whether it is."""
+        if self._params is self.resource.params or not is_unknown_field(error):
+            return False
+        self._params, self._position = self.resource.params, None
+        return True
 
     def _pause(self, why: str, seconds: float) -> None:
         self.waiting = why
@@ -194,7 +202,7 @@ class Watcher:
         that an equal one says nothing. Asked after an interruption alone: a restore takes one.
         """
         if self._position is not None:
-            body, _ = self._fetch(self.resource.path(served), {**self.resource.params, "limit": "1"})
+            body, _ = self._fetch(self.resource.path(served), {**self._params, "limit": "1"})
             if is_older(read_page(body, self.resource.api_version(served)).version, self._position):
                 self._position = None
                 self.store.forget_versions()
@@ -203,7 +211,7 @@ class Watcher:
     def _page(self, served: str, rest: str) -> tuple[Page, float]:
         """A page, and when it began to come; smaller ones from now on if it is too large."""
         while True:
-            params = {**self.resource.params, "limit": str(self._page_size), **({"continue": rest} if rest else {})}
+            params = {**self._params, "limit": str(self._page_size), **({"continue": rest} if rest else {})}
             try:
                 body, received_at = self._fetch(self.resource.path(served), params)
             except TooLargeError:
@@ -225,7 +233,7 @@ class Watcher:
         """Take in events until the server ends it, as it was asked to."""
         lasts = self._timing.idle_watch_timeout_seconds if self._quiet else self._timing.watch_timeout_seconds
         params = {
-            **self.resource.params,
+            **self._params,
             "watch": "true",
             "allowWatchBookmarks": "true",
             "resourceVersion": str(self._position),

@@ -28,6 +28,7 @@ class Api(Protocol):
     requests: list[str]
     authorizations: list[str]
     bodies: list[Any]
+    unknown_fields: frozenset[str]
     epoch: int
 
     def fault(self, path: str, *, watch: bool) -> Fault | None:
@@ -230,7 +231,11 @@ class Handler(BaseHTTPRequestHandler):
             self._forbidden(plural, verb)
             return
         serve = self._watch if verb == "watch" else self._list
-        serve(resource, group_version, Selector.read(self._query.get("fieldSelector", "")))
+        selector = Selector.read(self._query.get("fieldSelector", ""))
+        if unknown := sorted(selector.fields & self.server.api.unknown_fields):
+            self._status(400, "BadRequest", f"field label not supported: {unknown[0]}")
+            return
+        serve(resource, group_version, selector)
 
     def _list(self, resource: ServedResource, group_version: str, selector: Selector) -> None:
         limit, token = int(self._query.get("limit", "0")) or 10**9, self._query.get("continue", "")

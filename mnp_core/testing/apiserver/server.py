@@ -27,6 +27,7 @@ class FakeApiServer:
         requests: Method and path of every request that came, with its query.
         authorizations: The header Authorization of each of them.
         bodies: Of POST and PATCH.
+        unknown_fields: Fields that no field selector may name, as with older servers.
         bookmark_every: Seconds between bookmarks of a watch.
         epoch: Counts how often all watches were ended.
     """
@@ -48,6 +49,7 @@ class FakeApiServer:
         self.requests: list[str] = []
         self.authorizations: list[str] = []
         self.bodies: list[Any] = []
+        self.unknown_fields: frozenset[str] = frozenset()
         self.bookmark_every = 60.0
         self._forbidden: set[tuple[str, str]] = set()
         self._faults: list[list[Any]] = []

@@ -163,6 +163,11 @@ class Selector:
 
     excluded: tuple[tuple[tuple[str, ...], str], ...]
 
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that it is about, such as ``status.phase``."""
+        return frozenset(".".join(path) for path, _ in self.excluded)
+
     @classmethod
     def read(cls, text: str) -> "Selector":
         """Read one; empty selects everything."""
@@ -171,7 +176,7 @@ class Selector:
 
     def matches(self, candidate: Object | None) -> bool:
         """Whether an object is selected; one that is not there never is."""
-        return candidate is not None and all(_at(candidate, path) != value for path, value in self.excluded)
+        return candidate is not None and all(_text(candidate, path) != value for path, value in self.excluded)
 
     def seen(self, event: Event) -> tuple[str, Object] | None:
         """The event as a watch with this selector sees it: an object that leaves the selection is deleted."""
@@ -185,7 +190,8 @@ class Selector:
         return None
 
 
-def _at(value: Any, path: tuple[str, ...]) -> Any:
+def _text(value: Any, path: tuple[str, ...]) -> str:
+    """The value of a field, as a selector has it."""
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
-    return value
+    return str(value).lower() if isinstance(value, bool) else str(value or "")

@@ -92,7 +92,8 @@ def following(server, kinds=(), timing=QUICK, *, stream_timeout=60.0, complete=T
 
 
 def pod(name, namespace="default", **labels):
-    return {"metadata": {"name": name, "namespace": namespace, "labels": labels}, "spec": {}, "status": {}}
+    metadata = {"name": name, "namespace": namespace, "labels": labels}
+    return {"metadata": metadata, "spec": {"nodeName": "node"}, "status": {}}
 
 
 def policy(name, namespace="default", **spec):

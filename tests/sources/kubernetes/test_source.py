@@ -106,6 +106,46 @@ def test_finished_pods_are_not_even_sent(server):
         assert recorded.history("Pod") == ["+default/runs", "-default/runs"]
 
 
+def on_hosts_network(name):
+    return {**pod(name), "spec": {"nodeName": "node", "hostNetwork": True}}
+
+
+def test_pods_on_the_hosts_network_or_without_a_node_are_not_even_sent(server):
+    """S5."""
+    server.put("pods", pod("web"))
+    server.put("pods", on_hosts_network("proxy"))
+    server.put("pods", {**pod("new"), "spec": {}})
+    with following(server) as (source, recorded):
+        until(lambda: source.waiting == ())
+        assert recorded.names("Pod") == {"default/web"}
+        server.put("pods", on_hosts_network("agent"))
+        server.put("pods", pod("new"))
+        until(lambda: recorded.names("Pod") == {"default/web", "default/new"})
+
+
+def test_an_older_server_that_cannot_leave_them_out_is_asked_for_all(server):
+    """API servers before 1.28 do not know the field."""
+    server.unknown_fields = frozenset({"spec.hostNetwork"})
+    server.put("pods", pod("web"))
+    server.put("pods", on_hosts_network("proxy"))
+    server.put("pods", {**pod("over"), "status": {"phase": "Failed"}})
+    with following(server) as (source, recorded):
+        until(lambda: source.waiting == ())
+        assert recorded.names("Pod") == {"default/web", "default/proxy"}
+        assert recorded.restarts == []
+        assert len(asked(server, "hostNetwork")) == 1
+
+
+def test_a_server_that_is_replaced_by_an_older_one_is_asked_for_all(server):
+    server.put("pods", pod("web"))
+    server.put("pods", on_hosts_network("proxy"))
+    with following(server) as (source, recorded):
+        until(lambda: source.waiting == ())
+        server.unknown_fields = frozenset({"spec.hostNetwork"})
+        server.end_watches()
+        until(lambda: recorded.names("Pod") == {"default/web", "default/proxy"})
+
+
 def test_irrelevant_changes_are_not_delivered(server):
     server.put("pods", pod("web"))
     with following(server) as (_, recorded):
@@ -121,7 +161,7 @@ def test_an_object_that_cannot_be_read_harms_only_itself(server):
     deep = current = {}
     for _ in range(300):
         current["a"] = current = {}
-    server.put("pods", {**pod("odd"), "spec": [], "status": 7})
+    server.put("pods", {**pod("odd"), "spec": {"nodeName": "node", "containers": 7}, "status": 7})
     server.put(POLICIES, {**policy("odd"), "spec": "nonsense"})
     server.put(POLICIES, {**policy("deep"), "spec": {"podSelector": deep}})
     server.put("pods", pod("web"))
