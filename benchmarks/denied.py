@@ -13,8 +13,10 @@ from typing import Final
 
 from attrs import evolve
 
+from benchmarks.bench import packets
+from benchmarks.bench.compiler import compiled
 from benchmarks.bench.layouts import Policies, ours
-from benchmarks.bench.packets import make_pair, make_program, run_program
+from benchmarks.bench.packets import make_pair, run_program
 from mnp_core.model import DeniedLog, SandboxPolicy
 from mnp_nftables import NftablesApplier, NftablesRenderer
 from mnp_nftables.renderer import NftablesRuleset
@@ -35,7 +37,7 @@ class LoggingRenderer(NftablesRenderer):
 def main() -> None:
     """Measure and print."""
     with ExitStack() as stack:
-        program = make_program(Path(stack.enter_context(TemporaryDirectory())))
+        program = compiled(Path(packets.__file__).with_suffix(".c"), Path(stack.enter_context(TemporaryDirectory())))
         plain, logged = (
             make_pair(stack, ours(_SIZE, renderer, NftablesApplier()))
             for renderer in (NftablesRenderer(), LoggingRenderer())

@@ -16,6 +16,10 @@ def _positive(samples: Sequence[float]) -> tuple[float, ...]:
     return tuple(samples)
 
 
+class Unavailable(Exception):  # noqa: N818 # no fault: this machine lacks something
+    """A part cannot be measured here; the message says why, and how it could be."""
+
+
 @frozen(kw_only=True)
 class Measurement:
     """One figure; less is better.
@@ -25,7 +29,8 @@ class Measurement:
         name: The measured thing; with the part it identifies the figure in other reports.
         unit: ``ms``, ``MiB``, ``x`` for a ratio of two things in turns, ``1`` for a pure number.
         samples: One for each round.
-        target: The most that the median may be; None without a target.
+        target: The most that the figure may be; None without a target.
+        judged: What the target is about: ``median`` or ``p99``.
         note: The method, where name and part do not say it.
     """
 
@@ -34,6 +39,7 @@ class Measurement:
     unit: str
     samples: tuple[float, ...] = field(converter=_positive)
     target: float | None = None
+    judged: str = "median"
     note: str = ""
 
     @property
@@ -55,7 +61,8 @@ class Measurement:
     @property
     def met(self) -> bool | None:
         """Whether the target is met; None without one."""
-        return None if self.target is None else self.median <= self.target
+        judged = self.p99 if self.judged == "p99" else self.median
+        return None if self.target is None else judged <= self.target
 
     def as_json(self) -> dict[str, Any]:
         """All fields, and the figures that the table shows."""
@@ -64,7 +71,8 @@ class Measurement:
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> "Measurement":
         """The inverse of `as_json`; raises KeyError and TypeError for something else."""
-        return cls(**{name: raw[name] for name in ("part", "name", "unit", "samples", "target", "note")})
+        given = {name: raw[name] for name in ("part", "name", "unit", "samples", "target", "note")}
+        return cls(**given, judged=raw.get("judged", "median"))
 
 
 def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:

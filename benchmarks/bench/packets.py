@@ -4,7 +4,6 @@ Sender and receiver are namespaces joined by a veth, one pair for each layout; `
 thread. Layouts are measured in turns; the ratio to conntrack alone in the same turn counts.
 """
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from typing import Final
 
 from attrs import frozen
 
+from benchmarks.bench.compiler import compiled
 from benchmarks.bench.layouts import INTERFACE, RECEIVER, SENDER, Policies, chains, conntrack, linear, ours
 from benchmarks.bench.measurement import Measurement
 from mnp_core.sandbox.netns import run_inside
@@ -55,7 +55,7 @@ def measure(*, quick: bool) -> Iterator[Measurement]:
     """Each way of sending, under each layout."""
     rounds = 3 if quick else _ROUNDS
     with ExitStack() as stack:
-        program = make_program(Path(stack.enter_context(TemporaryDirectory())))
+        program = compiled(Path(__file__).with_suffix(".c"), Path(stack.enter_context(TemporaryDirectory())))
         pairs = {name: make_pair(stack, apply) for name, apply in _layouts(quick=quick)}
         for mode, (label, count) in _MODES.items():
             taken: dict[str, list[tuple[float, float]]] = {name: [] for name in pairs}
@@ -80,15 +80,6 @@ def _layouts(*, quick: bool) -> Iterator[tuple[str, Callable[[], object]]]:
 def _sizes() -> Iterator[Policies]:
     yield from (Policies(1, peers) for peers in (1, 100, 10_000))
     yield from (Policies(count, 100) for count in (10, 100))
-
-
-def make_program(folder: Path) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        raise SystemExit("bench: packets: no C compiler: install gcc, or leave this part out")
-    source, program = Path(__file__).with_suffix(".c"), folder / "packets"
-    subprocess.run([compiler, "-O2", "-o", program, source], check=True)  # noqa: S603 # our own source
-    return program
 
 
 def make_pair(stack: ExitStack, apply: Callable[[], object]) -> _Pair:

@@ -104,7 +104,10 @@ def test_bench_refuses_an_unknown_part(capsys):
     with pytest.raises(SystemExit) as ended:
         bench(["fast"])
     assert ended.value.code == 2
-    assert "no such part: fast; there are compile, apply, packets" in capsys.readouterr().err
+    assert (
+        "no such part: fast; there are compile, apply, packets, enforced, start, server, beside"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.full

@@ -64,6 +64,9 @@ def containerd_info(path="", pid=0, **more):
 class FakeRuntime:
     """A runtime that can stop and start again; its sandboxes outlive it."""
 
+    messages = MESSAGES
+    methods: tuple[str, ...] = ("ListPodSandbox", "PodSandboxStatus")
+
     def __init__(self, socket, *, service=SERVICE, filters=True):
         self.socket, self.service, self.filters = socket, service, filters
         self.sandboxes, self.infos, self.asked = {}, {}, []
@@ -74,7 +77,7 @@ class FakeRuntime:
 
     def start(self):
         self._server = grpc.server(ThreadPoolExecutor(max_workers=16, thread_name_prefix="runtime"))
-        methods = {name: self._handler(name) for name in ("ListPodSandbox", "PodSandboxStatus")}
+        methods = {name: self._handler(name) for name in self.methods}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self.service, methods),))
         self._server.add_insecure_port(f"unix:{self.socket}")
         self._server.start()
@@ -120,7 +123,7 @@ class FakeRuntime:
             return getattr(self, f"_{name}")(request, context)
 
         return grpc.unary_unary_rpc_method_handler(
-            answer, MESSAGES[f"{name}Request"].FromString, MESSAGES[f"{name}Response"].SerializeToString
+            answer, self.messages[f"{name}Request"].FromString, self.messages[f"{name}Response"].SerializeToString
         )
 
     def _ListPodSandbox(self, request, _context):  # noqa: N802 # as the API calls it
