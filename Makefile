@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: cnigate fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench bench-compare clean
+.PHONY: cnigate ebpf fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench bench-compare clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ testbed-status: setup ## Say which of its processes run
 
 cnigate: setup ## Compile the CNI plugin for this checkout: all machines with ziglang, else this one
 	@$(BIN)/python plugins/cnigate/hatch_build.py plugins/cnigate/mnp_cnigate/bin
+
+ebpf: setup ## Compile the BPF programs anew (needs clang); the result is part of the checkout
+	@$(BIN)/python plugins/ebpf/c/build.py
 
 FUZZ_SECONDS := 60
 fuzz-cnigate: ## Fuzz the CNI plugin's reader with libFuzzer (needs clang): FUZZ_SECONDS=60

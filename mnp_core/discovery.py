@@ -49,7 +49,7 @@ def compare(
     link = find_link(claim, links)
     if found := bindings.bridged_by(claim, links):
         return _bridged(claim, *found)
-    if link is not None and (link.diverted or link.kind in _CHARACTER_DEVICES):
+    if link is not None and not link.hidden and (link.diverted or link.kind in _CHARACTER_DEVICES):
         redirected = evolve(claim, path=LinkPath.REDIRECTED, carrier=link.name)
         return Discovery(attachment=redirected, unenforceable=_bypass(link, links))
     if link is None:

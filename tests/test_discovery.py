@@ -213,6 +213,13 @@ def test_an_interface_whose_packets_are_taken_away_is_unenforceable():
     assert found.attachment == evolve(CLAIM, path=LinkPath.REDIRECTED, carrier="net1")
 
 
+def test_no_backend_reaches_packets_that_traffic_control_does_not_see():
+    """S64: XDP, or what the kernel does not show."""
+    found = discover(CLAIM, evolve(LINK, diverted="an XDP program sees its packets", hidden=True))
+    assert found.unenforceable.startswith("an XDP program")
+    assert found.attachment.path is LinkPath.IP
+
+
 @pytest.mark.parametrize("kind", ["veth", "macvlan", "tun", "dummy"])
 def test_an_interface_whose_mac_another_one_has_is_unenforceable(kind):
     """S64: KubeVirt's bridge binding puts a dummy with its name, MAC and addresses in front of the real one."""

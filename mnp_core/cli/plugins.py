@@ -16,6 +16,7 @@ _STYLES = {State.LOADED: "green", State.DISABLED: "dim"}
 _OURS = {
     "mnp-nftables": "nftables backend",
     "mnp-iptables": "iptables backend",
+    "mnp-ebpf": "eBPF backend, for interfaces that no netfilter hook sees",
     "mnp-macvlan": "macvlan attachments",
     "mnp-ipvlan": "ipvlan attachments",
     "mnp-sriov": "SR-IOV attachments",

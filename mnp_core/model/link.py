@@ -25,6 +25,7 @@ class Link:
         parent_inside: Whether that one is in the same network namespace (no IFLA_LINK_NETNSID).
         diverted: Why packets of this interface pass the rules that name it by (tc, XDP, netdev, an interface on top of
             it); empty if nothing is known to do that.
+        hidden: Whether not even programs in traffic control see all packets of a diverted interface (XDP).
     """
 
     name: str
@@ -40,6 +41,7 @@ class Link:
     parent: int | None = None
     parent_inside: bool = True
     diverted: str = ""
+    hidden: bool = False
 
     @property
     def leads_out(self) -> bool:

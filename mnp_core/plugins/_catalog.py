@@ -18,6 +18,7 @@ BACKEND_DISTRIBUTIONS = {
     "iptables": "mnp-iptables",
     "iptables-legacy": "mnp-iptables",
     "iptables-nft": "mnp-iptables",
+    "ebpf": "mnp-ebpf",
 }
 """Distributions of this project's backends, for the error about one that is not installed."""
 

@@ -9,6 +9,8 @@ an ipvlan child moved into a namespace below the pod's is invisible from here (d
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 
+from attrs import frozen
+
 from mnp_core.errors import SandboxError
 from mnp_core.model import Link
 from mnp_core.netfilter.attributes import attributes, text
@@ -38,6 +40,14 @@ _CHILDREN = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec
 """Kinds of interfaces that take packets from the parent ahead of its IP layer (`rx_handler` and the like)."""
 
 
+@frozen(kw_only=True)
+class Diversions:
+    """What takes packets past rules: the reason by interface, and whether not even traffic control sees them all."""
+
+    reasons: Mapping[int, str]
+    hidden: bool
+
+
 class _Found:
     """Reasons by interface, the first of each; and reasons that may concern every interface but the one named."""
 
@@ -45,6 +55,7 @@ class _Found:
         self._links = links
         self._of: dict[int, str] = {link.index: link.diverted for link in links.values() if link.diverted}
         self._all: tuple[int, str] | None = None
+        self.hidden = False
 
     def note(self, index: int, reason: str) -> None:
         if index in self._links:
@@ -63,7 +74,7 @@ class _Found:
         return {index: self._all[1] for index, link in self._links.items() if not link.loopback} | self._of
 
 
-def read_diversions(kernel: Netlink, links: Mapping[int, Link]) -> Mapping[int, str]:
+def read_diversions(kernel: Netlink, links: Mapping[int, Link]) -> Diversions:
     """Find the interfaces with packets that bypass the rules that name them, with the reason.
 
     Args:
@@ -78,6 +89,7 @@ def read_diversions(kernel: Netlink, links: Mapping[int, Link]) -> Mapping[int, 
     found = _Found(links)
     for link in links.values():
         if link.diverted:
+            found.hidden = True
             found.note_all(link.index, f"an XDP program on {found.name(link.index)} can send packets out of it")
         if link.kind in _CHILDREN and link.parent_inside and link.parent is not None:
             problem = f"{found.name(link.index)} of kind {link.kind} on top of it gets packets before its rules do"
@@ -86,7 +98,7 @@ def read_diversions(kernel: Netlink, links: Mapping[int, Link]) -> Mapping[int, 
     _read_filters(kernel, found)
     _read_tcx(links, found)
     _read_netdev(links, found)
-    return found.reasons()
+    return Diversions(reasons=found.reasons(), hidden=found.hidden)
 
 
 def _read_shared_macs(kernel: Netlink, links: Mapping[int, Link], found: _Found) -> None:
@@ -115,6 +127,7 @@ def _read_tcx(links: Mapping[int, Link], found: _Found) -> None:
                 found.note(index, "a BPF program (tcx) sees its packets first, and can send them elsewhere")
             found.note_all(index, f"a BPF program (tcx) on {found.name(index)} can send packets out of it")
     except OSError as error:
+        found.hidden = True
         found.note_all(0, f"whether BPF programs (tcx) take its packets cannot be seen: bpf(2): {error.strerror}")
 
 

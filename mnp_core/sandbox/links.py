@@ -16,6 +16,7 @@ from mnp_core.errors import SandboxError
 from mnp_core.model import Address, Link
 from mnp_core.netfilter.attributes import attribute, attributes, text
 from mnp_core.netfilter.netlink import NETLINK_ROUTE, InterruptedDumpError, Netlink
+from mnp_core.sandbox.bpf import enforces_policy
 from mnp_core.sandbox.diversions import read_diversions
 from mnp_core.sandbox.listing import listed
 
@@ -25,7 +26,7 @@ _ADDRESS = struct.Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, f
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 5, 10, 18
 _IFLA_EXT_MASK, _IFLA_LINK_NETNSID, _IFLA_XDP, _IFLA_PARENT_DEV_NAME, _IFLA_PARENT_DEV_BUS_NAME = 29, 37, 43, 56, 57
-_INFO_KIND, _INFO_DATA, _IPVLAN_MODE, _XDP_ATTACHED = 1, 2, 1, 2
+_INFO_KIND, _INFO_DATA, _IPVLAN_MODE, _XDP_ATTACHED, _XDP_PROGRAM = 1, 2, 1, 2, 4
 _WITHOUT_STATISTICS = attribute(_IFLA_EXT_MASK, struct.pack("=I", 1 << 3))  # RTEXT_FILTER_SKIP_STATS
 _IFF_UP, _IFF_LOOPBACK = 1, 8  # <linux/if.h>
 _IPVLAN_MODES = {0: "l2", 1: "l3", 2: "l3s"}  # <linux/if_link.h>, enum ipvlan_mode
@@ -59,8 +60,9 @@ def _read(kernel: Netlink) -> tuple[Link, ...]:
     for index, addresses in _addresses(kernel).items():
         if index in links:
             links[index] = evolve(links[index], addresses=tuple(addresses))
-    for index, text_of_it in read_diversions(kernel, links).items():
-        links[index] = evolve(links[index], diverted=text_of_it)
+    found = read_diversions(kernel, links)
+    for index, reason in found.reasons.items():
+        links[index] = evolve(links[index], diverted=reason, hidden=found.hidden)
     return tuple(links[index] for index in sorted(links))
 
 
@@ -111,11 +113,17 @@ def parse_link(message: bytes) -> Link | None:
         parent_inside=_IFLA_LINK_NETNSID not in found,
         mode=_mode(text(information.get(_INFO_KIND, b"")), dict(attributes(information.get(_INFO_DATA, b"")))),
         device=_pci_address(found),
-        diverted=_XDP if any(dict(attributes(found.get(_IFLA_XDP, b""))).get(_XDP_ATTACHED, b"")) else "",
+        diverted=_XDP if _has_xdp(dict(attributes(found.get(_IFLA_XDP, b"")))) else "",
     )
 
 
 _XDP = "an XDP program sees its packets before the pod's kernel does, and can send them elsewhere"
+
+
+def _has_xdp(found: Attributes) -> bool:
+    """Whether packets meet an XDP program, unless it is one that enforces policy."""
+    program = _number(found.get(_XDP_PROGRAM))
+    return any(found.get(_XDP_ATTACHED, b"")) and not (program and enforces_policy(program))
 
 
 def _number(value: bytes | None) -> int | None:

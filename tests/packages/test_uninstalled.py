@@ -12,6 +12,7 @@ QUICKSTART = ROOT / "examples" / "quickstart"
 OFFERED = (
     "mnp-nftables",
     "mnp-iptables",
+    "mnp-ebpf",
     "mnp-macvlan",
     "mnp-ipvlan",
     "mnp-netdev",

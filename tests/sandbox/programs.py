@@ -22,15 +22,16 @@ def bpf(command, attributes):
     return result
 
 
-def load(kind, verdict):
+def load(kind, verdict, name=b""):
     """A program that returns a verdict."""
     code = ctypes.create_string_buffer(struct.pack("<BBhi", 0xB7, 0, 0, verdict) + struct.pack("<BBhi", 0x95, 0, 0, 0))
     license_text = ctypes.create_string_buffer(b"GPL")
-    return bpf(PROG_LOAD, struct.pack("=IIQQ", kind, 2, ctypes.addressof(code), ctypes.addressof(license_text)))
+    head = struct.pack("=IIQQ", kind, 2, ctypes.addressof(code), ctypes.addressof(license_text))
+    return bpf(PROG_LOAD, head + bytes(24) + name.ljust(16, b"\0"))
 
 
-def attach_tcx(index, where):
-    program = load(SCHED_CLS, -1)
+def attach_tcx(index, where, name=b""):
+    program = load(SCHED_CLS, -1, name)
     bpf(PROG_ATTACH, struct.pack("=IIII", index, program, where, 0))
     os.close(program)
 

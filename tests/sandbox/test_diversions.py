@@ -106,6 +106,21 @@ def test_a_tcx_program_is_found(pod, where):
     assert diverted(pod)["net1"] == "a BPF program (tcx) on 'tap0' can send packets out of it"
 
 
+def test_what_traffic_control_does_not_see_is_told_apart(pod):
+    """S64: a backend there reaches what tc redirects, and not what XDP takes."""
+    run_inside(pod, lambda: programs.attach_tcx(index_of("tap0"), programs.TCX_INGRESS))
+    assert {link.hidden for link in run_inside(pod, read_links)} == {False}
+    run_inside(pod, lambda: programs.attach_xdp(index_of("tap0")))
+    assert {link.name for link in run_inside(pod, read_links) if link.hidden} == {"net1", "tap0"}
+
+
+def test_programs_that_enforce_policy_divert_nothing(pod):
+    run_inside(pod, lambda: programs.attach_tcx(index_of("tap0"), programs.TCX_INGRESS, b"mnp_ingress"))
+    assert diverted(pod) == {}
+    run_inside(pod, lambda: programs.attach_tcx(index_of("tap0"), programs.TCX_INGRESS, b"theirs"))
+    assert set(diverted(pod)) == {"net1", "tap0"}
+
+
 class Refusing:
     """A C library with failing system calls."""
 

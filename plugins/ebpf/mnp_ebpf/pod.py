@@ -1,0 +1,288 @@
+"""Our maps and programs in one sandbox.
+
+Programs at ``lo`` hold them, where they let everything pass: so a pod without any interface has its rules, too, and a
+fresh process finds them. There are two places for the rules. Those not in force are written, and then one store in the
+map `state` puts them into force, for all interfaces in the same moment.
+"""
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Final
+
+from attrs import frozen
+
+from mnp_core.model import Direction
+from mnp_ebpf import members, tcx
+from mnp_ebpf.maps import INNER, NO_PREALLOCATION, Kind, Map
+from mnp_ebpf.program import ProgramKind, load_program, read_object
+from mnp_ebpf.table import BLOCK_SIZE, ENTRY_SIZE, FoundTable, Table, read_table
+
+CONNECTIONS: Final = 16384
+"""Connections that went on after a reply."""
+NASCENT: Final = 8192
+"""Connections before that. Both together take 3 MB, of the memory of the agent's container."""
+FRAGMENTED: Final = 1024
+"""Datagrams in fragments, at the same time."""
+
+NOTHING: Final = 2
+"""Instead of the number of a place: no rules are in force."""
+_PLACES: Final = 2
+_GROUPS: Final = 2048  # of one place; GROUPS_NUMBER of c/policy.c
+_STATE = struct.Struct("=II")  # place in force, number of changes
+_ZERO: Final = bytes(4)
+_NAMES: Final = ("state", "tables", "blocks", "groups", "flows", "nascent", "fragments")
+_PROGRAMS: Final = {Direction.INGRESS: "mnp_ingress", Direction.EGRESS: "mnp_egress"}
+_CHANGES: Final = 2**32
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(4, "little")
+
+
+@frozen(kw_only=True)
+class PodMaps:
+    """The maps of one pod, open."""
+
+    state: Map
+    tables: Map
+    blocks: Map
+    groups: Map
+    flows: Map
+    nascent: Map
+    fragments: Map
+
+    @property
+    def by_name(self) -> Mapping[str, Map]:
+        """As the program names them."""
+        return {name: getattr(self, name) for name in _NAMES}
+
+    # --- state ----------------------------------------------------------------------------------------------------
+
+    @property
+    def in_force(self) -> int:
+        """The place of the rules in force, or `NOTHING`."""
+        return self._read_state()[0]
+
+    def put_in_force(self, place: int) -> None:
+        """One store, which all programs see at once."""
+        self.state.put(_ZERO, _STATE.pack(place, (self._read_state()[1] + 1) % _CHANGES))
+
+    def wait_for_packets(self) -> None:
+        """Wait until no program looks at rules that are in force no more: the kernel waits when a map is replaced."""
+        place = _number(self.in_force)
+        if table := self.tables.get(place):
+            with Map.of(int.from_bytes(table, "little")) as same:
+                self.tables.put(place, _number(same.fd))
+
+    def note_change(self) -> None:
+        """Count a change of members."""
+        self.put_in_force(self.in_force)
+
+    def _read_state(self) -> tuple[int, int]:
+        place, changes = _STATE.unpack(self.state.get(_ZERO) or bytes(8))
+        return (place if place < _PLACES else NOTHING), changes
+
+    # --- rules ----------------------------------------------------------------------------------------------------
+
+    def write(self, place: int, table: Table, sets: Mapping[str, frozenset[str]]) -> None:
+        """Write rules to a place that is not in force."""
+        with ExitStack() as made:
+            entries = made.enter_context(_array(table.packed()))
+            blocks = made.enter_context(_trie(table.blocks))
+            groups = [made.enter_context(group_map(name, sets[name])) for name in table.sets]
+            if table.uses_blocks:
+                self.blocks.put(_number(place), _number(blocks.fd))
+            self.groups.fill(
+                (_number(place * _GROUPS + number), _number(group.fd)) for number, group in enumerate(groups)
+            )
+            self.tables.put(_number(place), _number(entries.fd))
+
+    def read_table(self, place: int) -> FoundTable:
+        """Read the rules of a place.
+
+        Raises:
+            ValueError: There are none, or of another form.
+        """
+        with self._inner(self.tables, place) as entries:
+            found = entries.read()
+        table = read_table([found[_number(number)] for number in range(len(found))])
+        if not table.table.uses_blocks:
+            return table
+        with self._inner(self.blocks, place) as blocks:
+            return table.having(frozenset(blocks.read()))
+
+    def read_set(self, place: int, number: int, name: str) -> frozenset[str]:
+        """Read the members of a group; `ValueError` if there is no such group."""
+        with self._inner(self.groups, place * _GROUPS + number) as group:
+            return members.members_of(name, group.read())
+
+    def replace_set(self, place: int, number: int, name: str, elements: frozenset[str]) -> None:
+        """Replace the members of a group, in one step."""
+        with group_map(name, elements) as made:
+            self.groups.put(_number(place * _GROUPS + number), _number(made.fd))
+
+    @contextmanager
+    def _inner(self, outer: Map, number: int) -> Iterator[Map]:
+        found = outer.get(_number(number))
+        if found is None:
+            raise ValueError(f"map {outer.name} lacks its element {number}")
+        with Map.of(int.from_bytes(found, "little")) as inner:
+            yield inner
+
+    def identities(self) -> bytes:
+        """Everything that tells one content from another: state, and the numbers of inner maps."""
+        inner = [self.tables.read(), self.blocks.read(), self.groups.read()]
+        return repr([self._read_state(), *(sorted(each.items()) for each in inner)]).encode()
+
+    def forget_connections(self) -> None:
+        """Empty the tables of connections."""
+        for each in (self.flows, self.nascent, self.fragments):
+            each.clear()
+
+    # --- programs -------------------------------------------------------------------------------------------------
+
+    def put_first(self, index: int, direction: Direction) -> None:
+        """Have our program at an interface, before all others. It is there at every moment, if it was."""
+        found = self.ours(index, direction)
+        if found and tcx.attached(index, direction)[0] == found[0]:
+            return
+        with _closing(self._program(direction, anew=bool(found))) as program:
+            tcx.attach(index, direction, program)
+        for identity in found:
+            _take_away(index, direction, identity)
+
+    def take_away(self, index: int, direction: Direction) -> None:
+        """Remove our programs from an interface."""
+        for identity in self.ours(index, direction):
+            _take_away(index, direction, identity)
+
+    def is_first(self, index: int, direction: Direction) -> bool:
+        """Whether our program is the first at an interface."""
+        attached = tcx.attached(index, direction)
+        return bool(attached) and attached[0] in self.ours(index, direction)
+
+    def ours(self, index: int, direction: Direction) -> list[int]:
+        """The numbers of our programs at an interface: those of that name with these maps."""
+        return [
+            identity
+            for identity in tcx.attached(index, direction)
+            if (info := _info(identity)) and info.name == _PROGRAMS[direction] and self.state.identity in info.maps
+        ]
+
+    def _program(self, direction: Direction, *, anew: bool) -> int:
+        """A descriptor of the program: that at ``lo``, or one that is loaded for this."""
+        found = () if anew else self.ours(tcx.LOOPBACK, direction)
+        for identity in found:
+            with suppress(OSError):
+                return tcx.open_program(identity)
+        maps = {name: each.fd for name, each in self.by_name.items()}
+        number = 0 if direction is Direction.INGRESS else 1
+        return load_program(_PROGRAMS[direction], read_object("policy"), ProgramKind.TC, maps, direction=number)
+
+
+def find_maps() -> Iterator[PodMaps]:
+    """Our maps in the sandbox, as the programs at ``lo`` hold them; more than once only after a disturbance."""
+    seen = set()
+    for direction in Direction:
+        for identity in tcx.attached(tcx.LOOPBACK, direction):
+            info = _info(identity)
+            if info and info.name in _PROGRAMS.values() and info.maps not in seen:
+                seen.add(info.maps)
+                with ExitStack() as opened, suppress(OSError):
+                    maps = {
+                        each.name.removeprefix("mnp_"): each
+                        for each in map(opened.enter_context, map(Map.of, info.maps))
+                    }
+                    if set(_NAMES) <= set(maps):
+                        yield PodMaps(**{name: maps[name] for name in _NAMES})
+
+
+@contextmanager
+def open_maps() -> Iterator[PodMaps | None]:
+    """Our maps in the sandbox; None if there are none."""
+    found = find_maps()
+    try:
+        yield next(found, None)
+    finally:
+        found.close()  # type: ignore[attr-defined] # it is a generator
+
+
+@contextmanager
+def make_maps() -> Iterator[PodMaps]:
+    """Make the maps of a pod, with nothing in force."""
+    with ExitStack() as made:
+
+        def add(each: Map) -> Map:
+            return made.enter_context(each)
+
+        def outer(name: str, entries: int, like: Map) -> Map:
+            with like:
+                return add(Map.make(f"mnp_{name}", Kind.ARRAY_OF_MAPS, 4, 4, entries, inner=like))
+
+        def least_used(name: str, value: int, entries: int) -> Map:
+            return add(Map.make(f"mnp_{name}", Kind.LRU_HASH, 40, value, entries))
+
+        maps = PodMaps(
+            state=add(Map.make("mnp_state", Kind.ARRAY, 4, 8, 1)),
+            tables=outer("tables", _PLACES, _array([bytes(ENTRY_SIZE)])),
+            blocks=outer("blocks", _PLACES, _trie(frozenset())),
+            groups=outer("groups", _PLACES * _GROUPS, group_map("", frozenset())),
+            flows=least_used("flows", 8, CONNECTIONS),
+            nascent=least_used("nascent", 8, NASCENT),
+            fragments=least_used("fragments", 4, FRAGMENTED),
+        )
+        maps.put_in_force(NOTHING)
+        yield maps
+
+
+def _array(entries: list[bytes]) -> Map:
+    made = Map.make("mnp_table", Kind.ARRAY, 4, ENTRY_SIZE, len(entries), flags=INNER)
+    return _filled(made, ((_number(number), entry) for number, entry in enumerate(entries)))
+
+
+def _trie(keys: frozenset[bytes]) -> Map:
+    made = Map.make("mnp_trie", Kind.LPM_TRIE, BLOCK_SIZE, 4, max(1, len(keys)), flags=NO_PREALLOCATION)
+    return _filled(made, ((key, _ZERO) for key in keys))
+
+
+def group_map(name: str, elements: frozenset[str]) -> Map:
+    """A map of the members of a group, frozen.
+
+    Raises:
+        ApplyError: An element is none.
+        OSError: The kernel refuses.
+    """
+    keys = list(members.keys(name, elements))
+    made = Map.make("mnp_group", Kind.HASH, members.KEY_SIZE, 4, max(1, len(keys)), flags=NO_PREALLOCATION)
+    return _filled(made, ((key, members.VALUE) for key in keys))
+
+
+def _filled(made: Map, elements: Iterator[tuple[bytes, bytes]]) -> Map:
+    with ExitStack() as failed:
+        failed.callback(made.close)
+        made.fill(elements)
+        made.freeze()
+        failed.pop_all()
+    return made
+
+
+def _info(identity: int) -> tcx.ProgramInfo | None:
+    """What the kernel tells of a program; None if it has gone."""
+    with suppress(FileNotFoundError), _closing(tcx.open_program(identity)) as fd:
+        return tcx.program_info(fd)
+    return None
+
+
+def _take_away(index: int, direction: Direction, identity: int) -> None:
+    with suppress(FileNotFoundError), _closing(tcx.open_program(identity)) as fd:
+        tcx.detach(index, direction, fd)
+
+
+@contextmanager
+def _closing(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,134 @@
+"""Loads a program that `c/build.py` compiled: maps and constants are put in, and the kernel's verifier checks it."""
+
+import base64
+import errno
+import json
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from attrs import frozen
+
+from mnp_ebpf.bpf import BTF_LOAD, PROG_LOAD, Buffer, call, name_bytes
+
+_LICENSE: Final = Buffer(b"Apache-2.0\0")
+_LOG: Final = 1 << 20  # bytes of the verifier's words, asked for after a refusal
+_PSEUDO_MAP: Final = 1  # BPF_PSEUDO_MAP_FD
+_INSTRUCTION = struct.Struct("<BBhi")
+_FUNCTION_INFO = struct.Struct("=II")  # struct bpf_func_info
+
+
+class ProgramKind(IntEnum):
+    """``enum bpf_prog_type``."""
+
+    TC = 3  # BPF_PROG_TYPE_SCHED_CLS
+    XDP = 6
+
+
+@frozen(kw_only=True)
+class Object:
+    """A compiled program.
+
+    Attributes:
+        code: Instructions of 8 bytes.
+        functions: The instructions at which functions begin; the first is 0.
+        places: The instructions that load a map or a constant, by its name.
+        compiler: What compiled it.
+    """
+
+    code: bytes
+    functions: Sequence[int]
+    places: Mapping[str, Sequence[int]]
+    compiler: str
+
+
+@cache
+def read_object(name: str) -> Object:
+    """Read an object of this distribution."""
+    found = json.loads(files("mnp_ebpf").joinpath(f"{name}.json").read_text("ascii"))
+    return Object(
+        code=base64.b64decode(found["code"]),
+        functions=found["functions"],
+        places=found["places"],
+        compiler=found["compiler"],
+    )
+
+
+def load_program(name: str, compiled: Object, kind: ProgramKind, maps: Mapping[str, int], **constants: int) -> int:
+    """Load a program.
+
+    Args:
+        name: At most 15 characters, shown by bpftool.
+        compiled: Its code.
+        kind: Its type.
+        maps: Descriptors by name.
+        constants: By name, at most 32 bits.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: The kernel refuses; the last line of the verifier is in it.
+    """
+    code = Buffer(_patched(compiled, maps, constants))
+    types = _load_types(len(compiled.functions))
+    try:
+        return _load(name, code, kind, types, compiled.functions)
+    finally:
+        os.close(types)
+
+
+def _patched(compiled: Object, maps: Mapping[str, int], constants: Mapping[str, int]) -> bytes:
+    code = bytearray(compiled.code)
+    for name, places in compiled.places.items():
+        for place in places:
+            opcode, registers, offset, _ = _INSTRUCTION.unpack_from(code, place * 8)
+            source, value = (_PSEUDO_MAP, maps[name]) if name in maps else (0, constants[name])
+            _INSTRUCTION.pack_into(code, place * 8, opcode, registers & 15 | source << 4, offset, value)
+            _INSTRUCTION.pack_into(code, place * 8 + 8, 0, 0, 0, 0)
+    return bytes(code)
+
+
+def _load(name: str, code: Buffer, kind: ProgramKind, types: int, functions: Sequence[int]) -> int:
+    about = Buffer(b"".join(_FUNCTION_INFO.pack(start, 3 + number) for number, start in enumerate(functions)))
+
+    def attributes(log: Buffer | None) -> bytes:
+        level, size, address = (1, log.size, log.address) if log else (0, 0, 0)
+        head = struct.pack(
+            "=IIQQIIQII", kind, code.size // 8, code.address, _LICENSE.address, level, size, address, 0, 0
+        )
+        return head + struct.pack(
+            "=16sIIIIQI4x", name_bytes(name), 0, 0, types, _FUNCTION_INFO.size, about.address, len(functions)
+        )
+
+    try:
+        return call(PROG_LOAD, attributes(None))[0]
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EINVAL, errno.E2BIG}:
+            raise
+    log = Buffer(_LOG)
+    result, _ = call(
+        PROG_LOAD, attributes(log), expected=frozenset({errno.EACCES, errno.EINVAL, errno.E2BIG, errno.ENOSPC})
+    )
+    if result >= 0:
+        return result
+    words = log.data.partition(b"\0")[0].decode(errors="replace").strip().splitlines()[-3:]
+    raise OSError(-result, f"the verifier refuses the program: {' / '.join(words) or os.strerror(-result)}")
+
+
+def _load_types(functions: int) -> int:
+    """A description of the functions: callbacks of loops need one. All are static and return an int."""
+    names, texts = [], b"\0int\0"
+    for number in range(functions):
+        names.append(len(texts))
+        texts += b"f%d\0" % number
+    integer = struct.pack("=IIII", 1, 1 << 24, 4, 1 << 24 | 32)  # BTF_KIND_INT, signed, 32 bits
+    prototype = struct.pack("=III", 0, 13 << 24, 1)  # BTF_KIND_FUNC_PROTO
+    about = integer + prototype + b"".join(struct.pack("=III", name, 12 << 24, 2) for name in names)  # BTF_KIND_FUNC
+    head = struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(about), len(about), len(texts))
+    content = Buffer(head + about + texts)
+    return call(BTF_LOAD, struct.pack("=QQIII", content.address, 0, content.size, 0, 0))[0]

@@ -1,0 +1,146 @@
+"""A virtual machine's kernel, played by a network namespace of its own behind the wiring of a pod."""
+
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pyroute2 import IPRoute
+
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing.hosts import OTHER, PEER, POD, EnforcedHost, Host, Wire
+from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
+
+TUNSETIFF, TAP_WITHOUT_HEADER = 0x400454CA, 0x1002  # <linux/if_tun.h>: IFF_TAP | IFF_NO_PI
+LARGEST_FRAME = 65550
+REDIRECT = "action mirred egress redirect"
+LENGTHS = {4: 24, 6: 64}
+
+
+def networks(*ends):
+    return tuple(f"{end[family]}/{LENGTHS[family]}" for end in ends for family in LENGTHS)
+
+
+class Guest(EnforcedHost):
+    """Sockets are the guest's, policy is in the namespace of its pod."""
+
+    def __init__(self, guest, pod, cleanup, backend):
+        super().__init__(guest, cleanup, *backend)
+        self.outside = pod
+
+    def enforce(self, policy):
+        ruleset = self.renderer.render(policy)
+        run_inside(self.outside, lambda: self.applier.apply(ruleset))
+        return ruleset
+
+    def counters(self):
+        found = run_inside(self.outside, self.applier.counters)
+        return {(each.direction, each.label): each.packets for each in found}
+
+
+class GuestWire(Wire):
+    """A `Wire` whose pod is a guest: by ``wiring`` its card is the pod's ``net1``."""
+
+    def __init__(self, cleanup, backend, wiring):
+        self._cleanup = cleanup
+        guest, pod = (cleanup.enter_context(private_namespace()) for _ in range(2))
+        self.pod = Guest(guest, pod, cleanup, backend)
+        self.peer = Host(cleanup.enter_context(private_namespace()), cleanup)
+        card = run_inside(guest, lambda: open_tap("eth0"))
+        other_end, mac = wiring(self)
+        configure(guest, "eth0", mac, networks(POD))
+        cleanup.enter_context(cable(card, other_end))
+
+
+def kata(wire):
+    """A tap beside the interface, and tc that redirects all packets from each to the other."""
+    veth_pair(End(wire.pod.outside, "net1", networks(POD)), End(wire.peer.sandbox, "out", networks(PEER, OTHER)))
+
+    def set_up():
+        tap = open_tap("tap0_kata")
+        run("ip link set tap0_kata up")
+        for one, other in (("net1", "tap0_kata"), ("tap0_kata", "net1")):
+            run(f"tc qdisc add dev {one} ingress")
+            run(f"tc filter add dev {one} parent ffff: protocol all u32 match u8 0 0 {REDIRECT} dev {other}")
+        return tap, mac_of("net1")
+
+    return run_inside(wire.pod.outside, set_up)
+
+
+def macvtap(wire):
+    """A macvtap whose character device the guest has."""
+    node = wire._cleanup.enter_context(private_namespace())
+    veth_pair(End(node, "eth1"), End(wire.peer.sandbox, "out", networks(PEER, OTHER)))
+    macvlan(End(node, "eth1"), End(wire.pod.outside, "net1"), kind="macvtap")
+
+    def open_it():
+        run("ip link set net1 allmulticast on")  # for the guest's groups, which the pod's kernel does not join
+        return open_character_device("net1"), mac_of("net1")
+
+    return run_inside(wire.pod.outside, open_it)
+
+
+def run(command):
+    subprocess.run(command.split(), check=True, capture_output=True)
+
+
+def open_tap(name):
+    file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH22x", name.encode(), TAP_WITHOUT_HEADER))
+    return file
+
+
+def open_character_device(name):
+    """Of a macvtap: its number is in sysfs, which shows the interfaces of whoever mounted it."""
+    with TemporaryDirectory() as folder:
+        command = f"mount -t sysfs none {folder} && cat {folder}/class/net/{name}/tap*/dev"
+        found = subprocess.run(["unshare", "-m", "sh", "-c", command], check=True, capture_output=True, text=True)
+        major, minor = map(int, found.stdout.split(":"))
+        node = Path(folder, "tap")
+        os.mknod(node, 0o20600, os.makedev(major, minor))
+        file = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH22x", b"", TAP_WITHOUT_HEADER))
+    return file
+
+
+def mac_of(name):
+    with IPRoute() as kernel:
+        (link,) = kernel.get_links(*kernel.link_lookup(ifname=name))
+        return link.get("IFLA_ADDRESS")
+
+
+def configure(guest, name, mac, addresses):
+    def work():
+        run(f"ip link set {name} address {mac} up")
+        for address in addresses:
+            run(f"ip address add {address} dev {name}" + (" nodad" if ":" in address else ""))
+
+    run_inside(guest, work)
+
+
+@contextmanager
+def cable(*ends):
+    """Carry every frame from one file to the other, on a thread; at the end close both."""
+    stop = threading.Event()
+    thread = threading.Thread(target=carry, args=(ends, stop), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        for end in ends:
+            os.close(end)
+
+
+def carry(ends, stop):
+    other = dict(zip(ends, ends[::-1], strict=True))
+    while not stop.is_set():
+        for end in select.select(ends, [], [], 0.1)[0]:
+            with suppress(OSError):  # the device goes with its namespace
+                os.write(other[end], os.read(end, LARGEST_FRAME))
