@@ -132,10 +132,10 @@ def environment() -> dict[str, str]:
     return {**os.environ, "KUBECONFIG": str(place.KUBECONFIG), "PATH": path}
 
 
-def kubectl(*words: str) -> str:
+def kubectl(*words: str, stdin: str = "") -> str:
     """Run kubectl; return its output."""
     command = (str(testbed.kubectl()), *words)
-    return subprocess.run(command, env=environment(), check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, env=environment(), input=stdin, check=True, capture_output=True, text=True).stdout
 
 
 def _ask(path: str) -> tuple[int, str]:
