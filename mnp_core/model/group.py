@@ -45,7 +45,7 @@ def _canonical(value: object) -> str:
         return "(" + ",".join(map(_canonical, value)) + ")"
     kind = type(value)
     if has(kind):
-        parts = (_canonical(getattr(value, attribute.name)) for attribute in fields(kind))
+        parts = (_canonical(getattr(value, attribute.alias or attribute.name)) for attribute in fields(kind))
         return kind.__name__ + "(" + ",".join(parts) + ")"
     return repr(str(value)) if value is not None else "-"
 

@@ -2,14 +2,17 @@
 
 The API server sends news in the order of writing. To decode a policy takes up to tens of milliseconds, so a namespace
 that writes many of them would delay those of all others: news are read ahead and decoded in turns, namespace by
-namespace. Of several states of an object only the last is decoded.
+namespace. Of several states of an object only the last is decoded. What waits is kept compressed: JSON of policies
+shrinks to a tenth, in a millisecond for each megabyte.
 """
 
 import threading
+import zlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+import msgspec
 from attrs import define
 
 from mnp_core.kubeapi.server import MAX_ANSWER_BYTES
@@ -17,12 +20,31 @@ from mnp_core.model import ObjectName
 from mnp_core.sources.kubernetes.codec import Event
 from mnp_core.turns import Turns
 
+_PACKED_FROM: Final = 2048  # bytes of an object; smaller ones gain little
+_FASTEST: Final = 1  # of zlib's levels
+
 
 @define
 class _News:
-    event: Event
+    """The last state of an object, compressed if it is large, and when its first news came."""
+
+    type: str
+    object: bytes
     size: int
     received_at: float
+
+    @classmethod
+    def of(cls, event: Event, received_at: float) -> Self:
+        """Pack an event; the line that it came in, of which it is a part, is kept no longer."""
+        text = bytes(event.object)
+        packed = text if len(text) < _PACKED_FROM else zlib.compress(text, _FASTEST)
+        return cls(event.type, packed, len(text), received_at)
+
+    @property
+    def event(self) -> Event:
+        """The event as it came."""
+        text = self.object if self.size < _PACKED_FROM else zlib.decompress(self.object)
+        return Event(self.type, msgspec.Raw(text))
 
 
 class Backlog:
@@ -65,17 +87,17 @@ class Backlog:
         Raises:
             RuntimeError: Earlier news could not be taken in.
         """
-        size = len(bytes(event.object))
+        news = _News.of(event, received_at)
         with self._changed:
             self._changed.wait_for(lambda: self._size < MAX_ANSWER_BYTES or self._error is not None)
             self._check()
-            self._size += size
+            self._size += news.size
             waiting = self._news.get(name)
+            self._news[name] = news
             if waiting is not None:
                 self._size -= waiting.size
-                waiting.event, waiting.size = event, size
+                news.received_at = waiting.received_at
                 return
-            self._news[name] = _News(event, size, received_at)
             self._turns.add(name.namespace, [name])
             self._changed.notify_all()
 

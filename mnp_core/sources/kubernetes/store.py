@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 import msgspec
 from attrs import evolve, frozen
 
-from mnp_core.model import Change, ObjectName, ObjectRef, Reason, Report
+from mnp_core.model import Change, ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.model.budget import UNLIMITED, Budgets, Size, over_budget
 from mnp_core.model.kinds import BUILT_IN_KINDS, POLICY
 from mnp_core.sources.kubernetes.codec import Metadata, Raw, read_head, read_object, read_without_rules
@@ -19,6 +19,9 @@ from mnp_core.sources.kubernetes.observer import ObjectIdentity
 
 Token = Callable[[ObjectName, bytes | msgspec.Raw], int]
 """Gives the token of an object's contents."""
+
+_MOST_REPORTS = 10
+"""Of one object; a cluster may have thousands of objects that someone wrote wrong. `mnp validate` lists more."""
 
 _NO_POLICIES = frozenset(kind.kind for kind in BUILT_IN_KINDS if kind is not POLICY)
 _VERSIONS = frozenset({"resourceVersion", "generation", "managedFields"})
@@ -147,6 +150,7 @@ class Store:
         change = self._decode({**found, "apiVersion": api_version, "kind": self._kind}) if found is not None else None
         if change is None:
             return _unreadable(ObjectRef(self._kind, name))
+        change = _shortened(change)
         if size <= self._max_policy_bytes:
             return change
         excess = Size(bytes=size).excess(Size(bytes=self._max_policy_bytes))
@@ -158,6 +162,20 @@ class Store:
 def gone(entries: Iterable[Entry]) -> list[Change]:
     """The changes that say that these are no more."""
     return [Change(ref=entry.ref, object=None) for entry in entries]
+
+
+def _shortened(change: Change) -> Change:
+    """The change with the first problems, and one that says that there are more; hints likewise."""
+    if len(change.reports) <= _MOST_REPORTS:
+        return change
+    kept = []
+    for severity in Severity:
+        some = [report for report in change.reports if report.severity is severity]
+        kept += some[:_MOST_REPORTS]
+        if len(some) > _MOST_REPORTS and severity is Severity.PROBLEM:
+            more = "it has more problems than are listed here"
+            kept.append(evolve(some[0], field="", message=more, remedy="mnp validate lists them"))
+    return evolve(change, reports=tuple(kept))
 
 
 def _is(identity: ObjectIdentity, head: Metadata, api_version: str) -> bool:

@@ -62,6 +62,14 @@ def test_of_the_states_of_an_object_the_last_is_decoded_and_counts_from_the_firs
     assert decoder.received_at == [1.0, 2.0]
 
 
+def test_large_objects_come_out_as_they_went_in(decoder):
+    decoder.free.set()
+    with backlog_of(decoder) as backlog:
+        for size in (0, 2000, 2100, 300_000):
+            backlog.add(ObjectName("a", str(size)), news("state-", size), 1.0)
+    assert sorted(map(len, decoder.taken)) == [6, 2006, 2106, 300_006]
+
+
 def test_a_failure_reaches_the_thread_that_reads(decoder):
     def read():
         with Backlog("decode", lambda _, received_at: 1 / (received_at - received_at), decoder.given_up.set) as backlog:
