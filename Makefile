@@ -21,6 +21,9 @@ demo: setup ## Three pods and two policies, without a cluster: real packets tell
 	@echo
 	@echo 'Why? $(BIN)/mnp explain examples/quickstart --from demo/stranger --to demo/web'
 
+# Tests start hundreds of interpreters, and each would compile the core anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Tests wait for silence and for the kernel about as long as they compute: two workers for a processor. Each has network and
 # mount namespaces of its own (conftest.py). PYTEST_ARGS=-n0 runs all in one process.
 PARALLEL = -n $$((2 * $$(nproc))) --dist loadscope --no-loadscope-reorder
