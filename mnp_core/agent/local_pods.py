@@ -6,9 +6,9 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Protocol
 
-from mnp_core.agent.history import Histories
 from mnp_core.agent.operations import close_listeners
 from mnp_core.agent.pod_state import PodState
+from mnp_core.agent.retries import Retries
 from mnp_core.api import CommitAnnouncer, Sandbox
 from mnp_core.cluster import ClusterState
 from mnp_core.model import Feature, ObjectName, ObjectRef, Reason, Report
@@ -34,7 +34,7 @@ class Monitor(Protocol):
 
 
 class LocalPods:
-    """Each local pod by its name, and its `histories`."""
+    """Each local pod by its name."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class LocalPods:
         self._cluster = cluster
         self._monitor = monitor
         self._outside = outside
-        self._new_state = partial(PodState, monitored=monitor is not None, finalize_after=finalize_after, jitter=jitter)
+        self._new_state = partial(PodState, monitored=monitor is not None, finalize_after=finalize_after)
+        self._jitter = jitter
         self._pods: dict[ObjectName, PodState] = {}
-        self.histories = Histories()
 
     def __iter__(self) -> Iterator[PodState]:
         """A snapshot, unaffected by later additions and removals."""
@@ -84,7 +84,8 @@ class LocalPods:
         if state is not None:
             self.remove(name)
             backend = state.backend
-        self._pods[name] = self._new_state(name=name, incarnation=incarnation, backend=backend)
+        retries = Retries(self._jitter)
+        self._pods[name] = self._new_state(name=name, incarnation=incarnation, backend=backend, retries=retries)
         return self._pods[name]
 
     def remove(self, name: ObjectName) -> None:
@@ -138,7 +139,7 @@ class LocalPods:
 def _problems(state: PodState) -> Iterator[Problem]:
     if state.findings is not None:
         yield from state.findings.problems
-    if state.error and not state.awaiting_sandbox:
+    if state.retries.error and not state.retries.awaiting_sandbox:
         yield Problem(report=_failure(state))
 
 
@@ -159,7 +160,7 @@ def _failure(state: PodState) -> Report:
     return Report(
         about=ObjectRef("Pod", state.name),
         field="",
-        reason=Reason.UNENFORCEABLE if state.unenforceable else Reason.ENFORCEMENT_FAILED,
-        message=f"its rules could not be updated, the former ones stay in force:  {state.error.rstrip('.')}",
-        remedy=blocked if state.waits_for_input else retried,
+        reason=Reason.UNENFORCEABLE if state.retries.hopeless else Reason.ENFORCEMENT_FAILED,
+        message=f"its rules could not be updated, the former ones stay in force:  {state.retries.error.rstrip('.')}",
+        remedy=blocked if state.retries.waits_for_input else retried,
     )

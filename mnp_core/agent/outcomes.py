@@ -86,11 +86,12 @@ class Outcomes:
             self._pods.release(state.name, sandbox)
         if counts:
             outcome = _outcome(state, Result.FAILED, now - attempt.started_at)
-            failed = evolve(outcome, error=state.error, failure=state.failure, transient=state.awaiting_sandbox)
+            last = state.retries
+            failed = evolve(outcome, error=last.error, failure=last.failure, transient=last.awaiting_sandbox)
             self._publish(state, failed, now)
 
     def _publish(self, state: PodState, outcome: Outcome, now: float) -> None:
-        self._pods.histories.add(state, outcome, now)
+        state.reported(outcome, now)
         self._outcomes.append(outcome)
         self._observe(outcome)
 

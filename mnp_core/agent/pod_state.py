@@ -1,12 +1,10 @@
 """The state of one local pod: its sandbox, its pending work, and its next operation.
 
 Pure: the clock is an argument, randomness a function, and there is no I/O. Callers read its attributes and change them
-by its methods alone. Errors are of two kinds. A permanent one (input, unsupported, plugin) is not retried: it waits for
-new input. A temporary one backs off, and counts as lasting after some tries.
+by its methods alone.
 """
 
 import math
-from collections.abc import Callable
 from typing import Final
 
 from attrs import define, field
@@ -19,35 +17,30 @@ from mnp_core.agent.results import (
     Deadline,
     DriftSuspected,
     Finalized,
+    History,
     Incarnation,
     Inspected,
     Located,
     MembersUpdated,
     Operation,
     OperationResult,
+    Past,
     Pending,
     Replaced,
     Stamp,
     Verified,
-    failure_of,
 )
+from mnp_core.agent.retries import Retries
 from mnp_core.agent.ruleset_cache import LazyDelta
-from mnp_core.api import Failure, Result, Sandbox
+from mnp_core.api import Outcome, Result, Sandbox
 from mnp_core.backend import Backend
-from mnp_core.errors import InputError, MnpError, PluginError, SandboxNotFoundError, UnsupportedError
+from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import ObjectName
 from mnp_core.sandbox.generations import Generations
 from mnp_core.sandbox.monitor import Topic
 
-_PERMANENT: Final = (InputError, UnsupportedError, PluginError)
 _DEBOUNCE_SECONDS: Final = 0.2  # for collecting changes inside a sandbox
-_FIRST_RETRY_SECONDS: Final = 0.1  # doubled each time
-_LAST_RETRY_SECONDS: Final = 300.0
-_LOCATE_RETRY_SECONDS: Final = 30.0  # at most: a sandbox may come unannounced
-_LASTING_TRIES: Final = 6  # in about five seconds: then the pod counts as unenforceable, for now
-_AWAITED_TRIES: Final = 4  # one and a half seconds with the pauses between them
 _SANDBOX_INPUT_SECONDS: Final = 30.0  # until the retry after a permanent error in a changed sandbox
-_FINALIZE_RETRY_SECONDS: Final = 5.0
 _LISTEN_RETRY_SECONDS: Final = 1.0
 _VERIFY_THOROUGHLY_SECONDS: Final = 30.0  # between two costly checks of an applier that has a cheap one
 _INSPECT_PAUSE_SECONDS: Final = 1.0
@@ -69,7 +62,6 @@ class PodState:
         backend: Enforces in the sandbox; None until it is chosen.
         monitored: Whether changes in sandboxes are announced at all.
         finalize_after: Seconds that finalizing waits, so that it delays no other pod's rules.
-        jitter: A factor for the pause before a retry, 0.5 to 1.
         sandbox: Its network namespace, once located.
         sandbox_verified: Whether an operation succeeded in it.
         stamp: Of the rules in force, as far as known to this process.
@@ -79,8 +71,8 @@ class PodState:
         drift_suspected: Whether the rules may have drifted, until they are read.
         synced_once: Whether an operation was tried to the end, successfully or not.
         attempt: The operation under way; one at a time.
-        error: The cause of the last try's failure; empty if it succeeded.
-        failure: The same in one word; None if it succeeded.
+        retries: The failures since the last success.
+        history: The last results.
     """
 
     name: ObjectName
@@ -88,7 +80,6 @@ class PodState:
     backend: Backend | None = None
     monitored: bool = False
     finalize_after: float = 0.0
-    jitter: Callable[[], float] = lambda: 1.0
     sandbox: Sandbox | None = None
     sandbox_verified: bool = False
     stamp: Stamp | None = None
@@ -98,13 +89,9 @@ class PodState:
     drift_suspected: bool = False
     synced_once: bool = False
     attempt: Attempt | None = None
-    error: str = ""
-    failure: Failure | None = None
+    retries: Retries = field(factory=Retries)
+    history: History = field(factory=History)
     _pending: Pending = field(factory=Pending)
-    _tries: int = 0  # failed since the last success
-    _permanent: bool = False  # a retry is useless
-    _retry_at: float = 0.0
-    _retry_due: float = 0.0  # the same, but for changes since
     _finalize_at: float = 0.0
     _debounce_until: float = 0.0
     _inspect_after: float = 0.0
@@ -116,25 +103,10 @@ class PodState:
     # --- state ----------------------------------------------------------------------------------------------------
 
     @property
-    def awaiting_sandbox(self) -> bool:
-        """Whether the sandbox is missing, but expected: the API has a pod before the runtime has made its sandbox."""
-        return self.failure is Failure.NOT_FOUND and self._tries <= _AWAITED_TRIES
-
-    @property
-    def unenforceable(self) -> bool:
-        """Whether a retry soon is useless: only new input helps, or the error lasts."""
-        return self._permanent or self._tries >= _LASTING_TRIES
-
-    @property
     def in_force(self) -> bool:
         """Whether the rules in the sandbox are those last asked for, membership that changes just now aside."""
         replacing = self.attempt is not None and self.attempt.operation in {Operation.LOCATE, Operation.REPLACE}
-        return self.sandbox_verified and self.failure is None and not self._pending.replace and not replacing
-
-    @property
-    def waits_for_input(self) -> bool:
-        """Whether the next retry needs a change of input."""
-        return self._retry_at == _NEVER
+        return self.sandbox_verified and self.retries.failure is None and not self._pending.replace and not replacing
 
     def next_operation(self, now: float) -> Operation | Deadline | None:
         """The most urgent operation, or the deadline of the next; None if idle, or if an operation is under way."""
@@ -146,7 +118,7 @@ class PodState:
         return Operation.LOCATE if self.sandbox is None else operation
 
     def _most_urgent(self) -> tuple[Operation, float] | None:
-        pending, retry_at = self._pending, self._retry_at
+        pending, retry_at = self._pending, self.retries.at
         debounced = max(retry_at, self._debounce_until)
         finalize_at = retry_at if pending.deltas else max(retry_at, self._finalize_at)  # they go with it
         candidates = (
@@ -177,7 +149,7 @@ class PodState:
         self._replace_pause = min(big_lines * _REPLACE_PAUSE_SECONDS, _LONGEST_REPLACE_PAUSE_SECONDS)
         self._pending.add_replacement()
         self._pending.receive(received_at)
-        self._retry_at = 0.0
+        self.retries.hurry()
 
     def members_changed(self, delta: LazyDelta, received_at: float | None = None) -> None:
         """Schedule a change of membership of a group that the pod's rules use."""
@@ -187,8 +159,7 @@ class PodState:
         if len(pending.deltas) > _MANY_DELTAS:
             pending.add_replacement()
         pending.receive(received_at)
-        if self.waits_for_input:
-            self._retry_at = 0.0
+        self.retries.input_changed()
 
     def noticed(self, topic: Topic, now: float, generations: frozenset[int] | None = None) -> None:
         """Schedule reads after a change in the sandbox; generations, None if unknown, that are ours cost none."""
@@ -203,8 +174,7 @@ class PodState:
             self._pending.inspect = True
         else:
             self._verify_thoroughly_at = 0.0
-        if self.waits_for_input and self.failure is not Failure.INPUT:  # the sandbox's state is input of its filter
-            self._retry_at = now + _SANDBOX_INPUT_SECONDS
+        self.retries.sandbox_changed(now + _SANDBOX_INPUT_SECONDS)
 
     def poll(self) -> None:
         """Schedule a check of the rules if the packet filter does not announce its changes."""
@@ -217,13 +187,13 @@ class PodState:
 
     def retry_now(self) -> None:
         """Retry failed operations without a pause."""
-        self._retry_at = self._retry_due = 0.0
+        self.retries.restart()
 
     def read_now(self) -> None:
         """Read the rules, and write them if they differ, whatever is known of them."""
         self.stamp = None
         self._pending.add_replacement()
-        self._retry_at = 0.0
+        self.retries.hurry()
 
     def finalize_now(self) -> None:
         """Finalize a replacement without a pause."""
@@ -234,7 +204,7 @@ class PodState:
         if self.stamp is not None:
             self.stamp, self.rules_watched, self.commits_announced = None, False, False
             self._pending.add_replacement()
-            self._retry_at = now + _LISTEN_RETRY_SECONDS
+            self.retries.at = now + _LISTEN_RETRY_SECONDS
 
     def sandbox_gone(self) -> None:
         """Discard all knowledge of a deleted or replaced sandbox."""
@@ -242,8 +212,7 @@ class PodState:
         self.rules_watched, self.commits_announced = False, False
         self._generations.clear()
         self._pending.add_replacement()
-        if self.waits_for_input:
-            self._retry_at = 0.0
+        self.retries.input_changed()
 
     def abandon(self) -> None:
         """Give up the pod: the operation under way ends, and none follows."""
@@ -331,21 +300,14 @@ class PodState:
             self.sandbox_gone()
             if verified:
                 return False
-        self.error = str(error) if isinstance(error, MnpError) else f"{type(error).__name__} in a plugin: {error}"
-        self.failure, self.synced_once = failure_of(error), True
+        self.retries.record(error, attempt, now)
+        self.synced_once = True
         self._pending.add_replacement()
-        match attempt.operation:
-            case Operation.FINALIZE:  # the replacement before it succeeded, and would again
-                self._retry_at = now + _FINALIZE_RETRY_SECONDS
-            case Operation.UPDATE_MEMBERS | Operation.VERIFY:
-                pass  # only a part was tried
-            case _:
-                if not isinstance(error, SandboxNotFoundError) or attempt.started_at >= self._retry_due:
-                    self._tries += 1  # else a change has hurried it: a few would make an awaited sandbox a missing one
-                    self._retry_due = now + self._pause() * self.jitter()
-                self._permanent = isinstance(error, _PERMANENT)
-                self._retry_at = _NEVER if self._permanent else self._retry_due
         return True
+
+    def reported(self, outcome: Outcome, now: float) -> None:
+        """Add an outcome to the history."""
+        self.history = self.history.followed_by(Past(now, outcome))
 
     def _end_attempt(self) -> Attempt:
         attempt, self.attempt = self.attempt, None
@@ -353,17 +315,13 @@ class PodState:
             raise AssertionError(f"nothing is under way in {self.name}")
         return attempt
 
-    def _pause(self) -> float:
-        longest = _LOCATE_RETRY_SECONDS if self.failure is Failure.NOT_FOUND else _LAST_RETRY_SECONDS
-        return min(longest, _FIRST_RETRY_SECONDS * 2.0 ** min(self._tries - 1, 20))
-
     def _absent(self, result: Absent) -> Change | None:
         self.findings, self.stamp, self.synced_once = result.findings, None, True
-        self._clear_error()
+        self.retries.clear()
         return Change(result=Result.REMOVED) if result.removed else None
 
     def _replaced(self, result: Replaced, now: float) -> Change | None:
-        self._clear_error()
+        self.retries.clear()
         self._put_stamp(result.stamp)
         self._pending.finalization, self._finalize_at = result.finalization, now + self.finalize_after
         if result.listeners is not None:
@@ -381,7 +339,7 @@ class PodState:
         self._put_stamp(result.stamp, result.generations)
         if isinstance(result, Finalized) and not result.updated:
             return None
-        self._clear_error()
+        self.retries.clear()
         return Change(result=Result.UPDATED)
 
     def _put_stamp(self, stamp: Stamp, generations: frozenset[int] = frozenset()) -> None:
@@ -399,7 +357,3 @@ class PodState:
         """Schedule a full read of the rules, and the correction of ours."""
         self.stamp, self.drift_suspected = None, True
         self._pending.add_replacement()
-
-    def _clear_error(self) -> None:
-        self.error, self.failure, self._tries, self._permanent = "", None, 0, False
-        self._retry_at = self._retry_due = 0.0

@@ -1,14 +1,14 @@
-"""Operations: pending work, attempts, and a type for each result, so that no value has two meanings."""
+"""Operations: pending work, attempts, a type for each result, so that no value has two meanings; the last outcomes."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from mnp_core.agent.inspection import Findings
 from mnp_core.agent.ruleset_cache import LazyDelta
-from mnp_core.api import Failure, Result, Sandbox
+from mnp_core.api import Failure, Outcome, Result, Sandbox
 from mnp_core.errors import (
     ApplyError,
     InputError,
@@ -30,6 +30,7 @@ _FAILURES: Final = {
     InputError: Failure.INPUT,
     MnpError: Failure.OTHER,
 }
+_IN_FORCE: Final = frozenset({Result.APPLIED, Result.UNCHANGED})
 
 
 class Operation(Enum):
@@ -249,6 +250,40 @@ class Inspected:
 
 
 OperationResult = Located | Replaced | Absent | Finalized | MembersUpdated | Verified | DriftSuspected | Inspected
+
+
+@frozen
+class Past:
+    """An outcome, and its time (time.monotonic)."""
+
+    at: float
+    outcome: Outcome
+
+
+@frozen(kw_only=True)
+class History:
+    """The last results in one pod.
+
+    Attributes:
+        in_force_since: When its rules, as a whole, were last written or found in force; None without rules.
+        change: The last change that succeeded.
+        failure: The last failure, also if it is overcome.
+    """
+
+    in_force_since: float | None = None
+    change: Past | None = None
+    failure: Past | None = None
+
+    def followed_by(self, past: Past) -> "History":
+        """The history with one outcome more."""
+        result = past.outcome.result
+        if result is Result.FAILED:
+            return evolve(self, failure=past)
+        if result is Result.REMOVED:
+            return evolve(self, in_force_since=None, change=past)
+        found = result is Result.UNCHANGED and self.in_force_since is not None
+        since = past.at if result in _IN_FORCE and not found else self.in_force_since
+        return evolve(self, in_force_since=since, change=self.change if found else past)
 
 
 def failure_of(error: BaseException) -> Failure:

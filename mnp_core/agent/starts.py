@@ -118,7 +118,7 @@ class Starts:
             return ""
         if state is None or state.sandbox != start.sandbox:
             return None
-        start.failed(state.error)
-        if state.waits_for_input:
-            return state.error
+        start.failed(state.retries.error)
+        if state.retries.waits_for_input:
+            return state.retries.error
         return "" if state.in_force else None

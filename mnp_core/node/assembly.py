@@ -15,7 +15,6 @@ from attrs import evolve
 
 import mnp_core
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.view import NodeView
 from mnp_core.backend import Backends
 from mnp_core.cluster import ClusterState
 from mnp_core.conditions.tokens import policy_token
@@ -36,6 +35,7 @@ from mnp_core.node.status.comparison import Comparison
 from mnp_core.node.status.counters import CounterReader
 from mnp_core.node.status.requests import AgentRequests
 from mnp_core.node.status.server import StatusServer
+from mnp_core.node.view import NodeView
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.enumerate import list_sandboxes
 from mnp_core.sandbox.host import host_filesystem

@@ -94,11 +94,11 @@ def test_changes_hurry_the_search_for_a_sandbox_but_do_not_count_as_tries():
         assert state.next_operation(0.0) is Operation.LOCATE
         state.start(Operation.LOCATE, 0.0)
         state.failed(SandboxNotFoundError("not yet"), 0.0)
-    assert state.awaiting_sandbox
+    assert state.retries.awaiting_sandbox
     for now in range(1, 5):
         state.start(Operation.LOCATE, now)
         state.failed(SandboxNotFoundError("not yet"), now)
-    assert not state.awaiting_sandbox
+    assert not state.retries.awaiting_sandbox
 
 
 def test_one_operation_at_a_time():
@@ -197,7 +197,7 @@ def test_a_permanent_error_waits_for_new_input(error):
     state.require_replacement()
     state.start(Operation.REPLACE, 0.0)
     assert state.failed(error, 0.0)
-    assert (state.unenforceable, state.next_operation(math.inf)) == (True, None)
+    assert (state.retries.hopeless, state.next_operation(math.inf)) == (True, None)
     state.poll()
     assert state.next_operation(math.inf) is None
     state.require_replacement()
@@ -214,12 +214,12 @@ def test_a_temporary_error_backs_off_and_lasts_after_some_tries():
         pause = state.next_operation(now)
         pauses.append(pause.at - now)
         now = pause.at
-        assert state.unenforceable is (len(pauses) >= 6)
+        assert state.retries.hopeless is (len(pauses) >= 6)
     assert pauses == sorted(pauses)
     assert pauses[-1] == 300.0
     state.start(Operation.REPLACE, now)
     state.completed(replaced(2), now)
-    assert (state.unenforceable, state.error) == (False, "")
+    assert (state.retries.hopeless, state.retries.error) == (False, "")
 
 
 def test_a_sandbox_that_was_replaced_is_located_and_is_no_failure():
@@ -228,7 +228,7 @@ def test_a_sandbox_that_was_replaced_is_located_and_is_no_failure():
     state.require_replacement()
     state.start(Operation.REPLACE, 0.0)
     assert not state.failed(SandboxNotFoundError("gone"), 0.0)
-    assert (state.next_operation(0.0), state.error) == (Operation.LOCATE, "")
+    assert (state.next_operation(0.0), state.retries.error) == (Operation.LOCATE, "")
 
 
 def test_the_clock_is_an_argument_and_only_the_machine_writes_its_state():
@@ -236,7 +236,8 @@ def test_the_clock_is_an_argument_and_only_the_machine_writes_its_state():
     folder = Path(mnp_core.agent.__file__).parent
     imported = {
         name.name.partition(".")[0]
-        for node in ast.walk(ast.parse((folder / "pod_state.py").read_text()))
+        for module in ("pod_state.py", "retries.py")
+        for node in ast.walk(ast.parse((folder / module).read_text()))
         if isinstance(node, ast.Import)
         for name in node.names
     }
@@ -306,7 +307,7 @@ class Life(RuleBasedStateMachine):
     @rule(error=st.sampled_from([None, *PERMANENT, *TEMPORARY]))
     def operations_fail_from_now_on(self, error):
         self.error = error
-        if error is None and self.state.waits_for_input:
+        if error is None and self.state.retries.waits_for_input:
             self.state.require_replacement(self.now)  # the mistake in the input was corrected
 
     @precondition(lambda self: self.announced)
@@ -329,9 +330,9 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def nothing_permanent_is_repeated(self):
-        if self.state.waits_for_input:
+        if self.state.retries.waits_for_input:
             assert self.state.next_operation(math.inf) is None
-            assert self.state.failure in {Failure.INPUT, Failure.UNSUPPORTED, Failure.PLUGIN}
+            assert self.state.retries.failure in {Failure.INPUT, Failure.UNSUPPORTED, Failure.PLUGIN}
 
     @invariant()
     def what_is_isolated_stays_isolated(self):
@@ -355,7 +356,7 @@ class Life(RuleBasedStateMachine):
                 self._run(upcoming, set())
         assert self.state.next_operation(math.inf) is None, "it comes to rest"
         assert self.kernel.rules == self.wanted
-        assert (self.state.error, self.state.drift_suspected) == ("", False)
+        assert (self.state.retries.error, self.state.drift_suspected) == ("", False)
 
     # --- the kernel, and operations in it: as `mnp_core.agent.operations` ------------------------------------------
 

@@ -75,7 +75,7 @@ class AgentRequests:
         state = self.agent.pods.get(name)
         if state is None or not selection.has_network(self.agent.cluster.claims(name)):
             return None
-        return pod_status(self.agent.cluster, state, self.agent.pods.histories.of(state), self.dialects)
+        return pod_status(self.agent.cluster, state, self.dialects)
 
     def _node(self) -> dict[str, object]:
         cluster, ready = self.agent.cluster, self.readiness()

@@ -6,8 +6,8 @@ from enum import StrEnum
 
 from attrs import frozen
 
-from mnp_core.agent.history import History, Past
 from mnp_core.agent.pod_state import PodState
+from mnp_core.agent.results import History, Past
 from mnp_core.api import Outcome
 from mnp_core.cluster import ClusterState
 from mnp_core.model import Attachment, Direction, Policy, Report
@@ -125,7 +125,7 @@ class PodStatus:
         }
 
 
-def pod_status(cluster: ClusterState, state: PodState, history: History, dialects: Mapping[str, str]) -> PodStatus:
+def pod_status(cluster: ClusterState, state: PodState, dialects: Mapping[str, str]) -> PodStatus:
     """Take the state of one pod; writes nothing. `dialects` are those of the backends."""
     pod, backend, reports = cluster.pod(state.name), state.backend, cluster.reports_of(state.name)
     return PodStatus(
@@ -138,8 +138,8 @@ def pod_status(cluster: ClusterState, state: PodState, history: History, dialect
         digest=state.stamp.digest if state.stamp is not None else "",
         lines=cluster.weight(state.name),
         netns=state.sandbox.path if state.sandbox is not None else "",
-        error=state.error[:_LONGEST_ERROR],
-        history=history,
+        error=state.retries.error[:_LONGEST_ERROR],
+        history=state.history,
         interfaces=_interfaces(cluster, state),
         groups=cluster.groups_of(state.name),
         reports=reports[:_MOST_REPORTS],
@@ -148,9 +148,9 @@ def pod_status(cluster: ClusterState, state: PodState, history: History, dialect
 
 
 def _condition(cluster: ClusterState, state: PodState) -> PodCondition:
-    if state.awaiting_sandbox:
+    if state.retries.awaiting_sandbox:
         return PodCondition.AWAITING_SANDBOX
-    if state.failure is not None:
+    if state.retries.failure is not None:
         return PodCondition.FAILED
     if not cluster.needs_rules(state.name):
         return PodCondition.NO_RULES

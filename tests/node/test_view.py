@@ -1,10 +1,10 @@
 """The summary of a node from its pods: counts by policy, and the worst state of each."""
 
-from mnp_core.agent.view import NodeView, PodView
 from mnp_core.api import Failure
 from mnp_core.cluster.pod_policies import Coverage, Selection
 from mnp_core.conditions.summary import State
 from mnp_core.model import ObjectName, ObjectRef
+from mnp_core.node.view import NodeView, PodView
 from mnp_core.policy.compile import compile_policy
 from mnp_core.testing.builders import policy
 

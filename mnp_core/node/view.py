@@ -39,9 +39,9 @@ class PodView:
     @classmethod
     def of(cls, name: ObjectName, selection: Selection, state: PodState | None) -> "PodView":
         """A snapshot of a pod and its state; None if no operation has begun."""
-        if state is not None and state.error and not state.awaiting_sandbox:
-            reason = state.failure.value if state.failure is not None else ""
-            return cls(name=name, selection=selection, state=State.FAILED, reason=reason, message=state.error)
+        if state is not None and state.retries.error and not state.retries.awaiting_sandbox:
+            reason = state.retries.failure.value if state.retries.failure is not None else ""
+            return cls(name=name, selection=selection, state=State.FAILED, reason=reason, message=state.retries.error)
         in_force = state is not None and state.in_force
         return cls(name=name, selection=selection, state=None if in_force else State.PENDING)
 
