@@ -11,6 +11,7 @@ attributes themselves: malformed data ends a walk, a listing has a size limit, a
 `uapi`         attribute types, by the header's names
 `batch`        nf_tables transactions as bytes
 `nfnetlink`    a netfilter socket: objects, batches
+`kept`         netfilter sockets that stay open between conversations
 `nf_tables`    generation, chains, rules, user data
 `comments`     rule comments: encode, decode, length limit
 ============== ====================================================

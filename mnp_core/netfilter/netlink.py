@@ -24,6 +24,7 @@ ERROR, DONE = 2, 3  # NLMSG_ERROR, NLMSG_DONE
 _DUMP = 0x300  # NLM_F_ROOT | NLM_F_MATCH
 _INTERRUPTED = 0x10  # NLM_F_DUMP_INTR: objects changed during the dump
 _TIMEOUT = struct.pack("@ll", 10, 0)  # struct timeval; the kernel answers at once, unless the answer is lost
+_KERNEL = (0, 0)  # port and groups; nobody else can send to a socket that is connected with it
 _BUFFER = 1 << 17  # the kernel sends at most 32 KiB of a dump at once, and cuts a message that does not fit
 
 
@@ -56,6 +57,7 @@ class Netlink:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _TIMEOUT)
+            self._socket.connect(_KERNEL)
         except OSError:
             self._socket.close()
             raise
@@ -68,7 +70,15 @@ class Netlink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; may wait, see `mnp_core.netfilter.kept`."""
         self._socket.close()
+
+    def fileno(self) -> int:
+        """Its file descriptor."""
+        return self._socket.fileno()
 
     def request(self, kind: int, body: bytes, *, flags: int = 0) -> bytes:
         """Send one request.

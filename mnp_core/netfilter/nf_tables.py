@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attributes, located, text, text_attribute
+from mnp_core.netfilter.kept import kept_socket
 from mnp_core.netfilter.messages import GENERIC, GET_CHAIN, GET_GENERATION, GET_RULE, GET_TABLE, NFPROTO_INET
 from mnp_core.netfilter.netlink import (
     ERROR,
     HEADER,
-    NETLINK_NETFILTER,
     REQUEST,
     InterruptedDumpError,
     packed,
@@ -39,13 +39,10 @@ def generation() -> int:
     Raises:
         OSError: EPERM without CAP_NET_ADMIN, EINVAL, EOPNOTSUPP or EPROTONOSUPPORT without nf_tables.
     """
-    kernel = _checked(_libc.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER))
-    try:
-        _checked(_libc.send(kernel, _ASK_GENERATION, len(_ASK_GENERATION), 0))
+    with kept_socket() as kernel:
+        _checked(_libc.send(kernel.fileno(), _ASK_GENERATION, len(_ASK_GENERATION), 0))
         answer = ctypes.create_string_buffer(_ANSWER)
-        size = _checked(_libc.recv(kernel, answer, _ANSWER, socket.MSG_DONTWAIT))  # no wait under the lock
-    finally:
-        os.close(kernel)
+        size = _checked(_libc.recv(kernel.fileno(), answer, _ANSWER, socket.MSG_DONTWAIT))  # no wait under the lock
     _, kind, *_ = HEADER.unpack_from(answer)
     body = answer.raw[HEADER.size : size]
     if kind == ERROR:

@@ -20,6 +20,7 @@ from attrs import frozen
 
 from mnp_core.api import Sandbox
 from mnp_core.errors import MnpError, SandboxError, SandboxNotFoundError, UnsupportedError
+from mnp_core.netfilter.kept import inside
 from mnp_core.sandbox._syscalls import CLONE_NEWNET, setns
 
 T = TypeVar("T")
@@ -94,7 +95,8 @@ def run_here(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool
             back = False
             try:
                 _enter(fd, found)
-                result = work()
+                with inside(found):
+                    result = work()
             finally:
                 back = _come_back(home)
     except BaseException as error:  # noqa: BLE001 # it belongs to the waiter of the future

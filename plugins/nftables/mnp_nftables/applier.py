@@ -24,9 +24,10 @@ from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import CommonRules, Delta, Direction, Installed, RuleCounter, Ruleset
 from mnp_core.netfilter.batch import Batch
 from mnp_core.netfilter.comments import decode
+from mnp_core.netfilter.kept import kept_socket
 from mnp_core.netfilter.netlink import OversizeError
 from mnp_core.netfilter.nf_tables import generation
-from mnp_core.netfilter.nfnetlink import Nfnetlink, RefusedError, SupersededError, UnansweredError, UnsettledError
+from mnp_core.netfilter.nfnetlink import RefusedError, SupersededError, UnansweredError, UnsettledError
 from mnp_core.netfilter.remedies import describe, remedy
 from mnp_nftables import table
 from mnp_nftables.commit_listener import announced_generation, listen_to_commits
@@ -148,7 +149,7 @@ def _commit(batch: Batch, before: int | None = None) -> None:
     """Run a transaction; errors as `Nfnetlink.commit`, but an `OSError` becomes `ApplyError`."""
 
     def commit() -> None:
-        with Nfnetlink() as kernel:
+        with kept_socket() as kernel:
             kernel.commit(batch, before)
 
     _asked(commit)

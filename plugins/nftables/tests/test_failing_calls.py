@@ -13,7 +13,7 @@ import pytest
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import GroupDelta
-from mnp_core.netfilter import netlink, nf_tables
+from mnp_core.netfilter import kept, netlink, nf_tables
 from mnp_core.netfilter.messages import BATCH_BEGIN
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
@@ -57,6 +57,10 @@ class Faults:
                 faults.call(self)
                 return super().setsockopt(*arguments)
 
+            def connect(self, *arguments):
+                faults.call(self)
+                return super().connect(*arguments)
+
             def send(self, *arguments):
                 faults.call(self)
                 return super().send(*arguments)
@@ -68,7 +72,8 @@ class Faults:
         monkeypatch.setattr(netlink.socket, "socket", Socket)
         libc = nf_tables._libc
         monkeypatch.setattr(nf_tables, "_libc", self)
-        self.socket, self.send, self.recv = (self._c(getattr(libc, name)) for name in ("socket", "send", "recv"))
+        self.send, self.recv = (self._c(getattr(libc, name)) for name in ("send", "recv"))
+        self._renew = lambda: monkeypatch.setattr(kept, "_shelf", kept.Shelf())
 
     def call(self, _, answer=lambda: None):
         if next(self.calls) == self.fails_at:
@@ -88,6 +93,7 @@ class Faults:
         return call
 
     def arm(self, number, code, *, lost):
+        self._renew()  # the work opens its sockets itself
         self.calls, self.fails_at, self.code, self.lost = count(1), number, code, lost
 
 
@@ -149,6 +155,7 @@ def refuse_commit(monkeypatch, number, code):
             return answer or super().recv(*arguments)
 
     monkeypatch.setattr(netlink.socket, "socket", Socket)
+    monkeypatch.setattr(kept, "_shelf", kept.Shelf())
     return commits
 
 

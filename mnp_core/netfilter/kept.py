@@ -1,0 +1,139 @@
+"""Netfilter sockets that stay open for the next conversation in their network namespace.
+
+The kernel holds up whoever closes a netfilter socket until everything that earlier transactions in the namespace have
+removed is destroyed, a grace period of RCU later (nft_rcv_nl_event): some 10 ms after a removal, in which the namespace
+takes no commit either. A socket that nobody has used for a second waits for nothing. A thread closes it then: a socket
+keeps its network namespace alive, and with it the devices of a deleted pod.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from attrs import frozen
+
+from mnp_core.netfilter.nfnetlink import Nfnetlink
+
+_KEPT_SECONDS: Final = 1.0  # more than a grace period by far, and as long as the agent takes to miss a deleted pod
+_MOST: Final = 256  # sockets; the files of a process are limited
+
+Namespace = tuple[int, int]
+"""Device and inode of a network namespace."""
+
+
+@frozen
+class _Idle:
+    """Since when nobody uses a socket (time.monotonic), and its namespace, if it can be used again."""
+
+    since: float
+    namespace: Namespace | None
+
+
+class Shelf:
+    """Idle sockets; any thread may use it."""
+
+    def __init__(self, seconds: float = _KEPT_SECONDS) -> None:
+        """Begin empty.
+
+        Args:
+            seconds: Until an idle socket is closed.
+        """
+        self._seconds = seconds
+        self._changed = threading.Condition()  # guards all that follows
+        self._usable: dict[Namespace, Nfnetlink] = {}
+        self._idle: dict[Nfnetlink, _Idle] = {}  # the oldest first
+        self._closes = False  # whether there is a thread
+
+    def take(self, namespace: Namespace) -> Nfnetlink:
+        """A socket in this namespace, which is the calling thread's; errors as `Nfnetlink`."""
+        with self._changed:
+            kernel = self._usable.pop(namespace, None)
+            if kernel is not None:
+                del self._idle[kernel]
+                return kernel
+        return Nfnetlink()
+
+    def put(self, kernel: Nfnetlink, namespace: Namespace | None) -> None:
+        """Give a socket back; without a namespace it is not used again: answers may still wait in it."""
+        with self._changed:
+            self._idle[kernel] = _Idle(time.monotonic(), namespace)
+            if namespace is not None:
+                self._usable.setdefault(namespace, kernel)
+            if not self._closes:
+                self._closes = True
+                threading.Thread(target=self._close_idle, name="sockets", daemon=True).start()
+            elif len(self._idle) > _MOST:
+                self._changed.notify()
+
+    def _close_idle(self) -> None:
+        """Close sockets as they come of age; the thread ends when none is left."""
+        while (due := self._due()) is not None:
+            for kernel in due:
+                kernel.close()
+
+    def _due(self) -> list[Nfnetlink] | None:
+        """Wait for sockets that are to be closed, and forget them; None if there are none at all."""
+        with self._changed:
+            if not self._idle:
+                self._closes = False
+                return None
+            oldest = next(iter(self._idle.values()))
+            self._changed.wait_for(self._has_too_many, oldest.since + self._seconds - time.monotonic())
+            before, surplus = time.monotonic() - self._seconds, len(self._idle) - _MOST
+            found = [
+                (kernel, idle)
+                for number, (kernel, idle) in enumerate(self._idle.items())
+                if number < surplus or idle.since <= before
+            ]
+            for kernel, idle in found:
+                del self._idle[kernel]
+                if idle.namespace is not None and self._usable.get(idle.namespace) is kernel:
+                    del self._usable[idle.namespace]
+            return [kernel for kernel, _ in found]
+
+    def _has_too_many(self) -> bool:
+        return len(self._idle) > _MOST
+
+
+class _Place(threading.local):
+    namespace: Namespace | None = None
+
+
+_place, _shelf = _Place(), Shelf()
+
+
+@contextmanager
+def inside(namespace: Namespace) -> Iterator[None]:
+    """State the network namespace that the calling thread has entered; it need not be asked for then."""
+    _place.namespace = namespace
+    try:
+        yield
+    finally:
+        _place.namespace = None
+
+
+@contextmanager
+def kept_socket() -> Iterator[Nfnetlink]:
+    """A socket in the calling thread's network namespace, from the last conversation there if there is one.
+
+    For requests with one answer and for transactions, not for dumps. After an exception it is not used again.
+
+    Raises:
+        OSError: As `Nfnetlink`.
+    """
+    namespace = _place.namespace or _current()
+    kernel = _shelf.take(namespace)
+    clean = False
+    try:
+        yield kernel
+        clean = True
+    finally:
+        _shelf.put(kernel, namespace if clean else None)
+
+
+def _current() -> Namespace:
+    found = os.stat("/proc/thread-self/ns/net")  # noqa: PTH116 # a magic link, not a file system path
+    return found.st_dev, found.st_ino

@@ -1,0 +1,123 @@
+"""Sockets that stay open between conversations: whose they are, and for how long (S62, S63)."""
+
+import errno
+import os
+import socket
+import time
+
+import pytest
+
+from mnp_core.netfilter import kept
+from mnp_core.netfilter.kept import Shelf, inside, kept_socket
+from mnp_core.netfilter.messages import GENERIC, GET_GENERATION, NFPROTO_INET
+from mnp_core.netfilter.netlink import NETLINK_NETFILTER, packed
+from mnp_core.sandbox.netns import run_inside
+from mnp_core.testing.netns import private_namespace
+
+pytestmark = pytest.mark.root
+SOON = 0.05
+
+
+@pytest.fixture
+def pod():
+    with private_namespace() as namespace:
+        yield namespace
+
+
+@pytest.fixture
+def shelf(monkeypatch):
+    """A shelf of the test's own, whose sockets are closed soon."""
+    monkeypatch.setattr(kept, "_shelf", Shelf(SOON))
+    return kept._shelf
+
+
+def used():
+    with kept_socket() as kernel:
+        return kernel
+
+
+def is_open(kernel):
+    return kernel.fileno() >= 0
+
+
+def await_closed(*kernels):
+    end = time.monotonic() + 5
+    while any(map(is_open, kernels)):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_the_next_conversation_in_a_namespace_has_the_socket_of_the_last(pod, monkeypatch):
+    monkeypatch.setattr(kept, "_shelf", Shelf(60))
+    first = run_inside(pod, used)
+    assert run_inside(pod, used) is first
+    with private_namespace() as other:
+        assert run_inside(other, used) is not first
+
+
+@pytest.mark.usefixtures("shelf")
+def test_two_at_once_have_one_each(pod):
+    def work():
+        with kept_socket() as one, kept_socket() as other:
+            return one, other
+
+    one, other = run_inside(pod, work)
+    assert one is not other
+    await_closed(one, other)
+
+
+def test_a_socket_that_nobody_uses_is_closed_and_its_namespace_ends(pod, shelf):
+    kernel = run_inside(pod, used)
+    await_closed(kernel)
+    assert not shelf._usable
+    assert run_inside(pod, used) is not kernel
+
+
+@pytest.mark.usefixtures("shelf")
+def test_after_an_exception_a_socket_is_not_used_again(pod):
+    def work():
+        with pytest.raises(ValueError, match="wrong"), kept_socket() as kernel:
+            raise ValueError("wrong")
+        return kernel
+
+    kernel = run_inside(pod, work)
+    assert run_inside(pod, used) is not kernel
+    await_closed(kernel)
+
+
+def test_no_more_than_so_many_are_kept(pod, monkeypatch):
+    monkeypatch.setattr(kept, "_shelf", Shelf(60))
+    monkeypatch.setattr(kept, "_MOST", 2)
+
+    def work():
+        with kept_socket() as one, kept_socket() as two, kept_socket() as three:
+            return one, two, three
+
+    kernels = run_inside(pod, work)
+    await_closed(kernels[-1])
+    assert sum(map(is_open, kernels)) == 2
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_thread_that_was_moved_by_hand_is_asked_where_it_is(pod):
+    """Only `inside` states a namespace, and only for its own time."""
+
+    def work():
+        with inside((0, 0)):
+            return used()
+
+    assert run_inside(pod, work) is not run_inside(pod, used)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_nobody_but_the_kernel_can_answer(pod):
+    """A process in the pod that knows the port of a socket cannot forge an acknowledgement."""
+
+    def work():
+        with kept_socket() as kernel, socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as other:
+            port, _ = kernel._socket.getsockname()
+            forged = packed(GET_GENERATION, 0, GENERIC.pack(NFPROTO_INET, 0, 0), 1)
+            with pytest.raises(OSError, match=os.strerror(errno.ECONNREFUSED)):
+                other.sendto(forged, (port, 0))
+
+    run_inside(pod, work)
