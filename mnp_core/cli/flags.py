@@ -31,6 +31,7 @@ TEXTS: Final = {
     "denied-log-group": "NFLOG group of the log of denied packets. [default: 30667]",
     "denied-log-rate": "Denied packets a second that are logged of a pod. [default: 25]",
     "deny-action": "Treatment of denied packets: drop or reject. [default: drop]",
+    "early-drop": "Where mnp-ebpf drops denied packets by XDP: off, native (the driver can) or generic. [default: off]",
     "established-flows": "Whether flows that a new policy denies go on: keep, or recheck. [default: keep]",
     "gates": "Plugins, comma separated, that hold pod starts until rules are in force. [default: none]",
     "gate-at-limit": "The fate of a start that was held too long: closed or open. [default: closed]",

@@ -163,6 +163,17 @@ class EstablishedFlows(StrEnum):
     RECHECK = "recheck"
 
 
+class EarlyDrop(StrEnum):
+    """The setting ``early-drop``: whether a backend that can drops denied packets before its own rules, by XDP.
+
+    No packet is judged otherwise: backends without such a stage ignore it.
+    """
+
+    OFF = "off"
+    NATIVE = "native"  # in the driver, where the device has a place for it
+    GENERIC = "generic"  # on every device, at some cost for packets that pass
+
+
 @frozen(kw_only=True)
 class CustomRules:
     """Lines in the backend's own language, put before our rules in every isolated direction (section 7).
@@ -216,6 +227,7 @@ class CommonRules:
         deny_action: Treatment of denied packets.
         established_flows: Treatment of flows that a new policy no longer allows.
         denied_log: How denied packets are logged; None: they are not, and no rule is about it.
+        early_drop: Where denied packets are dropped; the verdicts are the same.
     """
 
     accept_icmp: bool = False
@@ -227,6 +239,7 @@ class CommonRules:
     deny_action: DenyAction = DenyAction.DROP
     established_flows: EstablishedFlows = EstablishedFlows.KEEP
     denied_log: DeniedLog | None = None
+    early_drop: EarlyDrop = EarlyDrop.OFF
 
     @property
     def features(self) -> frozenset[Feature]:

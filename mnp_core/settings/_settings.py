@@ -13,6 +13,7 @@ from mnp_core.model import (
     CustomRules,
     DenyAction,
     Direction,
+    EarlyDrop,
     EstablishedFlows,
     Family,
     LinkPath,
@@ -157,7 +158,13 @@ def _common_rules(values: Values, read: Read) -> CommonRules:
         custom=tuple(_custom_rules(values, read)),
         deny_action=values.choice("deny-action", DenyAction, DenyAction.DROP),
         established_flows=values.choice("established-flows", EstablishedFlows, EstablishedFlows.KEEP),
+        early_drop=_early_drop(values),
     )
+
+
+def _early_drop(values: Values) -> EarlyDrop:
+    off_in_yaml = values.is_false("early-drop")
+    return EarlyDrop.OFF if off_in_yaml else values.choice("early-drop", EarlyDrop, EarlyDrop.OFF)
 
 
 def _custom_rules(values: Values, read: Read) -> list[CustomRules]:

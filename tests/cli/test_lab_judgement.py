@@ -78,14 +78,15 @@ UNCLAIMED = [{"type": "ovn-k8s-cni-overlay", "name": "x"}, {"type": "no-such-cni
 
 
 @pytest.mark.parametrize("config", PAST_THE_KERNEL, ids=["macvtap", "tuning-macvtap", "macvtap-sbr"])
-def test_unenforceable_interface_is_no_pass(mnp, manifests, config):
-    """S64: a veth stands in here, and rules hold on it; on a node they would not."""
+def test_unenforceable_interface_is_no_pass(mnp, manifests, write, config):
+    """S64: a veth stands in here, and rules hold on it; on a node they would not, unless it has mnp-ebpf."""
     path = manifests(nad(config), A, B, policy(CLOSED), expecting("denied"))
     ended = mnp("lab", "test", path)
     assert ended.status == 1
     assert "FAIL  demo/b -> demo/a (10.0.0.2) tcp:80: error, but denied is expected" in ended.out
     assert "denied here, but a node cannot enforce that on demo/a (net1, 10.0.0.2): it is a macvtap" in ended.out
-    ran = mnp("lab", "run", path, "--output", "json")
+    settings = write("settings.yaml", "plugins: {disabled: [ebpf]}\n")
+    ran = mnp("lab", "run", path, "--output", "json", "--settings", settings)
     assert ran.status == 1
     assert verdicts(ran) == {("demo/a", "demo/b"): "allowed", ("demo/b", "demo/a"): "error"}
     reasons = {(report["name"], report["reason"]) for report in json.loads(ran.out)["reports"]}

@@ -91,6 +91,7 @@ def bind_to_a_guest():
 @pytest.mark.root
 def test_an_interface_in_front_of_a_bridge_port_is_reported_and_counted(node):
     """S64: a denied client reaches the guest behind the bridge, where no backend filters frames (on this kernel)."""
+    node.settings.write_text(f"{node.settings.read_text()}plugins: {{disabled: [ebpf]}}\n")
     node.start()
     node.inside(WEB, bind_to_a_guest)
     node.until(lambda: node.problems("Unenforceable"))

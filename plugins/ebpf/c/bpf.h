@@ -12,7 +12,8 @@ typedef unsigned long long __u64;
 
 #define NULL ((void *)0)
 #define ALWAYS_INLINE inline __attribute__((always_inline))
-#define NOINLINE __attribute__((noinline))
+/* A function that the verifier looks at once, whoever calls it: its arguments are in build.py, too. */
+#define GLOBAL __attribute__((noinline))
 
 #ifdef XDP
 struct xdp_md {

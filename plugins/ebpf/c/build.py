@@ -21,13 +21,33 @@ FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-Wall", "-Wextra", "-Werror")
 MAPS = ("state", "tables", "blocks", "groups", "flows", "nascent", "fragments")
 CONSTANTS = ("direction",)
 """In the order of the numbers in bpf.h."""
+GLOBALS = {
+    "read_packet": ("context", "number", "packet", "number"),
+    "is_related": ("context", "packet"),
+    "is_established": ("packet", "number"),
+    "remember": ("packet", "number", "number"),
+    "keep_verdict": ("packet", "number", "number"),
+    "kept_verdict": ("packet", "number"),
+    "turn_round": ("packet",),
+    "may_be_known": ("packet",),
+}
+"""The arguments of functions that are verified by themselves. The others, and callbacks, are verified at each call."""
 
 _MAP, _CONSTANT = 0x6D6E7001, 0x6D6E7002
-_LOAD, _CALL = 0x18, 0x85  # BPF_LD | BPF_IMM | BPF_DW, BPF_JMP | BPF_CALL
-_PSEUDO_CALL, _PSEUDO_FUNCTION = 1, 4
+_LOAD = 0x18  # BPF_LD | BPF_IMM | BPF_DW
+_PSEUDO_FUNCTION = 4
 _INSTRUCTION = struct.Struct("<BBhi")
 _R_BPF_64_64 = 1
 _FUNCTION = 2  # STT_FUNC
+
+
+class Symbol(NamedTuple):
+    """A symbol of an ELF file."""
+
+    name: str
+    kind: int
+    section: int
+    value: int
 
 
 class Section(NamedTuple):
@@ -56,34 +76,37 @@ def build(name: str) -> str:
         code, functions = link(made.read_bytes())
     lines = {
         "compiler": version(),
-        "functions": functions,
+        "functions": [[start, " ".join(GLOBALS.get(name, ()))] for start, name in functions],
         "places": {key: found for key, found in places(code).items() if found},
         "code": base64.b64encode(code).decode(),
     }
     return json.dumps(lines, indent=1) + "\n"
 
 
-def link(elf: bytes) -> tuple[bytes, list[int]]:
-    """Join the program and its functions; returns the code, and the instructions at which functions begin."""
+def link(elf: bytes) -> tuple[bytes, list[tuple[int, str]]]:
+    """Join the program and its functions; returns the code, and the functions: first instruction and name."""
     sections = list(_sections(elf))
     number = {section.name: index for index, section in enumerate(sections)}
-    program, text = (sections[number[name]].data if name in number else b"" for name in ("program", ".text"))
+    symbols = list(_symbols(sections[number[".symtab"]].data, sections[number[".strtab"]].data))
+    program, text = (sections[number[name]].data for name in ("program", ".text"))
     code, offset = bytearray(program + text), len(program) // 8
     for section, start in (("program", 0), (".text", offset)):
         relocations = sections[number[f".rel{section}"]].data if f".rel{section}" in number else b""
         for position, about in struct.iter_unpack("<QQ", relocations):
-            _relocate(code, start + position // 8, offset, kind=about & 0xFFFFFFFF)
-    symbols = struct.iter_unpack("<IBBHQQ", sections[number[".symtab"]].data)
-    starts = [
-        value // 8 for _, info, _, where, value, _ in symbols if info & 15 == _FUNCTION and where == number.get(".text")
-    ]
-    return bytes(code), [0, *(offset + start for start in sorted(starts))]
+            target = offset + symbols[about >> 32].value // 8
+            _relocate(code, start + position // 8, target, kind=about & 0xFFFFFFFF)
+    found = [(offset + each.value // 8, each.name) for each in symbols if _is_function(each, number[".text"])]
+    return bytes(code), [(0, "program"), *sorted(found)]
 
 
-def _relocate(code: bytearray, place: int, text: int, *, kind: int) -> None:
+def _is_function(symbol: Symbol, section: int) -> bool:
+    return symbol.kind == _FUNCTION and symbol.section == section
+
+
+def _relocate(code: bytearray, place: int, target: int, *, kind: int) -> None:
     """Make a call, or the address of a function, relative; all of them lead into the section of functions."""
     opcode, registers, _, value = _INSTRUCTION.unpack_from(code, place * 8)
-    target = text + (value // 8 if kind == _R_BPF_64_64 else value + 1)
+    target += value // 8 if kind == _R_BPF_64_64 else value + 1
     if kind == _R_BPF_64_64:
         registers = registers & 15 | _PSEUDO_FUNCTION << 4
     _INSTRUCTION.pack_into(code, place * 8, opcode, registers, 0, target - place - 1)
@@ -98,6 +121,11 @@ def places(code: bytes) -> Mapping[str, list[int]]:
         if opcode == _LOAD and high in {_MAP, _CONSTANT}:
             found[(MAPS if high == _MAP else CONSTANTS)[low - 1]].append(place)
     return found
+
+
+def _symbols(table: bytes, names: bytes) -> Iterator[Symbol]:
+    for name, info, _, section, value, _ in struct.iter_unpack("<IBBHQQ", table):
+        yield Symbol(names[name : names.index(b"\0", name)].decode(), info & 15, section, value)
 
 
 def _sections(elf: bytes) -> Iterator[Section]:

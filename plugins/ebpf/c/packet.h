@@ -10,7 +10,7 @@ enum { ETH_IPV4 = 0x0800, ETH_VLAN = 0x8100, ETH_IPV6 = 0x86dd, ETH_QINQ = 0x88a
 enum { WHOLE = 0, FIRST = 1, LATER = 2 };          /* a fragment or not */
 enum { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_ACK = 16 };
 enum { MALFORMED = 1 };                            /* instead of a packet */
-enum { MOST_HEADERS = 6, MOST_INNER_HEADERS = 1 }; /* extension headers of IPv6 that are looked into */
+enum { MOST_HEADERS = 6 };                         /* extension headers of IPv6 that are looked into */
 
 union address {
 	__u8 bytes[16];
@@ -32,6 +32,8 @@ struct packet {
 	__u32 fragment_id;
 	__u32 payload;                  /* offset behind the IP headers */
 };
+
+_Static_assert(sizeof(struct packet) == 56, "mnp_ebpf/program.py has this number, too");
 
 static ALWAYS_INLINE int is_icmp(const struct packet *packet)
 {
@@ -91,7 +93,7 @@ static ALWAYS_INLINE int read_ipv4(context *skb, __u32 offset, struct packet *pa
 	return 0;
 }
 
-static ALWAYS_INLINE int read_ipv6(context *skb, __u32 offset, struct packet *packet, int headers)
+static ALWAYS_INLINE int read_ipv6(context *skb, __u32 offset, struct packet *packet)
 {
 	__u8 head[40];
 	__u8 next[8];
@@ -105,7 +107,7 @@ static ALWAYS_INLINE int read_ipv6(context *skb, __u32 offset, struct packet *pa
 	__builtin_memcpy(packet->target.bytes, head + 24, 16);
 	kind = head[6];
 	offset += 40;
-	for (int header = 0; header < headers; header++) {
+	for (int header = 0; header < MOST_HEADERS; header++) {
 		if (kind != HOP_BY_HOP && kind != ROUTING && kind != FRAGMENT && kind != AUTHENTICATION &&
 		    kind != DESTINATION_OPTIONS && kind != MOBILITY)
 			break;
@@ -131,13 +133,13 @@ static ALWAYS_INLINE int read_ipv6(context *skb, __u32 offset, struct packet *pa
 }
 
 /* Read the packet whose IP header begins at an offset: 0 or MALFORMED. */
-static NOINLINE int read_packet(context *skb, __u32 offset, struct packet *packet, __u32 family, int headers)
+GLOBAL int read_packet(context *skb, __u32 offset, struct packet *packet, __u32 family)
 {
 	int problem;
 
 	if (!packet)
 		return MALFORMED;
-	problem = family == 4 ? read_ipv4(skb, offset, packet) : read_ipv6(skb, offset, packet, headers);
+	problem = family == 4 ? read_ipv4(skb, offset, packet) : read_ipv6(skb, offset, packet);
 	if (!problem)
 		read_transport(skb, packet);
 	return problem;

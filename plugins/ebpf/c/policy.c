@@ -8,7 +8,7 @@ enum { NEXT = -1, DROP = 2 };
 enum { LOOPBACK = 1 }; /* its ifindex, in every namespace */
 
 /* Whether an ICMP error is about a connection that is there, and goes to the side that sent the packet in question. */
-static NOINLINE int is_related(struct __sk_buff *skb, struct packet *packet)
+GLOBAL int is_related(struct __sk_buff *skb, struct packet *packet)
 {
 	struct packet inner = {};
 	struct flow_key key;
@@ -19,7 +19,7 @@ static NOINLINE int is_related(struct __sk_buff *skb, struct packet *packet)
 	if (packet->family == 4 ? packet->icmp != 3 && packet->icmp != 4 && packet->icmp != 5 && packet->icmp != 11 && packet->icmp != 12
 				: packet->icmp < 1 || packet->icmp > 4)
 		return 0;
-	if (read_packet(skb, packet->payload + 8, &inner, packet->family, MOST_INNER_HEADERS) || !can_be_tracked(&inner))
+	if (read_packet(skb, packet->payload + 8, &inner, packet->family) || !can_be_tracked(&inner))
 		return 0;
 	if (inner.source.halves[0] != packet->target.halves[0] || inner.source.halves[1] != packet->target.halves[1])
 		return 0;
@@ -27,8 +27,10 @@ static NOINLINE int is_related(struct __sk_buff *skb, struct packet *packet)
 	return find_flow(&key, &nascent) != NULL;
 }
 
-/* What is known of a packet's connection: 1 if it passes for that, else 0. */
-static NOINLINE int is_established(struct packet *packet, __u32 direction)
+enum { UNKNOWN = 0, OPENING = 1, REPLYING = 2 };
+
+/* What is known of a packet's connection: whether it passes for that, as a packet of which side. */
+GLOBAL int is_established(struct packet *packet, __u32 direction)
 {
 	struct flow_key key;
 	struct flow *flow;
@@ -36,16 +38,16 @@ static NOINLINE int is_established(struct packet *packet, __u32 direction)
 	int nascent, opener;
 
 	if (!packet || !can_be_tracked(packet) || opens_anew(packet))
-		return 0;
+		return UNKNOWN;
 	key_of(packet, &key);
 	flow = find_flow(&key, &nascent);
 	if (!flow)
-		return 0;
+		return UNKNOWN;
 	opener = source_is_low(packet) == !!(flow->flags & OPENED_BY_LOW);
 	if (is_icmp(packet) && opener != is_echo_request(packet))
-		return 0;
+		return UNKNOWN;
 	if (opener && (!(flow->flags & REPLIED) || !(flow->flags & PASSED << direction)))
-		return 0;
+		return UNKNOWN;
 	flow->seen = now();
 	if (!opener && !(flow->flags & REPLIED))
 		flow->flags |= REPLIED;
@@ -56,11 +58,11 @@ static NOINLINE int is_established(struct packet *packet, __u32 direction)
 		if (!map_update(FLOWS, &key, &kept, BPF_ANY))
 			map_delete(NASCENT, &key);
 	}
-	return 1;
+	return opener ? OPENING : REPLYING;
 }
 
 /* Remember the connection of a packet that passes; forget what a denied one has left at another interface. */
-static NOINLINE int remember(struct packet *packet, __u32 direction, __u32 passes)
+GLOBAL int remember(struct packet *packet, __u32 direction, __u32 passes)
 {
 	struct flow_key key;
 	struct flow *flow;
@@ -103,7 +105,7 @@ static ALWAYS_INLINE void fragment_key_of(const struct packet *packet, __u32 dir
 }
 
 /* The verdict on the first fragment, for the later ones. */
-static NOINLINE int keep_verdict(struct packet *packet, __u32 direction, __u32 passes)
+GLOBAL int keep_verdict(struct packet *packet, __u32 direction, __u32 passes)
 {
 	struct fragment_key key;
 	__u32 verdict = now() << 1 | !!passes;
@@ -116,7 +118,7 @@ static NOINLINE int keep_verdict(struct packet *packet, __u32 direction, __u32 p
 }
 
 /* The verdict on a later fragment by its first one: 1 passes, 0 does not, 2: not known. */
-static NOINLINE int kept_verdict(struct packet *packet, __u32 direction)
+GLOBAL int kept_verdict(struct packet *packet, __u32 direction)
 {
 	struct fragment_key key;
 	__u32 *verdict;
@@ -130,14 +132,39 @@ static NOINLINE int kept_verdict(struct packet *packet, __u32 direction)
 	return *verdict & 1;
 }
 
+GLOBAL int turn_round(struct packet *packet)
+{
+	union address source;
+	__u16 port;
+
+	if (!packet)
+		return 0;
+	source = packet->source;
+	port = packet->source_port;
+	packet->source = packet->target;
+	packet->target = source;
+	packet->source_port = packet->target_port;
+	packet->target_port = port;
+	return 0;
+}
+
+/*
+ * With `established-flows: recheck`: whether a reply is judged, by the rules that would let in or out, now, the packet that
+ * opened the connection. Audit mode of that direction alone has no say.
+ */
+static ALWAYS_INLINE int judges_replies(const struct side *side, const struct side *opened)
+{
+	return opened->mode == ISOLATED || (opened->mode == AUDITED && side->mode == AUDITED);
+}
+
 __attribute__((section("program"))) int policy(struct __sk_buff *skb)
 {
 	struct asked asked = {};
 	struct packet *packet = &asked.packet;
-	__u32 direction = DIRECTION, family, offset, passes;
+	__u32 direction = DIRECTION, family, offset, flags, passes, judged, reply;
+	struct side side, opened, asks;
 	struct entry *entry;
-	struct side side;
-	int known = 2;
+	int known = 2, state;
 
 	if (skb->ifindex == LOOPBACK)
 		return NEXT;
@@ -145,10 +172,12 @@ __attribute__((section("program"))) int policy(struct __sk_buff *skb)
 	if (!entry)
 		return NEXT;
 	side = direction == INGRESS ? entry->interface.sides[0] : entry->interface.sides[1];
-	family = find_ip(skb, entry->interface.has_ethernet, &offset);
+	opened = direction == INGRESS ? entry->interface.sides[1] : entry->interface.sides[0];
+	flags = entry->interface.flags;
+	family = find_ip(skb, flags & ETHERNET, &offset);
 	if (!family)
 		return NEXT;
-	if (read_packet(skb, offset, packet, family, MOST_HEADERS)) {
+	if (read_packet(skb, offset, packet, family)) {
 		if (side.mode != ISOLATED)
 			return NEXT;
 		count(asked.place, side.first + DENIED, skb->len);
@@ -156,20 +185,30 @@ __attribute__((section("program"))) int policy(struct __sk_buff *skb)
 	}
 	if (packet->fragment == LATER)
 		known = kept_verdict(packet, direction);
-	if (known == 1 || is_established(packet, direction) || is_related(skb, packet)) {
+	state = is_established(packet, direction);
+	judged = flags & RECHECK && (state == OPENING || (state == REPLYING && judges_replies(&side, &opened)));
+	if (known == 1 || (state && !judged) || is_related(skb, packet)) {
 		keep_verdict(packet, direction, 1);
 		if (side.mode != OPEN)
 			count(asked.place, side.first + ESTABLISHED, skb->len);
 		return NEXT;
 	}
+	reply = judged && state == REPLYING;
+	asks = reply ? opened : side;
 	passes = 1;
-	if (side.mode != OPEN) {
-		passes = known != 0 && is_allowed(&asked, &side, direction);
-		count(asked.place, passes ? asked.found : side.first + DENIED, skb->len);
-		if (side.mode == AUDITED)
-			passes = 1;
+	if (asks.mode != OPEN) {
+		if (reply)
+			turn_round(packet);
+		passes = known != 0 && is_allowed(&asked, &asks, reply ? !direction : direction);
+		if (reply)
+			turn_round(packet);
+		if (side.mode != OPEN)
+			count(asked.place, !passes ? side.first + DENIED : reply ? side.first + ESTABLISHED : asked.found, skb->len);
 	}
-	remember(packet, direction, passes);
+	if (side.mode == AUDITED)
+		passes = 1;
+	if (!reply)
+		remember(packet, direction, passes);
 	keep_verdict(packet, direction, passes);
 	return passes ? NEXT : DROP;
 }

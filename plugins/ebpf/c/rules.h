@@ -11,6 +11,7 @@
 
 enum { TABLES_NUMBER = 2, GROUPS_NUMBER = 2048 };
 enum { OPEN = 0, ISOLATED = 1, AUDITED = 2 };
+enum { ETHERNET = 1, RECHECK = 2 }; /* flags of an interface: its frames begin so; no connection passes for itself */
 enum { ANY = 0, IN_BLOCKS = 1, IN_GROUP = 2, ENDPOINT = 3 };
 enum { ESTABLISHED = 0, DENIED = 1, RULES = 2 }; /* the first entries of each direction */
 
@@ -31,7 +32,7 @@ struct head {
 };
 
 struct interface {
-	__u32 index, has_ethernet;
+	__u32 index, flags;
 	struct side sides[2];
 };
 

@@ -9,7 +9,7 @@
 enum { PASS = 2, DROP = 1 };
 
 /* Whether a connection is known that the packet may belong to. */
-static NOINLINE int may_be_known(struct packet *packet)
+GLOBAL int may_be_known(struct packet *packet)
 {
 	struct flow_key key;
 	int nascent;
@@ -33,8 +33,8 @@ __attribute__((section("program"))) int stage(context *xdp)
 	if (!entry || entry->interface.sides[0].mode != ISOLATED)
 		return PASS;
 	side = entry->interface.sides[0];
-	family = find_ip(xdp, entry->interface.has_ethernet, &offset);
-	if (!family || read_packet(xdp, offset, packet, family, MOST_HEADERS))
+	family = find_ip(xdp, entry->interface.flags & ETHERNET, &offset);
+	if (!family || read_packet(xdp, offset, packet, family))
 		return PASS;
 	if (packet->fragment != WHOLE || is_icmp(packet) || may_be_known(packet) || is_allowed(&asked, &side, INGRESS))
 		return PASS;

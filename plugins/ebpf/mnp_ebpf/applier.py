@@ -12,9 +12,9 @@ from typing import Final
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError
-from mnp_core.model import Delta, Direction, Installed, LinkPath, RuleCounter, Ruleset
+from mnp_core.model import Delta, Direction, EarlyDrop, Installed, LinkPath, RuleCounter, Ruleset
 from mnp_core.netfilter.comments import decode
-from mnp_ebpf import tcx
+from mnp_ebpf import members, tcx
 from mnp_ebpf.bpf import is_known_machine
 from mnp_ebpf.features import RANK
 from mnp_ebpf.maps import Kind, Map
@@ -25,7 +25,7 @@ from mnp_ebpf.table import FoundTable, Place, Table
 _REMEDIES: Final = {
     errno.EPERM: "the agent needs the capabilities SYS_ADMIN and NET_ADMIN",
     errno.EACCES: "the agent needs the capabilities SYS_ADMIN and NET_ADMIN",
-    errno.ENOMEM: "give the agent's container more memory: each pod takes 4 MB of it",
+    errno.ENOMEM: "give the agent's container more memory: each pod takes 3 MB of it",
     errno.EINVAL: "this needs Linux 6.6 or newer",
     errno.ENOSYS: "this kernel has no bpf(2)",
 }
@@ -73,6 +73,11 @@ class EbpfApplier:
         with _errors("reading the rules"):
             return _hashed(_outside(), b"".join(maps.identities() for maps in find_maps()))
 
+    def quick_generation(self) -> int:
+        """The same without the numbers of inner maps; see `mnp_core.api.QuickGeneration`."""
+        with _errors("reading the rules"):
+            return _hashed(_outside(), *(maps.state_bytes for maps in find_maps()))
+
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in force."""
         with _errors("reading the counters"), open_maps() as maps:
@@ -107,7 +112,10 @@ class EbpfApplier:
         with _errors("removing the rules"):
             for maps in find_maps():
                 maps.put_in_force(NOTHING)
-                for index in (*tcx.links().values(), tcx.LOOPBACK):  # which holds the maps, so it is the last
+                links = tcx.links().values()
+                for index in links:
+                    maps.drop_early(index, EarlyDrop.OFF)
+                for index in (*links, tcx.LOOPBACK):  # which holds the maps, so it is the last
                     for direction in Direction:
                         maps.take_away(index, direction)
 
@@ -154,6 +162,8 @@ def _apply(maps: PodMaps, ruleset: EbpfRuleset) -> None:
             maps.put_first(index, direction)
     maps.put_in_force(place)
     maps.wait_for_packets()
+    for index in links.values():
+        maps.drop_early(index, table.early_at(index))
     for index in set(links.values()) - set(used):
         for direction in Direction:
             maps.take_away(index, direction)
@@ -177,11 +187,11 @@ def _update(maps: PodMaps, delta: Delta) -> None:
         sets = maps.read_table(place).table.sets
         for name in sorted({*delta.added, *delta.removed}):
             number = sets.index(name)
-            found = maps.read_set(place, number, name)
-            added, removed = delta.added.get(name, frozenset()), delta.removed.get(name, frozenset())
+            found = members.elements_only(name, maps.read_set(place, number))
+            added, removed = (members.keys(name, change.get(name, ())) for change in (delta.added, delta.removed))
             if added & found or not removed <= found:
                 raise ApplyError(f"the set {name} has not the members that the change expects: apply the rules")
-            maps.replace_set(place, number, name, found - removed | added)
+            maps.replace_set(place, number, members.completed(name, found - removed | added))
     except ValueError as error:
         raise ApplyError(
             f"the rules in force have no such set, or cannot be read ({error}): apply the rules"
@@ -195,7 +205,7 @@ def _update(maps: PodMaps, delta: Delta) -> None:
 def _installed(maps: PodMaps) -> Installed:
     place = maps.in_force
     table = maps.read_table(place).table
-    sets = {name: maps.read_set(place, number, name) for number, name in enumerate(table.sets)}
+    sets = {name: members.members_of(name, maps.read_set(place, number)) for number, name in enumerate(table.sets)}
     links = tcx.links()
     kept = all(maps.is_first(tcx.LOOPBACK, direction) for direction in Direction) and _are_first(maps, table, links)
     late = any(links.get(each.link, each.place.index) != each.place.index for each in table.interfaces)

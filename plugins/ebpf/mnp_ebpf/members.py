@@ -1,8 +1,9 @@
 """Members of groups: as text in a ruleset, and as keys of maps."""
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final
 
 from mnp_core.errors import ApplyError
@@ -15,6 +16,7 @@ ADDRESSES, ENDPOINTS = "addresses", "endpoints"
 KEY_SIZE: Final = 20
 VALUE: Final = bytes(4)
 _KEY = struct.Struct("=16sHBB")  # struct member_key: address, port, protocol, family
+_PORT = slice(16, 19)  # port and protocol
 
 
 def set_name(group: Group) -> str:
@@ -33,47 +35,48 @@ def _text(member: Address | Endpoint) -> str:
     return str(member)
 
 
-def keys(name: str, members: Iterable[str]) -> Iterator[bytes]:
-    """The keys of a set; one of endpoints also has each address alone, for fragments without ports.
+def keys(name: str, members: Iterable[str]) -> frozenset[bytes]:
+    """The keys of elements of a set.
 
     Raises:
         ApplyError: An element is not in the form of this dialect's renderer.
     """
-    alone = set()
-    for member in members:
-        try:
-            address, _, service = member.partition(" ")
-            protocol, _, port = service.partition("/")
-            number = Protocol[protocol] if service else 0
-            yield _key(ip_address(address), number, int(port or 0))
-        except (KeyError, ValueError, struct.error) as error:
-            raise ApplyError(
-                f"{member!r} is no element of the set {name}: an address, or address PROTOCOL/port"
-            ) from error
-        alone.add(address)
-    if name.startswith(ENDPOINTS):
-        yield from (_key(ip_address(address), 0, 0) for address in alone)
+    return frozenset(_key(name, member) for member in members)
 
 
-def _key(address: Address, protocol: int, port: int) -> bytes:
-    return _KEY.pack(address.packed.ljust(16, b"\0"), port, protocol, address.version)
-
-
-def members_of(name: str, found: Mapping[bytes, bytes]) -> frozenset[str]:
-    """The elements of a set, from what is in its map; whatever is there that we would not write is shown as bytes."""
-    shown = frozenset(map(_shown, found))
+def _key(name: str, member: str) -> bytes:
     try:
-        alone = {_shown(key) for key in keys(name, shown)} - shown if name.startswith(ENDPOINTS) else set()
-    except ApplyError:
-        return shown
-    with_ports = frozenset(each for each in shown if " " in each)
-    if (
-        name.startswith(ENDPOINTS)
-        and not alone
-        and shown - with_ports == {each.partition(" ")[0] for each in with_ports}
-    ):
-        return with_ports
-    return shown
+        address, _, service = member.partition(" ")
+        protocol, _, port = service.partition("/")
+        family = 6 if ":" in address else 4
+        packed = inet_pton(AF_INET6 if family == 6 else AF_INET, address).ljust(16, b"\0")
+        return _KEY.pack(packed, int(port or 0), Protocol[protocol] if service else 0, family)
+    except (KeyError, OSError, ValueError, struct.error) as error:
+        raise ApplyError(f"{member!r} is no element of the set {name}: an address, or address PROTOCOL/port") from error
+
+
+def completed(name: str, found: Iterable[bytes]) -> frozenset[bytes]:
+    """With endpoints, each address alone, too: for fragments without ports."""
+    found = frozenset(found)
+    return found | _alone(found) if name.startswith(ENDPOINTS) else found
+
+
+def elements_only(name: str, found: Iterable[bytes]) -> frozenset[bytes]:
+    """The opposite of `completed`."""
+    found = frozenset(found)
+    if not name.startswith(ENDPOINTS):
+        return found
+    served = frozenset(key for key in found if any(key[_PORT]))
+    return served if found == completed(name, served) else found
+
+
+def _alone(found: Iterable[bytes]) -> frozenset[bytes]:
+    return frozenset(key[: _PORT.start] + bytes(3) + key[_PORT.stop :] for key in found)
+
+
+def members_of(name: str, found: Iterable[bytes]) -> frozenset[str]:
+    """The elements of a set, from what is in its map; whatever is there that we would not write is shown as bytes."""
+    return frozenset(map(_shown, elements_only(name, found)))
 
 
 def _shown(key: bytes) -> str:

@@ -13,8 +13,8 @@ from typing import Final
 
 from attrs import frozen
 
-from mnp_core.model import Direction
-from mnp_ebpf import members, tcx
+from mnp_core.model import Direction, EarlyDrop
+from mnp_ebpf import members, tcx, xdp
 from mnp_ebpf.maps import INNER, NO_PREALLOCATION, Kind, Map
 from mnp_ebpf.program import ProgramKind, load_program, read_object
 from mnp_ebpf.table import BLOCK_SIZE, ENTRY_SIZE, FoundTable, Table, read_table
@@ -65,6 +65,11 @@ class PodMaps:
         """The place of the rules in force, or `NOTHING`."""
         return self._read_state()[0]
 
+    @property
+    def state_bytes(self) -> bytes:
+        """What every change of ours changes, and the number of the map itself."""
+        return repr((self.state.identity, self._read_state())).encode()
+
     def put_in_force(self, place: int) -> None:
         """One store, which all programs see at once."""
         self.state.put(_ZERO, _STATE.pack(place, (self._read_state()[1] + 1) % _CHANGES))
@@ -91,7 +96,8 @@ class PodMaps:
         with ExitStack() as made:
             entries = made.enter_context(_array(table.packed()))
             blocks = made.enter_context(_trie(table.blocks))
-            groups = [made.enter_context(group_map(name, sets[name])) for name in table.sets]
+            keys = (members.completed(name, members.keys(name, sets[name])) for name in table.sets)
+            groups = [made.enter_context(_group(found)) for found in keys]
             if table.uses_blocks:
                 self.blocks.put(_number(place), _number(blocks.fd))
             self.groups.fill(
@@ -113,14 +119,14 @@ class PodMaps:
         with self._inner(self.blocks, place) as blocks:
             return table.having(frozenset(blocks.read()))
 
-    def read_set(self, place: int, number: int, name: str) -> frozenset[str]:
-        """Read the members of a group; `ValueError` if there is no such group."""
+    def read_set(self, place: int, number: int) -> frozenset[bytes]:
+        """Read the keys of a group; `ValueError` if there is no such group."""
         with self._inner(self.groups, place * _GROUPS + number) as group:
-            return members.members_of(name, group.read())
+            return frozenset(group.read())
 
-    def replace_set(self, place: int, number: int, name: str, elements: frozenset[str]) -> None:
+    def replace_set(self, place: int, number: int, keys: frozenset[bytes]) -> None:
         """Replace the members of a group, in one step."""
-        with group_map(name, elements) as made:
+        with _group(keys) as made:
             self.groups.put(_number(place * _GROUPS + number), _number(made.fd))
 
     @contextmanager
@@ -134,7 +140,7 @@ class PodMaps:
     def identities(self) -> bytes:
         """Everything that tells one content from another: state, and the numbers of inner maps."""
         inner = [self.tables.read(), self.blocks.read(), self.groups.read()]
-        return repr([self._read_state(), *(sorted(each.items()) for each in inner)]).encode()
+        return self.state_bytes + repr([sorted(each.items()) for each in inner]).encode()
 
     def forget_connections(self) -> None:
         """Empty the tables of connections."""
@@ -154,7 +160,7 @@ class PodMaps:
             _take_away(index, direction, identity)
 
     def take_away(self, index: int, direction: Direction) -> None:
-        """Remove our programs from an interface."""
+        """Remove our programs of a direction from an interface."""
         for identity in self.ours(index, direction):
             _take_away(index, direction, identity)
 
@@ -171,15 +177,33 @@ class PodMaps:
             if (info := _info(identity)) and info.name == _PROGRAMS[direction] and self.state.identity in info.maps
         ]
 
+    def drop_early(self, index: int, where: EarlyDrop) -> None:
+        """Have the early stage at an interface, there or nowhere, as far as its driver can."""
+        program, found = xdp.attached(index)
+        if found is where and (not program or self._holds(program)):
+            return
+        xdp.detach(index)
+        if where is not EarlyDrop.OFF:
+            with _closing(load_program(xdp.NAME, read_object("xdp"), ProgramKind.XDP, self._descriptors)) as fd:
+                xdp.attach(index, fd, where)
+
+    def _holds(self, program: int) -> bool:
+        info = _info(program)
+        return info is not None and self.state.identity in info.maps
+
+    @property
+    def _descriptors(self) -> Mapping[str, int]:
+        return {name: each.fd for name, each in self.by_name.items()}
+
     def _program(self, direction: Direction, *, anew: bool) -> int:
         """A descriptor of the program: that at ``lo``, or one that is loaded for this."""
         found = () if anew else self.ours(tcx.LOOPBACK, direction)
         for identity in found:
             with suppress(OSError):
                 return tcx.open_program(identity)
-        maps = {name: each.fd for name, each in self.by_name.items()}
         number = 0 if direction is Direction.INGRESS else 1
-        return load_program(_PROGRAMS[direction], read_object("policy"), ProgramKind.TC, maps, direction=number)
+        compiled = read_object("policy")
+        return load_program(_PROGRAMS[direction], compiled, ProgramKind.TC, self._descriptors, direction=number)
 
 
 def find_maps() -> Iterator[PodMaps]:
@@ -228,7 +252,7 @@ def make_maps() -> Iterator[PodMaps]:
             state=add(Map.make("mnp_state", Kind.ARRAY, 4, 8, 1)),
             tables=outer("tables", _PLACES, _array([bytes(ENTRY_SIZE)])),
             blocks=outer("blocks", _PLACES, _trie(frozenset())),
-            groups=outer("groups", _PLACES * _GROUPS, group_map("", frozenset())),
+            groups=outer("groups", _PLACES * _GROUPS, _group(frozenset())),
             flows=least_used("flows", 8, CONNECTIONS),
             nascent=least_used("nascent", 8, NASCENT),
             fragments=least_used("fragments", 4, FRAGMENTED),
@@ -247,14 +271,7 @@ def _trie(keys: frozenset[bytes]) -> Map:
     return _filled(made, ((key, _ZERO) for key in keys))
 
 
-def group_map(name: str, elements: frozenset[str]) -> Map:
-    """A map of the members of a group, frozen.
-
-    Raises:
-        ApplyError: An element is none.
-        OSError: The kernel refuses.
-    """
-    keys = list(members.keys(name, elements))
+def _group(keys: frozenset[bytes]) -> Map:
     made = Map.make("mnp_group", Kind.HASH, members.KEY_SIZE, 4, max(1, len(keys)), flags=NO_PREALLOCATION)
     return _filled(made, ((key, members.VALUE) for key in keys))
 

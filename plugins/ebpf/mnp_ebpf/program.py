@@ -29,19 +29,27 @@ class ProgramKind(IntEnum):
     XDP = 6
 
 
+_CONTEXTS: Final = {ProgramKind.TC: "__sk_buff", ProgramKind.XDP: "xdp_md"}
+_PACKET_SIZE: Final = 56  # struct packet of c/packet.h
+_ARGUMENTS: Final = {"number": 1, "context": 3, "packet": 5}
+"""Numbers of their types: those come first, then a prototype and a name for each function."""
+_FIRST_FUNCTION: Final = 7
+
+
 @frozen(kw_only=True)
 class Object:
     """A compiled program.
 
     Attributes:
         code: Instructions of 8 bytes.
-        functions: The instructions at which functions begin; the first is 0.
+        functions: The instructions at which functions begin, the first is 0, and their arguments in words: those of
+            functions that are verified by themselves, empty for the others.
         places: The instructions that load a map or a constant, by its name.
         compiler: What compiled it.
     """
 
     code: bytes
-    functions: Sequence[int]
+    functions: Mapping[int, str]
     places: Mapping[str, Sequence[int]]
     compiler: str
 
@@ -52,7 +60,7 @@ def read_object(name: str) -> Object:
     found = json.loads(files("mnp_ebpf").joinpath(f"{name}.json").read_text("ascii"))
     return Object(
         code=base64.b64decode(found["code"]),
-        functions=found["functions"],
+        functions=dict(found["functions"]),
         places=found["places"],
         compiler=found["compiler"],
     )
@@ -75,9 +83,9 @@ def load_program(name: str, compiled: Object, kind: ProgramKind, maps: Mapping[s
         OSError: The kernel refuses; the last line of the verifier is in it.
     """
     code = Buffer(_patched(compiled, maps, constants))
-    types = _load_types(len(compiled.functions))
+    types = _load_types(kind, list(compiled.functions.values()))
     try:
-        return _load(name, code, kind, types, compiled.functions)
+        return _load(name, code, kind, types, list(compiled.functions))
     finally:
         os.close(types)
 
@@ -94,7 +102,7 @@ def _patched(compiled: Object, maps: Mapping[str, int], constants: Mapping[str, 
 
 
 def _load(name: str, code: Buffer, kind: ProgramKind, types: int, functions: Sequence[int]) -> int:
-    about = Buffer(b"".join(_FUNCTION_INFO.pack(start, 3 + number) for number, start in enumerate(functions)))
+    about = Buffer(b"".join(_FUNCTION_INFO.pack(start, _FIRST_FUNCTION + 2 * n) for n, start in enumerate(functions)))
 
     def attributes(log: Buffer | None) -> bytes:
         level, size, address = (1, log.size, log.address) if log else (0, 0, 0)
@@ -120,15 +128,24 @@ def _load(name: str, code: Buffer, kind: ProgramKind, types: int, functions: Seq
     raise OSError(-result, f"the verifier refuses the program: {' / '.join(words) or os.strerror(-result)}")
 
 
-def _load_types(functions: int) -> int:
-    """A description of the functions: callbacks of loops need one. All are static and return an int."""
-    names, texts = [], b"\0int\0"
-    for number in range(functions):
-        names.append(len(texts))
-        texts += b"f%d\0" % number
-    integer = struct.pack("=IIII", 1, 1 << 24, 4, 1 << 24 | 32)  # BTF_KIND_INT, signed, 32 bits
-    prototype = struct.pack("=III", 0, 13 << 24, 1)  # BTF_KIND_FUNC_PROTO
-    about = integer + prototype + b"".join(struct.pack("=III", name, 12 << 24, 2) for name in names)  # BTF_KIND_FUNC
-    head = struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(about), len(about), len(texts))
-    content = Buffer(head + about + texts)
+def _load_types(kind: ProgramKind, functions: Sequence[str]) -> int:
+    """A description of the functions and of their arguments, in the kernel's format (BTF). All return an int."""
+    names, types = bytearray(b"\0"), []
+
+    def name(text: str) -> int:
+        names.extend(text.encode() + b"\0")
+        return len(names) - len(text) - 1
+
+    types.append(struct.pack("=IIII", name("int"), 1 << 24, 4, 1 << 24 | 32))  # BTF_KIND_INT, signed, 32 bits
+    for text, size in ((_CONTEXTS[kind], 4), ("packet", _PACKET_SIZE)):
+        types.append(struct.pack("=III", name(text), 4 << 24, size))  # BTF_KIND_STRUCT; its members do not matter
+        types.append(struct.pack("=III", 0, 2 << 24, len(types)))  # BTF_KIND_PTR to it
+    for number, arguments in enumerate(functions):
+        words = arguments.split()
+        parameters = b"".join(struct.pack("=II", name("a"), _ARGUMENTS[word]) for word in words)
+        types.append(struct.pack("=III", 0, 13 << 24 | len(words), 1) + parameters)  # BTF_KIND_FUNC_PROTO
+        types.append(struct.pack("=III", name(f"f{number}"), 12 << 24 | bool(words), len(types)))  # BTF_KIND_FUNC
+    about = b"".join(types)
+    head = struct.pack("=HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(about), len(about), len(names))
+    content = Buffer(head + about + bytes(names))
     return call(BTF_LOAD, struct.pack("=QQIII", content.address, 0, content.size, 0, 0))[0]

@@ -22,6 +22,7 @@ from mnp_core.model import (
     Delta,
     Direction,
     DirectionPolicy,
+    EstablishedFlows,
     Group,
     GroupDelta,
     InterfacePolicy,
@@ -110,7 +111,13 @@ class _Writer:
             )
         interfaces = tuple(map(self._interface, self._policy.interfaces))
         keys = frozenset(key for number, blocks in self.blocks.items() for key in _block_keys(number, blocks))
-        return Table(interfaces=interfaces, sets=tuple(map(set_name, self._policy.groups.values())), blocks=keys)
+        return Table(
+            interfaces=interfaces,
+            sets=tuple(map(set_name, self._policy.groups.values())),
+            blocks=keys,
+            recheck=self._policy.common.established_flows is EstablishedFlows.RECHECK,
+            early_drop=self._policy.common.early_drop,
+        )
 
     def _interface(self, policy: InterfacePolicy) -> Interface:
         return Interface(
@@ -211,6 +218,8 @@ def _text(
     table: Table, blocks: Mapping[int, tuple[Block, ...]], members: Mapping[str, frozenset[str]]
 ) -> Iterator[str]:
     yield f"digest {table.digest}"
+    yield f"established flows {'recheck' if table.recheck else 'keep'}"
+    yield f"early drop {table.early_drop.value}"
     for interface in table.interfaces:
         link = f", its packets by {label(interface.carrier)}" if interface.carrier else ""
         yield f"interface {label(interface.name)}{link} ({interface.path.value})"

@@ -11,14 +11,15 @@ from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from mnp_core.model import Direction, LinkPath
+from mnp_core.model import Direction, EarlyDrop, LinkPath
 
 ENTRY_SIZE: Final = 48
 BLOCK_SIZE: Final = 24
 ESTABLISHED, DENIED, WOULD_DENY = "established", "denied", "would-deny"
 
+_ETHERNET, _RECHECK = 1, 2  # flags of an interface
 _HEAD = struct.Struct("=III20x16x")  # struct head: interfaces, entry and length of the names
-_INTERFACE = struct.Struct("=IIIIIIII16x")  # struct interface: index, ethernet, mode, first and number for both sides
+_INTERFACE = struct.Struct("=IIIIIIII16x")  # struct interface: index, flags, mode, first and number for both sides
 _RULE = struct.Struct("=BBBBHHI20x16x")
 _COUNTERS = struct.Struct("=32xQQ")
 _LONGEST_NAMES: Final = 64 << 20  # bytes, more than any pod's rules have
@@ -138,12 +139,16 @@ class Table:
         interfaces: In the order of names.
         sets: The names of the sets that rules with groups and endpoints number.
         blocks: Keys of the tries: length in bits, twice the number and 1 for IPv6, address.
+        recheck: Whether packets of connections are judged like first ones.
+        early_drop: Whether and where denied packets are dropped before all this.
         others: Interfaces that no rule is about: open, but their connections count, as replies may take another way.
     """
 
     interfaces: tuple[Interface, ...]
     sets: tuple[str, ...]
     blocks: frozenset[bytes] = field(default=frozenset(), repr=False)
+    recheck: bool = False
+    early_drop: EarlyDrop = EarlyDrop.OFF
     others: tuple[Place, ...] = ()
 
     def at(self, places: Mapping[str, Place]) -> "Table":
@@ -159,6 +164,11 @@ class Table:
     def indexes(self) -> list[int]:
         """Of all interfaces that are there."""
         return [place.index for place in (*(each.place for each in self.interfaces), *self.others) if place.index]
+
+    def early_at(self, index: int) -> EarlyDrop:
+        """Where denied packets of an interface are dropped early: nowhere if none are denied."""
+        isolated = {each.place.index for each in self.interfaces if each.ingress.mode is Mode.ISOLATED}
+        return self.early_drop if index in isolated else EarlyDrop.OFF
 
     @property
     def uses_blocks(self) -> bool:
@@ -181,6 +191,9 @@ class Table:
         padded = names.ljust(-(-len(names) // ENTRY_SIZE) * ENTRY_SIZE, b"\0")
         return entries + [padded[start : start + ENTRY_SIZE] for start in range(0, len(padded), ENTRY_SIZE)]
 
+    def _flags(self, place: Place) -> int:
+        return place.ethernet * _ETHERNET | self.recheck * _RECHECK
+
     @property
     def _first(self) -> int:
         """The first entry behind the interfaces."""
@@ -195,16 +208,16 @@ class Table:
             for side in interface.sides.values():
                 sides += [side.mode, start, len(side.labels)]
                 start += len(side.labels)
-            yield _INTERFACE.pack(interface.place.index, interface.place.ethernet, *sides)
+            yield _INTERFACE.pack(interface.place.index, self._flags(interface.place), *sides)
         for place in self.others:
-            yield _INTERFACE.pack(place.index, place.ethernet, *[0] * 6)
+            yield _INTERFACE.pack(place.index, self._flags(place), *[0] * 6)
         for interface in self.interfaces:
             yield from chain.from_iterable(side.packed() for side in interface.sides.values())
 
     def _names(self) -> dict[str, object]:
         labels = [label for interface in self.interfaces for side in interface.sides.values() for label in side.labels]
         interfaces = [[each.name, each.carrier, each.path] for each in self.interfaces]
-        return {"interfaces": interfaces, "sets": self.sets, "labels": labels}
+        return {"interfaces": interfaces, "sets": self.sets, "labels": labels, "early-drop": self.early_drop}
 
 
 @frozen(kw_only=True)
@@ -245,10 +258,11 @@ def _read_table(entries: Sequence[bytes]) -> FoundTable:
     names: dict[str, Any] = json.loads(unpacker.decompress(b"".join(entries[names_at:])[:length], _LONGEST_NAMES))
     labels = iter(names["labels"])
     interfaces = []
-    others = []
+    others, recheck = [], False
     for named, entry in zip_longest(names["interfaces"], entries[1 : 1 + number]):
-        index, ethernet, *sides = _INTERFACE.unpack(entry)
-        place = Place(index=index, ethernet=bool(ethernet))
+        index, flags, *sides = _INTERFACE.unpack(entry)
+        place = Place(index=index, ethernet=bool(flags & _ETHERNET))
+        recheck = bool(flags & _RECHECK)
         if named is None:
             others.append(place)
             continue
@@ -257,7 +271,14 @@ def _read_table(entries: Sequence[bytes]) -> FoundTable:
         interfaces.append(
             Interface(name=name, carrier=carrier, path=LinkPath(path), ingress=ingress, egress=egress, place=place)
         )
-    table = Table(interfaces=tuple(interfaces), sets=tuple(names["sets"]), others=tuple(others))
+    early_drop = EarlyDrop(names["early-drop"])
+    table = Table(
+        interfaces=tuple(interfaces),
+        sets=tuple(names["sets"]),
+        recheck=recheck,
+        early_drop=early_drop,
+        others=tuple(others),
+    )
     return FoundTable(table=table, counters=[_COUNTERS.unpack(entry) for entry in entries[1 + number : names_at]])
 
 

@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from attrs import evolve
 from pyroute2 import IPRoute
 
+from mnp_core.model import LinkPath
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.hosts import OTHER, PEER, POD, EnforcedHost, Host, Wire
 from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
@@ -32,9 +34,11 @@ class Guest(EnforcedHost):
     def __init__(self, guest, pod, cleanup, backend):
         super().__init__(guest, cleanup, *backend)
         self.outside = pod
+        self.found = {}  # what discovery would find: path and carrier of net1
 
     def enforce(self, policy):
-        ruleset = self.renderer.render(policy)
+        interfaces = tuple(evolve(each, **self.found) for each in policy.interfaces)
+        ruleset = self.renderer.render(evolve(policy, interfaces=interfaces))
         run_inside(self.outside, lambda: self.applier.apply(ruleset))
         return ruleset
 
@@ -52,7 +56,7 @@ class GuestWire(Wire):
         self.pod = Guest(guest, pod, cleanup, backend)
         self.peer = Host(cleanup.enter_context(private_namespace()), cleanup)
         card = run_inside(guest, lambda: open_tap("eth0"))
-        other_end, mac = wiring(self)
+        other_end, mac, self.pod.found = wiring(self)
         configure(guest, "eth0", mac, networks(POD))
         cleanup.enter_context(cable(card, other_end))
 
@@ -67,7 +71,23 @@ def kata(wire):
         for one, other in (("net1", "tap0_kata"), ("tap0_kata", "net1")):
             run(f"tc qdisc add dev {one} ingress")
             run(f"tc filter add dev {one} parent ffff: protocol all u32 match u8 0 0 {REDIRECT} dev {other}")
-        return tap, mac_of("net1")
+        return tap, mac_of("net1"), {"path": LinkPath.REDIRECTED, "carrier": "net1"}
+
+    return run_inside(wire.pod.outside, set_up)
+
+
+def kubevirt(wire):
+    """KubeVirt's bridge binding: the interface, renamed, and a tap are ports of a bridge; a dummy has its name."""
+    veth_pair(End(wire.pod.outside, "net1-nic"), End(wire.peer.sandbox, "out", networks(PEER, OTHER)))
+
+    def set_up():
+        tap, mac = open_tap("tap0"), mac_of("net1-nic")
+        run("ip link set net1-nic address 02:00:00:00:00:77")
+        run("ip link add k6t-net1 type bridge")
+        for name in ("net1-nic", "tap0"):
+            run(f"ip link set {name} master k6t-net1 up")
+        run("ip link set k6t-net1 up")
+        return tap, mac, {"path": LinkPath.BRIDGED, "carrier": "net1-nic"}
 
     return run_inside(wire.pod.outside, set_up)
 
@@ -80,7 +100,7 @@ def macvtap(wire):
 
     def open_it():
         run("ip link set net1 allmulticast on")  # for the guest's groups, which the pod's kernel does not join
-        return open_character_device("net1"), mac_of("net1")
+        return open_character_device("net1"), mac_of("net1"), {"path": LinkPath.REDIRECTED, "carrier": "net1"}
 
     return run_inside(wire.pod.outside, open_it)
 

@@ -9,11 +9,12 @@ from mnp_core.testing.policies import only
 from mnp_ebpf import EbpfApplier, EbpfRenderer, tcx
 from mnp_ebpf.features import REFUSES
 from mnp_ebpf.maps import INNER, NO_PREALLOCATION, Kind, Map
+from mnp_ebpf.members import keys
 from mnp_ebpf.pod import NOTHING, PodMaps, find_maps, open_maps
 from mnp_ebpf.program import Object, ProgramKind, load_program
 from mnp_ebpf.table import BLOCK_SIZE, ENTRY_SIZE
 
-PASSING = Object(code=bytes.fromhex("b7000000ffffffff 9500000000000000"), functions=[0], places={}, compiler="")
+PASSING = Object(code=bytes.fromhex("b7000000ffffffff 9500000000000000"), functions={0: ""}, places={}, compiler="")
 """A program that returns -1, which is TCX_NEXT."""
 
 
@@ -42,7 +43,7 @@ def contents():
         place = maps.in_force
         if place != NOTHING:
             found = maps.read_table(place).table
-            yield place, found, [maps.read_set(place, *each) for each in enumerate(found.sets)]
+            yield place, found, [sorted(maps.read_set(place, number)) for number in range(len(found.sets))]
 
 
 class TestEbpf(BackendConformance):
@@ -114,5 +115,5 @@ def empty_blocks(maps):
 
 def change_set(maps, members):
     name = maps.read_table(maps.in_force).table.sets[0]
-    found = maps.read_set(maps.in_force, 0, name) if members else frozenset()
-    maps.replace_set(maps.in_force, 0, name, found | {*members})
+    found = maps.read_set(maps.in_force, 0) if members else frozenset()
+    maps.replace_set(maps.in_force, 0, found | keys(name, members))

@@ -31,6 +31,6 @@ def test_the_same_compiler_makes_the_same_bytes(build):
 
 def test_every_place_of_an_object_is_a_load_of_64_bits():
     found = read_object("policy")
-    assert found.functions[0] == 0
+    assert next(iter(found.functions)) == 0
     for places in found.places.values():
         assert {found.code[place * 8] for place in places} == {0x18}

@@ -1,24 +1,31 @@
-"""Packets that pass the pod's IP layer by: a virtual machine has them. The wiring is Kata's, and a macvtap."""
+"""Packets that pass the pod's IP layer by: a virtual machine has them. By Kata's wiring, KubeVirt's, and a macvtap."""
 
 from contextlib import ExitStack
 
 import pytest
+from attrs import evolve
 
+from mnp_core.backend import Backends, BackendSettings
 from mnp_core.discovery import compare
-from mnp_core.model import Attachment, LinkPath, ObjectName
+from mnp_core.model import Attachment, ObjectName
+from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.hosts import FAMILIES, OTHER, PEER, POD, passes, works
-from mnp_core.testing.policies import DENY, GROUP, addresses, allow, isolated, only
+from mnp_core.testing.policies import DENY, GROUP, addresses, allow, interface, isolated, only, sandbox
 from mnp_ebpf import EbpfApplier, EbpfRenderer
-from plugins.ebpf.tests.guests import GuestWire, kata, macvtap
+from plugins.ebpf.tests.guests import GuestWire, kata, kubevirt, macvtap
 
 pytestmark = pytest.mark.root
 both_families = pytest.mark.parametrize("family", FAMILIES)
+CLAIM = Attachment(pod=ObjectName("default", "pod"), network=ObjectName("default", "net"), interface="net1")
 WEB = isolated(allow(ports=["TCP/80", "UDP/80"]))
 
 
-@pytest.fixture(scope="module", params=[kata, macvtap], ids=lambda wiring: wiring.__name__)
+WIRINGS = [kata, *(pytest.param(wiring, marks=pytest.mark.full) for wiring in (kubevirt, macvtap))]
+
+
+@pytest.fixture(scope="module", params=WIRINGS, ids=lambda wiring: wiring.__name__)
 def wire(request):
     with ExitStack() as cleanup:
         yield GuestWire(cleanup, (EbpfRenderer(), EbpfApplier()), request.param)
@@ -69,7 +76,22 @@ def test_what_was_denied_is_counted(wire):
 def test_discovery_offers_the_interface_to_this_backend(wire):
     """With the programs in place, too, which are no diversion."""
     wire.pod.enforce(only(ingress=DENY))
-    links = run_inside(wire.pod.outside, read_links)
-    claim = Attachment(pod=ObjectName("default", "pod"), network=ObjectName("default", "net"), interface="net1")
-    found = compare(claim, links)
-    assert (found.attachment.path, found.attachment.carrier) == (LinkPath.REDIRECTED, "net1")
+    found = compare(CLAIM, run_inside(wire.pod.outside, read_links)).attachment
+    assert {"path": found.path, "carrier": found.carrier} == wire.pod.found
+
+
+def test_beside_nftables_each_has_its_share(wire):
+    """The agent's choice: nftables for the sandbox, and this backend for the interface that it does not reach."""
+    path = wire.pod.found["path"]
+    settings = BackendSettings(node="nftables", paths={path: "ebpf"})
+    backend = Backends(load_plugins(), settings).of([evolve(CLAIM, **wire.pod.found)])
+    assert backend.parts == ("nftables", "ebpf")
+    rules = evolve(interface("net1", ingress=WEB, egress=DENY), **wire.pod.found)
+    ruleset = backend.renderer.render(sandbox(rules, interface("net2", ingress=DENY)))
+    run_inside(wire.pod.outside, lambda: backend.applier.apply(ruleset))
+    assert run_inside(wire.pod.outside, lambda: backend.applier.is_in_force(ruleset))
+    assert run_inside(wire.pod.outside, backend.applier.installed_paths) == {path}
+    assert [wire.into_pod(port=port) for port in (80, 81)] == [True, False]
+    assert not wire.out_of_pod(port=80)
+    run_inside(wire.pod.outside, backend.applier.remove)
+    assert wire.into_pod(port=81)
