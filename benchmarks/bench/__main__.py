@@ -5,6 +5,7 @@ target is missed, with 2 for wrong arguments.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     if unknown := [part for part in options.parts if part not in _PARTS]:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(_PARTS)}")
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what was made is removed then, too
     where, found = machine(), list[Measurement]()
     print(*(f"{name} {value}" for name, value in where.items()), sep=", ")
     print(heading())

@@ -114,6 +114,7 @@ def _prepare(objects: Objects, fleet: Fleet) -> None:
     objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     objects.wait_for("a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", NAMESPACE))
     objects.apply(manifests.network())
+    fleet.remove_pods(NAMESPACE)  # of a run that was killed
     for name in (NODE, FAR):
         fleet.node(name)
 
