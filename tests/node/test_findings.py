@@ -99,6 +99,37 @@ def test_an_interface_in_front_of_a_bridge_port_is_reported_and_counted(node):
     node.until(lambda: node.metric(OPEN) == 1)
 
 
+def give_the_bridge_its_addresses(own):
+    """The bridge plays the guest: packets for it come by the port, and meet no rule for net1."""
+
+    def work():
+        bind_to_a_guest()
+        with IPRoute() as kernel:
+            (bridge,) = kernel.link_lookup(ifname="k6t-37a8eec1ce1")
+            (port,) = kernel.link_lookup(ifname="37a8eec1ce1-nic")
+            kernel.flush_addr(index=port)
+            mac = kernel.get_links(port)[0].get_attr("IFLA_ADDRESS")  # a macvlan takes frames for no other
+            kernel.link("set", index=bridge, address=mac)
+            for address in own:
+                kernel.addr("add", index=bridge, address=str(address.ip), prefixlen=address.network.prefixlen)
+
+    return work
+
+
+@pytest.mark.root
+@pytest.mark.full
+def test_a_backend_that_reaches_the_guest_joins_the_one_that_does_not(node):
+    """S64: told as such, and switched to while the node runs."""
+    node.settings.write_text(f"{node.settings.read_text()}backend-by-path: {{bridged: ebpf}}\n")
+    node.start()
+    assert node.allowed() == {"client"}
+    (link,) = node.lab.plan.pods[WEB].links
+    node.inside(WEB, give_the_bridge_its_addresses(link.addresses))
+    node.until(lambda: "backend=nftables+ebpf" in node.log.read_text())
+    node.until(lambda: node.allowed() == {"client"})
+    assert not node.problems("Unenforceable")
+
+
 @pytest.mark.root
 def test_an_attachment_that_network_status_loses_in_a_running_pod_stays_enforced(node):
     """S64: an attachment requested by the annotation networks is enforced as requested."""
