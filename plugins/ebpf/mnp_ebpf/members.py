@@ -50,7 +50,7 @@ def _key(name: str, member: str) -> bytes:
         protocol, _, port = service.partition("/")
         family = 6 if ":" in address else 4
         packed = inet_pton(AF_INET6 if family == 6 else AF_INET, address).ljust(16, b"\0")
-        return _KEY.pack(packed, int(port or 0), Protocol[protocol] if service else 0, family)
+        return _KEY.pack(packed, int(port) if service else 0, Protocol[protocol] if service else 0, family)
     except (KeyError, OSError, ValueError, struct.error) as error:
         raise ApplyError(f"{member!r} is no element of the set {name}: an address, or address PROTOCOL/port") from error
 
