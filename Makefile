@@ -62,7 +62,7 @@ VM_BACKENDS := nftables iptables-nft iptables-legacy
 # Python is some fifteen times slower in the machine, and plugins of pytest that nobody needs there cost half a minute.
 test-vm: setup ## Run the tests of devices that few kernels have, in a virtual machine
 	@scripts/vm/run env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(CURDIR)/$(BIN)/pytest -p pytest_timeout \
-		-p no:cacheprovider tests/vm $(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
+		-p no:cacheprovider tests/vm plugins/ebpf/tests/test_reach.py $(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
 
 test-pages: setup ## Open the page of `mnp matrix` in Chromium: filters, keyboard, graph, accessibility (as root)
 	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium npm >/dev/null

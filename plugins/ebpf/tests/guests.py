@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from attrs import evolve
 from pyroute2 import IPRoute
 
@@ -18,6 +19,7 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.hosts import OTHER, PEER, POD, EnforcedHost, Host, Wire
 from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
 
+TUN = Path("/dev/net/tun")
 TUNSETIFF, TAP_WITHOUT_HEADER = 0x400454CA, 0x1002  # <linux/if_tun.h>: IFF_TAP | IFF_NO_PI
 LARGEST_FRAME = 65550
 REDIRECT = "action mirred egress redirect"
@@ -51,6 +53,7 @@ class GuestWire(Wire):
     """A `Wire` whose pod is a guest: by ``wiring`` its card is the pod's ``net1``."""
 
     def __init__(self, cleanup, backend, wiring):
+        load_tun()
         self._cleanup = cleanup
         guest, pod = (cleanup.enter_context(private_namespace()) for _ in range(2))
         self.pod = Guest(guest, pod, cleanup, backend)
@@ -109,8 +112,16 @@ def run(command):
     subprocess.run(command.split(), check=True, capture_output=True)
 
 
+def load_tun():
+    """The device file of a module that is not loaded is missing."""
+    if not TUN.exists():
+        subprocess.run(["modprobe", "tun"], check=False, capture_output=True)
+    if not TUN.exists():
+        pytest.skip(f"{TUN} is missing: this kernel has no taps")
+
+
 def open_tap(name):
-    file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH22x", name.encode(), TAP_WITHOUT_HEADER))
     return file
 
