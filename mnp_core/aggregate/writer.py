@@ -19,11 +19,12 @@ import structlog
 from mnp_core.conditions.summary import SUMMARY
 from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.kubeapi import ApiServer
+from mnp_core.kubeapi.pause import Pause
 from mnp_core.model import ObjectName
 from mnp_core.model.kinds import POLICY
 from mnp_core.telemetry.events.bucket import TokenBucket
 
-_MAX_BACKOFF_SECONDS: Final = 60.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
 _FORBIDDEN_SECONDS: Final = 300.0
 _SUPPORTED_SECONDS: Final = 600.0  # until the subresource is looked for again
 _UNSUPPORTED_SECONDS: Final = 60.0
@@ -81,9 +82,8 @@ class StatusWriter:
             clock: Seconds, monotonic.
             chance: From 0 to 1, to spread retries.
         """
-        self._api, self._clock, self._chance = api, clock, chance
+        self._api, self._clock, self._pause = api, clock, Pause(_LONGEST_PAUSE_SECONDS, lambda: chance() / 2)
         self._pace = TokenBucket(rate=rate, burst=_BURST, now=clock())
-        self._resume, self._backoff = -math.inf, 0.0
         self._served, self._look_at = "", -math.inf  # the version that has a status
         self._said = ""
 
@@ -91,12 +91,12 @@ class StatusWriter:
     def ready(self) -> bool:
         """Whether another request may be made now."""
         now = self._clock()
-        return now >= self._resume and not self._pace.wait(now)
+        return now >= self._pause.until and not self._pace.wait(now)
 
     def supported(self) -> bool:
         """Whether the definition of policies has a status; asked now and then, and told once if not."""
         now = self._clock()
-        if now >= self._look_at and now >= self._resume:
+        if now >= self._look_at and now >= self._pause.until:
             try:
                 self._served = next(filter(self._has_status, POLICY.versions), "")
             except (ApiError, ApiUnreachableError) as error:
@@ -120,7 +120,8 @@ class StatusWriter:
             return self._refused(name, error), ""
         except (msgspec.MsgspecError, RecursionError, UnicodeError):
             version = ""  # written; the watch brings it
-        self._backoff, self._said = 0.0, ""
+        self._pause.succeeded()
+        self._said = ""
         return Written.WRITTEN, version
 
     def delete(self, node: str) -> bool:
@@ -158,7 +159,7 @@ class StatusWriter:
                 self._look_at = -math.inf  # the policy is gone, or the subresource
                 return Written.GONE
             case HTTPStatus.FORBIDDEN:
-                self._resume = self._clock() + _FORBIDDEN_SECONDS
+                self._pause.hold(self._clock(), _FORBIDDEN_SECONDS)
                 self._say("the status is forbidden", "use the kustomize component status", error=str(error))
                 return Written.REFUSED
             case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY:
@@ -168,10 +169,7 @@ class StatusWriter:
         return Written.FAILED
 
     def _hold(self, error: ApiError | ApiUnreachableError) -> None:
-        """Back off exponentially."""
-        asked = error.retry_after if isinstance(error, ApiError) else None
-        self._backoff = min(max(1.0, self._backoff * 2), _MAX_BACKOFF_SECONDS)
-        self._resume = self._clock() + max(self._backoff * (0.5 + self._chance() / 2), asked or 0.0)
+        self._pause.failed(self._clock(), error.retry_after if isinstance(error, ApiError) else None)
         _log.debug("no answer of use", error=str(error))
 
     def _say(self, problem: str, remedy: str, **more: str) -> None:

@@ -19,6 +19,7 @@ from mnp_core.api import Outcome, Sync
 from mnp_core.closing import Closing
 from mnp_core.conditions.summary import SUMMARY, NodeSummary, encode
 from mnp_core.errors import ApiError, ApiUnreachableError
+from mnp_core.kubeapi.pause import Pause
 from mnp_core.lasting import WokenThread
 from mnp_core.telemetry.sink import Sink
 
@@ -28,7 +29,7 @@ RENEW_SECONDS: Final = 300.0
 _SETTLE_SECONDS: Final = 5.0  # for operations under way, so that they are not published as pending
 _ABSENT_SECONDS: Final = 300.0  # until a missing definition is looked for again
 _FORBIDDEN_SECONDS: Final = 3600.0
-_MAX_BACKOFF_SECONDS: Final = 120.0
+_LONGEST_PAUSE_SECONDS: Final = 120.0
 _CLOSE_TIMEOUT_SECONDS: Final = 2.0
 _API_VERSION: Final = f"{SUMMARY.group}/{SUMMARY.versions[0]}"
 _PATH: Final = f"/apis/{_API_VERSION}/{SUMMARY.plural}"
@@ -142,7 +143,7 @@ class SummarySender:
         self._api, self._node, self._clock, self._chance = api, node, clock, chance
         self._wanted: dict[str, object] | None = None
         self._sent: dict[str, object] | None = None
-        self._renew_at, self._resume, self._backoff = math.inf, -math.inf, 0.0
+        self._renew_at, self._pause = math.inf, Pause(_LONGEST_PAUSE_SECONDS, chance)
         self._said = ""
 
     def put(self, summary: NodeSummary) -> None:
@@ -154,8 +155,8 @@ class SummarySender:
         now = self._clock()
         if self._wanted is None or (self._wanted == self._sent and now < self._renew_at):
             return self._renew_at - now
-        if now < self._resume:
-            return self._resume - now
+        if now < self._pause.until:
+            return self._pause.until - now
         try:
             self._write(self._wanted)
         except ApiUnreachableError as error:
@@ -163,10 +164,11 @@ class SummarySender:
         except ApiError as error:
             self._refused(now, error)
         else:
-            self._sent, self._backoff, self._said = self._wanted, 0.0, ""
+            self._sent, self._said = self._wanted, ""
+            self._pause.succeeded()
             self._renew_at = now + RENEW_SECONDS * (1.0 - 0.2 * self._chance())
             return self._renew_at - now
-        return self._resume - now
+        return self._pause.until - now
 
     def _write(self, summary: dict[str, object]) -> None:
         body = {"summary": {**summary, "renewed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}}
@@ -180,11 +182,11 @@ class SummarySender:
 
     def _refused(self, now: float, error: ApiError) -> None:
         if error.status == HTTPStatus.NOT_FOUND:
-            self._resume = now + _ABSENT_SECONDS * (0.5 + self._chance())
+            self._pause.spread(now, _ABSENT_SECONDS)
             remedy = "apply deploy/nodepolicysummaries.yml, or set publish-status: false"
             self._say("absent", "summaries are not served", remedy)
         elif error.status == HTTPStatus.FORBIDDEN:
-            self._resume = now + _FORBIDDEN_SECONDS * (0.5 + self._chance())
+            self._pause.spread(now, _FORBIDDEN_SECONDS)
             remedy = "use the kustomize component status"
             self._say("forbidden", "the summary is forbidden", remedy, error=error.message)
         elif error.status == HTTPStatus.CONFLICT:  # created meanwhile
@@ -199,7 +201,5 @@ class SummarySender:
             _log.warning(sentence, remedy=remedy, **more)
 
     def _hold(self, now: float, why: str, retry_after: float | None) -> None:
-        """Back off exponentially."""
-        self._backoff = min(max(1.0, self._backoff * 2), _MAX_BACKOFF_SECONDS)
-        self._resume = now + max(self._backoff * (0.5 + self._chance()), retry_after or 0.0)
+        self._pause.failed(now, retry_after)
         _log.debug("summary not written", error=why)

@@ -4,7 +4,6 @@ A thousand nodes may report the same malformed policy. The Event's name is deriv
 it and renews it, and the others get a conflict and stop.
 """
 
-import math
 import time
 import zlib
 from collections import OrderedDict
@@ -18,6 +17,7 @@ import structlog
 
 from mnp_core.api import Outcome
 from mnp_core.errors import ApiError, ApiUnreachableError
+from mnp_core.kubeapi.pause import Pause
 from mnp_core.model import ObjectRef, Report
 from mnp_core.telemetry.events.bucket import TokenBucket
 from mnp_core.telemetry.events.event import EventResult, Identity, PendingEvent
@@ -28,8 +28,7 @@ FORBIDDEN_PAUSE_SECONDS: Final = 3600.0  # after a refusal by RBAC
 _UNKNOWN_OBJECT_SECONDS: Final = 60.0  # until an unknown object is looked up again
 _REQUESTS_PER_SECOND, _REQUEST_BURST = 5.0, 20  # of this node
 _OBJECT_EVENTS_PER_SECOND, _OBJECT_BURST = 1 / 60, 25  # of one object
-_MAX_BACKOFF_SECONDS: Final = 60.0
-_MAX_RETRY_AFTER_SECONDS: Final = 600.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
 _MAX_OBJECT_BUCKETS: Final = 4096
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -80,7 +79,7 @@ class EventSender:
         self._waiting: dict[Report, None] = {}  # standing problems that found no room
         self._pace = TokenBucket(rate=_REQUESTS_PER_SECOND, burst=_REQUEST_BURST, now=clock())
         self._objects: OrderedDict[ObjectRef, TokenBucket] = OrderedDict()
-        self._spread, self._backoff, self._resume = spread, 0.0, -math.inf
+        self._pause = Pause(_LONGEST_PAUSE_SECONDS, lambda: spread)
 
     def set_standing(self, appeared: Sequence[Report], vanished: Sequence[Report]) -> None:
         """Record new and resolved problems.
@@ -112,8 +111,8 @@ class EventSender:
             Seconds until the next call is due; infinite if nothing is queued.
         """
         now = self._clock()
-        if now < self._resume:
-            return self._resume - now
+        if now < self._pause.until:
+            return self._pause.until - now
         entry = self._queue.next(now)
         if entry is None:
             return self._queue.next_due() - now
@@ -163,7 +162,7 @@ class EventSender:
         except ApiError as error:
             self._refused(entry, error, now)
         else:
-            self._backoff = 0.0
+            self._pause.succeeded()
 
     def _send(self, entry: QueuedEvent, identity: Identity, now: float) -> None:
         name = entry.event.event_name(identity)
@@ -205,7 +204,7 @@ class EventSender:
             return
         self._counted(EventResult.REFUSED)
         if error.status == HTTPStatus.FORBIDDEN and _lacks_right(error):
-            self._resume = now + FORBIDDEN_PAUSE_SECONDS
+            self._pause.hold(now, FORBIDDEN_PAUSE_SECONDS)
             advice = "allow create and patch of events in the ClusterRole; tried again in an hour"
             _log.warning("events are forbidden", error=error.message, remedy=advice)
         else:  # a namespace that is being deleted, a quota, an admission webhook
@@ -213,11 +212,8 @@ class EventSender:
             self._put_off(entry, now + KNOWN_SECONDS)
 
     def _hold(self, now: float, retry_after: float | None) -> None:
-        """Back off exponentially."""
         self._counted(EventResult.FAILED)
-        self._backoff = min(max(1.0, self._backoff * 2), _MAX_BACKOFF_SECONDS)
-        asked = min(retry_after or 0.0, _MAX_RETRY_AFTER_SECONDS)
-        self._resume = now + max(self._backoff * (0.5 + self._spread), asked)
+        self._pause.failed(now, retry_after)
 
     def _timestamp(self) -> str:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._wall()))
