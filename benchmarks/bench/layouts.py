@@ -7,7 +7,7 @@ are written after the public output of their engines, see docs/performance.md.
 import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import Final
 
 from attrs import frozen
@@ -16,6 +16,7 @@ from mnp_core.api import PolicyRenderer, RuleApplier
 from mnp_core.model import (
     AddressGroup,
     Allow,
+    Block,
     Direction,
     InterfacePolicy,
     Isolated,
@@ -32,6 +33,8 @@ from mnp_core.model import (
 SENDER, RECEIVER, INTERFACE, PORT = IPv4Address("10.0.0.2"), IPv4Address("10.0.0.1"), "net1", 8080
 _LETTERS: Final = str.maketrans("0123456789", "abcdefghij")  # identities of groups are base 32
 _FIRST: Final = IPv4Address("10.128.0.0")
+_FIRST_BLOCK: Final = IPv4Address("11.0.0.0")
+_LENGTHS: Final = (24, 24, 24, 25, 26, 28, 32)
 CONNTRACK: Final = """table inet bench {
  chain input { type filter hook input priority 0; ct state established,related accept; ct state new accept; }
 }
@@ -40,14 +43,16 @@ CONNTRACK: Final = """table inet bench {
 
 @frozen
 class Policies:
-    """A number of policies, with so many peers each."""
+    """A number of policies, with so many peers each; with `blocks` these are CIDRs."""
 
     count: int
     peers: int
+    blocks: bool = False
 
     def __str__(self) -> str:
         """As it stands in the table."""
-        return f"{self.count} {'policy' if self.count == 1 else 'policies'}, {self.peers} peers"
+        kind = "blocks" if self.blocks else "peers"
+        return f"{self.count} {'policy' if self.count == 1 else 'policies'}, {self.peers} {kind}"
 
     def members(self) -> Iterator[list[IPv4Address]]:
         """The peers of each policy; the sender is the last one of the last policy."""
@@ -58,13 +63,28 @@ class Policies:
             yield found
 
 
+def _cidrs(members: list[IPv4Address]) -> tuple[Block, ...]:
+    """A network for each peer, of lengths as they are found in lists of them, none beside the next one."""
+    networks = [
+        IPv4Network((_FIRST_BLOCK + (number << 9), _LENGTHS[number % len(_LENGTHS)])) for number in range(len(members))
+    ]
+    networks[-1] = IPv4Network((SENDER, 24), strict=False)
+    return tuple(Block(cidr=network) for network in networks)
+
+
 def ours(policies: Policies, renderer: PolicyRenderer, applier: RuleApplier) -> Callable[[], object]:
     """Apply by one of our backends; to call inside of the receiver's namespace."""
-    groups = {f"{number:020d}".translate(_LETTERS): members for number, members in enumerate(policies.members())}
+    every = {f"{number:020d}".translate(_LETTERS): members for number, members in enumerate(policies.members())}
+    groups = {} if policies.blocks else every
     ports = Ports(
         ranges=tuple(PortRange(protocol=each, first=PORT, last=PORT) for each in (Protocol.TCP, Protocol.UDP))
     )
-    allows = tuple(Allow(peers=Peers(groups=(name,)), ports=ports, origin=_origin(name)) for name in groups)
+    peers = (
+        Peers(blocks=_cidrs(members)) if policies.blocks else Peers(groups=(name,)) for name, members in every.items()
+    )
+    allows = tuple(
+        Allow(peers=each, ports=ports, origin=_origin(name)) for name, each in zip(every, peers, strict=True)
+    )
     wanted = SandboxPolicy(
         pod=ObjectName("default", "pod"),
         interfaces=(InterfacePolicy(interface=INTERFACE, ingress=Isolated(allows=allows)),),

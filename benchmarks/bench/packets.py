@@ -33,6 +33,7 @@ _MODES: Final[Mapping[str, tuple[str, int]]] = {
     "rtt": ("round trip of an established flow", 12_800),
 }
 _ROUNDS: Final = 15
+_MEMBERS, _BLOCKS = (f"nftables, {Policies(1, 10_000, blocks=each)}" for each in (False, True))
 _TARGETS: Final[Mapping[tuple[str, str], float]] = {
     ("tcp", "nftables, 1 policy, 10000 peers"): 1.03,
     ("tcp", "nftables, 100 policies, 100 peers"): 1.10,
@@ -73,6 +74,8 @@ def _layouts(*, quick: bool) -> Iterator[tuple[str, Callable[[], object]]]:
     for size in sizes:
         yield f"nftables, {size}", ours(size, *nftables)
         yield f"iptables, {size}", ours(size, *iptables)
+        if size.blocks:
+            continue
         yield f"per-policy chains, {size}", chains(size)
         yield f"linear lists, {size}", linear(size)
 
@@ -80,6 +83,7 @@ def _layouts(*, quick: bool) -> Iterator[tuple[str, Callable[[], object]]]:
 def _sizes() -> Iterator[Policies]:
     yield from (Policies(1, peers) for peers in (1, 100, 10_000))
     yield from (Policies(count, 100) for count in (10, 100))
+    yield Policies(1, 10_000, blocks=True)
 
 
 def make_pair(stack: ExitStack, apply: Callable[[], object]) -> _Pair:
@@ -110,3 +114,7 @@ def _figures(mode: str, label: str, taken: Mapping[str, list[tuple[float, float]
             ratios = [own / other for (own, _), (other, _) in zip(found, alone, strict=True)]
             target = _TARGETS.get((mode, name))
             yield Measurement(part=PART, name=f"{label}, {name}, by conntrack", unit="x", samples=ratios, target=target)
+    if _BLOCKS in taken:
+        pairs = zip(taken[_BLOCKS], taken[_MEMBERS], strict=True)
+        ratios, target = [own / other for (own, _), (other, _) in pairs], 1.0 if mode == "unanswered" else None
+        yield Measurement(part=PART, name=f"{label}, {_BLOCKS}, by peers", unit="x", samples=ratios, target=target)

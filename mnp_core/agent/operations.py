@@ -22,7 +22,7 @@ from mnp_core.agent.results import (
     Stamp,
     Verified,
 )
-from mnp_core.agent.ruleset_cache import RulesetCache
+from mnp_core.agent.ruleset_cache import RulesetCache, rendered_deltas
 from mnp_core.api import (
     CommitAnnouncer,
     ConnectionTracker,
@@ -89,7 +89,8 @@ class Planner:
             case Operation.FINALIZE:
                 return self._finalize(state, attempt, backend)
             case Operation.UPDATE_MEMBERS:
-                deltas = [delta.rendered(backend) for delta in attempt.deltas]
+                policy = self.cluster.sandbox_policy(state.name)
+                deltas = rendered_deltas(backend, attempt.deltas, policy)
                 return partial(update_members, backend.applier, deltas, attempt.stamp or _UNKNOWN)
             case Operation.VERIFY:
                 stamp = attempt.stamp or _UNKNOWN
@@ -147,7 +148,7 @@ class Planner:
         finalization, policy = attempt.finalization, self.cluster.sandbox_policy(state.name)
         if finalization is None or policy is None:
             return Verified  # the replacement that follows removes it
-        deltas = [delta.rendered(backend) for delta in attempt.deltas]
+        deltas = rendered_deltas(backend, attempt.deltas, policy)
         wanted = self.rulesets.of(backend, policy).get if deltas else lambda: finalization.ruleset
         before = attempt.stamp if attempt.commits_announced else None
         return partial(finalize, backend.applier, finalization, deltas, wanted, before)

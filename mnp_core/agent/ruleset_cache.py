@@ -1,9 +1,10 @@
 """Rulesets and differences that pods of this node share, each rendered once."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from mnp_core.api import SandboxDeltaRenderer
 from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import MnpError, PluginError
@@ -20,11 +21,25 @@ class LazyDelta:
         self._change = change
         self._rendered: dict[str, Delta] = {}
 
+    @property
+    def change(self) -> GroupDelta:
+        """The change itself."""
+        return self._change
+
     def rendered(self, backend: Backend) -> Delta:
         """The delta in the dialect of a backend; errors as those of `LazyRuleset.get`."""
         if backend.name not in self._rendered:
             self._rendered[backend.name] = _guarded(lambda: backend.renderer.render_delta(self._change))
         return self._rendered[backend.name]
+
+
+def rendered_deltas(backend: Backend, deltas: Sequence[LazyDelta], policy: SandboxPolicy | None) -> list[Delta]:
+    """All deltas that changes of groups take in one sandbox, whose policy is given as it is after them."""
+    rendered, renderer = [delta.rendered(backend) for delta in deltas], backend.renderer
+    if rendered and policy is not None and isinstance(renderer, SandboxDeltaRenderer):
+        own = _guarded(lambda: renderer.render_sandbox_delta([delta.change for delta in deltas], policy))
+        rendered += [] if own is None else [own]
+    return rendered
 
 
 class LazyRuleset:

@@ -43,6 +43,7 @@ from mnp_core.api.kinds import (
 from mnp_core.api.rendering import (
     PolicyRenderer,
     PolicyRendererSpec,
+    SandboxDeltaRenderer,
 )
 from mnp_core.api.results import (
     Failure,
@@ -86,6 +87,7 @@ __all__ = [
     "RuleVerifier",
     "RuleWatcher",
     "Sandbox",
+    "SandboxDeltaRenderer",
     "SandboxLocator",
     "SandboxLocatorSpec",
     "Support",

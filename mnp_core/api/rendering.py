@@ -1,7 +1,7 @@
 """Policy rendering: dialects in which policy is written."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
@@ -19,6 +19,24 @@ class PolicyRenderer(Protocol):
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of one group's membership, for every sandbox that uses the group."""
+
+
+@runtime_checkable
+class SandboxDeltaRenderer(Protocol):
+    """Optional: a renderer whose rulesets have sets of several groups, such as an index of their members."""
+
+    def render_sandbox_delta(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> Delta | None:
+        """Write the effect of changes of membership on the sets of one sandbox that belong to no single group.
+
+        Applied after the deltas of the groups themselves, so the rules must not depend on the order.
+
+        Args:
+            deltas: All changes of groups since the last rendering for this sandbox, in order.
+            policy: The sandbox's policy after these changes.
+
+        Returns:
+            The change; None for a ruleset without such sets.
+        """
 
 
 @frozen(kw_only=True)

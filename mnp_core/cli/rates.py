@@ -24,7 +24,7 @@ class Rate:
 
     Attributes:
         pod: Namespace and name.
-        interface: In the pod.
+        interface: In the pod; empty for all of them together.
         direction: ``Ingress`` or ``Egress``.
         rule: A rule of a policy, or ``established``, ``denied`` and the like.
         packets: Since the rules were written.

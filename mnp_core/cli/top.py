@@ -126,7 +126,7 @@ def row(rate: Rate) -> list[str]:
     """The cells of a rule."""
     return [
         rate.pod,
-        rate.interface,
+        rate.interface or "*",
         rate.direction,
         _short(rate.packets_per_second),
         _short(rate.bytes_per_second),

@@ -70,7 +70,7 @@ class RuleCounter:
     """Packets and bytes that one rule of ours has seen.
 
     Attributes:
-        interface: Name in the sandbox.
+        interface: Name in the sandbox; empty for a rule about all of its interfaces together.
         direction: ``Ingress`` or ``Egress``.
         label: Origin of the rule: the text of its `Origin`, or ``established``, ``denied`` and the like.
     """

@@ -4,11 +4,12 @@ from attrs import evolve
 
 from mnp_core.api import Result, Sandbox
 from mnp_core.errors import UnsupportedError
-from mnp_core.model import Installed
+from mnp_core.model import Delta, Installed
 from mnp_core.sandbox.monitor import Topic
 from mnp_core.sandbox.outside import OutsideState
+from mnp_core.testing import fakes
 from mnp_core.testing.builders import named, pod, status
-from mnp_core.testing.fakes import FakeApplier
+from mnp_core.testing.fakes import FakeApplier, FakeRenderer
 from tests.agent.test_agent import FROM_ALL, Clock, Node, results, start
 
 
@@ -124,6 +125,39 @@ def test_drift_seen_by_generation_is_repaired_at_the_next_watch():
     applier.quick += 1
     node.agent.watch()
     assert [(str(each.pod), each.drifted) for each in settled(node, 0)] == [("default/a", True)]
+
+
+# --- sets of several groups -----------------------------------------------------------------------------------------
+
+
+class Indexing(FakeRenderer):
+    """Has a set ``index`` with the members of all groups."""
+
+    def render(self, policy):
+        ruleset = super().render(policy)
+        sets = {**ruleset.sets, "index": frozenset().union(*ruleset.sets.values())}
+        return evolve(ruleset, sets=sets, text=fakes._text(ruleset.digest, sets))
+
+    def render_sandbox_delta(self, deltas, policy):
+        after = self.render(policy).sets
+        changed = {delta.id: delta.before for delta in reversed(deltas)}
+        before = self.render(evolve(policy, groups={**policy.groups, **changed})).sets
+        added, removed = after["index"] - before["index"], before["index"] - after["index"]
+        return Delta(dialect="fake", text="index", added={"index": added}, removed={"index": removed})
+
+
+def test_sets_of_several_groups_follow_every_change_of_one():
+    """S61: after the changes of the groups' own sets, and compared like these."""
+    node = Node()
+    node.choice.backend = evolve(node.choice.backend, renderer=Indexing())
+    start(node, FROM_ALL)
+    kernel = node.kernel.namespaces[named("a")]
+    node.kernel.add(named("c"))
+    for address in ("10.0.0.3", "10.0.0.4"):
+        assert results(node.sync(pod("c", status("net", "net1", address))))["default/a"] is Result.UPDATED
+        assert kernel.ruleset.sets == node.agent.ruleset(named("a")).sets
+        assert address in kernel.ruleset.sets["index"]
+    assert "10.0.0.3" not in kernel.ruleset.sets["index"]
 
 
 # --- state outside of network namespaces ----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from mnp_core.cli.rates import counts_of, rates
-from mnp_core.cli.top import _short
+from mnp_core.cli.top import _short, row
 
 
 def pods(at, *counts):
@@ -33,6 +33,12 @@ def test_rewritten_rules_begin_with_zero_and_new_ones_have_no_rate_yet():
 def test_the_same_reading_twice_is_no_rate():
     same = counts_of(pods(10.0, ("x", 5, 5)))
     assert [rate.packets_per_second for rate in rates(same, same)] == [0.0]
+
+
+def test_a_rule_about_all_interfaces_has_a_star():
+    count = {"direction": "Ingress", "rule": "established", "packets": 1, "bytes": 60, "interface": ""}
+    readings = [counts_of([{**pods(at)[0], "rules": [count]}]) for at in (1.0, 2.0)]
+    assert row(next(iter(rates(*readings))))[:3] == ["a/b", "*", "Ingress"]
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from mnp_nftables.names import ChainName
 from mnp_nftables.renderer import NftablesRuleset
 from mnp_nftables.sets import TABLE
 from mnp_nftables.table import Counted, Outline, Whole
-from mnp_nftables.transaction import CustomChain, after_removal, clearing, removal, with_rules
+from mnp_nftables.transaction import BASE_CHAINS, CustomChain, after_removal, clearing, removal, with_rules
 
 T = TypeVar("T")
 
@@ -271,15 +271,20 @@ def _digest(found: Whole) -> str:
 
 
 def _counters(rule: Counted) -> Iterator[RuleCounter]:
-    chain = ChainName.parse(rule.chain)
-    if chain is not None:
-        yield RuleCounter(
-            interface=chain.interface,
-            direction=chain.direction.value,
-            label=decode(rule.comment),
-            packets=rule.packets,
-            bytes=rule.bytes,
-        )
+    """Of a rule in the chain of an interface, or of one in front of them all, which is about every interface."""
+    if rule.chain in BASE_CHAINS:
+        interface, direction = "", BASE_CHAINS[rule.chain][3]
+    elif (chain := ChainName.parse(rule.chain)) is not None:
+        interface, direction = chain.interface, chain.direction
+    else:
+        return
+    yield RuleCounter(
+        interface=interface,
+        direction=direction.value,
+        label=decode(rule.comment),
+        packets=rule.packets,
+        bytes=rule.bytes,
+    )
 
 
 # --- membership -------------------------------------------------------------------------------------------------------

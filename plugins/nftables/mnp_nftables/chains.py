@@ -1,7 +1,8 @@
 """The content of the chains of one interface: the traffic that passes an isolated direction, and the end of the rest.
 
-First packets of allowed connections (S40), then traffic that passes under every policy (S43, settings), then the
-policies' own rules, then the end (S11). Packets that connection tracking calls invalid are judged like new ones (S48).
+Packets of allowed connections pass before (S40). First comes traffic that passes under every policy (S43, settings),
+then the policies' own rules, then the end (S11). Packets that connection tracking calls invalid are judged like new
+ones (S48).
 
 With ``established-flows: recheck`` (S42) a connection is no pass by itself. Its packets in the direction in which it
 was opened are judged like new ones, always. Its replies pass if the rules of the other direction allow, now, the packet
@@ -13,9 +14,12 @@ In audit mode (S72) a chain has the rules that it would have under isolation by 
 pass at its end, counted. Custom rules are left out, as they may drop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from attrs import evolve
 
 from mnp_core.model import (
+    AllowRule,
     Audited,
     Block,
     CommonRules,
@@ -26,21 +30,33 @@ from mnp_core.model import (
     Isolated,
     LoggedVerdict,
     LogMark,
-    Origin,
     Peers,
     Protocol,
 )
 from mnp_core.netfilter.comments import encode
 from mnp_nftables import terms
 from mnp_nftables.custom import custom_chain, custom_rules
-from mnp_nftables.matches import OPENING, REPLYING, Fields, allow_matches, peer_matches
+from mnp_nftables.matches import OPENING, REPLYING, Fields, peer_matches
 from mnp_nftables.names import COMMENT_LIMIT, ChainName
+from mnp_nftables.policy_rules import PolicyRules, in_a_row, in_chains
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.terms import ACCEPT, COUNTER, NOTHING, Term
+from mnp_nftables.unions import Union
 
 _PREFIX_SETTING = {Direction.INGRESS: "allow-src-prefix", Direction.EGRESS: "allow-dst-prefix"}
 _DENY = {DenyAction.DROP: terms.DROP, DenyAction.REJECT: terms.REJECT}
 _REPLY = terms.state("established") + terms.REPLY
+
+
+def established_rules(policies: Iterable[InterfacePolicy], direction: Direction, common: CommonRules) -> Iterator[Rule]:
+    """The beginning of a base chain: what passes in every chain of its interfaces, and where there is none.
+
+    Packets of established flows are nearly all packets. To ask for the interface first would take longer than all else
+    of ours together, so these are counted for all interfaces of the pod together.
+    """
+    isolated = any(isinstance(policy.of(direction), Isolated | Audited) for policy in policies)
+    if isolated and common.established_flows is EstablishedFlows.KEEP:
+        yield _rule(terms.state("established", "related"), "established")
 
 
 def interface_chains(policy: InterfacePolicy, common: CommonRules) -> Iterator[Chain]:
@@ -50,28 +66,34 @@ def interface_chains(policy: InterfacePolicy, common: CommonRules) -> Iterator[C
             yield from _direction_chains(policy, direction, common)
 
 
+def unions_of(policy: InterfacePolicy) -> Iterator[Union]:
+    """The unions of groups that the chains of one interface look up."""
+    return (union for direction in Direction for union in _allowed(policy, direction).unions)
+
+
 def _direction_chains(policy: InterfacePolicy, direction: Direction, common: CommonRules) -> Iterator[Chain]:
     replies = Chain(
         name=str(ChainName(direction=direction, interface=policy.interface, replies=True)),
         rules=tuple(_replies(policy, direction.opposite, common)),
     )
     audits = isinstance(policy.of(direction), Audited)
+    allowed = _allowed(policy, direction)
     rules = (
         *_established(policy, direction, common, replies),
         *_always(common),
         *_configured(common, direction, OPENING[direction]),
         *(() if audits else _custom(common, direction)),
-        *_allowed(policy, direction, OPENING[direction]),
+        *allowed.rules,
         *_end(policy, direction, common),
     )
     yield Chain(name=str(ChainName(direction=direction, interface=policy.interface)), rules=rules)
+    yield from allowed.chains
     if replies.rules:
         yield replies
 
 
 def _established(policy: InterfacePolicy, direction: Direction, common: CommonRules, replies: Chain) -> Iterator[Rule]:
     if common.established_flows is EstablishedFlows.KEEP:
-        yield _rule(terms.state("established", "related"), "established")
         return
     yield _rule(terms.state("related"), "related")
     yield _rule(terms.state("established") + terms.EXPECTED, "related")
@@ -88,7 +110,7 @@ def _replies(policy: InterfacePolicy, opened: Direction, common: CommonRules) ->
     yield from _configured(common, opened, REPLYING[opened])
     for custom in custom_rules(common, opened):
         yield _rule(terms.family(custom.family), "established")
-    yield from _allowed(policy, opened, REPLYING[opened])
+    yield from in_a_row(_allows(policy, opened), REPLYING[opened])
 
 
 def _judges_replies(policy: InterfacePolicy, direction: Direction) -> bool:
@@ -122,13 +144,14 @@ def _custom(common: CommonRules, direction: Direction) -> Iterator[Rule]:
         yield Rule.of(terms.family(custom.family) + terms.jump(custom_chain(custom)))
 
 
-def _allowed(policy: InterfacePolicy, direction: Direction, fields: Fields) -> Iterator[Rule]:
+def _allowed(policy: InterfacePolicy, direction: Direction) -> PolicyRules:
+    name = ChainName(direction=direction, interface=policy.interface)
+    return in_chains(_allows(policy, direction), OPENING[direction], lambda part: str(evolve(name, part=part)))
+
+
+def _allows(policy: InterfacePolicy, direction: Direction) -> tuple[AllowRule, ...]:
     rules = policy.of(direction)
-    if not isinstance(rules, Isolated | Audited):
-        return
-    found = {(allow.origin, match.words): match for allow in rules.allows for match in allow_matches(allow, fields)}
-    for key in sorted(found, key=_order):
-        yield _rule(found[key], str(key[0]))
+    return rules.allows if isinstance(rules, Isolated | Audited) else ()
 
 
 def _end(policy: InterfacePolicy, direction: Direction, common: CommonRules) -> Iterator[Rule]:
@@ -142,12 +165,6 @@ def _end(policy: InterfacePolicy, direction: Direction, common: CommonRules) -> 
 def _logged(common: CommonRules, mark: LogMark) -> Iterator[Rule]:
     if common.denied_log is not None:
         yield Rule.of(terms.limit(common.denied_log) + terms.log(common.denied_log, mark))
-
-
-def _order(entry: tuple[Origin, str]) -> tuple[str, str, str, int, str]:
-    """As the entries themselves order, within one direction, but in a third of the time."""
-    origin, match = entry
-    return origin.policy.kind, origin.policy.name.namespace, origin.policy.name.name, origin.rule, match
 
 
 def _rule(match: Term, label: str, *, verdict: Term = ACCEPT) -> Rule:

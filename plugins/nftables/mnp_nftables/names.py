@@ -22,7 +22,10 @@ _INTERFACE_SIZE = 15  # bytes, IFNAMSIZ without the end
 _NOT_IN_INTERFACES = frozenset(b"/:\t\n\v\f\r \xa0\0")  # dev_valid_name() of the kernel; its spaces are Latin-1's
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]+")  # nft takes these as they are
 _GROUP = re.compile(rf"[a-z2-7]{{{GROUP_ID_LENGTH}}}")
-_CHAIN = re.compile(r"(?P<replies>replies-)?(?P<direction>ingress|egress)(?:-(?P<name>.+)|_(?P<hex>(?:[0-9a-f]{2})+))")
+_CHAIN = re.compile(
+    r"(?P<replies>replies-)?(?P<direction>ingress|egress)(?:\.(?P<part>[1-9][0-9]*))?"
+    r"(?:-(?P<name>.+)|_(?P<hex>(?:[0-9a-f]{2})+))"
+)
 
 
 def interface_name(name: str, *, pod: ObjectName) -> str:
@@ -75,14 +78,20 @@ def group_id(identity: str) -> str:
 
 @frozen(kw_only=True)
 class ChainName:
-    """The chain for one direction of one interface, or for the replies that pass in that direction (S42)."""
+    """The chain for one direction of one interface, or for the replies that pass in that direction (S42).
+
+    Attributes:
+        part: A chain of its own for some of the policies' rules; 0 for the one that packets enter by.
+    """
 
     direction: Direction
     interface: str
     replies: bool = False
+    part: int = 0
 
     def __str__(self) -> str:
         prefix = ("replies-" if self.replies else "") + self.direction.value.lower()
+        prefix += f".{self.part}" if self.part else ""
         plain = _IDENTIFIER.fullmatch(self.interface)
         return f"{prefix}-{self.interface}" if plain else f"{prefix}_{interface_bytes(self.interface).hex()}"
 
@@ -94,4 +103,6 @@ class ChainName:
             return None
         interface = match["name"] or bytes.fromhex(match["hex"]).decode(errors="surrogateescape")
         direction = Direction(match["direction"].capitalize())
-        return cls(direction=direction, interface=interface, replies=bool(match["replies"]))
+        return cls(
+            direction=direction, interface=interface, replies=bool(match["replies"]), part=int(match["part"] or 0)
+        )

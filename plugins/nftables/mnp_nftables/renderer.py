@@ -14,7 +14,7 @@ that the packet came in on, even one that a VRF enslaves. Egress is judged for l
 a packet can still be rejected (S48). A packet that is allowed ends our base chain and no other (S49).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from attrs import field, frozen
 
@@ -25,17 +25,19 @@ from mnp_core.model import (
     Direction,
     Group,
     GroupDelta,
+    InterfacePolicy,
     Isolated,
     Ruleset,
     SandboxPolicy,
 )
 from mnp_core.netfilter.batch import Batch
 from mnp_nftables import terms
-from mnp_nftables.chains import interface_chains
+from mnp_nftables.chains import established_rules, interface_chains, unions_of
 from mnp_nftables.custom import custom_chain, custom_rules, rule_lines
 from mnp_nftables.names import ChainName, interface_name, is_writable
+from mnp_nftables.policy_rules import LOOKUPS
 from mnp_nftables.rule import Chain, Rule
-from mnp_nftables.sets import command, elements, set_names
+from mnp_nftables.sets import Elements, command, elements, set_names
 from mnp_nftables.transaction import (
     BASE_CHAINS,
     STATE_CHAIN,
@@ -46,8 +48,10 @@ from mnp_nftables.transaction import (
     set_contents,
     text_of,
 )
+from mnp_nftables.unions import Union, changes
 
 DIALECT = "nftables"
+_RECENT = 128  # sandboxes with many groups
 _UNWRITABLE = "nft has no way to write this name: each %XX is a byte of it"
 
 
@@ -69,7 +73,11 @@ class NftablesRuleset(Ruleset):
 
 
 class NftablesRenderer:
-    """Writes policy for nftables; see `mnp_core.api.PolicyRenderer`."""
+    """Writes policy for nftables; see `mnp_core.api.PolicyRenderer` and `mnp_core.api.SandboxDeltaRenderer`."""
+
+    def __init__(self) -> None:
+        """Make a renderer, which remembers what it has worked out for the last sandboxes, and nothing else."""
+        self._recent: dict[int, tuple[tuple[InterfacePolicy, ...], tuple[Union, ...]]] = {}
 
     def render(self, policy: SandboxPolicy) -> NftablesRuleset:
         """Write the complete ruleset of one sandbox.
@@ -78,9 +86,10 @@ class NftablesRenderer:
             InputError: An interface name that the kernel does not take, a group or a custom rule that could break out
                 of its place.
         """
-        groups = tuple(policy.groups.values())
+        groups, unions = tuple(policy.groups.values()), self._unions(policy)
         members = {name: found for group in groups for name, found in elements(group).items()}
-        sets = [name for group in groups for name in set_names(group)]
+        members |= {str(union.name): union.elements(policy.groups) for union in unions}
+        sets = [*(name for group in groups for name in set_names(group)), *(union.name for union in unions)]
         custom = tuple(rules for direction in Direction for rules in custom_rules(policy.common, direction))
         custom_chains = [CustomChain(name=custom_chain(rules), lines=rule_lines(rules)) for rules in custom]
         chains = tuple(_chains(policy))
@@ -101,10 +110,33 @@ class NftablesRenderer:
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership; refused where a member that comes is there, or one that goes is not."""
-        added = _changed(delta.added)
-        removed = _changed(delta.removed)
-        text = command("create", added) + command("delete", removed)
-        return Delta(dialect=DIALECT, text=text, added=added, removed=removed)
+        return _delta(_changed(delta.added), _changed(delta.removed))
+
+    def render_sandbox_delta(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> Delta | None:
+        """Write the changes of unions."""
+        unions = self._unions(policy)
+        if not unions:
+            return None
+        change = changes(unions, deltas, policy.groups)
+        return _delta(change.added, change.removed)
+
+    def _unions(self, policy: SandboxPolicy) -> tuple[Union, ...]:
+        """The unions of a sandbox, sorted; asked again for each change of membership, on each pod."""
+        if len(policy.groups) <= LOOKUPS:
+            return ()
+        found = self._recent.get(id(policy.interfaces))
+        if found is None:
+            every = {str(union.name): union for each in policy.interfaces for union in unions_of(each)}
+            found = policy.interfaces, tuple(every[name] for name in sorted(every))
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            self._recent[id(policy.interfaces)] = found
+        return found[1]
+
+
+def _delta(added: Elements, removed: Elements) -> Delta:
+    text = command("create", added) + command("delete", removed)
+    return Delta(dialect=DIALECT, text=text, added=added, removed=removed)
 
 
 def _changed(group: Group) -> dict[str, frozenset[str]]:
@@ -120,6 +152,7 @@ def _chains(policy: SandboxPolicy) -> Iterator[Chain]:
 
 
 def _dispatch(policy: SandboxPolicy, direction: Direction) -> Iterator[Rule]:
+    yield from established_rules(policy.interfaces, direction, policy.common)
     for interface in policy.interfaces:
         if isinstance(interface.of(direction), Isolated | Audited):
             name = interface_name(interface.interface, pod=policy.pod)

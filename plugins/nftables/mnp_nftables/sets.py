@@ -30,14 +30,20 @@ Elements = Mapping[str, frozenset[str]]
 
 @frozen(kw_only=True)
 class SetName:
-    """One family of one group: ``g4-ID`` and ``g6-ID`` for addresses, ``e4-ID`` and ``e6-ID`` for endpoints."""
+    """One family of one group: ``g4-ID`` and ``g6-ID`` for addresses, ``e4-ID`` and ``e6-ID`` for endpoints.
+
+    Attributes:
+        union: Whether it is ``u4-ID`` or ``u6-ID``, for the addresses of several groups, see `mnp_nftables.unions`.
+    """
 
     family: Family
     endpoints: bool
     group: str
+    union: bool = False
 
     def __str__(self) -> str:
-        return f"{'e' if self.endpoints else 'g'}{self.family}-{group_id(self.group)}"
+        kind = "u" if self.union else "e" if self.endpoints else "g"
+        return f"{kind}{self.family}-{group_id(self.group)}"
 
     @property
     def type(self) -> str:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from attrs import frozen
 
-from mnp_core.model import AddressRange, DeniedLog, Direction, Family, LogMark, PortRange, Protocol
+from mnp_core.model import Address, AddressRange, DeniedLog, Direction, Family, LogMark, PortRange, Protocol
 from mnp_nftables import expressions as kernel
 from mnp_nftables.anonymous import AnonymousSet, of_spans, of_values
 from mnp_nftables.names import interface_bytes, interface_text
@@ -173,6 +173,18 @@ def spans(ranges: Sequence[Span], singles: Sequence[Span]) -> Choice:
     words = "{ " + ", ".join([*map(_range, ranges), *(str(span.first) for span in singles)]) + " }"
     every = sorted((_packed(span.first), _packed(span.last)) for span in (*ranges, *singles))
     return Choice(words, (of_spans(_type(ranges[0]), every),))
+
+
+def prefixes(length: int, networks: Sequence[Address]) -> Choice:
+    """Prefixes of one length, sorted, by their first addresses."""
+    size = networks[0].max_prefixlen
+    packed = [network.packed for network in networks]
+    among = of_values(_ADDRESS_TYPE[networks[0].version], packed)
+    words = "{ " + ", ".join(map(str, networks)) + " }"
+    if length == size:
+        return Choice(words, (among,))
+    mask = ((1 << length) - 1) << (size - length)
+    return Choice(f"& {type(networks[0])(mask)} {words}", (kernel.masked(mask.to_bytes(size // 8, "big")), among))
 
 
 def one_range(span: Span) -> Choice:

@@ -22,12 +22,14 @@ from mnp_core.model import (
     GroupDelta,
     Peers,
     PortRange,
+    Ports,
     Protocol,
     address_ranges,
 )
 from mnp_nftables import NftablesRenderer
 from mnp_nftables.matches import OPENING, allow_matches
 from mnp_nftables.names import ChainName, interface_name
+from mnp_nftables.port_classes import port_classes
 from plugins.nftables.tests.policies import (
     DENY,
     GROUP,
@@ -170,22 +172,27 @@ def test_a_delta_is_the_same_wherever_the_group_is_used():
 
 
 def matches(*arguments):
-    return [term.words for term in allow_matches(allow(*arguments), OPENING[Direction.INGRESS])]
+    return written(allow(*arguments), Direction.INGRESS)
+
+
+def written(rule, direction):
+    fields = OPENING[direction]
+    return [term.words for match in allow_matches(rule, fields) for term in match.terms(fields)]
 
 
 @pytest.mark.parametrize(
     ("peers", "ports", "expected"),
     [
-        (["10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8"], ["TCP/80"], ["ip saddr 10.0.0.0/7 tcp dport 80"]),
-        (["10.0.0.0/31", "10.0.0.2/32"], ["TCP"], ["ip saddr 10.0.0.0-10.0.0.2 meta l4proto tcp"]),
-        (["0.0.0.0/0", GROUP], ["UDP/1"], ["meta nfproto ipv4 udp dport 1", f"ip6 saddr @g6-{GROUP} udp dport 1"]),
-        (["::/0"], ["TCP", "TCP/80"], ["meta nfproto ipv6 meta l4proto tcp"]),
-        (["::1/128"], ["TCP/0-100", "TCP/101-65535"], ["ip6 saddr ::1 meta l4proto tcp"]),
-        (["::1/128"], ["TCP/1-65535"], ["ip6 saddr ::1 tcp dport 1-65535"]),
+        (["10.0.0.0/8", "10.1.0.0/16", "11.0.0.0/8"], ["TCP/80"], ["tcp dport 80 ip saddr 10.0.0.0/7"]),
+        (["10.0.0.0/31", "10.0.0.2/32"], ["TCP"], ["meta l4proto tcp ip saddr 10.0.0.0-10.0.0.2"]),
+        (["0.0.0.0/0", GROUP], ["UDP/1"], ["udp dport 1 meta nfproto ipv4", f"udp dport 1 ip6 saddr @g6-{GROUP}"]),
+        (["::/0"], ["TCP", "TCP/80"], ["meta l4proto tcp meta nfproto ipv6"]),
+        (["::1/128"], ["TCP/0-100", "TCP/101-65535"], ["meta l4proto tcp ip6 saddr ::1"]),
+        (["::1/128"], ["TCP/1-65535"], ["tcp dport 1-65535 ip6 saddr ::1"]),
         (
             ["::1/128"],
             ["TCP/1", "TCP/2-3", "TCP/5", "TCP/7"],
-            ["ip6 saddr ::1 tcp dport { 5, 7 }", "ip6 saddr ::1 tcp dport 1-3"],
+            ["tcp dport { 5, 7 } ip6 saddr ::1", "tcp dport 1-3 ip6 saddr ::1"],
         ),
         ([], ["TCP/80"], []),
         (["10.0.0.1/32"], [], []),
@@ -200,7 +207,7 @@ def test_an_except_is_a_hole():
     """S23."""
     block = Block(cidr=ip_network("10.0.0.0/8"), excepts=(ip_network("10.0.0.0/9"),))
     rule = evolve(allow([]), peers=Peers(blocks=(block,)))
-    assert [term.words for term in allow_matches(rule, OPENING[Direction.EGRESS])] == ["ip daddr 10.128.0.0/9"]
+    assert written(rule, Direction.EGRESS) == ["ip daddr 10.128.0.0/9"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 65535), st.integers(0, 400)), max_size=60))
@@ -210,7 +217,7 @@ def test_ports_are_written_merged(spans):
     texts = matches(["10.0.0.1/32"], [f"TCP/{each.first}-{each.last}" for each in ranges])
     found = set()
     for text in texts:
-        numbers = text.rpartition("dport ")[2].strip("{ }") if "dport" in text else "0-65535"
+        numbers = text.partition("dport ")[2].partition(" ip saddr")[0].strip("{ }") if "dport" in text else "0-65535"
         for part in numbers.split(", "):
             first, _, last = part.partition("-")
             found.update(range(int(first), int(last or first) + 1))
@@ -224,11 +231,74 @@ def test_blocks_are_written_merged(spans):
     expected = {(str(r.first), str(r.last)) for r in address_ranges([Block(cidr=ip_network(b)) for b in blocks], 4)}
     found = set()
     for text in matches(blocks):
-        for part in text.removeprefix("ip saddr ").strip("{ }").split(", "):
+        mask, _, values = text.removeprefix("ip saddr ").removeprefix("& ").rpartition("{")
+        for part in values.strip("{ }").split(", "):
             first, dash, last = part.partition("-")
-            cidr = ip_network(first if not dash else "0.0.0.0/0")
+            cidr = ip_network("0.0.0.0/0" if dash else f"{first}/{mask.strip()}" if mask else first)
             found.add((first, last) if dash else (str(cidr[0]), str(cidr[-1])))
     assert found == expected
+
+
+def test_many_blocks_are_looked_up_by_the_length_of_their_prefix():
+    """S23: hash sets, the longest one first; not for lengths without end."""
+    short = [f"10.{number}.0.0/16" for number in range(0, 60, 2)]
+    long = [f"fd00:{number}::/32" for number in range(0, 40, 2)]
+    some = ["192.0.2.7/32", "192.0.2.9/32", "192.0.2.128/25"]
+    (first, second, third, fourth) = matches([*short, *some, *long])
+    assert first.startswith("ip saddr & 255.255.0.0 { 10.0.0.0, 10.2.0.0, ")
+    assert second == "ip saddr { 192.0.2.7, 192.0.2.9 }"
+    assert third == "ip saddr & 255.255.255.128 { 192.0.2.128 }"
+    assert fourth.startswith("ip6 saddr & ffff:ffff:: { fd00::, fd00:2::, ")
+    many = [f"{number}.0.0.0/{8 + number % 9}" for number in range(10, 100, 2)]
+    assert matches(many)[0].startswith("ip saddr { 10.0.0.0/")
+
+
+# --- many rules -------------------------------------------------------------------------------------------------
+
+SOME_PORTS = ("TCP/80", "UDP/80", "UDP/53", "UDP/50-60", "TCP")
+
+
+def many(number, **changed):
+    return [allow([GROUP], [SOME_PORTS[n % 5]], source=origin(n), **changed) for n in range(number)]
+
+
+def test_a_packet_meets_the_rules_of_its_family_and_ports():
+    text = render(only(ingress=isolated(*many(20), allow([OTHER_GROUP], source=origin(20))))).text
+    assert "\t\ttcp dport 80 meta nfproto ipv4 jump ingress.1-net1\n" in text
+    (chain,) = [part for part in text.split("\tchain ") if part.startswith("ingress.1-net1")]
+    rules = [line.strip().partition(" counter")[0] for line in chain.splitlines()[1:3]]
+    assert rules == [f"ip saddr @g4-{GROUP}", f"ip saddr @g4-{OTHER_GROUP}"]
+    assert "ingress[5]" not in text  # the same packets as of the first rule
+
+
+def test_few_rules_and_rules_of_very_many_ports_stay_in_a_row():
+    assert "jump" not in render(only(ingress=isolated(*many(7)))).text
+    odd = [allow([GROUP], [f"TCP/{n}" for n in range(1 + number, 400, 2)], source=origin(number)) for number in (0, 1)]
+    assert "jump" not in render(only(ingress=isolated(*many(20), *odd))).text
+
+
+lists = st.lists(
+    st.builds(
+        lambda protocol, first, size: PortRange(protocol=protocol, first=first, last=min(first + size, 65535)),
+        st.sampled_from([Protocol.TCP, Protocol.UDP]),
+        st.sampled_from([0, 1, 79, 80, 81, 65535]),
+        st.sampled_from([0, 1, 10, 65535]),
+    ),
+    min_size=1,
+    max_size=4,
+).map(lambda ranges: Ports(ranges=tuple(ranges)))
+
+
+@given(st.lists(lists, max_size=5))
+def test_the_first_class_with_a_port_has_exactly_the_lists_with_it(several):
+    """S30."""
+    classes = port_classes(several)
+    for protocol in (Protocol.TCP, Protocol.UDP):
+        for port in (0, 1, 2, 78, 79, 80, 81, 82, 90, 91, 92, 65534, 65535, None):
+            expected = {each for each in several if any(span.contains(protocol, port) for span in each.ranges)}
+            found = (each for each in classes if any(span.contains(protocol, port) for span in each.ports.ranges))
+            first = next(found, None)
+            assert (first.lists if first else set()) == expected
 
 
 # --- names ------------------------------------------------------------------------------------------------------
@@ -270,6 +340,7 @@ def test_chain_names_lead_back_to_the_interface(name):
     for chain in (
         ChainName(direction=Direction.EGRESS, interface=name),
         ChainName(direction=Direction.INGRESS, interface=name, replies=True),
+        ChainName(direction=Direction.INGRESS, interface=name, part=12),
     ):
         assert ChainName.parse(str(chain)) == chain
 
