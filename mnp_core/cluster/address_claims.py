@@ -7,6 +7,8 @@ from mnp_core.model import Address, Attachment, ObjectName, ObjectRef, Reason, R
 
 _MAX_REPORTS_PER_POD = 8
 
+_NONE: frozenset["Place"] = frozenset()  # each empty set takes 200 bytes
+
 Place = tuple[ObjectName, Address]
 """A network and an address on it."""
 
@@ -15,7 +17,7 @@ class AddressClaims:
     """Pods by the places that they claim. The cost of a change follows the addresses of one pod."""
 
     def __init__(self) -> None:
-        self._places: dict[ObjectName, frozenset[Place]] = {}
+        self._places: dict[ObjectName, tuple[Place, ...]] = {}  # different ones
         self._living: set[ObjectName] = set()
         self._claimants: Multimap[Place, ObjectName] = Multimap()
 
@@ -30,7 +32,7 @@ class AddressClaims:
         Returns:
             The other pods that claim a place of this one, before or now.
         """
-        before = self._places.pop(pod, frozenset())
+        before = frozenset(self._places.pop(pod, ()))
         now = frozenset((peer.network, address) for peer in peers for address in peer.addresses)
         others = {other for place in before | now for other in self._claimants[place] if other != pod}
         for place in before - now:
@@ -38,7 +40,7 @@ class AddressClaims:
         for place in now:
             self._claimants.add(place, pod)
         if now:
-            self._places[pod] = now
+            self._places[pod] = tuple(now)
         (self._living.add if living else self._living.discard)(pod)
         return others
 
@@ -51,8 +53,8 @@ class AddressClaims:
     def reassigned(self, pod: ObjectName) -> frozenset[Place]:
         """The places of a terminating pod that a living one claims: they belong to the living one."""
         if pod in self._living:
-            return frozenset()
-        return frozenset(place for place in self._places.get(pod, ()) if self._other_living(place, pod))
+            return _NONE
+        return frozenset(place for place in self._places.get(pod, ()) if self._other_living(place, pod)) or _NONE
 
     def reports(self, pod: ObjectName) -> tuple[Report, ...]:
         """Report the places of a living pod that another living pod claims."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mnp_core.cluster.pods import IndexedPod, PodIndex
 from mnp_core.cluster.tracked_group import Members
-from mnp_core.model import Block, GroupSpec, NamedPort, ObjectName, PodPeer, Scope
+from mnp_core.model import Block, GroupSpec, ObjectName, PodPeer
 from mnp_core.policy.membership import is_meant, members
 
 
@@ -14,7 +14,7 @@ class GroupMembers:
     def __init__(self, pods: PodIndex) -> None:
         """Look pods up in an index."""
         self._pods = pods
-        self._shared: dict[ObjectName, dict[tuple[Scope, NamedPort | None], Members]] = {}
+        self._shared: dict[ObjectName, tuple[Members, ...]] = {}  # different ones, few
 
     def forget(self, pod: ObjectName) -> None:
         """Drop the shared copies of a pod that has changed."""
@@ -28,7 +28,12 @@ class GroupMembers:
         addresses = members(spec, found[0].pod, found[0].peers, found[1])
         if not addresses or isinstance(spec.peer, Block):
             return addresses
-        return self._shared.setdefault(pod, {}).setdefault((spec.scope, spec.port), addresses)
+        shared = self._shared.get(pod, ())
+        for known in shared:
+            if known == addresses:
+                return known
+        self._shared[pod] = (*shared, addresses)
+        return addresses
 
     def missing_on(self, pod: ObjectName, spec: GroupSpec) -> frozenset[ObjectName] | None:
         """Return the networks on which a pod without members lacks an address; None for a pod that is not selected.

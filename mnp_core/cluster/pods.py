@@ -90,7 +90,7 @@ class PodIndex:
         return self._namespaces.get(name)
 
     def in_namespace(self, namespace: str) -> AbstractSet[ObjectName]:
-        """Pods with attachments of one namespace; a live view."""
+        """Pods with attachments of one namespace; until the next change."""
         return self._by_namespace[namespace]
 
     def selected(self, namespace: str, selector: Selector) -> set[ObjectName]:

@@ -85,7 +85,9 @@ def claim_attachments(
             enforced.append(attachment)
         found = (obstacle or _doubt(pod, attachment, network), _loss(pod, attachment) if obstacle is None else None)
         problems += [Problem(report=report, attachment=attachment) for report in found if report is not None]
-    return Claims(enforced=tuple(enforced), peers=tuple(peers) if pod.counts else (), problems=tuple(problems))
+    one = tuple(enforced)
+    counted = one if len(one) == len(peers) else tuple(peers)  # mostly all: they share a tuple
+    return Claims(enforced=one, peers=counted if pod.counts else (), problems=tuple(problems))
 
 
 def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:

@@ -11,10 +11,12 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Final
 
-import structlog
-from structlog.typing import Processor
-
 from mnp_core.settings import LogFormat, LogLevel
+from mnp_core.telemetry.absent import absent
+
+with absent("rich"):  # structlog takes it for consoles if it is there: 3 MiB, and nothing here is for a console
+    import structlog
+    from structlog.typing import Processor
 
 OURS: Final = "mnp_core"
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./:@,+-]+")

@@ -6,6 +6,7 @@ from mnp_core.errors import InputError
 from mnp_core.model.names import ObjectName, ObjectRef
 from mnp_core.model.parsing.field import Field, Findings, shown
 from mnp_core.model.parsing.names import is_namespace_name, is_object_name
+from mnp_core.model.parsing.shared import shared_text
 from mnp_core.model.report import Reason
 
 DEFAULT_NAMESPACE = "default"
@@ -30,7 +31,8 @@ def parse_ref(raw: object, kind: str, *, namespaced: bool = True) -> ObjectRef:
     if not namespaced:
         return ObjectRef(kind, ObjectName("", name))
     namespace = named.get("namespace") or DEFAULT_NAMESPACE
-    return ObjectRef(kind, ObjectName(_name(namespace, is_namespace_name, kind, "metadata.namespace"), name))
+    space = shared_text(_name(namespace, is_namespace_name, kind, "metadata.namespace"))
+    return ObjectRef(kind, ObjectName(space, name))
 
 
 def _name(value: object, is_name: Callable[[object], bool], kind: str, path: str) -> str:
@@ -53,7 +55,11 @@ def read_labels(root: Field) -> Mapping[str, str]:
         if not field.is_missing:
             field.report(Reason.MALFORMED, f"{field} is not a mapping: there are no labels", "Write keys and values")
         return {}
-    labels = {key: value for key, value in field.value.items() if isinstance(key, str) and isinstance(value, str)}
+    labels = {
+        shared_text(key): shared_text(value)
+        for key, value in field.value.items()
+        if isinstance(key, str) and isinstance(value, str)
+    }
     if len(labels) != len(field.value):
         _report_labels(field, field.value)
     return labels

@@ -15,6 +15,7 @@ from mnp_core.model.parsing.field import Field, accepted, shown
 from mnp_core.model.parsing.jsontext import decode_json
 from mnp_core.model.parsing.names import is_interface_name, is_mac
 from mnp_core.model.parsing.scope import parse_network_name
+from mnp_core.model.parsing.shared import shared_text
 from mnp_core.model.pod import NetworkRequest, RequestedAddress
 from mnp_core.model.report import Reason
 
@@ -97,10 +98,10 @@ def _network(entry: Field, namespace: str) -> ObjectName:
 
 def _interface(field: Field, position: int) -> str:
     if field.value in (None, ""):
-        return f"net{position}"
+        return shared_text(f"net{position}")
     if not is_interface_name(field.value):
         raise field.refusal(Reason.MALFORMED, f"{field} is not a name that the kernel takes", _REMEDY)
-    return str(field.value)
+    return shared_text(str(field.value))
 
 
 def _addresses(field: Field) -> Iterator[RequestedAddress]:

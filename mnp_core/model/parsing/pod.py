@@ -7,6 +7,7 @@ from mnp_core.model.parsing.field import Field
 from mnp_core.model.parsing.metadata import annotation, open_object, parse_ref, read_labels
 from mnp_core.model.parsing.networks import NETWORKS, parse_requests
 from mnp_core.model.parsing.port import parse_container_ports
+from mnp_core.model.parsing.shared import shared_text
 from mnp_core.model.parsing.status import NETWORK_STATUS, NETWORK_STATUS_OF_OLD, parse_status
 from mnp_core.model.pod import Pod
 from mnp_core.model.port import ContainerPort
@@ -29,14 +30,14 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
     spec, phase = root.child("spec"), root.child("status").child("phase").text(wanted="a phase")
     announced = _status_annotation(root)
     status = parse_status(announced, ref.name.namespace)
-    phase = phase if phase in _PHASES else ""
+    phase = shared_text(phase) if phase in _PHASES else ""
     mirror = root.child("metadata").child("annotations").entry(MIRROR)
     pod = Pod(
         name=ref.name,
         uid=root.child("metadata").child("uid").text(wanted="a UID"),
         static_uid=mirror.text(wanted="the UID of a static pod"),
         labels=read_labels(root),
-        node=spec.child("nodeName").text(wanted="the name of a node"),
+        node=shared_text(spec.child("nodeName").text(wanted="the name of a node")),
         phase=phase,
         terminating=root.child("metadata").child("deletionTimestamp").value is not None,
         host_network=_flag(spec.child("hostNetwork")),

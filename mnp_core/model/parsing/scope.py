@@ -1,5 +1,7 @@
 """The annotation policy-for: the networks that a policy is about (S2)."""
 
+from functools import lru_cache
+
 from mnp_core.model.names import ObjectName
 from mnp_core.model.parsing.field import Field, shown
 from mnp_core.model.parsing.names import is_namespace_name, is_object_name
@@ -7,6 +9,7 @@ from mnp_core.model.report import Reason
 
 POLICY_FOR = "k8s.v1.cni.cncf.io/policy-for"
 
+_KEPT = 1024  # names: all pods on a network have one copy of its name
 _REMEDY = "List networks as net or namespace/net, separated by commas"
 
 
@@ -38,6 +41,7 @@ def _network(annotation: Field, entry: str, namespace: str) -> ObjectName | None
     return network
 
 
+@lru_cache(_KEPT)
 def parse_network_name(text: str, namespace: str) -> ObjectName | None:
     """Read ``net`` or ``namespace/net``; None if it is neither."""
     owner, slash, name = text.rpartition("/")

@@ -14,6 +14,7 @@ from mnp_core.model.parsing.field import Field
 from mnp_core.model.parsing.jsontext import decode_json
 from mnp_core.model.parsing.names import is_device_name, is_interface_name, is_mac, is_pci_address
 from mnp_core.model.parsing.scope import parse_network_name
+from mnp_core.model.parsing.shared import shared_set, shared_text
 from mnp_core.model.pod import NetworkStatus
 from mnp_core.model.report import Reason
 
@@ -41,10 +42,12 @@ def parse_status(annotation: Field, namespace: str) -> StatusAnnotation:
     entries = list(_bounded(_entries(annotation), annotation))
     default_names = {_network_name(entry, namespace) for entry in entries if entry.child("default").value is True}
     default = [_is_default(entry) or _network_name(entry, namespace) in default_names - {None} for entry in entries]
-    defaults = frozenset(
-        interface
-        for entry, is_default in zip(entries, default, strict=True)
-        if is_default and isinstance(interface := entry.child("interface").value, str)
+    defaults = shared_set(
+        frozenset(
+            interface
+            for entry, is_default in zip(entries, default, strict=True)
+            if is_default and isinstance(interface := entry.child("interface").value, str)
+        )
     )
     secondary = [entry for entry, is_default in zip(entries, default, strict=True) if not is_default]
     statuses = (_status(entry, namespace, defaults) for entry in secondary)
@@ -116,7 +119,7 @@ def _interface(field: Field, network: ObjectName, defaults: frozenset[str]) -> s
     if not is_interface_name(field.value):
         _wrong(field, f"{field} cannot be the interface of {network}, which is not enforced")
         return ""
-    name = str(field.value)
+    name = shared_text(str(field.value))
     if name in defaults:
         _wrong(field, f"{field} is the interface of the default network, it is not enforced for {network}")
         return ""
