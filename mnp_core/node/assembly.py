@@ -29,7 +29,7 @@ from mnp_core.node.described import Described
 from mnp_core.node.gatekeeper import NodeGatekeeper
 from mnp_core.node.gates import Gates
 from mnp_core.node.loop import NodeLoop
-from mnp_core.node.memory import share_arenas
+from mnp_core.node.memory import limit_allocator
 from mnp_core.node.observer import NodeObserver, PluginSink
 from mnp_core.node.status.comparison import Comparison
 from mnp_core.node.status.counters import CounterReader
@@ -72,7 +72,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         PluginError: A plugin that is needed is missing or broken.
         UnsupportedError: This machine lacks a requirement.
     """
-    share_arenas()
+    limit_allocator()
     log_dying_threads()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     claimed, backends = (

@@ -4,19 +4,26 @@ See mallopt(3), malloc_trim(3) and Python's gc.freeze().
 
 glibc gives threads arenas of their own, and a node has some forty threads, each of which parses a ruleset now and then:
 that memory stays in its arena. Other C libraries lack both these calls and per-thread arenas.
+
+Large blocks, such as pages of lists and batches of rules, come from mmap(2) and go back to the kernel when they are
+freed. By itself glibc would soon take blocks of up to 32 MiB from the heap, where a small one behind them keeps them.
 """
 
 import ctypes
 import gc
 
-_M_ARENA_MAX = -8  # <malloc.h>
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # <malloc.h>
+_LARGE = 256 * 1024  # bytes of a block
+_KEPT = 1024 * 1024  # free bytes at the end of the heap
 
 
-def share_arenas() -> None:
-    """Make all threads allocate from one arena. Call it before any thread starts."""
+def limit_allocator() -> None:
+    """Make all threads allocate from one arena, and large blocks apart. Call it before any thread starts."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def release_memory() -> None:

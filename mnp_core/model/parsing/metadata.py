@@ -1,6 +1,7 @@
 """``metadata`` of all objects (meta/v1 ObjectMeta)."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from mnp_core.errors import InputError
 from mnp_core.model.names import ObjectName, ObjectRef
@@ -32,7 +33,12 @@ def parse_ref(raw: object, kind: str, *, namespaced: bool = True) -> ObjectRef:
         return ObjectRef(kind, ObjectName("", name))
     namespace = named.get("namespace") or DEFAULT_NAMESPACE
     space = shared_text(_name(namespace, is_namespace_name, kind, "metadata.namespace"))
-    return ObjectRef(kind, ObjectName(space, name))
+    return ObjectRef(kind, _object_name(space, name))
+
+
+@lru_cache(64)  # an object's name is read more than once
+def _object_name(namespace: str, name: str) -> ObjectName:
+    return ObjectName(namespace, name)
 
 
 def _name(value: object, is_name: Callable[[object], bool], kind: str, path: str) -> str:
