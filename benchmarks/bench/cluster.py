@@ -93,6 +93,7 @@ def cluster() -> Iterator[Cluster]:
         objects = Objects(place.KUBECONFIG)
         stack.callback(objects.close)
         fleet = Fleet(objects)
+        _check_reachable(objects)
         if not ours:
             stack.callback(_clean, objects, fleet)
         _prepare(objects, fleet)
@@ -105,6 +106,14 @@ def _bring_up() -> None:
         command("up", patience=_BUILD_PATIENCE)
     except TestBedError as error:
         raise Unavailable(f"the test bed does not come up ({error}): see docs/testbed.md") from error
+
+
+def _check_reachable(objects: Objects) -> None:
+    try:
+        objects.request("GET", "/version")
+    except OSError as error:
+        remedy = "is it in another network namespace? make testbed-down, there"
+        raise Unavailable(f"the test bed is up, but its API server cannot be reached ({error}): {remedy}") from error
 
 
 def _prepare(objects: Objects, fleet: Fleet) -> None:
