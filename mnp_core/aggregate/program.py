@@ -13,19 +13,16 @@ import mnp_core
 from mnp_core.aggregate.aggregator import SETTLE_SECONDS, Aggregator
 from mnp_core.aggregate.lease import Lease
 from mnp_core.aggregate.metrics import AggregateMetrics
-from mnp_core.aggregate.mirror import Mirror, Take
 from mnp_core.aggregate.writer import StatusWriter
 from mnp_core.conditions.summary import SUMMARY
-from mnp_core.kubeapi import ApiServer
 from mnp_core.kubeapi.connection import connect
 from mnp_core.lasting import log_dying_threads, stopped_by_signals
-from mnp_core.model.kinds import POLICY, ApiType
-from mnp_core.sources.kubernetes.backoff import WatchTiming
-from mnp_core.sources.kubernetes.resource import Resource
+from mnp_core.model.kinds import POLICY
+from mnp_core.sources.kubernetes.mirror import mirror
 from mnp_core.sources.kubernetes.watcher import Watcher
-from mnp_core.telemetry.endpoint import Endpoint, parse_listen_address
+from mnp_core.telemetry.endpoint import Endpoint
 from mnp_core.telemetry.health import Health, Unready
-from mnp_core.telemetry.sink import Sink
+from mnp_core.telemetry.httpserver import parse_listen_address
 
 _STEP_SECONDS: Final = 1.0
 _STOP_SECONDS: Final = 2.0
@@ -77,7 +74,7 @@ def run_aggregator(options: AggregateOptions) -> None:
         if options.listen:
             metrics = AggregateMetrics(aggregator, lease)
             stack.enter_context(Endpoint(parse_listen_address(options.listen), health=health, metrics=metrics))
-        watchers = [_watch(api, POLICY, aggregator.put_policy), _watch(api, SUMMARY, aggregator.put_summary)]
+        watchers = [mirror(api, POLICY, aggregator.put_policy), mirror(api, SUMMARY, aggregator.put_summary)]
         for watcher in watchers:
             health.depends_on(watcher.thread)
             stack.callback(watcher.join, _STOP_SECONDS)
@@ -98,25 +95,3 @@ def _step(aggregator: Aggregator, lease: Lease, watchers: list[Watcher], health:
     if complete:
         health.ready()
     aggregator.step(complete=complete, leading=lease.tend())
-
-
-class _Observer(Sink):
-    """Logs refusals of watches, each once."""
-
-    def __init__(self) -> None:
-        self._said: set[str] = set()
-
-    def refused(self, kind: str, sentence: str) -> None:
-        """Log it."""
-        if sentence not in self._said:
-            self._said.add(sentence)
-            _log.warning("the API server refuses a read", kind=kind, error=sentence)
-
-
-def _watch(api: ApiServer, kind: ApiType, take: Take) -> Watcher:
-    resource = Resource(kind=kind.kind, group=kind.group, versions=kind.versions, plural=kind.plural)
-    return Watcher(api, resource, Mirror(kind.kind, take), _deliver_nothing, _Observer(), WatchTiming())
-
-
-def _deliver_nothing(*_: object) -> None:
-    """The mirror hands over objects."""

@@ -9,6 +9,7 @@ from mnp_core.plugins import COMMAND_DISTRIBUTIONS, Registry
 
 _CLI = "mnp_core.cli"
 BUILT_IN = {
+    "admit": Promise(f"{_CLI}.admit", "admit_command", "Judge policies when they are applied to the cluster."),
     "aggregate": Promise(f"{_CLI}.aggregate", "aggregate_command", "Write the status of policies in the cluster."),
     "cleanup": Promise(f"{_CLI}.cleanup", "cleanup_command", "Take all rules out of the pods of this machine."),
     "compare": Promise(f"{_CLI}.compare", "compare_command", "Compare the verdict on a flow with the kernels of pods."),
@@ -71,7 +72,7 @@ _HELP = """Kubernetes network policy on the secondary interfaces of pods.
 `--cluster` the objects of a live cluster. `mnp lab`, which mnp-lab adds, builds pods from manifests on this machine,
 without a cluster, and sends real packets (as root). `status`, `top`, `denied` and `compare` ask the agent of this node
 (as root), `kubectl mnp` those of all nodes. `cleanup` is for nodes that are not to be enforced any more (as root),
-`aggregate` for a Deployment in the cluster."""
+`aggregate` and `admit` for Deployments in the cluster."""
 
 
 def _add(app: click.Group, registry: Registry, name: str) -> None:

@@ -6,12 +6,12 @@ from contextlib import suppress
 from mnp_core.cli.objects import Objects
 from mnp_core.errors import InputError
 from mnp_core.model import Address, Namespace, ObjectName, ObjectRef, Pod, Policy, parse_address
-from mnp_core.offline.definition import Definition, parse_definition
+from mnp_core.offline.definition import parse_definition
+from mnp_core.offline.facts import network_facts
 from mnp_core.policy.lint import Finding, NetworkFacts, Snapshot, lint
 from mnp_core.sources.manifests import Document
 
 _NETWORK = "NetworkAttachmentDefinition"
-_WHEREABOUTS = "whereabouts"
 
 
 def doubts(objects: Objects, *, complete: bool) -> tuple[Finding, ...]:
@@ -47,25 +47,7 @@ def _facts(objects: Objects, policies: tuple[Policy, ...]) -> Iterator[tuple[Obj
     for name in objects.networks.keys() if None in scopes else named & objects.networks.keys():
         with suppress(InputError):  # reported where addresses are assumed
             definition = parse_definition(objects.documents[ObjectRef(_NETWORK, name)])
-            yield name, _known(definition, objects.wires)
-
-
-def _known(definition: Definition, wires: Mapping[ObjectName, str]) -> NetworkFacts:
-    return NetworkFacts(
-        wire=wires.get(definition.name) or definition.wire or str(definition.name),
-        pool=_pool(definition),
-        subnets=definition.ipam.subnets,
-        routes=tuple(destination for destination, _ in definition.ipam.routes),
-        nameservers=definition.nameservers,
-    )
-
-
-def _pool(definition: Definition) -> str:
-    """Whereabouts leases an address of a range once in a cluster, whichever network asks for it."""
-    section = definition.ipam.source
-    if section.child("type").text() != _WHEREABOUTS or not section.child("range").text():
-        return ""
-    return f"{section.child('range').text()} {section.child('network_name').text()}"
+            yield name, network_facts(definition, objects.wires.get(name, ""))
 
 
 def _nameservers(objects: Objects, pods: tuple[Pod, ...]) -> Iterator[tuple[ObjectName, tuple[Address, ...]]]:

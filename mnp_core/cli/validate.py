@@ -11,9 +11,10 @@ from mnp_core.cli.findings import Result, examine
 from mnp_core.cli.helping import examples
 from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import form_option, paths_argument, registry_of, settings_file_option
+from mnp_core.cli.rules import rules_option
 from mnp_core.cli.source import Source, paths_or_cluster, source_options
 from mnp_core.cli.terminal import print_json, print_line
-from mnp_core.policy.lint import RULES, Level, Rule, find_rules
+from mnp_core.policy.lint import RULES, Level, Rule
 from mnp_core.settings import Settings
 
 
@@ -27,22 +28,6 @@ class Form(StrEnum):
     GITHUB = "github"
 
 
-def _as_rules(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> frozenset[Rule]:
-    return frozenset().union(*(_named(word) for value in values for word in value.split(",")))
-
-
-def _named(word: str) -> frozenset[Rule]:
-    found = find_rules(word)
-    if not found:
-        import difflib  # noqa: PLC0415 # for mistakes alone
-
-        names = [rule.name for rule in RULES.values()]
-        close = difflib.get_close_matches(word.strip(), [*names, *RULES], 1, 0.5)
-        hint = f"did you mean {close[0]}?" if close else "docs/lint.md lists names such as ShadowedRule and ids"
-        raise click.BadParameter(f"there is no rule {word.strip()[:60]!r}: {hint}")
-    return found
-
-
 @click.command(
     "validate",
     short_help="Check manifests and report problems.",
@@ -54,22 +39,12 @@ def _named(word: str) -> frozenset[Rule]:
     ),
 )
 @paths_argument(required=False)
-@click.option(
+@rules_option(
     "--select",
     "selected",
-    metavar="RULE",
-    multiple=True,
-    callback=_as_rules,
-    help="Only these rules: names, ids, or the beginning of ids (MNP1), with commas; may be repeated. [default: all]",
+    "Only these rules: names, ids, or the beginning of ids (MNP1), with commas; may be repeated. [default: all]",
 )
-@click.option(
-    "--ignore",
-    "left_out",
-    metavar="RULE",
-    multiple=True,
-    callback=_as_rules,
-    help="Not these rules; likewise.",
-)
+@rules_option("--ignore", "left_out", "Not these rules; likewise.")
 @click.option(
     "--fail-on",
     type=click.Choice([level.value for level in Level]),

@@ -46,9 +46,10 @@ from mnp_core.settings import LogDenied, NodeSettings, Settings, UnclaimedInterf
 from mnp_core.sources.kubernetes.fetch import PodFetcher
 from mnp_core.sources.kubernetes.source import KubernetesSource
 from mnp_core.telemetry.change_log import ChangeLog, PodContext
-from mnp_core.telemetry.endpoint import Endpoint, parse_listen_address
+from mnp_core.telemetry.endpoint import Endpoint
 from mnp_core.telemetry.events import EventRecorder
 from mnp_core.telemetry.health import Health
+from mnp_core.telemetry.httpserver import parse_listen_address
 from mnp_core.telemetry.metrics import Metrics
 from mnp_core.telemetry.publisher import StatusPublisher
 

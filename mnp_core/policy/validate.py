@@ -31,20 +31,29 @@ _POLICY_FOR = "metadata.annotations[k8s.v1.cni.cncf.io/policy-for]"
 
 
 @frozen(kw_only=True)
-class _Candidate:
-    """A pod as it may be selected, or be a peer."""
+class Candidate:
+    """A pod as it may be selected, or be a peer.
+
+    Attributes:
+        pod: The pod.
+        claims: Its attachments.
+        namespace_labels: The labels of its namespace.
+    """
 
     pod: Pod
     claims: Claims
     namespace_labels: Mapping[str, str] = field(factory=dict)
 
     def is_in_scope(self, policy: Policy) -> bool:
+        """Whether a policy selects one of its enforced interfaces."""
         return selects(policy, self.pod) and any(map(policy.scope.may_cover, self.claims.enforced))
 
     def is_peer(self, spec: GroupSpec) -> bool:
+        """Whether an address of it stands for the peer."""
         return bool(members(spec, self.pod, self.claims.peers, self.namespace_labels))
 
     def lacks_addresses(self, unleased: Collection[ObjectName]) -> bool:
+        """Whether it has an attachment without an address, elsewhere than on these networks."""
         return any(not peer.addresses and peer.network not in unleased for peer in self.claims.peers)
 
     def meant_attachments(self, spec: GroupSpec) -> tuple[Attachment, ...]:
@@ -76,7 +85,7 @@ def validate(
     definitions = {network.name: network for network in networks}
     labels = {namespace.name: namespace.labels for namespace in namespaces}
     candidates = [
-        _Candidate(
+        Candidate(
             pod=pod,
             claims=claim_attachments(pod, definitions, claimed),
             namespace_labels=labels.get(pod.name.namespace, {}),
@@ -86,10 +95,29 @@ def validate(
     bare = [candidate for candidate in candidates if candidate.lacks_addresses(unleased)]
     reports = {report for candidate in candidates for report in candidate.claims.reports}
     for policy in policies:
-        reports.update(network_reports(policy, definitions, claimed))
-        reports.update(_port_reports(policy, candidates))
-        reports.update(_address_reports(policy, bare, candidates))
+        reports.update(policy_reports(policy, definitions, claimed, candidates, bare))
     return tuple(sorted(reports))
+
+
+def policy_reports(
+    policy: Policy,
+    networks: Mapping[ObjectName, Network],
+    claimed: Collection[str],
+    candidates: Collection[Candidate],
+    bare: Collection[Candidate],
+) -> Iterator[Report]:
+    """Report problems of one policy with other objects.
+
+    Args:
+        policy: The policy.
+        networks: All network attachment definitions.
+        claimed: The CNI types that are enforced (S4).
+        candidates: All pods.
+        bare: Those that lack an address.
+    """
+    yield from network_reports(policy, networks, claimed)
+    yield from _port_reports(policy, candidates)
+    yield from _address_reports(policy, bare, candidates)
 
 
 def network_reports(
@@ -139,7 +167,7 @@ def _about_scope(policy: Policy, reason: Reason, message: str, remedy: str) -> R
     return Report(about=policy.ref, field=_POLICY_FOR, reason=reason, message=message, remedy=remedy)
 
 
-def _port_reports(policy: Policy, candidates: list[_Candidate]) -> Iterator[Report]:
+def _port_reports(policy: Policy, candidates: Collection[Candidate]) -> Iterator[Report]:
     """Named ports that match nothing although there are pods that could serve them (S31)."""
     for direction in Direction:
         for rule in policy.rules(direction) or ():
@@ -149,7 +177,9 @@ def _port_reports(policy: Policy, candidates: list[_Candidate]) -> Iterator[Repo
                     yield _unserved(policy, f"spec.{direction.value.lower()}[{rule.index}].ports", port)
 
 
-def _address_reports(policy: Policy, bare: list[_Candidate], candidates: list[_Candidate]) -> Iterator[Report]:
+def _address_reports(
+    policy: Policy, bare: Collection[Candidate], candidates: Collection[Candidate]
+) -> Iterator[Report]:
     """Selectors that match nothing although they match pods.
 
     Args:
@@ -200,8 +230,8 @@ def _named_ports(rule: PolicyRule) -> list[NamedPort]:
 
 
 def _servers(
-    policy: Policy, direction: Direction, rule: PolicyRule, candidates: list[_Candidate]
-) -> Iterator[_Candidate]:
+    policy: Policy, direction: Direction, rule: PolicyRule, candidates: Collection[Candidate]
+) -> Iterator[Candidate]:
     """The pods among whose ports a name is looked up: the selected ones, or, for egress, the peers."""
     if direction is Direction.INGRESS:
         yield from (candidate for candidate in candidates if candidate.is_in_scope(policy))

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from mnp_core.aggregate.aggregator import COUNTS_SECONDS, LOST_SECONDS, SILENT_SECONDS, Aggregator
-from mnp_core.aggregate.mirror import Mirror
 from mnp_core.aggregate.writer import StatusWriter, Written
 from mnp_core.kubeapi.connection import connect
 from mnp_core.model import ObjectName
+from mnp_core.sources.kubernetes.mirror import Mirror
 from mnp_core.testing.apiserver import Answer
 from tests.aggregate.conftest import POLICIES, SUMMARIES, WITH_STATUS, WITHOUT_STATUS, warnings
 

@@ -26,6 +26,7 @@ def examples_of(command):
 
 EXAMPLES = [(name, line) for name, command in COMMANDS.items() for line in examples_of(command)]
 ELSEWHERE = {
+    "mnp admit": "runs until it is told to stop: tests/admission",
     "mnp aggregate": "runs until it is told to stop: tests/aggregate",
     "mnp cleanup": "visits the network namespaces of a whole machine: test_cleanup.py",
     "mnp cnigate install": "writes into a folder of the system: plugins/cnigate/tests",
@@ -239,6 +240,7 @@ ENDS = [
     (f"{KUBECTL} status --pod x/y/z", 2),
     (f"{KUBECTL} top --interval 0", 2),
     (f"{NODE} --settings missing.yaml", 2),
+    ("mnp admit --master nonsense", 2),
     ("mnp aggregate --master nonsense", 2),
 ]
 

@@ -9,8 +9,9 @@ from http.client import HTTPConnection
 import pytest
 
 from mnp_core.errors import InputError, UnsupportedError
-from mnp_core.telemetry.endpoint import Endpoint, ListenAddress, parse_listen_address
+from mnp_core.telemetry.endpoint import Endpoint
 from mnp_core.telemetry.health import Health, Unready
+from mnp_core.telemetry.httpserver import ListenAddress, parse_listen_address
 from mnp_core.telemetry.metrics import Metrics
 from tests.telemetry.timing import Clock
 

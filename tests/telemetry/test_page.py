@@ -8,9 +8,9 @@ import pytest
 
 from mnp_core.api import Failure, Outcome, Result
 from mnp_core.model import LoggedVerdict, ObjectName, Reason
-from mnp_core.telemetry.endpoint import SETTING
 from mnp_core.telemetry.events.event import DRIFT_MENDED, EventResult
 from mnp_core.telemetry.health import Unready
+from mnp_core.telemetry.httpserver import SETTING
 from mnp_core.telemetry.logs import LogFormat, LogLevel
 from mnp_core.telemetry.metrics import OPEN_REASONS, Metrics
 

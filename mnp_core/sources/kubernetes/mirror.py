@@ -1,19 +1,56 @@
-"""A store for a watcher that hands over objects as bytes, each state once, and keeps none of them."""
+"""Watches that hand over objects as bytes, each state once, and keep none of them."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
+import structlog
 
+from mnp_core.kubeapi import ApiServer
 from mnp_core.model import ObjectName, ObjectRef
+from mnp_core.model.kinds import ApiType
+from mnp_core.sources.kubernetes.backoff import WatchTiming
 from mnp_core.sources.kubernetes.codec import read_head
 from mnp_core.sources.kubernetes.observer import ObjectIdentity
+from mnp_core.sources.kubernetes.resource import Resource
 from mnp_core.sources.kubernetes.store import Entry, Store
+from mnp_core.sources.kubernetes.watcher import Watcher
 
 Take = Callable[[ObjectName, bytes | None], None]
 """Takes an object in its present state; None if it is gone."""
 
 _NO_DIGEST: Final = b""
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def mirror(api: ApiServer, kind: ApiType, take: Take) -> Watcher:
+    """Make a watcher that hands over every object of a kind; refusals are logged, each once."""
+    resource = Resource(kind=kind.kind, group=kind.group, versions=kind.versions, plural=kind.plural)
+    return Watcher(api, resource, Mirror(kind.kind, take), _deliver_nothing, LogRefusals(), WatchTiming())
+
+
+class LogRefusals:
+    """A `SourceObserver` that logs refusals of watches, each once."""
+
+    def __init__(self) -> None:
+        """Begin with nothing said."""
+        self._said: set[str] = set()
+
+    def watch_restarted(self, kind: str, cause: str) -> None:
+        """Nothing to say: it is begun again."""
+
+    def listed(self, kind: str, count: int) -> None:
+        """Nothing to say."""
+
+    def refused(self, kind: str, sentence: str) -> None:
+        """Log it."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            _log.warning("the API server refuses a read", kind=kind, error=sentence)
+
+
+def _deliver_nothing(*_: object) -> None:
+    """The mirror hands over objects."""
 
 
 class Mirror(Store):

@@ -1,0 +1,1 @@
+"""`mnp admit`: a validating webhook that judges policies together with the other objects of the cluster."""
