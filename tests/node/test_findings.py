@@ -7,6 +7,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from mnp_core.testing.builders import absent, pods, policy, present, rule
+from mnp_ebpf import EbpfApplier
 from tests.node.program import WEB
 from tests.node.test_loop import A, B, Running, eventually
 
@@ -120,6 +121,8 @@ def give_the_bridge_its_addresses(own):
 @pytest.mark.full
 def test_a_backend_that_reaches_the_guest_joins_the_one_that_does_not(node):
     """S64: told as such, and switched to while the node runs."""
+    if not (support := EbpfApplier().probe()).usable:
+        pytest.skip(f"the backend ebpf cannot be used here: {support.detail}")
     node.settings.write_text(f"{node.settings.read_text()}backend-by-path: {{bridged: ebpf}}\n")
     node.start()
     assert node.allowed() == {"client"}
