@@ -120,12 +120,18 @@ def _prepare(objects: Objects, fleet: Fleet) -> None:
     for each in _DEFINITIONS:
         objects.apply(each)
     objects.wait_for("policies are served", lambda: _served(objects))
+    objects.wait_for("the namespace of the last run is gone", lambda: not _is_ending(objects))
     objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     objects.wait_for("a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", NAMESPACE))
     objects.apply(manifests.network())
     fleet.remove_pods(NAMESPACE)  # of a run that was killed
     for name in (NODE, FAR):
         fleet.node(name)
+
+
+def _is_ending(objects: Objects) -> bool:
+    found = objects.find("v1/Namespace", NAMESPACE)
+    return found is not None and "deletionTimestamp" in found["metadata"]
 
 
 def _served(objects: Objects) -> bool:
