@@ -65,6 +65,7 @@ class Nfnetlink(Netlink):
             OSError: This kernel has no netfilter netlink.
         """
         super().__init__(NETLINK_NETFILTER)
+        self._answers_briefly = False
 
     def call(self, kind: int, request: bytes = b"", *, family: int = NFPROTO_INET, flags: int = 0) -> Found:
         """Send one request: the object in the answer; no attributes for an acknowledgement (flag ACKNOWLEDGE).
@@ -110,7 +111,9 @@ class Nfnetlink(Netlink):
         """
         own = b"" if generation is None else attribute(_BATCH_GENERATION, generation.to_bytes(4, "big"))
         data = _mark(BATCH_BEGIN, 1, own) + batch.acknowledged() + _mark(BATCH_END, batch.next)
-        self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+        if not self._answers_briefly:
+            self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
+            self._answers_briefly = True
         if len(data) > _SEND_BUFFER:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 2 * len(data))
         self._socket.send(data)

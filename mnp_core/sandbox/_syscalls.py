@@ -1,13 +1,16 @@
-"""System calls that Python's `os` lacks (mount), or has only from 3.12 (setns, unshare)."""
+"""System calls that Python's `os` lacks, has only from 3.12 (setns, unshare), or makes without the lock (stat)."""
 
 import ctypes
 import os
+import struct
 import sys
 
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 MS_BIND = 0x1000  # <linux/mount.h>
 MNT_DETACH = 2
 UMOUNT_NOFOLLOW = 8
+_AT_FDCWD, _AT_EMPTY_PATH, _STATX_INO = -100, 0x1000, 0x100  # <linux/fcntl.h>, <linux/stat.h>
+_STATX = struct.Struct("=32xQ96xII112x")  # struct statx: inode, major and minor number of the device
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _short = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter lock: to get it back takes longer than these calls
@@ -31,6 +34,23 @@ else:
     def unshare(flags: int) -> None:
         """Put the calling thread into a new namespace, see man page 2."""
         _checked(_libc.unshare(flags))
+
+
+def identity_of_open(fd: int) -> tuple[int, int]:
+    """Device and inode of an open file. Errors: OSError."""
+    return _identity(fd, b"", _AT_EMPTY_PATH)
+
+
+def identity_of_network_namespace() -> tuple[int, int]:
+    """Device and inode of the network namespace of the calling thread. Errors: OSError."""
+    return _identity(_AT_FDCWD, b"/proc/thread-self/ns/net", 0)
+
+
+def _identity(folder: int, path: bytes, flags: int) -> tuple[int, int]:
+    found = ctypes.create_string_buffer(_STATX.size)
+    _checked(_short.statx(folder, path, flags, _STATX_INO, found))
+    inode, major, minor = _STATX.unpack(found)
+    return os.makedev(major, minor), inode
 
 
 def bind_mount(source: str, target: str) -> None:

@@ -21,7 +21,7 @@ from attrs import frozen
 from mnp_core.api import Sandbox
 from mnp_core.errors import MnpError, SandboxError, SandboxNotFoundError, UnsupportedError
 from mnp_core.netfilter.kept import inside
-from mnp_core.sandbox._syscalls import CLONE_NEWNET, setns
+from mnp_core.sandbox._syscalls import CLONE_NEWNET, identity_of_network_namespace, identity_of_open, setns
 
 T = TypeVar("T")
 Identity = tuple[int, int]
@@ -124,7 +124,7 @@ class _Home:
 @cache
 def _home() -> _Home:
     fd = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)  # of the main thread, which never enters a sandbox
-    identity = _identity(os.fstat(fd))
+    identity = identity_of_open(fd)
     return _Home(fd=fd, identity=identity, refused=frozenset({identity, *_identity_of_init()}))
 
 
@@ -147,7 +147,7 @@ def _opened(path: str) -> Iterator[tuple[int, Identity]]:
     except (OSError, ValueError) as error:
         raise SandboxNotFoundError(f"{path}: no network namespace: {error}") from error
     try:
-        yield fd, _identity(os.fstat(fd))
+        yield fd, identity_of_open(fd)
     finally:
         os.close(fd)
 
@@ -179,7 +179,7 @@ def _enter(fd: int, identity: Identity) -> None:
         raise UnsupportedError(f"this process may not enter network namespaces: {PRIVILEGES}") from error
     except OSError as error:
         raise SandboxNotFoundError(f"network namespace with inode {identity[1]} cannot be entered: {error}") from error
-    if _current() != identity:
+    if identity_of_network_namespace() != identity:
         raise SandboxError(f"entered another network namespace than the one with inode {identity[1]}: nothing was done")
 
 
@@ -187,9 +187,5 @@ def _come_back(home: _Home) -> bool:
     try:
         _enter(home.fd, home.identity)
     except MnpError:
-        return _current() == home.identity  # it may never have left
+        return identity_of_network_namespace() == home.identity  # it may never have left
     return True
-
-
-def _current() -> Identity:
-    return _identity(os.stat("/proc/thread-self/ns/net"))  # noqa: PTH116 # a magic link, not a file system path
