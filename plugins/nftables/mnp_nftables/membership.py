@@ -8,6 +8,7 @@ from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, nested, text_attribute
 from mnp_core.netfilter.batch import Batch, BatchWriter
 from mnp_core.netfilter.messages import CREATE, DELETE_ELEMENTS, EXCLUSIVE, NEW_ELEMENTS
+from mnp_nftables.recent import Recent
 from mnp_nftables.sets import TABLE, Elements, element_key
 
 _AT_ONCE = 1000  # elements in a message: the length of an attribute has 16 bits, and the longest element takes 40 bytes
@@ -32,8 +33,7 @@ def add_elements(writer: BatchWriter, members: Elements) -> None:
 
 def _write(writer: BatchWriter, kind: int, flags: int, changed: Elements) -> None:
     for name in sorted(changed):
-        for some in _batches(sorted(changed[name])):
-            elements = nested(uapi.NFTA_SET_ELEM_LIST_ELEMENTS, b"".join(map(_element, some)))
+        for elements in _encoded(changed[name]):
             writer.add(
                 kind,
                 flags,
@@ -41,6 +41,15 @@ def _write(writer: BatchWriter, kind: int, flags: int, changed: Elements) -> Non
                 text_attribute(uapi.NFTA_SET_ELEM_LIST_SET, name),
                 elements,
             )
+
+
+def _encode(members: frozenset[str]) -> tuple[bytes, ...]:
+    """Attributes with at most `_AT_ONCE` elements each."""
+    batches = _batches(sorted(members))
+    return tuple(nested(uapi.NFTA_SET_ELEM_LIST_ELEMENTS, b"".join(map(_element, some))) for some in batches)
+
+
+_encoded = Recent(_encode)
 
 
 def _element(text: str) -> bytes:

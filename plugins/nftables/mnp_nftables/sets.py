@@ -10,8 +10,9 @@ from ipaddress import IPv6Address
 
 from attrs import frozen
 
-from mnp_core.model import AddressGroup, Endpoint, EndpointGroup, Family, Group
+from mnp_core.model import Address, Endpoint, EndpointGroup, Family, Group
 from mnp_nftables.names import group_id
+from mnp_nftables.recent import Recent
 
 FAMILIES: tuple[Family, ...] = (4, 6)
 _ADDRESS_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
@@ -68,25 +69,38 @@ def set_names(group: Group) -> tuple[SetName, ...]:
 
 def elements(group: Group) -> dict[str, frozenset[str]]:
     """The elements of each of a group's sets."""
-    match group:
-        case AddressGroup(members=members):
-            found = {family: {str(member) for member in members if member.version == family} for family in FAMILIES}
-        case EndpointGroup(members=endpoints):
-            found = {
-                family: {_endpoint(member) for member in endpoints if member.address.version == family}
-                for family in FAMILIES
-            }
-    return {str(name): frozenset(found[name.family]) for name in set_names(group)}
+    found = _by_family(group.members)
+    return {str(name): found[name.family] for name in set_names(group)}
+
+
+def _texts(members: frozenset[Address] | frozenset[Endpoint]) -> Mapping[Family, frozenset[str]]:
+    texts: dict[Family, set[str]] = {family: set() for family in FAMILIES}
+    for member in members:
+        if isinstance(member, Endpoint):
+            texts[member.address.version].add(_endpoint(member))
+        else:
+            texts[member.version].add(str(member))
+    return {family: frozenset(found) for family, found in texts.items()}
+
+
+_by_family = Recent(_texts)
 
 
 def command(verb: str, changed: Elements) -> str:
     """Lines that add (``add``, or ``create`` if none may be there yet) or ``delete`` elements; sorted."""
     lines = (
-        f"{verb} element inet {TABLE} {name} {{\n\t" + ",\n\t".join(sorted(changed[name])) + "\n}\n"
+        f"{verb} element inet {TABLE} {name} {{\n\t" + _listed(changed[name]) + "\n}\n"
         for name in sorted(changed)
         if changed[name]
     )
     return "".join(lines)
+
+
+def _list(members: frozenset[str]) -> str:
+    return ",\n\t".join(sorted(members))
+
+
+_listed = Recent(_list)
 
 
 def element_key(text: str) -> bytes:
