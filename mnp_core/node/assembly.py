@@ -53,7 +53,7 @@ from mnp_core.telemetry.httpserver import parse_listen_address
 from mnp_core.telemetry.metrics import Metrics
 from mnp_core.telemetry.publisher import StatusPublisher
 
-_WORKERS: Final = 32  # most of a commit is waiting for the kernel (RCU), so many more of them than cores
+_WORKERS: Final = 32  # some backends wait for programs or for the kernel (RCU), so many more of them than cores
 _FINALIZE_AFTER_SECONDS: Final = 0.3  # about the duration of a replacement in all pods of a node
 _SWITCH_INTERVAL: Final = 0.0005  # seconds; a commit waits a dozen times for a thread that decodes or renders
 _LOCATORS: Final = 8  # concurrent queries to the runtime
