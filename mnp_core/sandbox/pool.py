@@ -1,8 +1,8 @@
 """Do work in many sandboxes at once, in each of them one thing after the other.
 
 Some packet filters wait, for a program or for a grace period of the kernel (RCU), so many threads pay even on few
-processors. But two changes of one sandbox must neither overlap nor overtake each other, and a sandbox that hangs must not
-hold up the others.
+processors. But two changes of one sandbox must neither overlap nor overtake each other, and a sandbox that hangs must
+not hold up the others.
 """
 
 import threading
