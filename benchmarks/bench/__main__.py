@@ -15,7 +15,7 @@ from typing import Final
 from benchmarks.bench.measurement import Measurement, Unavailable
 from benchmarks.bench.report import heading, line, machine, missed, write
 
-_PARTS: Final = ("compile", "apply", "packets", "enforced", "start", "server", "beside")
+_PARTS: Final = ("compile", "apply", "packets", "enforced", "start", "server", "memory", "beside")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -75,6 +75,17 @@ class Running:
                 time.sleep(0.01)
         raise RuntimeError(f"not ready after {patience:g} s: {self.said()}")
 
+    def enforced(self, pods: int, patience: float = 300) -> None:
+        """Wait until our agent says that so many pods have rules in force."""
+        until, wanted = time.monotonic() + patience, f"mnp_enforced_pods {pods:.1f}"
+        while time.monotonic() < until:
+            with urllib.request.urlopen(f"http://{_LISTEN}/metrics", timeout=30) as answer:
+                if wanted in answer.read().decode().splitlines():
+                    return
+            self.check()
+            time.sleep(0.2)
+        raise RuntimeError(f"rules are not in force in {pods} pods after {patience:g} s: {self.said()}")
+
     def check(self) -> None:
         """Raise RuntimeError if it has ended by itself."""
         if self.process.poll() is not None:

@@ -57,10 +57,10 @@ def local_pod(number: int, name: str, address: str) -> Object:
     return {"name": name, "labels": {**_HERE, **_labels(number)}, "annotations": _attached(address)}
 
 
-def far_pod(number: int) -> Object:
-    """Metadata of a pod of another node."""
+def far_pod(number: int, *, attached: bool = False) -> Object:
+    """Metadata of a pod of another node; one of five is on the network, unless all are."""
     metadata: Object = {"name": f"far-{number}", "labels": _labels(number)}
-    if number % _ATTACHED == 0:
+    if attached or number % _ATTACHED == 0:
         metadata["annotations"] = _attached(f"10.61.{number // 250}.{number % 250 + 1}")
     return metadata
 

@@ -105,7 +105,7 @@ def test_bench_refuses_an_unknown_part(capsys):
         bench(["fast"])
     assert ended.value.code == 2
     assert (
-        "no such part: fast; there are compile, apply, packets, enforced, start, server, beside"
+        "no such part: fast; there are compile, apply, packets, enforced, start, server, memory, beside"
         in capsys.readouterr().err
     )
 
