@@ -12,7 +12,7 @@ from typing import Any, Final
 from benchmarks.bench.measurement import Measurement
 
 FORMAT: Final = 1
-_LINE: Final = "{:<10}{:<72}{:>12}{:>10}{:>8}  {:<4}"
+_LINE: Final = "{:<10}{:<92}{:>12}{:>10}{:>8}  {:<4}"
 
 
 def machine() -> dict[str, Any]:
