@@ -31,6 +31,8 @@ test: setup ## Run everything fast, and one test of each kind that sends packets
 	@$(BIN)/pytest -m "not long and not full" $(PARALLEL) $(PYTEST_ARGS)
 
 test-full: setup ## Run these and the rest of what CI runs: each backend, each family, many more cases
+	@for shell in zsh fish; do command -v $$shell >/dev/null || apt-get -qq -y --no-install-recommends install $$shell >/dev/null || \
+		echo "no $$shell: its completion is not tested"; done
 	@$(BIN)/pytest -m "not long" $(PARALLEL) $(PYTEST_ARGS)
 
 test-rules: ## Try the alerts of deploy/prometheus on made series, with Prometheus' promtool

@@ -146,6 +146,26 @@ def test_bash_completes_by_the_script():
     assert ended.stdout.split() == ["html"]
 
 
+@pytest.mark.parametrize(
+    ("shell", "asked", "answer"),
+    [
+        ("fish", ["--no-config", "-c", 'mnp completion fish | source; complete -C "mnp matrix -o ht"'], ["html"]),
+        (
+            "zsh",
+            ["-fc", "autoload -Uz compinit; compinit -D; source <(mnp completion zsh); print ${_comps[mnp]}"],
+            ["_mnp_completion"],
+        ),
+    ],
+)
+def test_other_shells_complete_by_their_scripts(shell, asked, answer, tmp_path):
+    """Or zsh, which completes in terminals alone, knows by what."""
+    if (program := shutil.which(shell)) is None:
+        pytest.skip(f"{shell} is not installed")
+    environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    ended = subprocess.run([program, *asked], env=environment, capture_output=True, text=True, check=False)
+    assert ended.stdout.split() == answer, ended.stderr
+
+
 def test_an_unknown_shell_is_refused(mnp):
     for wrong in (["tcsh"], [], ["bash", "zsh"]):
         ended = mnp("completion", *wrong)
