@@ -13,7 +13,7 @@ from mnp_core.cluster.affected import GroupChange
 from mnp_core.cluster.pod_policies import PodPolicies
 from mnp_core.cluster.policies import PolicyIndex
 from mnp_core.model import ObjectName, ObjectRef, Report
-from mnp_core.model.budget import Budgets, over_budget
+from mnp_core.model.budget import UNLIMITED, Budgets, over_budget
 from mnp_core.policy.compile import CompiledPolicy
 
 _NO_ROOM = "in a pod that it selects, there is no room for its rules beside those of other policies, so there"
@@ -38,6 +38,8 @@ class PodBudget:
         self._groups = groups
         self._standing = standing
         self._oversized: set[ObjectRef] = set()
+        self._crowded: set[ObjectRef] = set()  # enforced policies that a namespace has no room for
+        self._gave_way: set[str] = set()  # namespaces in which policies in audit mode were refused
         self._weights: dict[ObjectName, int] = {}
 
     def fill(self, pod: PodPolicies) -> None:
@@ -116,6 +118,20 @@ class PodBudget:
         pods = policies_by_pod.items() if refused else ()
         return {name for name, pod in pods if any(_has(pod, each) for each in refused.values())}
 
+    def make_room(self, pods: Mapping[ObjectName, PodPolicies]) -> tuple[set[ObjectName], frozenset[ObjectRef]]:
+        """Refuse policies in audit mode where enforced ones lack members (S74).
+
+        Returns:
+            The pods to refresh, which lose policies in audit mode, and the enforced policies to admit again after that.
+        """
+        crowded, namespaces = frozenset(self._crowded), {ref.name.namespace for ref in self._crowded}
+        found = {name: _audited(pod) for name, pod in pods.items() if name.namespace in namespaces} if crowded else {}
+        for compiled in {each.policy.ref: each for some in found.values() for each in some}.values():
+            self._refuse(compiled)
+        hopeful = frozenset(ref for ref in crowded if ref.name.namespace in self._gave_way)
+        self._crowded, self._gave_way = set(), set()
+        return {name for name, some in found.items() if some}, hopeful
+
     def _refuse_last(self, identity: str, pod: PodPolicies) -> CompiledPolicy | None:
         """Refuse the last policy of a pod that uses a group, if a limit is exceeded; return it."""
         limits, namespace = self._budgets, pod.pod.pod.name.namespace
@@ -129,6 +145,8 @@ class PodBudget:
         last = max(oversized, key=lambda each: each.order, default=None)
         if last is not None:
             self._refuse(last)
+            if namespace_exceeds and not last.policy.is_audited:
+                self._crowded.add(last.policy.ref)
         return last
 
     def _select(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
@@ -153,10 +171,17 @@ class PodBudget:
 
     def _use_groups(self, pod: PodPolicies, compiled: CompiledPolicy) -> bool:
         """Use the groups of a policy from now on; False if they are too big."""
-        limits = self._budgets
-        return not compiled.groups or self._groups.try_use(
-            pod.pod.pod.name, compiled.groups, limits.policy.members, limits.namespace.members
-        )
+        limits, name = self._budgets, pod.pod.pod.name
+        if not compiled.groups:
+            return True
+        if self._groups.try_use(name, compiled.groups, limits.policy.members, limits.namespace.members):
+            return True
+        if not compiled.policy.is_audited and self._groups.try_use(
+            name, compiled.groups, limits.policy.members, UNLIMITED
+        ):
+            self._groups.keep(name, pod.groups)
+            self._crowded.add(compiled.policy.ref)
+        return False
 
     def _weigh(self, pod: PodPolicies) -> None:
         size, most = pod.wanted if pod.stale else pod.total, self._budgets.pod
@@ -167,11 +192,17 @@ class PodBudget:
     def _refuse(self, compiled: CompiledPolicy) -> None:
         ref, limits = compiled.policy.ref, self._budgets
         self._oversized.add(ref)
+        if compiled.policy.is_audited:
+            self._gave_way.add(ref.name.namespace)
         wrong = (
             f"the groups behind its selectors have too many members (at most {limits.policy.members} each"
             f" policy, {limits.namespace.members} all of a namespace)"
         )
         self._standing.put(("group-size", ref), [over_budget(ref, wrong, "budget-per-policy or budget-per-namespace")])
+
+
+def _audited(pod: PodPolicies) -> list[CompiledPolicy]:
+    return [each for each in pod.policies.values() if each.policy.is_audited and each.groups]
 
 
 def _has(pod: PodPolicies, compiled: CompiledPolicy) -> bool:

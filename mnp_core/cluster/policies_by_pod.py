@@ -105,6 +105,10 @@ class PoliciesByPod:
         """Refuse the policies whose groups have grown beyond a limit; return the pods to refresh."""
         return self._budget.refuse_grown(changes, self._pods)
 
+    def make_room(self) -> tuple[set[ObjectName], frozenset[ObjectRef]]:
+        """See `PodBudget.make_room`."""
+        return self._budget.make_room(self._pods)
+
     def report_addresses(self, name: ObjectName) -> None:
         """Report the selectors of a pod's policies whose pods have no address (S21)."""
         pod = self._pods.get(name)

@@ -200,9 +200,17 @@ class ClusterState:
         changes = tuple(self._groups.flush())
         over_budget = {name for name in self._policies_by_pod.refuse_grown(changes) if self._attachments.local(name)}
         self._refresh_policies(over_budget)
-        sandboxes |= over_budget
+        sandboxes |= over_budget | self._make_room()
         self._refresh_reports(dirty, sandboxes)
         return self._affected(dirty, sandboxes, changes)
+
+    def _make_room(self) -> set[ObjectName]:
+        """Let enforced policies have the members that policies in audit mode took; return the pods concerned (S74)."""
+        losing, hopeful = self._policies_by_pod.make_room()
+        self._refresh_policies(losing)  # before others are admitted: it gives the members back
+        for ref in hopeful:
+            self._pod_budget.readmit(ref)
+        return losing | self._policies_by_pod.readmit(hopeful) if hopeful else losing
 
     def _refresh_policies(self, names: Iterable[ObjectName]) -> None:
         for name in sorted(names):

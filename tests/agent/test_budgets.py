@@ -150,6 +150,43 @@ def test_groups_with_too_many_members_are_let_go(cluster):
     assert (over(cluster), rules(cluster, "a")) == (set(), 2)
 
 
+def test_no_audit_takes_the_members_of_an_enforced_policy(cluster):
+    """S74: in another pod, and before it came."""
+    cluster.apply([in_audit(written("a", *selecting("1", "2"), selects={"app": "a"}))])
+    assert over(cluster) == set()
+    effect = cluster.apply([written("b", *selecting("3", "4"), selects={"app": "b"})])
+    assert (over(cluster), rules(cluster, "b")) == ({"default/a"}, 2)
+    assert effect.sandboxes == {named("a"), named("b")}
+    [audited] = cluster.sandbox_policy(named("a")).interfaces
+    assert isinstance(audited.ingress, Audited)
+    cluster.retry_oversized()
+    cluster.settle()
+    assert (over(cluster), rules(cluster, "b")) == ({"default/a"}, 2)
+    cluster.apply([gone("b")])
+    cluster.retry_oversized()
+    cluster.settle()
+    assert over(cluster) == set()
+
+
+def test_no_audit_takes_the_members_that_an_enforced_policy_comes_to_need():
+    """S74."""
+    budgets = evolve(FEW, policy=evolve(FEW.policy, members=6))
+    cluster = ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}), node="here", budgets=budgets)
+    cluster.apply(map(present, (NET, namespace("default"), local("a", 1), local("b", 2))))
+    cluster.apply([in_audit(written("a", *selecting("1"), selects={"app": "a"}))])
+    cluster.apply([written("b", *selecting("3", "4"), selects={"app": "b"})])
+    assert over(cluster) == set()
+    cluster.apply([present(local("c", 3))])
+    assert (over(cluster), rules(cluster, "b")) == ({"default/a"}, 2)
+
+
+def test_an_enforced_policy_that_is_too_big_by_itself_takes_no_audit_away(cluster):
+    cluster.apply([in_audit(written("a", *selecting("1", "2"), selects={"app": "a"}))])
+    cluster.apply([written("b", *selecting("3", "4", "5"), selects={"app": "b"})])
+    assert over(cluster) == {"default/b"}
+    assert len(cluster.sandbox_policy(named("a")).interfaces[0].ingress.allows) == 2
+
+
 class Stuck(FakeKernel):
     """In the pods of one namespace nothing comes to its end."""
 
