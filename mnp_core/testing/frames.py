@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 from mnp_core.model import Address, Packet, Protocol, parse_address
-from mnp_lab.transport.icmp import checksum
+from mnp_core.sandbox.icmp import checksum
 from mnp_lab.transport.sctp import Chunk, Message
 
 SOURCE_PORTS = range(20000, 60000)

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from attrs import frozen
 
+from mnp_core.sandbox.icmp import checksum
 from mnp_core.testing.sending import drops_expected
-from mnp_lab.transport.icmp import checksum
 from scripts.testbed import place
 from tests.cluster.fixtures import Scene
 from tests.cluster.manifests import container, definition, from_pods, network_status, pod, policy

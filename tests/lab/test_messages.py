@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mnp_lab.transport.icmp import checksum, echo_request
+from mnp_core.sandbox.icmp import checksum, echo_request
 from mnp_lab.transport.ports import PortSequence
 from mnp_lab.transport.sctp import Chunk, Message, crc32c
 

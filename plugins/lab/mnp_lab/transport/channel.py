@@ -10,6 +10,7 @@ import socket
 import struct
 
 from mnp_core.model import Address
+from mnp_core.sandbox.icmp import queue_errors
 from mnp_lab.transport import errorqueue
 from mnp_lab.transport.attempt import Loop
 
@@ -30,7 +31,7 @@ class RawChannel:
     def open(self, address: Address, interface_index: int) -> None:
         """Take an address and the interface to send by; raises OSError."""
         roomy(self._sock)
-        errorqueue.enable(self._sock)
+        queue_errors(self._sock)
         level, option = (
             (socket.IPPROTO_IP, _IP_UNICAST_IF) if address.version == 4 else (socket.IPPROTO_IPV6, _IPV6_UNICAST_IF)
         )

@@ -2,42 +2,14 @@
 
 import secrets
 import socket
-import struct
 
 from mnp_core.model import Address
 from mnp_core.offline.probe import Probe, ProbeVerdict
+from mnp_core.sandbox.icmp import HEADER, REPLY, echo_request, receive_replies_only
 from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.channel import RawChannel
 from mnp_lab.transport.errorqueue import Refusal
 from mnp_lab.transport.ports import PortSequence
-
-_HEADER = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence number (RFC 792, RFC 4443)
-_REQUEST = {4: 8, 6: 128}
-_REPLY = {4: 0, 6: 129}
-_FILTER = {  # let in echo replies alone: raw(7), RFC 3542 section 3.2
-    4: (255, 1, struct.pack("=I", ~(1 << 0) & 0xFFFFFFFF)),  # SOL_RAW, ICMP_FILTER
-    6: (
-        socket.IPPROTO_ICMPV6,
-        1,
-        struct.pack("=8I", *(0xFFFFFFFF & ~(1 << 1) if word == 4 else 0xFFFFFFFF for word in range(8))),
-    ),
-}
-
-
-def echo_request(version: int, identifier: int, payload: bytes) -> bytes:
-    """An echo request; for ICMPv6 the kernel fills in the checksum."""
-    kind = _REQUEST[version]
-    packet = _HEADER.pack(kind, 0, 0, identifier, 1) + payload
-    return packet if version == 6 else _HEADER.pack(kind, 0, checksum(packet), identifier, 1) + payload
-
-
-def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071)."""
-    words = struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2))
-    total: int = sum(words)
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 class IcmpChannel(RawChannel):
@@ -49,7 +21,7 @@ class IcmpChannel(RawChannel):
 
     def open(self, address: Address, interface_index: int) -> None:
         """Receive echo replies only."""
-        self._sock.setsockopt(*_FILTER[address.version])
+        receive_replies_only(self._sock, address.version)
         super().open(address, interface_index)
 
     def ask(self, attempt: "IcmpAttempt") -> None:
@@ -65,8 +37,8 @@ class IcmpChannel(RawChannel):
     def heard(self, packet: bytes, sender: str) -> None:
         """Match a reply to its request."""
         attempt = self._attempt(packet)
-        if attempt and packet[0] == _REPLY[attempt.probe.address.version] and sender == str(attempt.probe.address):
-            attempt.replied(packet[_HEADER.size :])
+        if attempt and packet[0] == REPLY[attempt.probe.address.version] and sender == str(attempt.probe.address):
+            attempt.replied(packet[HEADER.size :])
 
     def refused(self, refusal: Refusal) -> None:
         """Deliver an ICMP error to the attempt of the returned request."""
@@ -75,9 +47,9 @@ class IcmpChannel(RawChannel):
             attempt.resolve(refusal.verdict, refusal.detail)
 
     def _attempt(self, packet: bytes) -> "IcmpAttempt | None":
-        if len(packet) < _HEADER.size:
+        if len(packet) < HEADER.size:
             return None
-        _, _, _, identifier, _ = _HEADER.unpack_from(packet)
+        _, _, _, identifier, _ = HEADER.unpack_from(packet)
         return self._attempts.get(identifier)
 
 

@@ -7,6 +7,7 @@ import socket
 import struct
 
 from mnp_core.offline.probe import Probe, ProbeVerdict
+from mnp_core.sandbox.icmp import queue_errors
 from mnp_lab.transport import errorqueue
 from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.ports import PortSequence, bind_source
@@ -26,7 +27,7 @@ class TcpAttempt(ProbeAttempt):
     def send_first(self) -> None:
         """Send the SYN."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        errorqueue.enable(self._sock)
+        queue_errors(self._sock)
         bind_source(self._sock, self.probe, self._ports)
         error = self._sock.connect_ex(errorqueue.sockaddr(self.probe.address, self.probe.port or 0))
         if error not in (0, errno.EINPROGRESS):

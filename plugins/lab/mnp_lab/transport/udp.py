@@ -5,6 +5,7 @@ import selectors
 import socket
 
 from mnp_core.offline.probe import Probe, ProbeVerdict
+from mnp_core.sandbox.icmp import queue_errors
 from mnp_lab.transport import errorqueue
 from mnp_lab.transport.attempt import Loop, ProbeAttempt
 from mnp_lab.transport.ports import PortSequence, bind_source
@@ -23,7 +24,7 @@ class UdpAttempt(ProbeAttempt):
 
     def send_first(self) -> None:
         """Send the first datagram."""
-        errorqueue.enable(self._sock)
+        queue_errors(self._sock)
         bind_source(self._sock, self.probe, self._ports)
         self._sock.connect(errorqueue.sockaddr(self.probe.address, self.probe.port or 0))
         self.loop.watch(self._sock, selectors.EVENT_READ, self._answered)
