@@ -116,7 +116,8 @@ def _sides(origin: Source) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
         return (), origin.paths
     if len(origin.paths) != 2:
         wanted = "OLD and NEW, or NEW alone with --cluster" if origin.access is None else "NEW alone, or OLD and NEW"
-        raise click.UsageError(f"{len(origin.paths)} paths are given: name {wanted}.")
+        given = "1 path is" if len(origin.paths) == 1 else f"{len(origin.paths)} paths are"
+        raise click.UsageError(f"{given} given: name {wanted}.")
     return origin.paths[:1], origin.paths[1:]
 
 

@@ -24,12 +24,23 @@ Decorator = Callable[[F], F]
 class Seconds(click.FloatRange):
     """A duration. `click.FloatRange` takes nan, which is outside of no range."""
 
+    name = "seconds"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Convert it; raises click.BadParameter."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
+        try:
+            is_number = math.isfinite(float(value))
+        except (TypeError, ValueError):
+            is_number = False
+        if not is_number:
             self.fail(f"{value!r} is not a number of seconds.", param, ctx)
-        return number
+        return float(super().convert(value, param, ctx))
+
+
+class Count(click.IntRange):
+    """A number of things."""
+
+    name = "number"
 
 
 class Output(StrEnum):

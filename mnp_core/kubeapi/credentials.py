@@ -153,6 +153,16 @@ def _check_file(path: str) -> None:
             raise InputError(f"is larger than {_MAX_BYTES // 2**20} MiB: name a kubeconfig", where=path)
 
 
+def _is_missing(path: str) -> bool:
+    try:
+        Path(path).expanduser().stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, RuntimeError, ValueError):  # the library says why
+        return False
+    return False
+
+
 def context_namespace(path: str, context: str | None = None) -> str | None:
     """The namespace of a context of a kubeconfig; None if it names none, or there is no such context.
 
@@ -197,8 +207,11 @@ class Kubeconfig:
             message = f"cannot be read without the Kubernetes client ({error}): pip install 'mnp-core[kubeconfig]'"
             raise UnsupportedError(f"{self._path}: {message}") from None
 
-        for path in filter(None, self._path.split(os.pathsep)):
+        paths = [path for path in self._path.split(os.pathsep) if path]
+        for path in paths:
             _check_file(path)  # the library reads a file of any size
+        if all(map(_is_missing, paths)):
+            raise InputError("there is no such file: name a kubeconfig", where=self._path)
         configuration = Configuration()
         configuration.proxy = None  # the environment's is not for every server
         try:

@@ -201,6 +201,12 @@ def test_a_pipe_is_no_kubeconfig(tmp_path):
         connect(str(tmp_path / "pipe"))
 
 
+@pytest.mark.parametrize("path", ["{folder}/missing", "{folder}/missing:{folder}/neither"])
+def test_a_kubeconfig_that_is_not_there_is_said_to_be_missing(tmp_path, path):
+    with pytest.raises(InputError, match="there is no such file"):
+        connect(path.format(folder=tmp_path))
+
+
 def test_a_kubeconfig_may_name_a_proxy(kubeconfig, tls_server):
     with Tunnel() as tunnel:
         assert served(kubeconfig({}, **{"proxy-url": tunnel.url})) == b"ok"

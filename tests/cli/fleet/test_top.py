@@ -94,7 +94,7 @@ def test_live_ends_when_no_node_answers(kubectl, kubectl_mnp):
     ("arguments", "message"),
     [
         (["--interval", "0"], "0.0 is not in the range"),
-        (["--interval", "soon"], "'soon' is not a valid float"),
+        (["--interval", "soon"], "'soon' is not a number of seconds"),
         (["-o", "yaml"], "'yaml' is not one of"),
         (["-n", "A B"], "is not the name of a namespace"),
         (["--node", "nowhere"], "there is no agent on node nowhere"),
