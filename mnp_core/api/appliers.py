@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from attrs import frozen
 
 from mnp_core.api.sandboxes import Sandbox
-from mnp_core.model import CommonRules, Delta, Installed, LinkPath, RuleCounter, Ruleset
+from mnp_core.model import CommonRules, Delta, Installed, LinkPath, RuleCounter, RulePlace, Ruleset
 
 
 @frozen(kw_only=True)
@@ -147,6 +147,18 @@ class CustomRuleChecker(Protocol):
             InputError: A line is wrong: names the file (`CustomRules.source`), the line, and the kernel's or the tool's
                 words for it.
             UnsupportedError: They cannot be tried: a right or a tool is missing.
+        """
+
+
+@runtime_checkable
+class RuleLocator(Protocol):
+    """Optional names for the rules in the kernel's trace of a packet (`mnp trace`): without it they have none."""
+
+    def places(self) -> Sequence[RulePlace]:
+        """Read where in the kernel our rules are. Called inside the sandbox.
+
+        Raises:
+            ApplyError: The sandbox cannot be read.
         """
 
 

@@ -23,6 +23,7 @@ BUILT_IN = {
     "render": Promise(f"{_CLI}.render", "render_command", "Print the ruleset of each pod."),
     "status": Promise(f"{_CLI}.status", "status_command", "Print the state of enforcement on this node."),
     "top": Promise(f"{_CLI}.top", "top_command", "Print packets and bytes a second by policy rule."),
+    "trace": Promise(f"{_CLI}.trace", "trace_command", "Follow a packet through the rules of pods."),
     "validate": Promise(f"{_CLI}.validate", "validate_command", "Check manifests and report problems."),
 }
 
@@ -70,9 +71,9 @@ _HELP = """Kubernetes network policy on the secondary interfaces of pods.
 
 `explain`, `matrix`, `diff`, `render` and `validate` judge manifests, offline and without privileges, or with
 `--cluster` the objects of a live cluster. `mnp lab`, which mnp-lab adds, builds pods from manifests on this machine,
-without a cluster, and sends real packets (as root). `status`, `top`, `denied` and `compare` ask the agent of this node
-(as root), `kubectl mnp` those of all nodes. `cleanup` is for nodes that are not to be enforced any more (as root),
-`aggregate` and `admit` for Deployments in the cluster."""
+without a cluster, and sends real packets (as root). `status`, `top`, `denied`, `compare` and `trace` ask the agent of
+this node (as root), `kubectl mnp` those of all nodes. `cleanup` is for nodes that are not to be enforced any more
+(as root), `aggregate` and `admit` for Deployments in the cluster."""
 
 
 def _add(app: click.Group, registry: Registry, name: str) -> None:

@@ -67,7 +67,7 @@ from mnp_core.model.rules import (
     Ports,
     SandboxPolicy,
 )
-from mnp_core.model.ruleset import Delta, Installed, RuleCounter, Ruleset
+from mnp_core.model.ruleset import Delta, Installed, RuleCounter, RulePlace, Ruleset
 from mnp_core.model.selector import EVERYTHING, NOTHING, Operator, Requirement, Selector
 
 __all__ = [
@@ -144,6 +144,7 @@ __all__ = [
     "Report",
     "Requirement",
     "RuleCounter",
+    "RulePlace",
     "Ruleset",
     "SandboxPolicy",
     "Scope",

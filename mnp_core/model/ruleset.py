@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from mnp_core.model.address import Family
+
 
 @frozen(kw_only=True)
 class Ruleset:
@@ -80,3 +82,28 @@ class RuleCounter:
     label: str
     packets: int
     bytes: int
+
+
+@frozen(kw_only=True)
+class RulePlace:
+    """A rule of ours by its place in the kernel, so that it has a name in the kernel's trace of a packet.
+
+    Attributes:
+        family: Of the table's packets; None for both.
+        table: Name of the table.
+        chain: Name of the chain.
+        handle: The kernel's number of the rule in nf_tables; 0 in a legacy table.
+        position: Of the rule in its chain, from 1.
+        interface: Name in the sandbox; empty for a rule that chooses the interface.
+        direction: ``Ingress`` or ``Egress``; empty likewise.
+        label: As in `RuleCounter`; empty for a rule that decides nothing.
+    """
+
+    family: Family | None = None
+    table: str
+    chain: str
+    handle: int = 0
+    position: int = 0
+    interface: str = ""
+    direction: str = ""
+    label: str = ""

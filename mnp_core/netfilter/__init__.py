@@ -14,5 +14,7 @@ attributes themselves: malformed data ends a walk, a listing has a size limit, a
 `kept`         netfilter sockets that stay open between conversations
 `nf_tables`    generation, chains, rules, user data
 `comments`     rule comments: encode, decode, length limit
+`expressions`  expressions of nf_tables that look at packets
+`tracing`      the kernel's trace of packets through all tables
 ============== ====================================================
 """

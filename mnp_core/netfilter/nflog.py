@@ -21,6 +21,7 @@ from mnp_core.netfilter.netlink import ACKNOWLEDGE, ERROR, NETLINK_NETFILTER, RE
 _SUBSYSTEM: Final = 4 << 8  # NFNL_SUBSYS_ULOG
 _PACKET, _CONFIG = _SUBSYSTEM | 0, _SUBSYSTEM | 1  # NFULNL_MSG_PACKET, NFULNL_MSG_CONFIG
 _BIND, _COPY_PACKET = 1, 2  # NFULNL_CFG_CMD_BIND, NFULNL_COPY_PACKET
+_BIND_FAMILY, _UNBIND_FAMILY = 3, 4  # NFULNL_CFG_CMD_PF_BIND, PF_UNBIND
 _AT_ONCE = 1  # packets and hundredths of a second that the kernel keeps to send together
 _KIND = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 _MODE = struct.Struct(">IBx")  # struct nfulnl_msg_config_mode: copy_range, copy_mode
@@ -80,6 +81,16 @@ def open_group(group: int, size: int) -> socket.socket:
     return reader
 
 
+def bind_family(reader: socket.socket, family: int) -> None:
+    """Have NFLOG group 0 get everything of a family that names no group: the kernel's own traces. Raises OSError."""
+    _configure(reader, 0, attribute(uapi.NFULA_CFG_CMD, bytes([_BIND_FAMILY])), family=family)
+
+
+def unbind_family(reader: socket.socket, family: int) -> None:
+    """Leave a family without. Raises OSError."""
+    _configure(reader, 0, attribute(uapi.NFULA_CFG_CMD, bytes([_UNBIND_FAMILY])), family=family)
+
+
 def read_packets(reader: socket.socket) -> Iterator[Logged] | None:
     """Receive one message of a socket: its packets, none if it is not the kernel's; None if there is no message.
 
@@ -101,9 +112,9 @@ def parse_packets(data: bytes) -> Iterator[Logged]:
             yield Logged(prefix=found.get(uapi.NFULA_PREFIX, b""), payload=found.get(uapi.NFULA_PAYLOAD, b""))
 
 
-def _configure(reader: socket.socket, group: int, *settings: bytes) -> None:
+def _configure(reader: socket.socket, group: int, *settings: bytes, family: int = socket.AF_UNSPEC) -> None:
     """Send a configuration; raises OSError as the kernel does."""
-    body = GENERIC.pack(socket.AF_UNSPEC, 0, socket.htons(group)) + b"".join(settings)
+    body = GENERIC.pack(family, 0, socket.htons(group)) + b"".join(settings)
     reader.send(packed(_CONFIG, REQUEST | ACKNOWLEDGE, body, 1))
     while True:
         for kind, _, _, answer in messages(reader.recv(_BUFFER, socket.MSG_DONTWAIT)):  # the kernel has answered

@@ -33,8 +33,10 @@ from mnp_core.node.memory import limit_allocator
 from mnp_core.node.observer import NodeObserver, PluginSink
 from mnp_core.node.status.comparison import Comparison
 from mnp_core.node.status.counters import CounterReader
+from mnp_core.node.status.judged import FlowJudge
 from mnp_core.node.status.requests import AgentRequests
 from mnp_core.node.status.server import StatusServer
+from mnp_core.node.status.trace import Tracer
 from mnp_core.node.view import NodeView
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.enumerate import list_sandboxes
@@ -178,6 +180,7 @@ def _requests(
         agent=agent,
         counters=CounterReader(agent=agent, pool=pool),
         comparison=Comparison(agent=agent, pool=pool),
+        tracer=Tracer(judge=FlowJudge(agent), pool=pool),
         node=node,
         backend=backend,
         dialects=dialects,

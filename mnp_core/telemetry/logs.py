@@ -52,6 +52,7 @@ def configure_logging(form: LogFormat = LogFormat.TEXT, level: LogLevel = LogLev
 
 def _common() -> list[Processor]:
     return [
+        structlog.contextvars.merge_contextvars,  # such as the user who asks
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.PositionalArgumentsFormatter(),

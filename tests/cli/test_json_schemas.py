@@ -63,10 +63,12 @@ def line(examples, tmp_path):
 ELSEWHERE = {
     "denied": "tests/node/test_denied.py",
     "kubectl-mnp-denied": "tests/cli/fleet/test_denied.py",
+    "kubectl-mnp-explain": "tests/node/test_explain.py",
     "kubectl-mnp-status": "tests/cli/fleet/test_status.py",
     "kubectl-mnp-top": "tests/cli/fleet/test_top.py",
     "compare": "tests/node/test_status.py",
     "status": "tests/node/test_status.py",
+    "trace": "tests/node/test_trace.py",
     "top": "tests/node/test_status.py",
 }
 """Commands that ask something which runs, and the tests that hold their outputs to the schemas."""

@@ -30,8 +30,8 @@ WEB = ObjectName("demo", "web")
 class Node:
     """A lab with its objects in an API server, and the program that enforces policy on it."""
 
-    def __init__(self, lab, server, folder):
-        self.lab, self.server = lab, server
+    def __init__(self, lab, server, folder, name="here"):
+        self.lab, self.server, self.name = lab, server, name
         self.settings = folder / "settings.yaml"
         locator = {"sandbox-locator": "lab", "sandbox-locator-settings": {"lab": LAB}}
         self.port = free_port()
@@ -44,7 +44,7 @@ class Node:
 
     def start(self):
         program = Path(sys.executable).with_name("multi-network-policy-node")
-        options = ["--settings", self.settings, "--master", self.server.url, "--hostname-override", "here"]
+        options = ["--settings", self.settings, "--master", self.server.url, "--hostname-override", self.name]
         with self.log.open("w") as log:
             self.process = subprocess.Popen([program, *options], stderr=log)
         self.until(lambda: "msg=ready" in self.log.read_text())

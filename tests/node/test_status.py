@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mnp_core.model import ObjectName
 from mnp_nftables import NftablesApplier
 from tests.cli.schemas import faults
 from tests.node.program import SOON, WEB
 
 pytestmark = pytest.mark.root
+CLIENT = ObjectName("demo", "client")
 
 
 def mnp(*arguments):
@@ -158,3 +160,76 @@ def test_compare_agrees_with_the_kernel_and_shows_the_deciding_counter_move(node
     words = mnp(*command)
     assert (words.returncode, f"digest {digest[:12]}" in words.stdout) == (0, True)
     assert mnp("compare", "--socket", node.socket, "--from", "x", "--to", "demo/web").returncode == 2
+
+
+def compared(node, source, destination, port, *options):
+    where = ("compare", "--socket", node.socket, "--from", f"demo/{source}", "--to", f"demo/{destination}")
+    done = mnp(*where, "--port", port, "-o", "json", *options)
+    assert done.returncode in {0, 1}, done.stderr
+    assert faults("compare", done.stdout) == []
+    return done.returncode, json.loads(done.stdout)["ways"]
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "nftables",
+        pytest.param("iptables-nft", marks=pytest.mark.full),
+        pytest.param("iptables-legacy", marks=pytest.mark.full),
+    ],
+)
+def test_a_probe_is_one_real_packet_whose_fate_is_the_verdict(node, backend):
+    """S11: nothing listens on port 80 of web, so the client's is refused, the stranger's never answered."""
+    settings = yaml.safe_load(node.settings.read_text())
+    node.settings.write_text(yaml.safe_dump({**settings, "backend": backend}))
+    node.start()
+    expected = {
+        ("client", "tcp:80"): ("allowed", "refused", True),
+        ("stranger", "tcp:80"): ("denied", "silent", True),
+        ("client", "udp:53"): ("denied", "silent", True),
+        ("stranger", "icmp"): ("denied", "silent", True),
+    }
+    sent = 0
+    for (source, port), found in expected.items():
+        status, ways = compared(node, source, "web", port, "--probe")
+        sent += len(ways)
+        assert {(way["verdict"], way["probe"]["answer"], way["probe"]["agrees"]) for way in ways} == {found}
+        assert status == 0
+        for way in ways:
+            assert way["ingress"]["after"]["packets"] == (way["ingress"]["before"] or {"packets": 0})["packets"] + 1
+    open_ways = compared(node, "web", "client", "icmp", "--probe")[1]
+    assert {way["probe"]["answer"] for way in open_ways} == {"answered"}
+    lines = [line for line in node.log.read_text().splitlines() if 'msg="probe packet sent"' in line]
+    assert len(lines) == sent + len(open_ways)
+    assert all(" uid=0" in line for line in lines)
+
+
+@pytest.mark.full
+def test_a_probe_that_meets_something_else_than_the_policies_contradicts_them(node):
+    node.start()
+    refuses_wrong_probes(node)
+    rules = (
+        "table inet mesh {\n chain out {\n  type filter hook output priority 10;\n"
+        "  tcp dport 80 reject with icmpx admin-prohibited\n }\n}\n"
+    )
+    node.inside(CLIENT, lambda: subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True))
+    status, ways = compared(node, "client", "web", "tcp:80", "--probe")
+    assert {(way["verdict"], way["probe"]["answer"], way["probe"]["agrees"]) for way in ways} == {
+        ("allowed", "rejected", False)
+    }
+    assert status == 1
+
+
+WRONG_PROBES = [
+    (["--from", "192.0.2.1", "--to", "demo/web"], "192.0.2.1 is none"),
+    (["--from", "demo/nobody", "--to", "demo/web"], "knows no pod demo/nobody"),
+    (["--from", "demo/client", "--to", "224.0.0.1"], "224.0.0.1 is no address of one host"),
+    (["--from", "demo/client", "--to", "demo/web", "--port", "tcp:0"], "none of tcp:80"),
+]
+
+
+def refuses_wrong_probes(node):
+    for arguments, words in WRONG_PROBES:
+        done = mnp("compare", "--socket", node.socket, "--probe", *arguments)
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    assert "probe packet sent" not in node.log.read_text()

@@ -15,16 +15,17 @@ from mnp_core.plugins import Registry, load_plugins
 _NAME = "kubectl mnp"
 _FLEET = "mnp_core.cli.fleet"
 _COMMANDS = {
-    **{name: BUILT_IN[name] for name in ("diff", "explain", "matrix", "render")},
+    **{name: BUILT_IN[name] for name in ("diff", "matrix", "render")},
     "denied": Promise(f"{_FLEET}.denied", "denied_command", "Print packets that were denied on all nodes."),
+    "explain": Promise(f"{_FLEET}.explain", "explain_command", "Say why a pod reaches another, or does not."),
     "status": Promise(f"{_FLEET}.status", "status_command", "Print the state of enforcement on all nodes."),
     "top": Promise(f"{_FLEET}.top", "top_command", "Print packets and bytes a second by policy rule, of all nodes."),
     "validate": BUILT_IN["validate"],
 }
 _HELP = """Kubernetes network policy on the secondary interfaces of pods, in the cluster that kubectl talks to.
 
-diff, explain, matrix, render and validate are those of `mnp` with --cluster: they read the API. The others reach the
-agents of the nodes with kubectl exec."""
+diff, matrix, render and validate are those of `mnp` with --cluster: they read the API, and so does explain. The others,
+and explain with --node, reach the agents of the nodes with kubectl exec."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -12,6 +12,9 @@ from mnp_core.telemetry.text import printable, shorten
 MOST_BYTES = 16 * 1024 * 1024
 """Of one answer."""
 
+ANSWERING = frozenset({0})
+"""Exit statuses of programs that have answered."""
+
 _LONGEST_REASON = 300  # bytes
 _NOISE = "command terminated with exit code"  # kubectl's, after the words of the program that ended
 
@@ -40,13 +43,20 @@ class Answer:
     failure: str = ""
 
 
-def ask(commands: Mapping[str, Sequence[str]], limits: Limits, most_bytes: int = MOST_BYTES) -> Iterator[Answer]:
+def ask(
+    commands: Mapping[str, Sequence[str]],
+    limits: Limits,
+    most_bytes: int = MOST_BYTES,
+    *,
+    answering: frozenset[int] = ANSWERING,
+) -> Iterator[Answer]:
     """Run programs, and give the answer of each as it comes; programs that are running are ended with the iterator.
 
     Args:
         commands: By key.
         limits: Of time and number.
         most_bytes: Of one answer.
+        answering: Exit statuses with which a program has answered, if there is any output.
     """
     waiting = deque(commands.items())
     outputs: defaultdict[str, bytearray] = defaultdict(bytearray)
@@ -57,7 +67,8 @@ def ask(commands: Mapping[str, Sequence[str]], limits: Limits, most_bytes: int =
                 yield from _started(children, *waiting.popleft(), min(limits.seconds, end - time.monotonic()))
             for event in children.events():
                 if isinstance(event, Ended):
-                    yield _answer(event, bytes(outputs.pop(event.key, b"")), limits, most_bytes)
+                    output = bytes(outputs.pop(event.key, b""))
+                    yield _answer(event, output, limits, most_bytes, is_good=event.status in answering and bool(output))
                 elif len(outputs[event.key]) <= most_bytes:
                     outputs[event.key] += event.data
                 else:
@@ -75,13 +86,13 @@ def _started(children: Children, key: str, command: Sequence[str], seconds: floa
         yield Answer(key, failure=f"kubectl cannot be started ({error.strerror})")
 
 
-def _answer(ended: Ended, output: bytes, limits: Limits, most_bytes: int) -> Answer:
+def _answer(ended: Ended, output: bytes, limits: Limits, most_bytes: int, *, is_good: bool) -> Answer:
     if len(output) > most_bytes:
         return Answer(ended.key, failure=f"its answer is larger than {most_bytes / 2**20:g} MiB")
     if ended.timed_out:
         limit = f"{limits.seconds:g} seconds, or within {limits.total_seconds:g} for all"
         return Answer(ended.key, failure=f"no answer within {limit}")
-    if ended.status:
+    if ended.status and not is_good:
         return Answer(ended.key, failure=_reason(ended))
     return Answer(ended.key, output)
 

@@ -7,12 +7,12 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import click
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
-from mnp_core.cli.fleet.asking import Answer, Limits, ask
+from mnp_core.cli.fleet.asking import ANSWERING, Answer, Limits, ask
 from mnp_core.cli.fleet.kubectl import AgentPod, Kubectl
 from mnp_core.cli.names import parse_object_name
-from mnp_core.cli.options import Seconds, as_namespace
+from mnp_core.cli.options import Count, Seconds, as_namespace
 from mnp_core.cli.terminal import progress, remark
 from mnp_core.errors import InputError
 
@@ -24,6 +24,31 @@ CONTAINER = "mnp-node"
 """Of deploy/kustomize/base."""
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+@frozen(kw_only=True)
+class Agents:
+    """How agents are found and asked, in whichever cluster; attributes as of `Fleet`."""
+
+    namespace: str
+    selector: str
+    container: str
+    socket: str | None
+    limits: Limits
+
+    def fleet(
+        self, kubeconfig: str | None, context: str | None, nodes: tuple[str, ...], at_once: int = Limits().at_once
+    ) -> "Fleet":
+        """Those of a cluster; raises UnsupportedError without a kubectl."""
+        return Fleet(
+            kubectl=Kubectl.find(kubeconfig, context),
+            namespace=self.namespace,
+            selector=self.selector,
+            container=self.container,
+            nodes=nodes,
+            socket=self.socket,
+            limits=evolve(self.limits, at_once=at_once),
+        )
 
 
 @frozen(kw_only=True)
@@ -77,14 +102,28 @@ class Fleet:
             raise InputError(f"pod {name} is on no node yet")
         return node
 
-    def ask(self, agents: Sequence[AgentPod], command: Sequence[str], *, quiet: bool = False) -> dict[AgentPod, Answer]:
-        """Run `mnp` with these arguments in all containers; answers in the order of the agents."""
+    def ask(
+        self,
+        agents: Sequence[AgentPod],
+        command: Sequence[str],
+        *,
+        quiet: bool = False,
+        answering: frozenset[int] = ANSWERING,
+    ) -> dict[AgentPod, Answer]:
+        """Run `mnp` with these arguments in all containers; answers in the order of the agents.
+
+        Args:
+            agents: Those to ask.
+            command: The arguments.
+            quiet: Without a progress bar.
+            answering: The exit statuses with which it has given an answer.
+        """
         running = {agent.label: agent for agent in agents if agent.phase == "Running"}
         found = {agent: _not_running(agent) for agent in agents}
         commands = {key: self._command(agent, command) for key, agent in running.items()}
         with nullcontext(_nothing) if quiet else progress() as step:
             step("asking nodes", 0, len(commands))
-            for count, answer in enumerate(ask(commands, self.limits), start=1):
+            for count, answer in enumerate(ask(commands, self.limits, answering=answering), start=1):
                 found[running[answer.key]] = answer
                 step("asking nodes", count, len(commands))
         return found
@@ -126,33 +165,48 @@ def fleet_options(command: F) -> F:
     """The options of a `Fleet`, together one parameter ``fleet``."""
 
     @wraps(command)
-    def with_fleet(  # noqa: PLR0913 # each option is one
+    def with_fleet(
         *args: Any,
         kubeconfig: str | None,
         kube_context: str | None,
+        nodes: tuple[str, ...],
+        at_once: int,
+        agents: Agents,
+        **others: Any,
+    ) -> Any:
+        return command(*args, fleet=agents.fleet(kubeconfig, kube_context, nodes, at_once), **others)
+
+    decorated: Any = agents_options(with_fleet)
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return cast("F", decorated)
+
+
+def agents_options(command: F) -> F:
+    """The options about agents wherever they are, together one parameter ``agents``."""
+
+    @wraps(command)
+    def with_agents(
+        *args: Any,
         agent_namespace: str,
         agent_selector: str,
         agent_container: str,
         agent_socket: str | None,
-        nodes: tuple[str, ...],
-        at_once: int,
         seconds: float,
         total_seconds: float,
         **others: Any,
     ) -> Any:
-        fleet = Fleet(
-            kubectl=Kubectl.find(kubeconfig, kube_context),
+        agents = Agents(
             namespace=agent_namespace,
             selector=agent_selector,
             container=agent_container,
-            nodes=nodes,
             socket=agent_socket,
-            limits=Limits(at_once=at_once, seconds=seconds, total_seconds=total_seconds),
+            limits=Limits(seconds=seconds, total_seconds=total_seconds),
         )
-        return command(*args, fleet=fleet, **others)
+        return command(*args, agents=agents, **others)
 
-    decorated: Any = with_fleet
-    for option in reversed(_OPTIONS):
+    decorated: Any = with_agents
+    for option in reversed(_AGENTS):
         decorated = option(decorated)
     return cast("F", decorated)
 
@@ -173,10 +227,7 @@ def _something(_context: click.Context, _parameter: click.Parameter, value: str 
     return value
 
 
-_OPTIONS = (
-    click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated."),
-    click.option("--kubeconfig", metavar="FILE", callback=_something, help="As kubectl has it."),
-    click.option("--context", "kube_context", metavar="NAME", callback=_something, help="As kubectl has it."),
+_AGENTS = (
     click.option(
         "--agent-namespace",
         metavar="NAMESPACE",
@@ -208,13 +259,6 @@ _OPTIONS = (
         "--agent-socket", metavar="PATH", callback=_something, help="The agents' setting agent-socket, if it is set."
     ),
     click.option(
-        "--at-once",
-        type=click.IntRange(1, 500),
-        default=Limits().at_once,
-        show_default=True,
-        help="So many nodes are asked at once.",
-    ),
-    click.option(
         "--timeout",
         "seconds",
         type=Seconds(min=0.1),
@@ -231,5 +275,17 @@ _OPTIONS = (
         default=Limits().total_seconds,
         show_default=True,
         help="For all nodes.",
+    ),
+)
+_OPTIONS = (
+    click.option("--node", "nodes", metavar="NODE", multiple=True, help="Only this node; may be repeated."),
+    click.option("--kubeconfig", metavar="FILE", callback=_something, help="As kubectl has it."),
+    click.option("--context", "kube_context", metavar="NAME", callback=_something, help="As kubectl has it."),
+    click.option(
+        "--at-once",
+        type=Count(1, 500),
+        default=Limits().at_once,
+        show_default=True,
+        help="So many nodes are asked at once.",
     ),
 )

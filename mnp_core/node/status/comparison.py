@@ -7,48 +7,35 @@ under way is waited for, so that a difference is one that lasts.
 import time
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from itertools import islice
 from typing import Any, Final
 
 from attrs import frozen
 
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.operations import is_in_force
-from mnp_core.api import PolicyRenderer, RuleApplier, Sandbox
-from mnp_core.errors import InputError, MnpError
-from mnp_core.model import Installed, ObjectName, Ruleset, SandboxPolicy
-from mnp_core.model import Protocol as IpProtocol
-from mnp_core.node.status.flow import End, FlowQuestion, parse_flow_question
+from mnp_core.api import RuleApplier
+from mnp_core.errors import MnpError
+from mnp_core.model import Installed, ObjectName, Ruleset
+from mnp_core.node.status.fate import agrees, counted
+from mnp_core.node.status.flow import FlowQuestion, parse_flow_question
+from mnp_core.node.status.judged import FlowJudge, Judged, LocalPod
 from mnp_core.node.status.kernel import CounterKey, Kernels, summed
+from mnp_core.node.status.probe import ProbeResult
 from mnp_core.node.status.protocol import Answers, Item
-from mnp_core.node.status.reading import read
-from mnp_core.policy.ends import Flow, Host, Standing
-from mnp_core.policy.explain import Explanation, Side, explain
+from mnp_core.node.status.sender import ProbeSender
+from mnp_core.policy.ends import Standing
+from mnp_core.policy.explain import Explanation, Side
 from mnp_core.sandbox.pool import SandboxPool
 
 _TRIES: Final = 4
 _PAUSE_SECONDS: Final = 0.4  # for a change under way
 _POD_SECONDS: Final = 10.0
-_MOST_WAYS: Final = 64
 _SAMPLE: Final = 5  # members of a set that are named
 _DENIED: Final = "denied"  # labels of counters, see `mnp_core.model.RuleCounter`
 _WOULD_DENY: Final = "would-deny"
-_DEFAULT: Final = Flow(protocol=IpProtocol.TCP, port=80)
 
 Counts = Mapping[CounterKey, tuple[int, int]]
 """Packets and bytes."""
-
-
-@frozen(kw_only=True)
-class _Local:
-    """A pod of this node: the wanted policy, and the way to its kernel."""
-
-    pod: ObjectName
-    policy: SandboxPolicy
-    sandbox: Sandbox
-    applier: RuleApplier
-    renderer: PolicyRenderer
-    backend: str
 
 
 @frozen(kw_only=True)
@@ -66,51 +53,27 @@ class Comparison:
     pause: float = _PAUSE_SECONDS
 
     @property
+    def _judge(self) -> FlowJudge:
+        return FlowJudge(self.agent)
+
+    @property
     def _kernels(self) -> Kernels:
         return Kernels(self.pool, _POD_SECONDS)
 
     def answer(self, arguments: Mapping[str, Any]) -> Answers:
         """`{"pod": …}` for each end on this node, then `{"way": …}` for each way of each flow."""
-        question = parse_flow_question(arguments)
-        ends = read(self.agent.post, lambda: [self._end(each) for each in (question.source, question.destination)])
-        names = list(dict.fromkeys(end.pod for end in ends if isinstance(end, Host)))
-        found = read(self.agent.post, lambda: [self._local(name) for name in names])
-        targets = {target.pod: target for target in found if target is not None}
-        for name in targets:
+        yield from self._answer(parse_flow_question(arguments), sends=False)
+
+    def probe(self, arguments: Mapping[str, Any]) -> Answers:
+        """The same, with one real packet on each way between the two readings of the counters."""
+        yield from self._answer(parse_flow_question(arguments), sends=True)
+
+    def _answer(self, question: FlowQuestion, *, sends: bool) -> Answers:
+        judged = self._judge.judge(question)
+        sender = ProbeSender.of(self.pool, question.source, judged) if sends else None
+        for name in judged.pods:
             yield {"pod": self._compared(name)}
-        flows = question.flows or read(self.agent.post, lambda: self._declared(question.destination))
-        ways = islice((way for flow in flows for way in explain(ends[0], ends[1], flow)), _MOST_WAYS)
-        yield from self._ways(list(ways), targets, question)
-
-    # --- on the agent's thread --------------------------------------------------------------------------------------
-
-    def _end(self, end: End) -> Any:
-        if not isinstance(end, ObjectName):
-            return end
-        attachments = self.agent.cluster.peer_attachments(end)
-        if attachments is None:
-            raise InputError(f"the agent knows no pod {end} with an interface of a secondary network", where="request")
-        return Host(pod=end, attachments=attachments, sandbox=self.agent.cluster.sandbox_policy(end))
-
-    def _declared(self, end: End) -> tuple[Flow, ...]:
-        pod = self.agent.cluster.pod(end) if isinstance(end, ObjectName) else None
-        found = {(port.protocol, port.port): None for port in pod.ports} if pod is not None else {}
-        return tuple(Flow(protocol=protocol, port=port) for protocol, port in sorted(found)) or (_DEFAULT,)
-
-    def _local(self, name: ObjectName) -> _Local | None:
-        state, policy = self.agent.pods.get(name), self.agent.cluster.sandbox_policy(name)
-        if state is None or policy is None or state.sandbox is None or state.backend is None:
-            return None
-        return _Local(
-            pod=name,
-            policy=policy,
-            sandbox=state.sandbox,
-            applier=state.backend.applier,
-            renderer=state.backend.renderer,
-            backend=state.backend.name,
-        )
-
-    # --- on the client's thread -------------------------------------------------------------------------------------
+        yield from self._ways(judged, question.seconds, sender)
 
     def _compared(self, name: ObjectName) -> Item:
         """The rules in the kernel against those that policy wants, now; a difference is looked at again."""
@@ -118,7 +81,7 @@ class Comparison:
         for attempt in range(_TRIES):
             if attempt:
                 time.sleep(self.pause)
-            target = read(self.agent.post, lambda: self._local(name))
+            target = self._judge.local(name)
             if target is None:
                 return _pod_item(name, "", error="it has left this node, or has no rules any more")
             item = self._compared_now(target)
@@ -126,7 +89,7 @@ class Comparison:
                 break
         return item
 
-    def _compared_now(self, target: _Local) -> Item:
+    def _compared_now(self, target: LocalPod) -> Item:
         try:
             ruleset = target.renderer.render(target.policy)
             in_force, installed = self._kernels.look(target.sandbox, lambda: _looked_at(target.applier, ruleset))
@@ -134,17 +97,21 @@ class Comparison:
             return _pod_item(target.pod, target.backend, error=self._kernels.words(error))
         return _pod_item(target.pod, target.backend, ruleset=ruleset, installed=installed, in_force=in_force)
 
-    def _ways(self, ways: list[Explanation], targets: Mapping[ObjectName, _Local], question: FlowQuestion) -> Answers:
+    def _ways(self, judged: Judged, seconds: float, sender: ProbeSender | None) -> Answers:
+        ways, targets = judged.ways, judged.pods
         before = {name: self._counts(target) for name, target in targets.items()}
-        if question.seconds:
-            time.sleep(question.seconds)
-        after = {name: self._counts(target) for name, target in targets.items()} if question.seconds else before
-        for way in ways:
+        probes = [sender.send(way) if sender is not None else None for way in ways]
+        if seconds:
+            time.sleep(seconds)
+        looks_again = seconds or sender is not None
+        after = {name: self._counts(target) for name, target in targets.items()} if looks_again else before
+        for way, probe in zip(ways, probes, strict=True):
             egress, ingress = (_side(side, before, after) for side in (way.source, way.destination))
             verdict = _verdict(way, targets)
-            yield {"way": {**way.as_json(), "verdict": verdict, "egress": egress, "ingress": ingress}}
+            result = _result_json(way, probe, egress, ingress)
+            yield {"way": {**way.as_json(), "verdict": verdict, "egress": egress, "ingress": ingress, "probe": result}}
 
-    def _counts(self, target: _Local) -> Counts:
+    def _counts(self, target: LocalPod) -> Counts:
         try:
             return summed(self._kernels.look(target.sandbox, lambda: list(target.applier.counters())))
         except (MnpError, FutureTimeoutError):  # the comparison of the pod has the reason
@@ -204,6 +171,12 @@ def _side(side: Side, before: Mapping[ObjectName, Counts], after: Mapping[Object
     key = attachment.interface, side.direction.value, label
     counts = [_count(counts[attachment.pod].get(key)) if label else None for counts in (before, after)]
     return {**side.as_json(), "counter": label, "before": counts[0], "after": counts[1]}
+
+
+def _result_json(way: Explanation, probe: ProbeResult | None, egress: Item | None, ingress: Item | None) -> Item | None:
+    if probe is None:
+        return None
+    return {**probe.as_json(), "agrees": agrees(probe.answer, allowed=way.allowed, counted=counted(egress, ingress))}
 
 
 def _verdict(way: Explanation, targets: Collection[ObjectName]) -> str:

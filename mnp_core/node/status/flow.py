@@ -36,15 +36,26 @@ class FlowQuestion:
     seconds: float
 
 
-def parse_flow_question(arguments: Mapping[str, Any]) -> FlowQuestion:
-    """Understand the arguments of a request; raises InputError."""
-    reject_unknown(arguments, _ARGUMENTS)
+def parse_flow_question(
+    arguments: Mapping[str, Any], *, longest: float = _LONGEST, others: frozenset[str] = frozenset()
+) -> FlowQuestion:
+    """Understand the arguments of a request.
+
+    Args:
+        arguments: All of them.
+        longest: The most seconds.
+        others: Arguments with a meaning elsewhere.
+
+    Raises:
+        InputError: One is of no use, or unknown.
+    """
+    reject_unknown(arguments, _ARGUMENTS | others)
     texts = texts_argument(arguments, "ports")
     if len(texts) > _MOST_PORTS:
         raise InputError(f"at most {_MOST_PORTS} ports", where="request", field="ports")
     seconds = arguments.get("seconds", 0)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= _LONGEST:
-        raise InputError(f"must be 0 to {_LONGEST:g} seconds", where="request", field="seconds")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= longest:
+        raise InputError(f"must be 0 to {longest:g} seconds", where="request", field="seconds")
     source, destination = (_end(text_argument(arguments, name), name) for name in ("from", "to"))
     return FlowQuestion(source=source, destination=destination, flows=tuple(map(_flow, texts)), seconds=float(seconds))
 

@@ -16,6 +16,7 @@ from mnp_core.node.status.protocol import Answers, RequestKind
 from mnp_core.node.status.reading import read, read_each
 from mnp_core.node.status.selection import SELECTION, Selection, parse_selection
 from mnp_core.node.status.snapshot import PodStatus, pod_status
+from mnp_core.node.status.trace import Tracer
 from mnp_core.telemetry.health import Answer
 
 Clock = Callable[[], float]
@@ -35,6 +36,7 @@ class AgentRequests:
         agent: The agent; read on its own thread alone.
         counters: Reads counters.
         comparison: Compares with kernels.
+        tracer: Follows packets.
         node: The node's name.
         backend: The node's default backend.
         dialects: Of all backends.
@@ -45,6 +47,7 @@ class AgentRequests:
     agent: Agent
     counters: CounterReader
     comparison: Comparison
+    tracer: Tracer
     node: str
     backend: str
     dialects: Mapping[str, str]
@@ -55,8 +58,10 @@ class AgentRequests:
         """By name."""
         return {
             "compare": RequestKind(answer=self.comparison.answer),
+            "probe": RequestKind(answer=self.comparison.probe),
             "counters": RequestKind(answer=self.counters.answer),
             "status": RequestKind(answer=self.status),
+            "trace": RequestKind(answer=self.tracer.answer),
         }
 
     def status(self, arguments: Mapping[str, Any]) -> Answers:

@@ -13,6 +13,7 @@ from selectors import EVENT_READ, DefaultSelector
 from typing import Final
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 import mnp_core
 from mnp_core.closing import Closing
@@ -170,7 +171,7 @@ class StatusServer(Closing):
             raise RefusedError(Refusal.UNKNOWN_REQUEST, text)
         self._mark(client, endless=kind.endless)
         send = partial(self._send, client)
-        with closing(kind.answer(request.arguments)) as items:
+        with bound_contextvars(uid=user), closing(kind.answer(request.arguments)) as items:
             for item in items:
                 send(_line(item))
         send(encode({"end": True}))

@@ -43,6 +43,7 @@ from mnp_core.model import (
     Isolated,
     ObjectName,
     RuleCounter,
+    RulePlace,
     Ruleset,
     SandboxPolicy,
 )
@@ -53,7 +54,7 @@ from mnp_iptables.persistence import insist
 from mnp_iptables.render.hook_points import MANGLE
 from mnp_iptables.render.renderer import IptablesRenderer
 from mnp_iptables.restore.compiler import Compiled, Compiler
-from mnp_iptables.restore.installed import InstalledTable, WantedTable, counters, digest, is_as_wanted
+from mnp_iptables.restore.installed import InstalledTable, WantedTable, counters, digest, is_as_wanted, places
 from mnp_iptables.sets.ipset import Ipset
 from mnp_iptables.sets.versioned_sets import VersionedSets
 
@@ -198,6 +199,11 @@ class IptablesApplier:
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
         return counters(self._rules.read())
+
+    @_as_apply_error
+    def places(self) -> Sequence[RulePlace]:
+        """All rules in our chains; see `mnp_core.api.RuleLocator`."""
+        return places(self._rules.read())
 
     @_as_apply_error
     def remove(self) -> None:

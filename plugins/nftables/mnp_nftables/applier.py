@@ -13,6 +13,7 @@ import os
 import random
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -21,7 +22,7 @@ from attrs import evolve
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, InputError
-from mnp_core.model import CommonRules, Delta, Direction, Installed, RuleCounter, Ruleset
+from mnp_core.model import CommonRules, Delta, Direction, Installed, RuleCounter, RulePlace, Ruleset
 from mnp_core.netfilter.batch import Batch
 from mnp_core.netfilter.comments import decode
 from mnp_core.netfilter.kept import kept_socket
@@ -37,7 +38,7 @@ from mnp_nftables.membership import change
 from mnp_nftables.names import ChainName
 from mnp_nftables.renderer import NftablesRuleset
 from mnp_nftables.sets import TABLE
-from mnp_nftables.table import Counted, Outline, Whole
+from mnp_nftables.table import Counted, Outline, Placed, Whole
 from mnp_nftables.transaction import BASE_CHAINS, CustomChain, after_removal, clearing, removal, with_rules
 
 T = TypeVar("T")
@@ -116,6 +117,12 @@ class NftablesApplier:
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
         return [counter for rule in _asked(lambda: table.read_counters(TABLE)) for counter in _counters(rule)]
+
+    def places(self) -> Sequence[RulePlace]:
+        """All rules of ours; see `mnp_core.api.RuleLocator`."""
+        rules = _asked(lambda: table.read_places(TABLE))
+        counts = Counter[str]()
+        return [_place(rule, counts) for rule in rules]
 
     def remove(self) -> None:
         """Delete the table."""
@@ -272,19 +279,37 @@ def _digest(found: Whole) -> str:
 
 def _counters(rule: Counted) -> Iterator[RuleCounter]:
     """Of a rule in the chain of an interface, or of one in front of them all, which is about every interface."""
-    if rule.chain in BASE_CHAINS:
-        interface, direction = "", BASE_CHAINS[rule.chain][3]
-    elif (chain := ChainName.parse(rule.chain)) is not None:
-        interface, direction = chain.interface, chain.direction
-    else:
-        return
-    yield RuleCounter(
+    if (scope := _scope(rule.chain)) is not None:
+        interface, direction = scope
+        yield RuleCounter(
+            interface=interface,
+            direction=direction.value,
+            label=decode(rule.comment),
+            packets=rule.packets,
+            bytes=rule.bytes,
+        )
+
+
+def _place(rule: Placed, counts: Counter[str]) -> RulePlace:
+    counts[rule.chain] += 1
+    interface, direction = _scope(rule.chain) or ("", None)
+    return RulePlace(
+        table=TABLE,
+        chain=rule.chain,
+        handle=rule.handle,
+        position=counts[rule.chain],
         interface=interface,
-        direction=direction.value,
+        direction=direction.value if direction is not None else "",
         label=decode(rule.comment),
-        packets=rule.packets,
-        bytes=rule.bytes,
     )
+
+
+def _scope(chain: str) -> tuple[str, Direction] | None:
+    """Interface and direction that a chain of ours is about; no interface in front of them all, None for others."""
+    if chain in BASE_CHAINS:
+        return "", BASE_CHAINS[chain][3]
+    found = ChainName.parse(chain)
+    return (found.interface, found.direction) if found is not None else None
 
 
 # --- membership -------------------------------------------------------------------------------------------------------

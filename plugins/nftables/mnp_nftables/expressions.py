@@ -9,49 +9,51 @@ from functools import lru_cache
 
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, nested, number, text_attribute
+from mnp_core.netfilter.expressions import (
+    AT_LEAST,
+    AT_MOST,
+    META_FAMILY,
+    META_INPUT,
+    META_OUTPUT,
+    META_PROTOCOL,
+    NETWORK,
+    REGISTER,
+    TRANSPORT,
+    UNEQUAL,
+    compare,
+    equals,
+    expression,
+    meta,
+    payload,
+)
 
-META_INPUT, META_OUTPUT, META_FAMILY, META_PROTOCOL = 6, 7, 15, 16  # NFT_META_IIFNAME, OIFNAME, NFPROTO, L4PROTO
-NETWORK, TRANSPORT = 1, 2  # NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER
+__all__ = [
+    "META_FAMILY",
+    "META_INPUT",
+    "META_OUTPUT",
+    "META_PROTOCOL",
+    "NETWORK",
+    "TRANSPORT",
+    "equals",
+    "expression",
+    "meta",
+    "payload",
+]  # the others of this module are defined here
+
 CT_STATE, CT_DIRECTION, CT_STATUS, CT_DESTINATION_PORT = 0, 1, 2, 12  # NFT_CT_STATE, DIRECTION, STATUS, PROTO_DST
 CT_SOURCE = {4: 19, 6: 21}  # NFT_CT_SRC_IP, NFT_CT_SRC_IP6
 ORIGINAL = 0  # IP_CT_DIR_ORIGINAL
-_EQUAL, _UNEQUAL, _AT_MOST, _AT_LEAST = 0, 1, 3, 5  # NFT_CMP_EQ, NEQ, LTE, GTE
-_VERDICT_REGISTER, _REGISTER = 0, 1  # NFT_REG_VERDICT, NFT_REG_1
+_VERDICT_REGISTER = 0  # NFT_REG_VERDICT
 _DROP, _ACCEPT, _JUMP, _GOTO = 0, 1, -3, -4  # NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_GOTO
 _PACKETS, _SECOND = 0, 1  # NFT_LIMIT_PKTS; the unit of time in seconds
 _ICMPX, _ADMIN_PROHIBITED = 2, 3  # NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_ADMIN_PROHIBITED
-
-
-def expression(name: str, *data: bytes) -> bytes:
-    """An expression, as an element of a rule's list."""
-    return nested(
-        uapi.NFTA_LIST_ELEM, text_attribute(uapi.NFTA_EXPR_NAME, name) + nested(uapi.NFTA_EXPR_DATA, b"".join(data))
-    )
-
-
-@lru_cache
-def meta(key: int, register: int = _REGISTER) -> bytes:
-    """Load a meta field of the packet."""
-    return expression("meta", number(uapi.NFTA_META_KEY, key), number(uapi.NFTA_META_DREG, register))
-
-
-@lru_cache
-def payload(base: int, offset: int, size: int, register: int = _REGISTER) -> bytes:
-    """Load bytes of a header."""
-    return expression(
-        "payload",
-        number(uapi.NFTA_PAYLOAD_DREG, register),
-        number(uapi.NFTA_PAYLOAD_BASE, base),
-        number(uapi.NFTA_PAYLOAD_OFFSET, offset),
-        number(uapi.NFTA_PAYLOAD_LEN, size),
-    )
 
 
 @lru_cache
 def connection(key: int, direction: int | None = None) -> bytes:
     """Load a field of the conntrack entry."""
     way = b"" if direction is None else attribute(uapi.NFTA_CT_DIRECTION, bytes([direction]))
-    return expression("ct", number(uapi.NFTA_CT_DREG, _REGISTER), number(uapi.NFTA_CT_KEY, key), way)
+    return expression("ct", number(uapi.NFTA_CT_DREG, REGISTER), number(uapi.NFTA_CT_KEY, key), way)
 
 
 def masked(mask: bytes) -> bytes:
@@ -59,8 +61,8 @@ def masked(mask: bytes) -> bytes:
     zeros = bytes(len(mask))
     return expression(
         "bitwise",
-        number(uapi.NFTA_BITWISE_SREG, _REGISTER),
-        number(uapi.NFTA_BITWISE_DREG, _REGISTER),
+        number(uapi.NFTA_BITWISE_SREG, REGISTER),
+        number(uapi.NFTA_BITWISE_DREG, REGISTER),
         number(uapi.NFTA_BITWISE_LEN, len(mask)),
         number(uapi.NFTA_BITWISE_OP, 0),  # NFT_BITWISE_MASK_XOR
         nested(uapi.NFTA_BITWISE_MASK, attribute(uapi.NFTA_DATA_VALUE, mask)),
@@ -68,24 +70,19 @@ def masked(mask: bytes) -> bytes:
     )
 
 
-def equals(value: bytes) -> bytes:
-    """Go on if the loaded value begins with this."""
-    return _compare(_EQUAL, value)
-
-
 def within(first: bytes, last: bytes) -> tuple[bytes, ...]:
     """Go on if the loaded value lies between these, both included."""
-    return _compare(_AT_LEAST, first), _compare(_AT_MOST, last)
+    return compare(AT_LEAST, first), compare(AT_MOST, last)
 
 
 def any_bit(bits: int) -> tuple[bytes, ...]:
     """Go on if any of these bits of a number of 32 bits, in the machine's own byte order, is set."""
-    return masked(bits.to_bytes(4, sys.byteorder)), _compare(_UNEQUAL, bytes(4))
+    return masked(bits.to_bytes(4, sys.byteorder)), compare(UNEQUAL, bytes(4))
 
 
 def lookup(name: str) -> bytes:
     """Go on if the loaded value is an element of a set."""
-    return expression("lookup", text_attribute(uapi.NFTA_LOOKUP_SET, name), number(uapi.NFTA_LOOKUP_SREG, _REGISTER))
+    return expression("lookup", text_attribute(uapi.NFTA_LOOKUP_SET, name), number(uapi.NFTA_LOOKUP_SREG, REGISTER))
 
 
 def lookup_in(name: str, identity: int, use: bytes) -> bytes:
@@ -149,11 +146,6 @@ def log(group: int, prefix: str, size: int) -> bytes:
         attribute(uapi.NFTA_LOG_GROUP, group.to_bytes(2, "big")),
         number(uapi.NFTA_LOG_SNAPLEN, size),
     )
-
-
-def _compare(operator: int, value: bytes) -> bytes:
-    data = nested(uapi.NFTA_CMP_DATA, attribute(uapi.NFTA_DATA_VALUE, value))
-    return expression("cmp", number(uapi.NFTA_CMP_SREG, _REGISTER), number(uapi.NFTA_CMP_OP, operator), data)
 
 
 def _verdict(code: int, chain: str = "") -> bytes:

@@ -75,6 +75,15 @@ class Counted:
 
 
 @frozen(kw_only=True)
+class Placed:
+    """A rule by its place."""
+
+    chain: str
+    handle: int
+    comment: str
+
+
+@frozen(kw_only=True)
 class Raw:
     """A table as the kernel dumps it.
 
@@ -116,6 +125,11 @@ def read_whole(table: str, *, custom: str) -> Whole | None:
 def read_counters(table: str) -> tuple[Counted, ...]:
     """Read all counters, in the order in which packets meet them; errors as above."""
     return read_settled(lambda kernel, _: tuple(_counted(kernel, table)))
+
+
+def read_places(table: str) -> tuple[Placed, ...]:
+    """Read all rules by their places, in the order in which packets meet them; errors as above."""
+    return read_settled(lambda kernel, _: tuple(map(_placed, dump_rules(kernel, table))))
 
 
 def read_raw(table: str) -> Raw:
@@ -230,6 +244,14 @@ def _counted(kernel: Nfnetlink, table: str) -> Iterator[Counted]:
                 packets=packets,
                 bytes=octets,
             )
+
+
+def _placed(rule: Found) -> Placed:
+    return Placed(
+        chain=text(rule.get(uapi.NFTA_RULE_CHAIN, b"")),
+        handle=number(rule, uapi.NFTA_RULE_HANDLE),
+        comment=comment_in(rule.get(uapi.NFTA_RULE_USERDATA, b"")),
+    )
 
 
 def _part(found: Found, name: int, handle: int, content: bytes) -> Part:

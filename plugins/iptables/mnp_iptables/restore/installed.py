@@ -1,11 +1,12 @@
 """Rules of ours in a namespace, by either variant, and their comparison with a compiled ruleset (S62, S63)."""
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
-from mnp_core.model import Family, RuleCounter
+from mnp_core.model import Family, RuleCounter, RulePlace
 from mnp_core.netfilter.comments import decode
 from mnp_iptables.names import CHAIN_PREFIX, ChainName, parse_digest
 from mnp_iptables.render.hook_points import FILTER
@@ -189,3 +190,26 @@ def counters(tables: Iterable[InstalledTable]) -> list[RuleCounter]:
         )
         for (interface, direction, label), rules in found.items()
     ]
+
+
+def places(tables: Iterable[InstalledTable]) -> list[RulePlace]:
+    """The rules of our chains by their places, in the order in which packets meet them."""
+    found = []
+    for table in tables:
+        counts = Counter[str]()
+        for rule in table.rules:
+            counts[rule.chain] += 1
+            chain = ChainName.parse(rule.chain)
+            found.append(
+                RulePlace(
+                    family=table.family,
+                    table=table.name,
+                    chain=rule.chain,
+                    handle=rule.handle,
+                    position=counts[rule.chain],
+                    interface=chain.interface if chain is not None else "",
+                    direction=chain.direction.value if chain is not None else "",
+                    label=decode(rule.comment),
+                )
+            )
+    return found
