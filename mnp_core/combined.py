@@ -18,6 +18,7 @@ from mnp_core.api import (
     QuickGeneration,
     RuleApplier,
     RuleVerifier,
+    SandboxDeltaRenderer,
     Support,
     TwoPhaseApplier,
 )
@@ -94,6 +95,19 @@ class CombinedRenderer:
             added=self._sets(each.added for each in deltas),
             removed=self._sets(each.removed for each in deltas),
             parts=deltas,
+        )
+
+    def render_sandbox_delta(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> CombinedDelta | None:
+        """Write the changes of sets that belong to no single group, for the parts that have such."""
+        found = [_own_delta(part.renderer, deltas, part.share(policy)) for part in self.parts]
+        if not any(each.text for each in found):
+            return None
+        return CombinedDelta(
+            dialect=_joined(each.dialect for each in found),
+            text="\n".join(each.text for each in found),
+            added=self._sets(each.added for each in found),
+            removed=self._sets(each.removed for each in found),
+            parts=tuple(found),
         )
 
     def _sets(self, found: Iterable[Mapping[str, frozenset[str]]]) -> dict[str, frozenset[str]]:
@@ -184,6 +198,12 @@ class CombinedApplier:
         if not isinstance(ruleset, CombinedRuleset) or len(ruleset.parts) != len(self.parts):
             raise ApplyError("the rules were not rendered for these backends: render them again")
         return list(zip(self.parts, ruleset.parts, strict=True))
+
+
+def _own_delta(renderer: PolicyRenderer, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> Delta:
+    """A part without such sets has nothing to write."""
+    found = renderer.render_sandbox_delta(deltas, policy) if isinstance(renderer, SandboxDeltaRenderer) else None
+    return found or Delta(dialect="", text="")
 
 
 def _commit(applier: RuleApplier, ruleset: Ruleset) -> Callable[[], None]:

@@ -43,6 +43,20 @@ class Batch:
         struct.pack_into("=H", data, self.last + _FLAGS_OFFSET, flags | ACKNOWLEDGE)
         return data
 
+    def in_family(self, family: int) -> "Batch":
+        """The same messages about objects of another family (NFPROTO_…)."""
+        data, offset = bytearray(self.data), 0
+        while offset < len(data):
+            (size,) = struct.unpack_from("=I", data, offset)
+            data[offset + HEADER.size] = family  # nfgen_family of struct nfgenmsg
+            offset += size
+        return Batch(bytes(data), self.last, self.next)
+
+    @property
+    def families(self) -> tuple[int, ...]:
+        """The families of its objects, in the order of their first messages."""
+        return tuple(dict.fromkeys(body[0] for _, _, _, body in self.messages()))
+
     def about(self, sequence: int) -> str:
         """The object of a message, in words."""
         found = (_object(kind, body) for kind, _, number, body in self.messages() if number == sequence)

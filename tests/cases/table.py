@@ -564,7 +564,7 @@ def seeming(name, *links, config=None, found=(OPEN,), **more):
 
 
 SEEMING = [
-    seeming("bridge binding of KubeVirt", DUMMY, NIC, K6T, TAP, config={"type": "bridge"}, found=(OPEN, STRAY)),
+    seeming("bridge binding of KubeVirt", DUMMY, NIC, K6T, TAP, config={"type": "bridge"}, found=(OPEN,)),
     seeming(
         "the same, the dummy down",
         evolve(DUMMY, up=False),
@@ -572,14 +572,14 @@ SEEMING = [
         K6T,
         TAP,
         config={"type": "bridge"},
-        found=(OPEN, STRAY),
+        found=(OPEN,),
     ),
     seeming(
         "the same, names of old",
         DUMMY,
         evolve(NIC, name="k6t-net1"),
         evolve(K6T, name="br1"),
-        found=(OPEN, STRAY),
+        found=(OPEN,),
     ),
     seeming("a port of a bridge under its own name", evolve(NET1, master=6), K6T, TAP),
     seeming(
@@ -608,7 +608,7 @@ SEEMING = [
             K6T,
             TAP,
             config={"type": "cnv-bridge"},
-            found=(OPEN, STRAY),
+            found=(OPEN,),
         ),
         network_plugins=("cnv-bridge",),
     ),

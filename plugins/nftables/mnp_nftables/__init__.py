@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mnp_core import hookimpl
 from mnp_core.api import PolicyRenderer, PolicyRendererSpec, RuleApplier, RuleApplierSpec
+from mnp_core.model import LinkPath
 
 if TYPE_CHECKING:
     from mnp_nftables.applier import NftablesApplier
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["NftablesApplier", "NftablesRenderer", "mnp_register_policy_renderers", "mnp_register_rule_appliers"]
 
 _DIALECT = "nftables"
+_PATHS = frozenset({LinkPath.IP, LinkPath.BRIDGED})
 
 
 @hookimpl
@@ -27,7 +29,7 @@ def mnp_register_policy_renderers() -> Iterable[PolicyRendererSpec]:
 @hookimpl
 def mnp_register_rule_appliers() -> Iterable[RuleApplierSpec]:
     """Offer nf_tables by netlink."""
-    yield RuleApplierSpec(name="nftables", dialect=_DIALECT, factory=_make_applier, rank=100)
+    yield RuleApplierSpec(name="nftables", dialect=_DIALECT, factory=_make_applier, rank=100, paths=_PATHS)
 
 
 def _make_renderer() -> PolicyRenderer:

@@ -16,27 +16,30 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from attrs import evolve
 
 from mnp_core.api import Support
 from mnp_core.errors import ApplyError, InputError
-from mnp_core.model import CommonRules, Delta, Direction, Installed, RuleCounter, RulePlace, Ruleset
-from mnp_core.netfilter.batch import Batch
+from mnp_core.model import CommonRules, Delta, Direction, Installed, LinkPath, RuleCounter, RulePlace, Ruleset
+from mnp_core.netfilter.batch import Batch, joined
 from mnp_core.netfilter.comments import decode
 from mnp_core.netfilter.kept import kept_socket
+from mnp_core.netfilter.messages import NFPROTO_INET
 from mnp_core.netfilter.netlink import OversizeError
 from mnp_core.netfilter.nf_tables import generation
 from mnp_core.netfilter.nfnetlink import RefusedError, SupersededError, UnansweredError, UnsettledError
 from mnp_core.netfilter.remedies import describe, remedy
-from mnp_nftables import table
+from mnp_nftables import bridge_support, frames, table
 from mnp_nftables.commit_listener import announced_generation, listen_to_commits
 from mnp_nftables.custom import PREFIX, custom_rules
 from mnp_nftables.custom_rule_encoder import compile_rules, known_lines
 from mnp_nftables.membership import change
 from mnp_nftables.names import ChainName
-from mnp_nftables.renderer import NftablesRuleset
+from mnp_nftables.renderer import NftablesRuleset, combined_digest
+from mnp_nftables.rule import Chain
 from mnp_nftables.sets import TABLE
 from mnp_nftables.table import Counted, Outline, Placed, Whole
 from mnp_nftables.transaction import BASE_CHAINS, CustomChain, after_removal, clearing, removal, with_rules
@@ -61,6 +64,10 @@ _NO_REMEDY = "it is tried again"
 class NftablesApplier:
     """Applies rulesets of the dialect ``nftables``; see `mnp_core.api.RuleApplier`."""
 
+    def __init__(self) -> None:
+        """Begin on a node without bridged interfaces, as far as this process knows."""
+        self._has_frames = False
+
     def probe(self) -> Support:
         """Ask the kernel; changes nothing."""
         try:
@@ -82,6 +89,7 @@ class NftablesApplier:
         """Replace everything of ours in one commit; the returned function deletes leftovers."""
         if not isinstance(ruleset, NftablesRuleset) or ruleset.says != ruleset.text:
             raise ApplyError("the text to apply was not written by NftablesRenderer: render it again")
+        self._has_frames |= ruleset.frames is not None
         batch = _complete(ruleset)
         _replace(ruleset, batch)
         return lambda: _clear(ruleset, batch)
@@ -89,15 +97,34 @@ class NftablesApplier:
     def update(self, delta: Delta) -> bool:
         """Add and remove set elements in one commit; false if a foreign commit came during it."""
         batch = change(delta)
+        if batch.data and self._has_frames and _asked(lambda: table.exists(TABLE, frames.FAMILY)):
+            batch = joined((batch, frames.in_family(batch)))
         return not batch.data or _update(batch)
+
+    def obstacle(self, path: LinkPath) -> str:
+        """Try connection tracking on bridges; see `mnp_core.api.PathApplier`."""
+        return bridge_support.obstacle() if path is LinkPath.BRIDGED else f"it does not reach {path.value} interfaces"
+
+    def installed_paths(self) -> frozenset[LinkPath]:
+        """Whether there is a table for bridged interfaces; see `mnp_core.api.PathApplier`."""
+        found = _asked(lambda: table.exists(TABLE, frames.FAMILY))
+        self._has_frames |= found
+        return frozenset({LinkPath.BRIDGED}) if found else frozenset()
 
     def installed(self) -> Installed | None:
         """Read the installed table; an unreadable one counts as drift."""
         try:
             found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
+            bridge = _read_frames()
         except (UnsettledError, OversizeError):
             return Installed(digest="", sets={})
-        return None if found is None else Installed(digest=_digest(found), sets=found.members)
+        if bridge is None:
+            return None if found is None else Installed(digest=_digest(found), sets=found.members)
+        self._has_frames = True
+        if found is None or found.members != bridge.members:
+            return Installed(digest="", sets={})
+        digest = combined_digest(_digest(found), _digest(bridge, frames.translated))
+        return Installed(digest=digest, sets=found.members)
 
     def generation(self) -> int:
         """The generation number of nf_tables in this namespace."""
@@ -116,7 +143,10 @@ class NftablesApplier:
 
     def counters(self) -> Sequence[RuleCounter]:
         """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
-        return [counter for rule in _asked(lambda: table.read_counters(TABLE)) for counter in _counters(rule)]
+        rules = _asked(lambda: table.read_counters(TABLE))
+        if _asked(lambda: table.exists(TABLE, frames.FAMILY)):
+            rules += _asked(lambda: table.read_counters(TABLE, frames.FAMILY))
+        return [counter for rule in rules for counter in _counters(rule)]
 
     def places(self) -> Sequence[RulePlace]:
         """All rules of ours; see `mnp_core.api.RuleLocator`."""
@@ -125,15 +155,27 @@ class NftablesApplier:
         return [_place(rule, counts) for rule in rules]
 
     def remove(self) -> None:
-        """Delete the table."""
-        try:
-            _commit(removal())
-        except RefusedError as refused:
-            if refused.code != errno.ENOENT:
-                raise _refusal(refused) from refused
-        except UnansweredError as error:
-            if self.installed() is not None:
-                raise _unanswered(error) from error
+        """Delete our tables."""
+        _remove(removal())
+        if _asked(lambda: table.exists(TABLE, frames.FAMILY)):
+            _remove(frames.in_family(removal()))
+
+
+def _remove(batch: Batch) -> None:
+    try:
+        _commit(batch)
+    except RefusedError as refused:
+        if refused.code != errno.ENOENT:
+            raise _refusal(refused) from refused
+    except UnansweredError as error:
+        if any(_asked(partial(table.exists, TABLE, family)) for family in batch.families):
+            raise _unanswered(error) from error
+
+
+def _read_frames() -> Whole | None:
+    if not _asked(lambda: table.exists(TABLE, frames.FAMILY)):
+        return None
+    return _asked(lambda: table.read_whole(TABLE, custom=PREFIX, family=frames.FAMILY))
 
 
 def _asked(question: Callable[[], T]) -> T:
@@ -166,13 +208,16 @@ def _commit(batch: Batch, before: int | None = None) -> None:
 
 
 def _complete(ruleset: NftablesRuleset) -> Batch:
-    """All messages: custom rules, which are compiled once, come last."""
-    if not ruleset.custom:
-        return ruleset.batch
+    """All messages: custom rules, which are compiled once, come last in each table."""
     try:
-        return with_rules(ruleset.batch, compile_rules(ruleset.custom).chains)
+        chains = compile_rules(ruleset.custom).chains if ruleset.custom else ()
     except InputError as error:
         raise ApplyError(str(error)) from error
+    batch = with_rules(ruleset.batch, chains) if chains else ruleset.batch
+    if ruleset.frames is None:
+        return batch
+    rules = frames.in_family(with_rules(Batch(), map(frames.translated, chains))) if chains else Batch()
+    return joined((batch, ruleset.frames.batch, rules))
 
 
 def _replace(ruleset: NftablesRuleset, batch: Batch) -> None:
@@ -205,8 +250,17 @@ def _run(ruleset: NftablesRuleset, batch: Batch) -> None:
 def is_in_force(ruleset: NftablesRuleset) -> bool:
     """Whether a ruleset is in force for packets, leftovers aside."""
     found = _asked(lambda: table.read_whole(TABLE, custom=PREFIX))
-    if found is None:
+    if found is None or not _is_table_in_force(found, ruleset):
         return False
+    if ruleset.frames is None:
+        return True
+    bridge = _read_frames()
+    return bridge is not None and _is_table_in_force(bridge, ruleset.frames, frames.translated)
+
+
+def _is_table_in_force(
+    found: Whole, ruleset: NftablesRuleset, translate: Callable[[Chain], Chain] | None = None
+) -> bool:
     chains, sets = ruleset.outline
     ours = evolve(
         found.content,
@@ -214,7 +268,7 @@ def is_in_force(ruleset: NftablesRuleset) -> bool:
         sets=tuple(each for each in found.content.sets if each in sets),
     )
     members = {name: found.members.get(name) for name in ruleset.sets}
-    return members == ruleset.sets and _digest(evolve(found, content=ours)) == ruleset.digest
+    return members == ruleset.sets and _digest(evolve(found, content=ours), translate) == ruleset.own_digest
 
 
 def _clear(ruleset: NftablesRuleset, batch: Batch) -> None:
@@ -228,8 +282,16 @@ def _clear(ruleset: NftablesRuleset, batch: Batch) -> None:
 
 
 def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
+    _clear_table(ruleset, batch)
+    if ruleset.frames is not None:
+        _clear_table(ruleset.frames, batch, frames.FAMILY)
+    elif _asked(lambda: table.exists(TABLE, frames.FAMILY)):
+        _remove(frames.in_family(removal()))
+
+
+def _clear_table(ruleset: NftablesRuleset, batch: Batch, family: int = NFPROTO_INET) -> None:
     try:
-        found = _asked(lambda: table.read_outline(TABLE))
+        found = _asked(lambda: table.read_outline(TABLE, family))
     except OversizeError:
         _replace_anew(batch)
         raise
@@ -243,7 +305,7 @@ def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
     )
     if left.data:
         try:
-            _commit(left, found.generation)
+            _commit(left.in_family(family), found.generation)
         except UnansweredError as error:
             raise SupersededError from error  # look at the leftovers again
         except RefusedError as refused:
@@ -271,9 +333,10 @@ def _replace_anew(batch: Batch) -> None:
 # --- reading ----------------------------------------------------------------------------------------------------------
 
 
-def _digest(found: Whole) -> str:
-    """The digest of the installed table; custom rules count as the lines that they were compiled from."""
-    custom = ((name, CustomChain(name=name, lines=lines).content()) for name, lines in known_lines(found.custom))
+def _digest(found: Whole, translate: Callable[[Chain], Chain] | None = None) -> str:
+    """The digest of an installed table; custom rules count as the lines that they were compiled from."""
+    known = known_lines(found.custom, translate)
+    custom = ((name, CustomChain(name=name, lines=lines).content()) for name, lines in known)
     return evolve(found.content, rules=(*found.content.rules, *custom)).digest()
 
 

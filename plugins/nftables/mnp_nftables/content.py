@@ -119,7 +119,7 @@ def anonymous_content(found: Mapping[int, bytes], elements: Iterable[bytes]) -> 
 
 def rule_content(code: Iterable[Code], userdata: bytes) -> bytes:
     """A rule that we send."""
-    return joined(userdata) + b"".join([_code_content(each) for each in code])
+    return joined(userdata) + b"".join([code_content(each) for each in code])
 
 
 def found_rule_content(elements: Iterable[bytes], userdata: bytes, anonymous: Mapping[bytes, bytes]) -> bytes:
@@ -154,7 +154,8 @@ def _anonymous(found: AnonymousSet) -> bytes:
     return anonymous_content(dict(attributes(found.attributes)), elements)
 
 
-def _code_content(code: Code) -> bytes:
+def code_content(code: Code) -> bytes:
+    """An expression of a rule that we send."""
     if isinstance(code, AnonymousSet):
         return _lookup_content(_anonymous(code), dict(attributes(code.use)))
     return _canonical(code[4:])  # without the head of the list's element

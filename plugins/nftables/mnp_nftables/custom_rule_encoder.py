@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 
 from attrs import frozen
@@ -21,7 +21,7 @@ from mnp_core.model import CustomRules
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, attributes
 from mnp_nftables.anonymous import AnonymousSet
-from mnp_nftables.content import LOOKUP, anonymous_content, found_rule_content, joined
+from mnp_nftables.content import LOOKUP, anonymous_content, found_rule_content, joined, rule_content
 from mnp_nftables.custom import custom_chain, numbered_lines, rule_lines
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.sets import TABLE
@@ -73,13 +73,27 @@ def compile_rules(custom: Sequence[CustomRules]) -> Compiled:
         return _compiled[key]
 
 
-def known_lines(found: Mapping[str, bytes]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Chains of custom rules found in a kernel: name, and the lines they were compiled from, if this process did."""
+def known_lines(
+    found: Mapping[str, bytes], translate: Callable[[Chain], Chain] | None = None
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Chains of custom rules found in a kernel: name, and the lines they were compiled from, if this process did.
+
+    Args:
+        found: By name of the chain, its content.
+        translate: What was done to compiled chains before they were sent; nothing without it.
+    """
     with _lock:
-        known = [(key, compiled.contents) for key, compiled in _compiled.items()]
+        known = [
+            (key, compiled.contents if translate is None else _contents(map(translate, compiled.chains)))
+            for key, compiled in _compiled.items()
+        ]
     for chain, content in found.items():
         lines = (dict(key).get(chain, ()) for key, contents in known if contents.get(chain) == content)
         yield chain, next(lines, ())
+
+
+def _contents(chains: Iterable[Chain]) -> Mapping[str, bytes]:
+    return {each.name: joined(*(rule_content(rule.code, rule.userdata) for rule in each.rules)) for each in chains}
 
 
 _compiled: dict[tuple[tuple[str, tuple[str, ...]], ...], Compiled] = {}

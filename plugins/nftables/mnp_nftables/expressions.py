@@ -40,6 +40,7 @@ __all__ = [
     "payload",
 ]  # the others of this module are defined here
 
+LINK, META_ETHER_TYPE = 0, 1  # NFT_PAYLOAD_LL_HEADER, NFT_META_PROTOCOL
 CT_STATE, CT_DIRECTION, CT_STATUS, CT_DESTINATION_PORT = 0, 1, 2, 12  # NFT_CT_STATE, DIRECTION, STATUS, PROTO_DST
 CT_SOURCE = {4: 19, 6: 21}  # NFT_CT_SRC_IP, NFT_CT_SRC_IP6
 ORIGINAL = 0  # IP_CT_DIR_ORIGINAL
@@ -68,6 +69,11 @@ def masked(mask: bytes) -> bytes:
         nested(uapi.NFTA_BITWISE_MASK, attribute(uapi.NFTA_DATA_VALUE, mask)),
         nested(uapi.NFTA_BITWISE_XOR, attribute(uapi.NFTA_DATA_VALUE, zeros)),
     )
+
+
+def differs(value: bytes) -> bytes:
+    """Go on if the loaded value does not begin with this."""
+    return compare(UNEQUAL, value)
 
 
 def within(first: bytes, last: bytes) -> tuple[bytes, ...]:

@@ -14,9 +14,10 @@ that the packet came in on, even one that a VRF enslaves. Egress is judged for l
 a packet can still be rejected (S48). A packet that is allowed ends our base chain and no other (S49).
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mnp_core.model import (
     Audited,
@@ -34,10 +35,11 @@ from mnp_core.netfilter.batch import Batch
 from mnp_nftables import terms
 from mnp_nftables.chains import established_rules, interface_chains, unions_of
 from mnp_nftables.custom import custom_chain, custom_rules, rule_lines
+from mnp_nftables.frames import frame_chains, in_family, is_bridged
 from mnp_nftables.names import ChainName, interface_name, is_writable
 from mnp_nftables.policy_rules import LOOKUPS
 from mnp_nftables.rule import Chain, Rule
-from mnp_nftables.sets import Elements, command, elements, set_names
+from mnp_nftables.sets import Elements, SetName, command, elements, set_names
 from mnp_nftables.transaction import (
     BASE_CHAINS,
     STATE_CHAIN,
@@ -64,12 +66,21 @@ class NftablesRuleset(Ruleset):
         batch: The messages, custom rules apart.
         custom: Custom rules, compiled on the node that applies them.
         outline: Each chain and each named set, in the form for comparison.
+        frames: The table for bridged interfaces; None without one.
+        table_digest: The digest of the table of family inet, where there is another one.
     """
 
     says: str = field(repr=False)
     batch: Batch = field(repr=False)
     custom: tuple[CustomRules, ...] = ()
     outline: tuple[frozenset[bytes], frozenset[bytes]] = field(repr=False)
+    frames: "NftablesRuleset | None" = field(default=None, repr=False)
+    table_digest: str = ""
+
+    @property
+    def own_digest(self) -> str:
+        """The digest of the table of family inet alone."""
+        return self.table_digest or self.digest
 
 
 class NftablesRenderer:
@@ -91,22 +102,14 @@ class NftablesRenderer:
         members |= {str(union.name): union.elements(policy.groups) for union in unions}
         sets = [*(name for group in groups for name in set_names(group)), *(union.name for union in unions)]
         custom = tuple(rules for direction in Direction for rules in custom_rules(policy.common, direction))
-        custom_chains = [CustomChain(name=custom_chain(rules), lines=rule_lines(rules)) for rules in custom]
-        chains = tuple(_chains(policy))
-        content = content_of(sets, chains, custom_chains)
-        names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom_chains)}
-        digest = content.digest()
-        text = f"{text_of(sets, chains, custom_chains)}{command('add', members)}# digest {digest}\n"
-        return NftablesRuleset(
-            dialect=DIALECT,
-            text=text,
-            says=text,
-            sets=members,
-            digest=digest,
-            batch=messages_of(sets, chains, custom_chains, members),
-            custom=custom,
-            outline=(chain_contents(names), set_contents(sets)),
-        )
+        ruleset = _table(tuple(_chains(policy)), sets, members, custom)
+        if not any(map(is_bridged, policy.interfaces)):
+            return ruleset
+        frames = _table(tuple(frame_chains(policy)), sets, members, custom, "bridge")
+        frames = evolve(frames, batch=in_family(frames.batch))
+        text = ruleset.text + frames.text
+        digest = combined_digest(ruleset.digest, frames.digest)
+        return evolve(ruleset, text=text, says=text, digest=digest, frames=frames, table_digest=ruleset.digest)
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership; refused where a member that comes is there, or one that goes is not."""
@@ -132,6 +135,36 @@ class NftablesRenderer:
                 self._recent.clear()
             self._recent[id(policy.interfaces)] = found
         return found[1]
+
+
+def combined_digest(inet: str, bridge: str) -> str:
+    """The digest of both tables."""
+    return hashlib.sha256(f"{inet} {bridge}".encode()).hexdigest()
+
+
+def _table(
+    chains: tuple[Chain, ...],
+    sets: Sequence[SetName],
+    members: Elements,
+    custom: tuple[CustomRules, ...],
+    family: str = "inet",
+) -> NftablesRuleset:
+    """One table; both have all sets, so that a change of membership is the same for both. The batch is for inet."""
+    custom_chains = [CustomChain(name=custom_chain(rules), lines=rule_lines(rules)) for rules in custom]
+    content = content_of(sets, chains, custom_chains)
+    names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom_chains)}
+    digest = content.digest()
+    text = f"{text_of(sets, chains, custom_chains, family)}{command('add', members, family)}# digest {digest}\n"
+    return NftablesRuleset(
+        dialect=DIALECT,
+        text=text,
+        says=text,
+        sets=members,
+        digest=digest,
+        batch=messages_of(sets, chains, custom_chains, members),
+        custom=custom,
+        outline=(chain_contents(names), set_contents(sets)),
+    )
 
 
 def _delta(added: Elements, removed: Elements) -> Delta:

@@ -23,7 +23,7 @@ _BIG_ENDIAN, _NO_ORDER = b"\0\4\2\0\0\0", b"\0\4\0\0\0\0"  # NFTNL_UDATA_SET_KEY
 _REGISTER = 4  # the kernel pads each part of a concatenation to a multiple of this (NFT_REG32_SIZE)
 
 TABLE = "mnp"
-"""Everything of ours is in this table, of family inet."""
+"""Everything of ours is in this table of family inet, and in one of family bridge for bridged interfaces."""
 
 Elements = Mapping[str, frozenset[str]]
 """Name of a set to its elements, as nft writes them."""
@@ -86,10 +86,10 @@ def _texts(members: frozenset[Address] | frozenset[Endpoint]) -> Mapping[Family,
 _by_family = Recent(_texts)
 
 
-def command(verb: str, changed: Elements) -> str:
+def command(verb: str, changed: Elements, family: str = "inet") -> str:
     """Lines that add (``add``, or ``create`` if none may be there yet) or ``delete`` elements; sorted."""
     lines = (
-        f"{verb} element inet {TABLE} {name} {{\n\t" + _listed(changed[name]) + "\n}\n"
+        f"{verb} element {family} {TABLE} {name} {{\n\t" + _listed(changed[name]) + "\n}\n"
         for name in sorted(changed)
         if changed[name]
     )

@@ -4,6 +4,7 @@ Everything here is data that a process inside the pod may have written: names ne
 found raises anything.
 """
 
+import errno
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -11,7 +12,8 @@ from attrs import frozen
 
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, attributes, text, text_attribute
-from mnp_core.netfilter.messages import GET_ELEMENTS, GET_SET
+from mnp_core.netfilter.kept import kept_socket
+from mnp_core.netfilter.messages import GET_ELEMENTS, GET_SET, NFPROTO_INET
 from mnp_core.netfilter.nf_tables import (
     comment_in,
     counter_values,
@@ -98,33 +100,49 @@ class Raw:
     sets: Mapping[bytes, tuple[Found, list[bytes]]]
 
 
-def read_outline(table: str) -> Outline | None:
-    """Read a table without rules and elements; None if there is no such table (family inet).
+def read_outline(table: str, family: int = NFPROTO_INET) -> Outline | None:
+    """Read a table without rules and elements; None if there is no such table.
 
     Raises:
         UnsettledError: It kept changing.
         OSError: The kernel does not answer.
         OversizeError: There is too much.
     """
-    return read_settled(lambda kernel, number: _outline(kernel, table, number))
+    return read_settled(lambda kernel, number: _outline(kernel, table, family, number))
 
 
-def read_whole(table: str, *, custom: str) -> Whole | None:
+def read_whole(table: str, *, custom: str, family: int = NFPROTO_INET) -> Whole | None:
     """Read everything; None if there is no such table.
 
     Args:
-        table: Its name; its family is inet.
+        table: Its name.
         custom: Prefix of the chains with custom rules, which are not compared with ours.
+        family: Of the table (NFPROTO_…).
 
     Raises:
         UnsettledError: As above, like OSError and OversizeError.
     """
-    return read_settled(lambda kernel, _: _whole(kernel, table, custom))
+    return read_settled(lambda kernel, _: _whole(kernel, table, family, custom))
 
 
-def read_counters(table: str) -> tuple[Counted, ...]:
+def exists(table: str, family: int) -> bool:
+    """Whether there is such a table; a kernel without the family has none.
+
+    Raises:
+        OSError: The kernel does not answer.
+    """
+    try:
+        with kept_socket() as kernel:
+            return read_table(kernel, table, family) is not None
+    except OSError as error:
+        if error.errno in {errno.EAFNOSUPPORT, errno.EOPNOTSUPP}:
+            return False
+        raise
+
+
+def read_counters(table: str, family: int = NFPROTO_INET) -> tuple[Counted, ...]:
     """Read all counters, in the order in which packets meet them; errors as above."""
-    return read_settled(lambda kernel, _: tuple(_counted(kernel, table)))
+    return read_settled(lambda kernel, _: tuple(_counted(kernel, table, family)))
 
 
 def read_places(table: str) -> tuple[Placed, ...]:
@@ -134,11 +152,11 @@ def read_places(table: str) -> tuple[Placed, ...]:
 
 def read_raw(table: str) -> Raw:
     """Read a table as it is, to recreate it elsewhere; errors as above."""
-    return read_settled(lambda kernel, _: _raw(kernel, table))
+    return read_settled(lambda kernel, _: _raw(kernel, table, NFPROTO_INET))
 
 
-def _outline(kernel: Nfnetlink, table: str, number: int) -> Outline | None:
-    found = read_table(kernel, table)
+def _outline(kernel: Nfnetlink, table: str, family: int, number: int) -> Outline | None:
+    found = read_table(kernel, table, family)
     if found is None:
         return None
     return Outline(
@@ -146,24 +164,24 @@ def _outline(kernel: Nfnetlink, table: str, number: int) -> Outline | None:
         flags=found.get(uapi.NFTA_TABLE_FLAGS, b""),
         chains=tuple(
             _part(each, uapi.NFTA_CHAIN_NAME, uapi.NFTA_CHAIN_HANDLE, chain_content(each))
-            for each in dump_chains(kernel, table)
+            for each in dump_chains(kernel, table, family)
         ),
         sets=tuple(
             _part(each, uapi.NFTA_SET_NAME, uapi.NFTA_SET_HANDLE, set_content(each))
-            for each in _named(_sets(kernel, table))
+            for each in _named(_sets(kernel, table, family))
         ),
     )
 
 
-def _whole(kernel: Nfnetlink, table: str, custom: str) -> Whole | None:
-    found = read_table(kernel, table)
+def _whole(kernel: Nfnetlink, table: str, family: int, custom: str) -> Whole | None:
+    found = read_table(kernel, table, family)
     if found is None:
         return None
-    chains = [chain_content(each) for each in dump_chains(kernel, table)]
-    rules = list(dump_rules(kernel, table))
-    sets = _sets(kernel, table)
+    chains = [chain_content(each) for each in dump_chains(kernel, table, family)]
+    rules = list(dump_rules(kernel, table, family))
+    sets = _sets(kernel, table, family)
     anonymous = {
-        each[uapi.NFTA_SET_NAME]: anonymous_content(each, _elements(kernel, table, each[uapi.NFTA_SET_NAME]))
+        each[uapi.NFTA_SET_NAME]: anonymous_content(each, _elements(kernel, table, family, each[uapi.NFTA_SET_NAME]))
         for each in sets
         if _is_anonymous(each) and uapi.NFTA_SET_NAME in each
     }
@@ -180,24 +198,26 @@ def _whole(kernel: Nfnetlink, table: str, custom: str) -> Whole | None:
             rules=tuple((chain, content) for chain, content in contents if not chain.startswith(custom)),
         ),
         custom={chain: joined(*found) for chain, found in by_chain.items() if chain.startswith(custom)},
-        members={text(each[uapi.NFTA_SET_NAME]): _members(kernel, table, each[uapi.NFTA_SET_NAME]) for each in named},
+        members={
+            text(each[uapi.NFTA_SET_NAME]): _members(kernel, table, family, each[uapi.NFTA_SET_NAME]) for each in named
+        },
     )
 
 
-def _raw(kernel: Nfnetlink, table: str) -> Raw:
-    chains = tuple(text(each.get(uapi.NFTA_CHAIN_NAME, b"")) for each in dump_chains(kernel, table))
+def _raw(kernel: Nfnetlink, table: str, family: int) -> Raw:
+    chains = tuple(text(each.get(uapi.NFTA_CHAIN_NAME, b"")) for each in dump_chains(kernel, table, family))
     rules: defaultdict[str, list[tuple[list[bytes], bytes]]] = defaultdict(list)
-    for rule in dump_rules(kernel, table):
+    for rule in dump_rules(kernel, table, family):
         rules[text(rule.get(uapi.NFTA_RULE_CHAIN, b""))].append(
             (_expressions(rule), rule.get(uapi.NFTA_RULE_USERDATA, b""))
         )
-    sets = {each.get(uapi.NFTA_SET_NAME, b""): each for each in _sets(kernel, table)}
-    elements = {name: (each, list(_elements(kernel, table, name))) for name, each in sets.items()}
+    sets = {each.get(uapi.NFTA_SET_NAME, b""): each for each in _sets(kernel, table, family)}
+    elements = {name: (each, list(_elements(kernel, table, family, name))) for name, each in sets.items()}
     return Raw(chains=chains, rules=rules, sets=elements)
 
 
-def _sets(kernel: Nfnetlink, table: str) -> list[dict[int, bytes]]:
-    return list(kernel.dump(GET_SET, text_attribute(uapi.NFTA_SET_TABLE, table)))
+def _sets(kernel: Nfnetlink, table: str, family: int) -> list[dict[int, bytes]]:
+    return list(kernel.dump(GET_SET, text_attribute(uapi.NFTA_SET_TABLE, table), family=family))
 
 
 def _named(sets: Iterable[Found]) -> Iterator[Found]:
@@ -208,8 +228,8 @@ def _is_anonymous(found: Found) -> bool:
     return bool(number(found, uapi.NFTA_SET_FLAGS) & uapi.NFT_SET_ANONYMOUS)
 
 
-def _members(kernel: Nfnetlink, table: str, name: bytes) -> frozenset[str]:
-    return frozenset(map(_member, _elements(kernel, table, name)))
+def _members(kernel: Nfnetlink, table: str, family: int, name: bytes) -> frozenset[str]:
+    return frozenset(map(_member, _elements(kernel, table, family, name)))
 
 
 def _member(element: bytes) -> str:
@@ -219,9 +239,9 @@ def _member(element: bytes) -> str:
     return element_text(value) if set(parts) == {uapi.NFTA_SET_ELEM_KEY} else f"0x{element.hex()}"
 
 
-def _elements(kernel: Nfnetlink, table: str, name: bytes) -> Iterator[bytes]:
+def _elements(kernel: Nfnetlink, table: str, family: int, name: bytes) -> Iterator[bytes]:
     request = text_attribute(uapi.NFTA_SET_ELEM_LIST_TABLE, table) + attribute(uapi.NFTA_SET_ELEM_LIST_SET, name)
-    for answer in kernel.dump(GET_ELEMENTS, request):
+    for answer in kernel.dump(GET_ELEMENTS, request, family=family):
         yield from (element for _, element in attributes(answer.get(uapi.NFTA_SET_ELEM_LIST_ELEMENTS, b"")))
 
 
@@ -233,8 +253,8 @@ def _expressions(rule: Found) -> list[bytes]:
     return [element for _, element in attributes(rule.get(uapi.NFTA_RULE_EXPRESSIONS, b""))]
 
 
-def _counted(kernel: Nfnetlink, table: str) -> Iterator[Counted]:
-    for rule in dump_rules(kernel, table):
+def _counted(kernel: Nfnetlink, table: str, family: int) -> Iterator[Counted]:
+    for rule in dump_rules(kernel, table, family):
         counter = next((each for each in _expressions(rule) if each.startswith(COUNTER)), None)
         if counter is not None:
             packets, octets = counter_values(dict(attributes(counter)).get(uapi.NFTA_EXPR_DATA, b""))

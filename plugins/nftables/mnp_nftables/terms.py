@@ -28,7 +28,7 @@ PROTOCOL = {
     Protocol.ICMPV6: "icmpv6",
     Protocol.SCTP: "sctp",
 }
-_FAMILY_NUMBER = {4: 2, 6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
+FAMILY_NUMBER = {4: 2, 6: 10}  # NFPROTO_IPV4, NFPROTO_IPV6
 _ADDRESS_OFFSET = {(4, "saddr"): 12, (4, "daddr"): 16, (6, "saddr"): 8, (6, "daddr"): 24}
 _PORT_OFFSET = {"sport": 0, "dport": 2}
 _ADDRESS_SIZE = {4: 4, 6: 16}
@@ -112,12 +112,22 @@ def protocol(value: Protocol) -> Term:
     return Term(f"meta l4proto {PROTOCOL[value]}", _protocol(value))
 
 
+_ETHER_TYPE = kernel.payload(kernel.LINK, 12, 2)  # of the frame, a VLAN tag that the kernel holds beside it included
+ARP = Term("ether type arp", (_ETHER_TYPE, kernel.equals(b"\x08\x06")))
+VLAN_TAGS = (
+    Term("ether type vlan", (_ETHER_TYPE, kernel.equals(b"\x81\x00"))),
+    Term("ether type 8021ad", (_ETHER_TYPE, kernel.equals(b"\x88\xa8"))),
+)
+NO_IP = Term(
+    "ether type != ip ether type != ip6",
+    (_ETHER_TYPE, kernel.differs(b"\x08\x00"), _ETHER_TYPE, kernel.differs(b"\x86\xdd")),
+)
 IGMP = Term("meta l4proto 2", (kernel.meta(kernel.META_PROTOCOL), kernel.equals(b"\2")))
 NEIGHBOUR_DISCOVERY = Term(
     "ip6 hoplimit 255 icmpv6 type 133-137",
     (
         kernel.meta(kernel.META_FAMILY),
-        kernel.equals(bytes([_FAMILY_NUMBER[6]])),
+        kernel.equals(bytes([FAMILY_NUMBER[6]])),
         kernel.payload(kernel.NETWORK, _HOP_LIMIT, 1),
         kernel.equals(b"\xff"),
         kernel.meta(kernel.META_PROTOCOL),
@@ -242,7 +252,7 @@ def original_port(value: Protocol, choice: Choice) -> Term:
 
 @lru_cache
 def _family(number: Family) -> tuple[Code, ...]:
-    return kernel.meta(kernel.META_FAMILY), kernel.equals(bytes([_FAMILY_NUMBER[number]]))
+    return kernel.meta(kernel.META_FAMILY), kernel.equals(bytes([FAMILY_NUMBER[number]]))
 
 
 @lru_cache

@@ -60,15 +60,17 @@ class CustomChain:
         return joined(b"custom", *(line.encode(errors="surrogatepass") for line in self.lines))
 
 
-def text_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain]) -> str:
+def text_of(
+    sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain], family: str = "inet"
+) -> str:
     """The transaction as nft takes it, without membership."""
-    sets, custom = tuple(sets), tuple(custom)
-    return "".join((*_declarations(sets), *_flushes(sets), *_definitions(chains, custom)))
+    sets, custom, table = tuple(sets), tuple(custom), f"{family} {TABLE}"
+    return "".join((*_declarations(sets, table), *_flushes(sets, table), *_definitions(chains, custom, table)))
 
 
-def _declarations(sets: Iterable[SetName]) -> Iterator[str]:
+def _declarations(sets: Iterable[SetName], table: str) -> Iterator[str]:
     """Declare sets and base chains, which must exist before they are emptied and filled; existing ones stay."""
-    yield f"table inet {TABLE} {{\n"
+    yield f"table {table} {{\n"
     for name in sets:
         yield from _block(f"set {name}", [f"type {name.type}"])
     for chain, (hook, _, priority, _) in BASE_CHAINS.items():
@@ -76,20 +78,20 @@ def _declarations(sets: Iterable[SetName]) -> Iterator[str]:
     yield "}\n"
 
 
-def _flushes(sets: Iterable[SetName]) -> Iterator[str]:
-    yield f"flush table inet {TABLE}\n"
-    yield from (f"flush set inet {TABLE} {name}\n" for name in sets)
+def _flushes(sets: Iterable[SetName], table: str) -> Iterator[str]:
+    yield f"flush table {table}\n"
+    yield from (f"flush set {table} {name}\n" for name in sets)
 
 
-def _definitions(chains: Iterable[Chain], custom: Iterable[CustomChain]) -> Iterator[str]:
+def _definitions(chains: Iterable[Chain], custom: Iterable[CustomChain], table: str) -> Iterator[str]:
     """Custom rules as commands, not in a block: a line that is not a rule is refused, wherever its braces are."""
-    yield f"table inet {TABLE} {{\n"
+    yield f"table {table} {{\n"
     for chain in custom:
         yield from _block(f"chain {chain.name}", ())
     for each in chains:
         yield from _block(f"chain {each.name}", (rule.text for rule in each.rules))
     yield "}\n"
-    yield from (f"add rule inet {TABLE} {chain.name} {line}\n" for chain in custom for line in chain.lines)
+    yield from (f"add rule {table} {chain.name} {line}\n" for chain in custom for line in chain.lines)
 
 
 def _block(head: str, lines: Iterable[str]) -> Iterator[str]:
@@ -131,8 +133,8 @@ def with_rules(before: Batch, chains: Iterable[Chain]) -> Batch:
 
 
 def after_removal(batch: Batch) -> Batch:
-    """A transaction that deletes any table of our name first, in the same commit."""
-    return in_one((removal(create=True), batch))
+    """A transaction that deletes any tables of our name first, of the families that it is about, in the same commit."""
+    return in_one((*(removal(create=True).in_family(family) for family in batch.families), batch))
 
 
 def removal(*, create: bool = False) -> Batch:

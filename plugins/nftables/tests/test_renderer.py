@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 
 from mnp_core.errors import InputError
 from mnp_core.model import (
+    Audited,
     Block,
+    CommonRules,
     CustomRules,
     DeniedLog,
     DenyAction,
     Direction,
     EstablishedFlows,
     GroupDelta,
+    LinkPath,
     Peers,
     PortRange,
     Ports,
@@ -358,3 +361,47 @@ def test_a_custom_rule_is_one_rule(line):
 def test_a_group_that_has_no_proper_identity_is_refused():
     with pytest.raises(InputError, match="group"):
         render(only(ingress=DENY, groups=[addresses("a; flush ruleset")]))
+
+
+BRIDGED = evolve(
+    POLICY,
+    interfaces=tuple(
+        evolve(each, path=LinkPath.BRIDGED, carrier="37a8-nic") if each.interface == "net1" else each
+        for each in POLICY.interfaces
+    ),
+)
+
+
+def test_a_bridged_interface_has_a_second_table_and_the_first_stays_as_it_is():
+    ruleset, plain = render(BRIDGED), render(POLICY)
+    assert ruleset.text.startswith(plain.text)
+    frames = ruleset.text.removeprefix(plain.text)
+    assert frames == (GOLDEN / "bridged.nft").read_text()
+    assert (ruleset.sets, ruleset.digest != plain.digest) == (plain.sets, True)
+
+
+def test_frames_are_told_apart_before_any_connection_is_looked_up():
+    chain = render(BRIDGED).frames.text.partition("chain ingress-net1 {\n")[2].splitlines()
+    guards = (
+        "ether type arp",
+        "ether type vlan",
+        "ether type 8021ad",
+        "ether type != ip ether type != ip6",
+        "ct state",
+    )
+    assert [line.strip().startswith(guard) for line, guard in zip(chain, guards, strict=False)] == [True] * 5
+
+
+def test_denied_frames_are_dropped_where_others_are_rejected():
+    """S48: bridges have no reject where egress is judged."""
+    text = render(evolve(BRIDGED, common=CommonRules(deny_action=DenyAction.REJECT))).frames.text
+    assert "reject" not in text
+    assert text.count('counter drop comment "denied"') == 2
+
+
+def test_an_audited_bridged_interface_lets_every_frame_pass():
+    """S71."""
+    audited = interface("net1", ingress=Audited())
+    text = render(evolve(BRIDGED, interfaces=(evolve(audited, path=LinkPath.BRIDGED, carrier="nic"),))).frames.text
+    assert "drop" not in text
+    assert text.count("would-deny") == 4
