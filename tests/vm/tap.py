@@ -21,21 +21,22 @@ _LARGEST_FRAME = 65550
 def attach(cleanup: ExitStack, pods: Sequence[End], outside: End) -> Sequence[str]:
     """See `tests.vm.devices.Attach`."""
     subprocess.run(["modprobe", "tun"], check=True)  # the device file of a module that is not loaded is missing
-    files = [run_inside(end.sandbox, lambda end=end: _open(end.name)) for end in (*pods, outside)]
-    cleanup.enter_context(_hub(files))
+    files = [run_inside(end.sandbox, lambda end=end: open_tap(end.name)) for end in (*pods, outside)]
+    cleanup.enter_context(hub(files))
     for end in (*pods, outside):
         configure(end)
     return ()
 
 
-def _open(name: str) -> int:
+def open_tap(name: str) -> int:
+    """Make a tap device in the namespace that this is called in; it goes with the file."""
     file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     fcntl.ioctl(file, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TAP_NO_PI))
     return file
 
 
 @contextmanager
-def _hub(files: Sequence[int]) -> Iterator[None]:
+def hub(files: Sequence[int]) -> Iterator[None]:
     """Give every frame to all others, on a thread; closes the files, with which the devices go."""
     stop = threading.Event()
     thread = threading.Thread(target=_pass_on, args=(files, stop), name="hub", daemon=True)
