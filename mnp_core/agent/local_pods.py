@@ -13,6 +13,7 @@ from mnp_core.api import CommitAnnouncer, Sandbox
 from mnp_core.cluster import ClusterState
 from mnp_core.model import Feature, ObjectName, ObjectRef, Reason, Report
 from mnp_core.model.parsing.policy import ENFORCEMENT
+from mnp_core.netfilter.kept import leave
 from mnp_core.policy.attachments import Problem
 from mnp_core.sandbox.monitor import GenerationReader, Listeners
 from mnp_core.sandbox.outside import OutsideState
@@ -109,6 +110,7 @@ class LocalPods:
         """Release a sandbox that a pod has left."""
         if sandbox is not None:
             self._outside.leave(sandbox)
+            leave((sandbox.device, sandbox.inode))
         if self._monitor is not None:
             self._monitor.forget(name)
 

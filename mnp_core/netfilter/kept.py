@@ -2,14 +2,14 @@
 
 The kernel holds up whoever closes a netfilter socket until everything that earlier transactions in the namespace have
 removed is destroyed, a grace period of RCU later (nft_rcv_nl_event): some 10 ms after a removal, in which the namespace
-takes no commit either. A socket that nobody has used for a second waits for nothing. A thread closes it then: a socket
-keeps its network namespace alive, and with it the devices of a deleted pod.
+takes no commit either. A socket that nobody has used for a second waits for nothing. A thread closes it then,
+or as soon as the pod is gone: a socket keeps its network namespace alive, and with it devices that answer for the pod.
 """
 
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,7 +17,7 @@ from attrs import frozen
 
 from mnp_core.netfilter.nfnetlink import Nfnetlink
 
-_KEPT_SECONDS: Final = 1.0  # more than a grace period by far, and as long as the agent takes to miss a deleted pod
+_KEPT_SECONDS: Final = 1.0  # more than a grace period by far
 _MOST: Final = 256  # sockets; the files of a process are limited
 
 Namespace = tuple[int, int]
@@ -26,10 +26,10 @@ Namespace = tuple[int, int]
 
 @frozen
 class _Idle:
-    """Since when nobody uses a socket (time.monotonic), and its namespace, if it can be used again."""
+    """Since when nobody uses a socket (time.monotonic), and its namespace."""
 
     since: float
-    namespace: Namespace | None
+    namespace: Namespace
 
 
 class Shelf:
@@ -45,6 +45,7 @@ class Shelf:
         self._changed = threading.Condition()  # guards all that follows
         self._usable: dict[Namespace, Nfnetlink] = {}
         self._idle: dict[Nfnetlink, _Idle] = {}  # the oldest first
+        self._left: list[Nfnetlink] = []  # in namespaces of pods that are gone
         self._closes = False  # whether there is a thread
 
     def take(self, namespace: Namespace) -> Nfnetlink:
@@ -56,17 +57,39 @@ class Shelf:
                 return kernel
         return Nfnetlink()
 
-    def put(self, kernel: Nfnetlink, namespace: Namespace | None) -> None:
-        """Give a socket back; without a namespace it is not used again: answers may still wait in it."""
+    def put(self, kernel: Nfnetlink, namespace: Namespace, *, usable: bool = True) -> None:
+        """Give a socket back, for use again or not: after an error answers may still wait in it."""
         with self._changed:
             self._idle[kernel] = _Idle(time.monotonic(), namespace)
-            if namespace is not None:
+            if usable:
                 self._usable.setdefault(namespace, kernel)
             if not self._closes:
                 self._closes = True
                 threading.Thread(target=self._close_idle, name="sockets", daemon=True).start()
             elif len(self._idle) > _MOST:
                 self._changed.notify()
+
+    def take_all(self, namespace: Namespace) -> list[Nfnetlink]:
+        """The idle sockets in a namespace, for the caller to close; that may take some 10 ms each."""
+        with self._changed:
+            return self._take_all(namespace)
+
+    def leave(self, namespace: Namespace) -> None:
+        """Have the idle sockets in a namespace closed soon."""
+        with self._changed:
+            self._left += self._take_all(namespace)
+            self._changed.notify()
+
+    def _take_all(self, namespace: Namespace) -> list[Nfnetlink]:
+        found = [kernel for kernel, idle in self._idle.items() if idle.namespace == namespace]
+        self._forget(found)
+        return found
+
+    def _forget(self, kernels: Iterable[Nfnetlink]) -> None:
+        for kernel in kernels:
+            namespace = self._idle.pop(kernel).namespace
+            if self._usable.get(namespace) is kernel:
+                del self._usable[namespace]
 
     def _close_idle(self) -> None:
         """Close sockets as they come of age; the thread ends when none is left."""
@@ -77,25 +100,24 @@ class Shelf:
     def _due(self) -> list[Nfnetlink] | None:
         """Wait for sockets that are to be closed, and forget them; None if there are none at all."""
         with self._changed:
-            if not self._idle:
+            if not self._idle and not self._left:
                 self._closes = False
                 return None
-            oldest = next(iter(self._idle.values()))
-            self._changed.wait_for(self._has_too_many, oldest.since + self._seconds - time.monotonic())
+            if self._idle:
+                oldest = next(iter(self._idle.values()))
+                self._changed.wait_for(self._hurries, oldest.since + self._seconds - time.monotonic())
             before, surplus = time.monotonic() - self._seconds, len(self._idle) - _MOST
             found = [
-                (kernel, idle)
+                kernel
                 for number, (kernel, idle) in enumerate(self._idle.items())
                 if number < surplus or idle.since <= before
             ]
-            for kernel, idle in found:
-                del self._idle[kernel]
-                if idle.namespace is not None and self._usable.get(idle.namespace) is kernel:
-                    del self._usable[idle.namespace]
-            return [kernel for kernel, _ in found]
+            self._forget(found)
+            left, self._left = self._left, []
+            return left + found
 
-    def _has_too_many(self) -> bool:
-        return len(self._idle) > _MOST
+    def _hurries(self) -> bool:
+        return len(self._idle) > _MOST or bool(self._left)
 
 
 class _Place(threading.local):
@@ -131,7 +153,18 @@ def kept_socket() -> Iterator[Nfnetlink]:
         yield kernel
         clean = True
     finally:
-        _shelf.put(kernel, namespace if clean else None)
+        _shelf.put(kernel, namespace, usable=clean)
+
+
+def close_sockets(namespace: Namespace) -> None:
+    """Close what is kept open in a namespace that is to end; this may take some 10 ms for each socket."""
+    for kernel in _shelf.take_all(namespace):
+        kernel.close()
+
+
+def leave(namespace: Namespace) -> None:
+    """Have what is kept open in a namespace closed soon, by another thread: its pod is gone."""
+    _shelf.leave(namespace)
 
 
 def _current() -> Namespace:

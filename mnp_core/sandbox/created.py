@@ -18,6 +18,7 @@ from attrs import field, frozen
 from mnp_core.api import Sandbox
 from mnp_core.closing import Closing
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError, UnsupportedError
+from mnp_core.netfilter.kept import close_sockets
 from mnp_core.sandbox._syscalls import CLONE_NEWNET, bind_mount, unmount, unshare
 from mnp_core.sandbox.netns import PRIVILEGES, identify
 
@@ -39,7 +40,8 @@ class NetworkNamespace(Closing):
     _file: FileIO = field(repr=False)
 
     def close(self) -> None:
-        """Drop the reference."""
+        """Drop the reference, and the sockets that this process keeps open there."""
+        close_sockets((self.sandbox.device, self.sandbox.inode))
         self._file.close()
 
 

@@ -11,6 +11,7 @@ from mnp_core.netfilter import kept
 from mnp_core.netfilter.kept import Shelf, inside, kept_socket
 from mnp_core.netfilter.messages import GENERIC, GET_GENERATION, NFPROTO_INET
 from mnp_core.netfilter.netlink import NETLINK_NETFILTER, packed
+from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import private_namespace
 
@@ -96,6 +97,25 @@ def test_no_more_than_so_many_are_kept(pod, monkeypatch):
     kernels = run_inside(pod, work)
     await_closed(kernels[-1])
     assert sum(map(is_open, kernels)) == 2
+
+
+def test_sockets_in_a_namespace_of_a_deleted_pod_are_closed_at_once(pod, monkeypatch):
+    """Else its devices would go on answering for a pod of the same address."""
+    monkeypatch.setattr(kept, "_shelf", Shelf(60))
+    with private_namespace() as other:
+        gone, stays = run_inside(pod, used), run_inside(other, used)
+        kept.leave((pod.device, pod.inode))
+        await_closed(gone)
+        assert is_open(stays)
+        kept.close_sockets((other.device, other.inode))
+        assert not is_open(stays)
+
+
+def test_a_namespace_that_this_process_made_ends_with_its_last_reference(monkeypatch):
+    monkeypatch.setattr(kept, "_shelf", Shelf(60))
+    with new_namespace() as namespace:
+        kernel = run_inside(namespace.sandbox, used)
+    assert not is_open(kernel)
 
 
 @pytest.mark.usefixtures("shelf")
