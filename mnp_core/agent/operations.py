@@ -6,7 +6,6 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
-from mnp_core.agent.inspection import Claimed, Findings, inspect
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import (
     Absent,
@@ -37,6 +36,7 @@ from mnp_core.api import (
 from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import ApplyError, SandboxError
+from mnp_core.inspection import Claimed, Findings, inspect
 from mnp_core.model import Attachment, Delta, Link, LinkPath, ObjectName, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 

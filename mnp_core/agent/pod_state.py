@@ -9,7 +9,6 @@ from typing import Final
 
 from attrs import define, field
 
-from mnp_core.agent.inspection import Findings
 from mnp_core.agent.results import (
     Absent,
     Attempt,
@@ -35,6 +34,7 @@ from mnp_core.agent.ruleset_cache import LazyDelta
 from mnp_core.api import Outcome, Result, Sandbox
 from mnp_core.backend import Backend
 from mnp_core.errors import SandboxNotFoundError
+from mnp_core.inspection import Findings
 from mnp_core.model import ObjectName
 from mnp_core.sandbox.generations import Generations
 from mnp_core.sandbox.monitor import Topic

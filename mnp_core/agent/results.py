@@ -6,7 +6,6 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from mnp_core.agent.inspection import Findings
 from mnp_core.agent.ruleset_cache import LazyDelta
 from mnp_core.api import Failure, Outcome, Result, Sandbox
 from mnp_core.errors import (
@@ -18,6 +17,7 @@ from mnp_core.errors import (
     SandboxNotFoundError,
     UnsupportedError,
 )
+from mnp_core.inspection import Findings
 from mnp_core.model import NetworkStatus, Ruleset, Severity
 from mnp_core.sandbox.monitor import Listeners
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import mnp_core.agent
-from mnp_core.agent.inspection import Findings
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import (
     Deadline,
@@ -28,6 +27,7 @@ from mnp_core.agent.results import (
 )
 from mnp_core.api import Failure, Result, Sandbox
 from mnp_core.errors import ApplyError, InputError, PluginError, SandboxNotFoundError, UnsupportedError
+from mnp_core.inspection import Findings
 from mnp_core.model import ObjectName
 from mnp_core.sandbox.monitor import Topic
 

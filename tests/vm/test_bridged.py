@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from mnp_core.agent.inspection import Claimed, inspect
+from mnp_core.inspection import Claimed, inspect
 from mnp_core.model import LinkPath
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside

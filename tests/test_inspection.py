@@ -3,8 +3,8 @@
 import pytest
 from attrs import evolve
 
-from mnp_core.agent.inspection import Claimed, inspect
 from mnp_core.errors import SandboxError
+from mnp_core.inspection import Claimed, inspect
 from mnp_core.model import Link, LinkPath, Reason, Severity
 from mnp_core.testing.builders import attachment, named
 from mnp_netdev import NetdevDiscoverer
