@@ -19,7 +19,7 @@ from pathlib import Path
 from attrs import frozen
 from pyroute2 import IPRoute, NFCTSocket
 
-from mnp_core.api import Sandbox
+from mnp_core.api import ConnectionTracker, RuleApplier, Sandbox
 from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.netns import run_inside
 
@@ -109,6 +109,13 @@ def forget_kernel_connections() -> None:
     """Forget every connection that the kernel tracks in the network namespace that the calling thread is in."""
     with NFCTSocket() as kernel:
         kernel.flush()
+
+
+def forget_connections(applier: RuleApplier) -> None:
+    """Forget every connection there, those that an applier tracks itself included: packets are first packets then."""
+    forget_kernel_connections()
+    if isinstance(applier, ConnectionTracker):
+        applier.forget_connections()
 
 
 def _make_between(here: End, there: End, make: Callable[[IPRoute, int], None]) -> None:

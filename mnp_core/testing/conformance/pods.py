@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from mnp_core.api import ConnectionTracker, Sandbox
+from mnp_core.api import Sandbox
 from mnp_core.model import Installed, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.conformance.applier import ApplierConformance
 from mnp_core.testing.conformance.renderer import RendererConformance
 from mnp_core.testing.hosts import EnforcedHost, Wire
-from mnp_core.testing.netns import forget_kernel_connections
+from mnp_core.testing.netns import forget_connections
 from mnp_core.testing.wired import WiredPod
 
 Pods = Callable[..., WiredPod]
@@ -33,10 +33,7 @@ class PodConformance(RendererConformance, ApplierConformance, standard=True):
 
         By default the kernel's connections, and those of an applier that is a `mnp_core.api.ConnectionTracker`.
         """
-        forget_kernel_connections()
-        applier = self.make_applier()
-        if isinstance(applier, ConnectionTracker):
-            applier.forget_connections()
+        forget_connections(self.make_applier())
 
     def wired(self, pods: Pods, *interfaces: str) -> WiredPod:
         """A wired pod of the fixture ``mnp_wired_pods`` with this class's way of forgetting connections."""

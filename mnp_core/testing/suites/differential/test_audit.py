@@ -8,6 +8,7 @@ packets are sent each time; the first two have one verdict, and the counters equ
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from random import Random
 
 import pytest
@@ -24,6 +25,7 @@ from mnp_core.policy.evaluate import evaluate
 from mnp_core.testing.conformance.audit import WOULD_DENY
 from mnp_core.testing.flood import ALLOWED, DENIED, counted, counting_chain, counting_table, flood
 from mnp_core.testing.hosts import PEER, POD, EnforcedHost, Wire
+from mnp_core.testing.netns import forget_connections
 from mnp_core.testing.oracle import Question
 from mnp_core.testing.policies import allow, audited, isolated, only, origin
 from mnp_core.testing.suites.differential.profile import SEED
@@ -51,6 +53,7 @@ class Bench:
         self.backend = backend
         self.scenarios = self.packets = self.denials = 0
         self.pod = WiredPod(cleanup, sorted({nic.name for shape in SHAPES for nic in shape.nics}))
+        self.pod.forget_connections = partial(forget_connections, backend.applier)
 
     def wrong(self, policy: SandboxPolicy, asked: Iterable[Question], like: SandboxPolicy) -> list[str]:
         """Put a policy into force; packets whose verdict is not that of another one."""
