@@ -184,7 +184,7 @@ def test_the_core_knows_every_plugin_of_this_repository_by_name():
 def test_the_core_knows_where_every_backend_of_this_repository_comes_from(environment, dist):
     environment.install(*OFFERED, links=dist)
     homes = {
-        provided.split()[1]: row["distribution"]
+        provided.split()[1].rstrip(","): row["distribution"]
         for row in found_by(environment).values()
         for provided in row["provides"]
         if provided.startswith(("renderer ", "applier "))

@@ -24,7 +24,7 @@ from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import End as Link
-from mnp_core.testing.netns import macvlan, veth_pair
+from mnp_core.testing.netns import delete_link, macvlan, veth_pair
 from mnp_core.testing.suites.reference.naive import full_name, interfaces, is_peer, of_kind
 from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
 from mnp_core.testing.suites.wire.hosts import Probe, RawHosts
@@ -81,7 +81,7 @@ class Rig:
         """
         self._cleanup = ExitStack()
         self._subnets = {network: [*map(ip_network, cidrs)] for network, cidrs in subnets.items()}
-        self._standing: dict[str, tuple[object, ExitStack]] = {}
+        self._standing: dict[str, tuple[list[Manifest], ExitStack]] = {}
         self._sandboxes: dict[str, Sandbox] = {}
         self._switch = self._cleanup.enter_context(new_namespace()).sandbox
         self._parents = {network: f"p{number}" for number, network in enumerate(subnets)}
@@ -162,8 +162,10 @@ class Rig:
     def _fall_and_stand(self, objects: list[Manifest]) -> None:
         wanted = {full_name(pod): interfaces(pod) for pod in of_kind(objects, "Pod") if is_peer(pod)}
         for name in [name for name, (nics, _) in self._standing.items() if wanted.get(name) != nics]:
-            del self._sandboxes[name]
-            self._standing.pop(name)[1].close()
+            sandbox, (nics, namespace) = self._sandboxes.pop(name), self._standing.pop(name)
+            for nic in nics:  # as a CNI plugin does, whoever still holds the namespace
+                delete_link(sandbox, nic["interface"])
+            namespace.close()
             self.hosts.remove(name)
         new = wanted.keys() - self._standing.keys()
         if new:  # whose addresses may have been others' before, with other MAC addresses: a CNI plugin announces them
