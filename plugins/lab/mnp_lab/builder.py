@@ -148,9 +148,11 @@ class LabBuilder:
 
     def _connect(self, pods: Sequence[PodPlan], sync: Sync | None, progress: Progress) -> frozenset[ObjectName]:
         failed = failures(sync, {pod.name for pod in pods})
-        for pod in pods:
-            if pod.name not in failed:
-                self._links.connect(pod)
+        connected = [pod for pod in pods if pod.name not in failed]
+        for pod in connected:
+            self._links.connect(pod)
+        for pod in connected:
+            self._links.settle(pod)
         progress("enforcing", 1, 1)
         return frozenset(pod.name for pod in pods if pod.name in failed)
 

@@ -29,6 +29,8 @@ from mnp_lab.namespaces import SWITCHES, NamespaceStore, pod_key
 from mnp_lab.topology import PodLink, PodPlan, Switch
 
 _PATIENCE = 3.0  # seconds
+_SETTLE_SECONDS = 1.0
+_SETTLE_POLL_SECONDS = 0.002
 _IFA_F_NODAD = 0x02  # <linux/if_addr.h>: no one else can have the address, so it need not be announced first
 _MODES: dict[LinkKind, dict[str, Any]] = {
     LinkKind.MACVLAN: {"macvlan_mode": "bridge"},
@@ -82,6 +84,16 @@ class LinkBuilder:
         """Bring a pod's links up."""
         with _told_about(pod.name):
             run_inside(self.sandbox(pod.name), lambda: _inside(_bring_up, pod))
+
+    def settle(self, pod: PodPlan) -> None:
+        """Wait, for a second at most, until the kernel has noticed the carriers of a pod's links.
+
+        Workers of the kernel do that (net/core/link_watch.c); until then the queue is ``noop`` and drops all packets.
+        """
+        with _told_about(pod.name):
+            end = time.monotonic() + _SETTLE_SECONDS
+            while not run_inside(self.sandbox(pod.name), lambda: _are_settled(pod)) and time.monotonic() < end:
+                time.sleep(_SETTLE_POLL_SECONDS)
 
     def remove_pod(self, pod: PodPlan) -> None:
         """Take a pod away. Its links go at once, even if some program still runs in it."""
@@ -162,6 +174,13 @@ def _bring_up(kernel: IPRoute, pod: PodPlan) -> None:
         _insist(kernel.link, "set", index=index, state="up")
         for route in link.routes:
             kernel.route("replace", dst=str(route.destination), gateway=str(route.gateway), oif=index)
+
+
+def _are_settled(pod: PodPlan) -> bool:
+    names = {link.interface for link in pod.links}
+    with IPRoute() as kernel:
+        links = [link for link in kernel.get_links() if link.get("IFLA_IFNAME") in names]
+    return all(link.get("IFLA_QDISC") != "noop" for link in links)
 
 
 # --- anywhere -------------------------------------------------------------------------------------------------------
