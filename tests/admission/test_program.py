@@ -43,10 +43,23 @@ class Program:
         except OSError:
             return False
 
-    def review(self, wanted):
+    def connection(self):
         data = self.server.store.get("secrets", "mnp-admit", "kube-system")["data"]
         context = ssl.create_default_context(cadata=Certificates.of_secret(data).authorities.decode())
-        connection = HTTPSConnection("127.0.0.1", self.port, context=context, timeout=SOON)
+        return HTTPSConnection("127.0.0.1", self.port, context=context, timeout=SOON)
+
+    def serves(self):
+        """Whether it has its certificate, ready or not."""
+        connection = self.connection()
+        try:
+            connection.connect()
+        except OSError:
+            return False
+        connection.close()
+        return True
+
+    def review(self, wanted):
+        connection = self.connection()
         connection.request("POST", "/validate", body=body(wanted))
         answer = json.loads(connection.getresponse().read())
         connection.close()
@@ -94,6 +107,7 @@ def test_a_cluster_that_it_may_not_read_lets_policies_in_and_is_said(server, run
     server.forbid("pods", "list", "watch")
     program = run()
     until(lambda: "trust the certificate" in program.log.read_text())
+    until(program.serves)
     answer = program.review(policy("blue"))
     assert answer["allowed"]
     assert "pods: " in answer["warnings"][0]

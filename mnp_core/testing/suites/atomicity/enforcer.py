@@ -5,6 +5,7 @@ changes. Before and after each write into the kernel it notes the time.
 """
 
 import random
+import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -135,6 +136,7 @@ class CarelessEnforcer(Enforcer):
 
     def apply_again(self) -> None:
         self._pool.run(self._sandbox, self.of(self._agent.cluster.claims(ObjectName("x", "victim"))).applier.remove)
+        time.sleep(0.005)  # what an agent takes that starts a program for each of the two
         super().apply_again()
 
 
