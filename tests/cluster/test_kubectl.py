@@ -100,6 +100,31 @@ def test_answers_about_objects_are_those_of_packets(closed, tmp_path):
     closed.becomes("web client stranger", denied="client>web")
 
 
+def test_kernels_and_a_real_packet_agree_with_the_objects(closed, agent):
+    where = closed.namespace
+    flow = ("--to", f"{where}/web", "--port", "tcp:80", "--node", "--probe")
+    for sender, verdict, answers in (
+        ("client", "allowed", {"answered", "refused"}),
+        ("stranger", "denied", {"silent"}),
+    ):
+        found = ask("explain", "--from", f"{where}/{sender}", *flow, "-o", "json")
+        assert found.status == 0, found.err + found.out + agent.log()
+        compared = json.loads(found.out)["compared"]
+        assert (compared["differences"], compared["unanswered"]) == ([], [])
+        assert {(each["node"], each["name"], each["in-force"]) for each in compared["pods"]} == {
+            (NODE, "web", True),
+            (NODE, sender, True),
+        }
+        for way in compared["ways"]:
+            assert (way["verdict"], way["probe"]["agrees"]) == (verdict, True)
+            assert way["probe"]["answer"] in answers
+    assert "probe packet sent" in agent.log()
+    words = ask("explain", "--from", f"{where}/client", *flow)
+    assert words.out.endswith("The kernels agree with the objects.\n")
+    refused = ask("explain", "--from", f"{where}/client", "--to", f"{where}/web", "--port", "icmp", "--node", "--probe")
+    assert (refused.status, "CAP_NET_RAW" in refused.err) == (2, True), refused.out + refused.err
+
+
 def test_status_of_all_nodes_is_the_agents(closed, agent, figures):
     where = closed.namespace
     began = time.monotonic()
