@@ -65,9 +65,9 @@ class Node:
             assert time.monotonic() < end, self.log.read_text()
             time.sleep(0.05)
 
-    def allowed(self):
-        """Who reaches web on TCP port 80, by packets."""
-        probes = self.lab.plan_probes([ProbeSpec(protocol=Protocol.TCP, port=80)], destinations=frozenset({WEB}))
+    def allowed(self, target=WEB):
+        """Who reaches a pod on TCP port 80, by packets."""
+        probes = self.lab.plan_probes([ProbeSpec(protocol=Protocol.TCP, port=80)], destinations=frozenset({target}))
         return {result.probe.source.name for result in self.lab.probe(probes, 0.3) if result.verdict == "allowed"}
 
     def raw(self, kind, name):
