@@ -97,8 +97,8 @@ def packets_to(pods: Mapping[str, str], sender: str) -> Iterator[Verdicts]:
     with TemporaryDirectory() as folder:
         program = compiled(Path(__file__).with_suffix(".c"), Path(folder))
         command = [str(program), sender, str(PORT), str(max(_LEAST, _PER_POD * len(pods)))]
-        pipe = subprocess.PIPE
-        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:  # noqa: S603 # our own
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        with subprocess.Popen(command, text=True, **pipes) as process:  # noqa: S603 - a program compiled above
             try:
                 found = Verdicts(process)
                 found.begin(pods)

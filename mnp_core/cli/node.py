@@ -83,9 +83,8 @@ def node_settings(path: Path | None, flags: Flags) -> Settings:
 
 
 def _run(settings: Settings, remarks: Sequence[str]) -> None:
-    # `--help` needs neither a client nor a kernel. The logs come first: they keep rich out of the process.
-    from mnp_core.telemetry.logs import configure_logging  # noqa: I001, PLC0415
-    from mnp_core.node.assembly import run_node  # noqa: PLC0415
+    from mnp_core.telemetry.logs import configure_logging  # noqa: I001, PLC0415 - first: it keeps rich out of the process
+    from mnp_core.node.assembly import run_node  # noqa: PLC0415 - `--help` needs neither a client nor a kernel
 
     configure_logging(settings.node.log_format, settings.node.log_level)
     registry = load_plugins(settings.disabled_plugins)
