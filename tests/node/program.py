@@ -7,13 +7,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import yaml
 
 from mnp_core.model import ObjectName, Protocol
 from mnp_core.offline.probe import ProbeSpec
 from mnp_core.sandbox.netns import run_inside
+from mnp_core.sources.manifests import load_documents
+from mnp_core.testing.apiserver import FakeApiServer
+from mnp_lab.lab import Lab
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 PLURALS = {
@@ -25,6 +30,36 @@ PLURALS = {
 SOON = 30
 LAB = "node"
 WEB = ObjectName("demo", "web")
+BACKENDS = (
+    "nftables",
+    pytest.param("iptables-nft", marks=pytest.mark.full),
+    pytest.param("iptables-legacy", marks=pytest.mark.full),
+)
+
+
+@contextmanager
+def served_lab(folder, documents=None, node_of=lambda _: "here"):
+    """A lab, and an API server with its objects, each pod on the node that `node_of` says of its name.
+
+    Args:
+        folder: Where the lab is kept.
+        documents: Its objects; None for the quickstart's.
+    """
+    if documents is None:
+        documents = load_documents([QUICKSTART / "cluster.yaml", QUICKSTART / "policy.yaml"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNP_RUN_DIR", str(folder / "run"))
+        lab = Lab.up(LAB, documents)
+        try:
+            with FakeApiServer() as server:
+                for document in lab.objects.values():
+                    raw = document.raw
+                    if raw["kind"] == "Pod":
+                        raw["spec"]["nodeName"] = node_of(raw["metadata"]["name"])
+                    server.put(PLURALS[raw["kind"]], raw)
+                yield lab, server
+        finally:
+            lab.down()
 
 
 class Node:
@@ -41,6 +76,18 @@ class Node:
         )
         self.log = folder / "log"
         self.process = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+    def set(self, **settings):
+        """Change settings, whose names have underscores here; to be called before the start."""
+        found = yaml.safe_load(self.settings.read_text())
+        found |= {name.replace("_", "-"): value for name, value in settings.items()}
+        self.settings.write_text(yaml.safe_dump(found))
 
     def start(self):
         program = Path(sys.executable).with_name("multi-network-policy-node")

@@ -1,7 +1,6 @@
 """Audit mode from the API to the kernel and back: the annotation of a policy, packets, the status and the log."""
 
 import pytest
-import yaml
 
 from mnp_nftables import NftablesApplier
 from tests.node.program import WEB
@@ -28,7 +27,7 @@ def counted(node):
 def test_policies_are_tried_before_they_bite(node):
     """S70 to S73: nothing is denied, everything is counted and said; then the annotation goes."""
     set_mode(node, "audit")
-    node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "log-denied": "all"}))
+    node.set(log_denied="all")
     node.start()
     assert node.allowed() == {"client", "stranger"}
     assert counted(node)["would-deny"] >= 1

@@ -40,20 +40,13 @@ table inet theirs {{
 # --- the program ----------------------------------------------------------------------------------------------------
 
 
-def set_to(node, **settings):
-    raw = yaml.safe_load(node.settings.read_text())
-    node.settings.write_text(
-        yaml.safe_dump({**raw, **{name.replace("_", "-"): value for name, value in settings.items()}})
-    )
-
-
 def lines(node):
     return [line for line in node.log.read_text().splitlines() if 'msg="packet denied"' in line]
 
 
 def test_a_denied_packet_is_logged_with_pod_policies_and_peer(node):
     """And counted by namespace; allowed ones are not."""
-    set_to(node, log_denied="all")
+    node.set(log_denied="all")
     node.start()
     assert node.allowed() == {"client"}
     node.until(lambda: lines(node))
@@ -75,7 +68,7 @@ def test_a_denied_packet_is_logged_with_pod_policies_and_peer(node):
 @pytest.mark.full
 def test_a_namespace_turns_its_log_on_and_off(node):
     """Off, the rules have nothing of it; a value that is neither true nor false is reported, and off."""
-    set_to(node, log_denied="annotated")
+    node.set(log_denied="annotated")
     node.start()
     assert "log prefix" not in node.inside(WEB, nft.listing)
     namespace = node.raw("Namespace", "demo")
@@ -95,7 +88,7 @@ def test_a_namespace_turns_its_log_on_and_off(node):
 
 def test_a_group_that_a_process_in_the_pod_reads_is_reported_and_rules_are_in_force(node):
     """Nothing but the log depends on it."""
-    set_to(node, log_denied="all", denied_log_group=7)
+    node.set(log_denied="all", denied_log_group=7)
     with node.inside(WEB, lambda: open_group(7, 64)):
         node.start()
         assert node.allowed() == {"client"}
@@ -118,7 +111,7 @@ def packets(node, *arguments):
 
 def test_packets_are_shown_by_the_agent_and_as_they_come(node):
     """`mnp denied`, with a follower that selects and one that reads nothing."""
-    set_to(node, log_denied="all")
+    node.set(log_denied="all")
     node.start()
     lazy = mnp(node, "-f")
     with mnp(node, "-f", "-o", "json", "--pod", "demo/web") as follower:

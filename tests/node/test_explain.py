@@ -6,48 +6,35 @@ kubectl is a stand-in that runs the real `mnp` with the socket of the agent; tes
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from mnp_core.model import ObjectName
-from mnp_core.sources.manifests import load_documents
-from mnp_core.testing.apiserver import FakeApiServer
-from mnp_lab.lab import Lab
 from tests.cli.fixtures import registry  # noqa: F401 - pytest finds fixtures by name
 from tests.cli.fleet.fixtures import kubectl, kubectl_mnp  # noqa: F401 - likewise
 from tests.cli.schemas import faults
-from tests.node.program import LAB, PLURALS, QUICKSTART, WEB, Node
+from tests.node.program import WEB, Node, served_lab
 
 pytestmark = [pytest.mark.root, pytest.mark.full]  # tests/cli/fleet has stand-ins of agents
 FLOW = ("--to", "demo/web", "--port", "tcp:80")
 
 
 @pytest.fixture
-def nodes(tmp_path, monkeypatch):
+def nodes(tmp_path):
     """web on the node `here`, all other pods on `there`."""
-    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
-    lab = Lab.up(LAB, load_documents([QUICKSTART / "cluster.yaml", QUICKSTART / "policy.yaml"]))
-    try:
-        with FakeApiServer() as server:
-            for document in lab.objects.values():
-                raw = document.raw
-                if raw["kind"] == "Pod":
-                    raw["spec"]["nodeName"] = "here" if raw["metadata"]["name"] == "web" else "there"
-                server.put(PLURALS[raw["kind"]], raw)
-            found = []
-            for name in ("here", "there"):
-                (tmp_path / name).mkdir()
-                found.append(Node(lab, server, tmp_path / name, name))
-            try:
-                for each in found:
-                    each.start()
-                yield found
-            finally:
-                for each in found:
-                    each.kill()
-    finally:
-        lab.down()
+    with (
+        served_lab(tmp_path, node_of=lambda pod: "here" if pod == "web" else "there") as (lab, server),
+        ExitStack() as stack,
+    ):
+        found = []
+        for name in ("here", "there"):
+            (tmp_path / name).mkdir()
+            found.append(stack.enter_context(Node(lab, server, tmp_path / name, name)))
+        for each in found:
+            each.start()
+        yield found
 
 
 @pytest.fixture

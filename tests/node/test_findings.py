@@ -92,7 +92,7 @@ def bind_to_a_guest():
 @pytest.mark.root
 def test_an_interface_in_front_of_a_bridge_port_is_reported_and_counted(node):
     """S64: a denied client reaches the guest behind the bridge, where no backend filters frames (on this kernel)."""
-    node.settings.write_text(f"{node.settings.read_text()}plugins: {{disabled: [ebpf]}}\n")
+    node.set(plugins={"disabled": ["ebpf"]})
     node.start()
     node.inside(WEB, bind_to_a_guest)
     node.until(lambda: node.problems("Unenforceable"))
@@ -123,7 +123,7 @@ def test_a_backend_that_reaches_the_guest_joins_the_one_that_does_not(node):
     """S64: told as such, and switched to while the node runs."""
     if not (support := EbpfApplier().probe()).usable:
         pytest.skip(f"the backend ebpf cannot be used here: {support.detail}")
-    node.settings.write_text(f"{node.settings.read_text()}backend-by-path: {{bridged: ebpf}}\n")
+    node.set(backend_by_path={"bridged": "ebpf"})
     node.start()
     assert node.allowed() == {"client"}
     (link,) = node.lab.plan.pods[WEB].links

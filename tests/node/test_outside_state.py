@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mnp_core.model import ObjectRef
 from tests.node.program import WEB
@@ -82,7 +81,7 @@ def test_state_outside_goes_with_its_namespace_and_stale_state_at_start(node, tm
     write_distribution(site, "mnp-pinned", PINNED)
     monkeypatch.setenv("PINS", str(pins))
     monkeypatch.setenv("PYTHONPATH", str(site))
-    node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": "pinned"}))
+    node.set(backend="pinned")
     (pins / "4-1").write_text("of a namespace that went while no agent ran")
     node.start()
     mine = node.inside(WEB, Path("/proc/thread-self/ns/net").stat)

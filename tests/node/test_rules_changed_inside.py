@@ -4,7 +4,6 @@ import subprocess
 import time
 
 import pytest
-import yaml
 
 from mnp_nftables import NftablesApplier
 from tests.node.program import WEB
@@ -56,7 +55,7 @@ def in_the_pod(node, script):
 def test_a_pod_opened_from_inside_is_closed_again_under_any_stamp(node, opening):
     """S63: while the agent runs and while it does not; S62: correct rules are not rewritten at a start."""
     written_by = opening.partition("-")[2]
-    node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
+    node.set(backend=written_by)
     node.start()
     wanted = in_the_pod(node, OURS[written_by])
 

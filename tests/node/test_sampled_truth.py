@@ -11,12 +11,10 @@ import yaml
 
 from mnp_core.node.status.client import Agent
 from mnp_core.sources.manifests import load_documents
-from mnp_core.testing.apiserver import FakeApiServer
 from mnp_core.testing.suites.reference import naive
 from mnp_core.testing.suites.truthtable.cluster import INTERFACE, NAMES, NAMESPACES, PORTS, address, base
 from mnp_core.testing.suites.truthtable.generators import CATEGORIES
-from mnp_lab.lab import Lab
-from tests.node.program import LAB, PLURALS, Node
+from tests.node.program import Node, served_lab
 
 pytestmark = [pytest.mark.root, pytest.mark.full]
 STEPS = 2  # of each category
@@ -26,27 +24,16 @@ SEED = 12
 
 
 @pytest.fixture(params=["nftables"])
-def node(request, tmp_path, monkeypatch):
+def node(request, tmp_path):
     """An agent with the nine pods of the truth table."""
-    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
     (tmp_path / "base.yaml").write_text(yaml.safe_dump_all(base()))
-    lab = Lab.up(LAB, load_documents([tmp_path / "base.yaml"]))
-    try:
-        with FakeApiServer() as server:
-            for document in lab.objects.values():
-                if document.raw["kind"] == "Pod":
-                    document.raw["spec"]["nodeName"] = "here"
-                server.put(PLURALS[document.raw["kind"]], document.raw)
-            found = Node(lab, server, tmp_path)
-            settings = yaml.safe_load(found.settings.read_text())
-            found.settings.write_text(yaml.safe_dump({**settings, "backend": request.param}))
-            try:
-                found.start()
-                yield found
-            finally:
-                found.kill()
-    finally:
-        lab.down()
+    with (
+        served_lab(tmp_path, load_documents([tmp_path / "base.yaml"])) as (lab, server),
+        Node(lab, server, tmp_path) as found,
+    ):
+        found.set(backend=request.param)
+        found.start()
+        yield found
 
 
 def sampled_steps(chosen):

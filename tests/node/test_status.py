@@ -13,7 +13,7 @@ import yaml
 from mnp_core.model import ObjectName
 from mnp_nftables import NftablesApplier
 from tests.cli.schemas import faults
-from tests.node.program import SOON, WEB
+from tests.node.program import BACKENDS, SOON, WEB
 
 pytestmark = pytest.mark.root
 CLIENT = ObjectName("demo", "client")
@@ -98,8 +98,7 @@ def test_the_socket_is_roots_alone_and_outlives_a_killed_agent(node):
 @pytest.mark.parametrize("backend", ["nftables", pytest.param("iptables-nft", marks=pytest.mark.full)])
 def test_top_counts_the_packets_of_each_rule(node, backend):
     """S11: the client's packets by the rule that allows them, the stranger's as denied."""
-    settings = yaml.safe_load(node.settings.read_text())
-    node.settings.write_text(yaml.safe_dump({**settings, "backend": backend}))
+    node.set(backend=backend)
     node.start()
     program = Path(sys.executable).with_name("mnp")
     command = [program, "top", "--socket", node.socket, "-o", "json", "--interval", "1", "-n", "demo"]
@@ -170,18 +169,10 @@ def compared(node, source, destination, port, *options):
     return done.returncode, json.loads(done.stdout)["ways"]
 
 
-@pytest.mark.parametrize(
-    "backend",
-    [
-        "nftables",
-        pytest.param("iptables-nft", marks=pytest.mark.full),
-        pytest.param("iptables-legacy", marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_probe_is_one_real_packet_whose_fate_is_the_verdict(node, backend):
     """S11: nothing listens on port 80 of web, so the client's is refused, the stranger's never answered."""
-    settings = yaml.safe_load(node.settings.read_text())
-    node.settings.write_text(yaml.safe_dump({**settings, "backend": backend}))
+    node.set(backend=backend)
     node.start()
     expected = {
         ("client", "tcp:80"): ("allowed", "refused", True),

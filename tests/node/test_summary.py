@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.aggregate.conftest import LEASE, POLICIES, SUMMARIES, SUMMARY, WITH_STATUS
 from tests.node.program import SOON
@@ -16,10 +15,7 @@ pytestmark = pytest.mark.root
 def publish(node):
     for resource in (WITH_STATUS, SUMMARY, LEASE):
         node.server.serve(resource)
-    settings = yaml.safe_load(node.settings.read_text())
-    node.settings.write_text(
-        yaml.safe_dump(settings | {"publish-status": True, "publish-interval-seconds": 1, "agent-socket": ""})
-    )
+    node.set(publish_status=True, publish_interval_seconds=1, agent_socket="")
 
 
 def status(node, name):

@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from mnp_core.model import ObjectName
 from mnp_nftables import NftablesApplier
 from tests.cli.schemas import faults
-from tests.node.program import SOON, WEB
+from tests.node.program import BACKENDS, SOON, WEB
 
 pytestmark = pytest.mark.root
 CLIENT = ObjectName("demo", "client")
@@ -37,18 +36,10 @@ def tables(node, pod):
     return node.inside(pod, lambda: subprocess.run(listed, capture_output=True, text=True, check=True).stdout)
 
 
-@pytest.mark.parametrize(
-    "backend",
-    [
-        "nftables",
-        pytest.param("iptables-nft", marks=pytest.mark.full),
-        pytest.param("iptables-legacy", marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_trace_names_the_rule_that_decides_as_packets_show(node, backend):
     """S11, on the way of one packet: rule by rule, in both pods."""
-    settings = yaml.safe_load(node.settings.read_text())
-    node.settings.write_text(yaml.safe_dump({**settings, "backend": backend}))
+    node.set(backend=backend)
     node.start()
     assert node.allowed() == {"client"}
     for source, rule, verdict in (("client", ALLOWED, "allowed"), ("stranger", "denied", "denied")):

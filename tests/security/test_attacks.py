@@ -20,10 +20,8 @@ from attrs import define, field
 from mnp_core.model import ObjectName, Reason
 from mnp_core.sources.manifests import Document, load_documents
 from mnp_core.telemetry.line_limit import BURST, LINES_PER_SECOND
-from mnp_core.testing.apiserver import FakeApiServer
-from mnp_lab.lab import Lab
 from mnp_nftables import NftablesApplier
-from tests.node.program import LAB, PLURALS, QUICKSTART, WEB, Node
+from tests.node.program import QUICKSTART, WEB, Node, served_lab
 from tests.security.attacks import ATTACKS, FOR, NETWORKS, POLICIES, TENANT, policy, slow_clients
 
 pytestmark = pytest.mark.root
@@ -167,29 +165,14 @@ def tenant():
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("attacks")
-    patch = pytest.MonkeyPatch()
-    patch.setenv("MNP_RUN_DIR", str(folder / "run"))
     documents = [*load_documents([QUICKSTART / "cluster.yaml", QUICKSTART / "policy.yaml"])]
     spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in (TENANT, "crowd")]
     documents += [Document(where="attacks", raw=raw) for raw in (*spaces, *tenant())]
-    lab = Lab.up(LAB, documents)
-    try:
-        with FakeApiServer() as server:
-            for document in lab.objects.values():
-                if document.raw["kind"] == "Pod":
-                    document.raw["spec"]["nodeName"] = "here"
-                server.put(PLURALS[document.raw["kind"]], document.raw)
-            for number in range(PEERS):
-                server.put("pods", peer(number))
-            found = Beside(lab, server, folder)
-            try:
-                found.start()
-                yield found
-            finally:
-                found.kill()
-    finally:
-        lab.down()
-        patch.undo()
+    with served_lab(folder, documents) as (lab, server), Beside(lab, server, folder) as found:
+        for number in range(PEERS):
+            server.put("pods", peer(number))
+        found.start()
+        yield found
 
 
 @pytest.fixture(scope="module")

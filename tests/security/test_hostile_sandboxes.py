@@ -11,7 +11,6 @@ import time
 from contextlib import suppress
 
 import pytest
-import yaml
 
 from mnp_core.model import ObjectName
 from tests.node.conftest import node as node  # noqa: PLC0414 # a fixture
@@ -57,7 +56,7 @@ def test_leftovers_of_a_process_in_its_pod_harm_no_other_pod(node, written_by, l
     def reported():
         return "demo/stranger" in " ".join(node.problems("Unenforceable"))
 
-    node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
+    node.set(backend=written_by)
     node.start()
     assert (node.allowed(), node.allowed(HOSTILE)) == ({"client"}, {"client", "web"})
     policies = {
@@ -100,7 +99,7 @@ def about(policy, app):
 @pytest.mark.parametrize("written_by", OWNED)
 def test_a_pod_whose_rules_cannot_be_written_is_unenforceable_soon_and_until_they_can(node, written_by):
     """S64: reported in log, metric and Event; other pods are as before, and the agent retries, rarely."""
-    node.settings.write_text(yaml.safe_dump({**yaml.safe_load(node.settings.read_text()), "backend": written_by}))
+    node.set(backend=written_by)
     node.start()
     script = "; ".join(f"add table {t}; delete table {t}; add table {t} {{ flags owner; }}" for t in OWNED[written_by])
     owner = node.inside(

@@ -11,12 +11,9 @@ from mnp_core.netfilter.attributes import number, text_attribute
 from mnp_core.netfilter.batch import BatchWriter
 from mnp_core.netfilter.messages import CREATE, DELETE_TABLE, NEW_TABLE
 from mnp_core.netfilter.nfnetlink import Nfnetlink
-from mnp_core.sources.manifests import load_documents
-from mnp_core.testing.apiserver import FakeApiServer
-from mnp_lab.lab import Lab
 from mnp_nftables import NftablesApplier
 from mnp_nftables.sets import TABLE
-from tests.node.program import LAB, PLURALS, QUICKSTART, Node
+from tests.node.program import Node, served_lab
 from tests.security.junk import KINDS
 
 pytestmark = pytest.mark.root
@@ -42,23 +39,10 @@ def policy(name, port):
 @contextmanager
 def running(folder):
     """The program on the pods of the quickstart, one of which will be hostile."""
-    lab = Lab.up(LAB, load_documents([QUICKSTART / "cluster.yaml", QUICKSTART / "policy.yaml"]))
-    try:
-        with FakeApiServer() as server:
-            for document in lab.objects.values():
-                raw = document.raw
-                if raw["kind"] == "Pod":
-                    raw["spec"]["nodeName"] = "here"
-                server.put(PLURALS[raw["kind"]], raw)
-            server.put("multi-networkpolicies", policy("stranger", 80))
-            node = Node(lab, server, folder)
-            node.start()
-            try:
-                yield node
-            finally:
-                node.kill()
-    finally:
-        lab.down()
+    with served_lab(folder) as (lab, server), Node(lab, server, folder) as node:
+        server.put("multi-networkpolicies", policy("stranger", 80))
+        node.start()
+        yield node
 
 
 def seconds_of_a_change(node, turn):
@@ -80,9 +64,8 @@ def hostile_rounds(node, rounds, seed):
     return slowest
 
 
-def test_junk_in_one_pod_neither_ends_the_agent_nor_delays_another_pod(tmp_path, monkeypatch):
+def test_junk_in_one_pod_neither_ends_the_agent_nor_delays_another_pod(tmp_path):
     """S6, S63: and when it has calmed down, that pod is as it should be."""
-    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
     with running(tmp_path) as node:
         wanted = node.inside(HOSTILE, applier.installed).digest
         assert hostile_rounds(node, 8, seed=1) < ON_TIME
@@ -92,16 +75,14 @@ def test_junk_in_one_pod_neither_ends_the_agent_nor_delays_another_pod(tmp_path,
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(5))
-def test_hundreds_of_rounds_of_junk_neither_end_the_agent_nor_delay_another_pod(tmp_path, monkeypatch, seed):
+def test_hundreds_of_rounds_of_junk_neither_end_the_agent_nor_delay_another_pod(tmp_path, seed):
     """S6, S63."""
-    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
     with running(tmp_path) as node:
         assert hostile_rounds(node, 150, seed=seed) < ON_TIME
 
 
-def test_a_pod_whose_table_cannot_be_written_to_is_reported_and_harms_no_other(tmp_path, monkeypatch):
+def test_a_pod_whose_table_cannot_be_written_to_is_reported_and_harms_no_other(tmp_path):
     """S64: a process in it owns the table, so the kernel refuses all other writers."""
-    monkeypatch.setenv("MNP_RUN_DIR", str(tmp_path / "run"))
     with running(tmp_path) as node, node.inside(HOSTILE, own_the_table):
         node.until(lambda: "owns the table" in node.log.read_text())
         assert seconds_of_a_change(node, 1) < ON_TIME
