@@ -33,12 +33,12 @@ from mnp_core.sources.kubernetes.mirror import LogRefusals, mirror
 from mnp_core.sources.kubernetes.resource import resources
 from mnp_core.sources.kubernetes.store import Store
 from mnp_core.sources.kubernetes.watcher import Watcher
+from mnp_core.sources.kubernetes.watchers import Watchers
 from mnp_core.telemetry.endpoint import Endpoint
 from mnp_core.telemetry.health import Health, Unready
 from mnp_core.telemetry.httpserver import HttpServer, Limits, Site, parse_listen_address
 
 _STEP_SECONDS: Final = 1.0
-_STOP_SECONDS: Final = 2.0
 _PATIENCE_SECONDS: Final = 30.0  # for the cluster: later a review without it is better than none
 _LIMITS: Final = Limits(deadline=5.0, body=MOST_BYTES, connections=64, of_one=48)  # API servers keep few addresses
 
@@ -83,19 +83,12 @@ class _Cluster:
         decode, observer, timing = Decoder(kinds).decode, LogRefusals(), WatchTiming()
         largest = settings.budgets.policy.bytes
         self._known = known
-        self.watchers = [
-            mirror(api, NETWORK, known.put_network),
-            *(
-                Watcher(api, each, Store(each.kind, decode, largest), known.put, observer, timing)
-                for each in resources(kinds)
-                if each.kind != NETWORK.kind
-            ),
-        ]
-
-    @property
-    def complete(self) -> bool:
-        """Whether every kind was read once."""
-        return all(watcher.complete for watcher in self.watchers)
+        read = (
+            Watcher(api, each, Store(each.kind, decode, largest), known.put, observer, timing)
+            for each in resources(kinds)
+            if each.kind != NETWORK.kind
+        )
+        self.watchers = Watchers([mirror(api, NETWORK, known.put_network), *read])
 
     def look(self) -> tuple[View | None, str]:
         """The view; None, and why, if it is not complete."""
@@ -130,16 +123,15 @@ def run_webhook(options: AdmitOptions, settings: Settings, registry: Registry) -
         webhook, health = Webhook(judge, cluster.look), Health()
         health.not_ready(Unready.WAITING_FOR_API_SERVER, "the cluster is being read, and the certificate made")
         if options.health:
-            metrics = AdmissionMetrics(webhook, keeper, lambda: cluster.complete)
+            metrics = AdmissionMetrics(webhook, keeper, lambda: cluster.watchers.complete)
             stack.enter_context(Endpoint(parse_listen_address(options.health), health=health, metrics=metrics))
         site = Site(forms={PATH: webhook.validate}, tls=keeper.context)
         server = stack.enter_context(HttpServer("webhook", parse_listen_address(options.listen), site, _LIMITS))
         health.depends_on(server.thread)
-        for watcher in cluster.watchers:
-            health.depends_on(watcher.thread)
-            stack.callback(watcher.join, _STOP_SECONDS)
-            stack.callback(watcher.stop)
-            watcher.start()
+        for thread in cluster.watchers.threads:
+            health.depends_on(thread)
+        stack.callback(cluster.watchers.stop)
+        cluster.watchers.start()
         _log.info("started", version=mnp_core.__version__, address=str(server.address), hosts=options.served)
         with stopped_by_signals(stopped.set):
             _run(stopped, keeper, cluster, health)
@@ -152,7 +144,7 @@ def _run(stopped: threading.Event, keeper: Keeper, cluster: _Cluster, health: He
     while not stopped.wait(0 if not keeper.ready else _STEP_SECONDS):
         health.beat()
         keeper.tend()
-        if keeper.ready and (cluster.complete or time.monotonic() > patient_until):
+        if keeper.ready and (cluster.watchers.complete or time.monotonic() > patient_until):
             health.ready()
         elif not keeper.ready:
             stopped.wait(_STEP_SECONDS)

@@ -19,13 +19,12 @@ from mnp_core.kubeapi.connection import connect
 from mnp_core.lasting import log_dying_threads, stopped_by_signals
 from mnp_core.model.kinds import POLICY
 from mnp_core.sources.kubernetes.mirror import mirror
-from mnp_core.sources.kubernetes.watcher import Watcher
+from mnp_core.sources.kubernetes.watchers import Watchers
 from mnp_core.telemetry.endpoint import Endpoint
 from mnp_core.telemetry.health import Health, Unready
 from mnp_core.telemetry.httpserver import parse_listen_address
 
 _STEP_SECONDS: Final = 1.0
-_STOP_SECONDS: Final = 2.0
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -74,12 +73,12 @@ def run_aggregator(options: AggregateOptions) -> None:
         if options.listen:
             metrics = AggregateMetrics(aggregator, lease)
             stack.enter_context(Endpoint(parse_listen_address(options.listen), health=health, metrics=metrics))
-        watchers = [mirror(api, POLICY, aggregator.put_policy), mirror(api, SUMMARY, aggregator.put_summary)]
-        for watcher in watchers:
-            health.depends_on(watcher.thread)
-            stack.callback(watcher.join, _STOP_SECONDS)
-            stack.callback(watcher.stop)
-            watcher.start()
+        mirrors = (mirror(api, POLICY, aggregator.put_policy), mirror(api, SUMMARY, aggregator.put_summary))
+        watchers = Watchers(mirrors)
+        for thread in watchers.threads:
+            health.depends_on(thread)
+        stack.callback(watchers.stop)
+        watchers.start()
         stack.callback(lease.release)
         _log.info("started", version=mnp_core.__version__, holder=holder, lease=f"{options.namespace}/{options.lease}")
         with stopped_by_signals(stopped.set):
@@ -89,9 +88,8 @@ def run_aggregator(options: AggregateOptions) -> None:
         _log.info("stopping")
 
 
-def _step(aggregator: Aggregator, lease: Lease, watchers: list[Watcher], health: Health) -> None:
+def _step(aggregator: Aggregator, lease: Lease, watchers: Watchers, health: Health) -> None:
     health.beat()
-    complete = all(watcher.complete for watcher in watchers)
-    if complete:
+    if watchers.complete:
         health.ready()
-    aggregator.step(complete=complete, leading=lease.tend())
+    aggregator.step(complete=watchers.complete, leading=lease.tend())

@@ -10,7 +10,7 @@ from mnp_core.cli.agent import socket_option
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.formats.comparison import contradicts, pod_lines, way_lines
 from mnp_core.cli.helping import examples
-from mnp_core.cli.options import Output, Seconds, flow_options, output_option
+from mnp_core.cli.options import Output, Seconds, flow_options, output_option, probe_packet_option
 from mnp_core.cli.terminal import print_json, print_line
 from mnp_core.node.status.client import Agent
 
@@ -42,7 +42,7 @@ _LONGEST_SECONDS = 10.0
     show_default=True,
     help="Between two readings of the counters.",
 )
-@click.option("--probe", "sends", is_flag=True, help="Send one real packet on each way, from the pod --from.")
+@probe_packet_option
 @socket_option
 @output_option
 def compare_command(

@@ -74,6 +74,11 @@ def flow_options(command: F) -> F:
     return decorated
 
 
+probe_packet_option = click.option(
+    "--probe", "sends", is_flag=True, help="Send one real packet on each way, from the pod --from."
+)
+
+
 def form_option(forms: type[StrEnum], words: str) -> Decorator[Any]:
     """The form of a result, by its value; the first one is the default."""
     values = [form.value for form in forms]

@@ -9,7 +9,7 @@ import click
 from mnp_core.cli.agent import socket_option
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.helping import examples
-from mnp_core.cli.options import Count, Output, Seconds, flow_options, output_option
+from mnp_core.cli.options import Count, Output, Seconds, flow_options, output_option, probe_packet_option
 from mnp_core.cli.terminal import print_json, print_line, remark
 from mnp_core.node.status.client import Agent
 
@@ -42,7 +42,7 @@ _FLOW = "--from demo/client --to demo/web --port tcp:80"
     show_default=True,
     help="The most of each flow.",
 )
-@click.option("--probe", "sends", is_flag=True, help="Send one real packet on each way, from the pod --from.")
+@probe_packet_option
 @socket_option
 @output_option
 def trace_command(  # each option is one

@@ -9,9 +9,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
+from mnp_core.closing import Closing
 from mnp_core.errors import ApplyError
 
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
@@ -42,7 +41,7 @@ class OversizeError(ApplyError):
         )
 
 
-class Netlink:
+class Netlink(Closing):
     """A netlink socket in the network namespace of the calling thread; use it in a ``with``."""
 
     def __init__(self, protocol: int) -> None:
@@ -63,14 +62,6 @@ class Netlink:
             raise
         self._sequence = 0
         self._left = MOST_BYTES
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close it; may wait, see `mnp_core.netfilter.kept`."""

@@ -1,6 +1,5 @@
 """A cluster as a stream of changes."""
 
-import time
 from collections.abc import Sequence
 
 from mnp_core.api import PolicyKindSpec
@@ -15,10 +14,7 @@ from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
 from mnp_core.sources.kubernetes.resource import resources
 from mnp_core.sources.kubernetes.store import Store, Token
 from mnp_core.sources.kubernetes.watcher import Deliver, Watcher
-
-STOP_TIMEOUT_SECONDS = 2.0
-"""Seconds. A thread that is still trying to connect by then is abandoned: it ends when that fails, and reports
-nothing any more."""
+from mnp_core.sources.kubernetes.watchers import Watchers
 
 
 class KubernetesSource:
@@ -48,8 +44,8 @@ class KubernetesSource:
             token: Makes the tokens of MultiNetworkPolicies; None if nobody asks for them.
         """
         decode = Decoder(kinds).decode
-        self._watchers = {
-            resource.kind: Watcher(
+        self._watchers = Watchers(
+            Watcher(
                 api,
                 resource,
                 Store(resource.kind, decode, largest_policy, token if resource.kind == POLICY.kind else None),
@@ -58,35 +54,30 @@ class KubernetesSource:
                 timing,
             )
             for resource in resources(kinds)
-        }
+        )
 
     def start(self) -> None:
         """Begin to list and watch."""
-        for watcher in self._watchers.values():
-            watcher.start()
+        self._watchers.start()
 
     def stop(self) -> None:
         """End all threads, also those that wait for the server. Nothing is delivered from then on."""
-        for watcher in self._watchers.values():
-            watcher.stop()
-        end = time.monotonic() + STOP_TIMEOUT_SECONDS
-        for watcher in self._watchers.values():
-            watcher.join(max(0.0, end - time.monotonic()))
+        self._watchers.stop()
 
     @property
     def threads(self) -> tuple[LastingThread, ...]:
         """One for each kind."""
-        return tuple(watcher.thread for watcher in self._watchers.values())
+        return self._watchers.threads
 
     @property
     def complete(self) -> bool:
         """Whether every kind was read once, or is known not to be served. Unknown objects may exist until then."""
-        return all(watcher.complete for watcher in self._watchers.values())
+        return self._watchers.complete
 
     @property
     def waiting(self) -> tuple[str, ...]:
         """The reason for each kind that is not watched at this moment, one sentence each."""
-        sentences = ((watcher.resource.kind, watcher.waiting) for watcher in self._watchers.values())
+        sentences = ((watcher.resource.kind, watcher.waiting) for watcher in self._watchers)
         return tuple(f"{kind}: {sentence}" for kind, sentence in sentences if sentence)
 
     def identity(self, ref: ObjectRef) -> ObjectIdentity | None:

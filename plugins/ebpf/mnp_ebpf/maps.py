@@ -4,9 +4,8 @@ import errno
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from enum import IntEnum
-from types import TracebackType
 from typing import Final, Self
 
 from mnp_ebpf.bpf import (
@@ -42,7 +41,7 @@ class Kind(IntEnum):
     ARRAY_OF_MAPS = 12
 
 
-class Map:
+class Map(AbstractContextManager["Map"]):
     """A descriptor of a map, open until `close`."""
 
     def __init__(self, fd: int) -> None:
@@ -87,13 +86,7 @@ class Map:
         """Open a map by its number. It may have gone: `OSError`."""
         return cls(call(MAP_FD_BY_ID, struct.pack("=III", identity, 0, 0))[0])
 
-    def __enter__(self) -> Self:
-        """Use until the end of the block."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close it."""
         self.close()
 

@@ -593,7 +593,7 @@ def test_a_server_that_is_back_is_asked_again_at_once_and_then_ever_more_rarely(
     """S61: after an outage all watches expire (410), and none may wait for the pauses of the outage."""
     pauses = []
     source = KubernetesSource(Refused(12), (), None, Recorder(), WatchTiming(base_seconds=1.0, max_seconds=1e6))
-    watcher = source._watchers["Pod"]
+    watcher = source._watchers.get("Pod")
     watcher._served, watcher._position = "v1", "1"
     monkeypatch.setattr(watcher, "_pause", lambda _why, seconds: pauses.append(seconds))
     for _ in range(12 + 8):
