@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bench.cluster import served
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sources.manifests import Document
 from mnp_lab.lab import Lab
 from mnp_nftables.commit_listener import listen_to_commits
 from scripts.testbed import bed, place
-from scripts.testbed.api import ApiError
 from tests.cluster.components import command
 from tests.cluster.fleet import Fleet
 from tests.cluster.objects import Objects
@@ -115,7 +115,7 @@ def _pod(number: int) -> dict[str, Any]:
 def fill(objects: Objects, fleet: Fleet, found: Lab) -> None:
     objects.apply(CLUSTER_DATA)
     objects.apply(SCHEME)
-    objects.wait_for("policies are served", lambda: _served(objects))
+    objects.wait_for("policies are served", lambda: served(objects))
     objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     objects.wait_for("a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", NAMESPACE))
     definition = found.objects[ObjectRef("NetworkAttachmentDefinition", ObjectName(NAMESPACE, "net"))].raw
@@ -126,14 +126,6 @@ def fill(objects: Objects, fleet: Fleet, found: Lab) -> None:
     fleet.node(f"{NODE}-far")
     fleet.fake_pods(LOCAL, NODE, NAMESPACE, lambda number: _metadata(found, number))
     fleet.fake_pods(CLUSTER - LOCAL, f"{NODE}-far", NAMESPACE, far)
-
-
-def _served(objects: Objects) -> bool:
-    try:
-        objects.list(POLICY, NAMESPACE)
-    except ApiError:
-        return False
-    return True
 
 
 def _metadata(found: Lab, number: int) -> dict[str, Any]:

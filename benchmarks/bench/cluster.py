@@ -119,7 +119,7 @@ def _check_reachable(objects: Objects) -> None:
 def _prepare(objects: Objects, fleet: Fleet) -> None:
     for each in _DEFINITIONS:
         objects.apply(each)
-    objects.wait_for("policies are served", lambda: _served(objects))
+    objects.wait_for("policies are served", lambda: served(objects))
     objects.wait_for("the namespace of the last run is gone", lambda: not _is_ending(objects))
     objects.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     objects.wait_for("a ServiceAccount", lambda: objects.find("v1/ServiceAccount", "default", NAMESPACE))
@@ -134,7 +134,8 @@ def _is_ending(objects: Objects) -> bool:
     return found is not None and "deletionTimestamp" in found["metadata"]
 
 
-def _served(objects: Objects) -> bool:
+def served(objects: Objects) -> bool:
+    """Whether the API server serves policies."""
     try:
         objects.list(POLICY, NAMESPACE)
     except ApiError:

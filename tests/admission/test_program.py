@@ -17,7 +17,6 @@ from mnp_core.admission.judge import REFUSED
 from mnp_core.admission.keeper import Keeper
 from mnp_core.admission.metrics import AdmissionMetrics
 from mnp_core.admission.webhook import Result, Webhook
-from mnp_core.cli import main
 from tests.admission.conftest import body, judge, namespace, network, pod, policy
 from tests.aggregate.conftest import SOON, until
 from tests.node.program import free_port
@@ -114,23 +113,6 @@ def test_a_cluster_that_it_may_not_read_lets_policies_in_and_is_said(server, run
     until(lambda: "let in without a look at the cluster" in program.log.read_text())
     assert "mnp_admission_sees_cluster 0.0" in program.page("/metrics")
     assert program.end() == 0
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--master", "nonsense"], "is not the URL of a server"),
-        (["--master", "http://127.0.0.1:1", "--listen", "x"], "is not an address to listen on"),
-        (["--refuse", "Shadowed"], "did you mean Shadowed"),
-        ([], "this is not a pod of a cluster"),
-    ],
-)
-def test_wrong_options_are_errors(options, said, capsys, monkeypatch):
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(SystemExit) as ended:
-        main(["admit", *options])
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err
 
 
 def test_every_metric_is_in_the_page():

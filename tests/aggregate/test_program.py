@@ -14,7 +14,6 @@ from mnp_core.aggregate.aggregator import Aggregator
 from mnp_core.aggregate.lease import Lease
 from mnp_core.aggregate.metrics import AggregateMetrics
 from mnp_core.aggregate.writer import StatusWriter, Written
-from mnp_core.cli import main
 from tests.aggregate.conftest import SOON, until
 from tests.node.program import free_port
 
@@ -85,24 +84,6 @@ def test_without_definitions_it_waits_and_says_so_once(server, run):
     time.sleep(2)
     assert program.log.read_text().count("has no status") == 1
     assert program.end() == 0
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        (["--master", "nonsense"], "is not the URL of a server"),
-        (["--master", "http://127.0.0.1:1", "--listen", "x"], "is not an address to listen on"),
-        (["--writes-per-second", "0"], "is not in the range"),
-        (["--log-format", "xml"], "is not one of"),
-        ([], "this is not a pod of a cluster"),
-    ],
-)
-def test_wrong_options_are_errors(options, said, capsys, monkeypatch):
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(SystemExit) as ended:
-        main(["aggregate", *options])
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err
 
 
 def test_every_metric_is_in_the_page():

@@ -2,11 +2,8 @@
 
 import fcntl
 import os
-import select
 import struct
 import subprocess
-import threading
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,10 +15,10 @@ from mnp_core.model import LinkPath
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.hosts import OTHER, PEER, POD, EnforcedHost, Host, Wire
 from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
+from tests.vm.tap import hub, open_tap
 
 TUN = Path("/dev/net/tun")
 TUNSETIFF, TAP_WITHOUT_HEADER = 0x400454CA, 0x1002  # <linux/if_tun.h>: IFF_TAP | IFF_NO_PI
-LARGEST_FRAME = 65550
 REDIRECT = "action mirred egress redirect"
 LENGTHS = {4: 24, 6: 64}
 
@@ -61,7 +58,7 @@ class GuestWire(Wire):
         card = run_inside(guest, lambda: open_tap("eth0"))
         other_end, mac, self.pod.found = wiring(self)
         configure(guest, "eth0", mac, networks(POD))
-        cleanup.enter_context(cable(card, other_end))
+        cleanup.enter_context(hub([card, other_end]))
 
 
 def kata(wire):
@@ -120,12 +117,6 @@ def load_tun():
         pytest.skip(f"{TUN} is missing: this kernel has no taps")
 
 
-def open_tap(name):
-    file = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    fcntl.ioctl(file, TUNSETIFF, struct.pack("16sH22x", name.encode(), TAP_WITHOUT_HEADER))
-    return file
-
-
 def open_character_device(name):
     """Of a macvtap: its number is in sysfs, which shows the interfaces of whoever mounted it."""
     with TemporaryDirectory() as folder:
@@ -152,26 +143,3 @@ def configure(guest, name, mac, addresses):
             run(f"ip address add {address} dev {name}" + (" nodad" if ":" in address else ""))
 
     run_inside(guest, work)
-
-
-@contextmanager
-def cable(*ends):
-    """Carry every frame from one file to the other, on a thread; at the end close both."""
-    stop = threading.Event()
-    thread = threading.Thread(target=carry, args=(ends, stop), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        for end in ends:
-            os.close(end)
-
-
-def carry(ends, stop):
-    other = dict(zip(ends, ends[::-1], strict=True))
-    while not stop.is_set():
-        for end in select.select(ends, [], [], 0.1)[0]:
-            with suppress(OSError):  # the device goes with its namespace
-                os.write(other[end], os.read(end, LARGEST_FRAME))
