@@ -1,13 +1,13 @@
 """The gates in use: opened, looked after and closed with the node."""
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import structlog
 from attrs import define, field
 
 from mnp_core.api import Gate, Gatekeeper
+from mnp_core.closing import Closing
 from mnp_core.node.observer import NodeObserver
 from mnp_core.sources.kubernetes.fetch import PodFetcher
 
@@ -15,7 +15,7 @@ _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__
 
 
 @define
-class Gates:
+class Gates(Closing):
     """The gates in use, by name. Their problems are logged and counted when they change."""
 
     gates: Mapping[str, Gate]
@@ -42,12 +42,7 @@ class Gates:
             else:
                 _log.info("pods wait for their rules", gate=name)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """Close all."""
         for gate in self.gates.values():
             gate.close()

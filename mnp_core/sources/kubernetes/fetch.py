@@ -4,9 +4,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
+from mnp_core.closing import Closing
 from mnp_core.errors import ApiError
 from mnp_core.kubeapi import ApiServer
 from mnp_core.model import Change, ObjectName, ObjectRef, Pod
@@ -19,7 +19,7 @@ _CONFIRMED_SECONDS: Final = 30.0  # until the watch has to have delivered a pod,
 _NOT_FOUND: Final = 404
 
 
-class PodFetcher:
+class PodFetcher(Closing):
     """Reads single pods and delivers them; one that the watch never delivers is taken back. Thread safe."""
 
     def __init__(
@@ -74,11 +74,6 @@ class PodFetcher:
         if gone:
             self._deliver(gone, now)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         """Start no more requests."""
         self._threads.shutdown(wait=False, cancel_futures=True)
