@@ -7,12 +7,14 @@ sandbox depends on another's.
 """
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
 from mnp_core.api import (
     ConnectionTracker,
+    EvictionCounter,
     PathApplier,
     PolicyRenderer,
     QuickGeneration,
@@ -129,8 +131,12 @@ class CombinedApplier:
         self.commit(ruleset)()
 
     def commit(self, ruleset: Ruleset) -> Callable[[], None]:
-        """Replace the rules of each part; the returned function does what some have left for later."""
-        rests = [_commit(part.applier, each) for part, each in self._zipped(ruleset)]
+        """Replace the rules of each part; the returned function does what some have left for later.
+
+        The main one is the last: until then it may have been alone, with rules for all paths, and it gives up those of
+        another only when that one has them in force. If one is refused, the rest stays as it was.
+        """
+        rests = [_commit(part.applier, each) for part, each in reversed(self._zipped(ruleset))]
 
         def finish() -> None:
             for rest in rests:
@@ -185,6 +191,11 @@ class CombinedApplier:
             if isinstance(part.applier, ConnectionTracker):
                 part.applier.forget_connections()
 
+    def evictions(self) -> Mapping[str, int]:
+        """The sums over the parts that track connections themselves."""
+        counts = (part.applier.evictions() for part in self.parts if isinstance(part.applier, EvictionCounter))
+        return dict(sum(map(Counter, counts), Counter[str]()))
+
     def obstacle(self, _: LinkPath) -> str:
         """None: the parts are chosen by it."""
         return ""
@@ -194,7 +205,7 @@ class CombinedApplier:
         found = (part.applier.installed_paths() for part in self.parts if isinstance(part.applier, PathApplier))
         return frozenset().union(*found)
 
-    def _zipped(self, ruleset: Ruleset) -> Collection[tuple[Part, Ruleset]]:
+    def _zipped(self, ruleset: Ruleset) -> Sequence[tuple[Part, Ruleset]]:
         if not isinstance(ruleset, CombinedRuleset) or len(ruleset.parts) != len(self.parts):
             raise ApplyError("the rules were not rendered for these backends: render them again")
         return list(zip(self.parts, ruleset.parts, strict=True))

@@ -1,7 +1,7 @@
 """Rule application: ways into the kernel."""
 
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from attrs import frozen
@@ -181,6 +181,22 @@ class ConnectionTracker(Protocol):
         """Forget every connection of this namespace: the next packet of each is judged as a first packet.
 
         Called before the first container of a pod starts, and by the kit between bursts of packets; never later (S42).
+        """
+
+
+@runtime_checkable
+class EvictionCounter(Protocol):
+    """Optional ability of a `ConnectionTracker` whose table can be full."""
+
+    def evictions(self) -> Mapping[str, int]:
+        """Connections of this namespace that lost their place in the table to others, since there are rules.
+
+        Returns:
+            By kind, a word or two of the backend's; ``established`` for those in use. A connection that is forgotten
+            passes again if the rules allow its packets, and only then.
+
+        Raises:
+            ApplyError: They cannot be read.
         """
 
 

@@ -27,6 +27,7 @@ TEXTS: Final = {
     "custom-v4-ingress-rule-file": "Likewise for ingress.",
     "custom-v6-egress-rule-file": "Likewise IPv6 egress.",
     "custom-v6-ingress-rule-file": "Likewise IPv6 ingress.",
+    "connection-table-size": "Connections of a pod that mnp-ebpf keeps track of. [default: 16384]",
     "denied-log-burst": "Denied packets that are logged at once after a silence. [default: 50]",
     "denied-log-group": "NFLOG group of the log of denied packets. [default: 30667]",
     "denied-log-rate": "Denied packets a second that are logged of a pod. [default: 25]",

@@ -228,6 +228,7 @@ class CommonRules:
         established_flows: Treatment of flows that a new policy no longer allows.
         denied_log: How denied packets are logged; None: they are not, and no rule is about it.
         early_drop: Where denied packets are dropped; the verdicts are the same.
+        connection_table_size: Connections in use, in the table of a pod, where a backend tracks them itself.
     """
 
     accept_icmp: bool = False
@@ -240,6 +241,7 @@ class CommonRules:
     established_flows: EstablishedFlows = EstablishedFlows.KEEP
     denied_log: DeniedLog | None = None
     early_drop: EarlyDrop = EarlyDrop.OFF
+    connection_table_size: int = 16384
 
     @property
     def features(self) -> frozenset[Feature]:

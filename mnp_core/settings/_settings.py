@@ -25,6 +25,7 @@ from mnp_core.settings._gates import GateSettings, UnclaimedInterfaces, parse_ga
 from mnp_core.settings._node import NodeSettings, parse_node_settings
 from mnp_core.settings._values import Values
 
+_MOST_CONNECTIONS = 1 << 20
 _LIMITS = {
     "policy": ("rules", "selectors", "blocks", "ports", "members", "bytes"),
     "namespace": ("rules", "selectors", "blocks", "ports", "members"),
@@ -159,6 +160,9 @@ def _common_rules(values: Values, read: Read) -> CommonRules:
         deny_action=values.choice("deny-action", DenyAction, DenyAction.DROP),
         established_flows=values.choice("established-flows", EstablishedFlows, EstablishedFlows.KEEP),
         early_drop=_early_drop(values),
+        connection_table_size=values.whole_number(
+            "connection-table-size", CommonRules().connection_table_size, _MOST_CONNECTIONS
+        ),
     )
 
 

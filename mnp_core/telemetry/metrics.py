@@ -101,6 +101,12 @@ class Metrics(Sink):
             ("namespace",),
             registry=registry,
         )
+        self._evicted = Counter(
+            "mnp_evicted_connections",
+            "Connections that lost their place in the table of a backend to others, by kind.",
+            ("kind",),
+            registry=registry,
+        )
         for failure in Failure:
             self._failures.labels(failure.value)
 
@@ -169,6 +175,10 @@ class Metrics(Sink):
     def denied(self, namespace: str) -> None:
         """Count a packet of the log of denied packets."""
         self._denied.labels(self._words.of("namespace", namespace)).inc()
+
+    def evicted(self, kind: str, number: int) -> None:
+        """Count connections that lost their place in a backend's table."""
+        self._evicted.labels(self._words.of("eviction", kind)).inc(number)
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""

@@ -62,9 +62,9 @@ def counting_chain(name: str, hook: str, priority: int, when: str) -> str:
     return f"chain {name} {{\n type filter hook {hook} priority {priority}; policy accept;\n{rules}}}\n"
 
 
-def counting_table(before: str, after: str) -> str:
-    """The table of two `counting_chain`."""
-    return f"table inet seen {{\n{before}{after}}}\n"
+def counting_table(*chains: str) -> str:
+    """A table of some `counting_chain`."""
+    return f"table inet seen {{\n{''.join(chains)}}}\n"
 
 
 def counted(host: Host) -> dict[str, int]:

@@ -26,9 +26,11 @@ from mnp_core.sandbox.netns import run_inside
 __all__ = [
     "End",
     "bridge",
+    "configure",
     "delete_link",
     "forget_kernel_connections",
     "macvlan",
+    "port_of",
     "private_namespace",
     "run_inside",
     "veth_pair",
@@ -78,8 +80,7 @@ def macvlan(parent: End, child: End, *, kind: str = "macvlan") -> None:
         kernel.link("add", ifname=child.name, kind=kind, link=_index(kernel, parent.name), net_ns_fd=there, **mode)
 
     _make_between(parent, child, make)
-    _configure(child)
-    _await_ready(child)
+    configure(child)
 
 
 def bridge(sandbox: Sandbox, name: str, *ports: str) -> None:
@@ -93,6 +94,22 @@ def bridge(sandbox: Sandbox, name: str, *ports: str) -> None:
 
     run_inside(sandbox, make)
     _configure(End(sandbox, name))
+
+
+def port_of(port: End, name: str) -> None:
+    """Make an interface the port of a bridge in its namespace."""
+
+    def make() -> None:
+        with IPRoute() as kernel:
+            kernel.link("set", index=_index(kernel, port.name), master=_index(kernel, name))
+
+    run_inside(port.sandbox, make)
+
+
+def configure(end: End) -> None:
+    """Raise an interface that is there, and give it its addresses, usable at once."""
+    _configure(end)
+    _await_ready(end)
 
 
 def delete_link(sandbox: Sandbox, name: str) -> None:

@@ -74,3 +74,13 @@ def test_removal_is_of_both(world):
     world.applier.apply(world.renderer.render(POLICY))
     world.applier.remove()
     assert [space.ruleset for space in world.spaces] == [None, None]
+
+
+def test_the_main_backend_gives_nothing_up_that_the_other_has_not_in_force(world):
+    """S60: it may have been alone before, with rules for the bridged interface."""
+    before = FakeRenderer().render(POLICY)
+    world.spaces[0].commit(before, "apply")
+    world.spaces[1].refuse = True
+    with pytest.raises(ApplyError, match="on purpose"):
+        world.applier.apply(world.renderer.render(POLICY))
+    assert world.spaces[0].ruleset == before

@@ -1,4 +1,4 @@
-"""The pytest plugin of the suites: the option ``--backend``, shared fixtures, and a table of results.
+"""The pytest plugin of the suites: ``--backend`` and ``--wiring``, shared fixtures, and a table of results.
 
 Opt in with ``-p mnp_core.testing.suites.plugin``, which brings `mnp_core.testing.plugin` with it. Tests that take the
 fixture ``mnp_backend`` run once for each backend that is named.
@@ -21,13 +21,15 @@ pytest.register_assert_rewrite(
 
 from mnp_core.backend import Backends, BackendSettings  # noqa: E402 # see above
 from mnp_core.errors import PluginError, UnsupportedError  # noqa: E402 # see above
+from mnp_core.model import LinkPath  # noqa: E402 # see above
 from mnp_core.plugins import load_plugins  # noqa: E402 # see above
+from mnp_core.testing.wiring import WIRINGS, Wiring  # noqa: E402 # see above
 
 pytest_plugins = ["mnp_core.testing.plugin"]
 
 _FIGURES = pytest.StashKey[list[str]]()
 _FIGURES_KEY = "mnp-figures"
-_BACKEND = "mnp_backend"
+_BACKEND, _WIRING = "mnp_backend", "mnp_wiring"
 
 
 # --- fixtures ---------------------------------------------------------------------------------------------------
@@ -39,6 +41,17 @@ def mnp_figures(request: pytest.FixtureRequest) -> list[str]:
     return request.config.stash.setdefault(_FIGURES, [])
 
 
+@pytest.fixture(scope="module")
+def mnp_wiring(request: pytest.FixtureRequest, mnp_backend: str) -> Wiring:
+    """How pods and networks are wired: ``--wiring``."""
+    made = WIRINGS[request.config.getoption("--wiring")]()
+    if made.path is not LinkPath.IP and os.geteuid() == 0:
+        obstacle = Backends(load_plugins(), BackendSettings(node=mnp_backend)).obstacle((), made.path)
+        if obstacle:
+            pytest.skip(f"{made.path.value} pods are enforced by no backend here: {obstacle}")
+    return made
+
+
 @pytest.fixture
 def mnp_chance() -> random.Random:
     """Randomness that is the same in every run, unless the variable ``MNP_SEED`` has another seed."""
@@ -48,20 +61,29 @@ def mnp_chance() -> random.Random:
 @pytest.fixture(autouse=True)
 def _mnp_backend_in_report(request: pytest.FixtureRequest) -> None:
     if _BACKEND in request.fixturenames:
-        request.node.user_properties.append((_BACKEND, request.getfixturevalue(_BACKEND)))
+        wiring = request.config.getoption("--wiring") if _WIRING in request.fixturenames else "plain"
+        row = f"{request.getfixturevalue(_BACKEND)}{'' if wiring == 'plain' else f', {wiring}'}"
+        request.node.user_properties.append((_BACKEND, row))
 
 
 # --- hooks ------------------------------------------------------------------------------------------------------
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--backend``."""
+    """Add the options."""
     parser.addoption(
         "--backend",
         action="append",
         metavar="NAME",
         help="run the suites that send packets with this backend; several times for several, `all` for each that works "
         "here; without it, with the one that an agent would choose",
+    )
+    parser.addoption(
+        "--wiring",
+        choices=sorted(WIRINGS),
+        default="plain",
+        help="the pods of the suites: `plain` with interfaces of their own, `bridged` as those of virtual machines, "
+        "behind a bridge in the pod",
     )
 
 
@@ -138,6 +160,6 @@ def _table(stats: Mapping[str, Sequence[pytest.TestReport]]) -> Iterator[str]:
                 run[row] += 1
                 passed[row] += outcome == "passed"
     if run:
-        yield f"{'backend':18}{'suite':16}{'passed':>8}{'of':>6}"
+        yield f"{'backend':26}{'suite':16}{'passed':>8}{'of':>6}"
     for backend, suite in sorted(run):
-        yield f"{backend:18}{suite:16}{passed[backend, suite]:>8}{run[backend, suite]:>6}"
+        yield f"{backend:26}{suite:16}{passed[backend, suite]:>8}{run[backend, suite]:>6}"

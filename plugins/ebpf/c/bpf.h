@@ -28,7 +28,7 @@ struct __sk_buff {
 typedef struct __sk_buff context;
 #endif
 
-enum { BPF_ANY = 0 };
+enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 
 static void *(*map_lookup)(void *map, const void *key) = (void *)1;
 static long (*map_update)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
@@ -59,6 +59,7 @@ static long (*loop)(__u32 number, void *callback, void *context, __u64 flags) = 
 #define FLOWS ((void *)PATCHED(0x6d6e700100000005))
 #define NASCENT ((void *)PATCHED(0x6d6e700100000006))
 #define FRAGMENTS ((void *)PATCHED(0x6d6e700100000007))
+#define COUNTS ((void *)PATCHED(0x6d6e700100000008))
 #define DIRECTION ((__u32)PATCHED(0x6d6e700200000001))
 
 #endif

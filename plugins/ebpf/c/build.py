@@ -18,7 +18,7 @@ from typing import NamedTuple
 HERE = Path(__file__).parent
 PROGRAMS = ("policy", "xdp")
 FLAGS = ("-target", "bpf", "-mcpu=v3", "-O2", "-Wall", "-Wextra", "-Werror")
-MAPS = ("state", "tables", "blocks", "groups", "flows", "nascent", "fragments")
+MAPS = ("state", "tables", "blocks", "groups", "flows", "nascent", "fragments", "counts")
 CONSTANTS = ("direction",)
 """In the order of the numbers in bpf.h."""
 GLOBALS = {

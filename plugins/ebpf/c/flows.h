@@ -28,6 +28,9 @@ struct flow {
 	__u32 flags;
 };
 
+/* How many connections each table has taken in, and let go for another reason than want of room: the rest was evicted. */
+enum { FLOWS_IN = 0, FLOWS_OUT = 1, NASCENT_IN = 2, NASCENT_OUT = 3 };
+
 struct fragment_key {
 	union address source, target;
 	__u32 id;
@@ -97,6 +100,29 @@ static ALWAYS_INLINE int opens_anew(const struct packet *packet)
 static ALWAYS_INLINE int ends(const struct packet *packet)
 {
 	return packet->protocol == TCP && packet->flags & (TCP_FIN | TCP_RST);
+}
+
+static ALWAYS_INLINE void tally(__u32 number)
+{
+	__u64 *count = map_lookup(COUNTS, &number);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* Put a connection into a table; 0 if it is there then. */
+static ALWAYS_INLINE int put_flow(void *table, const struct flow_key *key, const struct flow *flow, __u32 in)
+{
+	if (map_update(table, key, flow, BPF_NOEXIST))
+		return map_update(table, key, flow, BPF_ANY);
+	tally(in);
+	return 0;
+}
+
+static ALWAYS_INLINE void remove_flow(void *table, const struct flow_key *key, __u32 out)
+{
+	if (!map_delete(table, key))
+		tally(out);
 }
 
 #endif

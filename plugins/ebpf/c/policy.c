@@ -55,8 +55,8 @@ GLOBAL int is_established(struct packet *packet, __u32 direction)
 		flow->flags |= CLOSING;
 	if (opener && nascent) {
 		kept = *flow;
-		if (!map_update(FLOWS, &key, &kept, BPF_ANY))
-			map_delete(NASCENT, &key);
+		if (!put_flow(FLOWS, &key, &kept, FLOWS_IN))
+			remove_flow(NASCENT, &key, NASCENT_OUT);
 	}
 	return opener ? OPENING : REPLYING;
 }
@@ -77,7 +77,7 @@ GLOBAL int remember(struct packet *packet, __u32 direction, __u32 passes)
 		opener = source_is_low(packet) == !!(flow->flags & OPENED_BY_LOW);
 	if (!passes) {
 		if (flow && opener && !(flow->flags & REPLIED))
-			map_delete(NASCENT, &key);
+			remove_flow(NASCENT, &key, NASCENT_OUT);
 		return 0;
 	}
 	if (flow && opener && !(opens_anew(packet) && flow->flags & CLOSING)) {
@@ -88,8 +88,8 @@ GLOBAL int remember(struct packet *packet, __u32 direction, __u32 passes)
 	made.seen = now();
 	made.flags = (source_is_low(packet) ? OPENED_BY_LOW : 0) | PASSED << direction;
 	if (flow && !nascent)
-		map_delete(FLOWS, &key);
-	map_update(NASCENT, &key, &made, BPF_ANY);
+		remove_flow(FLOWS, &key, FLOWS_OUT);
+	put_flow(NASCENT, &key, &made, NASCENT_IN);
 	return 0;
 }
 

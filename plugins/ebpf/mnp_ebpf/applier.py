@@ -25,7 +25,7 @@ from mnp_ebpf.table import FoundTable, Place, Table
 _REMEDIES: Final = {
     errno.EPERM: "the agent needs the capabilities SYS_ADMIN and NET_ADMIN",
     errno.EACCES: "the agent needs the capabilities SYS_ADMIN and NET_ADMIN",
-    errno.ENOMEM: "give the agent's container more memory: each pod takes 3 MB of it",
+    errno.ENOMEM: "give the agent's container more memory, or lower connection-table-size: a pod takes 3 MB at 16,384",
     errno.EINVAL: "this needs Linux 6.6 or newer",
     errno.ENOSYS: "this kernel has no bpf(2)",
 }
@@ -49,7 +49,7 @@ class EbpfApplier:
         """Write the rules beside those in force, attach the programs, and switch."""
         if not isinstance(ruleset, EbpfRuleset) or ruleset.says != ruleset.text:
             raise ApplyError("the text to apply was not written by EbpfRenderer: render it again")
-        with _errors("the rules"), _maps() as maps:
+        with _errors("the rules"), _maps(ruleset.connections) as maps:
             _apply(maps, ruleset)
 
     def update(self, delta: Delta) -> None:
@@ -92,6 +92,11 @@ class EbpfApplier:
         with _errors("forgetting connections"):
             for maps in find_maps():
                 maps.forget_connections()
+
+    def evictions(self) -> Mapping[str, int]:
+        """Connections that lost their place; see `mnp_core.api.EvictionCounter`."""
+        with _errors("reading the counts of connections"), open_maps() as maps:
+            return {} if maps is None else dict(zip(("established", "nascent"), maps.evicted(), strict=True))
 
     def obstacle(self, path: LinkPath) -> str:  # noqa: ARG002 # the program is where the packets are, on every path
         """Nothing stands in the way; see `mnp_core.api.PathApplier`."""
@@ -140,13 +145,13 @@ def _words(error: OSError) -> str:
 
 
 @contextmanager
-def _maps() -> Iterator[PodMaps]:
-    """The maps of the sandbox, made if there are none."""
+def _maps(connections: int) -> Iterator[PodMaps]:
+    """The maps of the sandbox, made if there are none; those that are there keep their size."""
     with open_maps() as found:
         if found is not None:
             yield found
             return
-    with make_maps() as made:
+    with make_maps(connections) as made:
         yield made
 
 

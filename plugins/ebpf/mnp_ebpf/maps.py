@@ -131,6 +131,10 @@ class Map(AbstractContextManager["Map"]):
         """Read all elements."""
         return dict(self._batches())
 
+    def count(self) -> int:
+        """The number of elements."""
+        return sum(1 for _ in self._batches())
+
     def _batches(self) -> Iterator[tuple[bytes, bytes]]:
         token, following = Buffer(64), Buffer(64)
         first, room = True, max(8, min(self.entries, _BATCH))

@@ -19,10 +19,6 @@ from mnp_ebpf.maps import INNER, NO_PREALLOCATION, Kind, Map
 from mnp_ebpf.program import ProgramKind, load_program, read_object
 from mnp_ebpf.table import BLOCK_SIZE, ENTRY_SIZE, FoundTable, Table, read_table
 
-CONNECTIONS: Final = 16384
-"""Connections that went on after a reply."""
-NASCENT: Final = 8192
-"""Connections before that. Both together take 3 MB, of the memory of the agent's container."""
 FRAGMENTED: Final = 1024
 """Datagrams in fragments, at the same time."""
 
@@ -32,8 +28,10 @@ _PLACES: Final = 2
 _GROUPS: Final = 2048  # of one place; GROUPS_NUMBER of c/policy.c
 _STATE = struct.Struct("=II")  # place in force, number of changes
 _ZERO: Final = bytes(4)
-_NAMES: Final = ("state", "tables", "blocks", "groups", "flows", "nascent", "fragments")
+_NAMES: Final = ("state", "tables", "blocks", "groups", "flows", "nascent", "fragments", "counts")
 _PROGRAMS: Final = {Direction.INGRESS: "mnp_ingress", Direction.EGRESS: "mnp_egress"}
+_COUNTS: Final = 4
+_FLOWS_IN, _FLOWS_OUT, _NASCENT_IN, _NASCENT_OUT = range(_COUNTS)  # of c/flows.h
 _CHANGES: Final = 2**32
 
 
@@ -52,6 +50,7 @@ class PodMaps:
     flows: Map
     nascent: Map
     fragments: Map
+    counts: Map
 
     @property
     def by_name(self) -> Mapping[str, Map]:
@@ -146,6 +145,24 @@ class PodMaps:
         """Empty the tables of connections."""
         for each in (self.flows, self.nascent, self.fragments):
             each.clear()
+        for number in range(_COUNTS):
+            self.counts.put(_number(number), bytes(8))
+
+    def evicted(self) -> tuple[int, int]:
+        """Connections that lost their place to others: of those in use, and of those that were not answered yet."""
+        return (
+            self._evicted(self.flows, _FLOWS_IN, _FLOWS_OUT),
+            self._evicted(self.nascent, _NASCENT_IN, _NASCENT_OUT),
+        )
+
+    def _evicted(self, table: Map, taken_in: int, let_go: int) -> int:
+        """What was taken in and is not there. Packets go on meanwhile, so it may be some too few, never too many."""
+        arrived = self._count(taken_in)
+        present = table.count()
+        return max(0, arrived - present - self._count(let_go))
+
+    def _count(self, number: int) -> int:
+        return int.from_bytes(self.counts.get(_number(number)) or b"", "little")
 
     # --- programs -------------------------------------------------------------------------------------------------
 
@@ -234,8 +251,12 @@ def open_maps() -> Iterator[PodMaps | None]:
 
 
 @contextmanager
-def make_maps() -> Iterator[PodMaps]:
-    """Make the maps of a pod, with nothing in force."""
+def make_maps(connections: int) -> Iterator[PodMaps]:
+    """Make the maps of a pod, with nothing in force.
+
+    Args:
+        connections: That are in use at the same time; half as many have a place before they are answered.
+    """
     with ExitStack() as made:
 
         def add(each: Map) -> Map:
@@ -253,9 +274,10 @@ def make_maps() -> Iterator[PodMaps]:
             tables=outer("tables", _PLACES, _array([bytes(ENTRY_SIZE)])),
             blocks=outer("blocks", _PLACES, _trie(frozenset())),
             groups=outer("groups", _PLACES * _GROUPS, _group(frozenset())),
-            flows=least_used("flows", 8, CONNECTIONS),
-            nascent=least_used("nascent", 8, NASCENT),
+            flows=least_used("flows", 8, connections),
+            nascent=least_used("nascent", 8, max(1, connections // 2)),
             fragments=least_used("fragments", 4, FRAGMENTED),
+            counts=add(Map.make("mnp_counts", Kind.ARRAY, 4, 8, _COUNTS)),
         )
         maps.put_in_force(NOTHING)
         yield maps

@@ -56,10 +56,12 @@ class EbpfRuleset(Ruleset):
     Attributes:
         says: The text of `table`; a ruleset with another `text` is refused.
         table: The rules.
+        connections: Size of the table of connections, for a pod that has none yet.
     """
 
     says: str = field(repr=False)
     table: Table = field(repr=False)
+    connections: int = CommonRules().connection_table_size
 
 
 class EbpfRenderer:
@@ -77,7 +79,15 @@ class EbpfRenderer:
         writer = _Writer(policy)
         table, members = writer.table(), {set_name(group): elements(group) for group in policy.groups.values()}
         text = "".join(f"{line}\n" for line in _text(table, writer.blocks, members))
-        return EbpfRuleset(dialect=DIALECT, text=text, sets=members, digest=table.digest, says=text, table=table)
+        return EbpfRuleset(
+            dialect=DIALECT,
+            text=text,
+            sets=members,
+            digest=table.digest,
+            says=text,
+            table=table,
+            connections=policy.common.connection_table_size,
+        )
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership."""

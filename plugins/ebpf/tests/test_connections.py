@@ -1,11 +1,14 @@
 """The program's own table of connections."""
 
+import os
 import socket
 import struct
 
 import pytest
+from attrs import evolve
 
-from mnp_core.testing.hosts import FAMILIES, PEER, POD, QUIET, arrives, works
+from mnp_core.model import CommonRules
+from mnp_core.testing.hosts import FAMILIES, PEER, POD, QUIET, arrives, passes, works
 from mnp_core.testing.policies import DENY, allow, isolated, only
 from mnp_ebpf.pod import open_maps
 
@@ -63,6 +66,66 @@ def test_a_crowd_of_first_packets_gets_no_place_among_those_in_use(wire):
     assert before <= in_use < before + 10
     assert 0 < nascent <= 8192
     assert works(*pair)
+
+
+def evictions(wire):
+    return wire.pod.run(wire.pod.applier.evictions)
+
+
+def use(wire, ports):
+    """Use connections from these ports of the peer to UDP port 81 of the pod: each opener goes on after a reply."""
+    server = wire.pod.udp(POD[4], 81)
+    for port in ports:
+        client = wire.peer.udp(PEER[4], port)
+        client.connect((POD[4], 81))
+        for _ in range(2):
+            client.send(b"?")
+            server.sendto(b"!", server.recvfrom(9)[1])
+            assert client.recv(9)
+
+
+def with_table(size, **rules):
+    return evolve(only(**rules), common=CommonRules(connection_table_size=size))
+
+
+def test_a_flood_of_first_packets_evicts_its_own_kind_alone(wire):
+    """S42: those in use keep their places, and the counts say so."""
+    wire.pod.enforce(with_table(512, ingress=isolated(allow(["10.0.0.0/8"], ["TCP/80", "UDP/80-81"]))))
+    pair = wire.connection(wire.peer, wire.pod, 80)
+    use(wire, range(20000, 20100))
+    wire.crowd(5000)
+    found = evictions(wire)
+    assert found["established"] == 0
+    assert 5000 - 256 <= found["nascent"] <= 5000 + 256
+    wire.pod.enforce(with_table(512, ingress=DENY, egress=DENY))
+    assert works(*pair)
+    assert used_still_work(wire, range(20000, 20100)) == 100
+
+
+def used_still_work(wire, ports):
+    """How many of these connections still carry a packet in."""
+    server = wire.pod.udp(POD[4], 81)
+    return sum(passes(wire.peer.udp(PEER[4], port), server, (POD[4], 81)) for port in ports)
+
+
+def test_more_connections_in_use_than_the_table_holds_are_counted(wire):
+    wire.pod.enforce(with_table(512, ingress=isolated(allow(ports=["UDP/81"]))))
+    use(wire, range(20000, 20700))
+    lost = evictions(wire)["established"]
+    assert 700 - 512 <= lost <= 700 - 512 + 128 * os.cpu_count()  # the kernel keeps spare places for each processor
+    wire.pod.run(wire.pod.applier.forget_connections)
+    assert evictions(wire) == {"established": 0, "nascent": 0}
+
+
+def test_a_pod_keeps_the_size_of_its_table(wire):
+    for size in (64, 4096):
+        wire.pod.enforce(with_table(size, ingress=DENY))
+        assert wire.pod.run(sizes) == (64, 32)
+
+
+def sizes():
+    with open_maps() as maps:
+        return maps.flows.entries, maps.nascent.entries
 
 
 def test_denied_packets_leave_nothing(wire):

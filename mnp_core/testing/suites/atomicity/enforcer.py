@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import evolve
 
 from mnp_core.agent.agent import Agent
-from mnp_core.api import Result, RuleApplier, Sandbox, Sync
+from mnp_core.api import PathApplier, Result, RuleApplier, Sandbox, Sync
 from mnp_core.backend import Backend, Backends, BackendSettings
 from mnp_core.cluster import ClusterState
 from mnp_core.model import Attachment, Change, CommonRules, Delta, LinkPath, ObjectName, ObjectRef, Pod, Policy, Ruleset
@@ -147,6 +147,8 @@ class Noted:
         self._applier, self._note = applier, note
         self.probe, self.installed, self.generation = applier.probe, applier.installed, applier.generation
         self.counters, self.remove = applier.counters, applier.remove
+        if isinstance(applier, PathApplier):
+            self.obstacle, self.installed_paths = applier.obstacle, applier.installed_paths
 
     def apply(self, ruleset: Ruleset) -> None:
         with self._note():

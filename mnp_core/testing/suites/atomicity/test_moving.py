@@ -8,7 +8,7 @@ from mnp_core.agent.agent import Agent
 from mnp_core.api import Result
 from mnp_core.backend import Backends, BackendSettings
 from mnp_core.cluster import ClusterState
-from mnp_core.model import CommonRules
+from mnp_core.model import Attachment, CommonRules, ObjectName
 from mnp_core.plugins import load_plugins
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
@@ -23,25 +23,32 @@ pytestmark = pytest.mark.root
 
 REGISTRY = load_plugins()
 ROUNDS = 3
+VICTIM = ObjectName("x", "victim")
 
 
 @pytest.mark.timeout(240)
-def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows, mnp_backend):  # noqa: F811 - fixtures
+def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows, mnp_backend, mnp_wiring):  # noqa: F811 - fixtures
     usable = [mnp_backend, *others_that_work(mnp_backend)]
     if len(usable) < 2:  # there is nothing to move to: the installed plugins and the kernel decide
         pytest.skip(f"needs two backends that work here, there is {usable}")
-    victim = people[0]
+    victim = people[0].pod
     settle(victim, usable[0])
     with Sending(context, flows) as sending:
         for name in [*usable[1:], *usable] * ROUNDS:
             settle(victim, name)
-            assert in_force(victim, usable) == {name}
+            assert in_force(victim, usable) == at_work(name, mnp_wiring.path)
     assert sending.wrong == {}
 
 
 def others_that_work(name):
     choice = Backends(REGISTRY, BackendSettings(node=name))
     return sorted(other.name for other in choice.others(choice.of(())))
+
+
+def at_work(name, path):
+    """That one, and one beside it for a path that it does not reach."""
+    attachment = Attachment(pod=VICTIM, network=ObjectName("x", "net"), interface="net1", path=path)
+    return {*Backends(REGISTRY, BackendSettings(node=name)).of([attachment]).names}
 
 
 def settle(sandbox, name):
@@ -59,8 +66,8 @@ def settle(sandbox, name):
             discoverers=make_discoverers(REGISTRY),
             pool=pool,
         )
-        [outcome] = agent.sync(map(present, [network("x/net", "macvlan"), *enforcer.people(), MAIN[0]])).outcomes
-    assert outcome.result is Result.APPLIED, outcome
+        outcomes = agent.sync(map(present, [network("x/net", "macvlan"), *enforcer.people(), MAIN[0]])).outcomes
+    assert outcomes[-1].result in {Result.APPLIED, Result.UNCHANGED}, outcomes  # unchanged: it was beside the last
 
 
 def in_force(sandbox, names):

@@ -10,6 +10,7 @@ import multiprocessing
 import time
 from bisect import bisect_left
 from collections import Counter
+from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
@@ -17,7 +18,7 @@ from random import Random
 import pytest
 
 from mnp_core.api import Sandbox
-from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
+from mnp_core.testing.netns import End, private_namespace
 from mnp_core.testing.suites.atomicity import enforcer, traffic, write_log
 from mnp_core.testing.suites.atomicity.enforcer import (
     ATTACKER,
@@ -51,25 +52,21 @@ def context():
 
 
 @pytest.fixture
-def people():
-    """Three namespaces on one network: the victim, a friend, an attacker."""
-    with (
-        private_namespace() as switch,
-        private_namespace() as victim,
-        private_namespace() as friend,
-        private_namespace() as attacker,
-    ):
-        parent = End(switch, "parent")
-        veth_pair(parent, End(switch, "far"))
-        macvlan(parent, End(victim, "net1", (f"{VICTIM}/16", f"{VICTIM6}/64")))
-        macvlan(parent, End(friend, "net1", (f"{FRIEND}/16",)))
-        macvlan(parent, End(attacker, "net1", (f"{ATTACKER}/16", f"{ATTACKER6}/64")))
+def people(mnp_wiring):
+    """Three pods on one network: the victim, a friend, an attacker."""
+    with ExitStack() as cleanup:
+        network = End(cleanup.enter_context(private_namespace()), "parent")
+        mnp_wiring.make_network(network)
+        victim, friend, attacker = (mnp_wiring.make_pod(cleanup) for _ in range(3))
+        mnp_wiring.plug(network, victim, "net1", (f"{VICTIM}/16", f"{VICTIM6}/64"))
+        mnp_wiring.plug(network, friend, "net1", (f"{FRIEND}/16",))
+        mnp_wiring.plug(network, attacker, "net1", (f"{ATTACKER}/16", f"{ATTACKER6}/64"))
         yield victim, friend, attacker
 
 
 @pytest.fixture
 def flows(people):
-    victim, friend, attacker = people
+    victim, friend, attacker = (each.packets for each in people)
     return [
         Flow("in", attacker, ATTACKER, victim, VICTIM, CLOSED_PORT, allowed=False),
         Flow("in, IPv6", attacker, ATTACKER6, victim, VICTIM6, CLOSED_PORT, allowed=False),
@@ -82,7 +79,7 @@ def flows(people):
 @pytest.fixture
 def enforcing(context, people, tmp_path, mnp_chance, mnp_backend):
     """Starts the agent's process for the victim."""
-    return lambda main=enforcer.main: Enforcing(context, people[0], tmp_path / "log", mnp_chance, mnp_backend, main)
+    return lambda main=enforcer.main: Enforcing(context, people[0].pod, tmp_path / "log", mnp_chance, mnp_backend, main)
 
 
 @pytest.mark.full

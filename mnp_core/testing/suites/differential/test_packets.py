@@ -30,9 +30,9 @@ CONNECTIONS = 0.15  # of the cases
 
 
 @pytest.fixture(scope="module")
-def opinions(mnp_backend):
+def opinions(mnp_backend, mnp_wiring):
     """The node, and the project's word for it."""
-    with Rig(SUBNETS, OUTSIDE, backend=mnp_backend) as rig:
+    with Rig(SUBNETS, OUTSIDE, backend=mnp_backend, wiring=mnp_wiring) as rig:
         yield rig, Evaluated()
 
 

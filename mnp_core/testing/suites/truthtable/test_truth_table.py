@@ -56,8 +56,8 @@ def table(mnp_figures, mnp_backend):
 
 
 @pytest.fixture(scope="module")
-def judges(mnp_backend):
-    with Rig(SUBNETS, {}, backend=mnp_backend) as rig:
+def judges(mnp_backend, mnp_wiring):
+    with Rig(SUBNETS, {}, backend=mnp_backend, wiring=mnp_wiring) as rig:
         yield rig, Evaluated()
 
 

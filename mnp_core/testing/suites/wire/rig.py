@@ -24,11 +24,11 @@ from mnp_core.sandbox.monitor import Monitor
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.testing.netns import End as Link
-from mnp_core.testing.netns import delete_link, macvlan, veth_pair
 from mnp_core.testing.suites.reference.naive import full_name, interfaces, is_peer, of_kind
 from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
 from mnp_core.testing.suites.wire.hosts import Probe, RawHosts
 from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
+from mnp_core.testing.wiring import Plain, WiredSandbox, Wiring
 from mnp_lab.transport.neighbours import forget_neighbours
 
 SYSCTLS = {  # every address answers on its own interface, also where a pod has two on one network
@@ -57,7 +57,7 @@ class _Chosen:
 
 
 class Rig:
-    """A node: networks as macvlan parents, pods on them, hosts that are no pods, and the agent."""
+    """A node: networks, pods on them, hosts that are no pods, and the agent."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Rig:
         peer_addresses: AddressSource = AddressSource.NETWORK_STATUS,
         *,
         listening: bool = False,
+        wiring: Wiring | None = None,
     ) -> None:
         """Build the networks.
 
@@ -78,15 +79,17 @@ class Rig:
             backend: Which one; empty for the one that an agent would choose.
             peer_addresses: The setting of that name.
             listening: Whether the agent is notified of changes in sandboxes, as on a node; `until` takes them in.
+            wiring: Of pods to networks; without one, by macvlan interfaces.
         """
         self._cleanup = ExitStack()
+        self._wiring = wiring or Plain()
         self._subnets = {network: [*map(ip_network, cidrs)] for network, cidrs in subnets.items()}
         self._standing: dict[str, tuple[list[Manifest], ExitStack]] = {}
-        self._sandboxes: dict[str, Sandbox] = {}
+        self._sandboxes: dict[str, WiredSandbox] = {}
         self._switch = self._cleanup.enter_context(new_namespace()).sandbox
-        self._parents = {network: f"p{number}" for number, network in enumerate(subnets)}
+        self._parents = {network: Link(self._switch, f"p{number}") for number, network in enumerate(subnets)}
         for parent in self._parents.values():
-            veth_pair(Link(self._switch, parent), Link(self._switch, f"{parent}-far"))
+            self._wiring.make_network(parent)
         self._living = Living(make_decoder())
         self.agent = self._make_agent(choose, backend, peer_addresses, self._monitor() if listening else None)
         self.hosts = self._cleanup.enter_context(RawHosts({}))
@@ -111,12 +114,13 @@ class Rig:
     def locate(self, pod: Pod) -> Sandbox:
         """The locator of the agent."""
         try:
-            return self._sandboxes[str(pod.name)]
+            return self._sandboxes[str(pod.name)].pod
         except KeyError:
             raise SandboxNotFoundError(f"pod {pod.name} has no sandbox here") from None
 
     def sandbox(self, pod: str) -> Sandbox:
-        return self._sandboxes[pod]
+        """Where a pod's packets come from and go to."""
+        return self._sandboxes[pod].packets
 
     def close(self) -> None:
         for _, namespace in self._standing.values():
@@ -164,34 +168,35 @@ class Rig:
         for name in [name for name, (nics, _) in self._standing.items() if wanted.get(name) != nics]:
             sandbox, (nics, namespace) = self._sandboxes.pop(name), self._standing.pop(name)
             for nic in nics:  # as a CNI plugin does, whoever still holds the namespace
-                delete_link(sandbox, nic["interface"])
+                self._wiring.unplug(sandbox, nic["interface"])
             namespace.close()
             self.hosts.remove(name)
         new = wanted.keys() - self._standing.keys()
         if new:  # whose addresses may have been others' before, with other MAC addresses: a CNI plugin announces them
-            for sandbox in [*self._sandboxes.values(), self._outside]:
-                run_inside(sandbox, forget_neighbours)
+            for packets in [*(each.packets for each in self._sandboxes.values()), self._outside]:
+                run_inside(packets, forget_neighbours)
         for name in new:
             self._stand(name, wanted[name])
 
     def _stand(self, name: str, nics: list[Manifest]) -> None:
         namespace = ExitStack()
-        sandbox = self._sandboxes[name] = namespace.enter_context(new_namespace()).sandbox
+        sandbox = self._sandboxes[name] = self._wiring.make_pod(namespace)
         self._standing[name] = (nics, namespace)
         for nic in nics:
             self._plug(sandbox, nic["interface"], nic["network"], nic["addresses"])
-        self.hosts.add(name, sandbox)
+        self.hosts.add(name, sandbox.packets)
 
     def _stand_outside(self, outside: Mapping[str, tuple[str, ...]]) -> None:
         sandbox = self._outside = self._cleanup.enter_context(new_namespace()).sandbox
         for network, addresses in outside.items():
-            self._plug(sandbox, network.partition("/")[2], network, addresses)
+            link = Link(sandbox, network.partition("/")[2], self._with_length(network, addresses))
+            self._wiring.plug_host(self._parents[network], link)
+            run_inside(sandbox, lambda name=link.name: prepare(name))
         self.hosts.add(None, sandbox)
 
-    def _plug(self, sandbox: Sandbox, interface: str, network: str, addresses: Iterable[str]) -> None:
-        with_length = self._with_length(network, addresses)
-        macvlan(Link(self._switch, self._parents[network]), Link(sandbox, interface, with_length))
-        run_inside(sandbox, lambda: prepare(interface))
+    def _plug(self, sandbox: WiredSandbox, interface: str, network: str, addresses: Iterable[str]) -> None:
+        self._wiring.plug(self._parents[network], sandbox, interface, self._with_length(network, addresses))
+        run_inside(sandbox.packets, lambda: prepare(interface))
 
     def _with_length(self, network: str, addresses: Iterable[str]) -> tuple[str, ...]:
         lengths = {subnet.version: subnet.prefixlen for subnet in self._subnets[network]}
