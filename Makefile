@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: cnigate ebpf fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-vm-full test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench bench-compare clean
+.PHONY: cnigate ebpf fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-vm-full test-guest test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench bench-compare clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,12 +68,15 @@ VM_SUITES = $(SUITES)/differential/test_packets.py::test_packets_agree_with_both
 	$(SUITES)/atomicity/test_no_open_moment.py::test_an_agent_that_clears_before_it_writes_is_found_out \
 	$(SUITES)/atomicity/test_moving.py
 test-vm: setup ## Run the tests of devices that few kernels have, in a virtual machine
-	@scripts/vm/run env MNP_CASES=4 $(VM_PYTEST) tests/vm plugins/ebpf/tests/test_reach.py $(VM_SUITES) --wiring bridged \
+	@scripts/vm/run env MNP_CASES=4 $(VM_PYTEST) tests/vm plugins/ebpf/tests/test_reach.py $(VM_SUITES) -m "not long" --wiring bridged \
 		$(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
 
 test-vm-full: setup ## Run the suites for backends there with bridged pods (25 minutes)
 	@MNP_VM_LIMIT=$${MNP_VM_LIMIT:-10800} scripts/vm/run $(VM_PYTEST) $(SUITES)/truthtable $(SUITES)/differential/test_packets.py \
-		$(SUITES)/atomicity -m "not long" --wiring bridged --backend nftables $(PYTEST_ARGS)
+		$(SUITES)/atomicity tests/node/test_bridged_pods.py -m "not long" --wiring bridged --backend nftables $(PYTEST_ARGS)
+
+test-guest: setup ## Run a virtual machine with Debian's kernel behind a pod's interface, under QEMU (a minute; as root)
+	@$(BIN)/pytest tests/vm/test_guest_kernel.py -m long $(PYTEST_ARGS)
 
 test-pages: setup ## Open the page of `mnp matrix` in Chromium: filters, keyboard, graph, accessibility (as root)
 	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium npm >/dev/null

@@ -142,15 +142,38 @@ WIRINGS: Final[Mapping[str, type[Plain | Bridged]]] = {"plain": Plain, "bridged"
 
 def bind(sandbox: WiredSandbox, name: str, addresses: tuple[str, ...]) -> None:
     """Put the guest behind an interface of its pod; the addresses, as in ``10.0.0.1/24``, are the guest's."""
-    suffix = name.removeprefix("pod")
-    carrier, tap, hub = nic_name(name), f"tap{suffix}", f"k6t-{suffix}"
-    mac = run_inside(sandbox.pod, lambda: _take_over(name, carrier))
-    bridge(sandbox.pod, hub, carrier)
-    run_inside(sandbox.pod, lambda: _learn_nothing(carrier))
-    veth_pair(End(sandbox.pod, tap), End(sandbox.packets, name))
-    run_inside(sandbox.packets, lambda: _set(name, address=mac))
-    port_of(End(sandbox.pod, tap), hub)
+    taken = take_over(sandbox.pod, name)
+    veth_pair(taken.tap, End(sandbox.packets, name))
+    run_inside(sandbox.packets, lambda: _set(name, address=taken.mac))
+    port_of(taken.tap, taken.bridge)
     configure(End(sandbox.packets, name, addresses))
+
+
+@frozen(kw_only=True)
+class TakenOver:
+    """What is made of a pod's interface for a guest.
+
+    Attributes:
+        carrier: The interface, by its new name.
+        bridge: Name of the bridge that it is a port of.
+        mac: Its MAC address until then, which the guest gets.
+        tap: The other port, which has to be made.
+    """
+
+    carrier: str
+    bridge: str
+    mac: str
+    tap: End
+
+
+def take_over(pod: Sandbox, name: str) -> TakenOver:
+    """Make the interface of a pod the port of a bridge for a guest; it loses its addresses."""
+    suffix = name.removeprefix("pod")
+    carrier, hub = nic_name(name), f"k6t-{suffix}"
+    mac = run_inside(pod, lambda: _take_over(name, carrier))
+    bridge(pod, hub, carrier)
+    run_inside(pod, lambda: _learn_nothing(carrier))
+    return TakenOver(carrier=carrier, bridge=hub, mac=mac, tap=End(pod, f"tap{suffix}"))
 
 
 def _take_over(name: str, carrier: str) -> str:
@@ -160,6 +183,7 @@ def _take_over(name: str, carrier: str) -> str:
         (index,) = kernel.link_lookup(ifname=name)
         (link,) = kernel.get_links(index)
         mac = str(link.get("IFLA_ADDRESS"))
+        kernel.flush_addr(index=index)
         kernel.link("set", index=index, state="down")
         kernel.link("set", index=index, ifname=carrier, address=f"{_MADE_UP}:{mac[-5:]}")
         kernel.link("set", index=index, state="up")
