@@ -26,12 +26,12 @@ from mnp_core.node.denial import Denial
 from mnp_core.node.denied import DeniedPackets, log_packet
 from mnp_core.node.denied_followers import DeniedFollowers
 from mnp_core.node.described import Described
-from mnp_core.node.evictions import Evictions
 from mnp_core.node.gatekeeper import NodeGatekeeper
 from mnp_core.node.gates import Gates
 from mnp_core.node.loop import NodeLoop
 from mnp_core.node.memory import limit_allocator
 from mnp_core.node.observer import NodeObserver, PluginSink
+from mnp_core.node.pod_counts import PodCounts
 from mnp_core.node.status.comparison import Comparison
 from mnp_core.node.status.counters import CounterReader
 from mnp_core.node.status.judged import FlowJudge
@@ -159,7 +159,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         gates.open(keeper)
         denied = [stack.enter_context(each) for each in _log_denied(agent, pool, settings, metrics, followers)]
         observer.add(*denied)
-        tended += [gates.tend, Evictions(agent, pool, metrics.evicted).tend, *(each.tend for each in denied)]
+        tended += [gates.tend, PodCounts(agent, pool, metrics.lost).tend, *(each.tend for each in denied)]
         if settings.node.agent_socket:
             requests = _requests(agent, pool, registry, name, backend, health).kinds() | followers.kinds()
             stack.enter_context(StatusServer(Path(settings.node.agent_socket), requests, node=name))

@@ -25,6 +25,7 @@ _LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 _FEW: Final = 32  # different words of one sort, more than any node has
 _WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _OTHER: Final = "Other"
+_TAGGED: Final = "denied-vlan"  # the label of a rule
 _POLICED_PODS: Final = "mnp_policed_pods is deprecated since 0.1 and will be gone in 0.2: query mnp_enforced_pods."
 
 
@@ -107,6 +108,11 @@ class Metrics(Sink):
             ("kind",),
             registry=registry,
         )
+        self._tagged = Counter(
+            "mnp_denied_tagged_frames",
+            "Frames with a VLAN tag that were denied on bridged interfaces.",
+            registry=registry,
+        )
         for failure in Failure:
             self._failures.labels(failure.value)
 
@@ -176,9 +182,10 @@ class Metrics(Sink):
         """Count a packet of the log of denied packets."""
         self._denied.labels(self._words.of("namespace", namespace)).inc()
 
-    def evicted(self, kind: str, number: int) -> None:
-        """Count connections that lost their place in a backend's table."""
-        self._evicted.labels(self._words.of("eviction", kind)).inc(number)
+    def lost(self, kind: str, number: int) -> None:
+        """Count what `mnp_core.node.pod_counts` has read: frames with a VLAN tag, or connections without a place."""
+        counter = self._tagged if kind == _TAGGED else self._evicted.labels(self._words.of("eviction", kind))
+        counter.inc(number)
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""

@@ -1,15 +1,16 @@
-"""Connections that lost their place in a backend's own table: read a pod at a time, counted for the node."""
+"""What backends count in pods, read a pod at a time and counted for the node."""
 
 from collections import Counter
 from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from mnp_core.api import Sandbox
 from mnp_core.errors import ApplyError
-from mnp_core.model import ObjectName
-from mnp_core.node.evictions import Evictions
+from mnp_core.model import Attachment, LinkPath, ObjectName, RuleCounter
+from mnp_core.node.pod_counts import PodCounts
 
 
 class Applier:
@@ -46,12 +47,14 @@ class Node:
             )
             for number, applier in enumerate(appliers)
         ]
+        self.cluster = SimpleNamespace(claims=lambda _: self.claims)
+        self.claims = ()
         self.counted = Counter()
-        self.evictions = Evictions(self, Pool(), lambda kind, number: self.counted.update({kind: number}))
+        self.counts = PodCounts(self, Pool(), lambda kind, number: self.counted.update({kind: number}))
 
     def tend(self, times):
         for _ in range(times):
-            self.evictions.tend()
+            self.counts.tend()
 
 
 def test_losses_since_the_first_reading_are_counted_once():
@@ -97,4 +100,36 @@ def test_a_sandbox_that_was_made_anew_begins_anew():
 def test_without_such_a_backend_nothing_is_done(pods):
     node = Node(*pods)
     node.tend(2)
+    assert node.counted == {}
+
+
+class Bridge:
+    """An applier without connections of its own."""
+
+    def __init__(self):
+        self.frames = 0
+
+    def counters(self):
+        for label, packets in (("denied-vlan", self.frames), ("denied", 99), ("denied-vlan", 1)):
+            yield RuleCounter(interface="net1", direction="Egress", label=label, packets=packets, bytes=0)
+
+
+def test_tagged_frames_of_guests_are_counted_and_told():
+    """S64: what no policy can mean is denied, and never silently."""
+    applier = Bridge()
+    node = Node(applier)
+    node.claims = (
+        Attachment(pod=ObjectName("a", "p"), network=ObjectName("a", "n"), interface="net1", path=LinkPath.BRIDGED),
+    )
+    node.tend(2)
+    applier.frames = 5
+    with capture_logs() as lines:
+        node.tend(2)
+    assert node.counted == {"denied-vlan": 5}
+    assert [(line["pod"], line["count"]) for line in lines] == [("a/pod-0", 5)]
+
+
+def test_pods_without_bridged_interfaces_are_not_asked_for_frames():
+    node = Node(Bridge())
+    node.tend(3)
     assert node.counted == {}
