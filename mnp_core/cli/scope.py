@@ -75,14 +75,10 @@ class Scope:
         return found
 
     def _running(self, namespace: str, name: str) -> Iterator[tuple[Sandbox, str]]:
-        from mnp_core.sandbox.cri.locator import make_cri_locator  # noqa: PLC0415 # needs grpc
+        from mnp_core.sandbox.cri.locator import make_cri_locator  # noqa: PLC0415 # needed for names of pods only
 
-        locator = make_cri_locator(self.settings)
-        try:
-            for pod, sandbox in locator.running(namespace, name):
-                yield sandbox, f"{pod} ({sandbox.path})"
-        finally:
-            locator.close()
+        for pod, sandbox in make_cri_locator(self.settings).running(namespace, name):
+            yield sandbox, f"{pod} ({sandbox.path})"
 
 
 def scope_options(command: F) -> F:

@@ -68,7 +68,6 @@ def test_the_stand_in_for_the_runtime_knows_pods_as_sandboxes_and_as_containers(
     with runtime(tmp_path / "cri.sock", "bench", {"uid-0": first}):
         locator = CriLocator([str(tmp_path / "cri.sock")])
         found = locator.locate(evolve(pod(f"bench/{first.name}"), uid="uid-0"))
-        locator.close()
         assert (found.device, found.inode) == (first.sandbox.device, first.sandbox.inode)
         assert pid_of_container(tmp_path / "cri.sock", first.name) == first.pid
 

@@ -12,12 +12,12 @@ import grpc
 from mnp_core.api import Sandbox
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import ObjectName
-from mnp_core.sandbox.cri.wire import MESSAGES as LISTING
 from mnp_core.sandbox.netns import identify, run_inside
 from scripts.testbed import node, place, runtime
 from scripts.testbed.kind import chosen
 from tests.cluster.objects import Objects
 from tests.cluster.own.runtime import MESSAGES, SERVICE
+from tests.sandbox.cri.runtime import MESSAGES as LISTING
 
 T = TypeVar("T")
 

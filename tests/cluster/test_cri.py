@@ -69,9 +69,7 @@ def run(runtime):
 
 @pytest.fixture
 def locator(runtime):
-    locator = make_cri_locator({"container-runtime-endpoint": f"unix://{runtime.socket}"})
-    yield locator
-    locator.close()
+    return make_cri_locator({"container-runtime-endpoint": f"unix://{runtime.socket}"})
 
 
 def identity(sandbox):
@@ -110,10 +108,8 @@ class _OnRuntime(SandboxLocatorConformance):
 
 
 class TestCri(_OnRuntime):
-    def make_locator(self, stack):
-        locator = CriLocator([str(self.runtime.socket)])
-        stack.callback(locator.close)
-        return locator
+    def make_locator(self, _stack):
+        return CriLocator([str(self.runtime.socket)])
 
 
 @frozen

@@ -6,7 +6,6 @@ enforced already (S5).
 
 import os
 import re
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
@@ -15,7 +14,8 @@ from mnp_core.api import Sandbox
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError
 from mnp_core.model import ObjectName, Pod
 from mnp_core.sandbox.cri.info import SandboxInfo
-from mnp_core.sandbox.cri.runtime import Runtime, RuntimeSandbox
+from mnp_core.sandbox.cri.runtime import Runtime
+from mnp_core.sandbox.cri.wire import RuntimeSandbox
 from mnp_core.sandbox.host import HostFilesystem, host_filesystem
 from mnp_core.sandbox.netns import identify
 
@@ -45,7 +45,7 @@ class CriLocator:
     """A `mnp_core.api.SandboxLocator` over CRI v1. Thread safe; each call to the runtime has a time limit."""
 
     def __init__(self, endpoints: Sequence[str] = USUAL_ENDPOINTS, host: HostFilesystem = HostFilesystem()) -> None:  # noqa: B008 # frozen
-        """Make a locator; it connects at the first query.
+        """Make a locator.
 
         Args:
             endpoints: Paths of sockets as the host has them; the first that is there when it is needed is used.
@@ -53,8 +53,6 @@ class CriLocator:
         """
         self._endpoints = endpoints
         self._host = host
-        self._lock = threading.Lock()
-        self._runtime: Runtime | None = None
 
     def locate(self, pod: Pod) -> Sandbox:
         """Find it.
@@ -65,7 +63,7 @@ class CriLocator:
             UnsupportedError: This process may not look at namespaces.
         """
         labels = _labels(pod)
-        runtime = self._connected()
+        runtime = self._runtime()
         sandbox = _newest(pod, labels, runtime.sandboxes(labels))
         return self._identify(pod.name, runtime.sandbox_info(sandbox.id))
 
@@ -78,7 +76,7 @@ class CriLocator:
             SandboxError: The runtime is unreachable, or its answer is invalid.
             UnsupportedError: This process may not look at namespaces.
         """
-        runtime = self._connected()
+        runtime = self._runtime()
         labels = {_NAMESPACE: namespace, **({_NAME: name} if name else {})}
         for each in runtime.sandboxes(labels):
             if each.ready and each.namespace == namespace and name in {"", each.name}:
@@ -86,18 +84,8 @@ class CriLocator:
                 with suppress(SandboxNotFoundError, _HostsOwnError):
                     yield pod, self._identify(pod, runtime.sandbox_info(each.id))
 
-    def close(self) -> None:
-        """Disconnect from the runtime."""
-        with self._lock:
-            if self._runtime is not None:
-                self._runtime.close()
-                self._runtime = None
-
-    def _connected(self) -> Runtime:
-        with self._lock:
-            if self._runtime is None:
-                self._runtime = Runtime(self._choose())
-            return self._runtime
+    def _runtime(self) -> Runtime:
+        return Runtime(self._choose())
 
     def _choose(self) -> str:
         paths = [self._host.path(endpoint) for endpoint in self._endpoints]

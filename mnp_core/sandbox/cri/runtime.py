@@ -1,52 +1,26 @@
-"""Client of a container runtime: one channel, few calls, each with a deadline."""
+"""Client of a container runtime: few calls, each with a deadline."""
 
 import os
 import stat
-from collections.abc import Mapping
-from typing import Any, Final
-
-import grpc
-from attrs import frozen
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from mnp_core.errors import SandboxError, SandboxNotFoundError
+from mnp_core.sandbox.cri.call import DEADLINE_EXCEEDED, NOT_FOUND, UNAVAILABLE, UNIMPLEMENTED, CallError, call
 from mnp_core.sandbox.cri.info import SandboxInfo, parse_info
-from mnp_core.sandbox.cri.wire import MESSAGES, READY, SERVICE
+from mnp_core.sandbox.cri.wire import SERVICE, RuntimeSandbox, list_request, read_info, read_list, status_request
+
+_Answer = TypeVar("_Answer")
 
 _SECONDS: Final = 2.0  # for a call; a runtime answers within milliseconds
-_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 16 << 20),  # as the kubelet has it
-    ("grpc.initial_reconnect_backoff_ms", 100),  # the default grows to two minutes, and a restart takes a second
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
 _REMEDY: Final = "see that the container runtime runs and the directory of its socket is mounted, or name another"
 
 
-@frozen(kw_only=True)
-class RuntimeSandbox:
-    """A pod's sandbox as the runtime lists it.
-
-    Attributes:
-        id: The runtime's name for it.
-        namespace: Of the pod.
-        name: Of the pod.
-        uid: Of the pod, as the kubelet has it.
-        ready: Whether it is running.
-        created: When, in nanoseconds since 1970.
-    """
-
-    id: str
-    namespace: str
-    name: str
-    uid: str
-    ready: bool
-    created: int
-
-
 class Runtime:
-    """A client of CRI's RuntimeService v1. Thread safe; it connects at the first call and reconnects as needed."""
+    """A client of CRI's RuntimeService v1. Thread safe; each call connects."""
 
     def __init__(self, socket: str, *, seconds: float = _SECONDS) -> None:
-        """Make a client; it connects at the first call.
+        """Make a client.
 
         Args:
             socket: The path of the runtime's unix socket.
@@ -54,18 +28,14 @@ class Runtime:
         """
         self._socket = socket
         self._seconds = seconds
-        self._channel = grpc.insecure_channel(f"unix:{socket}", options=_OPTIONS)
-        self._list = self._method("ListPodSandbox")
-        self._status = self._method("PodSandboxStatus")
 
     def sandboxes(self, labels: Mapping[str, str]) -> tuple[RuntimeSandbox, ...]:
         """List sandboxes that have all of these labels, running or not.
 
         Raises:
-            SandboxError: The runtime is unreachable.
+            SandboxError: The runtime is unreachable, or its answer is invalid.
         """
-        request = MESSAGES["ListPodSandboxRequest"](filter={"label_selector": labels})
-        return tuple(_sandbox(item) for item in self._call(self._list, request).items)
+        return self._call("ListPodSandbox", list_request(labels), read_list)
 
     def sandbox_info(self, sandbox: str) -> SandboxInfo:
         """The location of a sandbox, by the runtime's name for it.
@@ -74,56 +44,34 @@ class Runtime:
             SandboxNotFoundError: It has gone.
             SandboxError: The runtime is unreachable, or its answer is invalid.
         """
-        request = MESSAGES["PodSandboxStatusRequest"](pod_sandbox_id=sandbox, verbose=True)
-        return parse_info(self._call(self._status, request).info)
+        return parse_info(self._call("PodSandboxStatus", status_request(sandbox), read_info))
 
-    def close(self) -> None:
-        """Disconnect."""
-        self._channel.close()
-
-    def _method(self, name: str) -> Any:
-        request, response = MESSAGES[f"{name}Request"], MESSAGES[f"{name}Response"]
-        return self._channel.unary_unary(
-            f"/{SERVICE}/{name}",
-            request_serializer=request.SerializeToString,
-            response_deserializer=response.FromString,
-        )
-
-    def _call(self, method: Any, request: object) -> Any:
+    def _call(self, method: str, request: bytes, read: Callable[[bytes], _Answer]) -> _Answer:
         try:
-            return method(request, timeout=self._seconds)
-        except grpc.RpcError as error:
-            raise self._explained(error) from None  # gRPC's own traceback holds the call, and adds no information
+            return read(call(self._socket, f"/{SERVICE}/{method}", request, self._seconds))
+        except CallError as error:
+            raise self._explained(error) from None  # its traceback adds no information
+        except ValueError as error:
+            raise SandboxError(f"{self._socket}: the container runtime's answer cannot be read: {error}") from error
 
-    def _explained(self, error: Any) -> SandboxError:
+    def _explained(self, error: CallError) -> SandboxError:
         """The error, phrased for the node's operator."""
-        details = f"{error.details() or error.code().name:.200}"
-        match error.code():
-            case grpc.StatusCode.NOT_FOUND:
+        details = f"{error!s:.200}" or "no reason given"
+        match error.code:
+            case code if code == NOT_FOUND:
                 return SandboxNotFoundError(f"{self._socket}: the sandbox has gone: {details}")
-            case grpc.StatusCode.UNAVAILABLE:
+            case code if code == UNAVAILABLE:
                 return SandboxError(f"{self._socket}: {_fault(self._socket) or f'no answer: {details}'}: {_REMEDY}")
-            case grpc.StatusCode.DEADLINE_EXCEEDED:
+            case code if code == DEADLINE_EXCEEDED:
                 return SandboxError(
                     f"{self._socket}: the container runtime did not answer within {self._seconds:g} s: look at its log"
                 )
-            case grpc.StatusCode.UNIMPLEMENTED:
+            case code if code == UNIMPLEMENTED:
                 return SandboxError(
                     f"{self._socket}: no CRI v1 there: it takes a runtime that Kubernetes 1.26 takes, containerd 1.6 "
                     "or newer for one, with its CRI plugin switched on; name another socket, or use the locator 'proc'"
                 )
-        return SandboxError(f"{self._socket}: the container runtime refused ({error.code().name}): {details}")
-
-
-def _sandbox(item: Any) -> RuntimeSandbox:
-    return RuntimeSandbox(
-        id=item.id,
-        namespace=item.metadata.namespace,
-        name=item.metadata.name,
-        uid=item.metadata.uid,
-        ready=item.state == READY,
-        created=item.created_at,
-    )
+        return SandboxError(f"{self._socket}: the container runtime refused (code {error.code}): {details}")
 
 
 def _fault(socket: str) -> str:

@@ -39,9 +39,7 @@ def runtime(endpoint):
 
 @pytest.fixture
 def locator(endpoint):
-    locator = CriLocator([str(endpoint)])
-    yield locator
-    locator.close()
+    return CriLocator([str(endpoint)])
 
 
 @pytest.fixture
@@ -83,7 +81,6 @@ class _Cri(SandboxLocatorConformance):
         with ExitStack() as stack:
             runtime = stack.enter_context(FakeRuntime(self.endpoint))
             locator = CriLocator([str(self.endpoint)])
-            stack.callback(locator.close)
             names = []
 
             def make():
@@ -191,7 +188,6 @@ def test_the_hosts_own_namespace_is_no_pods_for_an_agent_in_a_namespace_of_its_o
         runtime.run(WEB, containerd_info(pid=1))
         with pytest.raises(SandboxError, match="host's own"):
             locator.locate(WEB)
-        locator.close()
 
 
 @root
@@ -321,7 +317,6 @@ def test_the_endpoint_is_a_path_or_a_unix_url(runtime, endpoint, space, form):
     runtime.run(WEB, containerd_info(space.path))
     locator = make_cri_locator({"container-runtime-endpoint": form.format(endpoint)})
     assert identity(locator.locate(WEB)) == identity(space)
-    locator.close()
 
 
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:1", "run/x.sock", "unix://run/x.sock", "npipe:////./pipe/x"])
@@ -355,7 +350,6 @@ def test_without_an_endpoint_the_first_that_is_there_is_asked(tmp_path, space):
         assert (identity(found), found.path) == (identity(space), str(netns))
     finally:
         unpin(netns)
-        locator.close()
 
 
 @root
@@ -368,10 +362,8 @@ def test_with_a_prefix_nothing_of_the_containers_own_is_taken_for_the_hosts(runt
     runtime.run(WEB, containerd_info(space.path))
     with pytest.raises(SandboxError, match="no such socket"):  # a relative link does not lead out either
         outside.locate(WEB)
-    outside.close()
     with FakeRuntime(host / "own.sock") as inner:
         inner.run(WEB, containerd_info(space.path))
         locator = CriLocator(["/own.sock"], HostFilesystem(str(host)))
         with pytest.raises(SandboxNotFoundError, match=f"{host}{space.path}"):
             locator.locate(WEB)
-        locator.close()
