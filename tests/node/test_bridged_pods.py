@@ -23,7 +23,7 @@ from mnp_core.testing.netns import End, delete_link, private_namespace, veth_pai
 from mnp_core.testing.wiring import WiredSandbox, bind
 from tests.node.program import QUICKSTART, WEB, Node, served_lab
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(1500)]
 STATUS = "k8s.v1.cni.cncf.io/network-status"
 POLICY_FOR = "k8s.v1.cni.cncf.io/policy-for"
 CLIENT, STRANGER, TARGET = (ObjectName("demo", name) for name in ("client", "stranger", "target"))

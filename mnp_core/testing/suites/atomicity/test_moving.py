@@ -26,7 +26,7 @@ ROUNDS = 3
 VICTIM = ObjectName("x", "victim")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows, mnp_backend, mnp_wiring):  # noqa: F811 - fixtures
     usable = [mnp_backend, *others_that_work(mnp_backend)]
     if len(usable) < 2:  # there is nothing to move to: the installed plugins and the kernel decide
