@@ -21,7 +21,9 @@ from mnp_core.testing.flood import flood
 from mnp_core.testing.hosts import Host, works
 from mnp_core.testing.netns import End, delete_link, private_namespace, veth_pair
 from mnp_core.testing.wiring import WiredSandbox, bind
+from plugins.ebpf.tests.guests import REDIRECT, configure, load_tun, mac_of, run
 from tests.node.program import QUICKSTART, WEB, Node, served_lab
+from tests.vm.tap import hub, open_tap
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1500)]
 STATUS = "k8s.v1.cni.cncf.io/network-status"
@@ -70,6 +72,16 @@ class Scene:
         bind(sandbox, interface, (f"{address or self.address(pod)}/24",))
         return self.guests[pod]
 
+    def start_redirected_guest(self, pod):
+        """Have a guest behind a tap to which tc redirects all packets, as in Kata's pods."""
+        load_tun()
+        guest = Host(self._cleanup.enter_context(private_namespace()), self._cleanup)
+        card = guest.run(lambda: open_tap("eth0"))
+        tap, mac = self.node.inside(pod, redirect)
+        configure(guest.sandbox, "eth0", mac, (f"{self.address(pod)}/24",))
+        self._cleanup.enter_context(hub([card, tap]))
+        return guest
+
     def connects(self, source, target, address, port=80):
         """Whether a connection from one host to another comes about."""
         listener, client = target.listener(address, port), source.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -114,6 +126,16 @@ def scene(tmp_path):
         yield Scene(node, cleanup)
 
 
+def redirect():
+    """A tap beside net1, and packets of each redirected to the other; its file, and the MAC address of net1."""
+    tap = open_tap("tap0_kata")
+    run("ip link set tap0_kata up")
+    for one, other in (("net1", "tap0_kata"), ("tap0_kata", "net1")):
+        run(f"tc qdisc add dev {one} ingress")
+        run(f"tc filter add dev {one} parent ffff: protocol all u32 match u8 0 0 {REDIRECT} dev {other}")
+    return tap, mac_of("net1")
+
+
 def received(guest, address):
     """Datagrams of the flood that got into a guest."""
     count = 0
@@ -150,7 +172,20 @@ def test_a_guest_that_starts_in_a_running_pod_is_enforced(scene):
 def test_a_guest_stays_enforced_while_the_agent_ends_and_starts(scene, number):
     """S62: not one packet of a denied flow, none lost of a connection."""
     scene.node.start()
-    guest, address = scene.start_guest(WEB), scene.address(WEB)
+    stays_enforced(scene, scene.start_guest(WEB), number)
+
+
+@pytest.mark.full
+def test_a_guest_behind_redirections_stays_enforced_past_sigkill(scene):
+    """S62: programs at the interface are held by it."""
+    if obstacle := Backends(REGISTRY, BackendSettings()).obstacle((), LinkPath.REDIRECTED):
+        pytest.skip(f"redirected interfaces are enforced by no backend here: {obstacle}")
+    scene.node.start()
+    stays_enforced(scene, scene.start_redirected_guest(WEB), signal.SIGKILL)
+
+
+def stays_enforced(scene, guest, number):
+    address = scene.address(WEB)
     scene.enforced(guest, address)
     listener, near = guest.listener(address, 80), scene.client.socket(socket.AF_INET, socket.SOCK_STREAM)
     near.connect((address, 80))
