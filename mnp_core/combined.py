@@ -8,7 +8,7 @@ sandbox depends on another's.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, field, frozen
 
@@ -133,10 +133,10 @@ class CombinedApplier:
     def commit(self, ruleset: Ruleset) -> Callable[[], None]:
         """Replace the rules of each part; the returned function does what some have left for later.
 
-        The main one is the last: until then it may have been alone, with rules for all paths, and it gives up those of
-        another only when that one has them in force. If one is refused, the rest stays as it was.
+        One that was alone before gives up interfaces, and does so only when the other has them in force: the main one
+        is the last, unless it joins those that are there. If one is refused, the rest stays as it was.
         """
-        rests = [_commit(part.applier, each) for part, each in reversed(self._zipped(ruleset))]
+        rests = [_commit(part.applier, each) for part, each in self._in_turn(ruleset)]
 
         def finish() -> None:
             for rest in rests:
@@ -204,6 +204,12 @@ class CombinedApplier:
         """The paths of all parts."""
         found = (part.applier.installed_paths() for part in self.parts if isinstance(part.applier, PathApplier))
         return frozenset().union(*found)
+
+    def _in_turn(self, ruleset: Ruleset) -> Iterator[tuple[Part, Ruleset]]:
+        """The main part and its ruleset come first only where it has nothing in force."""
+        zipped = self._zipped(ruleset)
+        joins = {part.name: part.is_main and part.applier.installed() is None for part in self.parts}
+        yield from sorted(zipped, key=lambda each: (not joins[each[0].name], each[0].is_main))
 
     def _zipped(self, ruleset: Ruleset) -> Sequence[tuple[Part, Ruleset]]:
         if not isinstance(ruleset, CombinedRuleset) or len(ruleset.parts) != len(self.parts):

@@ -1,6 +1,7 @@
 """Several backends in one sandbox: each interface in the hands of those that reach it, and nothing opens between."""
 
 import pytest
+from attrs import evolve
 
 from mnp_core.combined import CombinedApplier, CombinedRenderer, Part
 from mnp_core.errors import ApplyError
@@ -76,11 +77,22 @@ def test_removal_is_of_both(world):
     assert [space.ruleset for space in world.spaces] == [None, None]
 
 
-def test_the_main_backend_gives_nothing_up_that_the_other_has_not_in_force(world):
-    """S60: it may have been alone before, with rules for the bridged interface."""
+@pytest.mark.parametrize(("alone", "joins"), [(0, 1), (1, 0)], ids=["the main one", "the other"])
+def test_a_backend_that_was_alone_gives_nothing_up_before_the_other_has_it_in_force(world, alone, joins):
+    """S60: until now it had rules for all interfaces."""
     before = FakeRenderer().render(POLICY)
-    world.spaces[0].commit(before, "apply")
-    world.spaces[1].refuse = True
+    world.spaces[alone].commit(before, "apply")
+    world.spaces[joins].refuse = True
     with pytest.raises(ApplyError, match="on purpose"):
         world.applier.apply(world.renderer.render(POLICY))
+    assert world.spaces[alone].ruleset == before
+
+
+def test_of_two_in_force_the_main_backend_changes_last(world):
+    """S60: it has every interface by name, whichever way its packets take."""
+    world.applier.apply(world.renderer.render(POLICY))
+    before = world.spaces[0].ruleset
+    world.spaces[1].refuse = True
+    with pytest.raises(ApplyError, match="on purpose"):
+        world.applier.apply(world.renderer.render(evolve(POLICY, interfaces=POLICY.interfaces[:1])))
     assert world.spaces[0].ruleset == before
