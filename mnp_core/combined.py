@@ -90,26 +90,23 @@ class CombinedRenderer:
 
     def render_delta(self, delta: GroupDelta) -> CombinedDelta:
         """Write a change of membership for each part."""
-        deltas = tuple(part.renderer.render_delta(delta) for part in self.parts)
-        return CombinedDelta(
-            dialect=_joined(each.dialect for each in deltas),
-            text="\n".join(each.text for each in deltas),
-            added=self._sets(each.added for each in deltas),
-            removed=self._sets(each.removed for each in deltas),
-            parts=deltas,
-        )
+        return self._delta(part.renderer.render_delta(delta) for part in self.parts)
 
     def render_sandbox_delta(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> CombinedDelta | None:
         """Write the changes of sets that belong to no single group, for the parts that have such."""
         found = [_own_delta(part.renderer, deltas, part.share(policy)) for part in self.parts]
         if not any(each.text for each in found):
             return None
+        return self._delta(found)
+
+    def _delta(self, deltas: Iterable[Delta]) -> CombinedDelta:
+        parts = tuple(deltas)
         return CombinedDelta(
-            dialect=_joined(each.dialect for each in found),
-            text="\n".join(each.text for each in found),
-            added=self._sets(each.added for each in found),
-            removed=self._sets(each.removed for each in found),
-            parts=tuple(found),
+            dialect=_joined(each.dialect for each in parts),
+            text="\n".join(each.text for each in parts),
+            added=self._sets(each.added for each in parts),
+            removed=self._sets(each.removed for each in parts),
+            parts=parts,
         )
 
     def _sets(self, found: Iterable[Mapping[str, frozenset[str]]]) -> dict[str, frozenset[str]]:

@@ -348,8 +348,11 @@ class Agent:
             delta = LazyDelta(change)
             for name in sorted(users):
                 state = self._pods.get_or_add(name)
-                state.members_changed(delta, received_at)
-                self._scheduler.start_next(state, now)
+                if delta.is_of_members(state.backend):
+                    state.members_changed(delta, received_at)
+                    self._scheduler.start_next(state, now)
+                else:
+                    self._require_replacement(name, received_at)
         if self.cluster.unfinished and not self._resumes:
             self._resumes = True
             self.post(self._resume)

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from mnp_core.api import SandboxDeltaRenderer
+from mnp_core.api import BlocksRenderer, SandboxDeltaRenderer
 from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import MnpError, PluginError
 from mnp_core.lru import WeightedCache
-from mnp_core.model import Delta, Group, GroupDelta, InterfacePolicy, Ruleset, SandboxPolicy
+from mnp_core.model import BlocksDelta, Delta, Group, GroupDelta, InterfacePolicy, Ruleset, SandboxPolicy
 
 T = TypeVar("T")
 
@@ -17,29 +17,60 @@ T = TypeVar("T")
 class LazyDelta:
     """A change of membership, rendered once for each backend. For one thread."""
 
-    def __init__(self, change: GroupDelta) -> None:
+    def __init__(self, change: GroupDelta | BlocksDelta) -> None:
         self._change = change
-        self._rendered: dict[str, Delta] = {}
+        self._rendered: dict[str, Delta | None] = {}
 
     @property
-    def change(self) -> GroupDelta:
+    def change(self) -> GroupDelta | BlocksDelta:
         """The change itself."""
         return self._change
 
+    def is_of_members(self, backend: Backend | None) -> bool:
+        """Whether it is one of members alone in the dialect of a backend; if not, the rules have to be replaced."""
+        if isinstance(self._change, GroupDelta):
+            return True
+        try:
+            return backend is not None and self._render(backend) is not None
+        except MnpError:
+            return False  # the replacement fails in the same way, or does not
+
     def rendered(self, backend: Backend) -> Delta:
         """The delta in the dialect of a backend; errors as those of `LazyRuleset.get`."""
+        delta = self._render(backend)
+        if delta is None:
+            raise PluginError(f"backend {backend.name} has no change of members for a change of blocks")
+        return delta
+
+    def _render(self, backend: Backend) -> Delta | None:
         if backend.name not in self._rendered:
-            self._rendered[backend.name] = _guarded(lambda: backend.renderer.render_delta(self._change))
+            self._rendered[backend.name] = _guarded(lambda: _delta(backend, self._change))
         return self._rendered[backend.name]
 
 
+def _delta(backend: Backend, change: GroupDelta | BlocksDelta) -> Delta | None:
+    renderer = backend.renderer
+    if isinstance(change, GroupDelta):
+        return renderer.render_delta(change)
+    return renderer.render_blocks_delta(change) if isinstance(renderer, BlocksRenderer) else None
+
+
 def rendered_deltas(backend: Backend, deltas: Sequence[LazyDelta], policy: SandboxPolicy | None) -> list[Delta]:
-    """All deltas that changes of groups take in one sandbox, whose policy is given as it is after them."""
-    rendered, renderer = [delta.rendered(backend) for delta in deltas], backend.renderer
-    if rendered and policy is not None and isinstance(renderer, SandboxDeltaRenderer):
-        own = _guarded(lambda: renderer.render_sandbox_delta([delta.change for delta in deltas], policy))
+    """All deltas that changes of members take in one sandbox, whose policy is given as it is after them."""
+    rendered, renderer = [delta.rendered(backend) for delta in _concerning(deltas, policy)], backend.renderer
+    groups = [delta.change for delta in deltas if isinstance(delta.change, GroupDelta)]
+    if groups and policy is not None and isinstance(renderer, SandboxDeltaRenderer):
+        own = _guarded(lambda: renderer.render_sandbox_delta(groups, policy))
         rendered += [] if own is None else [own]
     return rendered
+
+
+def _concerning(deltas: Sequence[LazyDelta], policy: SandboxPolicy | None) -> Sequence[LazyDelta]:
+    """Without changes of blocks of rules without effect: of an audit beside enforced policies (S71)."""
+    if policy is None or all(isinstance(delta.change, GroupDelta) for delta in deltas):
+        return deltas
+    lists = policy.block_lists
+    return [delta for delta in deltas if isinstance(delta.change, GroupDelta) or delta.change.id in lists]
 
 
 class LazyRuleset:

@@ -43,6 +43,7 @@ from mnp_core.api.kinds import (
     PolicyKindSpec,
 )
 from mnp_core.api.rendering import (
+    BlocksRenderer,
     PolicyRenderer,
     PolicyRendererSpec,
     SandboxDeltaRenderer,
@@ -61,6 +62,7 @@ from mnp_core.api.sandboxes import (
 
 __all__ = [
     "Admission",
+    "BlocksRenderer",
     "CommandSpec",
     "CommitAnnouncer",
     "ConnectionTracker",

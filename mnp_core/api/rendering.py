@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from attrs import frozen
 
-from mnp_core.model import Delta, Feature, GroupDelta, Ruleset, SandboxPolicy
+from mnp_core.model import BlocksDelta, Delta, Feature, GroupDelta, Ruleset, SandboxPolicy
 
 
 class PolicyRenderer(Protocol):
@@ -36,6 +36,22 @@ class SandboxDeltaRenderer(Protocol):
 
         Returns:
             The change; None for a ruleset without such sets.
+        """
+
+
+@runtime_checkable
+class BlocksRenderer(Protocol):
+    """Optional: a renderer that keeps the blocks of a rule in sets, so that a changed CIDR is a change of elements.
+
+    The sets are named by `mnp_core.model.Peers.list_id`, not by their content.
+    """
+
+    def render_blocks_delta(self, delta: BlocksDelta) -> Delta | None:
+        """Write a change of the blocks of one rule, for every sandbox that has the rule.
+
+        Returns:
+            The change, which leads from the ruleset with the blocks before to the one with those after: these have one
+            digest. None if the rule is written otherwise after it: the agent replaces the rules then.
         """
 
 

@@ -3,10 +3,16 @@
 from attrs import define, field, frozen
 
 from mnp_core.cluster.multimap import Multimap
-from mnp_core.model import GroupDelta, ObjectName, ObjectRef
+from mnp_core.model import BlocksDelta, GroupDelta, ObjectName, ObjectRef
 
 GroupChange = tuple[GroupDelta, frozenset[ObjectName]]
 """The difference of a group, and the local pods that use the group."""
+
+BlocksChange = tuple[BlocksDelta, frozenset[ObjectName]]
+"""The difference of the blocks of a rule, and the local pods that have the rule."""
+
+MembersChange = tuple[GroupDelta | BlocksDelta, frozenset[ObjectName]]
+"""One or the other."""
 
 
 @frozen(kw_only=True)
@@ -16,12 +22,12 @@ class Affected:
     Attributes:
         sandboxes: Local pods whose rules may have changed as a whole, including pods without any attachment left.
         gone: Local pods that exist no longer: their namespaces go with them, nothing is to be written.
-        deltas: Changes of membership, without users that are in `sandboxes`.
+        deltas: Changes of membership, in groups and in lists of blocks, without users that are in `sandboxes`.
     """
 
     sandboxes: frozenset[ObjectName] = frozenset()
     gone: frozenset[ObjectName] = frozenset()
-    deltas: tuple[GroupChange, ...] = ()
+    deltas: tuple[MembersChange, ...] = ()
 
 
 @define

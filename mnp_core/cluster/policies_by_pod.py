@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_groups import AddressGroups
 from mnp_core.cluster.affected import GroupChange
+from mnp_core.cluster.blocks_changed import Replacement
 from mnp_core.cluster.pod_budget import PodBudget
 from mnp_core.cluster.pod_policies import Interface, PodPolicies, Selection
 from mnp_core.cluster.pods import IndexedPod
@@ -93,13 +94,19 @@ class PoliciesByPod:
         self._budget.fill(policies)
         self._report(policies)
 
-    def change(self, name: ObjectName, refs: Iterable[ObjectRef]) -> None:
-        """Replace some policies of a local pod by their present states."""
-        pod = self._pods[name]
-        if self._budget.change(pod, sorted(refs)):
-            self._report(pod)
-        else:
+    def change(self, name: ObjectName, refs: Iterable[ObjectRef]) -> list[Replacement] | None:
+        """Replace some policies of a local pod by their present states.
+
+        Returns:
+            Each as it was enforced there, and as it is now; None if others may have changed, too.
+        """
+        pod, refs = self._pods[name], sorted(refs)
+        before = [pod.policies.get(ref) for ref in refs]
+        if not self._budget.change(pod, refs):
             self._stale[name] = None
+            return None
+        self._report(pod)
+        return [(was, pod.policies.get(ref)) for was, ref in zip(before, refs, strict=True)]
 
     def refuse_grown(self, changes: Iterable[GroupChange]) -> set[ObjectName]:
         """Refuse the policies whose groups have grown beyond a limit; return the pods to refresh."""

@@ -10,8 +10,9 @@ from attrs import evolve
 
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_groups import AddressGroups
-from mnp_core.cluster.affected import Affected, Dirty, GroupChange
+from mnp_core.cluster.affected import Affected, Dirty, MembersChange
 from mnp_core.cluster.attachments import AttachmentIndex
+from mnp_core.cluster.blocks_changed import BlocksChanged
 from mnp_core.cluster.known_policies import KnownPolicies
 from mnp_core.cluster.logged_namespaces import LoggedNamespaces
 from mnp_core.cluster.pod_budget import PodBudget
@@ -196,13 +197,15 @@ class ClusterState:
         if self._groups.unfinished:
             self._groups.resume(_SLICE_PODS)
         self._refresh_policies(dirty.targets)
-        sandboxes = {name for name in dirty.targets if self._attachments.local(name)} | self._change_policies(dirty)
+        blocks = BlocksChanged()
+        sandboxes = {name for name in dirty.targets if self._attachments.local(name)}
+        sandboxes |= self._change_policies(dirty, blocks)
         changes = tuple(self._groups.flush())
         over_budget = {name for name in self._policies_by_pod.refuse_grown(changes) if self._attachments.local(name)}
         self._refresh_policies(over_budget)
         sandboxes |= over_budget | self._make_room()
         self._refresh_reports(dirty, sandboxes)
-        return self._affected(dirty, sandboxes, changes)
+        return self._affected(dirty, sandboxes, (*changes, *blocks.changes()))
 
     def _make_room(self) -> set[ObjectName]:
         """Let enforced policies have the members that policies in audit mode took; return the pods concerned (S74)."""
@@ -216,12 +219,15 @@ class ClusterState:
         for name in sorted(names):
             self._policies_by_pod.refresh(name, self._attachments.local(name))
 
-    def _change_policies(self, dirty: Dirty) -> set[ObjectName]:
-        """Replace changed policies in the local pods that they select or selected; return these pods."""
+    def _change_policies(self, dirty: Dirty, blocks: BlocksChanged) -> set[ObjectName]:
+        """Replace changed policies in the local pods that they select or selected.
+
+        Returns:
+            These pods, but not those in which nothing but blocks changes: these are added to `blocks`.
+        """
         names = {name for name in dirty.policies if name not in dirty.targets and self._attachments.local(name)}
-        for name in sorted(names):
-            self._policies_by_pod.change(name, dirty.policies[name])
-        return names
+        replaced = {name: self._policies_by_pod.change(name, dirty.policies[name]) for name in sorted(names)}
+        return {name for name, each in replaced.items() if each is None or not blocks.add(name, each)}
 
     def _refresh_reports(self, dirty: Dirty, sandboxes: set[ObjectName]) -> None:
         for name in dirty.targets | dirty.problems | sandboxes:
@@ -231,10 +237,10 @@ class ClusterState:
         for name in self._groups.take_stale_reports():
             self._policies_by_pod.report_addresses(name)
 
-    def _affected(self, dirty: Dirty, changed: set[ObjectName], changes: Iterable[GroupChange]) -> Affected:
+    def _affected(self, dirty: Dirty, changed: set[ObjectName], changes: Iterable[MembersChange]) -> Affected:
         gone = dirty.were_local - self._attachments.local_pods
         sandboxes = changed | (dirty.were_local - gone)
-        deltas = ((delta, users - sandboxes) for delta, users in changes)
+        deltas: Iterator[MembersChange] = ((delta, users - sandboxes) for delta, users in changes)
         return Affected(
             sandboxes=frozenset(sandboxes),
             gone=frozenset(gone),

@@ -14,6 +14,7 @@ from mnp_core.model.address import (
     parse_cidr,
 )
 from mnp_core.model.attachment import UNKNOWN_KIND, AddressSource, Attachment, LinkPath
+from mnp_core.model.block_list import BlocksDelta
 from mnp_core.model.change import Change, KubernetesObject
 from mnp_core.model.denied_log import DeniedLog, LoggedVerdict, LogMark
 from mnp_core.model.group import (
@@ -91,6 +92,7 @@ __all__ = [
     "Attachment",
     "Audited",
     "Block",
+    "BlocksDelta",
     "Change",
     "Cidr",
     "CommonRules",

@@ -109,6 +109,11 @@ class Block:
         return _network(self._code)
 
     @property
+    def prefix(self) -> tuple[int, int]:
+        """Length and first address of the CIDR, as numbers."""
+        return self._code & 0xFF, (self._code & ~_IPV6) >> _LENGTH_BITS
+
+    @property
     def family(self) -> Family:
         """The family of all of its addresses."""
         return 6 if self._code & _IPV6 else 4

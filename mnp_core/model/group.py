@@ -33,8 +33,13 @@ class GroupSpec:
 
     def identity(self) -> str:
         """A name that depends on the content alone: `GROUP_ID_LENGTH` characters out of ``a-z2-7``."""
-        digest = hashlib.sha256(_canonical(self).encode()).digest()
-        return base64.b32encode(digest).decode().lower()[:GROUP_ID_LENGTH]
+        return identity_of(_canonical(self))
+
+
+def identity_of(content: str) -> str:
+    """The identity of a content: `GROUP_ID_LENGTH` characters out of ``a-z2-7``."""
+    digest = hashlib.sha256(content.encode()).digest()
+    return base64.b32encode(digest).decode().lower()[:GROUP_ID_LENGTH]
 
 
 def _canonical(value: object) -> str:

@@ -47,10 +47,13 @@ class Peers:
     Attributes:
         blocks: CIDRs with their excepts, sorted; see `mnp_core.model.address.address_ranges`.
         groups: Identities of address groups, sorted, found in `SandboxPolicy.groups`.
+        list_id: Identity of the list of blocks, see `mnp_core.model.block_list`: within one sandbox, equal ones have
+            equal blocks. Empty: the blocks have none, and a change of them is one of the rule.
     """
 
     blocks: tuple[Block, ...] = field(default=(), converter=_blocks)
     groups: tuple[str, ...] = field(default=(), converter=_identities)
+    list_id: str = ""
 
 
 @frozen(kw_only=True)
@@ -285,6 +288,14 @@ class SandboxPolicy:
     interfaces: tuple[InterfacePolicy, ...] = field(converter=_interfaces)
     groups: Mapping[str, Group] = field(factory=dict, converter=_groups)
     common: CommonRules = CommonRules()
+
+    @property
+    def block_lists(self) -> dict[str, tuple[Block, ...]]:
+        """The lists of blocks that have an identity, by it, in no particular order."""
+        directions = (interface.of(direction) for interface in self.interfaces for direction in Direction)
+        allows = (allow for each in directions if isinstance(each, Isolated | Audited) for allow in each.allows)
+        peers = (allow.peers for allow in allows if isinstance(allow, Allow))
+        return {each.list_id: each.blocks for each in peers if isinstance(each, Peers) and each.list_id}
 
     @property
     def audits(self) -> tuple[ObjectRef, ...]:

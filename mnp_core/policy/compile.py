@@ -44,6 +44,7 @@ from mnp_core.model import (
     SandboxPolicy,
     Scope,
 )
+from mnp_core.model.block_list import block_list_id
 from mnp_core.policy.ports import served_ranges
 
 # --- once per policy --------------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ def _compile_direction(policy: Policy, direction: Direction, groups: dict[str, G
 def _compile_ingress(
     rule: PolicyRule, scope: Scope, origin: Origin, groups: dict[str, GroupSpec]
 ) -> Iterator[Allow | NamedAllow]:
-    peers = _compile_peers(rule, scope, groups)
+    peers = _compile_peers(rule, scope, origin, groups)
     ports, named = _compile_ports(rule)
     if isinstance(ports, Ports) and named:
         yield NamedAllow(peers=peers, ranges=ports.ranges, named=named, origin=origin)
@@ -153,7 +154,7 @@ def _compile_egress(
     ports, named = _compile_ports(rule)
     specs = [GroupSpec(scope=scope, peer=peer, port=port) for peer in _alternatives(rule) for port in named]
     if ports != Ports() or not specs:
-        yield Allow(peers=_compile_peers(rule, scope, groups), ports=ports, origin=origin)
+        yield Allow(peers=_compile_peers(rule, scope, origin, groups), ports=ports, origin=origin)
     for identity in sorted(_enter(specs, groups)):
         yield AllowEndpoints(group=identity, origin=origin)
 
@@ -162,12 +163,12 @@ def _alternatives(rule: PolicyRule) -> tuple[PodPeer | Block | AnyPeer, ...]:
     return (rule.peers,) if isinstance(rule.peers, AnyPeer) else rule.peers
 
 
-def _compile_peers(rule: PolicyRule, scope: Scope, groups: dict[str, GroupSpec]) -> AnyPeer | Peers:
+def _compile_peers(rule: PolicyRule, scope: Scope, origin: Origin, groups: dict[str, GroupSpec]) -> AnyPeer | Peers:
     if isinstance(rule.peers, AnyPeer):
         return rule.peers
     blocks = {peer for peer in rule.peers if isinstance(peer, Block)}
     specs = (GroupSpec(scope=scope, peer=peer) for peer in rule.peers if isinstance(peer, PodPeer))
-    return Peers(blocks=blocks, groups=_enter(specs, groups))
+    return Peers(blocks=blocks, groups=_enter(specs, groups), list_id=block_list_id(origin) if blocks else "")
 
 
 def _enter(specs: Iterable[GroupSpec], groups: dict[str, GroupSpec]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from attrs import AttrsInstance, define, evolve, field, fields, has
 from mnp_core.api import Sandbox, Support
 from mnp_core.errors import ApplyError, SandboxNotFoundError
 from mnp_core.model import (
+    BlocksDelta,
     CustomRules,
     Delta,
     Endpoint,
@@ -25,6 +26,7 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
+from mnp_core.testing.lifecycle import with_blocks
 
 T = TypeVar("T")
 
@@ -103,16 +105,25 @@ class FakeRenderer:
 
     def render(self, policy: SandboxPolicy) -> Ruleset:
         """Write a policy down."""
-        shape = _canonical(evolve(policy, pod=ObjectName("", "any"), groups={}))
+        lists = policy.block_lists
+        shape = _canonical(evolve(with_blocks(policy, dict.fromkeys(lists, ())), pod=ObjectName("", "any"), groups={}))
         sets = {identity: _elements(group) for identity, group in policy.groups.items()}
+        sets |= {identity: frozenset(map(str, blocks)) for identity, blocks in lists.items()}
         return Ruleset(dialect="fake", text=_text(shape, sets), sets=sets, digest=shape)
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership down."""
-        before, after = _elements(delta.before), _elements(delta.after)
-        added, removed = {delta.id: after - before}, {delta.id: before - after}
-        text = f"{delta.id} +{sorted(after - before)} -{sorted(before - after)}" if before != after else ""
-        return Delta(dialect="fake", text=text, added=added, removed=removed)
+        return _delta(delta.id, _elements(delta.before), _elements(delta.after))
+
+    def render_blocks_delta(self, delta: BlocksDelta) -> Delta:
+        """Write a change of blocks down; there are no other forms of them."""
+        return _delta(delta.id, frozenset(map(str, delta.before)), frozenset(map(str, delta.after)))
+
+
+def _delta(name: str, before: frozenset[str], after: frozenset[str]) -> Delta:
+    added, removed = after - before, before - after
+    text = f"{name} +{sorted(added)} -{sorted(removed)}" if before != after else ""
+    return Delta(dialect="fake", text=text, added={name: added}, removed={name: removed})
 
 
 def _text(shape: str, sets: Mapping[str, frozenset[str]]) -> str:

@@ -8,7 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import evolve
 
-from mnp_core.model import AddressGroup, EndpointGroup, Group, GroupDelta, SandboxPolicy
+from mnp_core.model import (
+    AddressGroup,
+    Allow,
+    AllowRule,
+    Block,
+    BlocksDelta,
+    DirectionPolicy,
+    EndpointGroup,
+    Group,
+    GroupDelta,
+    Open,
+    Peers,
+    SandboxPolicy,
+)
 from mnp_core.testing.corpus import CORPUS
 from mnp_core.testing.policies import only
 
@@ -65,3 +78,35 @@ def _part(group: Group, part: float) -> Group:
         return evolve(group, members=frozenset(some[: int(len(some) * part)]))
     served = sorted(group.members, key=lambda endpoint: endpoint.sort_key)
     return EndpointGroup(id=group.id, members=frozenset(served[: int(len(served) * part)]))
+
+
+def changed_by(policy: SandboxPolicy, delta: GroupDelta | BlocksDelta) -> SandboxPolicy:
+    """The policy after a change of members, of a group or a list of blocks that it has as the change found it."""
+    if isinstance(delta, GroupDelta):
+        if policy.groups[delta.id] != delta.before:
+            raise AssertionError(f"group {delta.id} was not as the change found it")
+        return evolve(policy, groups={**policy.groups, delta.id: delta.after})
+    if policy.block_lists.get(delta.id, delta.before) != delta.before:
+        raise AssertionError(f"the blocks {delta.id} were not as the change found them")
+    return with_blocks(policy, {delta.id: delta.after})
+
+
+def with_blocks(policy: SandboxPolicy, lists: Mapping[str, tuple[Block, ...]]) -> SandboxPolicy:
+    """The policy with other blocks in some of its lists."""
+    interfaces = (
+        evolve(each, ingress=_in_rules(each.ingress, lists), egress=_in_rules(each.egress, lists))
+        for each in policy.interfaces
+    )
+    return evolve(policy, interfaces=tuple(interfaces))
+
+
+def _in_rules(rules: DirectionPolicy, lists: Mapping[str, tuple[Block, ...]]) -> DirectionPolicy:
+    if isinstance(rules, Open):
+        return rules
+    return evolve(rules, allows=tuple(_in_rule(allow, lists) for allow in rules.allows))
+
+
+def _in_rule(rule: AllowRule, lists: Mapping[str, tuple[Block, ...]]) -> AllowRule:
+    if not isinstance(rule, Allow) or not isinstance(rule.peers, Peers) or rule.peers.list_id not in lists:
+        return rule
+    return evolve(rule, peers=evolve(rule.peers, blocks=lists[rule.peers.list_id]))

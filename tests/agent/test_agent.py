@@ -29,6 +29,7 @@ from mnp_core.policy.evaluate import evaluate
 from mnp_core.sandbox.monitor import Topic
 from mnp_core.testing.builders import (
     absent,
+    block,
     named,
     namespace,
     network,
@@ -177,6 +178,55 @@ def test_membership_is_written_as_a_difference():
     assert node.writes("a") == ["apply", "update"]
     fresh = node.agent.ruleset(named("a"))
     assert node.kernel.namespaces[named("a")].ruleset.sets == fresh.sets
+
+
+def from_blocks(*cidrs, **fields):
+    return policy("p", networks=["net"], ingress=[rule(map(block, cidrs), ["TCP/80"])], **fields)
+
+
+def test_a_cidr_is_written_as_a_difference_to_all_pods():
+    """S61: no rule is written for it."""
+    node = Node()
+    start(node, from_blocks("10.1.0.0/16"))
+    sync = node.sync(from_blocks("10.1.0.0/16", "10.2.0.0/16"))
+    assert results(sync) == {"default/a": Result.UPDATED, "default/b": Result.UPDATED}
+    assert results(node.sync(from_blocks("10.2.0.0/16"))) == results(sync)
+    for name in ("a", "b"):
+        assert node.writes(name) == ["apply", "update", "update"]
+        assert node.kernel.namespaces[named(name)].ruleset.sets == node.agent.ruleset(named(name)).sets
+
+
+def test_rules_are_replaced_where_the_renderer_writes_other_rules_for_the_blocks():
+    class Whole(FakeRenderer):
+        def render_blocks_delta(self, _delta):
+            return None
+
+    node = Node(renderer=Whole())
+    start(node, from_blocks("10.1.0.0/16"))
+    assert results(node.sync(from_blocks("10.2.0.0/16"))) == {"default/a": Result.APPLIED, "default/b": Result.APPLIED}
+    assert node.writes("a") == ["apply", "apply"]
+
+
+def test_a_renderer_that_fails_at_blocks_fails_in_the_pod_alone():
+    """S6: whatever a plugin raises is the outcome of its pods, and the old rules stay in force."""
+
+    class Broken(FakeRenderer):
+        def render_blocks_delta(self, delta):
+            raise ValueError(delta.id)
+
+    node = Node(renderer=Broken())
+    start(node, from_blocks("10.1.0.0/16"))
+    assert set(results(node.sync(from_blocks("10.2.0.0/16"))).values()) == {Result.APPLIED}
+
+
+def test_blocks_of_an_audit_without_effect_are_not_written():
+    """S71: beside an enforced policy its rules are not in the pod."""
+    node = Node()
+    audit = evolve(from_blocks("10.1.0.0/16"), enforcement=Enforcement.AUDIT)
+    start(node, audit, evolve(from_blocks("10.9.0.0/16"), ref=ObjectRef("MultiNetworkPolicy", named("q"))))
+    more = evolve(from_blocks("10.1.0.0/16", "10.2.0.0/16"), enforcement=Enforcement.AUDIT)
+    assert Result.FAILED not in results(node.sync(more)).values()
+    assert node.writes("a") == ["apply"]
 
 
 def test_a_restarted_agent_takes_over_correct_rules_without_writing():

@@ -19,8 +19,10 @@ from mnp_core.model import (
     Selector,
     parse_address,
 )
+from mnp_core.model.budget import Budgets
 from mnp_core.testing import builders
 from mnp_core.testing.builders import absent, named, namespace, network, pods_across, present, requirement, selector
+from mnp_core.testing.lifecycle import changed_by
 
 NET = network("x/net", "macvlan")
 CLAIMED = frozenset({"macvlan", "bridge"})
@@ -72,6 +74,40 @@ def test_a_new_peer_is_a_difference_of_membership_and_nothing_else():
     effect = w.apply([present(pod("x/c", "10.0.0.3", node="n2"))])
     assert effect.sandboxes == {named("x/c")}
     assert difference(effect) == ({"10.0.0.3"}, set(), {A.name})
+
+
+def test_a_cidr_more_is_a_difference_of_members_for_all_pods_of_the_policy():
+    """S61: no sandbox is compiled anew for it."""
+    some, more = [builders.block("10.1.0.0/24")], builders.block("10.2.0.0/16", "10.2.3.0/24")
+    w = cluster(NET, X, A, B, policy("p", ingress=from_(*some)))
+    before = w.sandbox_policy(A.name)
+    effect = w.apply([present(policy("p", ingress=from_(*some, more)))])
+    ((delta, users),) = effect.deltas
+    assert (effect.sandboxes, users) == (frozenset(), {A.name, B.name})
+    assert changed_by(before, delta) == w.sandbox_policy(A.name)
+
+
+def test_a_pod_whose_rules_change_gets_no_difference_of_blocks():
+    """Both at once: it is written as a whole, the others are not."""
+    some, more = [builders.block("10.1.0.0/24")], builders.block("10.2.0.0/16")
+    one = selector(app="a")
+    w = cluster(NET, X, A, B, policy("p", ingress=from_(*some)), policy("q", selector=one, ingress=from_(*some)))
+    changed = policy("q", selector=one, ingress=from_(*some, ports=["TCP/80"]))
+    effect = w.apply(map(present, (policy("p", ingress=from_(*some, more)), changed)))
+    ((_, users),) = effect.deltas
+    assert (effect.sandboxes, users) == ({A.name}, {B.name})
+
+
+def test_a_policy_over_budget_changes_no_blocks():
+    """It has no rules in the pod, so nothing is to be written for them."""
+    blocks = [builders.block(f"10.{number}.0.0/24") for number in range(4)]
+    budgets = Budgets(pod=evolve(Budgets().pod, blocks=3))
+    w = ClusterState(common=CommonRules(), claimed=CLAIMED, budgets=budgets)
+    w.apply(map(present, (NET, X, A, policy("p", ingress=from_(*blocks[:2])))))
+    assert w.apply([present(policy("p", ingress=from_(*blocks)))]).deltas == ()
+    assert w.sandbox_policy(A.name).block_lists == {}
+    effect = w.apply([present(policy("p", ingress=from_(*blocks[:3])))])
+    assert (effect.deltas, effect.sandboxes) == ((), {A.name})
 
 
 def test_a_pod_that_no_peer_selects_affects_no_other():
@@ -221,7 +257,8 @@ requirements = st.builds(
 selectors = st.one_of(
     st.lists(requirements, max_size=2).map(lambda some: selector(*some)), st.just(Selector(never=True))
 )
-peers = st.one_of(selectors.map(pods), st.builds(pods_across, selectors, selectors))
+blocks = st.sampled_from([builders.block("10.1.0.0/24"), builders.block("10.2.0.0/16", "10.2.3.0/24")])
+peers = st.one_of(selectors.map(pods), st.builds(pods_across, selectors, selectors), blocks)
 rules = st.builds(builders.rule, st.none() | st.lists(peers, max_size=2), st.sampled_from([None, ["TCP/web"]]))
 rule_lists = st.none() | st.lists(rules, max_size=2)
 nets = st.sampled_from(["x/net", "x/other"])
@@ -289,9 +326,7 @@ class Ways(RuleBasedStateMachine):
                 self.update(name, delta)
 
     def update(self, name, delta):
-        held = self.written[name]
-        assert held.groups[delta.id] == delta.before
-        self.written[name] = evolve(held, groups={**held.groups, delta.id: delta.after})
+        self.written[name] = changed_by(self.written[name], delta)
 
     @invariant()
     def every_way_leads_to_the_same_state(self):

@@ -29,6 +29,7 @@ from mnp_core.model import (
     Scope,
     parse_address,
 )
+from mnp_core.model.block_list import block_list_id
 from mnp_core.policy.compile import compile_policy, compile_sandbox, selects
 from mnp_core.testing.builders import (
     attachment,
@@ -177,10 +178,11 @@ def test_blocks_keep_their_own_excepts_and_stand_beside_groups():
     p = ingress(rule([narrow, pods(app="db"), wide, narrow]))
     identity = GroupSpec(scope=SCOPE, peer=pods(app="db")).identity()
     (allow,) = on(compiled(p)).allows
+    origin = Origin(policy=p.ref, direction=Direction.INGRESS, rule=0)
     assert allow == Allow(
-        peers=Peers(blocks=(wide, narrow), groups=(identity,)),
+        peers=Peers(blocks=(wide, narrow), groups=(identity,), list_id=block_list_id(origin)),
         ports=ANY_PORT,
-        origin=Origin(policy=p.ref, direction=Direction.INGRESS, rule=0),
+        origin=origin,
     )
 
 
@@ -189,7 +191,7 @@ def test_blocks_are_in_the_order_of_their_addresses():
     ordered = (block("9.0.0.0/8"), block("10.0.0.0/8"), block("10.0.0.0/8", "10.0.0.0/9"), block("fd00::/8"))
     for order in permutations(ordered):
         (allow,) = on(compiled(ingress(rule(order)))).allows
-        assert allow.peers == Peers(blocks=ordered)
+        assert allow.peers.blocks == ordered
 
 
 def test_a_rule_of_which_nothing_can_match_stays_and_allows_nothing():

@@ -1,6 +1,7 @@
 """Membership as messages to nf_tables: whole sets, and deltas."""
 
 from collections.abc import Iterable
+from functools import cache
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Delta
@@ -52,11 +53,18 @@ def _encode(members: frozenset[str]) -> tuple[bytes, ...]:
 _encoded = Recent(_encode)
 
 
+@cache
+def _head(size: int) -> bytes:
+    """The heads of the attributes around a key of so many bytes: the same before each, and most of the work."""
+    return nested(uapi.NFTA_LIST_ELEM, nested(uapi.NFTA_SET_ELEM_KEY, attribute(uapi.NFTA_DATA_VALUE, bytes(size))))[
+        :-size
+    ]
+
+
 def _element(text: str) -> bytes:
     try:
-        return nested(
-            uapi.NFTA_LIST_ELEM, nested(uapi.NFTA_SET_ELEM_KEY, attribute(uapi.NFTA_DATA_VALUE, element_key(text)))
-        )
+        key = element_key(text)
+        return _head(len(key)) + key
     except (OSError, ValueError, OverflowError) as error:
         raise ApplyError(f"{text!r} is no element of a set: address, or address . protocol . port") from error
 

@@ -1,9 +1,10 @@
-"""What was worked out last for the members of groups, which many rulesets have in common."""
+"""What was worked out last for sets of members, which many rulesets have in common."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sized
 from typing import Any, Final, Generic, TypeVar
 
+Members = TypeVar("Members", bound=Sized)
 Value = TypeVar("Value")
 
 MOST: Final = 20_000
@@ -11,41 +12,48 @@ MOST: Final = 20_000
 _OVERHEAD: Final = 20  # of one set, in members
 
 
-class Recent(Generic[Value]):
-    """A function of a set of members that remembers its last values. For any thread."""
+class Recent(Generic[Members, Value]):
+    """A function of members that remembers its last values. For any thread."""
 
-    def __init__(self, function: Callable[[frozenset[Any]], Value], most: int = MOST) -> None:
+    def __init__(
+        self,
+        function: Callable[[Members], Value],
+        most: int = MOST,
+        key: Callable[[Any], Hashable] = lambda members: members,
+    ) -> None:
         """Remember nothing yet.
 
         Args:
             function: Makes the value; may be called twice for one set, by two threads.
             most: Members of all remembered sets; a larger set is not remembered.
+            key: Equal exactly for members that have one value. `id` is right for values that are not changed: they are
+                remembered, too, so no other gets the same.
         """
-        self._function, self._most = function, most
+        self._function, self._most, self._key = function, most, key
         self._lock = threading.Lock()  # guards all that follows
-        self._values: dict[frozenset[Any], Value] = {}  # the last used is last
+        self._values: dict[Hashable, tuple[Members, Value]] = {}  # the last used is last
         self._total = 0
 
-    def __call__(self, members: frozenset[Any]) -> Value:
+    def __call__(self, members: Members) -> Value:
         """The function's value, or its error, which is not remembered."""
+        key = self._key(members)
         with self._lock:
-            if members in self._values:
-                self._values[members] = found = self._values.pop(members)
-                return found
+            if key in self._values:
+                self._values[key] = found = self._values.pop(key)
+                return found[1]
         value = self._function(members)
         with self._lock:
-            if members not in self._values and _size(members) <= self._most:
-                self._keep(members, value)
+            if key not in self._values and _size(members) <= self._most:
+                self._keep(key, members, value)
         return value
 
-    def _keep(self, members: frozenset[Any], value: Value) -> None:
-        self._values[members] = value
+    def _keep(self, key: Hashable, members: Members, value: Value) -> None:
+        self._values[key] = members, value
         self._total += _size(members)
         while self._total > self._most:
-            oldest = next(iter(self._values))
-            del self._values[oldest]
+            oldest, _ = self._values.pop(next(iter(self._values)))
             self._total -= _size(oldest)
 
 
-def _size(members: frozenset[Any]) -> int:
+def _size(members: Sized) -> int:
     return len(members) + _OVERHEAD

@@ -21,6 +21,7 @@ from attrs import evolve, field, frozen
 
 from mnp_core.model import (
     Audited,
+    BlocksDelta,
     CustomRules,
     Delta,
     Direction,
@@ -33,6 +34,7 @@ from mnp_core.model import (
 )
 from mnp_core.netfilter.batch import Batch
 from mnp_nftables import terms
+from mnp_nftables.blocks import list_changes, list_names
 from mnp_nftables.chains import established_rules, interface_chains, unions_of
 from mnp_nftables.custom import custom_chain, custom_rules, rule_lines
 from mnp_nftables.frames import frame_chains, in_family, is_bridged
@@ -84,7 +86,7 @@ class NftablesRuleset(Ruleset):
 
 
 class NftablesRenderer:
-    """Writes policy for nftables; see `mnp_core.api.PolicyRenderer` and `mnp_core.api.SandboxDeltaRenderer`."""
+    """Writes policy for nftables; see `PolicyRenderer`, `SandboxDeltaRenderer`, `BlocksRenderer` in `mnp_core.api`."""
 
     def __init__(self) -> None:
         """Make a renderer, which remembers what it has worked out for the last sandboxes, and nothing else."""
@@ -100,7 +102,9 @@ class NftablesRenderer:
         groups, unions = tuple(policy.groups.values()), self._unions(policy)
         members = {name: found for group in groups for name, found in elements(group).items()}
         members |= {str(union.name): union.elements(policy.groups) for union in unions}
-        sets = [*(name for group in groups for name in set_names(group)), *(union.name for union in unions)]
+        lists = dict(_list_sets(policy))
+        members |= {str(name): found for name, found in lists.items()}
+        sets = [*(name for group in groups for name in set_names(group)), *(union.name for union in unions), *lists]
         custom = tuple(rules for direction in Direction for rules in custom_rules(policy.common, direction))
         ruleset = _table(tuple(_chains(policy)), sets, members, custom)
         if not any(map(is_bridged, policy.interfaces)):
@@ -114,6 +118,11 @@ class NftablesRenderer:
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership; refused where a member that comes is there, or one that goes is not."""
         return _delta(_changed(delta.added), _changed(delta.removed))
+
+    def render_blocks_delta(self, delta: BlocksDelta) -> Delta | None:
+        """Write a change of the blocks of one rule; None where its lengths of prefixes or ranges change."""
+        change = list_changes(delta)
+        return _delta(*change) if change is not None else None
 
     def render_sandbox_delta(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> Delta | None:
         """Write the changes of unions."""
@@ -135,6 +144,12 @@ class NftablesRenderer:
                 self._recent.clear()
             self._recent[id(policy.interfaces)] = found
         return found[1]
+
+
+def _list_sets(policy: SandboxPolicy) -> Iterator[tuple[SetName, frozenset[str]]]:
+    """The sets of all lists of blocks, sorted by identity, with their elements."""
+    for list_id, blocks in sorted(policy.block_lists.items(), key=lambda item: item[0]):
+        yield from list_names(list_id, blocks)
 
 
 def combined_digest(inet: str, bridge: str) -> str:

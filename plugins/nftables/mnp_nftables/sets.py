@@ -35,14 +35,19 @@ class SetName:
 
     Attributes:
         union: Whether it is ``u4-ID`` or ``u6-ID``, for the addresses of several groups, see `mnp_nftables.unions`.
+        length: Whether it is ``b4-LENGTH-ID`` or ``b6-LENGTH-ID``, for prefixes of one length by their first
+            addresses, see `mnp_nftables.blocks`.
     """
 
     family: Family
     endpoints: bool
     group: str
     union: bool = False
+    length: int | None = None
 
     def __str__(self) -> str:
+        if self.length is not None:
+            return f"b{self.family}-{self.length}-{group_id(self.group)}"
         kind = "u" if self.union else "e" if self.endpoints else "g"
         return f"{kind}{self.family}-{group_id(self.group)}"
 
@@ -120,10 +125,10 @@ def element_text(key: bytes) -> str:
     for family in FAMILIES:
         size = _ADDRESS_SIZE[family]
         if len(key) == size:
-            return _address(family, key)
+            return address_text(family, key)
         if len(key) == size + 2 * _REGISTER:
             port = int.from_bytes(key[size + _REGISTER : size + _REGISTER + 2], "big")
-            return f"{_address(family, key[:size])} . {key[size]} . {port}"
+            return f"{address_text(family, key[:size])} . {key[size]} . {port}"
     return f"0x{key.hex()}"
 
 
@@ -131,7 +136,8 @@ def _endpoint(endpoint: Endpoint) -> str:
     return f"{endpoint.address} . {int(endpoint.protocol)} . {endpoint.port}"
 
 
-def _address(family: Family, packed: bytes) -> str:
+def address_text(family: Family, packed: bytes) -> str:
+    """An address of one family as nft and Python write it."""
     if family == 4:
         return socket.inet_ntoa(packed)
     text = socket.inet_ntop(socket.AF_INET6, packed)

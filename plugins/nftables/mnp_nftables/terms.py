@@ -6,7 +6,7 @@ makes the same of the words.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from attrs import frozen
 
@@ -167,6 +167,15 @@ def named_set(name: str) -> Choice:
     return Choice(f"@{name}", (kernel.lookup(name),))
 
 
+def named_prefixes(length: int, family: Family, name: str) -> Choice:
+    """In a prefix of one length, whose first address is an element of a set that has a name."""
+    mask = _mask(length, 8 * _ADDRESS_SIZE[family])
+    among = named_set(name)
+    if length == 8 * len(mask):
+        return among
+    return Choice(f"& {_address(mask)} {among.words}", (kernel.masked(mask), *among.code))
+
+
 def single(span: Span) -> Choice:
     """One value."""
     return Choice(str(span.first), (kernel.equals(_packed(span.first)),))
@@ -193,8 +202,8 @@ def prefixes(length: int, networks: Sequence[Address]) -> Choice:
     words = "{ " + ", ".join(map(str, networks)) + " }"
     if length == size:
         return Choice(words, (among,))
-    mask = ((1 << length) - 1) << (size - length)
-    return Choice(f"& {type(networks[0])(mask)} {words}", (kernel.masked(mask.to_bytes(size // 8, "big")), among))
+    mask = _mask(length, size)
+    return Choice(f"& {_address(mask)} {words}", (kernel.masked(mask), among))
 
 
 def one_range(span: Span) -> Choice:
@@ -205,8 +214,7 @@ def one_range(span: Span) -> Choice:
     length = int(words.partition("/")[2])
     if length % 8 == 0:
         return Choice(words, (kernel.equals(first[: length // 8]),), length // 8)
-    mask = ((1 << length) - 1) << (8 * len(first) - length)
-    return Choice(words, (kernel.masked(mask.to_bytes(len(first), "big")), kernel.equals(first)))
+    return Choice(words, (kernel.masked(_mask(length, 8 * len(first))), kernel.equals(first)))
 
 
 def address(number: Family, side: str, choice: Choice) -> Term:
@@ -258,6 +266,15 @@ def _family(number: Family) -> tuple[Code, ...]:
 @lru_cache
 def _protocol(value: Protocol) -> tuple[Code, ...]:
     return kernel.meta(kernel.META_PROTOCOL), kernel.equals(bytes([value]))
+
+
+def _mask(length: int, size: int) -> bytes:
+    """The mask of a prefix in an address of so many bits."""
+    return (((1 << length) - 1) << (size - length)).to_bytes(size // 8, "big")
+
+
+def _address(packed: bytes) -> str:
+    return str(ip_address(packed))
 
 
 def _packed(value: IPv4Address | IPv6Address | int) -> bytes:

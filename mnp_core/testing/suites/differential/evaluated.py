@@ -8,11 +8,10 @@ change that the cluster state overlooks is a wrong answer here (S61).
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from attrs import evolve
-
 from mnp_core.cluster import Affected, ClusterState
 from mnp_core.model import CommonRules, Direction, ObjectName, Packet, Protocol, SandboxPolicy, parse_address
 from mnp_core.policy.evaluate import evaluate
+from mnp_core.testing.lifecycle import changed_by
 from mnp_core.testing.suites.reference.naive import End
 from mnp_core.testing.suites.wire.living import Living, Manifest, make_decoder
 
@@ -58,9 +57,7 @@ class Evaluated:
             self._in_force[pod] = self._cluster.sandbox_policy(pod)
         for delta, users in effect.deltas:
             for pod in users:
-                policy = self._in_force[pod]
-                assert policy.groups[delta.id] == delta.before
-                self._in_force[pod] = evolve(policy, groups={**policy.groups, delta.id: delta.after})
+                self._in_force[pod] = changed_by(self._in_force[pod], delta)
 
 
 def _name(pod: str) -> ObjectName:
