@@ -1,8 +1,8 @@
-"""The certificates of the webhook: an authority of its own, and what that signs.
+"""The certificates of the webhook: its own certificate authority, and the serving certificate.
 
-Everything follows from the present certificates and the time, so that each replica decides the same. An authority is
-replaced well before its end; the old one stays trusted until then, and signs nothing more. The new one signs only after
-a while, so that every API server trusts it by then.
+Renewal depends on the present certificates and the time alone, so all replicas decide the same. An authority is
+replaced well before it expires; the old one stays trusted until then, but signs no more. The new one signs after ten
+minutes, when every API server trusts it.
 """
 
 import base64
@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 AUTHORITY_LIFE: Final = timedelta(days=365)
 SERVING_LIFE: Final = timedelta(days=30)
 SETTLED: Final = timedelta(minutes=10)
-"""The age of an authority that every API server trusts."""
+"""Age from which every API server is assumed to trust an authority."""
 
 _SKEW: Final = timedelta(minutes=5)  # clocks of API servers may be behind
 _RENEWED_AFTER: Final = 2 / 3  # of a certificate's life
@@ -34,7 +34,7 @@ _FIELDS: Final = {"authorities": "ca.crt", "authority_key": "ca.key", "certifica
 
 @frozen(kw_only=True)
 class Certificates:
-    """All of them, as PEM; empty where there is none.
+    """Certificates and keys as PEM; empty if missing.
 
     Attributes:
         authorities: The trusted authorities, the newest first.
@@ -50,7 +50,7 @@ class Certificates:
 
     @classmethod
     def of_secret(cls, data: Mapping[str, object]) -> "Certificates":
-        """Read ``data`` of a Secret; what is no base64 counts as missing."""
+        """Decode ``data`` of a Secret; values that are not base64 count as missing."""
         return cls(**{name: _decoded(data.get(key)) for name, key in _FIELDS.items()})
 
     def as_secret(self) -> dict[str, str]:
@@ -65,12 +65,12 @@ class Certificates:
 
 
 def renewed(known: Certificates, hosts: Sequence[str], now: datetime) -> Certificates:
-    """The certificates to have now: the known ones, if nothing is due.
+    """Renew certificates that are due; the others stay.
 
     Args:
-        known: The present ones; broken ones count as missing.
-        hosts: Names and addresses that the serving certificate is for.
-        now: With its time zone.
+        known: The present certificates; invalid ones count as missing.
+        hosts: Subject alternative names of the serving certificate: DNS names and IP addresses.
+        now: The current time, with a time zone.
     """
     authority, trusted = _authority(known, now)
     if authority is None:
@@ -83,10 +83,10 @@ def renewed(known: Certificates, hosts: Sequence[str], now: datetime) -> Certifi
 
 
 def serving_context(certificates: Certificates) -> ssl.SSLContext:
-    """The TLS of the server; the key gets into no file system.
+    """The server's TLS context; the key is never written to a file system.
 
     Raises:
-        ssl.SSLError: The certificates cannot be used.
+        ssl.SSLError: Certificate or key is invalid, or they do not match.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -120,7 +120,7 @@ def _key(pem: bytes) -> ec.EllipticCurvePrivateKey | None:
 
 
 def _authority(known: Certificates, now: datetime) -> tuple[x509.Certificate | None, list[x509.Certificate]]:
-    """The authority that may sign, if one may, and all that are still trusted."""
+    """The signing authority, None if a new one is due, and all authorities that have not expired."""
     trusted = [each for each in _certificates(known.authorities) if now < each.not_valid_after_utc]
     key = _key(known.authority_key)
     if not trusted or key is None or key.public_key() != trusted[0].public_key() or _is_due(trusted[0], now):
@@ -134,7 +134,7 @@ def _is_due(certificate: x509.Certificate, now: datetime) -> bool:
 
 
 def _is_fine(known: Certificates, authority: x509.Certificate, hosts: Sequence[str], now: datetime) -> bool:
-    """Whether the serving certificate can stay."""
+    """Whether the serving certificate is valid for these hosts, signed by a trusted authority, and not due."""
     found, key = _certificates(known.certificate), _key(known.key)
     if not found or key is None or key.public_key() != found[0].public_key() or _hosts_of(found[0]) != set(hosts):
         return False

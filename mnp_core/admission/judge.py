@@ -1,4 +1,4 @@
-"""Judges policies that are about to be stored: what refuses them, and what their authors are told."""
+"""Judges policies before they are stored: errors refuse them, other findings become warnings to the author."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
@@ -33,8 +33,8 @@ ALONE: Final = (
 REFUSED: Final = frozenset().union(*(find_rules(reason.value) for reason in (*ALONE, Reason.UNKNOWN_NETWORK)))
 """The rules whose errors refuse a policy, unless the operator chooses others.
 
-A network is there before what uses it, and a wrong name in policy-for is a policy without any effect. Pods come and go,
-and should come after the policies that protect them: what is wrong with them is a warning.
+Networks exist before the objects that use them, and a policy with a wrong name in policy-for has no effect. Pods come
+and go, and should come after the policies that protect them: findings about them are warnings.
 """
 
 _UNKNOWN_NETWORK: Final = find_rules(Reason.UNKNOWN_NETWORK.value)
@@ -42,12 +42,17 @@ _MOST_LOOKUPS: Final = 8
 _UNSEEN: Final = "mnp: the cluster could not be read ({}): the policy was checked by itself, not with other objects"
 
 Lookup = Callable[[ObjectName], KnownNetwork | None]
-"""Reads a network attachment definition of the API server; None if there is none. Raises as `ApiServer.get` does."""
+"""Reads a network attachment definition from the API server; None if it does not exist. Raises as `ApiServer.get`."""
 
 
 @frozen
 class _Found:
-    """What was found, and whether networks that are not known are sure not to exist."""
+    """Findings of a policy.
+
+    Attributes:
+        findings: All of them.
+        networks_are_sure: Whether each network that is unknown is certain not to exist.
+    """
 
     findings: tuple[Finding, ...]
     networks_are_sure: bool = True
@@ -62,7 +67,7 @@ class Judge:
         claimed: The CNI types that are enforced (S4).
         budgets: Of policies and namespaces.
         refuse: The rules whose errors refuse.
-        lookup: Makes sure that a network does not exist: it may be newer than what a watch has told.
+        lookup: Confirms that a network does not exist: watches may lag behind.
     """
 
     decoder: Decoder
@@ -74,12 +79,12 @@ class Judge:
     def judge(self, review: Review, view: View | None, unseen: str = "") -> Verdict:
         """Answer a review.
 
-        An update is refused for what it makes worse only: a policy that was stored with an error can be changed.
+        An update is refused only for errors that it adds: a policy that was stored with an error can be changed.
 
         Args:
-            review: The question.
-            view: The cluster; None if it cannot be seen.
-            unseen: Then, why.
+            review: The request.
+            view: The cluster; None if it cannot be read.
+            unseen: The reason for that.
         """
         if review.object is None or _is_going(review.object) or _means_the_same(review.object, review.old):
             return Verdict()
@@ -111,7 +116,7 @@ class Judge:
         return _Found(tuple(sorted({*map(finding_of, reports), *doubts})), networks_are_sure=is_sure)
 
     def _oversize(self, policy: Policy, raw: Mapping[str, Any], view: View | None) -> Iterator[Report]:
-        """The budgets of a policy and of its namespace; those of pods are a matter of nodes."""
+        """Excesses over the budgets of a policy and of its namespace; nodes check those of pods."""
         most = self.budgets.policy
         size = Size(bytes=len(msgspec.json.encode(raw)))
         if size.bytes > most.bytes:
@@ -126,7 +131,7 @@ class Judge:
         yield from standing.of([("budget", policy.ref)])
 
     def _looked_up(self, view: View, policy: Policy) -> tuple[View, bool]:
-        """The view with networks that are too new for it, and whether all others are sure not to exist."""
+        """The view with networks newer than it, and whether all other missing ones are certain not to exist."""
         missing = sorted((policy.scope.networks or frozenset()) - view.networks.keys())
         try:
             for name in missing[:_MOST_LOOKUPS]:
@@ -138,7 +143,7 @@ class Judge:
 
 
 def _is_going(raw: Mapping[str, Any]) -> bool:
-    """Whether it only waits for its finalizers: these have to be removable."""
+    """Whether the object is being deleted: removing its finalizers is always allowed."""
     metadata = raw.get("metadata")
     return isinstance(metadata, Mapping) and bool(metadata.get("deletionTimestamp"))
 

@@ -1,4 +1,4 @@
-"""Puts the webhook together, runs it, and takes it apart."""
+"""The process of `mnp admit`: assembles the webhook, runs it until a signal, closes its parts in order."""
 
 import threading
 import time
@@ -39,7 +39,7 @@ from mnp_core.telemetry.health import Health, Unready
 from mnp_core.telemetry.httpserver import HttpServer, Limits, Site, parse_listen_address
 
 _STEP_SECONDS: Final = 1.0
-_PATIENCE_SECONDS: Final = 30.0  # for the cluster: later a review without it is better than none
+_PATIENCE_SECONDS: Final = 30.0  # for the first lists of the cluster; then reviews without it are better than none
 _LIMITS: Final = Limits(deadline=5.0, body=MOST_BYTES, connections=64, of_one=48)  # API servers keep few addresses
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -47,14 +47,14 @@ _log = structlog.stdlib.get_logger(__name__)
 
 @frozen(kw_only=True)
 class AdmitOptions:
-    """How the webhook runs.
+    """Options of the webhook.
 
     Attributes:
         kubeconfig: A kubeconfig file; empty for the pod's own ServiceAccount.
         master: URL of the API server; empty: not overridden.
         namespace: Of the Service and the Secret.
         name: Of the Service, the Secret and the ValidatingWebhookConfiguration.
-        hosts: Names and addresses that API servers call besides those of the Service.
+        hosts: Names and addresses in the certificate besides those of the Service.
         listen: Address and port of the webhook.
         health: Address and port of /healthz, /readyz and /metrics; empty for none.
         refuse: The rules whose errors refuse a policy.
@@ -151,7 +151,7 @@ def _run(stopped: threading.Event, keeper: Keeper, cluster: _Cluster, health: He
 
 
 def _look_up(api: ApiServer, name: ObjectName) -> KnownNetwork | None:
-    """A network attachment definition as it is now; None if there is none."""
+    """Read a network attachment definition from the API server; None if it does not exist."""
     folder = f"/apis/{NETWORK.group}/{NETWORK.versions[0]}/namespaces/{quote(name.namespace, safe='')}"
     try:
         return read_network(api.get(f"{folder}/{NETWORK.plural}/{quote(name.name, safe='')}"))

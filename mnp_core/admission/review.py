@@ -1,4 +1,4 @@
-"""AdmissionReview (admission.k8s.io/v1): the request of an API server, and the answer."""
+"""AdmissionReview (admission.k8s.io/v1): decodes requests of API servers, encodes responses."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -13,7 +13,7 @@ PATH: Final = "/validate"
 """Where API servers send reviews."""
 
 MOST_BYTES: Final = 8 * 1024 * 1024
-"""Of a review: an object as it was and as it is to be, each of which may have some 1.5 MB, and 3 MB as it was sent."""
+"""Limit of a request. It has the old and the new object, each up to about 1.5 MB, or 3 MB before pruning."""
 
 _MOST_WARNINGS: Final = 12
 _LONGEST_WARNING: Final = 256  # characters; longer ones may be cut on the way (API conventions)
@@ -41,12 +41,12 @@ _review = msgspec.json.Decoder(_Review)
 
 @frozen(kw_only=True)
 class Review:
-    """A question.
+    """A request.
 
     Attributes:
-        uid: Its own name, to be given back.
-        object: The object as it is to be; None if it is to be deleted.
-        old: As it is; None if it is not there yet.
+        uid: Identifies the request; the response repeats it.
+        object: The new object; None for a deletion.
+        old: The stored object; None for a creation.
     """
 
     uid: str
@@ -56,12 +56,12 @@ class Review:
 
 @frozen(kw_only=True)
 class Verdict:
-    """The answer.
+    """A response.
 
     Attributes:
-        refused: Why the object is refused; empty if it is accepted.
-        warned: What the author is told besides.
-        notes: Sentences about the review itself.
+        refused: The findings that refuse the object; empty if it is accepted.
+        warned: The findings that become warnings to the author.
+        notes: Further warnings, about the review itself.
     """
 
     refused: tuple[Finding, ...] = ()
@@ -70,10 +70,10 @@ class Verdict:
 
 
 def read_review(body: bytes) -> Review:
-    """Read a request.
+    """Decode a request.
 
     Raises:
-        InputError: It is none.
+        InputError: The body is no AdmissionReview of admission.k8s.io/v1.
     """
     try:
         review = _review.decode(body)
@@ -89,7 +89,7 @@ def read_review(body: bytes) -> Review:
 
 
 def _with_names(found: dict[str, Any] | None, request: _Request) -> dict[str, Any] | None:
-    """The object with the names of the request: one that is about to be created may have none."""
+    """The object with the names of the request: a new object may lack its own."""
     if found is None:
         return None
     metadata = found.get("metadata")
@@ -101,7 +101,7 @@ def _with_names(found: dict[str, Any] | None, request: _Request) -> dict[str, An
 
 
 def answer(uid: str, verdict: Verdict) -> bytes:
-    """The answer to a review."""
+    """Encode the response to the request with this uid."""
     response: dict[str, Any] = {"uid": uid, "allowed": not verdict.refused}
     if verdict.refused:
         # Of a status with the reason Invalid, kubectl would show the details alone.

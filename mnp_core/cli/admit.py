@@ -1,4 +1,4 @@
-"""`mnp admit`: the webhook that judges policies when they are applied."""
+"""`mnp admit`: a validating admission webhook for policies."""
 
 import os
 from importlib.util import find_spec
@@ -66,11 +66,11 @@ def admit_command(  # noqa: PLR0913 - its options
     log_format: str,
     log_level: str,
 ) -> None:
-    """Judge each MultiNetworkPolicy that is about to be stored together with the other objects of the cluster.
+    """Serve a validating admission webhook that judges each MultiNetworkPolicy with the other objects of the cluster.
 
-    Its own errors refuse it, and so does a network that does not exist; other findings of `mnp validate` become
-    warnings, which kubectl prints. What cannot be checked is let in, with a warning. Keeps its certificate in a
-    Secret, renews it, and runs until it is told to stop.
+    Errors of the policy itself and networks that do not exist refuse it; other findings of `mnp validate` become
+    warnings, which kubectl prints. A policy that cannot be checked is accepted with a warning. The serving certificate
+    is kept in a Secret and renewed. Runs until SIGTERM.
     """
     if find_spec("cryptography") is None:
         raise UnsupportedError("certificates cannot be made without cryptography: pip install 'mnp-core[admission]'")
