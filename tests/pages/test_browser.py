@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import sync_playwright
 
+from tests.cli.objects import network, pod, policy
 from tests.cli.test_matrix_forms import HOSTILE
 from tests.cli.test_page import hostile_data, make_page
 
@@ -156,6 +158,54 @@ def test_no_barrier_is_found(show, several, scheme):
         wrong = [(each["id"], [node["html"] for node in each["nodes"]]) for each in found["violations"]]
         assert (tab, wrong) == (tab, [])
         assert found["passes"]
+
+
+APPS, REPLICAS, PORTS = 50, 10, 10
+
+
+def application(number):
+    """Pods, and a policy that lets the pods of the next application in, on half of the ports."""
+    labels, others = ({"app": f"app-{each % APPS:02}"} for each in (number, number + 1))
+    ports = [{"name": f"p{port}", "containerPort": 8000 + port} for port in range(PORTS)]
+    for replica in range(REPLICAS):
+        made = pod(f"{labels['app']}-{replica}", labels=labels, networks="data")
+        yield {**made, "spec": {"containers": [{"name": "main", "ports": ports}]}}
+    rule = {"from": [{"podSelector": {"matchLabels": others}}], "ports": [{"port": f"p{port}"} for port in range(5)]}
+    yield policy(labels["app"], podSelector={"matchLabels": labels}, ingress=[rule])
+
+
+@pytest.fixture
+def many(mnp, write):
+    """500 pods in 50 applications with ten ports each."""
+    config = {"type": "macvlan", "master": "eth1", "ipam": {"type": "host-local", "subnet": "10.10.0.0/16"}}
+    items = [network(**config), *(each for number in range(APPS) for each in application(number))]
+    path = write("many.json", json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    return mnp("matrix", path, "-o", "html").out
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_500_pods_are_usable(show, many, scheme, figures):
+    """Rows, a filter, a click and the graph, each within moments; the pictures are for people."""
+    began = time.monotonic()
+    page = show(many, scheme)
+    assert len(signs(page)) == APPS * APPS
+    opened = time.monotonic()
+    page.screenshot(path=PICTURES / f"many-matrix-{scheme}.png")
+    page.get_by_role("gridcell", name="demo/app-01-0 (+9) to demo/app-00-0 (+9): allowed on some ports or ways").click()
+    assert "allowed by MultiNetworkPolicy demo/app-00 ingress[0]" in page.locator("#reasons").inner_text()
+    page.get_by_role("tab", name="Graph").click()
+    page.screenshot(path=PICTURES / f"many-graph-{scheme}.png")
+    page.get_by_role("tab", name="Exposure").click()
+    page.screenshot(path=PICTURES / f"many-exposure-{scheme}.png")
+    page.get_by_role("tab", name="Matrix").click()
+    page.get_by_label("Each pod by itself").check()
+    page.screenshot(path=PICTURES / f"many-pods-{scheme}.png")
+    page.get_by_label("Name or label").fill("app=app-07")
+    assert len(signs(page)) == REPLICAS * REPLICAS
+    page.screenshot(path=PICTURES / f"many-filtered-{scheme}.png")
+    ended = time.monotonic()
+    figures.append(f"page of 500 pods: opened in {opened - began:.1f} s, six views in {ended - opened:.1f} s")
+    assert ended - began < 60
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

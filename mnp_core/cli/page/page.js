@@ -1,6 +1,7 @@
 "use strict";
 (() => {
   const MOST = 100;
+  const FEW = 12; // columns that fit beside each other with their names across
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const make = (name, text, attributes = {}) => {
@@ -126,7 +127,7 @@
 
   const showMatrix = (all) => {
     const shown = all.slice(0, MOST);
-    const table = make("table", undefined, { role: "grid", "aria-label": "Who reaches whom" });
+    const table = make("table", undefined, { role: "grid", "aria-label": "Who reaches whom", class: shown.length > FEW ? "dense" : "" });
     const head = table.createTHead().insertRow();
     head.append(make("td", "from \\ to"));
     for (const column of shown) head.append(make("th", short(column.name), { scope: "col", title: column.members }));
@@ -176,7 +177,8 @@
       }
     }
     const radius = Math.max(110, shown.length * 9);
-    const [width, height] = [2 * radius + 460, 2 * radius + 90];
+    const isDense = shown.length > FEW; // names beside each other collide: they point outwards
+    const [width, height] = [2 * radius + 460, 2 * radius + (isDense ? 460 : 90)];
     const picture = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Allowed pairs as arrows" });
     const marker = draw("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 8, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" });
     marker.append(draw("path", { d: "M0 0L8 4L0 8z" }));
@@ -197,7 +199,9 @@
       const { x, y, angle } = at.get(each);
       const left = Math.cos(angle) < -0.01;
       const node = draw("g", { tabindex: 0, role: "button", "aria-pressed": "false", "aria-label": `${each.name}: show its pairs alone`, class: each.ends[0].outside ? "outside" : "" });
-      node.append(draw("circle", { cx: x, cy: y, r: 9 }), draw("text", { x: x + (left ? -14 : 14), y: y + 4, "text-anchor": left ? "end" : "start" }, short(each.name)));
+      const turned = isDense ? { transform: `rotate(${(angle * 180) / Math.PI + (left ? 180 : 0)} ${x} ${y})` } : {};
+      const text = { x: x + (left ? -14 : 14), y: y + 4, "text-anchor": left ? "end" : "start", ...turned };
+      node.append(draw("circle", { cx: x, cy: y, r: 9 }), draw("text", text, short(each.name)));
       const act = () => {
         const pressed = node.getAttribute("aria-pressed") !== "true";
         for (const other of picture.querySelectorAll("g")) {
