@@ -5,6 +5,7 @@ import os
 import click
 
 from mnp_core.cli.helping import examples
+from mnp_core.cli.options import Number, Seconds
 from mnp_core.settings import LogFormat, LogLevel
 
 
@@ -28,7 +29,7 @@ from mnp_core.settings import LogFormat, LogLevel
 @click.option("--listen", metavar="ADDRESS:PORT", default="", help="Address of /healthz, /readyz and /metrics.")
 @click.option(
     "--writes-per-second",
-    type=click.FloatRange(0.1, 200.0),
+    type=Number(0.1, 200.0),
     metavar="NUMBER",
     default=5.0,
     show_default=True,
@@ -36,7 +37,7 @@ from mnp_core.settings import LogFormat, LogLevel
 )
 @click.option(
     "--settle-seconds",
-    type=click.FloatRange(0.0, 3600.0),
+    type=Seconds(0.0, 3600.0),
     metavar="NUMBER",
     default=60.0,
     show_default=True,

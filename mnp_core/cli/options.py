@@ -21,10 +21,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
 
-class Seconds(click.FloatRange):
-    """A duration. `click.FloatRange` takes nan, which is outside of no range."""
+class Number(click.FloatRange):
+    """A finite number. `click.FloatRange` takes nan, which is outside of no range."""
 
-    name = "seconds"
+    name = "number"
+    _form = "a number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Convert it; raises click.BadParameter."""
@@ -33,8 +34,15 @@ class Seconds(click.FloatRange):
         except (TypeError, ValueError):
             is_number = False
         if not is_number:
-            self.fail(f"{value!r} is not a number of seconds.", param, ctx)
+            self.fail(f"{value!r} is not {self._form}.", param, ctx)
         return float(super().convert(value, param, ctx))
+
+
+class Seconds(Number):
+    """A duration."""
+
+    name = "seconds"
+    _form = "a number of seconds"
 
 
 class Count(click.IntRange):
