@@ -25,13 +25,29 @@ class Question:
     pods: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
 
-    def ask(self, request: str, **arguments: Any) -> Iterator[dict[str, Any]]:
-        """The items of the answer; errors as `Agent.ask`."""
-        return self.agent.ask(request, {**self._selection(), **arguments})
+    def ask(
+        self, request: str, arguments: Mapping[str, Any] | None = None, *, beats: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """The items of the answer; otherwise as `Agent.ask`."""
+        return self.agent.ask(request, {**self._selection(), **(arguments or {})}, beats=beats)
 
     def _selection(self) -> Mapping[str, Any]:
         names = {"pods": list(self.pods), "networks": list(self.networks)}
         return {"namespace": self.namespace, **names}
+
+
+def _networks(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(parse_object_name(text, None)) for text in texts)
+
+
+networks_option = click.option(
+    "--network",
+    "networks",
+    metavar="NAMESPACE/NETWORK",
+    multiple=True,
+    callback=_networks,
+    help="Only pods on it; may be repeated.",
+)
 
 
 def question_options(command: F) -> F:
@@ -42,12 +58,10 @@ def question_options(command: F) -> F:
         *args: Any, path: Path, namespace: str, pods: tuple[str, ...], networks: tuple[str, ...], **others: Any
     ) -> Any:
         names = tuple(str(parse_object_name(pod, namespace or None)) for pod in pods)
-        question = Question(agent=Agent(path), namespace=namespace, pods=names, networks=_networks(networks))
+        question = Question(agent=Agent(path), namespace=namespace, pods=names, networks=networks)
         return command(*args, question=question, **others)
 
-    decorated = click.option(
-        "--network", "networks", metavar="NAMESPACE/NETWORK", multiple=True, help="Only pods on it; may be repeated."
-    )(with_question)
+    decorated = networks_option(with_question)
     decorated = click.option(
         "--pod", "pods", metavar="[NAMESPACE/]POD", multiple=True, help="Only this pod; may be repeated."
     )(decorated)
@@ -60,10 +74,6 @@ def question_options(command: F) -> F:
         help="Only pods in it. [default: all]",
     )(decorated)
     return cast("F", socket_option(decorated))
-
-
-def _networks(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(str(parse_object_name(text, None)) for text in texts)
 
 
 def _namespace(context: click.Context, parameter: click.Parameter, value: str) -> str:

@@ -8,8 +8,9 @@ from typing import IO, Any, Final
 import click
 
 from mnp_core.cli.agent import Question, question_options
+from mnp_core.cli.attended import exit_without_caller
 from mnp_core.cli.helping import examples
-from mnp_core.cli.options import form_option
+from mnp_core.cli.options import Seconds, form_option
 from mnp_core.cli.terminal import print_line, remark, without_controls
 from mnp_core.errors import InputError
 
@@ -28,12 +29,21 @@ class DeniedForm(StrEnum):
     JSON = "json"
 
 
+since_option = click.option(
+    "--since",
+    type=Seconds(min=0),
+    metavar="SECONDS",
+    help="Only packets of the last SECONDS, of those that are kept; with --follow before the new ones.",
+)
+
+
 @click.command(
     "denied",
     short_help="Print packets that were denied on this node.",
     epilog=examples(
         ("The last packets of each pod", "mnp denied"),
         ("Those of a namespace as they come, one JSON value a line", "mnp denied -f -n shop -o json"),
+        ("Those of the last minute, and then as they come", "mnp denied -f --since 60"),
         ("Policies that would let the last flows to a pod pass", "mnp denied --pod shop/web --suggest"),
         ("The same for packets of -o json from standard input", "mnp denied --suggest --input -"),
     ),
@@ -41,6 +51,13 @@ class DeniedForm(StrEnum):
 @question_options
 @form_option(DeniedForm, "A line for each packet, or one JSON value a line with every field.")
 @click.option("--follow", "-f", is_flag=True, help="Packets as they are denied, until Ctrl-C.")
+@since_option
+@click.option(
+    "--attended",
+    is_flag=True,
+    hidden=True,  # of `kubectl mnp denied`
+    help="With --follow: JSON with empty lines as signs of life, while standard input has some, too.",
+)
 @click.option("--suggest", is_flag=True, help="The smallest policies that let the flows pass, as YAML for review.")
 @click.option(
     "--input",
@@ -49,7 +66,16 @@ class DeniedForm(StrEnum):
     metavar="FILE",
     help="With --suggest: packets of a file with the output of -o json, - for standard input.",
 )
-def denied_command(*, question: Question, form: str, follow: bool, suggest: bool, source: IO[str] | None) -> None:
+def denied_command(
+    *,
+    question: Question,
+    form: str,
+    follow: bool,
+    since: float | None,
+    attended: bool,
+    suggest: bool,
+    source: IO[str] | None,
+) -> None:
     """Print packets that were denied on this node.
 
     The agent keeps the last 50 of each pod, within the limits of its setting denied-log-rate. The settings of the node
@@ -58,14 +84,26 @@ def denied_command(*, question: Question, form: str, follow: bool, suggest: bool
 
     `--suggest` writes policies for review: it knows the packets, not whether they are wanted.
     """
+    if source is not None and since is not None:
+        raise click.UsageError("--since is for packets that the agent keeps, not for --input: leave one of them out.")
     if suggest:
         refuse_beside_suggest(form, follow=follow)
-        print_suggestion(_records(source) if source is not None else _packets(question, "denied"))
+        print_suggestion(_records(source) if source is not None else _packets(question, "denied", since))
         return
     if source is not None:
         raise click.UsageError("--input is for --suggest: it reads packets that are written down.")
-    for packet in _packets(question, "denied-follow" if follow else "denied"):
+    if attended:
+        _attend(question, since)
+        return
+    for packet in _packets(question, "denied-follow" if follow else "denied", since):
         _show(packet, DeniedForm(form))
+
+
+def _attend(question: Question, since: float | None) -> None:
+    """Print packets, ``{"missed": …}`` and signs of life, a line each."""
+    exit_without_caller()
+    for item in question.ask("denied-follow", _arguments(since), beats=True):
+        click.echo(json.dumps(item.get("packet", item)) if item else "")
 
 
 def refuse_beside_suggest(form: str, *, follow: bool) -> None:
@@ -76,12 +114,21 @@ def refuse_beside_suggest(form: str, *, follow: bool) -> None:
         raise click.UsageError("--suggest prints policies in YAML: leave --output out.")
 
 
-def _packets(question: Question, request: str) -> Iterator[Mapping[str, Any]]:
-    for item in question.ask(request):
+def _packets(question: Question, request: str, since: float | None) -> Iterator[Mapping[str, Any]]:
+    for item in question.ask(request, _arguments(since)):
         if isinstance(missed := item.get("missed"), int):
-            remark(f"Warning: {missed} packets were left out: the reader is too slow")
+            remark(f"Warning: {missed_words(missed)}")
         if isinstance(packet := item.get("packet"), dict):
             yield packet
+
+
+def _arguments(since: float | None) -> dict[str, float]:
+    return {} if since is None else {"since-seconds": since}
+
+
+def missed_words(missed: int) -> str:
+    """Packets that could not be printed in time."""
+    return f"{missed} packets were left out: the reader is too slow"
 
 
 def _records(source: IO[str]) -> Iterator[object]:

@@ -1,11 +1,13 @@
 """The last denied packets of each pod, and those who follow: bounded, so that slow readers cost nobody anything."""
 
+import math
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mnp_core.errors import UnsupportedError
+from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.model import ObjectName
 from mnp_core.node.status.protocol import Answers, RequestKind
 from mnp_core.node.status.selection import SELECTION, Selection, parse_selection
@@ -15,6 +17,7 @@ _KEPT: Final = 50  # packets of a pod
 _MOST_PODS: Final = 500  # of which packets are kept: those with the last ones
 _WAITING: Final = 1000  # packets for one follower
 _BEAT_SECONDS: Final = 1.0
+_SINCE: Final = "since-seconds"
 
 _OFF: Final = "denied packets are not logged on this node: set log-denied to all or annotated in the agent's settings"
 
@@ -89,13 +92,19 @@ class DeniedFollowers:
             InputError: An argument is of no use.
             UnsupportedError: The node logs none.
         """
-        for packet in self._kept(self._selection(arguments)):
+        selection, seconds = self._selection(arguments), _since(arguments)
+        with self._lock:
+            kept = self._kept(selection, math.inf if seconds is None else seconds)
+        for packet in kept:
             yield {"packet": as_record(packet)}
 
     def follow(self, arguments: Mapping[str, Any]) -> Answers:
         """Likewise of each packet from now on, and `{"missed": …}` where the reader was too slow."""
-        follower = _Follower(self._selection(arguments))
-        with self._lock:
+        selection, seconds = self._selection(arguments), _since(arguments)
+        follower = _Follower(selection)
+        with self._lock:  # no packet is in both, and none in neither
+            for packet in self._kept(selection, seconds or 0.0):
+                follower.put(packet)
             self._followers.add(follower)
         try:
             yield None
@@ -112,15 +121,26 @@ class DeniedFollowers:
                 self._followers.discard(follower)
 
     def _selection(self, arguments: Mapping[str, Any]) -> Selection:
-        selection = parse_selection(arguments, SELECTION)
+        selection = parse_selection(arguments, SELECTION | {_SINCE})
         if not self._is_on:
             raise UnsupportedError(_OFF)
         return selection
 
-    def _kept(self, selection: Selection) -> list[DeniedPacket]:
-        with self._lock:
-            kept = [packet for packets in self._recent.values() for packet in packets]
+    def _kept(self, selection: Selection, seconds: float) -> list[DeniedPacket]:
+        """Those of the last seconds, by time. With the lock."""
+        earliest = time.time() - seconds
+        kept = (packet for packets in self._recent.values() for packet in packets if packet.time >= earliest)
         return sorted((each for each in kept if _is_selected(selection, each)), key=lambda packet: packet.time)
+
+
+def _since(arguments: Mapping[str, Any]) -> float | None:
+    """The seconds that kept packets may be old; None if the request names none."""
+    value = arguments.get(_SINCE)
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf
+    ):
+        raise InputError("must be a number of seconds", where="request", field=_SINCE)
+    return value
 
 
 def _is_selected(selection: Selection, packet: DeniedPacket) -> bool:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,10 @@ def test_a_group_that_a_process_in_the_pod_reads_is_reported_and_rules_are_in_fo
         assert lines(node) == []
 
 
-def mnp(node, *arguments):
+def mnp(node, *arguments, **streams):
     program = Path(sys.executable).with_name("mnp")
     command = [program, "denied", "--socket", node.socket, *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **streams)
 
 
 def packets(node, *arguments):
@@ -124,6 +125,14 @@ def test_packets_are_shown_by_the_agent_and_as_they_come(node):
     assert faults("denied", json.dumps(first)) == []
     assert first["labels"] == node.raw("Pod", "web")["metadata"]["labels"]
     node.until(lambda: first in packets(node))
+    kept = packets(node, "--since", "600")
+    assert first in kept
+    assert packets(node, "--since", "0") == []
+    with mnp(node, "-f", "--attended", "--since", "600", stdin=subprocess.PIPE) as attended:
+        written = (line for line in attended.stdout if line != "\n")  # which is a sign of life
+        assert [json.loads(line) for line in islice(written, len(kept))] == kept
+        attended.stdin.close()
+        assert attended.wait(SOON) == 141  # the caller has gone
     assert packets(node, "-n", "elsewhere") == []
     out, _ = mnp(node, "--suggest").communicate(timeout=SOON)
     (policy,) = yaml.safe_load_all(out)

@@ -93,11 +93,11 @@ def _answer(ended: Ended, output: bytes, limits: Limits, most_bytes: int, *, is_
         limit = f"{limits.seconds:g} seconds, or within {limits.total_seconds:g} for all"
         return Answer(ended.key, failure=f"no answer within {limit}")
     if ended.status and not is_good:
-        return Answer(ended.key, failure=_reason(ended))
+        return Answer(ended.key, failure=last_words(ended))
     return Answer(ended.key, output)
 
 
-def _reason(ended: Ended) -> str:
-    """The last words of a program, safe for a terminal."""
+def last_words(ended: Ended) -> str:
+    """The reason of a program's end: the end of its standard error, safe for a terminal, or its exit status."""
     lines = [line.strip() for line in ended.error.splitlines() if line.strip() and not line.startswith(_NOISE)]
     return shorten(printable(" ".join(lines[-2:])), _LONGEST_REASON) or f"it ended with status {ended.status}"

@@ -92,24 +92,27 @@ class Children(Closing):
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self, key: str, command: Sequence[str], seconds: float = float("inf")) -> None:
-        """Start a program, without a shell and without input.
+    def start(self, key: str, command: Sequence[str], seconds: float = float("inf"), *, fed: bool = False) -> None:
+        """Start a program, without a shell.
 
         Args:
             key: Names it in events.
             command: The program's full path, and its arguments.
             seconds: Its time.
+            fed: Whether its input is that of `feed`; else it has none.
 
         Raises:
             OSError: It cannot be started.
         """
         process = subprocess.Popen(  # noqa: S603 # no shell; arguments that users give are values of options
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        if process.stdin is not None:
+            os.set_blocking(process.stdin.fileno(), False)
         child = self._running[key] = _Child(key, process, time.monotonic() + seconds)
         for stream in _streams(process):
             self._selector.register(stream, selectors.EVENT_READ, (child, stream is process.stderr))
@@ -124,6 +127,13 @@ class Children(Closing):
         ended = [*map(self._ended, over), *(self._ended(child, timed_out=True) for child in late)]
         yield from outputs
         yield from ended
+
+    def feed(self, data: bytes) -> None:
+        """Write to the input of all programs that are fed; one that reads nothing misses it."""
+        for child in self._running.values():
+            if child.process.stdin is not None:
+                with suppress(BlockingIOError, BrokenPipeError):
+                    os.write(child.process.stdin.fileno(), data)
 
     def kill(self, key: str) -> None:
         """End a program at once; its end is an event like any other's."""
@@ -166,6 +176,8 @@ class Children(Closing):
             if stream in registered:
                 self._selector.unregister(stream)
             stream.close()
+        if child.process.stdin is not None:
+            child.process.stdin.close()
         return Ended(child.key, child.process.wait(), child.error.decode(errors="replace"), timed_out)
 
 

@@ -86,9 +86,12 @@ class Kubectl:
         words = ("pods", f"--namespace={namespace}", "--output=jsonpath={.spec.nodeName}", "--", name)
         return self.get(words, seconds).decode(errors="replace").strip()
 
-    def exec(self, namespace: str, pod: AgentPod, container: str, command: Sequence[str]) -> list[str]:
-        """The command line that runs a command in a container."""
-        where = ("exec", f"--namespace={namespace}", f"--container={container}", pod.name, "--")
+    def exec(
+        self, namespace: str, pod: AgentPod, container: str, command: Sequence[str], *, fed: bool = False
+    ) -> list[str]:
+        """The command line that runs a command in a container, with standard input if it is fed."""
+        stdin = ("--stdin=true",) if fed else ()
+        where = ("exec", f"--namespace={namespace}", f"--container={container}", *stdin, pod.name, "--")
         return [self.program, *self.options, *where, *command]
 
 

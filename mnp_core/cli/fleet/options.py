@@ -11,6 +11,7 @@ from attrs import evolve, field, frozen
 
 from mnp_core.cli.fleet.asking import ANSWERING, Answer, Limits, ask
 from mnp_core.cli.fleet.kubectl import AgentPod, Kubectl
+from mnp_core.cli.fleet.streams import LineStreams
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import Count, Seconds, as_namespace
 from mnp_core.cli.terminal import progress, remark
@@ -128,9 +129,21 @@ class Fleet:
                 step("asking nodes", count, len(commands))
         return found
 
-    def _command(self, agent: AgentPod, command: Sequence[str]) -> list[str]:
+    def stream(self, agents: Sequence[AgentPod], command: Sequence[str]) -> LineStreams:
+        """Run `mnp` with these arguments in all containers, as long as it goes on there.
+
+        Args:
+            agents: Those to ask.
+            command: The arguments; the command takes standard input as a sign of life.
+        """
+        running = [agent for agent in agents if agent.phase == "Running"]
+        over = {agent.label: _not_running(agent).failure for agent in agents if agent not in running}
+        commands = {agent.label: self._command(agent, command, fed=True) for agent in running}
+        return LineStreams(commands, over, self.limits)
+
+    def _command(self, agent: AgentPod, command: Sequence[str], *, fed: bool = False) -> list[str]:
         socket = (f"--socket={self.socket}",) if self.socket is not None else ()
-        return self.kubectl.exec(self.namespace, agent, self.container, ("mnp", *command, *socket))
+        return self.kubectl.exec(self.namespace, agent, self.container, ("mnp", *command, *socket), fed=fed)
 
 
 def _nothing(_what: str, _done: int, _total: int) -> None:

@@ -38,8 +38,15 @@ class Agent:
     seconds: float = _SECONDS
     users: frozenset[int] = frozenset({0})
 
-    def ask(self, name: str, arguments: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+    def ask(
+        self, name: str, arguments: Mapping[str, Any] | None = None, *, beats: bool = False
+    ) -> Iterator[dict[str, Any]]:
         """The items of the answer to a request, as they come.
+
+        Args:
+            name: Of the request.
+            arguments: Of the request.
+            beats: Whether an empty item is given each time that the agent says no more than that it is there.
 
         Raises:
             UnsupportedError: Nobody listens, or this user may not ask.
@@ -53,7 +60,9 @@ class Agent:
                 )
             with suppress(OSError):  # refused at once: the reason is there to be read
                 connection.sendall(Request(name=name, arguments=arguments or {}).line())
-            yield from self._items(LineReader(connection, LONGEST_LINE))
+            for item in self._items(LineReader(connection, LONGEST_LINE)):
+                if item is not None or beats:
+                    yield item or {}
 
     def _connected(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -65,9 +74,13 @@ class Agent:
             raise UnsupportedError(_unreachable(self.path, error)) from error
         return connection
 
-    def _items(self, lines: LineReader) -> Iterator[dict[str, Any]]:
-        self._check_head(self._next(lines))
-        while "end" not in (line := self._next(lines)):
+    def _items(self, lines: LineReader) -> Iterator[dict[str, Any] | None]:
+        """The items; None for each line that only says that the agent is there."""
+        self._check_head(self._next(lines) or {})
+        while (line := self._next(lines)) is None or "end" not in line:
+            if line is None:
+                yield None
+                continue
             if "error" in line:
                 raise _refused(line["error"])
             if not isinstance(item := line.get("item"), dict):
@@ -83,11 +96,10 @@ class Agent:
         ours = f"this is version {mnp_core.__version__} with protocol {PROTOCOL}"
         raise RefusedError(Refusal.OTHER_PROTOCOL, f"the agent is of {theirs}, {ours}: use the agent's own mnp")
 
-    def _next(self, lines: LineReader) -> dict[str, Any]:
+    def _next(self, lines: LineReader) -> dict[str, Any] | None:
         try:
-            while not (line := lines.line_within(self.seconds)):
-                pass  # the agent is still there
-            return decode(line)
+            line = lines.line_within(self.seconds)
+            return decode(line) if line else None
         except TimeoutError as error:
             raise BrokenAnswerError(f"{self.path}: no answer of the agent for {self.seconds:g} seconds") from error
         except (EOFError, ConnectionError) as error:
