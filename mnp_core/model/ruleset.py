@@ -90,6 +90,7 @@ class RulePlace:
 
     Attributes:
         family: Of the table's packets; None for both.
+        bridged: Whether the table is of family ``bridge``.
         table: Name of the table.
         chain: Name of the chain.
         handle: The kernel's number of the rule in nf_tables; 0 in a legacy table.
@@ -100,6 +101,7 @@ class RulePlace:
     """
 
     family: Family | None = None
+    bridged: bool = False
     table: str
     chain: str
     handle: int = 0

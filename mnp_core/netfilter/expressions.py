@@ -6,6 +6,8 @@ from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, nested, number, text_attribute
 
 META_INPUT, META_OUTPUT, META_FAMILY, META_PROTOCOL = 6, 7, 15, 16  # NFT_META_IIFNAME, OIFNAME, NFPROTO, L4PROTO
+META_ETHER_TYPE = 1  # NFT_META_PROTOCOL
+ETHER_TYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 NETWORK, TRANSPORT = 1, 2  # NFT_PAYLOAD_NETWORK_HEADER, NFT_PAYLOAD_TRANSPORT_HEADER
 EQUAL, UNEQUAL, AT_MOST, AT_LEAST = 0, 1, 3, 5  # NFT_CMP_EQ, NEQ, LTE, GTE
 REGISTER = 1  # NFT_REG_1

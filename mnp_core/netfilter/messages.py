@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from mnp_core.model import Family
 
-NFPROTO_INET = 1
+NFPROTO_INET, NFPROTO_BRIDGE = 1, 7
 NFPROTO: Mapping[Family, int] = {4: socket.AF_INET, 6: socket.AF_INET6}
 GENERIC = struct.Struct("=BBH")  # struct nfgenmsg: family, version, resource
 

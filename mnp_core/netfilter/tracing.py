@@ -1,6 +1,7 @@
 """The kernel's own tracing of packets through all tables of nf_tables, and through legacy tables (nftrace).
 
-A table of ours marks the packets of a few flows, before any other table sees them. It belongs to its socket (flag
+A table of ours marks the packets of a few flows, before any other table sees them; another one of family ``bridge``
+marks those that pass the pod as frames. It belongs to its socket (flag
 ``owner``, Linux 5.12): however the process ends, the kernel takes the table away. The mark stays in the network
 namespace, changes no verdict, and the number of marked packets is limited by the kernel.
 """
@@ -19,8 +20,10 @@ from mnp_core.errors import UnsupportedError
 from mnp_core.model import Packet, Protocol
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, attributes, nested, number, text, text_attribute
-from mnp_core.netfilter.batch import Batch, BatchWriter
+from mnp_core.netfilter.batch import Batch, BatchWriter, joined
 from mnp_core.netfilter.expressions import (
+    ETHER_TYPES,
+    META_ETHER_TYPE,
     META_FAMILY,
     META_PROTOCOL,
     NETWORK,
@@ -39,6 +42,8 @@ from mnp_core.netfilter.messages import (
     NEW_RULE,
     NEW_TABLE,
     NFPROTO,
+    NFPROTO_BRIDGE,
+    NFPROTO_INET,
     TRACE,
 )
 from mnp_core.netfilter.netlink import NETLINK_NETFILTER, messages
@@ -47,8 +52,8 @@ from mnp_core.netfilter.nfnetlink import Nfnetlink, RefusedError, UnansweredErro
 TABLE: Final = "mnp-trace"
 """The prefix of the table's name; a number follows, so that several can trace at once."""
 
-_HOOKS: Final = {"prerouting": 0, "output": 3}  # NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT
-_PRIORITY: Final = -350  # after defragmentation (-400), before all tables of iptables (raw: -300)
+_HOOKS: Final = {"prerouting": 0, "output": 3}  # NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT; of bridges likewise
+_PRIORITY: Final = -350  # after defragmentation (-400), before all tables of iptables (raw: -300) and ebtables
 _META_TRACE: Final = 12  # NFT_META_NFTRACE
 _PACKETS, _DAY_SECONDS = 0, 86400  # NFT_LIMIT_PKTS
 _GROUP: Final = 9  # NFNLGRP_NFTRACE
@@ -98,21 +103,23 @@ class Step:
 class NftTracing(Closing):
     """Traces flows in the network namespace of the calling thread, until it is closed; reading works from anywhere."""
 
-    def __init__(self, packets: Sequence[Packet], most: int) -> None:
+    def __init__(self, packets: Sequence[Packet], most: int, *, bridged: bool = False) -> None:
         """Begin.
 
         Args:
             packets: The first packet of each flow.
             most: The most packets of each flow and hook that are traced.
+            bridged: Whether packets that pass a bridge as frames are traced, too.
 
         Raises:
-            UnsupportedError: This kernel has no tracing, or no tables with an owner.
+            UnsupportedError: This kernel has no tracing, no tables with an owner, or none for bridges.
         """
+        families = (NFPROTO_INET, NFPROTO_BRIDGE) if bridged else (NFPROTO_INET,)
         self._sockets = ExitStack()
         try:
             owner = self._sockets.enter_context(Nfnetlink())
             self._events = self._sockets.enter_context(_subscribed())
-            owner.commit(batch(f"{TABLE}-{os.urandom(4).hex()}", packets, most))
+            owner.commit(batch(f"{TABLE}-{os.urandom(4).hex()}", packets, most, families))
         except (OSError, RefusedError, UnansweredError) as error:
             self.close()
             text = f"this kernel cannot trace packets ({error}): it takes nf_tables of Linux 5.12 or newer"
@@ -150,9 +157,14 @@ def _subscribed() -> socket.socket:
     return events
 
 
-def batch(table: str, packets: Iterable[Packet], most: int) -> Batch:
-    """The transaction that creates the table: for each hook a chain with a rule for each flow."""
-    writer, packets = BatchWriter(), list(packets)
+def batch(table: str, packets: Iterable[Packet], most: int, families: Iterable[int] = (NFPROTO_INET,)) -> Batch:
+    """The transaction that creates a table of each family: for each hook a chain with a rule for each flow."""
+    packets = list(packets)
+    return joined(_table(table, packets, most, family) for family in families)
+
+
+def _table(table: str, packets: Iterable[Packet], most: int, family: int) -> Batch:
+    writer = BatchWriter()
     ours = text_attribute(uapi.NFTA_TABLE_NAME, table)
     writer.add(NEW_TABLE, CREATE | EXCLUSIVE, ours, number(uapi.NFTA_TABLE_FLAGS, uapi.NFT_TABLE_F_OWNER))
     for chain, hook in _HOOKS.items():
@@ -166,15 +178,19 @@ def batch(table: str, packets: Iterable[Packet], most: int) -> Batch:
             attribute(uapi.NFTA_CHAIN_TYPE, b"filter\0"),
         )
         for packet in packets:
-            code = nested(uapi.NFTA_RULE_EXPRESSIONS, b"".join((*_matches(packet), *_marking(most))))
+            code = nested(uapi.NFTA_RULE_EXPRESSIONS, b"".join((*_matches(packet, family), *_marking(most))))
             writer.add(NEW_RULE, CREATE | APPEND, ours, text_attribute(uapi.NFTA_RULE_CHAIN, chain), code)
-    return writer.batch()
+    return writer.batch().in_family(family)
 
 
-def _matches(packet: Packet) -> Iterator[bytes]:
+def _matches(packet: Packet, family: int) -> Iterator[bytes]:
     """Exactly this flow, but for its source port."""
-    source, destination = _ADDRESSES[packet.source.version]
-    yield from (meta(META_FAMILY), equals(bytes([NFPROTO[packet.source.version]])))
+    version = packet.source.version
+    source, destination = _ADDRESSES[version]
+    if family == NFPROTO_BRIDGE:  # of every packet there
+        yield from (meta(META_ETHER_TYPE), equals(ETHER_TYPES[version]))
+    else:
+        yield from (meta(META_FAMILY), equals(bytes([NFPROTO[version]])))
     for offset, address in ((source, packet.source), (destination, packet.destination)):
         yield from (payload(NETWORK, offset, len(address.packed)), equals(address.packed))
     yield from (meta(META_PROTOCOL), equals(bytes([packet.protocol])))

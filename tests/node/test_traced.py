@@ -13,10 +13,11 @@ OURS = RulePlace(
     table="mnp", chain="ingress-net1", handle=7, position=2, interface="net1", direction="Ingress", label="denied"
 )
 LEGACY = RulePlace(family=4, table="filter", chain="MNP-I-net1", position=2, interface="net1", direction="Ingress")
+BRIDGED = RulePlace(bridged=True, table="mnp", chain="ingress-net1", handle=7, label="denied-vlan")
 ALLOWED = RulePlace(family=6, table="filter", chain="MNP-I-net1", position=2, label="accept-icmp")
 
 
-def packet(*steps, rules=(OURS, LEGACY, ALLOWED)):
+def packet(*steps, rules=(OURS, LEGACY, ALLOWED, BRIDGED)):
     made = TracedPacket(POD, by_place(rules) if rules is not None else None, 0.0)
     for step in steps:
         made.add(step, 1.0)
@@ -32,6 +33,8 @@ def rule(table, chain, *, family=1, handle=0, position=0, verdict="", kind=StepK
     [
         (rule("mnp", "ingress-net1", handle=7, verdict="drop"), "denied"),
         (rule("mnp", "ingress-net1", handle=8), None),
+        (rule("mnp", "ingress-net1", family=7, handle=7, verdict="drop"), "denied-vlan"),
+        (rule("mnp", "ingress-net1", family=7, handle=8), None),
         (rule("mnp", "egress-net1", handle=7), None),
         (rule("filter", "MNP-I-net1", family=socket.AF_INET, position=2), ""),
         (rule("filter", "MNP-I-net1", family=socket.AF_INET6, position=2), "accept-icmp"),

@@ -5,13 +5,17 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
 from mnp_core.inspection import Claimed, inspect
-from mnp_core.model import LinkPath
+from mnp_core.model import LinkPath, ObjectName, Protocol
+from mnp_core.node.status.trace import PodTracing
+from mnp_core.node.status.traced import TracedPacket
+from mnp_core.policy.ends import Flow
 from mnp_core.sandbox.links import read_links
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import End
@@ -191,6 +195,37 @@ def test_an_established_connection_of_a_guest_outlasts_a_policy(network, engine)
         assert connection.echo()
         enforce(STATES["closed"])
         assert connection.echo()
+
+
+def test_the_trace_of_a_guests_packet_names_the_rule_that_decides(network, engine):
+    """S11, rule by rule, in the pod of the target; a packet that no policy judges passes untouched."""
+    job, outside = (next(p for p in network.places if p.name == name and p.version == 4) for name in ("job", OUTSIDE))
+    with network.enforced(engine) as enforce:
+        for policies, verdict, rules in ((STATES["closed"], "denied", ["denied"]), ((), "allowed", [])):
+            enforce(policies)
+            found = _traced(network.pods["job"], engine.applier, outside, job)
+            assert (found["verdict"], found["port"]) == (verdict, PORT), found
+            assert [step["rule"] for step in found["steps"] if step["rule"]] == rules, found
+            assert {step["interface"] for step in found["steps"] if step["rule"]} == (
+                {LAN.interface} if rules else set()
+            )
+    assert "mnp-trace" not in run_inside(network.pods["job"], lambda: _nft("list tables"))
+
+
+def _traced(pod, applier, source, target):
+    """A datagram to a guest, on its way through the pod."""
+    packet = Flow(protocol=Protocol.UDP, port=PORT).packet(ip_address(source.address), ip_address(target.address))
+    made = TracedPacket(ObjectName("demo", target.name), None, 0.0)
+    with run_inside(pod, lambda: PodTracing(applier, [packet], 1, bridged=True)) as tracing:
+        made.rules = tracing.rules
+        with run_inside(source.sandbox, lambda: _bound("")) as sender:
+            until = time.monotonic() + 10
+            while not made.steps and time.monotonic() < until:
+                sender.sendto(b"?", (target.address, PORT))
+                time.sleep(0.2)
+                for step in tracing.sources[0].read():
+                    made.add(step, 0.0)
+    return made.as_json()
 
 
 def test_frames_with_a_vlan_tag_are_denied_and_counted(network, engine):

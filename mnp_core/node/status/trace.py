@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 from mnp_core.api import RuleApplier, RuleLocator
 from mnp_core.closing import Closing
 from mnp_core.errors import InputError, SandboxError, UnsupportedError
-from mnp_core.model import Packet
+from mnp_core.model import LinkPath, Packet
 from mnp_core.netfilter.legacy_tracing import LegacyTracing
 from mnp_core.netfilter.tracing import NftTracing, Step
 from mnp_core.node.status.flow import parse_flow_question
@@ -42,11 +42,18 @@ _log: Final[structlog.stdlib.BoundLogger] = structlog.stdlib.get_logger(__name__
 class PodTracing(Closing):
     """The tracing in one pod."""
 
-    def __init__(self, applier: RuleApplier, packets: Sequence[Packet], most: int) -> None:
-        """Begin, in the network namespace of the calling thread; raises MnpError."""
+    def __init__(self, applier: RuleApplier, packets: Sequence[Packet], most: int, *, bridged: bool) -> None:
+        """Begin, in the network namespace of the calling thread; raises MnpError.
+
+        Args:
+            applier: Of the pod's rules.
+            packets: The first packet of each flow.
+            most: The most packets of each flow.
+            bridged: Whether packets of the pod may pass a bridge.
+        """
         places = applier.places() if isinstance(applier, RuleLocator) else None
         self.rules = by_place(places) if places is not None else None
-        self.sources: list[NftTracing | LegacyTracing] = [NftTracing(packets, most)]
+        self.sources: list[NftTracing | LegacyTracing] = [NftTracing(packets, most, bridged=bridged)]
         try:
             if any(not place.handle for place in places or ()):
                 self.sources.append(LegacyTracing())
@@ -134,7 +141,9 @@ class Tracer:
             yield from _followed(pods, time.monotonic() + (question.seconds or _COMPLETE_SECONDS), most)
 
     def _begun(self, stack: ExitStack, pod: LocalPod, packets: Sequence[Packet], most: int) -> _Pod:
-        future = self.pool.submit(pod.sandbox, partial(PodTracing, pod.applier, packets, most))
+        bridged = any(interface.path is LinkPath.BRIDGED for interface in pod.policy.interfaces)
+        begin = partial(PodTracing, pod.applier, packets, most, bridged=bridged)
+        future = self.pool.submit(pod.sandbox, begin)
         try:
             tracing = stack.enter_context(future.result(_POD_SECONDS))
         except FutureTimeoutError as error:

@@ -7,7 +7,7 @@ from attrs import define, field
 
 from mnp_core.model import Family, ObjectName, Protocol, RulePlace
 from mnp_core.netfilter.headers import Headers, parse_headers
-from mnp_core.netfilter.messages import NFPROTO
+from mnp_core.netfilter.messages import NFPROTO, NFPROTO_BRIDGE
 from mnp_core.netfilter.tracing import TABLE, Step, StepKind
 from mnp_core.node.status.protocol import Item
 
@@ -17,7 +17,7 @@ _TRANSPORT: Final = 12  # bytes of the transport header
 _DENIED: Final = "denied"  # the label, see `mnp_core.model.RuleCounter`
 
 Key = tuple[int, str, str, int]
-"""NFPROTO_… of the table (0 for both families), table, chain, and number of the rule."""
+"""NFPROTO_… of the table (0 for both IP versions), table, chain, and number of the rule."""
 
 
 def by_place(places: Iterable[RulePlace]) -> dict[Key, RulePlace]:
@@ -27,6 +27,8 @@ def by_place(places: Iterable[RulePlace]) -> dict[Key, RulePlace]:
 
 def _key(place: RulePlace) -> Key:
     family = NFPROTO[place.family] if place.family is not None else 0
+    if place.bridged:
+        family = NFPROTO_BRIDGE
     return family, place.table, place.chain, place.handle or place.position
 
 
@@ -86,7 +88,7 @@ class TracedPacket:
         if step.kind is not StepKind.RULE or self.rules is None:
             return None
         number = step.handle or step.position
-        families = (step.family, 0) if step.family in _FAMILIES else (0,)
+        families = {NFPROTO_BRIDGE: (NFPROTO_BRIDGE,), **{each: (each, 0) for each in _FAMILIES}}.get(step.family, (0,))
         rules = self.rules
         found = (rules.get((family, step.table, step.chain, number)) for family in families)
         return next((place for place in found if place is not None), None)

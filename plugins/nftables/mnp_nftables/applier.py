@@ -14,7 +14,7 @@ import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -150,9 +150,10 @@ class NftablesApplier:
 
     def places(self) -> Sequence[RulePlace]:
         """All rules of ours; see `mnp_core.api.RuleLocator`."""
-        rules = _asked(lambda: table.read_places(TABLE))
-        counts = Counter[str]()
-        return [_place(rule, counts) for rule in rules]
+        found = list(_places(_asked(lambda: table.read_places(TABLE)), bridged=False))
+        if _asked(lambda: table.exists(TABLE, frames.FAMILY)):
+            found += _places(_asked(lambda: table.read_places(TABLE, frames.FAMILY)), bridged=True)
+        return found
 
     def remove(self) -> None:
         """Delete our tables."""
@@ -353,14 +354,21 @@ def _counters(rule: Counted) -> Iterator[RuleCounter]:
         )
 
 
-def _place(rule: Placed, counts: Counter[str]) -> RulePlace:
-    counts[rule.chain] += 1
+def _places(rules: Iterable[Placed], *, bridged: bool) -> Iterator[RulePlace]:
+    counts = Counter[str]()
+    for rule in rules:
+        counts[rule.chain] += 1
+        yield _place(rule, counts[rule.chain], bridged=bridged)
+
+
+def _place(rule: Placed, position: int, *, bridged: bool) -> RulePlace:
     interface, direction = _scope(rule.chain) or ("", None)
     return RulePlace(
+        bridged=bridged,
         table=TABLE,
         chain=rule.chain,
         handle=rule.handle,
-        position=counts[rule.chain],
+        position=position,
         interface=interface,
         direction=direction.value if direction is not None else "",
         label=decode(rule.comment),

@@ -27,6 +27,8 @@ from mnp_core.model import (
 )
 from mnp_core.netfilter.batch import Batch
 from mnp_core.netfilter.comments import encode
+from mnp_core.netfilter.expressions import ETHER_TYPES, META_ETHER_TYPE
+from mnp_core.netfilter.messages import NFPROTO_BRIDGE
 from mnp_nftables import expressions as kernel
 from mnp_nftables import terms
 from mnp_nftables.chains import established_rules, interface_chains
@@ -36,9 +38,8 @@ from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.terms import ACCEPT, COUNTER, DROP, Code, Term
 from mnp_nftables.transaction import BASE_CHAINS, STATE_CHAIN
 
-FAMILY = 7  # NFPROTO_BRIDGE
+FAMILY = NFPROTO_BRIDGE
 DENIED_VLAN, DENIED_FRAMES = "denied-vlan", "denied-frames"
-_ETHER_TYPES = {4: b"\x08\x00", 6: b"\x86\xdd"}
 _WORDS = {"meta nfproto ipv4": "meta protocol ip", "meta nfproto ipv6": "meta protocol ip6"}
 
 
@@ -118,7 +119,7 @@ def _translated_code(code: Sequence[Code]) -> Iterator[Code]:
         content = code_content(each)
         if content == _family_asked():
             asked = True
-            yield kernel.meta(kernel.META_ETHER_TYPE)
+            yield kernel.meta(META_ETHER_TYPE)
         elif asked:
             asked = False
             yield _family_answers().get(content, each)
@@ -134,6 +135,6 @@ def _family_asked() -> bytes:
 @lru_cache
 def _family_answers() -> dict[bytes, bytes]:
     return {
-        code_content(kernel.equals(bytes([number]))): kernel.equals(_ETHER_TYPES[version])
+        code_content(kernel.equals(bytes([number]))): kernel.equals(ETHER_TYPES[version])
         for version, number in terms.FAMILY_NUMBER.items()
     }

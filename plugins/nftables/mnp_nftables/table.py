@@ -145,9 +145,9 @@ def read_counters(table: str, family: int = NFPROTO_INET) -> tuple[Counted, ...]
     return read_settled(lambda kernel, _: tuple(_counted(kernel, table, family)))
 
 
-def read_places(table: str) -> tuple[Placed, ...]:
+def read_places(table: str, family: int = NFPROTO_INET) -> tuple[Placed, ...]:
     """Read all rules by their places, in the order in which packets meet them; errors as above."""
-    return read_settled(lambda kernel, _: tuple(map(_placed, dump_rules(kernel, table))))
+    return read_settled(lambda kernel, _: tuple(map(_placed, dump_rules(kernel, table, family))))
 
 
 def read_raw(table: str) -> Raw:
