@@ -13,8 +13,7 @@ import os
 import random
 import socket
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -25,7 +24,6 @@ from mnp_core.api import Support
 from mnp_core.errors import ApplyError, InputError
 from mnp_core.model import CommonRules, Delta, Direction, Installed, LinkPath, RuleCounter, RulePlace, Ruleset
 from mnp_core.netfilter.batch import Batch, joined
-from mnp_core.netfilter.comments import decode
 from mnp_core.netfilter.kept import kept_socket
 from mnp_core.netfilter.messages import NFPROTO_INET
 from mnp_core.netfilter.netlink import OversizeError
@@ -37,12 +35,12 @@ from mnp_nftables.commit_listener import announced_generation, listen_to_commits
 from mnp_nftables.custom import PREFIX, custom_rules
 from mnp_nftables.custom_rule_encoder import compile_rules, known_lines
 from mnp_nftables.membership import change
-from mnp_nftables.names import ChainName
+from mnp_nftables.named_rules import counters_of, places_of
 from mnp_nftables.renderer import NftablesRuleset, combined_digest
 from mnp_nftables.rule import Chain
 from mnp_nftables.sets import TABLE
-from mnp_nftables.table import Counted, Outline, Placed, Whole
-from mnp_nftables.transaction import BASE_CHAINS, CustomChain, after_removal, clearing, removal, with_rules
+from mnp_nftables.table import Outline, Whole
+from mnp_nftables.transaction import CustomChain, after_removal, clearing, removal, with_rules
 
 T = TypeVar("T")
 
@@ -146,13 +144,13 @@ class NftablesApplier:
         rules = _asked(lambda: table.read_counters(TABLE))
         if _asked(lambda: table.exists(TABLE, frames.FAMILY)):
             rules += _asked(lambda: table.read_counters(TABLE, frames.FAMILY))
-        return [counter for rule in rules for counter in _counters(rule)]
+        return [counter for rule in rules for counter in counters_of(rule)]
 
     def places(self) -> Sequence[RulePlace]:
         """All rules of ours; see `mnp_core.api.RuleLocator`."""
-        found = list(_places(_asked(lambda: table.read_places(TABLE)), bridged=False))
+        found = list(places_of(_asked(lambda: table.read_places(TABLE)), bridged=False))
         if _asked(lambda: table.exists(TABLE, frames.FAMILY)):
-            found += _places(_asked(lambda: table.read_places(TABLE, frames.FAMILY)), bridged=True)
+            found += places_of(_asked(lambda: table.read_places(TABLE, frames.FAMILY)), bridged=True)
         return found
 
     def remove(self) -> None:
@@ -339,48 +337,6 @@ def _digest(found: Whole, translate: Callable[[Chain], Chain] | None = None) -> 
     known = known_lines(found.custom, translate)
     custom = ((name, CustomChain(name=name, lines=lines).content()) for name, lines in known)
     return evolve(found.content, rules=(*found.content.rules, *custom)).digest()
-
-
-def _counters(rule: Counted) -> Iterator[RuleCounter]:
-    """Of a rule in the chain of an interface, or of one in front of them all, which is about every interface."""
-    if (scope := _scope(rule.chain)) is not None:
-        interface, direction = scope
-        yield RuleCounter(
-            interface=interface,
-            direction=direction.value,
-            label=decode(rule.comment),
-            packets=rule.packets,
-            bytes=rule.bytes,
-        )
-
-
-def _places(rules: Iterable[Placed], *, bridged: bool) -> Iterator[RulePlace]:
-    counts = Counter[str]()
-    for rule in rules:
-        counts[rule.chain] += 1
-        yield _place(rule, counts[rule.chain], bridged=bridged)
-
-
-def _place(rule: Placed, position: int, *, bridged: bool) -> RulePlace:
-    interface, direction = _scope(rule.chain) or ("", None)
-    return RulePlace(
-        bridged=bridged,
-        table=TABLE,
-        chain=rule.chain,
-        handle=rule.handle,
-        position=position,
-        interface=interface,
-        direction=direction.value if direction is not None else "",
-        label=decode(rule.comment),
-    )
-
-
-def _scope(chain: str) -> tuple[str, Direction] | None:
-    """Interface and direction that a chain of ours is about; no interface in front of them all, None for others."""
-    if chain in BASE_CHAINS:
-        return "", BASE_CHAINS[chain][3]
-    found = ChainName.parse(chain)
-    return (found.interface, found.direction) if found is not None else None
 
 
 # --- membership -------------------------------------------------------------------------------------------------------
