@@ -18,7 +18,7 @@ class AddressClaims:
 
     def __init__(self) -> None:
         self._places: dict[ObjectName, tuple[Place, ...]] = {}  # different ones
-        self._living: set[ObjectName] = set()
+        self._terminating: set[ObjectName] = set()  # of those with places: few
         self._claimants: Multimap[Place, ObjectName] = Multimap()
 
     def put(self, pod: ObjectName, peers: Iterable[Attachment], *, living: bool) -> set[ObjectName]:
@@ -41,31 +41,31 @@ class AddressClaims:
             self._claimants.add(place, pod)
         if now:
             self._places[pod] = tuple(now)
-        (self._living.add if living else self._living.discard)(pod)
+        (self._terminating.add if now and not living else self._terminating.discard)(pod)
         return others
 
     def owner_of(self, place: Place) -> ObjectName | None:
-        """The pod that has a place, preferably a living one; from any thread: a set is copied in one step."""
+        """The pod that has a place, preferably a living one; from any thread: they are copied in one step."""
         claimants = tuple(self._claimants[place])
-        living = [pod for pod in claimants if pod in self._living]
+        living = [pod for pod in claimants if pod not in self._terminating]
         return min(living or claimants, default=None)
 
     def reassigned(self, pod: ObjectName) -> frozenset[Place]:
         """The places of a terminating pod that a living one claims: they belong to the living one."""
-        if pod in self._living:
+        if pod not in self._terminating:
             return _NONE
         return frozenset(place for place in self._places.get(pod, ()) if self._other_living(place, pod)) or _NONE
 
     def reports(self, pod: ObjectName) -> tuple[Report, ...]:
         """Report the places of a living pod that another living pod claims."""
-        if pod not in self._living:
+        if pod in self._terminating:
             return ()
         shared = {place: owners for place in self._places.get(pod, ()) if (owners := self._other_living(place, pod))}
         places = sorted(shared, key=str)[:_MAX_REPORTS_PER_POD]
         return tuple(_duplicate(pod, place, min(shared[place])) for place in places)
 
     def _other_living(self, place: Place, pod: ObjectName) -> set[ObjectName]:
-        return {other for other in self._claimants[place] if other != pod and other in self._living}
+        return {other for other in self._claimants[place] if other != pod and other not in self._terminating}
 
 
 def _duplicate(pod: ObjectName, place: Place, owner: ObjectName) -> Report:

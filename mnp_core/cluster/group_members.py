@@ -1,15 +1,18 @@
 """The share of one pod in an address group."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from mnp_core.cluster.pods import IndexedPod, PodIndex
 from mnp_core.cluster.tracked_group import Members
 from mnp_core.model import Block, GroupSpec, ObjectName, PodPeer
 from mnp_core.policy.membership import is_meant, members
 
+_FEW: Final = 4  # addresses: a copy of them takes less than the record of a shared one
+
 
 class GroupMembers:
-    """Members of groups by pod; all groups share one copy of a pod's addresses."""
+    """Members of groups by pod; all groups share one copy of a pod's addresses if these are many."""
 
     def __init__(self, pods: PodIndex) -> None:
         """Look pods up in an index."""
@@ -21,19 +24,19 @@ class GroupMembers:
         self._shared.pop(pod, None)
 
     def of(self, pod: ObjectName, spec: GroupSpec) -> Members:
-        """Return the addresses or endpoints of a pod in a group."""
+        """Return the addresses or endpoints of a pod in a group, each once."""
         found = self._lookup(pod, spec)
         if found is None:
-            return frozenset()
+            return ()
         addresses = members(spec, found[0].pod, found[0].peers, found[1])
-        if not addresses or isinstance(spec.peer, Block):
-            return addresses
+        if len(addresses) <= _FEW or isinstance(spec.peer, Block):
+            return tuple(addresses)
         shared = self._shared.get(pod, ())
         for known in shared:
-            if known == addresses:
+            if len(known) == len(addresses) and addresses.issuperset(known):
                 return known
-        self._shared[pod] = (*shared, addresses)
-        return addresses
+        self._shared[pod] = (*shared, tuple(addresses))
+        return self._shared[pod][-1]
 
     def missing_on(self, pod: ObjectName, spec: GroupSpec) -> frozenset[ObjectName] | None:
         """Return the networks on which a pod without members lacks an address; None for a pod that is not selected.

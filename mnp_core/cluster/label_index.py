@@ -13,19 +13,20 @@ class LabelIndex:
 
     def __init__(self) -> None:
         self._by_label: Multimap[Label, ObjectName] = Multimap()
-        self._by_key: Multimap[str, ObjectName] = Multimap()
+        self._labels_by_key: Multimap[str, Label] = Multimap()
 
     def add(self, name: ObjectName, labels: Mapping[str, str]) -> None:
         """File a pod."""
         for label in labels.items():
             self._by_label.add(label, name)
-            self._by_key.add(label[0], name)
+            self._labels_by_key.add(label[0], label)
 
     def discard(self, name: ObjectName, labels: Mapping[str, str]) -> None:
         """Remove a pod; the labels are those of `add`."""
         for label in labels.items():
             self._by_label.discard(label, name)
-            self._by_key.discard(label[0], name)
+            if not self._by_label[label]:
+                self._labels_by_key.discard(label[0], label)
 
     def select(self, names: AbstractSet[ObjectName], selector: Selector) -> AbstractSet[ObjectName]:
         """Those of these pods that a selector matches (meta/v1 LabelSelector, S10)."""
@@ -40,9 +41,8 @@ class LabelIndex:
 
     def _named(self, requirement: Requirement) -> AbstractSet[ObjectName]:
         """Pods with the key or with one of the values."""
-        if not requirement.values:
-            return self._by_key[requirement.key]
-        found = [self._by_label[requirement.key, value] for value in requirement.values]
+        labels = ((requirement.key, value) for value in requirement.values) if requirement.values else None
+        found = [self._by_label[label] for label in labels or self._labels_by_key[requirement.key]]
         return found[0] if len(found) == 1 else frozenset[ObjectName]().union(*found)
 
 

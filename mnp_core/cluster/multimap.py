@@ -1,6 +1,7 @@
 """A dict of sets without empty sets: churn of keys leaves nothing behind.
 
-A single value is kept in a tuple, which takes a quarter of the memory of a set: most addresses have one pod.
+Sets of thousands of pods are kept as the keys of a dict, which take a third of the memory of a set, and a single value
+in a tuple, which takes a quarter: most addresses have one pod.
 """
 
 from collections.abc import Hashable, Iterator
@@ -15,21 +16,21 @@ class Multimap(Generic[Key, Value]):
     """Several values for each key."""
 
     def __init__(self) -> None:
-        self._sets: dict[Key, set[Value] | tuple[Value]] = {}
+        self._sets: dict[Key, dict[Value, None] | tuple[Value]] = {}
 
     def add(self, key: Key, value: Value) -> None:
         """Add a value; no effect if the key has it."""
         values = self._sets.setdefault(key, (value,))
-        if isinstance(values, set):
-            values.add(value)
+        if isinstance(values, dict):
+            values[value] = None
         elif values[0] != value:
-            self._sets[key] = {values[0], value}
+            self._sets[key] = {values[0]: None, value: None}
 
     def discard(self, key: Key, value: Value) -> None:
         """Remove a value; no effect if the key lacks it."""
         values = self._sets.get(key)
-        if isinstance(values, set):
-            values.discard(value)
+        if isinstance(values, dict):
+            values.pop(value, None)
             if len(values) == 1:
                 self._sets[key] = (next(iter(values)),)
         elif values is not None and values[0] == value:
@@ -38,7 +39,7 @@ class Multimap(Generic[Key, Value]):
     def __getitem__(self, key: Key) -> AbstractSet[Value]:
         """Return the values of a key, none for an unknown key; until the next change."""
         values = self._sets.get(key, ())
-        return values if isinstance(values, set) else frozenset(values)
+        return values.keys() if isinstance(values, dict) else frozenset(values)
 
     def __len__(self) -> int:
         """Return the number of keys."""

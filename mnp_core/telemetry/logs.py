@@ -12,9 +12,11 @@ from collections.abc import MutableMapping
 from typing import Any, Final
 
 from mnp_core.settings import LogFormat, LogLevel
-from mnp_core.telemetry.absent import absent
+from mnp_core.telemetry.absent import absent, deferred
 
-with absent("rich"):  # structlog takes it for consoles if it is there: 3 MiB, and nothing here is for a console
+# structlog takes rich for consoles if it is there: 3 MiB, and nothing here is for a console; asyncio for loggers of
+# coroutines, of which there are none: 3 MiB, too.
+with absent("rich"), deferred("asyncio"):
     import structlog
     from structlog.typing import Processor
 

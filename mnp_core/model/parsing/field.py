@@ -77,19 +77,41 @@ class Findings:
         return (*self._problems, further, *self._hints)
 
 
-@define
 class Field:
-    """One value of any type. Never changed; not frozen, because a pod has fifty and that takes time.
+    """One value of any type. Never changed.
+
+    A pod has fifty of them and hardly ever a problem, so the path is made when somebody asks for it.
 
     Attributes:
         value: As it was decoded; None if it is null, or not there.
-        path: As in ``spec.ingress[0].from``; empty for the whole object.
         findings: Where problems are taken down.
     """
 
-    value: object
-    path: str
-    findings: Findings
+    __slots__ = ("_key", "_parent", "findings", "value")
+
+    def __init__(
+        self, value: object, path: "str | int | tuple[object]", findings: Findings, parent: "Field | None" = None
+    ) -> None:
+        """Wrap a value.
+
+        Args:
+            value: The value.
+            path: Its path; below a parent the name of a field, an index, or in a tuple a key that is data.
+            findings: Where problems are taken down.
+            parent: What it was found in.
+        """
+        self.value = value
+        self.findings = findings
+        self._key = path
+        self._parent = parent
+
+    @property
+    def path(self) -> str:
+        """As in ``spec.ingress[0].from``; empty for the whole object."""
+        above, key = self._parent.path if self._parent is not None else "", self._key
+        if isinstance(key, str):
+            return f"{above}.{key}" if above else key
+        return f"{above}[{_shown_key(*key) if isinstance(key, tuple) else key}]"
 
     def __str__(self) -> str:
         return shown(self.value)
@@ -107,13 +129,12 @@ class Field:
     def child(self, key: str) -> "Field":
         """The value of a field of this mapping; of anything else all fields are missing."""
         value = self.value.get(key) if isinstance(self.value, _MAPPINGS) else None
-        return Field(value, f"{self.path}.{key}" if self.path else key, self.findings)
+        return Field(value, key, self.findings, self)
 
     def entry(self, key: object) -> "Field":
         """The value under a key that is data, such as a label."""
         value = self.value.get(key) if isinstance(self.value, _MAPPINGS) else None
-        plain = isinstance(key, str) and _PLAIN_KEY.fullmatch(key)
-        return Field(value, f"{self.path}[{key if plain else shown(key)}]", self.findings)
+        return Field(value, (key,), self.findings, self)
 
     def elements(self) -> "list[Field] | None":
         """The elements of this list, none if it is missing; None if it is no list."""
@@ -121,7 +142,7 @@ class Field:
             return []
         if not isinstance(self.value, list):
             return None
-        return [Field(value, f"{self.path}[{index}]", self.findings) for index, value in enumerate(self.value)]
+        return [Field(value, index, self.findings, self) for index, value in enumerate(self.value)]
 
     def unknown_keys(self, known: Container[str]) -> str:
         """Names of fields that do not belong into this mapping, for a message; empty if there are none."""
@@ -148,6 +169,10 @@ class Field:
             return self.value or ""
         self.report(Reason.MALFORMED, f"{self} is not {wanted}: it is left out", "Write a string, in quotes")
         return ""
+
+
+def _shown_key(key: object) -> str:
+    return key if isinstance(key, str) and _PLAIN_KEY.fullmatch(key) else shown(key)
 
 
 class Refusal(Exception):  # noqa: N818 # no error: it never leaves the parsers, see `accepted`

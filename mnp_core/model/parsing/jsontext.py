@@ -16,7 +16,7 @@ def decode_json(text: str) -> object:
     if len(text) > LONGEST:
         raise ValueError(f"it is longer than {LONGEST:,} characters")
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return _decoder.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except ValueError:
@@ -27,3 +27,6 @@ def decode_json(text: str) -> object:
 
 def _refuse(constant: str) -> NoReturn:
     raise json.JSONDecodeError(f"{constant} is not a JSON number", "", 0)
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse)

@@ -7,7 +7,7 @@ from mnp_core.errors import InputError
 from mnp_core.model.names import ObjectName, ObjectRef
 from mnp_core.model.parsing.field import Field, Findings, shown
 from mnp_core.model.parsing.names import is_namespace_name, is_object_name
-from mnp_core.model.parsing.shared import shared_text
+from mnp_core.model.parsing.shared import shared_labels, shared_text
 from mnp_core.model.report import Reason
 
 DEFAULT_NAMESPACE = "default"
@@ -68,7 +68,7 @@ def read_labels(root: Field) -> Mapping[str, str]:
     }
     if len(labels) != len(field.value):
         _report_labels(field, field.value)
-    return labels
+    return shared_labels(labels)
 
 
 def _report_labels(field: Field, labels: Mapping[object, object]) -> None:
@@ -81,9 +81,14 @@ def _report_labels(field: Field, labels: Mapping[object, object]) -> None:
             )
 
 
-def annotation(root: Field, key: str) -> Field:
-    """One of ``metadata.annotations``."""
-    annotations = root.child("metadata").child("annotations")
+def read_annotations(metadata: Field) -> Field:
+    """``metadata.annotations``, to take entries from; reported if it is no mapping."""
+    annotations = metadata.child("annotations")
     if not annotations.is_missing and not annotations.is_mapping:
         annotations.report(Reason.MALFORMED, f"{annotations} is not a mapping: it is left out", "Write keys and values")
-    return annotations.entry(key)
+    return annotations
+
+
+def annotation(root: Field, key: str) -> Field:
+    """One of ``metadata.annotations``."""
+    return read_annotations(root.child("metadata")).entry(key)

@@ -15,7 +15,7 @@ from mnp_core.model.parsing.field import Field, accepted, shown
 from mnp_core.model.parsing.jsontext import decode_json
 from mnp_core.model.parsing.names import is_interface_name, is_mac
 from mnp_core.model.parsing.scope import parse_network_name
-from mnp_core.model.parsing.shared import shared_text
+from mnp_core.model.parsing.shared import shared_requests, shared_text
 from mnp_core.model.pod import NetworkRequest, RequestedAddress
 from mnp_core.model.report import Reason
 
@@ -46,7 +46,7 @@ def parse_requests(annotation: Field, namespace: str) -> tuple[NetworkRequest, .
             entry.report(Reason.MALFORMED, problem, "Give each attachment an interface of its own")
         elif request is not None:
             requests[request.interface] = request
-    return tuple(requests.values())
+    return shared_requests(tuple(requests.values()))
 
 
 def _entries(annotation: Field) -> list[Field]:

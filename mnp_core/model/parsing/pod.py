@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from mnp_core.model.names import ObjectName
 from mnp_core.model.parsing.field import Field
-from mnp_core.model.parsing.metadata import annotation, open_object, parse_ref, read_labels
+from mnp_core.model.parsing.metadata import open_object, parse_ref, read_annotations, read_labels
 from mnp_core.model.parsing.networks import NETWORKS, parse_requests
 from mnp_core.model.parsing.port import parse_container_ports
 from mnp_core.model.parsing.shared import shared_text
@@ -27,34 +27,34 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
     """
     ref = parse_ref(raw, "Pod")
     root = open_object(raw, ref)
-    spec, phase = root.child("spec"), root.child("status").child("phase").text(wanted="a phase")
-    announced = _status_annotation(root)
+    metadata, spec, state = root.child("metadata"), root.child("spec"), root.child("status")
+    annotations, phase = read_annotations(metadata), state.child("phase").text(wanted="a phase")
+    announced = _status_annotation(annotations)
     status = parse_status(announced, ref.name.namespace)
     phase = shared_text(phase) if phase in _PHASES else ""
-    mirror = root.child("metadata").child("annotations").entry(MIRROR)
     pod = Pod(
         name=ref.name,
-        uid=root.child("metadata").child("uid").text(wanted="a UID"),
-        static_uid=mirror.text(wanted="the UID of a static pod"),
+        uid=metadata.child("uid").text(wanted="a UID"),
+        static_uid=annotations.entry(MIRROR).text(wanted="the UID of a static pod"),
         labels=read_labels(root),
         node=shared_text(spec.child("nodeName").text(wanted="the name of a node")),
         phase=phase,
-        terminating=root.child("metadata").child("deletionTimestamp").value is not None,
+        terminating=metadata.child("deletionTimestamp").value is not None,
         host_network=_flag(spec.child("hostNetwork")),
         ports=tuple(_ports(spec)),
         statuses=status.statuses,
         default_interfaces=status.default_interfaces,
-        default_network=_default_network(annotation(root, DEFAULT_NETWORK)),
-        requests=parse_requests(annotation(root, NETWORKS), ref.name.namespace),
-        attached=announced.value not in (None, "") or phase not in {"", "Pending"} or _has_address(root),
+        default_network=_default_network(annotations.entry(DEFAULT_NETWORK)),
+        requests=parse_requests(annotations.entry(NETWORKS), ref.name.namespace),
+        attached=announced.value not in (None, "") or phase not in {"", "Pending"} or _has_address(state),
         net_admin=any(map(_may_administrate, _all_containers(spec))),
     )
     return pod, root.findings.reports()
 
 
-def _status_annotation(root: Field) -> Field:
+def _status_annotation(annotations: Field) -> Field:
     """The annotation of old meta-plugins counts if it is the only one; some versions wrote both."""
-    present, of_old = annotation(root, NETWORK_STATUS), annotation(root, NETWORK_STATUS_OF_OLD)
+    present, of_old = annotations.entry(NETWORK_STATUS), annotations.entry(NETWORK_STATUS_OF_OLD)
     return of_old if present.value in (None, "") and not of_old.is_missing else present
 
 
@@ -64,8 +64,7 @@ def _default_network(field: Field) -> ObjectName | None:
     return requests[0].network if requests else None
 
 
-def _has_address(root: Field) -> bool:
-    status = root.child("status")
+def _has_address(status: Field) -> bool:
     return bool(status.child("podIP").value or status.child("podIPs").value)
 
 
@@ -81,6 +80,8 @@ def _may_administrate(container: Field) -> bool:
     Runtimes take names of capabilities in any case, with and without the prefix.
     """
     context = container.child("securityContext")
+    if context.is_missing:  # of most
+        return False
     added = context.child("capabilities").child("add").elements() or ()
     names = {each.value.upper().removeprefix("CAP_") for each in added if isinstance(each.value, str)}
     return context.child("privileged").value is True or not names.isdisjoint({"NET_ADMIN", "ALL"})

@@ -40,8 +40,13 @@ class StatusAnnotation:
 def parse_status(annotation: Field, namespace: str) -> StatusAnnotation:
     """Read the annotation of a pod in `namespace`; entries that are malformed are reported and left out."""
     entries = list(_bounded(_entries(annotation), annotation))
-    default_names = {_network_name(entry, namespace) for entry in entries if entry.child("default").value is True}
-    default = [_is_default(entry) or _network_name(entry, namespace) in default_names - {None} for entry in entries]
+    marked = [entry.child("default").value is True for entry in entries]
+    networks = [_network_name(entry, namespace) for entry in entries]
+    default_networks = {network for network, is_marked in zip(networks, marked, strict=True) if is_marked} - {None}
+    default = [
+        is_marked or entry.child("name").value in (None, "") or network in default_networks
+        for entry, is_marked, network in zip(entries, marked, networks, strict=True)
+    ]
     defaults = shared_set(
         frozenset(
             interface
@@ -49,8 +54,11 @@ def parse_status(annotation: Field, namespace: str) -> StatusAnnotation:
             if is_default and isinstance(interface := entry.child("interface").value, str)
         )
     )
-    secondary = [entry for entry, is_default in zip(entries, default, strict=True) if not is_default]
-    statuses = (_status(entry, namespace, defaults) for entry in secondary)
+    statuses = (
+        _status(entry, network, defaults)
+        for entry, network, is_default in zip(entries, networks, default, strict=True)
+        if not is_default
+    )
     return StatusAnnotation(
         statuses=tuple(status for status in statuses if status is not None), default_interfaces=defaults
     )
@@ -88,29 +96,28 @@ def _bounded(fields: list[Field], whole: Field) -> list[Field]:
     return fields[:MOST]
 
 
-def _is_default(entry: Field) -> bool:
-    return entry.child("default").value is True or entry.child("name").value in (None, "")
-
-
 def _network_name(entry: Field, namespace: str) -> ObjectName | None:
     name = entry.child("name").value
     return parse_network_name(name, namespace) if isinstance(name, str) else None
 
 
-def _status(entry: Field, namespace: str, defaults: frozenset[str]) -> NetworkStatus | None:
-    name, network = entry.child("name"), _network_name(entry, namespace)
+def _status(entry: Field, network: ObjectName | None, defaults: frozenset[str]) -> NetworkStatus | None:
+    name = entry.child("name")
     if network is None:
         _wrong(name, f"{name} names no network: the attachment is left out")
         return None
     device = entry.child("device-info")
-    behind = device.child("vdpa" if device.child("type").value == "vdpa" else "pci")
+    pci = rdma = device
+    if not device.is_missing:  # of most it is
+        behind = device.child("vdpa" if device.child("type").value == "vdpa" else "pci")
+        pci, rdma = behind.child("pci-address"), behind.child("rdma-device")
     return NetworkStatus(
         network=network,
         interface=_interface(entry.child("interface"), network, defaults),
         addresses=tuple(dict.fromkeys(_addresses(entry.child("ips")))),
         mac=_word(entry.child("mac"), is_mac, "a MAC address"),
-        device_pci=_word(behind.child("pci-address"), is_pci_address, "a PCI address"),
-        device_rdma=_word(behind.child("rdma-device"), is_device_name, "the name of a device"),
+        device_pci=_word(pci, is_pci_address, "a PCI address"),
+        device_rdma=_word(rdma, is_device_name, "the name of a device"),
     )
 
 

@@ -93,6 +93,7 @@ class Store:
         if known is not None and known.version == head.version and _is(known.identity, head, api_version):
             return known
         found = self._found(raw)
+        _share_uid(found, head)
         digest = self._digest(found) if found is not None else head.version.encode()
         identity = ObjectIdentity(api_version=api_version, uid=head.uid)
         if known is not None and known.digest == digest:
@@ -157,6 +158,13 @@ class Store:
         return evolve(
             change, reports=(*change.reports, over_budget(change.ref, f"it has {excess}", "budget-per-policy"))
         )
+
+
+def _share_uid(found: Raw | None, head: Metadata) -> None:
+    """Let the object have the text of its identity: it was decoded twice."""
+    metadata = found.get("metadata") if found is not None else None
+    if isinstance(metadata, dict) and metadata.get("uid") == head.uid:
+        metadata["uid"] = head.uid
 
 
 def gone(entries: Iterable[Entry]) -> list[Change]:
