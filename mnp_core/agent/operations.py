@@ -25,6 +25,7 @@ from mnp_core.agent.ruleset_cache import RulesetCache, rendered_deltas
 from mnp_core.api import (
     CommitAnnouncer,
     ConnectionTracker,
+    DifferenceApplier,
     InterfaceDiscoverer,
     PathApplier,
     QuickGeneration,
@@ -37,7 +38,7 @@ from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import ApplyError, SandboxError
 from mnp_core.inspection import Claimed, Findings, inspect
-from mnp_core.model import Attachment, Delta, Link, LinkPath, ObjectName, Ruleset
+from mnp_core.model import Attachment, Delta, KnownRules, Link, LinkPath, ObjectName, Ruleset
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 
 _UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
@@ -178,7 +179,7 @@ class Planner:
 def replace(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, drift_suspected: bool = False) -> Replaced:
     """Put the ruleset in force; no write to a sandbox that has it already (S62).
 
-    The present rules are read, unless known to differ.
+    The present rules are read, unless known to differ. Where they are known, only the difference is written.
 
     Args:
         applier: Writes it.
@@ -186,19 +187,34 @@ def replace(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, dri
         before: The stamp of the present rules, as far as known to this process; None if unknown.
         drift_suspected: Whether drift is suspected: then the result distinguishes drift from incomplete rules.
     """
+    if (replaced := _replace_difference(applier, ruleset, before)) is not None:
+        return replaced
     was_incomplete = False
     if before is None or before.digest == ruleset.digest or _is_changed(applier, before):
-        stamp = _stamp(applier, ruleset.digest)  # first: a commit of others during the read must not pass for read
+        stamp = _stamp(applier, ruleset)  # first: a commit of others during the read must not pass for read
         if is_in_force(applier, ruleset):
-            return Replaced(stamp=stamp, written=False)
+            return Replaced(stamp=evolve(stamp, complete=True), written=False)
         was_incomplete = drift_suspected and _is_incomplete(applier, ruleset)
     if isinstance(applier, TwoPhaseApplier):
         finalization = Finalization(ruleset=ruleset, run=applier.commit(ruleset))
     else:
         applier.apply(ruleset)
         finalization = Finalization(ruleset=ruleset)
-    stamp = _stamp(applier, ruleset.digest)
+    stamp = _stamp(applier, ruleset)
     return Replaced(stamp=stamp, written=True, was_incomplete=was_incomplete, finalization=finalization)
+
+
+def _replace_difference(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> Replaced | None:
+    """Write what differs if the filter is still in the generation of the stamp; then nothing is left to finalize."""
+    if before is None or before.known is None or not before.complete or before.digest == ruleset.digest:
+        return None
+    if not isinstance(applier, DifferenceApplier):
+        return None
+    generation = applier.commit_difference(before.known, ruleset, before.generation)
+    if generation is None:
+        return None
+    stamp = Stamp(digest=ruleset.digest, generation=generation, known=_known(ruleset), complete=True)
+    return Replaced(stamp=stamp, written=True)
 
 
 def finalize(
@@ -221,7 +237,7 @@ def finalize(
     """
     finalization.run()
     if before is not None and not deltas and not _is_changed(applier, before, thorough=True):
-        return Finalized(stamp=before)
+        return Finalized(stamp=evolve(before, complete=True))
     generations = _generations(applier)
     try:
         for delta in deltas:
@@ -230,10 +246,10 @@ def finalize(
     except ApplyError:
         return DriftSuspected()
     ruleset = wanted()
-    stamp = _stamp(applier, ruleset.digest)  # first, as in `replace`
+    stamp = _stamp(applier, ruleset)  # first, as in `replace`
     if not is_in_force(applier, ruleset):
         return DriftSuspected()
-    return Finalized(stamp=stamp, updated=bool(deltas), generations=generations)
+    return Finalized(stamp=evolve(stamp, complete=True), updated=bool(deltas), generations=generations)
 
 
 def update_members(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> MembersUpdated | DriftSuspected:
@@ -242,8 +258,10 @@ def update_members(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp)
     After a foreign change since `before`, the stamp stays the same, so that the next check finds it (S63). A refused
     delta was made for other sets than the present ones.
     """
-    disturbed, generations = _is_changed(applier, before), frozenset[int]()
     written = [delta for delta in deltas if any(delta.added.values()) or any(delta.removed.values())]
+    if (updated := _update_known(applier, written, before)) is not None:
+        return updated
+    disturbed, generations = _is_changed(applier, before), frozenset[int]()
     try:
         for delta in written:
             disturbed = not _update(applier, delta) or disturbed
@@ -252,7 +270,19 @@ def update_members(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp)
         return DriftSuspected()
     if disturbed or not written:
         return MembersUpdated(stamp=before)
-    return MembersUpdated(stamp=_stamp(applier, before.digest), generations=generations)
+    stamp = _read_stamp(applier, before.digest)
+    known = before.known.after(written) if before.known is not None else None
+    return MembersUpdated(stamp=evolve(stamp, known=known, complete=before.complete), generations=generations)
+
+
+def _update_known(applier: RuleApplier, deltas: Sequence[Delta], before: Stamp) -> MembersUpdated | None:
+    """Change membership in one commit if the filter is still in the generation of the stamp."""
+    if not deltas or before.known is None or not isinstance(applier, DifferenceApplier):
+        return None
+    generation = applier.commit_members(before.known, deltas, before.generation)
+    if generation is None:
+        return None
+    return MembersUpdated(stamp=evolve(before, generation=generation, known=before.known.after(deltas)))
 
 
 def check_generation(applier: RuleApplier, before: Stamp, *, thorough: bool = True) -> Verified | DriftSuspected:
@@ -320,7 +350,15 @@ def _is_incomplete(applier: RuleApplier, ruleset: Ruleset) -> bool:
     return installed is not None and installed.incomplete and installed.is_of(ruleset)
 
 
-def _stamp(applier: RuleApplier, digest: str) -> Stamp:
+def _stamp(applier: RuleApplier, ruleset: Ruleset) -> Stamp:
+    return evolve(_read_stamp(applier, ruleset.digest), known=_known(ruleset))
+
+
+def _known(ruleset: Ruleset) -> KnownRules | None:
+    return None if ruleset.structure is None else KnownRules(structure=ruleset.structure, sets=ruleset.sets)
+
+
+def _read_stamp(applier: RuleApplier, digest: str) -> Stamp:
     quick = applier.quick_generation() if isinstance(applier, QuickGeneration) else None  # first: it covers less
     return Stamp(digest=digest, generation=applier.generation(), quick=quick)
 

@@ -18,7 +18,7 @@ from mnp_core.errors import (
     UnsupportedError,
 )
 from mnp_core.inspection import Findings
-from mnp_core.model import NetworkStatus, Ruleset, Severity
+from mnp_core.model import KnownRules, NetworkStatus, Ruleset, Severity
 from mnp_core.sandbox.monitor import Listeners
 
 _FAILURES: Final = {
@@ -63,11 +63,15 @@ class Stamp:
         digest: Of the ruleset.
         generation: Of the packet filter, read right after; a later difference means a change.
         quick: The applier's `quick_generation`; None if it has none.
+        known: For the difference to the next ruleset; None where there is none.
+        complete: Whether nothing but the ruleset is there: no leftovers of earlier ones.
     """
 
     digest: str
     generation: int
     quick: int | None = None
+    known: KnownRules | None = field(default=None, repr=False, eq=False)
+    complete: bool = False
 
 
 @frozen(kw_only=True)

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from attrs import frozen
 
 from mnp_core.api.sandboxes import Sandbox
-from mnp_core.model import CommonRules, Delta, Installed, LinkPath, RuleCounter, RulePlace, Ruleset
+from mnp_core.model import CommonRules, Delta, Installed, KnownRules, LinkPath, RuleCounter, RulePlace, Ruleset
 
 
 @frozen(kw_only=True)
@@ -85,6 +85,30 @@ class TwoPhaseApplier(Protocol):
         Raises:
             ApplyError: As `RuleApplier.apply`; the returned callable raises it, too.
         """
+
+
+@runtime_checkable
+class DifferenceApplier(Protocol):
+    """Optional writes of what differs alone, of an applier whose filter makes a commit depend on the generation.
+
+    Both methods take what this process knows to be in force, and the generation since which it is. If the filter is in
+    any other generation, its commit is refused, so nothing has to be read before, and a foreign commit is never
+    taken for ours. Then, or where the rules do not allow it, they change nothing and return None: the agent goes the
+    long way.
+    """
+
+    def commit_difference(self, before: KnownRules, ruleset: Ruleset, generation: int) -> int | None:
+        """Make the ruleset out of the rules in force, leftovers included, in one atomic step (S60).
+
+        Returns:
+            The generation of the commit; None if nothing is known to have changed.
+
+        Raises:
+            ApplyError: The kernel cannot be asked.
+        """
+
+    def commit_members(self, before: KnownRules, deltas: Sequence[Delta], generation: int) -> int | None:
+        """Make all changes of membership in one atomic step; otherwise as `commit_difference`."""
 
 
 @runtime_checkable

@@ -68,7 +68,7 @@ from mnp_core.model.rules import (
     Ports,
     SandboxPolicy,
 )
-from mnp_core.model.ruleset import Delta, Installed, RuleCounter, RulePlace, Ruleset
+from mnp_core.model.ruleset import Delta, Installed, KnownRules, RuleCounter, RulePlace, Ruleset
 from mnp_core.model.selector import EVERYTHING, NOTHING, Operator, Requirement, Selector
 
 __all__ = [
@@ -116,6 +116,7 @@ __all__ = [
     "Installed",
     "InterfacePolicy",
     "Isolated",
+    "KnownRules",
     "KubernetesObject",
     "Link",
     "LinkPath",

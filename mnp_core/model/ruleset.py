@@ -1,8 +1,9 @@
 """Rulesets and deltas, from renderer to applier: text in a dialect, canonical and printable."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from mnp_core.model.address import Family
 
@@ -18,12 +19,15 @@ class Ruleset:
             the text so that membership found in a kernel can be compared without parsing rules.
         digest: Over everything in `text` except membership; it stands in `text` too and so in the kernel, where a
             fresh process finds it (S62).
+        structure: What a `DifferenceApplier` has to know of it besides `sets`, to write only what differs later: small,
+            as it is kept for each pod. None for other appliers.
     """
 
     dialect: str
     text: str
     sets: Mapping[str, frozenset[str]] = field(factory=dict)
     digest: str
+    structure: object = field(default=None, repr=False, eq=False)
 
 
 @frozen(kw_only=True)
@@ -41,6 +45,34 @@ class Delta:
     text: str
     added: Mapping[str, frozenset[str]] = field(factory=dict)
     removed: Mapping[str, frozenset[str]] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class KnownRules:
+    """The rules in force in a sandbox, as far as a `DifferenceApplier` has to know them.
+
+    Attributes:
+        structure: Of the ruleset.
+        sets: Membership, as it is now.
+    """
+
+    structure: object
+    sets: Mapping[str, frozenset[str]]
+
+    def after(self, deltas: Iterable[Delta]) -> "KnownRules":
+        """The rules after changes of membership."""
+        sets, none = dict(self.sets), frozenset[str]()
+        for delta in deltas:
+            for name in {*delta.added, *delta.removed}:
+                added, removed = delta.added.get(name, none), delta.removed.get(name, none)
+                sets[name] = _changed(sets.get(name, none), added, removed)
+        return evolve(self, sets=sets)
+
+
+@lru_cache(maxsize=4)
+def _changed(members: frozenset[str], added: frozenset[str], removed: frozenset[str]) -> frozenset[str]:
+    """One change comes to many pods one after the other: they share the new members, as they did the old ones."""
+    return (members | added) - removed
 
 
 @frozen(kw_only=True)

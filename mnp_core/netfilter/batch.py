@@ -88,10 +88,15 @@ class BatchWriter:
         """All messages so far."""
         return Batch(bytes(self._data), self._last, self._next)
 
-    def extend(self, batch: Batch) -> None:
-        """Add the messages of a batch, renumbered."""
-        for kind, flags, _, body in batch.messages():
-            self._add(kind, flags, body)
+    @property
+    def size(self) -> int:
+        """The length of all messages so far, in bytes."""
+        return len(self._data)
+
+    def extend(self, batch: Batch, part: slice = slice(None), *, flags: int = 0) -> None:
+        """Add the messages of a batch, or of a part of its bytes, renumbered and with more flags."""
+        for kind, own, _, body in Batch(batch.data[part]).messages():
+            self._add(kind, own | flags, body)
 
     def _add(self, kind: int, flags: int, body: bytes) -> None:
         self._last = len(self._data)

@@ -8,7 +8,7 @@ from mnp_core.model import Delta, Installed
 from mnp_core.sandbox.monitor import Topic
 from mnp_core.sandbox.outside import OutsideState
 from mnp_core.testing import fakes
-from mnp_core.testing.builders import named, pod, status
+from mnp_core.testing.builders import named, pod, policy, rule, selector, status
 from mnp_core.testing.fakes import FakeApplier, FakeRenderer
 from tests.agent.test_agent import FROM_ALL, Clock, Node, results, start
 
@@ -276,3 +276,59 @@ def test_the_agent_forgets_sandboxes_of_pods_that_go_and_of_pods_whose_sandbox_i
         node.agent.process(0)
     assert sorted(pins.calls[1:]) == sorted([("forget", first["a"]), ("forget", first["b"])])
     del gone, replaced  # kept until here, so that no other object has their numbers
+
+
+# --- differences ----------------------------------------------------------------------------------------------------
+
+
+class Structured(FakeRenderer):
+    def render(self, policy):
+        ruleset = super().render(policy)
+        return evolve(ruleset, structure=("of", ruleset.digest))
+
+
+class Differing(FakeApplier):
+    """Writes differences on the generation that it is given, to rules that are exactly those that are said to be."""
+
+    def commit_difference(self, before, ruleset, generation):
+        return self._commit(before, ruleset, generation, "difference")
+
+    def commit_members(self, before, deltas, generation):
+        sets = self._kernel.inside.ruleset.sets
+        for delta in deltas:
+            sets = fakes._changed(sets, delta)
+        return self._commit(before, evolve(self._kernel.inside.ruleset, sets=sets), generation, "members")
+
+    def _commit(self, before, ruleset, generation, what):
+        if self.generation() != generation:
+            return None
+        found = self._kernel.inside.ruleset
+        assert (before.structure, before.sets) == (("of", found.digest), found.sets)
+        self._kernel.inside.commit(ruleset, what)
+        return self.generation()
+
+
+C = pod("c", status("net", "net1", "10.0.0.3"))
+
+
+def test_where_the_rules_in_force_are_known_the_difference_is_written():
+    """S60."""
+    node, _ = with_applier(Differing, renderer=Structured())
+    start(node, FROM_ALL)
+    node.kernel.add(named("c"))
+    for changes in ((C,), (policy("q", networks=["net"], selector=selector(app="a"), ingress=[rule()]),)):
+        node.sync(*changes)
+    assert node.kernel.namespaces[named("a")].writes == ["apply", "members", "difference"]
+    assert node.kernel.namespaces[named("a")].ruleset == node.agent.ruleset(named("a"))
+
+
+def test_after_a_foreign_commit_the_whole_is_read_and_written_again():
+    """S63: and from then on the rules are known."""
+    node, _ = with_applier(Differing, renderer=Structured())
+    start(node, FROM_ALL)
+    namespace = node.kernel.namespaces[named("a")]
+    namespace.commit(evolve(namespace.ruleset, digest=""), "tampered")
+    node.sync(policy("q", networks=["net"], selector=selector(app="a")))
+    node.sync(policy("r", networks=["net"], selector=selector(app="a"), ingress=[rule()]))
+    assert namespace.writes == ["apply", "tampered", "apply", "difference"]
+    assert namespace.ruleset == node.agent.ruleset(named("a"))

@@ -22,9 +22,14 @@ def change(delta: Delta) -> Batch:
         ApplyError: An element is not in the form of this dialect's renderer.
     """
     writer = BatchWriter()
-    _write(writer, NEW_ELEMENTS, CREATE | EXCLUSIVE, delta.added)
-    _write(writer, DELETE_ELEMENTS, 0, delta.removed)
+    write_changes(writer, delta.added, delta.removed)
     return writer.batch()
+
+
+def write_changes(writer: BatchWriter, added: Elements, removed: Elements) -> None:
+    """Add elements that are not there, remove elements that are; errors as `change`."""
+    _write(writer, NEW_ELEMENTS, CREATE | EXCLUSIVE, added)
+    _write(writer, DELETE_ELEMENTS, 0, removed)
 
 
 def add_elements(writer: BatchWriter, members: Elements) -> None:

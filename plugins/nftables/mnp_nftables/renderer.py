@@ -29,6 +29,7 @@ from mnp_core.model import (
     GroupDelta,
     InterfacePolicy,
     Isolated,
+    KnownRules,
     Ruleset,
     SandboxPolicy,
 )
@@ -42,10 +43,12 @@ from mnp_nftables.names import ChainName, interface_name, is_writable
 from mnp_nftables.policy_rules import LOOKUPS
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.sets import Elements, SetName, command, elements, set_names
+from mnp_nftables.structure import Structure, structure_of, with_frames
 from mnp_nftables.transaction import (
     BASE_CHAINS,
     STATE_CHAIN,
     CustomChain,
+    Places,
     chain_contents,
     content_of,
     messages_of,
@@ -68,16 +71,21 @@ class NftablesRuleset(Ruleset):
         batch: The messages, custom rules apart.
         custom: Custom rules, compiled on the node that applies them.
         outline: Each chain and each named set, in the form for comparison.
+        places: The parts of `batch`.
         frames: The table for bridged interfaces; None without one.
         table_digest: The digest of the table of family inet, where there is another one.
+        differences: The ways to it from other rules, see `mnp_nftables.difference`.
     """
 
     says: str = field(repr=False)
     batch: Batch = field(repr=False)
     custom: tuple[CustomRules, ...] = ()
     outline: tuple[frozenset[bytes], frozenset[bytes]] = field(repr=False)
+    places: Places = field(factory=dict, repr=False)
     frames: "NftablesRuleset | None" = field(default=None, repr=False)
     table_digest: str = ""
+    structure: Structure | None = field(default=None, repr=False, eq=False)
+    differences: dict[tuple[int, ...], tuple[KnownRules, Batch | None]] = field(factory=dict, repr=False, eq=False)
 
     @property
     def own_digest(self) -> str:
@@ -113,7 +121,15 @@ class NftablesRenderer:
         frames = evolve(frames, batch=in_family(frames.batch))
         text = ruleset.text + frames.text
         digest = combined_digest(ruleset.digest, frames.digest)
-        return evolve(ruleset, text=text, says=text, digest=digest, frames=frames, table_digest=ruleset.digest)
+        return evolve(
+            ruleset,
+            text=text,
+            says=text,
+            digest=digest,
+            frames=frames,
+            table_digest=ruleset.digest,
+            structure=with_frames(ruleset.structure, frames.structure),
+        )
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership; refused where a member that comes is there, or one that goes is not."""
@@ -167,6 +183,7 @@ def _table(
     """One table; both have all sets, so that a change of membership is the same for both. The batch is for inet."""
     custom_chains = [CustomChain(name=custom_chain(rules), lines=rule_lines(rules)) for rules in custom]
     content = content_of(sets, chains, custom_chains)
+    batch, places = messages_of(sets, chains, custom_chains, members)
     names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom_chains)}
     digest = content.digest()
     text = f"{text_of(sets, chains, custom_chains, family)}{command('add', members, family)}# digest {digest}\n"
@@ -176,9 +193,11 @@ def _table(
         says=text,
         sets=members,
         digest=digest,
-        batch=messages_of(sets, chains, custom_chains, members),
+        batch=batch,
         custom=custom,
         outline=(chain_contents(names), set_contents(sets)),
+        places=places,
+        structure=structure_of(content, sets, chains, custom),
     )
 
 

@@ -3,7 +3,8 @@
 Neither depends on the installed state. Both name the same chains, sets and rules in the same order.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -46,6 +47,10 @@ _ACCEPT = 1  # NF_ACCEPT
 _OURS = text_attribute(uapi.NFTA_TABLE_NAME, TABLE)  # the same number in every object
 _ELEMENTS_AT_ONCE = 1000  # the length of an attribute has 16 bits
 _ANONYMOUS = "__set%d"
+
+
+Places = Mapping[tuple[int, str], slice]
+"""By type of message and name: where in a batch a set or a chain is made, and where a chain is filled."""
 
 
 @frozen(kw_only=True)
@@ -102,12 +107,15 @@ def _block(head: str, lines: Iterable[str]) -> Iterator[str]:
 
 def messages_of(
     sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain], members: Elements
-) -> Batch:
-    """The transaction as the kernel takes it; the rules of custom chains are to follow."""
+) -> tuple[Batch, Places]:
+    """The transaction as the kernel takes it, and the places of its parts; the rules of custom chains are to follow."""
     writer, sets, chains = BatchWriter(), tuple(sets), tuple(chains)
+    places: dict[tuple[int, str], slice] = {}
     writer.add(NEW_TABLE, 0, _OURS, number(uapi.NFTA_TABLE_FLAGS, 0))
-    for body in (*map(_set_body, sets),):
-        writer.add(NEW_SET, CREATE, body, number(uapi.NFTA_SET_ID, 1))
+    for each in sets:
+        begin = writer.size
+        writer.add(NEW_SET, CREATE, _set_body(each), number(uapi.NFTA_SET_ID, 1))
+        places[NEW_SET, str(each)] = slice(begin, writer.size)
     for name in BASE_CHAINS:
         writer.add(NEW_CHAIN, CREATE, _chain_body(name))
     writer.add(DELETE_RULE, 0, _OURS)
@@ -116,12 +124,16 @@ def messages_of(
     names = (*(chain.name for chain in custom), *(chain.name for chain in chains))
     for name in names:
         if name not in BASE_CHAINS:
+            begin = writer.size
             writer.add(NEW_CHAIN, CREATE, _chain_body(name))
+            places[NEW_CHAIN, name] = slice(begin, writer.size)
     identity = 1
     for chain in chains:
+        begin = writer.size
         identity = _add_rules(writer, chain, identity)
+        places[NEW_RULE, chain.name] = slice(begin, writer.size)
     add_elements(writer, members)
-    return writer.batch()
+    return writer.batch(), places
 
 
 def with_rules(before: Batch, chains: Iterable[Chain]) -> Batch:
@@ -170,14 +182,26 @@ def content_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterabl
 
 def chain_contents(names: Iterable[str]) -> frozenset[bytes]:
     """The canonical content of our chains."""
-    return frozenset(chain_content(dict(attributes(_chain_body(name)))) for name in names)
+    return frozenset(map(_chain_content, names))
+
+
+@lru_cache(maxsize=1 << 10)
+def _chain_content(name: str) -> bytes:
+    return chain_content(dict(attributes(_chain_body(name))))
 
 
 def set_contents(sets: Iterable[SetName]) -> frozenset[bytes]:
     """The canonical content of our sets."""
-    return frozenset(set_content(dict(attributes(_set_body(name)))) for name in sets)
+    return frozenset(map(one_set_content, sets))
 
 
+@lru_cache(maxsize=1 << 10)
+def one_set_content(name: SetName) -> bytes:
+    """The canonical content of one of our sets."""
+    return set_content(dict(attributes(_set_body(name))))
+
+
+@lru_cache(maxsize=1 << 10)
 def _set_body(name: SetName) -> bytes:
     kind, size, order = name.kernel_type
     return b"".join(

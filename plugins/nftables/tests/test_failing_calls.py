@@ -19,7 +19,7 @@ from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
 from mnp_core.testing.netns import private_namespace
 from mnp_nftables import NftablesApplier, NftablesRenderer
-from mnp_nftables.applier import is_in_force
+from mnp_nftables.replacement import is_in_force
 from plugins.nftables.tests.policies import DENY, GROUP, addresses, allow, interface, isolated, sandbox
 
 pytestmark = pytest.mark.root

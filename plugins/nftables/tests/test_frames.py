@@ -36,7 +36,7 @@ def stateless(policy):
 
 def send(sets, chains, members):
     with Nfnetlink() as kernel:
-        kernel.commit(in_family(messages_of(sets, chains, (), members)))
+        kernel.commit(in_family(messages_of(sets, chains, (), members)[0]))
 
 
 def read():

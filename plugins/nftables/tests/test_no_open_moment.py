@@ -5,10 +5,12 @@ its moment. They are sent as fast as a process can; every one that passes our ch
 of the test's own.
 """
 
+from functools import partial
 from itertools import islice
 
 import pytest
 
+from mnp_core.model import KnownRules
 from mnp_core.testing.flood import ALLOWED, DENIED, changing_policies, counted, counting_chain, counting_table, flood
 from mnp_nftables import NftablesApplier, NftablesRenderer
 from plugins.nftables.tests.policies import GROUP, addresses, allow, interface, isolated, sandbox
@@ -39,6 +41,18 @@ def change_members(pod):
         pod.regroup(states[number % 4], states[(number + 1) % 4])
 
 
+def change_differences(pod):
+    """The rules in force are known, and only what differs is written."""
+    applier, before = NftablesApplier(), NftablesRenderer().render(next(changing_policies()))
+    generation = pod.run(applier.generation)
+    for policy in islice(changing_policies(), 1, CHANGES):
+        after = NftablesRenderer().render(policy)
+        known = KnownRules(structure=before.structure, sets=before.sets)
+        generation = pod.run(partial(applier.commit_difference, known, after, generation))
+        assert generation is not None
+        before = after
+
+
 def change_nothing(pod):
     """The same ruleset, applied whole, as after drift."""
     ruleset = NftablesRenderer().render(next(changing_policies()))
@@ -46,7 +60,7 @@ def change_nothing(pod):
         pod.run(lambda: NftablesApplier().apply(ruleset))
 
 
-@pytest.mark.parametrize("change", [change_rules, change_members, change_nothing])
+@pytest.mark.parametrize("change", [change_rules, change_differences, change_members, change_nothing])
 @pytest.mark.parametrize("direction", ["ingress", pytest.param("egress", marks=pytest.mark.full)])
 def test_no_packet_meets_anything_between_two_states(wire, change, direction):
     """S60."""
