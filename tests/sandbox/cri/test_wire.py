@@ -48,5 +48,5 @@ def test_a_list_of_sandboxes_is_read(sandboxes):
     "answer", ["0a", "0a05", "0aff", "0f", "08ffffffffffffffffffffff01", "0a020aff", "0a020a05", "0a030a01ff"]
 )
 def test_a_damaged_answer_is_an_error(answer):
-    with pytest.raises(ValueError, match=r"cut off|damaged|unknown type|decode"):
+    with pytest.raises(ValueError, match="ListPodSandboxResponse"):
         read_list(bytes.fromhex(answer))
