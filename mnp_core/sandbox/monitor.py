@@ -40,13 +40,17 @@ Changed = Callable[[Key, Topic, frozenset[int] | None], None]
 
 _log = logging.getLogger(__name__)
 
-_GROUPS: Final = 0x1 | 0x10 | 0x100  # RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>
+_GROUPS: Final = 0x1 | 0x8 | 0x10 | 0x100
+"""RTMGRP_LINK, RTMGRP_TC, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>."""
 _BUFFER: Final = 65536
 _AT_ONCE: Final = 256  # messages; the rest wakes the thread again
 
 
 def listen_to_links() -> socket.socket:
-    """Open a socket subscribed to links and addresses (rtnetlink(7)) of the thread's namespace."""
+    """Open a socket subscribed to links, addresses and traffic control (rtnetlink(7)) of the thread's namespace.
+
+    What traffic control does with packets decides who enforces policy on them (S64), and changes no link.
+    """
     listener = socket.socket(
         socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE
     )

@@ -77,7 +77,9 @@ class Scene:
         load_tun()
         guest = Host(self._cleanup.enter_context(private_namespace()), self._cleanup)
         card = guest.run(lambda: open_tap("eth0"))
-        tap, mac = self.node.inside(pod, redirect)
+        tap, mac = self.node.inside(pod, make_tap)
+        self.node.until(lambda: "'tap0_kata'" in self.node.log.read_text())  # the last change of links was noticed
+        self.node.inside(pod, redirect)
         configure(guest.sandbox, "eth0", mac, (f"{self.address(pod)}/24",))
         self._cleanup.enter_context(hub([card, tap]))
         return guest
@@ -126,14 +128,18 @@ def scene(tmp_path):
         yield Scene(node, cleanup)
 
 
-def redirect():
-    """A tap beside net1, and packets of each redirected to the other; its file, and the MAC address of net1."""
+def make_tap():
+    """A tap beside net1: its file, and the MAC address of net1."""
     tap = open_tap("tap0_kata")
     run("ip link set tap0_kata up")
+    return tap, mac_of("net1")
+
+
+def redirect():
+    """Packets of each go to the other."""
     for one, other in (("net1", "tap0_kata"), ("tap0_kata", "net1")):
         run(f"tc qdisc add dev {one} ingress")
         run(f"tc filter add dev {one} parent ffff: protocol all u32 match u8 0 0 {REDIRECT} dev {other}")
-    return tap, mac_of("net1")
 
 
 def received(guest, address):
@@ -177,7 +183,7 @@ def test_a_guest_stays_enforced_while_the_agent_ends_and_starts(scene, number):
 
 @pytest.mark.full
 def test_a_guest_behind_redirections_stays_enforced_past_sigkill(scene):
-    """S62: programs at the interface are held by it."""
+    """S62: programs at the interface are held by it. S64: the redirection comes later than its tap."""
     if obstacle := Backends(REGISTRY, BackendSettings()).obstacle((), LinkPath.REDIRECTED):
         pytest.skip(f"redirected interfaces are enforced by no backend here: {obstacle}")
     scene.node.start()
@@ -202,23 +208,26 @@ def stays_enforced(scene, guest, number):
 @pytest.mark.full
 def test_another_choice_of_backends_opens_nothing(scene):
     """S60: settings change with a restart; each choice takes over from the one before."""
-    found = [*reaching()]
-    choices = [
-        {"backend": main, "backend-by-path": {"bridged": name}}
-        for main in ("nftables", "iptables-nft")
-        for name in found
-    ]
-    scene.node.set(**{name.replace("-", "_"): value for name, value in choices[0].items()})
+    mains = [name for name in ("nftables", "iptables-nft", "ebpf") if is_usable(name)]
+    choices = [{"backend": main, "backend_by_path": {"bridged": name}} for main in mains for name in reaching()]
+    scene.node.set(**choices[0])
     scene.node.start()
     guest, address = scene.start_guest(WEB), scene.address(WEB)
     scene.enforced(guest, address)
     with flooded(scene, guest, address):
-        for choice in [*choices[1:], {"backend": "ebpf", "backend-by-path": {}}, *choices]:
+        for choice in [*choices[1:], choices[0]]:
             scene.node.end()
-            scene.node.set(**{name.replace("-", "_"): value for name, value in choice.items()})
+            scene.node.set(**choice)
             scene.node.start()
             assert scene.connects(scene.client, guest, address), choice
     assert received(guest, address) == 0
+
+
+def is_usable(name):
+    """Whether a backend can be used here."""
+    with suppress(UnsupportedError):
+        return bool(Backends(REGISTRY, BackendSettings(node=name)))
+    return False
 
 
 @pytest.mark.full

@@ -1,8 +1,9 @@
-"""Changes of links and addresses in sandboxes are announced, each for its pod, and nothing is read twice."""
+"""Changes of links, addresses and traffic control in sandboxes are announced, each for its pod; nothing is read twice."""
 
 import errno
 import queue
 import socket
+import subprocess
 import threading
 
 import pytest
@@ -55,6 +56,22 @@ def test_a_new_address_is_announced_for_its_sandbox_alone(monitor, told, address
         assert told.get(timeout=SOON) == ("right", Topic.LINKS)
         while not told.empty():
             assert told.get() == ("right", Topic.LINKS)
+
+
+def test_a_redirection_by_traffic_control_is_announced(monitor, told):
+    """S64: it changes no link, and may come long after the last change of one."""
+    with new_namespace() as pod:
+        run_inside(pod.sandbox, lambda: tc("qdisc add dev lo ingress"))
+        watch(monitor, "pod", pod.sandbox)
+        run_inside(
+            pod.sandbox,
+            lambda: tc("filter add dev lo parent ffff: u32 match u8 0 0 action mirred egress redirect dev lo"),
+        )
+        assert told.get(timeout=SOON) == ("pod", Topic.LINKS)
+
+
+def tc(command):
+    subprocess.run(["tc", *command.split()], check=True)
 
 
 def test_nothing_is_announced_of_a_forgotten_sandbox(monitor, told):
