@@ -1,4 +1,4 @@
-"""Changes of links, addresses and traffic control in sandboxes are announced, each for its pod; nothing is read twice."""
+"""Changes of links, addresses and traffic control in sandboxes are announced, for their pod; nothing is read twice."""
 
 import errno
 import queue
