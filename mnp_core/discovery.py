@@ -56,9 +56,11 @@ def compare(
         return Discovery(attachment=claim, unenforceable=_absence(claim, links, own_mac=own_mac))
     if bypass := _bypass(link, links) or _double(claim, link, links, own_mac=own_mac):
         return Discovery(attachment=claim, unenforceable=bypass)
+    addresses = tuple(address for address in link.addresses if not address.is_link_local)
     attachment = evolve(
         claim,
-        addresses=tuple(address for address in link.addresses if not address.is_link_local),
+        addresses=addresses or claim.addresses if claim.recorded else addresses,
+        recorded=claim.recorded and not addresses,
         mac=link.mac,
         device=link.device or claim.device,
     )
@@ -164,7 +166,8 @@ def _differences(claim: Attachment, link: Link, kinds: Collection[str] | None) -
         yield f"its network is of CNI type {quoted(claim.kind)}, but the kernel has {found}; policy is enforced on it"
     if claim.mac and link.mac != claim.mac.lower():
         yield f"network-status gives it the MAC address {quoted(claim.mac)}, the kernel has {quoted(link.mac)}"
-    if missing := set(claim.addresses) - set(link.addresses):
+    # Recorded addresses are a guest's, which the kernel need not have.
+    if not claim.recorded and (missing := set(claim.addresses) - set(link.addresses)):
         yield (
             f"network-status gives it {_addresses(missing)}, the kernel has {_addresses(link.addresses) or 'none'};"
             " a policy that selects this pod as a peer uses the addresses of network-status"

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 
 from mnp_core._markers import hookspec
 from mnp_core.api import (
+    AddressSourceSpec,
     CommandSpec,
     GateSpec,
     InterfaceDiscovererSpec,
@@ -92,6 +93,17 @@ def mnp_register_policy_kinds() -> Iterable[PolicyKindSpec]:  # type: ignore[emp
 
     Returns:
         One spec per kind. All policies of all kinds on one interface form one union (S11).
+
+    Added in 0.1.
+    """
+
+
+@hookspec
+def mnp_register_address_sources() -> Iterable[AddressSourceSpec]:  # type: ignore[empty-body] # specs have no body
+    """Offer kinds of objects that have the addresses of attachments for which network-status has none.
+
+    Returns:
+        One spec per source. The setting ``guest-addresses`` names those in use; no other is read.
 
     Added in 0.1.
     """

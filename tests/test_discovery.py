@@ -144,6 +144,16 @@ def test_claimed_link_local_address_that_is_there_is_no_difference():
     assert discover(claim, evolve(LINK, addresses=(*LINK_LOCAL, ONE, SIX))).mismatches == ()
 
 
+def test_recorded_addresses_are_a_guests_and_need_not_be_the_kernels():
+    """S75: they stay where the kernel has none; what the kernel has instead is a difference."""
+    recorded = evolve(CLAIM, recorded=True)
+    found = discover(recorded, evolve(LINK, addresses=LINK_LOCAL))
+    assert (found.attachment, found.mismatches) == (recorded, ())
+    found = discover(recorded, evolve(LINK, addresses=(TWO,)))
+    assert found.attachment == evolve(CLAIM, addresses=(TWO,))
+    assert ["the kernel has 10.0.0.2 on it" in text for text in found.mismatches] == [True]
+
+
 def test_mac_is_compared_without_regard_to_case():
     found = discover(evolve(CLAIM, mac=MAC.upper()), LINK)
     assert (found.attachment.mac, found.mismatches) == (MAC, ())

@@ -162,3 +162,18 @@ def test_disabling_an_unknown_plugin_is_an_error_that_names_the_field(raw, field
     with pytest.raises(InputError) as wrong:
         parse({"plugins": raw})
     assert (wrong.value.where, wrong.value.field) == ("settings.yaml", field)
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        (None, ()),
+        ("none", ()),
+        ("kubevirt", ("kubevirt",)),
+        ("ipam-claims, kubevirt", ("ipam-claims", "kubevirt")),
+        (["kubevirt", "ipam-claims", "kubevirt"], ("kubevirt", "ipam-claims")),
+    ],
+)
+def test_sources_of_guests_addresses_keep_their_order(written, names):
+    """S75: the first that has addresses is believed."""
+    assert parse({"guest-addresses": written}).guest_addresses == names

@@ -7,6 +7,7 @@ Everything an applier does happens on a thread that the core has put into the po
 device and inode: a plugin never enters a namespace itself, so rules on the host are out of its reach.
 """
 
+from mnp_core.api.addresses import AddressSourceSpec
 from mnp_core.api.appliers import (
     CommitAnnouncer,
     ConnectionTracker,
@@ -62,6 +63,7 @@ from mnp_core.api.sandboxes import (
 )
 
 __all__ = [
+    "AddressSourceSpec",
     "Admission",
     "BlocksRenderer",
     "CommandSpec",

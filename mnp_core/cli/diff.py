@@ -96,7 +96,7 @@ def diff_command(
     if [str(path) for path in (*old, *new, *common)].count(STDIN) > 1:
         raise InputError("standard input can be read once: name a file or folder instead of one -")
     registry = registry_of(context, settings)
-    beneath = origin.beneath(registry)
+    beneath = origin.beneath(registry, settings)
     sides = [origin.with_paths(*own, *common) for own in (old, new)]
     before = sides[0].judge(beneath, registry, settings, identify=True)
     after = sides[1].judge(beneath, registry, settings, identify=True, earlier=before.pods)

@@ -38,6 +38,7 @@ TEXTS: Final = {
     "gate-at-limit": "The fate of a start that was held too long: closed or open. [default: closed]",
     "gate-limit-seconds": "How long a start is held. [default: 10]",
     "host-prefix": "Where the host's file system is mounted.",
+    "guest-addresses": "Sources, comma separated, of addresses that network-status lacks. [default: none]",
     "hostname-override": "The node's name in the API. [default: the variable NODE_NAME, else the host's name]",
     "kubeconfig": "How to reach the API server. [default: the pod's ServiceAccount]",
     "listen": "Address and port of /healthz, /readyz and /metrics; empty for none. [default: 127.0.0.1:9469]",

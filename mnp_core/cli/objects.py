@@ -33,6 +33,7 @@ from mnp_core.model import (
 )
 from mnp_core.model.parsing import NAME_LABEL
 from mnp_core.offline import identities
+from mnp_core.offline.recorded import complete
 from mnp_core.offline.workloads import represent
 from mnp_core.plugins import Registry
 from mnp_core.policy.attachments import claim_attachments
@@ -58,6 +59,7 @@ class Objects:
         wires: By network, the layer 2 that its attachments are on; a network that is missing has its own.
         subnets: By network, the subnets that its addresses are in; a network that is missing has unknown ones.
         unleased: Networks whose IPAM gives addresses that are not known here.
+        record_labels: Kinds of address record, see `ClusterState`.
         discoverers: By CNI type, the discoverers of a node; none where real ones are in use (the lab).
         flaws: Problems of the manifests as a whole.
         skipped: Number of documents without a meaning here: objects of other kinds, and malformed ones.
@@ -74,6 +76,7 @@ class Objects:
     wires: Mapping[ObjectName, str] = field(factory=dict)
     subnets: Mapping[ObjectName, tuple[Cidr, ...]] = field(factory=dict)
     unleased: frozenset[ObjectName] = frozenset()
+    record_labels: Mapping[str, str] = field(factory=dict)
     discoverers: Mapping[str, InterfaceDiscoverer] = field(factory=dict)
     flaws: tuple[Report, ...] = ()
     skipped: int = 0
@@ -90,6 +93,7 @@ class Objects:
         cluster = ClusterState(
             common=self.settings.common,
             claimed=self.claimed,
+            record_labels=self.record_labels,
             budgets=self.settings.budgets,
             logs_annotated=self.settings.denied.only_annotated,
         )
@@ -223,12 +227,13 @@ def read_objects(  # noqa: PLR0913 # each is a choice of its own
     represented = represent(applied(placed, beneath))
     objects = decode_objects(represented.documents, registry, settings)
     assumed = assume(objects.changes, objects.documents, earlier)
-    changes = [_with_attachments(change, assumed.pods) for change in objects.changes]
+    attached = tuple(_with_attachments(change, assumed.pods) for change in objects.changes)
+    changes = complete(attached, objects.record_labels)
     unknown: frozenset[Address] = frozenset()
     if identify:
         pods = (change.object for change in changes if isinstance(change.object, Pod) and change.object.counts)
         identified, unknown = identities.identify(pods, assumed.unleased)
-        changes = [_with_attachments(change, identified) for change in changes]
+        changes = tuple(_with_attachments(change, identified) for change in changes)
     flaws = {_flaw(error): place for error, place in zip(manifests.rejected, manifests.places, strict=True)}
     return evolve(
         objects,
@@ -254,12 +259,20 @@ def decode_objects(
     settings: Settings,
     wires: Mapping[ObjectName, str] | None = None,
 ) -> Objects:
-    """Decode manifests; pods have the attachments of their network-status."""
-    decoder = Decoder(tuple(registry.policy_kinds.values()))
+    """Decode manifests; pods have the attachments of their network-status, and the addresses of records of them.
+
+    Raises:
+        InputError: The setting guest-addresses cannot be used.
+        PluginError: It names a source that is not there.
+    """
+    sources = registry.addresses_from(settings.guest_addresses)
+    labels = {source.kind: source.pod_label for source in sources}
+    decoder = Decoder(tuple(registry.policy_kinds.values()), sources)
     decoded = [(decoder.decode(document.raw), document) for document in documents]
     read = [(change, document) for change, document in decoded if change is not None]
     return Objects(
-        changes=last_of_each(change for change, _ in read),
+        changes=complete(last_of_each(change for change, _ in read), labels),
+        record_labels=labels,
         documents={change.ref: document for change, document in read},
         settings=settings,
         claimed=settings.enforced_types(registry.claimed_types),

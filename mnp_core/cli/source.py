@@ -79,20 +79,21 @@ class Source:
         """Where names are that name no namespace; None for ``default``."""
         return self.namespace or (self.access.namespace() if self.access is not None else None)
 
-    def beneath(self, registry: Registry) -> tuple[Document, ...]:
+    def beneath(self, registry: Registry, settings: Settings) -> tuple[Document, ...]:
         """The objects of the cluster; none without one.
 
         Raises:
-            InputError: The kubeconfig cannot be used.
+            InputError: The kubeconfig, or a setting, cannot be used.
+            PluginError: A setting needs a plugin that is not there.
             UnsupportedError: It cannot be read here, or the cluster is too large.
             ApiError: The API server refuses, for example because a permission is missing.
             ApiUnreachableError: It does not answer.
         """
-        return cluster_documents(self.access, registry) if self.access is not None else ()
+        return cluster_documents(self.access, registry, settings) if self.access is not None else ()
 
     def read(self, registry: Registry, settings: Settings, *, identify: bool = False, pick: bool = False) -> Objects:
         """Read everything; raises as `beneath` and `read_objects` do."""
-        return self.judge(self.beneath(registry), registry, settings, identify=identify, pick=pick)
+        return self.judge(self.beneath(registry, settings), registry, settings, identify=identify, pick=pick)
 
     def judge(
         self,
@@ -123,19 +124,21 @@ class Source:
         return evolve(self, paths=paths)
 
 
-def cluster_documents(access: Access, registry: Registry) -> tuple[Document, ...]:
+def cluster_documents(access: Access, registry: Registry, settings: Settings) -> tuple[Document, ...]:
     """The objects of a cluster that have a meaning here; raises as `Source.beneath` does."""
     from mnp_core.sources.kubernetes.listing import list_objects  # noqa: PLC0415 # slow to import
     from mnp_core.sources.kubernetes.resource import resources  # noqa: PLC0415 # as above
 
+    sources = registry.addresses_from(settings.guest_addresses)
     api = access.connect()
     try:
-        listed = list_objects(api, resources(tuple(registry.policy_kinds.values())))
+        listed = list_objects(api, resources(tuple(registry.policy_kinds.values()), sources))
     finally:
         api.close()
-    for kind in BUILT_IN_KINDS:
-        if kind.plural in listed.unserved:
-            remark(f"Note: the cluster has no resource {kind.plural}.")
+    plurals = (*(kind.plural for kind in BUILT_IN_KINDS), *(source.plural for source in sources))
+    for plural in plurals:
+        if plural in listed.unserved:
+            remark(f"Note: the cluster has no resource {plural}.")
     return listed.documents
 
 

@@ -4,16 +4,27 @@ The result goes into a `PodIndex`. A pod that does not count (S5), or has no att
 """
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 
 from attrs import evolve
 
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.address_claims import AddressClaims
+from mnp_core.cluster.address_records import AddressRecords
 from mnp_core.cluster.affected import Dirty
 from mnp_core.cluster.multimap import Multimap
 from mnp_core.cluster.observed_paths import ObservedPaths
 from mnp_core.cluster.pods import IndexedPod, PodIndex
-from mnp_core.model import Address, AddressSource, Attachment, Network, ObjectName, Pod
+from mnp_core.model import (
+    Address,
+    AddressRecord,
+    AddressSource,
+    Attachment,
+    Network,
+    ObjectName,
+    ObjectRef,
+    Pod,
+)
 from mnp_core.model.gated import Gated
 from mnp_core.policy.attachments import claim_attachments
 
@@ -29,6 +40,7 @@ class AttachmentIndex:
         claimed: frozenset[str],
         node: str | None,
         peer_addresses: AddressSource,
+        record_labels: Mapping[str, str],
         pods: PodIndex,
         standing: ActiveReports,
     ) -> None:
@@ -38,6 +50,7 @@ class AttachmentIndex:
             claimed: CNI types that loaded plugins claim (S4).
             node: The node of local pods; None if all pods are local.
             peer_addresses: The source of local pods' addresses where they are peers.
+            record_labels: Kinds of address record, see `AddressRecords`.
             pods: The index to keep up to date.
             standing: The destination of reports about duplicate addresses.
         """
@@ -52,6 +65,7 @@ class AttachmentIndex:
         self._pods_by_network: Multimap[ObjectName, ObjectName] = Multimap()
         self._observed: dict[ObjectName, tuple[Attachment, ...]] = {}
         self._addresses = AddressClaims()
+        self._records = AddressRecords(record_labels)
         self._gated: dict[ObjectName, Gated] = {}
         self._unclaimed: dict[ObjectName, frozenset[str]] = {}  # interfaces to deny everything on
         self._paths = ObservedPaths()
@@ -105,6 +119,16 @@ class AttachmentIndex:
             self._refresh_pod(pod, dirty)
         return True
 
+    def put_record(self, ref: ObjectRef, record: AddressRecord | None, dirty: Dirty) -> None:
+        """Replace a record of addresses; None removes it."""
+        for pod in sorted(self._records.put(ref, record)):
+            self._refresh_pod(pod, dirty)
+
+    @property
+    def record_kinds(self) -> AbstractSet[str]:
+        """Kinds of address record."""
+        return self._records.kinds
+
     def observe(self, name: ObjectName, attachments: tuple[Attachment, ...], dirty: Dirty) -> None:
         """Record the attachments of a local pod as its kernel shows them."""
         if self._paths.put(name, attachments):
@@ -147,6 +171,7 @@ class AttachmentIndex:
             self._pods[name] = pod
         for network in _networks_of(pod):
             self._pods_by_network.add(network, name)
+        self._records.put_pod(name, pod)
         is_local = pod is not None and pod.is_target and self._node in {None, pod.node}
         (self._local_pods.add if is_local else self._local_pods.discard)(name)
 
@@ -179,7 +204,7 @@ class AttachmentIndex:
             self._observed.pop(name, None)  # the next pod of this name is another one
             self._paths.forget(name)
             return None
-        claims = claim_attachments(pod, self._networks, self._claimed, self._gated_of(pod))
+        claims = claim_attachments(pod, self._networks, self._claimed, self._gated_of(pod), self._records.of(name))
         claims = evolve(claims, enforced=self._paths.of(name, claims.enforced))
         known = {attachment.interface for attachment in claims.peers} | pod.default_interfaces
         denied = self._unclaimed.get(name, _NONE) - known or _NONE

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 from mnp_core.cluster.address_claims import Place
 from mnp_core.cluster.label_index import LabelIndex
 from mnp_core.cluster.multimap import Multimap
-from mnp_core.model import Attachment, GroupSpec, ObjectName, Pod, PodPeer, Selector
+from mnp_core.model import Address, Attachment, GroupSpec, ObjectName, Pod, PodPeer, Selector
 from mnp_core.policy.attachments import Claims
 
 
@@ -45,10 +45,19 @@ class IndexedPod:
         return as_before != before.pod or rules != (before.claims.enforced, before.denied)
 
     def with_addresses(self, observed: Iterable[Attachment]) -> "IndexedPod":
-        """The same pod, as a peer known by the addresses observed on its interfaces."""
-        addresses = {(attachment.network, attachment.interface): attachment.addresses for attachment in observed}
-        peers = (evolve(p, addresses=addresses.get((p.network, p.interface), p.addresses)) for p in self.claims.peers)
-        return evolve(self, claims=evolve(self.claims, peers=tuple(peers))) if addresses else self
+        """The same pod, as a peer known by the addresses observed on its interfaces.
+
+        Recorded addresses are a guest's: where nothing was observed they stay (S75).
+        """
+        found = {(each.network, each.interface): each.addresses for each in observed if not each.recorded}
+        peers = (_as_observed(peer, found.get((peer.network, peer.interface))) for peer in self.claims.peers)
+        return evolve(self, claims=evolve(self.claims, peers=tuple(peers))) if found else self
+
+
+def _as_observed(peer: Attachment, addresses: tuple[Address, ...] | None) -> Attachment:
+    if addresses is None or (peer.recorded and not addresses):
+        return peer
+    return evolve(peer, addresses=addresses, recorded=False)
 
 
 class PodIndex:

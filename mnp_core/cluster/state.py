@@ -26,6 +26,7 @@ from mnp_core.lru import WeightedCache
 from mnp_core.model import (
     OPEN_REASONS,
     Address,
+    AddressRecord,
     AddressSource,
     Attachment,
     Change,
@@ -64,6 +65,7 @@ class ClusterState:
         claimed: frozenset[str],
         node: str | None = None,
         peer_addresses: AddressSource = AddressSource.NETWORK_STATUS,
+        record_labels: Mapping[str, str] = {},
         budgets: Budgets = Budgets(),  # noqa: B008 # a frozen value
         denies_unclaimed: bool = False,
         logs_annotated: bool = False,
@@ -76,6 +78,7 @@ class ClusterState:
             node: The node of local pods; None if all pods are local (the lab).
             peer_addresses: The source of local pods' addresses where they are peers; those of pods elsewhere always
                 come from network-status.
+            record_labels: Kinds of address record, see `AddressRecords`.
             budgets: Limits on the size of policies.
             denies_unclaimed: Whether interfaces that no entry claims are denied everything.
             logs_annotated: Whether only annotated namespaces have the log of denied packets in `common`.
@@ -87,7 +90,12 @@ class ClusterState:
         self.denies_unclaimed = denies_unclaimed
         pods = self._pods = PodIndex()
         self._attachments = AttachmentIndex(
-            claimed=claimed, node=node, peer_addresses=peer_addresses, pods=pods, standing=self.standing
+            claimed=claimed,
+            node=node,
+            peer_addresses=peer_addresses,
+            record_labels=record_labels,
+            pods=pods,
+            standing=self.standing,
         )
         self._policy_reports = PolicyReports(self._attachments.networks, claimed, self.standing)
         self._policies = PolicyIndex()
@@ -168,6 +176,9 @@ class ClusterState:
                 network = change.object if isinstance(change.object, Network) else None
                 if self._attachments.put_network(name, network, dirty):
                     self._policy_reports.network_changed(name)
+            case kind if kind in self._attachments.record_kinds:
+                record = change.object if isinstance(change.object, AddressRecord) else None
+                self._attachments.put_record(change.ref, record, dirty)
             case _:
                 self.known.put(change.ref, change.token)
                 self._policy_budget.put(change.ref, change.object if isinstance(change.object, Policy) else None)

@@ -13,6 +13,7 @@ from mnp_core.model.address import (
     parse_address,
     parse_cidr,
 )
+from mnp_core.model.address_record import AddressRecord, RecordedInterface
 from mnp_core.model.attachment import UNKNOWN_KIND, AddressSource, Attachment, LinkPath
 from mnp_core.model.block_list import BlocksDelta
 from mnp_core.model.change import Change, KubernetesObject
@@ -83,6 +84,7 @@ __all__ = [
     "Address",
     "AddressGroup",
     "AddressRange",
+    "AddressRecord",
     "AddressSource",
     "Allow",
     "AllowEndpoints",
@@ -144,6 +146,7 @@ __all__ = [
     "Ports",
     "Protocol",
     "Reason",
+    "RecordedInterface",
     "Report",
     "Requirement",
     "RuleCounter",

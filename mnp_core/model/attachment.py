@@ -41,6 +41,7 @@ class Attachment:
         rdma: Name of the RDMA device that the pod was given with it, whose packets pass the kernel by; may be empty.
         lost: Requested by the annotation networks, but missing from network-status (S64).
         path: How its packets travel; for one that was never inspected, the way of ordinary interfaces.
+        recorded: Its addresses are those of an `AddressRecord`, as network-status has none.
         carrier: Name of the link by which they enter and leave the pod, if it is not `interface`; else empty.
     """
 
@@ -53,5 +54,6 @@ class Attachment:
     device: str = ""
     rdma: str = ""
     lost: bool = False
+    recorded: bool = False
     path: LinkPath = LinkPath.IP
     carrier: str = ""

@@ -2,6 +2,7 @@
 
 from attrs import frozen
 
+from mnp_core.model.address_record import AddressRecord
 from mnp_core.model.names import ObjectRef
 from mnp_core.model.namespace import Namespace
 from mnp_core.model.network import Network
@@ -12,7 +13,7 @@ from mnp_core.model.report import Report
 MODULUS = 2**64
 """Of fingerprints: the sum of the tokens of all policies that somebody knows."""
 
-KubernetesObject = Pod | Namespace | Network | Policy
+KubernetesObject = Pod | Namespace | Network | Policy | AddressRecord
 
 
 @frozen(kw_only=True)

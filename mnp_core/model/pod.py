@@ -22,12 +22,14 @@ class NetworkRequest:
         interface: Name in the pod; ``net1``, ``net2`` … by position if it was not given.
         addresses: Asked for explicitly; empty leaves it to the network's IPAM.
         mac: Asked for explicitly, lower case; may be empty.
+        claim: Name of the IPAMClaim with its addresses, in the pod's namespace; may be empty.
     """
 
     network: ObjectName
     interface: str
     addresses: tuple[RequestedAddress, ...] = ()
     mac: str = ""
+    claim: str = ""
 
 
 @frozen(kw_only=True)

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     UNSERVED_PORT = "UnservedPort"  # a named port that no pod concerned serves: it matches nothing (S31)
     NO_ADDRESS = "NoAddress"  # attachments that a selector matches have no known address: it matches nothing (S21)
     INVALID_STATUS = "InvalidNetworkStatus"  # S3
+    INVALID_GUEST_ADDRESS = "InvalidGuestAddress"  # in an object that the setting guest-addresses names (S75)
     UNKNOWN_NETWORK = "UnknownNetwork"  # a network that has no definition (S4)
     UNCLAIMED_TYPE = "UnclaimedType"  # a CNI type that no loaded plugin claims (S4, S64)
     UNENFORCEABLE = "Unenforceable"  # an interface that cannot be enforced (S64)

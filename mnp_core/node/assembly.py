@@ -79,8 +79,9 @@ def run_node(registry: Registry, settings: Settings) -> None:
     limit_allocator()
     log_dying_threads()
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    claimed, backends = (
+    claimed, address_sources, backends = (
         settings.enforced_types(registry.claimed_types),
+        registry.addresses_from(settings.guest_addresses),
         Backends(registry, settings.backends, settings.common.features),
     )
     backend, name = backends.of(()).name, node_name(settings.node)
@@ -122,6 +123,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
                 claimed=claimed,
                 node=name,
                 peer_addresses=settings.peer_addresses,
+                record_labels={source.kind: source.pod_label for source in address_sources},
                 budgets=settings.budgets,
                 denies_unclaimed=denies_unclaimed,
                 logs_annotated=settings.denied.only_annotated,
@@ -145,6 +147,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
             observer,
             largest_policy=settings.budgets.policy.bytes,
             token=policy_token if publishers else None,
+            address_sources=address_sources,
         )
         fetcher = stack.enter_context(PodFetcher(api, loop.enqueue, lambda ref: source.identity(ref) is not None))
         keeper = NodeGatekeeper(

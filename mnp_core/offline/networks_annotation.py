@@ -39,6 +39,7 @@ def parse_requests(annotation: StrictField, namespace: str) -> tuple[WrittenRequ
             interface=request.interface,
             addresses=request.addresses,
             mac=request.mac,
+            claim=request.claim,
             source=annotation,
         )
         for request in requests

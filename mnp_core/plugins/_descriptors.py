@@ -7,6 +7,7 @@ from typing import TypeVar
 from attrs import fields, frozen
 
 from mnp_core.api import (
+    AddressSourceSpec,
     CommandSpec,
     GateSpec,
     InterfaceDiscovererSpec,
@@ -18,6 +19,7 @@ from mnp_core.api import (
 )
 from mnp_core.model import Feature, LinkPath
 from mnp_core.model.kinds import BUILT_IN_KINDS
+from mnp_core.model.parsing import IPAM_CLAIM, VIRTUAL_MACHINE
 from mnp_core.plugins._faults import InvalidPluginError
 
 D = TypeVar("D", bound=Named)
@@ -29,6 +31,7 @@ REGISTRATIONS: Mapping[str, type[Named]] = {
     "mnp_register_sandbox_locators": SandboxLocatorSpec,
     "mnp_register_gates": GateSpec,
     "mnp_register_policy_kinds": PolicyKindSpec,
+    "mnp_register_address_sources": AddressSourceSpec,
     "mnp_register_commands": CommandSpec,
 }
 NOUNS: Mapping[type[Named], str] = {
@@ -38,6 +41,7 @@ NOUNS: Mapping[type[Named], str] = {
     SandboxLocatorSpec: "locator",
     GateSpec: "gate",
     PolicyKindSpec: "policy kind",
+    AddressSourceSpec: "address source",
     CommandSpec: "command",
 }
 CNI_TYPE = "CNI type"
@@ -49,9 +53,10 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _CNI_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # the file name of a CNI plugin
 _GROUP = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _VERSION = re.compile(r"v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?")
+_POD_LABEL = re.compile(r"([a-z0-9][a-z0-9.-]{0,252}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
-_OURS = frozenset(kind.kind for kind in BUILT_IN_KINDS)
+_OURS = frozenset({*(kind.kind for kind in BUILT_IN_KINDS), VIRTUAL_MACHINE, IPAM_CLAIM})
 """Kinds that the core reads. A kind is taken in any group: objects are identified by kind and name alone."""
 
 
@@ -133,6 +138,7 @@ _FIELDS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "group": (_matches(_GROUP), "an API group such as 'k8s.cni.cncf.io'"),
     "versions": (_many(tuple, _VERSION), "a tuple of versions such as 'v1beta1', at least one"),
     "kind": (_matches(_KIND), "a kind such as 'MultiNetworkPolicy'"),
+    "pod_label": (lambda value: value == "" or _matches(_POD_LABEL)(value), "the name of a label, or empty"),
     "factory": (callable, "something that can be called"),
     "parse": (callable, "something that can be called"),
 }

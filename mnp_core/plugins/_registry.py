@@ -7,6 +7,7 @@ import click
 from attrs import frozen
 
 from mnp_core.api import (
+    AddressSourceSpec,
     CommandSpec,
     Discovery,
     Gate,
@@ -24,7 +25,7 @@ from mnp_core.api import (
     Support,
     Sync,
 )
-from mnp_core.errors import PluginError
+from mnp_core.errors import InputError, PluginError
 from mnp_core.model import Attachment, Link
 from mnp_core.plugins._catalog import Catalog, Contested, make
 from mnp_core.plugins._descriptors import CNI_TYPE, DIALECT, D, ExclusiveName, exclusive_name
@@ -55,6 +56,7 @@ class Registry:
         locators: By name.
         gates: By name.
         policy_kinds: By name; their specs are used as they are.
+        address_sources: By name; their specs are used as they are.
         commands: By name.
     """
 
@@ -73,6 +75,7 @@ class Registry:
         self.locators = catalog(SandboxLocatorSpec)
         self.gates = catalog(GateSpec)
         self.policy_kinds = catalog(PolicyKindSpec)
+        self.address_sources = catalog(AddressSourceSpec)
         self.commands = catalog(CommandSpec)
 
     @property
@@ -158,6 +161,22 @@ class Registry:
         """
         offer = self.gates.find(exclusive_name(GateSpec, name))
         return make(offer, lambda spec: spec.factory(settings), Gate)
+
+    def addresses_from(self, names: Sequence[str]) -> tuple[AddressSourceSpec, ...]:
+        """The address sources of these names, in their order.
+
+        Raises:
+            PluginError: There is none of a name; with the remedy.
+            InputError: Two of them read one kind of object, or one reads a kind of policy.
+        """
+        sources = tuple(self.address_sources.require(name) for name in names)
+        taken = {spec.kind: f"policy kind {spec.name!r}" for spec in self.policy_kinds.values()}
+        for source in sources:
+            if source.kind in taken:
+                problem = f"{source.name!r} reads {source.kind}, as {taken[source.kind]} does: leave one of them out"
+                raise InputError(problem, field="guest-addresses")
+            taken[source.kind] = repr(source.name)
+        return sources
 
     def command(self, name: str) -> click.Command:
         """Make the `mnp` subcommand of that name.

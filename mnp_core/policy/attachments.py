@@ -4,13 +4,14 @@ Two questions are answered separately: on which interfaces the pod is enforced, 
 groups that others' rules refer to. Whatever is doubtful is enforced, and is reported.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from attrs import frozen
 
 from mnp_core.model import (
     UNKNOWN_KIND,
     Address,
+    AddressRecord,
     Attachment,
     Network,
     NetworkRequest,
@@ -23,6 +24,7 @@ from mnp_core.model import (
 from mnp_core.model.gated import Gated
 from mnp_core.model.parsing.field import shown
 from mnp_core.policy.gated import outranked
+from mnp_core.policy.recorded import with_recorded
 
 _FIELD = "metadata.annotations[k8s.v1.cni.cncf.io/network-status]"
 _REQUESTS_FIELD = "metadata.annotations[k8s.v1.cni.cncf.io/networks]"
@@ -58,7 +60,11 @@ class Claims:
 
 
 def claim_attachments(
-    pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str], gated: Gated | None = None
+    pod: Pod,
+    networks: Mapping[ObjectName, Network],
+    claimed: Collection[str],
+    gated: Gated | None = None,
+    records: Sequence[AddressRecord] = (),
 ) -> Claims:
     """Work out a pod's attachments.
 
@@ -67,6 +73,7 @@ def claim_attachments(
         networks: All network attachment definitions.
         claimed: The CNI types that are enforced (S4).
         gated: A gate's description of its attachments, if there is one.
+        records: Addresses where network-status has none, the most believed first (S75).
     """
     if not pod.is_target:
         return Claims()
@@ -77,7 +84,8 @@ def claim_attachments(
         pod, differences = outranked(pod, gated)
         problems += [Problem(report=report) for report in differences]
     requests = _absent(pod) if gated is not None else _unanswered(pod) if pod.attached else ()
-    for attachment in (*_announced(pod, networks, claimed), *_requested(pod, requests, networks, claimed)):
+    attachments = (*_announced(pod, networks, claimed), *_requested(pod, requests, networks, claimed))
+    for attachment in with_recorded(pod, attachments, records) if records else attachments:
         network = networks.get(attachment.network)
         peers.append(attachment)
         obstacle = _obstacle(pod, attachment, network, claimed)

@@ -221,7 +221,8 @@ def _unaddressed(policy: Policy, place: str, networks: Collection[ObjectName]) -
         field=place,
         reason=Reason.NO_ADDRESS,
         message=f"no address of any pod that a selector here matches is known on {names}: the selector matches nothing",
-        remedy="Write an ipBlock with the addresses that the pods use there, or give the network an IPAM",
+        remedy="Write an ipBlock with the addresses that the pods use there, give the network an IPAM, or have those of"
+        " virtual machines read (setting guest-addresses)",
     )
 
 

@@ -54,6 +54,7 @@ class Settings:
         network_plugins: CNI types that are enforced; None for all that loaded plugins claim.
         own_addresses: Who is believed about the addresses of a pod's own interfaces.
         peer_addresses: Who is believed about the addresses of this node's pods where they are peers.
+        guest_addresses: Names of the sources of addresses where network-status has none, the most believed first.
         budgets: How big policies may be.
         node: Settings of the node agent alone.
         gates: How pod starts are held until rules are in force.
@@ -67,6 +68,7 @@ class Settings:
     network_plugins: frozenset[str] | None = None
     own_addresses: AddressSource = AddressSource.KERNEL
     peer_addresses: AddressSource = AddressSource.NETWORK_STATUS
+    guest_addresses: tuple[str, ...] = ()
     budgets: Budgets = field(factory=Budgets)
     node: NodeSettings = field(factory=NodeSettings)
     gates: GateSettings = field(factory=GateSettings)
@@ -124,6 +126,7 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
         network_plugins=frozenset(values.texts("network-plugins")) if values.has("network-plugins") else None,
         own_addresses=values.choice("own-addresses", AddressSource, AddressSource.KERNEL),
         peer_addresses=values.choice("peer-addresses", AddressSource, AddressSource.NETWORK_STATUS),
+        guest_addresses=_guest_addresses(values),
         budgets=_budgets(values),
         node=parse_node_settings(values),
         gates=parse_gate_settings(values),
@@ -138,6 +141,11 @@ def parse_settings(raw: object, *, where: str, read: Read) -> Settings:
 
 def _path(values: Values, text: str) -> LinkPath:
     return LinkPath(values.one_of("backend-by-path", _OtherPath, text).value)
+
+
+def _guest_addresses(values: Values) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(values.texts("guest-addresses")))
+    return () if names == ("none",) else names
 
 
 def _budgets(values: Values) -> Budgets:

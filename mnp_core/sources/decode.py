@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from mnp_core.api import PolicyKindSpec
+from mnp_core.api import AddressSourceSpec, PolicyKindSpec
 from mnp_core.errors import InputError
 from mnp_core.model import (
+    AddressRecord,
     Change,
     KubernetesObject,
     Namespace,
@@ -41,7 +42,7 @@ class _Readable:
         parse: Its parser.
     """
 
-    kind: Kind | PolicyKindSpec
+    kind: Kind | PolicyKindSpec | AddressSourceSpec
     gives: type[KubernetesObject]
     parse: Callable[[Mapping[str, object]], tuple[KubernetesObject, tuple[Report, ...]]]
 
@@ -73,10 +74,13 @@ _IGNORED = {
 class Decoder:
     """The readable kinds: pods, namespaces, networks, policies, and those of plugins."""
 
-    def __init__(self, policy_kinds: Sequence[PolicyKindSpec] = ()) -> None:
-        """Add the kinds that plugins register to the built-in ones."""
-        added = (_Readable(spec, Policy, spec.parse) for spec in policy_kinds)
-        self._readable = {(each.kind.group, each.kind.kind): each for each in (*_BUILT_IN, *added)}
+    def __init__(
+        self, policy_kinds: Sequence[PolicyKindSpec] = (), address_sources: Sequence[AddressSourceSpec] = ()
+    ) -> None:
+        """Add the kinds that plugins register to the built-in ones; of address sources those in use."""
+        policies = (_Readable(spec, Policy, spec.parse) for spec in policy_kinds)
+        records = (_Readable(spec, AddressRecord, spec.parse) for spec in address_sources)
+        self._readable = {(each.kind.group, each.kind.kind): each for each in (*_BUILT_IN, *policies, *records)}
 
     def decode(self, raw: Mapping[str, object]) -> Change | None:
         """Read an object, as it is now; None if it is of a kind that has no meaning here.
@@ -154,7 +158,7 @@ def _is_from_a_cluster(raw: Mapping[str, object]) -> bool:
 def _parsed(ref: ObjectRef, readable: _Readable, raw: Mapping[str, object]) -> Change:
     try:
         value, reports = readable.parse(raw)
-        if not isinstance(value, readable.gives) or (isinstance(value, Policy) and value.ref != ref):
+        if not isinstance(value, readable.gives) or (isinstance(value, Policy | AddressRecord) and value.ref != ref):
             raise TypeError(f"it gave {type(value).__name__} for {ref}")  # noqa: TRY301 # treated as all its faults
         return Change(ref=ref, object=value, reports=tuple(reports))
     except InputError as error:

@@ -19,6 +19,7 @@ from mnp_core.model import (
     ANY_PEER,
     ANY_PORT,
     EVERYTHING,
+    AddressRecord,
     Attachment,
     Block,
     Change,
@@ -197,7 +198,7 @@ def _indexed(rules: Iterable[PolicyRule] | None) -> tuple[PolicyRule, ...] | Non
 def reference(value: KubernetesObject) -> ObjectRef:
     """Kind and name of an object, as sources call it."""
     match value:
-        case Policy():
+        case Policy() | AddressRecord():
             return value.ref
         case Namespace():
             return ObjectRef("Namespace", ObjectName("", value.name))

@@ -300,3 +300,13 @@ def test_nri_gives_the_agent_the_folder_of_the_runtimes_socket_alone():
     assert (added["mountPath"], added["readOnly"]) == (str(Path(NRI_SOCKET).parent), True)
     paths = {volume["name"]: volume.get("hostPath", {}).get("path") for volume in pod["volumes"]}
     assert paths[added["name"]] == added["mountPath"]
+
+
+def test_guests_adds_reads_of_the_sources_of_their_addresses_and_nothing_else():
+    objects = build("guests")
+    read = {(spec.group, spec.plural) for spec in load_plugins().address_sources.values()}
+    assert granted(objects["ClusterRole mnp-node-guests"]) == dict.fromkeys(read, READ)
+    binding = objects["ClusterRoleBinding mnp-node-guests"]
+    assert binding["roleRef"]["name"] == "mnp-node-guests"
+    assert binding["subjects"] == OBJECTS["ClusterRoleBinding"]["subjects"]
+    assert objects["DaemonSet"] == DAEMONSET

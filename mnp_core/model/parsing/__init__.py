@@ -9,6 +9,7 @@ The argument is what `json`, `msgspec` or `mnp_core.sources` decode to: dict, li
 """
 
 from mnp_core.model.parsing.field import Field, Findings
+from mnp_core.model.parsing.ipam_claim import IPAM_CLAIM, parse_ipam_claim
 from mnp_core.model.parsing.metadata import DEFAULT_NAMESPACE, parse_ref
 from mnp_core.model.parsing.names import is_cni_type
 from mnp_core.model.parsing.namespace import NAME_LABEL, parse_namespace
@@ -18,23 +19,33 @@ from mnp_core.model.parsing.pod import DEFAULT_NETWORK, MIRROR, parse_pod
 from mnp_core.model.parsing.policy import parse_policy
 from mnp_core.model.parsing.scope import POLICY_FOR
 from mnp_core.model.parsing.status import NETWORK_STATUS, NETWORK_STATUS_OF_OLD
+from mnp_core.model.parsing.virtual_machine import (
+    VIRTUAL_MACHINE,
+    parse_virtual_machine,
+    parse_virtual_machine_and_guest,
+)
 
 __all__ = [
     "DEFAULT_NAMESPACE",
     "DEFAULT_NETWORK",
+    "IPAM_CLAIM",
     "MIRROR",
     "NAME_LABEL",
     "NETWORKS",
     "NETWORK_STATUS",
     "NETWORK_STATUS_OF_OLD",
     "POLICY_FOR",
+    "VIRTUAL_MACHINE",
     "Field",
     "Findings",
     "is_cni_type",
+    "parse_ipam_claim",
     "parse_namespace",
     "parse_network",
     "parse_pod",
     "parse_policy",
     "parse_ref",
     "parse_requests",
+    "parse_virtual_machine",
+    "parse_virtual_machine_and_guest",
 ]

@@ -13,7 +13,7 @@ from mnp_core.model.address import parse_address
 from mnp_core.model.names import ObjectName
 from mnp_core.model.parsing.field import Field, accepted, shown
 from mnp_core.model.parsing.jsontext import decode_json
-from mnp_core.model.parsing.names import is_interface_name, is_mac
+from mnp_core.model.parsing.names import is_interface_name, is_mac, is_object_name
 from mnp_core.model.parsing.scope import parse_network_name
 from mnp_core.model.parsing.shared import shared_requests, shared_text
 from mnp_core.model.pod import NetworkRequest, RequestedAddress
@@ -82,6 +82,7 @@ def _request(entry: Field, position: int, namespace: str) -> NetworkRequest:
         interface=_interface(entry.child("interface"), position),
         addresses=tuple(_addresses(entry.child("ips"))),
         mac=_mac(entry.child("mac")),
+        claim=_claim(entry.child("ipam-claim-reference")),
     )
 
 
@@ -133,3 +134,13 @@ def _mac(field: Field) -> str:
     if not is_mac(mac):
         raise field.refusal(Reason.MALFORMED, f"{field} is not a MAC address such as 02:00:00:00:00:01", _REMEDY)
     return mac
+
+
+def _claim(field: Field) -> str:
+    """The name of an IPAMClaim. A bad one costs addresses that are learned by it, and not the attachment."""
+    if field.value in (None, ""):
+        return ""
+    if is_object_name(field.value):
+        return str(field.value)
+    field.report(Reason.MALFORMED, f"{field} names no IPAMClaim: no address is learned by it", _REMEDY)
+    return ""

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
-from mnp_core.model.address import Address, parse_address
+from mnp_core.model.address import Address
 from mnp_core.model.names import ObjectName
 from mnp_core.model.parsing.field import Field
 from mnp_core.model.parsing.jsontext import decode_json
 from mnp_core.model.parsing.names import is_device_name, is_interface_name, is_mac, is_pci_address
+from mnp_core.model.parsing.pod_address import parse_pod_address
 from mnp_core.model.parsing.scope import parse_network_name
 from mnp_core.model.parsing.shared import shared_set, shared_text
 from mnp_core.model.pod import NetworkStatus
@@ -138,21 +139,11 @@ def _addresses(field: Field) -> Iterator[Address]:
     if elements is None:
         _wrong(field, f"{field} is not a list of addresses: the attachment has none")
     for element in _bounded(elements or [], field):
-        address = _address(element.value)
+        address = parse_pod_address(element.value)
         if address is None:
             _wrong(element, f"{element} is not an address that a pod can have: it is left out")
         else:
             yield address
-
-
-def _address(value: object) -> Address | None:
-    """An address of a pod; a prefix length is ignored."""
-    try:
-        address = parse_address(value.partition("/")[0] if isinstance(value, str) else value)
-    except ValueError:
-        return None
-    everybody = address.version == 4 and int(address) == 0xFFFFFFFF
-    return None if address.is_multicast or address.is_loopback or address.is_unspecified or everybody else address
 
 
 def _word(field: Field, is_valid: Callable[[str], bool], wanted: str) -> str:

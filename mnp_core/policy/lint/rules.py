@@ -139,6 +139,7 @@ _BY_REASON = {
             23, Reason.INVALID_ENFORCEMENT, "The annotation enforcement is unknown (S70)", "Write audit or enforce"
         ),
         _reported(22, Reason.MISMATCH, "Descriptions of an attachment disagree (S64)", "Find the change of the pod"),
+        _reported(24, Reason.INVALID_GUEST_ADDRESS, "An address of a guest is implausible (S75)", "Find its writer"),
     )
 }
 

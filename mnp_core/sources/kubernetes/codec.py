@@ -10,7 +10,15 @@ import msgspec
 from attrs import frozen
 
 from mnp_core.errors import ApiError, ApiUnreachableError
-from mnp_core.model.parsing import DEFAULT_NETWORK, MIRROR, NETWORK_STATUS, NETWORK_STATUS_OF_OLD, NETWORKS
+from mnp_core.model.parsing import (
+    DEFAULT_NETWORK,
+    IPAM_CLAIM,
+    MIRROR,
+    NETWORK_STATUS,
+    NETWORK_STATUS_OF_OLD,
+    NETWORKS,
+    VIRTUAL_MACHINE,
+)
 
 Raw = dict[str, Any]
 
@@ -82,10 +90,62 @@ class _Pod(TypedDict, total=False):
     status: _Status
 
 
+class _RecordMetadata(TypedDict, total=False):
+    name: Any
+    namespace: Any
+    uid: Any
+
+
+class _MachineNetwork(TypedDict, total=False):
+    name: Any
+    multus: Any
+
+
+class _MachineSpec(TypedDict, total=False):
+    networks: list[_MachineNetwork] | None
+
+
+class _MachineInterface(TypedDict, total=False):
+    name: Any
+    infoSource: Any
+    ipAddress: Any
+    ipAddresses: Any
+    podInterfaceName: Any
+    mac: Any
+
+
+class _MachineStatus(TypedDict, total=False):
+    interfaces: list[_MachineInterface] | None
+
+
+class _Machine(TypedDict, total=False):
+    metadata: _RecordMetadata
+    spec: _MachineSpec
+    status: _MachineStatus
+
+
+class _ClaimSpec(TypedDict, total=False):
+    interface: Any
+
+
+class _ClaimStatus(TypedDict, total=False):
+    ips: Any
+
+
+class _Claim(TypedDict, total=False):
+    metadata: _RecordMetadata
+    spec: _ClaimSpec
+    status: _ClaimStatus
+
+
 _head = msgspec.json.Decoder(Head)
 _whole = msgspec.json.Decoder(Raw)
-_slim: dict[str, msgspec.json.Decoder[Any]] = {"Pod": msgspec.json.Decoder(_Pod)}
-"""Kinds of which the API server guarantees the shape, and of which most is nothing to us: it is not even decoded."""
+_slim: dict[str, msgspec.json.Decoder[Any]] = {
+    "Pod": msgspec.json.Decoder(_Pod),
+    VIRTUAL_MACHINE: msgspec.json.Decoder(_Machine),
+    IPAM_CLAIM: msgspec.json.Decoder(_Claim),
+}
+"""Kinds whose shape the API server checks, and of which most is nothing to us: it is not even decoded."""
 
 
 def read_head(raw: bytes | msgspec.Raw) -> Metadata:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import field, frozen
 
-from mnp_core.api import PolicyKindSpec
+from mnp_core.api import AddressSourceSpec, PolicyKindSpec
 from mnp_core.model.kinds import BUILT_IN_KINDS, POD, ApiType, Kind
 
 
@@ -36,12 +36,14 @@ _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 _RELEVANT = f"{_UNFINISHED},spec.hostNetwork!=true,spec.nodeName!="
 
 
-def resources(policy_kinds: Sequence[PolicyKindSpec]) -> tuple[Resource, ...]:
-    """All that are followed: the built-in ones, and the kinds of policy that plugins add."""
-    return *map(_resource, BUILT_IN_KINDS), *map(_resource, policy_kinds)
+def resources(
+    policy_kinds: Sequence[PolicyKindSpec], address_sources: Sequence[AddressSourceSpec] = ()
+) -> tuple[Resource, ...]:
+    """All that are followed: the built-in ones, the kinds of policy that plugins add, and address sources in use."""
+    return *map(_resource, BUILT_IN_KINDS), *map(_resource, policy_kinds), *map(_resource, address_sources)
 
 
-def _resource(kind: Kind | PolicyKindSpec) -> Resource:
+def _resource(kind: Kind | PolicyKindSpec | AddressSourceSpec) -> Resource:
     return Resource(
         kind=kind.kind,
         group=kind.group,

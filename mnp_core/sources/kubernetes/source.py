@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mnp_core.api import PolicyKindSpec
+from mnp_core.api import AddressSourceSpec, PolicyKindSpec
 from mnp_core.kubeapi import ApiServer
 from mnp_core.lasting import LastingThread
 from mnp_core.model import ObjectRef
@@ -12,13 +12,13 @@ from mnp_core.sources.decode import Decoder
 from mnp_core.sources.kubernetes.backoff import WatchTiming
 from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
 from mnp_core.sources.kubernetes.resource import resources
-from mnp_core.sources.kubernetes.store import Store, Token
+from mnp_core.sources.kubernetes.store import RecordStore, Store, Token
 from mnp_core.sources.kubernetes.watcher import Deliver, Watcher
 from mnp_core.sources.kubernetes.watchers import Watchers
 
 
 class KubernetesSource:
-    """Pods, namespaces, network definitions and policies of a cluster, each kind on a thread."""
+    """Pods, namespaces, network definitions, policies and address records of a cluster, each kind on a thread."""
 
     def __init__(
         self,
@@ -29,6 +29,7 @@ class KubernetesSource:
         timing: WatchTiming = WatchTiming(),  # noqa: B008 # a frozen value
         largest_policy: int = Budgets().policy.bytes,
         token: Token | None = None,
+        address_sources: Sequence[AddressSourceSpec] = (),
     ) -> None:
         """Prepare; nothing is asked until `start`.
 
@@ -42,18 +43,19 @@ class KubernetesSource:
             timing: When to ask again.
             largest_policy: Bytes; the rules of a policy with more are not read.
             token: Makes the tokens of MultiNetworkPolicies; None if nobody asks for them.
+            address_sources: Kinds of address record to read.
         """
-        decode = Decoder(kinds).decode
+        decode = Decoder(kinds, address_sources).decode
+        records = {source.kind for source in address_sources}
+
+        def store(kind: str) -> Store:
+            if kind in records:
+                return RecordStore(kind, decode)
+            return Store(kind, decode, largest_policy, token if kind == POLICY.kind else None)
+
         self._watchers = Watchers(
-            Watcher(
-                api,
-                resource,
-                Store(resource.kind, decode, largest_policy, token if resource.kind == POLICY.kind else None),
-                deliver,
-                observer,
-                timing,
-            )
-            for resource in resources(kinds)
+            Watcher(api, resource, store(resource.kind), deliver, observer, timing)
+            for resource in resources(kinds, address_sources)
         )
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from mnp_core.model import Change, ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.model.budget import UNLIMITED, Budgets, Size, over_budget
-from mnp_core.model.kinds import BUILT_IN_KINDS, POLICY
+from mnp_core.model.kinds import BUILT_IN_KINDS, POD, POLICY
 from mnp_core.sources.kubernetes.codec import Metadata, Raw, read_head, read_object, read_without_rules
 from mnp_core.sources.kubernetes.observer import ObjectIdentity
 
@@ -70,6 +70,8 @@ class Store:
         self._token = token
         self._max_policy_bytes = UNLIMITED if kind in _NO_POLICIES else largest_policy
         self._kind = kind
+        self._status_counts = kind in _NO_POLICIES
+        self._uid_counts = kind == POD.kind
         self._decode = decode
         self._entries: dict[ObjectName, Entry] = {}
 
@@ -140,10 +142,10 @@ class Store:
 
         Of policies the status is left out, too: `mnp aggregate` writes it, and every node gets the news.
         """
-        left_out = {"apiVersion", "kind"} if self._kind in _NO_POLICIES else {"apiVersion", "kind", "status"}
+        left_out = {"apiVersion", "kind"} if self._status_counts else {"apiVersion", "kind", "status"}
         kept = {key: value for key, value in found.items() if key not in left_out}
         if isinstance(metadata := found.get("metadata"), dict):
-            meaningless = _VERSIONS if self._kind == "Pod" else _VERSIONS | _INCARNATIONS
+            meaningless = _VERSIONS if self._uid_counts else _VERSIONS | _INCARNATIONS
             kept["metadata"] = {key: value for key, value in metadata.items() if key not in meaningless}
         return hashlib.blake2b(msgspec.json.encode(kept), digest_size=16).digest()
 
@@ -165,6 +167,15 @@ def _share_uid(found: Raw | None, head: Metadata) -> None:
     metadata = found.get("metadata") if found is not None else None
     if isinstance(metadata, dict) and metadata.get("uid") == head.uid:
         metadata["uid"] = head.uid
+
+
+class RecordStore(Store):
+    """Address records: their status is their content, and their UID ties them to pods."""
+
+    def __init__(self, kind: str, decode: Callable[[Mapping[str, object]], Change | None]) -> None:
+        """Begin with nothing."""
+        super().__init__(kind, decode, UNLIMITED)
+        self._status_counts = self._uid_counts = True
 
 
 def gone(entries: Iterable[Entry]) -> list[Change]:
