@@ -1,7 +1,7 @@
 "use strict";
 (() => {
   const MOST = 100;
-  const FEW = 12; // columns that fit beside each other with their names across
+  const FEW = 7; // columns that fit beside each other with their names across
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const make = (name, text, attributes = {}) => {
