@@ -186,7 +186,8 @@ class AttachmentIndex:
 
     def _refresh_index(self, name: ObjectName, pod: IndexedPod | None, dirty: Dirty) -> None:
         before = self._index.get(name)
-        now = evolve(pod, reassigned=self._addresses.reassigned(name)) if pod is not None else None
+        reassigned = self._addresses.reassigned(name)
+        now = evolve(pod, reassigned=reassigned) if pod is not None and pod.reassigned != reassigned else pod
         duplicates = self._addresses.reports(name) if name in self._local_pods else ()
         self._standing.put(("duplicate-address", name), duplicates)
         if now == before:
@@ -205,7 +206,8 @@ class AttachmentIndex:
             self._paths.forget(name)
             return None
         claims = claim_attachments(pod, self._networks, self._claimed, self._gated_of(pod), self._records.of(name))
-        claims = evolve(claims, enforced=self._paths.of(name, claims.enforced))
+        if (enforced := self._paths.of(name, claims.enforced)) is not claims.enforced:
+            claims = evolve(claims, enforced=enforced)
         known = {attachment.interface for attachment in claims.peers} | pod.default_interfaces
         denied = self._unclaimed.get(name, _NONE) - known or _NONE
         if not (claims.peers or claims.enforced or claims.problems or denied or pod.default_network):

@@ -29,7 +29,7 @@ from mnp_core.node.described import Described
 from mnp_core.node.gatekeeper import NodeGatekeeper
 from mnp_core.node.gates import Gates
 from mnp_core.node.loop import NodeLoop
-from mnp_core.node.memory import limit_allocator
+from mnp_core.node.memory import prepare_memory
 from mnp_core.node.observer import NodeObserver, PluginSink
 from mnp_core.node.pod_counts import PodCounts
 from mnp_core.node.status.comparison import Comparison
@@ -76,7 +76,7 @@ def run_node(registry: Registry, settings: Settings) -> None:
         PluginError: A plugin that is needed is missing or broken.
         UnsupportedError: This machine lacks a requirement.
     """
-    limit_allocator()
+    prepare_memory()
     log_dying_threads()
     sys.setswitchinterval(_SWITCH_INTERVAL)
     claimed, address_sources, backends = (

@@ -15,10 +15,16 @@ import gc
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # <malloc.h>
 _LARGE = 256 * 1024  # bytes of a block
 _KEPT = 1024 * 1024  # free bytes at the end of the heap
+_YOUNG = 10_000  # new objects until the next collection of these
 
 
-def limit_allocator() -> None:
-    """Make all threads allocate from one arena, and large blocks apart. Call it before any thread starts."""
+def prepare_memory() -> None:
+    """Make all threads allocate from one arena, and large blocks apart. Call it before any thread starts.
+
+    The objects of imports are left out of collections, which become rarer: the first lists make many objects.
+    """
+    gc.freeze()
+    gc.set_threshold(_YOUNG)
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)

@@ -48,6 +48,10 @@ class Entry:
     digest: bytes
     change: Change | None
 
+    def delivered(self) -> "Entry":
+        """The entry after the delivery of its change."""
+        return Entry(self.name, self.version, self.identity, self.ref, self.digest, None)
+
 
 class Store:
     """The known objects of one kind. Changed by one thread at a time; `identity` may be called on any."""
@@ -113,7 +117,7 @@ class Store:
 
     def commit(self, entries: Iterable[Entry]) -> None:
         """Record that these were delivered."""
-        self._entries.update((entry.name, evolve(entry, change=None)) for entry in entries)
+        self._entries.update((entry.name, entry.delivered()) for entry in entries)
 
     def missing_from(self, names: AbstractSet[ObjectName]) -> list[Entry]:
         """All but these."""
