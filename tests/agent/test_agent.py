@@ -168,6 +168,27 @@ def test_a_change_is_written_to_the_pods_that_it_affects_and_no_other():
     assert node.writes("b") == ["apply"]
 
 
+class Moving(FakeKernel):
+    """The sandbox of a pod is made anew under another path, and the old one is still there."""
+
+    def locate(self, pod):
+        return super().locate(evolve(pod, name=self.moved.get(pod.name, pod.name)))
+
+    def __init__(self):
+        super().__init__()
+        self.moved = {}
+
+
+def test_with_another_network_status_a_pod_is_in_another_sandbox():
+    """S3, S61: the runtime is asked again, though the former sandbox has not gone yet."""
+    node = Node(kernel=Moving())
+    start(node)
+    node.kernel.add(named("a-anew"))
+    node.kernel.moved[A.name] = named("a-anew")
+    node.sync(pod("a", status("net", "net1", "10.0.0.7"), labels={"app": "a"}))
+    assert node.writes("a-anew") == ["apply"]
+
+
 def test_membership_is_written_as_a_difference():
     """S61."""
     node = Node()

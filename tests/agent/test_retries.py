@@ -5,6 +5,8 @@ from itertools import pairwise
 import pytest
 from attrs import evolve
 
+from mnp_core.agent.results import Attempt, Operation
+from mnp_core.agent.retries import Retries
 from mnp_core.api import Result
 from mnp_core.errors import InputError, PluginError, UnsupportedError
 from mnp_core.model import OPEN, Reason
@@ -200,3 +202,13 @@ def test_a_sandbox_that_is_not_there_is_looked_for_all_the_time(clock):
     assert max(later - earlier for (earlier, _), (later, _) in pairwise(tried)) < SOON + 1
     node.kernel.add(A.name)
     assert [result for _, result in results_within(node, clock, SOON + 1)] == [Result.APPLIED]
+
+
+@pytest.mark.parametrize(("error", "tried"), [(InputError("odd"), False), (UnsupportedError("no nf_tables"), True)])
+def test_a_change_inside_a_sandbox_is_no_new_input_for_what_is_wrong_outside_of_it(error, tried):
+    """S64: a pod could otherwise have the same mistake rendered for ever."""
+    retries, attempt = Retries(), Attempt(operation=Operation.REPLACE, started_at=0.0)
+    retries.record(error, attempt, 0.0)
+    retries.sandbox_changed(SOON)
+    assert (retries.at == SOON) == tried
+    assert retries.waits_for_input != tried
