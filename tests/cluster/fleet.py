@@ -5,11 +5,13 @@ import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
 
 from scripts.testbed import place
 from scripts.testbed.api import MERGE
+from scripts.testbed.patience import wait_for
 from tests.cluster.manifests import NETWORKS, STATUS
 from tests.cluster.objects import Objects
 
@@ -45,8 +47,13 @@ class Fleet:
         self._everywhere(lambda number: self._make(node, namespace, make(number)), range(count))
 
     def remove_pods(self, namespace: str) -> None:
-        """Delete all pods of a namespace without grace: no kubelet would end them."""
-        self._objects.request("DELETE", self._objects.collection("v1/Pod", namespace), {"gracePeriodSeconds": 0})
+        """Delete all pods of a namespace without grace: no kubelet would end them.
+
+        A server gives up a request after 34 seconds, which thousands take on a busy machine; the next one goes on.
+        """
+        path = self._objects.collection("v1/Pod", namespace)
+        delete = partial(self._objects.request, "DELETE", path, {"gracePeriodSeconds": 0})
+        wait_for(f"{namespace} has no pods", delete, patience=300)
 
     def remove_node(self, name: str) -> None:
         """Delete a node; its pods have to be deleted first."""
