@@ -1,5 +1,6 @@
 """For every test of this repository, those of plugins included."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -9,8 +10,10 @@ from hypothesis import HealthCheck, settings
 from mnp_core.sandbox._syscalls import CLONE_NEWNET, unshare
 
 # Machines that run tests have much else to do, so time says nothing about a case. CI asks the same questions each time:
-# chance finds are for developers, whose runs differ.
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# chance finds are for developers, whose runs differ. MNP_CASES is read here, too: pytest has yet to rewrite the package
+# that mnp_core.testing.suites.differential.profile is in, which therefore must not be imported.
+EXAMPLES = max(1, int(os.environ.get("MNP_CASES", "200")) // 2)
+settings.register_profile("here", deadline=None, max_examples=EXAMPLES, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("here"), derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
@@ -26,6 +29,17 @@ def pytest_configure(config):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+
+
+def pytest_collection():
+    """Let the collector of garbage wait: thousands of tests are made, and all are kept."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """Spare it what is there now in each later pass, too."""
+    gc.freeze()
+    gc.enable()
 
 
 def _isolate() -> None:

@@ -7,7 +7,7 @@ exceptions they claim. Nothing is active in a project that does not ask for it.
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 import pytest
@@ -92,21 +92,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without root there are no network namespaces: say so instead of failing. Standard tests are made sure of."""
+    refused: dict[type[Conformance], Mapping[str, str]] = {}  # asked once for each class, not for each test
     for item in items:
         if os.geteuid() != 0 and item.get_closest_marker("root"):
             item.add_marker(pytest.mark.skip(reason="needs root: network namespaces"))
         kind = getattr(item, "cls", None)
         if isinstance(kind, type) and issubclass(kind, Conformance) and isinstance(item, pytest.Function):
-            _prepare(item, kind)
+            if kind not in refused:
+                refused[kind] = _refused(kind)
+            _prepare(item, kind, refused[kind])
 
 
-def _prepare(item: pytest.Function, kind: type[Conformance]) -> None:
+def _prepare(item: pytest.Function, kind: type[Conformance], refused: Mapping[str, str]) -> None:
     kind.check()  # again: attributes can be set after a class was made
     name = item.originalname
     if name in kind.exceptions and getattr(kind, name) is kind.standard_tests[name]:
         item.add_marker(pytest.mark.skip(reason=f"exception: {kind.exceptions[name]}"))
-    refusals = kind.refusals() if hasattr(kind, "refusals") else {}  # of those that test a renderer
-    refused = {f"corpus case {case!r}": reason for case, reason in refusals.items()}
     about = {
         "class": item.nodeid.rpartition("::")[0],
         "test": name,
@@ -114,6 +115,12 @@ def _prepare(item: pytest.Function, kind: type[Conformance]) -> None:
         "exceptions": {**kind.exceptions, **refused},
     }
     item.user_properties.append((_PROPERTY, about))
+
+
+def _refused(kind: type[Conformance]) -> Mapping[str, str]:
+    """Cases of the corpus that a renderer refuses, with the reasons."""
+    refusals = kind.refusals() if hasattr(kind, "refusals") else {}  # of those that test a renderer
+    return {f"corpus case {case!r}": reason for case, reason in refusals.items()}
 
 
 class _Reporter:

@@ -11,7 +11,7 @@ from mnp_core.cli.diff import _states
 from mnp_core.offline.differences import differences
 from mnp_core.offline.reach import answers
 from mnp_core.testing.corpus import HOSTILE_TEXTS
-from mnp_core.testing.suites.differential.profile import SEED
+from mnp_core.testing.suites.differential.profile import SEED, in_proportion
 from mnp_core.testing.suites.differential.strategies import clusters
 from tests.cli.objects import A, B, network, pod, policy
 from tests.cli.test_workloads import workload
@@ -155,7 +155,7 @@ def test_hostile_names_stay_in_their_cells(diff, text):
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=50)
+@settings(PROFILE, max_examples=in_proportion(50))
 @given(clusters(), clusters())
 def test_the_diff_is_the_difference_of_two_matrices(old, new):
     states = _states(objects_of(old), objects_of(new), SPECS)

@@ -13,7 +13,7 @@ from mnp_core.cli.page import make_page
 from mnp_core.cli.page.data import page_data
 from mnp_core.offline.reach import answers, grouped
 from mnp_core.policy.reachability import Reachability
-from mnp_core.testing.suites.differential.profile import SEED
+from mnp_core.testing.suites.differential.profile import SEED, in_proportion
 from mnp_core.testing.suites.differential.strategies import clusters
 from tests.cli.objects import A, B, network, policy
 from tests.cli.test_matrix_forms import HOSTILE, hostile_answers
@@ -105,7 +105,7 @@ def test_the_command_prints_the_page(mnp, tmp_path):
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=50)
+@settings(PROFILE, max_examples=in_proportion(50))
 @given(clusters())
 def test_the_factors_of_the_page_make_the_matrix(cluster):
     """What the page's script looks up, looked up here."""

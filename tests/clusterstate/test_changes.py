@@ -23,6 +23,7 @@ from mnp_core.model.budget import Budgets
 from mnp_core.testing import builders
 from mnp_core.testing.builders import absent, named, namespace, network, pods_across, present, requirement, selector
 from mnp_core.testing.lifecycle import changed_by
+from mnp_core.testing.suites.differential.profile import in_proportion
 
 NET = network("x/net", "macvlan")
 CLAIMED = frozenset({"macvlan", "bridge"})
@@ -338,7 +339,7 @@ class Ways(RuleBasedStateMachine):
 
 
 TestWays = Ways.TestCase
-TestWays.settings = settings(max_examples=150, stateful_step_count=12, deadline=None)
+TestWays.settings = settings(max_examples=in_proportion(150), stateful_step_count=12, deadline=None)
 
 
 class SlicedWays(Ways):

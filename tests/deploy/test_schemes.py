@@ -19,11 +19,11 @@ from tests.deploy.structural import children, refusals
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FILES = ("scheme.yml", "scheme-cel.yml", "macvlan-networkpolicies.yml")
-DEFINITIONS = {name: yaml.safe_load((DEPLOY / name).read_text()) for name in FILES}
+DEFINITIONS = {name: yaml.load((DEPLOY / name).read_text(), yaml.CSafeLoader) for name in FILES}
 POLICIES = [
     (path.parent.name, document)
     for path in sorted(ROOT.glob("examples/*/policy.yaml"))
-    for document in yaml.safe_load_all(path.read_text())
+    for document in yaml.load_all(path.read_text(), yaml.CSafeLoader)
     if document["kind"].endswith("NetworkPolicy")
 ]
 

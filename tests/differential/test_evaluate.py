@@ -8,7 +8,7 @@ from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
 from mnp_core.testing.suites.differential.evaluated import Evaluated
-from mnp_core.testing.suites.differential.profile import SEED
+from mnp_core.testing.suites.differential.profile import SEED, in_proportion
 from mnp_core.testing.suites.differential.questions import questions
 from mnp_core.testing.suites.differential.strategies import Cluster, clusters
 from mnp_core.testing.suites.reference import naive
@@ -42,7 +42,7 @@ def compare(evaluated: Evaluated, cluster: Cluster, direction: str, here: End, p
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=300)
+@settings(PROFILE, max_examples=in_proportion(300))
 @given(clusters(), st.integers(min_value=0, max_value=1 << 32))
 def test_evaluate_agrees_with_the_reference(cluster, dice):
     """S1 to S32"""
@@ -59,7 +59,7 @@ def test_evaluate_agrees_with_the_reference_in_more_cases(cluster, dice):
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=60)
+@settings(PROFILE, max_examples=in_proportion(60))
 @given(st.lists(clusters(), min_size=2, max_size=4), st.integers(min_value=0, max_value=1 << 32))
 def test_changes_in_force_agree_with_the_reference(states, dice):
     """S61: on the way from one cluster to another, nothing that matters is overlooked."""

@@ -10,7 +10,7 @@ from hypothesis import given, note, seed, settings
 from hypothesis import strategies as st
 
 from mnp_core.testing.suites.differential.evaluated import Evaluated
-from mnp_core.testing.suites.differential.profile import SEED
+from mnp_core.testing.suites.differential.profile import SEED, in_proportion
 from mnp_core.testing.suites.differential.questions import questions
 from mnp_core.testing.suites.differential.strategies import clusters
 from mnp_core.testing.suites.reference.naive import of_kind
@@ -25,7 +25,7 @@ WRONG = {
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=60)
+@settings(PROFILE, max_examples=in_proportion(60))
 @given(clusters(), st.integers(min_value=0, max_value=1 << 32))
 def test_a_wrong_type_in_a_rule_allows_nothing_that_was_denied(cluster, dice):
     """S6"""

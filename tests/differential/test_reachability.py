@@ -16,7 +16,7 @@ from mnp_core.policy.reachability import Reachability
 from mnp_core.settings import Settings
 from mnp_core.sources.manifests import Document
 from mnp_core.testing.suites.differential.evaluated import Evaluated
-from mnp_core.testing.suites.differential.profile import SEED
+from mnp_core.testing.suites.differential.profile import SEED, in_proportion
 from mnp_core.testing.suites.differential.strategies import OUTSIDE, clusters
 from mnp_core.testing.suites.reference.naive import End as NaiveEnd
 
@@ -48,7 +48,7 @@ def ends_for_evaluate(way):
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=50)
+@settings(PROFILE, max_examples=in_proportion(50))
 @given(clusters())
 def test_the_matrix_is_evaluate_pair_by_pair(cluster):
     """S1 to S32, S44."""
@@ -63,7 +63,7 @@ def test_the_matrix_is_evaluate_pair_by_pair(cluster):
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=50)
+@settings(PROFILE, max_examples=in_proportion(50))
 @given(clusters())
 def test_the_matrix_explains_as_explain_does(cluster):
     objects = objects_of(cluster)
@@ -78,7 +78,7 @@ def test_the_matrix_explains_as_explain_does(cluster):
 
 
 @seed(int(SEED or 0))
-@settings(PROFILE, max_examples=50)
+@settings(PROFILE, max_examples=in_proportion(50))
 @given(clusters(), st.data())
 def test_pods_of_one_group_have_the_answers_of_the_group(cluster, data):
     objects = objects_of(cluster)

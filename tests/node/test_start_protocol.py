@@ -30,6 +30,7 @@ from mnp_core.node.denial import Denial
 from mnp_core.testing.builders import absent, named, namespace, network, pod, pods, policy, present, status
 from mnp_core.testing.builders import rule as policy_rule
 from mnp_core.testing.fakes import FakeKernel, FakeNamespace, FakeRenderer
+from mnp_core.testing.suites.differential.profile import in_proportion
 from tests.agent.test_agent import Agreeing, Clock, OneBackend
 
 NET, OTHER = network("net", "macvlan"), network("other", "macvlan")
@@ -295,7 +296,7 @@ def run(examples, steps):
 
 @pytest.mark.timeout(300)
 def test_the_start_protocol_keeps_isolation_and_converges():
-    run(250, 40)
+    run(in_proportion(250), 40)
 
 
 @pytest.mark.long

@@ -79,6 +79,7 @@ def test_versions_agree(wheels):
         assert "<" in str(core.specifier), "a plugin says up to which core it works"
 
 
+@pytest.mark.full
 def test_the_same_sources_give_the_same_bytes(dist, tmp_path):
     again = build(tmp_path / "again")
     assert {path.name: path.read_bytes() for path in dist.iterdir()} == {
@@ -86,6 +87,7 @@ def test_the_same_sources_give_the_same_bytes(dist, tmp_path):
     }
 
 
+@pytest.mark.full
 def test_core_alone_works_and_names_possible_additions(environment, dist):
     environment.install("mnp-core", links=dist)
     assert list(found_by(environment)) == ["core"]

@@ -6,6 +6,8 @@ import pytest
 
 from tests.docs.fences import DOCS, fences
 
+pytestmark = [pytest.mark.root, pytest.mark.full]  # each fills an environment of its own
+
 COMMANDS = [command for fence in fences(DOCS / "plugins.md") for command in fence.commands]
 PART = "'truth_table and actions or packets_agree_with_both_evaluations or without_policies or clears_before'"
 
@@ -26,10 +28,9 @@ def author(environment, dist, tmp_path):
     return run
 
 
-@pytest.mark.root
 @pytest.mark.parametrize(
     ("distribution", "backend"),
-    [("mnp-example", "example"), pytest.param("mnp-nftables", "nftables", marks=pytest.mark.full)],
+    [("mnp-example", "example"), ("mnp-nftables", "nftables")],
 )
 def test_an_author_runs_them_with_a_backend_by_its_name(author, distribution, backend):
     ended = author(distribution, backend)
@@ -39,7 +40,6 @@ def test_an_author_runs_them_with_a_backend_by_its_name(author, distribution, ba
     assert re.search(r"^=+ 4 passed, \d+ deselected", ended.stdout, re.MULTILINE)
 
 
-@pytest.mark.root
 def test_a_backend_that_is_not_installed_is_an_error_that_names_it(author):
     ended = author("mnp-nftables", "slate")
     assert ended.returncode == 4, ended.stdout + ended.stderr

@@ -17,6 +17,7 @@ from mnp_core.model.parsing import (
     parse_pod,
     parse_policy,
 )
+from mnp_core.testing.suites.differential.profile import in_proportion
 
 PARSERS = (parse_policy, parse_pod, parse_namespace, parse_network)
 STATUS = [{"name": "ns/net", "interface": "net1", "ips": ["10.0.0.1"], "mac": "02:00:00:00:00:01",
@@ -116,7 +117,7 @@ def check(parse, raw):
     return parsed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=in_proportion(300), deadline=None)
 @given(raw=JUNK)
 def test_junk_is_read_or_refused(raw):
     """S6."""
@@ -124,7 +125,7 @@ def test_junk_is_read_or_refused(raw):
         check(parse, raw)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=in_proportion(500), deadline=None)
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), JUNK), min_size=1, max_size=4))
 def test_junk_inside_of_an_object_is_reported(changes):
     """S6."""
@@ -132,7 +133,7 @@ def test_junk_inside_of_an_object_is_reported(changes):
         check(parse, with_junk(changes))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=in_proportion(200), deadline=None)
 @given(status=JUNK.filter(lambda value: not isinstance(value, bytes)))
 def test_junk_inside_of_an_annotation_is_reported(status):
     """S3, S6."""
@@ -146,7 +147,7 @@ def test_junk_inside_of_an_annotation_is_reported(status):
 RULE_PLACES = [path for path in PLACES if path[:3] == ("spec", "ingress", 0) and len(path) > 3]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=in_proportion(300), deadline=None)
 @given(path=st.sampled_from(RULE_PLACES), junk=JUNK)
 def test_nothing_wrong_in_a_rule_makes_it_a_rule_for_everybody(path, junk):
     """S12, S13: only a missing field, null or `[]` means everything."""
