@@ -120,6 +120,8 @@ class _Writer:
                 where=f"Pod {self._policy.pod}",
             )
         interfaces = tuple(map(self._interface, self._policy.interfaces))
+        used = _used_blocks(interfaces)  # those of rules that match nothing, and of settings where all is open, are not
+        self.blocks = {number: blocks for number, blocks in self.blocks.items() if number in used}
         keys = frozenset(key for number, blocks in self.blocks.items() for key in _block_keys(number, blocks))
         return Table(
             interfaces=interfaces,
@@ -173,6 +175,12 @@ class _Writer:
             yield Peers.BLOCKS, self._numbers[allow.peers.blocks]
         for identity in allow.peers.groups:
             yield Peers.GROUP, self._sets[identity]
+
+
+def _used_blocks(interfaces: Iterable[Interface]) -> frozenset[int]:
+    """The numbers of the blocks that rules name."""
+    sides = (side for interface in interfaces for side in interface.sides.values())
+    return frozenset(rule.number for side in sides for rule in side.rules if rule.peers is Peers.BLOCKS)
 
 
 def _blocks_of(policy: SandboxPolicy) -> set[tuple[Block, ...]]:

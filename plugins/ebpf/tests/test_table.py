@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from mnp_core.errors import ApplyError
-from mnp_core.model import Direction
+from mnp_core.model import Direction, parse_cidr
 from mnp_core.testing.corpus import CORPUS
 from mnp_core.testing.policies import GROUP, allow, endpoints, isolated, only, origin
 from mnp_ebpf import EbpfRenderer
@@ -24,6 +24,22 @@ def test_a_table_is_read_as_it_was_written(case):
     found = read_table(placed.packed()).having(table.blocks).table
     assert found == placed
     assert found.digest == table.digest
+
+
+UNUSED = {
+    "a rule whose ports match nothing": only(ingress=isolated(allow(["10.0.0.0/8"], []))),
+    "prefixes where all is open": only(allow_src_prefixes=(parse_cidr("10.0.0.0/8"),)),
+    "one of two": only(ingress=isolated(allow(["10.0.0.0/8"], []), allow(["10.1.0.0/16"]))),
+}
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("case", UNUSED)
+def test_blocks_that_no_rule_names_leave_nothing_to_be_mended(case, wire):
+    """S62, S63: what is read back is what was written."""
+    ruleset = wire.pod.enforce(UNUSED[case])
+    assert wire.pod.run(wire.pod.applier.installed).matches(ruleset)
+    assert "10.0.0.0/8" not in ruleset.text
 
 
 def test_counters_are_those_of_their_rule():
