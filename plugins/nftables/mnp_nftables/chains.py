@@ -15,6 +15,7 @@ pass at its end, counted. Custom rules are left out, as they may drop.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from attrs import evolve
 
@@ -167,5 +168,6 @@ def _logged(common: CommonRules, mark: LogMark) -> Iterator[Rule]:
         yield Rule.of(terms.limit(common.denied_log) + terms.log(common.denied_log, mark))
 
 
+@lru_cache
 def _rule(match: Term, label: str, *, verdict: Term = ACCEPT) -> Rule:
-    return Rule.of(match + COUNTER + verdict, encode(label, COMMENT_LIMIT))
+    return Rule.of(match + COUNTER + verdict, encode(label, COMMENT_LIMIT)).prepare()

@@ -6,6 +6,7 @@ another alphabet (comments, interface names that nft has no way to write).
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import quote
 
 from attrs import frozen
@@ -65,6 +66,7 @@ def is_writable(name: str) -> bool:
     return '"' not in name and name.isprintable()
 
 
+@lru_cache(maxsize=1 << 12)
 def group_id(identity: str) -> str:
     """The identity of a group, checked.
 
@@ -89,6 +91,7 @@ class ChainName:
     replies: bool = False
     part: int = 0
 
+    @lru_cache(maxsize=1 << 10)  # noqa: B019 - a value, not an object with a life
     def __str__(self) -> str:
         prefix = ("replies-" if self.replies else "") + self.direction.value.lower()
         prefix += f".{self.part}" if self.part else ""

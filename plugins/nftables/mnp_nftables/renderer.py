@@ -16,6 +16,7 @@ a packet can still be rejected (S48). A packet that is allowed ends our base cha
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from attrs import evolve, field, frozen
 
@@ -222,7 +223,11 @@ def _dispatch(policy: SandboxPolicy, direction: Direction) -> Iterator[Rule]:
     yield from established_rules(policy.interfaces, direction, policy.common)
     for interface in policy.interfaces:
         if isinstance(interface.of(direction), Isolated | Audited):
-            name = interface_name(interface.interface, pod=policy.pod)
-            chain = ChainName(direction=direction, interface=name)
-            remark = "" if is_writable(name) else _UNWRITABLE
-            yield Rule.of(terms.interface(direction, name) + terms.goto(str(chain)), remark=remark)
+            yield _way(direction, interface_name(interface.interface, pod=policy.pod))
+
+
+@lru_cache
+def _way(direction: Direction, interface: str) -> Rule:
+    chain = ChainName(direction=direction, interface=interface)
+    remark = "" if is_writable(interface) else _UNWRITABLE
+    return Rule.of(terms.interface(direction, interface) + terms.goto(str(chain)), remark=remark).prepare()

@@ -28,7 +28,7 @@ from mnp_core.netfilter.messages import (
     NEW_TABLE,
 )
 from mnp_nftables.anonymous import AnonymousSet
-from mnp_nftables.content import Content, chain_content, joined, rule_content, set_content
+from mnp_nftables.content import Content, chain_content, joined, set_content
 from mnp_nftables.expressions import lookup_in
 from mnp_nftables.membership import add_elements
 from mnp_nftables.rule import Chain
@@ -172,7 +172,7 @@ def content_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterabl
     """The content of the table after the transaction."""
     chains, custom = tuple(chains), tuple(custom)
     names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom)}
-    rules = ((chain.name, rule_content(rule.code, rule.userdata)) for chain in chains for rule in chain.rules)
+    rules = ((chain.name, rule.content) for chain in chains for rule in chain.rules)
     return Content(
         chains=tuple(chain_contents(names)),
         sets=tuple(set_contents(sets)),
@@ -230,6 +230,9 @@ def _add_rules(writer: BatchWriter, chain: Chain, identity: int) -> int:
     """Add the rules of a chain; return the next identity for anonymous sets."""
     head = _OURS + text_attribute(uapi.NFTA_RULE_CHAIN, chain.name)
     for rule in chain.rules:
+        if rule.prepared is not None:
+            writer.add(NEW_RULE, CREATE | APPEND, head, rule.prepared[1])
+            continue
         expressions = []
         for each in rule.code:
             if isinstance(each, AnonymousSet):
@@ -238,9 +241,7 @@ def _add_rules(writer: BatchWriter, chain: Chain, identity: int) -> int:
                 expressions.append(lookup_in(_ANONYMOUS, identity, each.use))
             else:
                 expressions.append(each)
-        code = nested(uapi.NFTA_RULE_EXPRESSIONS, b"".join(expressions))
-        comment = attribute(uapi.NFTA_RULE_USERDATA, rule.userdata) if rule.userdata else b""
-        writer.add(NEW_RULE, CREATE | APPEND, head, code, comment)
+        writer.add(NEW_RULE, CREATE | APPEND, head, rule.body(b"".join(expressions)))
     return identity
 
 
