@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from mnp_core.sandbox._syscalls import CLONE_NEWNET, unshare
@@ -29,6 +30,15 @@ def pytest_configure(config):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Begin with the folders whose tests follow one another in one file for a minute and more, mostly waiting.
+
+    Tests of one file run in one worker, which else would be alone with them at the end.
+    """
+    items.sort(key=lambda item: not item.nodeid.startswith(("tests/faults/", "tests/security/")))
 
 
 def pytest_collection():

@@ -50,6 +50,7 @@ def test_there_is_one_for_each_command(written):
     assert {*written["mnp-lab"]} == {*names(lab_group, ("mnp", "lab"))}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", OWN)
 def test_wheels_and_sdists_bring_them(name, wheels, dist, written):
     with ZipFile(wheels[name].path) as archive:
@@ -60,6 +61,7 @@ def test_wheels_and_sdists_bring_them(name, wheels, dist, written):
         assert {Path(file).name for file in archive.getnames() if "/man/" in file} == {*written[name]}
 
 
+@pytest.mark.full
 def test_no_other_wheel_brings_any(wheels):
     assert {name for name, wheel in wheels.items() if any(MAN in file for file in wheel.files)} == {*OWN}
 

@@ -36,7 +36,7 @@ class Attack:
         logged: A part of a line of the log that must be there if nothing else is done.
         clients: Slow clients of the endpoint.
         longest: Seconds for a change of the quiet tenant; watch events are read in order.
-        long: Whether it is left to the long run.
+        tier: The mark of the runs that it is left to: ``full``, ``long``, or none.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Attack:
     told: frozenset = field(factory=frozenset, converter=frozenset)
     clients: int = 0
     longest: float = 1.0
-    long: bool = False
+    tier: str = ""
 
     def __str__(self):
         return self.name
@@ -192,41 +192,45 @@ ATTACKS = (
         policies=lambda: (policy(f"empty-{n}", [{}] * 400_000) for n in range(3)),
         told=OVER,
     ),
-    Attack(name="300 selectors on all pods", policies=lambda: iter([policy("many", _labelled(300))])),
+    Attack(name="300 selectors on all pods", policies=lambda: iter([policy("many", _labelled(300))]), tier="full"),
     Attack(
         name="1,500 selectors on all pods",
         policies=lambda: iter([policy("more", _labelled(1500))]),
         told=OVER,
-        long=True,
+        tier="long",
     ),
     Attack(name="100 broad selectors", policies=lambda: iter([policy("broad", _broad(100))]), told=OVER),
     Attack(
-        name="1,000 broad selectors", policies=lambda: iter([policy("broader", _broad(1000))]), told=OVER, long=True
+        name="1,000 broad selectors", policies=lambda: iter([policy("broader", _broad(1000))]), told=OVER, tier="long"
     ),
-    Attack(name="499 selectors that match no pod", policies=lambda: iter([policy("vain", _vain(499))])),
+    Attack(name="499 selectors that match no pod", policies=lambda: iter([policy("vain", _vain(499))]), tier="full"),
     Attack(
         name="10,000 selectors on one pod",
         policies=lambda: iter([policy("one", _labelled(10_000), {"matchLabels": {"number": "0"}})]),
         told=OVER,
-        long=True,
+        tier="long",
     ),
-    Attack(name="40,000 rules", policies=lambda: iter([policy("rules", _ported(40_000))]), told=OVER, long=True),
-    Attack(name="1,000 rules, as many as allowed", policies=lambda: iter([policy("big", _ported(1000))])),
+    Attack(name="40,000 rules", policies=lambda: iter([policy("rules", _ported(40_000))]), told=OVER, tier="long"),
+    Attack(name="1,000 rules, as many as allowed", policies=lambda: iter([policy("big", _ported(1000))]), tier="full"),
     Attack(name="100 malformed policies", policies=lambda: _malformed(100), told={Reason.INVALID_PEER}),
-    Attack(name="1,000 malformed policies", policies=lambda: _malformed(1000), told={Reason.INVALID_PEER}, long=True),
+    Attack(name="1,000 malformed policies", policies=lambda: _malformed(1000), told={Reason.INVALID_PEER}, tier="long"),
     Attack(name="a flood of 150 policies", policies=lambda: _flood(150)),
     Attack(
         name="485 policies of 450 CIDRs, 10 pods",
         policies=lambda: _load("number", FOR),
-        long=True,
+        tier="long",
     ),
     Attack(
         name="the same, 10 pods of 9 networks each",
         policies=lambda: _load("wide", NINE),
         told=OVER,
-        long=True,
+        tier="long",
     ),
-    Attack(name="2,000 policies without rules", policies=lambda: (policy(f"tiny-{n}", []) for n in range(2000))),
+    Attack(
+        name="2,000 policies without rules",
+        policies=lambda: (policy(f"tiny-{n}", []) for n in range(2000)),
+        tier="full",
+    ),
     Attack(name="30 selectors of 1,000 requirements", policies=lambda: _deep(30), told=OVER),
     Attack(name="200 pods change their labels ten times", others=lambda: _storm(200, 10)),
     Attack(name="50 annotations of 250 KB", others=lambda: _long(50)),
@@ -236,12 +240,12 @@ ATTACKS = (
     ),
     Attack(name="odd names of interfaces", others=_odd_names, told={Reason.INVALID_STATUS}),
     Attack(name="2,000 networks", others=lambda: _networks(2000)),
-    Attack(name="10,000 networks", others=lambda: _networks(10_000), long=True),
+    Attack(name="10,000 networks", others=lambda: _networks(10_000), tier="long"),
     Attack(
         name="200 namespaces of 10 malformed policies",
         others=lambda: _crowd(200, 10),
         logged=f"MultiNetworkPolicy {TENANT}-199/junk-9",
-        long=True,
+        tier="long",
     ),
     Attack(name="rules deleted in 20 pods", inside=_delete_rules, logged=f'msg="drift repaired" pod={TENANT}/'),
     Attack(name="flows forged in 20 pods", inside=_forge_flows),

@@ -235,7 +235,11 @@ def test_nothing_is_done(node, table):
     assert node.allowed() == {"client"}
 
 
-@pytest.mark.parametrize("attack", [pytest.param(a, marks=pytest.mark.long) if a.long else a for a in ATTACKS], ids=str)
+def marked(attack):
+    return pytest.param(attack, marks=[getattr(pytest.mark, attack.tier)] if attack.tier else [], id=str(attack))
+
+
+@pytest.mark.parametrize("attack", [*map(marked, ATTACKS)])
 def test_an_attack_costs_its_tenant(node, table, attack):
     """S6, S61: a tenant's memory and time are its own."""
     effect = measure(node, [attack])
