@@ -110,10 +110,7 @@ def test_guests_are_peers_by_machines_and_claims(bed, guests, account, tmp_path)
         claim = {"metadata": {"name": "claimed.bare"}, "spec": {"network": "bare", "interface": "net1"}}
         objects.apply({"apiVersion": "k8s.cni.cncf.io/v1alpha1", "kind": "IPAMClaim", **claim}, space)
         status = {"status": {"ips": [f"{ADDRESSES['claimed']}/24"], "ownerPod": "claimed"}}
-        path = f"/apis/k8s.cni.cncf.io/v1alpha1/namespaces/{space}/ipamclaims/claimed.bare"
-        kubectl("patch", "ipamclaims", "claimed.bare", "-n", space, "--type=merge", "--subresource=status",
-                "-p", json.dumps(status))  # fmt: skip
-        assert objects.request("GET", path)["status"]["ips"]
+        objects.patch("k8s.cni.cncf.io/v1alpha1/IPAMClaim", "claimed.bare", status, space, part="status")
         wait_for("the claim counts", lambda: reaching(guests) == {"claimed"})
 
         define(objects, MACHINES)

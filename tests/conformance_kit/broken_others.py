@@ -1,4 +1,7 @@
-"""Discoverers, locators and kinds of policy that are broken on purpose; see `broken_backends.py`."""
+"""Plugins that are broken on purpose: discoverers, locators, kinds of policy, sources of addresses.
+
+See `broken_backends.py`.
+"""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,9 +10,9 @@ from attrs import evolve
 
 from mnp_core.api import Discovery, Sandbox
 from mnp_core.errors import SandboxNotFoundError
-from mnp_core.model import ANY_PEER, Link
+from mnp_core.model import ANY_PEER, Link, RecordedInterface, parse_address
 from mnp_core.sandbox.netns import identify
-from tests.conformance_kit.sound import Discoverer, DiscovererTests, LocatorTests, PolicyKindTests
+from tests.conformance_kit.sound import AddressSourceTests, Discoverer, DiscovererTests, LocatorTests, PolicyKindTests
 
 MUST_FAIL = {}
 """Class to the check that must fail, what is wrong, and words of the failure."""
@@ -268,4 +271,96 @@ policy_kind(
     "test_an_empty_spec_isolates_ingress_and_allows_nothing",
     "isolates nothing where no rule is",
     open_by_default,
+)
+
+# --- sources of addresses -----------------------------------------------------------------------------------------
+
+
+def address_source(name, check, wrong, change, because="assert"):
+    """A parser that spoils the right result."""
+
+    def parse_it(self, raw):
+        return change(raw, AddressSourceTests.parse_it(self, raw))
+
+    broken(AddressSourceTests, name, check, wrong, because=because, parse_it=parse_it)
+
+
+def made_up(_raw, found):
+    """The addresses of an entry with any name."""
+    record, reports = found
+    junk = record.interfaces or (RecordedInterface(addresses=(parse_address("10.66.6.6"),)),)
+    return evolve(record, interfaces=junk), reports
+
+
+def raw_addresses(raw, found):
+    """Every address as it is written."""
+    record, reports = found
+    try:
+        written = tuple(map(parse_address, raw["status"]["interfaces"][0]["ipAddresses"]))
+        interfaces = (evolve(record.interfaces[0], addresses=written),)
+    except (ValueError, LookupError, TypeError):
+        return found
+    return evolve(record, interfaces=interfaces), reports
+
+
+def takes_metadata_for_granted(self, raw):
+    return AddressSourceTests.parse_it(self, raw | {"metadata": {"name": "x", "uid": "1", "namespace": "demo"}})
+
+
+def other_source(raw, found):
+    assert isinstance(raw["status"]["interfaces"], list), "it is required"
+    return found
+
+
+address_source(
+    "OtherRecord",
+    "test_an_object_without_faults_is_understood",
+    "gives records the name of another kind",
+    lambda _, found: (evolve(found[0], ref=evolve(found[0].ref, kind="Machine")), found[1]),
+)
+broken(
+    AddressSourceTests,
+    "OneVersionOfMachines",
+    "test_every_served_version_is_understood",
+    "understands the older version",
+    make_spec=lambda self: evolve(AddressSourceTests.make_spec(self), versions=("v2", "v1")),
+    parse_it=lambda self, raw: AddressSourceTests.parse_it(
+        self, raw if raw["apiVersion"].endswith("v1") else raw | {"status": {}}
+    ),
+)
+broken(
+    AddressSourceTests,
+    "NamesTheNamelessMachine",
+    "test_an_object_without_a_name_is_dropped",
+    "makes up names",
+    because="DID NOT RAISE",
+    parse_it=takes_metadata_for_granted,
+)
+address_source(
+    "MakesUpAddresses",
+    "test_nothing_in_an_object_makes_it_fall_or_adds_an_address",
+    "has an address for each object",
+    made_up,
+    because="are nobody's",
+)
+address_source(
+    "IndexesMachines",
+    "test_nothing_in_an_object_makes_it_fall_or_adds_an_address",
+    "takes for granted that everything is there",
+    other_source,
+    because="Failed: status",
+)
+address_source(
+    "BelievesAddresses",
+    "test_an_address_that_no_pod_can_have_is_left_out_and_reported",
+    "takes addresses as they are written",
+    raw_addresses,
+    because="counts",
+)
+address_source(
+    "SilentMachines",
+    "test_an_address_that_no_pod_can_have_is_left_out_and_reported",
+    "reports nothing",
+    lambda _, found: (found[0], ()),
+    because="nobody is told",
 )

@@ -4,12 +4,16 @@ import threading
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
 
+from attrs import evolve
+
 from mnp_core.api import PolicyKindSpec
 from mnp_core.discovery import compare
 from mnp_core.model import Link
 from mnp_core.model.parsing import parse_policy
+from mnp_core.plugins import load_plugins
 from mnp_core.testing.builders import pod
 from mnp_core.testing.conformance import (
+    AddressSourceConformance,
     GateConformance,
     InterfaceDiscovererConformance,
     PolicyKindConformance,
@@ -20,6 +24,8 @@ from mnp_core.testing.conformance.locator import Located
 from mnp_core.testing.netns import End, veth_pair
 from mnp_lab.locator import LabLocator
 from mnp_lab.namespaces import AnonymousNamespaces, pod_key
+
+SOURCES = load_plugins().address_sources
 
 
 class Discoverer:
@@ -109,6 +115,27 @@ class PolicyKindTests(PolicyKindConformance):
 
     def example(self):
         return EXAMPLE
+
+
+class AddressSourceTests(AddressSourceConformance):
+    source, origin = "kubevirt", "domain, multus-status"
+
+    def make_spec(self):
+        return evolve(SOURCES.require(self.source), parse=self.parse_it)
+
+    def parse_it(self, raw):
+        return SOURCES.require(self.source).parse(raw)
+
+    def example(self):
+        entry = {"name": "blue", "infoSource": self.origin, "ipAddress": "10.9.0.5", "mac": "02:00:00:00:00:05"}
+        entry |= {"ipAddresses": ["10.9.0.5", "fd00:9::5"], "podInterfaceName": "net1"}
+        return {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachineInstance",
+            "metadata": {"name": "vm", "namespace": "demo", "uid": "1"},
+            "spec": {"networks": [{"name": "blue", "multus": {"networkName": "blue"}}]},
+            "status": {"interfaces": [entry]},
+        }
 
 
 class Porch:

@@ -5,12 +5,19 @@ from contextlib import contextmanager
 import pytest
 
 from mnp_core.testing.builders import pod
-from mnp_core.testing.conformance import SandboxLocatorConformance
+from mnp_core.testing.conformance import AddressSourceConformance, SandboxLocatorConformance
 from mnp_core.testing.conformance.locator import Located
 from mnp_lab.locator import make_lab_locator
 from mnp_lab.namespaces import pod_key
 from mnp_lab.state import LabDirectory
-from tests.conformance_kit.sound import DiscovererTests, GateTests, LocatorTests, PolicyKindTests
+from tests.conformance_kit.sound import (
+    SOURCES,
+    AddressSourceTests,
+    DiscovererTests,
+    GateTests,
+    LocatorTests,
+    PolicyKindTests,
+)
 
 
 class TestDiscoverer(DiscovererTests):
@@ -27,6 +34,28 @@ class TestLocator(LocatorTests):
 
 class TestMultiNetworkPolicy(PolicyKindTests):
     pass
+
+
+class TestMachines(AddressSourceTests):
+    pass
+
+
+class TestGuests(AddressSourceTests):
+    source, origin = "kubevirt-guest-agent", "domain, guest-agent"
+
+
+class TestClaims(AddressSourceConformance):
+    def make_spec(self):
+        return SOURCES.require("ipam-claims")
+
+    def example(self):
+        return {
+            "apiVersion": "k8s.cni.cncf.io/v1alpha1",
+            "kind": "IPAMClaim",
+            "metadata": {"name": "vm.net", "namespace": "demo", "uid": "1"},
+            "spec": {"network": "tenant", "interface": "net1"},
+            "status": {"ips": ["10.9.0.5/24", "fd00:9::5/64"], "ownerPod": "virt-launcher-vm"},
+        }
 
 
 class TestLocatorOfLabsThatStay(SandboxLocatorConformance):

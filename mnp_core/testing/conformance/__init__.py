@@ -17,6 +17,7 @@ Methods without ``test_`` in front are hooks: they supply the kit's missing know
 be overridden.
 """
 
+from mnp_core.testing.conformance.addresssource import AddressSourceConformance
 from mnp_core.testing.conformance.applier import ApplierConformance
 from mnp_core.testing.conformance.backend import BackendConformance
 from mnp_core.testing.conformance.base import Conformance
@@ -29,6 +30,7 @@ from mnp_core.testing.conformance.renderer import RendererConformance
 from mnp_core.testing.conformance.rules import ApplierHooks
 
 __all__ = [
+    "AddressSourceConformance",
     "ApplierConformance",
     "ApplierHooks",
     "BackendConformance",

@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,12 +11,17 @@ from mnp_core.api import PolicyKindSpec
 from mnp_core.errors import InputError
 from mnp_core.model import AnyPeer, AnyPort, Policy, Report
 from mnp_core.testing.conformance.base import Conformance, missing_hook
+from mnp_core.testing.conformance.spoilt import (
+    JUNK,
+    LONG,
+    Path,
+    paths,
+    shown_path,
+    value_at,
+    with_value,
+    without_value,
+)
 from mnp_core.testing.corpus import HOSTILE_TEXTS
-
-Path = tuple[str | int, ...]
-
-_JUNK: tuple[object, ...] = (None, 42, -1.5, True, "", "junk", [], [[]], {}, {"junk": [1]}, [None], ["junk"], [42])
-_DEEP = "x" * 100_000
 
 
 class PolicyKindConformance(Conformance, standard=True):
@@ -65,22 +70,22 @@ class PolicyKindConformance(Conformance, standard=True):
         before = copy.deepcopy(raw)
         self.parse(raw)
         assert raw == before
-        self.parse(_with(raw, ("metadata", "name"), "another"))
+        self.parse(with_value(raw, ("metadata", "name"), "another"))
         assert self.parse(raw) == first
 
     def test_an_object_without_a_name_is_dropped(self) -> None:
         """S6: as InputError, the only exception that there is."""
         for junk in ({}, {"name": ""}, {"name": 42}, None, "x"):
             with pytest.raises(InputError):
-                self.parse(_with(self.raw(), ("metadata",), junk))
+                self.parse(with_value(self.raw(), ("metadata",), junk))
 
     def test_nothing_in_an_object_makes_it_fall(self) -> None:
         """S6: junk in every place, missing or too much; one bad object is an InputError at most."""
         raw = self.raw()
-        for path in _paths(raw):
-            for junk in (*_JUNK, _DEEP, *HOSTILE_TEXTS):
-                self._survives(_with(raw, path, junk), path)
-            self._survives(_without(raw, path), path)
+        for path in paths(raw):
+            for junk in (*JUNK, LONG, *HOSTILE_TEXTS):
+                self._survives(with_value(raw, path, junk), path)
+            self._survives(without_value(raw, path), path)
 
     def _survives(self, raw: Mapping[str, object], path: Path) -> None:
         try:
@@ -88,73 +93,36 @@ class PolicyKindConformance(Conformance, standard=True):
         except InputError:
             return
         except Exception as error:  # noqa: BLE001 # any error is a finding
-            pytest.fail(f"{_shown(path)}: {error!r} for {json.dumps(raw)[:500]}")
+            pytest.fail(f"{shown_path(path)}: {error!r} for {json.dumps(raw)[:500]}")
         assert type(policy) is Policy
         assert {report.about for report in reports} <= {policy.ref}
 
     def test_malformed_policies_are_reported(self) -> None:
         """S6: something of a type that it cannot have, anywhere in the spec."""
         raw = self.raw()
-        for path in _paths(raw["spec"], ("spec",)):
-            if not isinstance(_at(raw, path), dict | list):
+        for path in paths(raw["spec"], ("spec",)):
+            if not isinstance(value_at(raw, path), dict | list):
                 try:
-                    _, reports = self.parse(_with(raw, path, {"junk": [1]}))
+                    _, reports = self.parse(with_value(raw, path, {"junk": [1]}))
                 except InputError:
                     continue
-                assert reports, f"{_shown(path)} holds junk, and nobody is told"
+                assert reports, f"{shown_path(path)} holds junk, and nobody is told"
 
     def test_malformed_policies_never_allow_more(self) -> None:
         """S13: peers and ports that are junk match nothing; they do not become any peer or any port."""
         raw = self.raw()
-        rules = [path for path in _paths(raw) if path[:2] == ("spec", "ingress") and len(path) > 3]
+        rules = [path for path in paths(raw) if path[:2] == ("spec", "ingress") and len(path) > 3]
         for path in rules:
             for junk in (42, "junk", {"junk": [1]}, ["junk"], [42]):
                 try:
-                    policy, _ = self.parse(_with(raw, path, junk))
+                    policy, _ = self.parse(with_value(raw, path, junk))
                 except InputError:
                     continue
                 for rule in policy.ingress or ():
                     part = rule.ports if path[3] == "ports" else rule.peers
-                    assert not isinstance(part, AnyPeer | AnyPort), f"{_shown(path)}: {junk!r} allows everything"
+                    assert not isinstance(part, AnyPeer | AnyPort), f"{shown_path(path)}: {junk!r} allows everything"
 
     def test_an_empty_spec_isolates_ingress_and_allows_nothing(self) -> None:
         """S1, S12: policyTypes missing means Ingress, and no rule allows."""
-        policy, _ = self.parse(_with(self.raw(), ("spec",), {"podSelector": {}}))
+        policy, _ = self.parse(with_value(self.raw(), ("spec",), {"podSelector": {}}))
         assert (policy.ingress, policy.egress) == ((), None)
-
-
-# --- places in an object ------------------------------------------------------------------------------------------
-
-
-def _paths(value: object, here: Path = ()) -> Iterator[Path]:
-    """Every place in an object, the whole left out."""
-    items: Iterator[tuple[str | int, object]] = iter(())
-    if isinstance(value, dict):
-        items = iter(value.items())
-    elif isinstance(value, list):
-        items = iter(enumerate(value))
-    for key, child in items:
-        yield (*here, key)
-        yield from _paths(child, (*here, key))
-
-
-def _at(value: Any, path: Path) -> Any:
-    for key in path:
-        value = value[key]
-    return value
-
-
-def _with(raw: dict[str, Any], path: Path, value: object) -> dict[str, Any]:
-    changed = copy.deepcopy(raw)
-    _at(changed, path[:-1])[path[-1]] = value
-    return changed
-
-
-def _without(raw: dict[str, Any], path: Path) -> dict[str, Any]:
-    changed = copy.deepcopy(raw)
-    del _at(changed, path[:-1])[path[-1]]
-    return changed
-
-
-def _shown(path: Path) -> str:
-    return ".".join(map(str, path))
