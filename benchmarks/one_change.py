@@ -79,7 +79,7 @@ def _profiled(profile: Profile, work: Callable[[], Any]) -> Any:
 class Bench:
     """An agent on real namespaces."""
 
-    def __init__(self, stack: ExitStack, backends: BackendChoice | None = None) -> None:
+    def __init__(self, stack: ExitStack, backends: BackendChoice | None = None, node: str | None = None) -> None:
         registry = load_plugins()
         self.sandboxes: dict[ObjectName, Sandbox] = {}
         self.pool = stack.enter_context(CountingPool(32))
@@ -88,7 +88,7 @@ class Bench:
         monitor = Monitor[ObjectName](lambda *notice: self.agent.noticed(*notice))  # noqa: PLW0108 - made later
         stack.callback(monitor.close)
         self.agent = Agent(
-            cluster=ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"})),
+            cluster=ClusterState(common=CommonRules(), claimed=frozenset({"macvlan"}), node=node),
             backends=backends or Backends(registry, BackendSettings(node="nftables")),
             locator=self,
             discoverers={},
