@@ -108,6 +108,11 @@ class PodState:
         replacing = self.attempt is not None and self.attempt.operation in {Operation.LOCATE, Operation.REPLACE}
         return self.sandbox_verified and self.retries.failure is None and not self._pending.replace and not replacing
 
+    @property
+    def awaits_finalization(self) -> bool:
+        """Whether a replacement is under way or to be finalized: until then it keeps its ruleset."""
+        return self.attempt is not None or self._pending.finalization is not None
+
     def next_operation(self, now: float) -> Operation | Deadline | None:
         """The most urgent operation, or the deadline of the next; None if idle, or if an operation is under way."""
         if self.attempt is not None or (due := self._most_urgent()) is None or due[1] == _NEVER:
@@ -323,7 +328,8 @@ class PodState:
     def _replaced(self, result: Replaced, now: float) -> Change | None:
         self.retries.clear()
         self._put_stamp(result.stamp)
-        self._pending.finalization, self._finalize_at = result.finalization, now + self.finalize_after
+        wait = 0.0 if self._replace_pause else self.finalize_after  # a big one keeps a big ruleset in memory
+        self._pending.finalization, self._finalize_at = result.finalization, now + wait
         if result.listeners is not None:
             self.rules_watched = Topic.RULES in result.listeners
             self.commits_announced = result.commits_announced

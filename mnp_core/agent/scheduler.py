@@ -86,7 +86,7 @@ class Scheduler:
         self._queued: set[PodState] = set()
         self._running: Counter[str] = Counter()  # by namespace
         self._locating = 0
-        self._weights: dict[PodState, int] = {}  # lines of the big rulesets that are written now
+        self._weights: dict[PodState, int] = {}  # lines of the big rulesets that are written now, or not finalized
         self._draining = False
 
     @property
@@ -100,6 +100,8 @@ class Scheduler:
 
     def start_next(self, state: PodState, now: float) -> None:
         """Schedule the next operation of a pod, or its deadline; to be called after each change of its state."""
+        if not state.awaits_finalization:
+            self._weights.pop(state, None)
         upcoming = self._upcoming(state, now)
         if isinstance(upcoming, Deadline):
             if self._deadlines.get(state) != upcoming.at:
@@ -109,7 +111,7 @@ class Scheduler:
         self._deadlines.pop(state, None)
         if upcoming is not None and state not in self._queued:
             self._queued.add(state)
-            self._ready.add(state.name.namespace, [state])
+            self._ready.add(state.name.namespace, [state], urgent=state in self._weights)  # others may wait for it
 
     def next_deadline(self) -> float | None:
         """The next deadline (time.monotonic)."""
@@ -138,9 +140,8 @@ class Scheduler:
         return True
 
     def release(self, state: PodState, attempt: Attempt) -> None:
-        """Free the place of a finished attempt."""
+        """Free the place of a finished attempt; `start_next` frees its share of big rulesets."""
         namespace = state.name.namespace
-        self._weights.pop(state, None)
         self._locating -= attempt.operation is Operation.LOCATE
         self._running[namespace] -= 1
         if not self._running[namespace]:
@@ -168,7 +169,7 @@ class Scheduler:
         if operation not in _WRITES:
             return True
         weight = self._weight(state)
-        if weight <= BIG_LINES or sum(self._weights.values()) + weight <= _MOST_LINES:
+        if state in self._weights or weight <= BIG_LINES or sum(self._weights.values()) + weight <= _MOST_LINES:
             return True
         namespaces = {big.name.namespace for big in self._weights}
         return state.name.namespace not in namespaces and len(namespaces) < _BIG_NAMESPACES

@@ -5,6 +5,8 @@ import time
 import pytest
 from attrs import evolve
 
+from mnp_core.agent import agent as agent_module
+from mnp_core.agent import scheduler
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Discovery, Failure, Result
 from mnp_core.backend import Backend
@@ -605,6 +607,27 @@ def test_bookkeeping_waits_until_every_pod_has_its_rules(staged):
     began = node.clock.now
     process_until(node, lambda: len(finished) == 2)
     assert node.clock.now - began > 0.5
+
+
+def test_a_big_ruleset_is_finalized_before_the_next_one_is_written(monkeypatch):
+    """It is kept until then: the memory of all big ones at once is that of one."""
+    monkeypatch.setattr(agent_module, "BIG_LINES", 1)
+    monkeypatch.setattr(scheduler, "BIG_LINES", 1)
+    monkeypatch.setattr(scheduler, "_MOST_LINES", 1)
+    node, steps = Node(finalize_after=1, clock=Clock()), []
+
+    class Stepping(FakeApplier):
+        def commit(self, ruleset):
+            self.apply(ruleset)
+            steps.append("written")
+            return lambda: steps.append("finalized")
+
+    for name in ("a", "b"):
+        node.kernel.add(named(name))
+    node.choice.backend = evolve(node.choice.backend, applier=Stepping(node.kernel))
+    node.agent.submit(map(present, (NET, namespace("default"), A, B, from_blocks("10.1.0.0/16", "10.2.0.0/16"))))
+    process_until(node, lambda: len(steps) == 4)
+    assert steps == ["written", "finalized"] * 2
 
 
 def test_unfinished_bookkeeping_completes_when_the_node_stops(staged):
