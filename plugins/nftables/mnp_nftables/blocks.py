@@ -8,8 +8,10 @@ What is left stands in rules: ranges, as excepts leave them, and lists of too ma
 lengths that there are, or from or to the whole family is one of the rules.
 """
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from weakref import WeakValueDictionary
 
 from attrs import field, frozen
 
@@ -96,4 +98,15 @@ def _form(blocks: tuple[Block, ...], family: Family, *, is_named: bool) -> Block
 
 
 def _texts(family: Family, numbers: set[int]) -> frozenset[str]:
-    return frozenset([address_text(family, number.to_bytes(_SIZE[family], "big")) for number in numbers])
+    return _shared(frozenset([address_text(family, number.to_bytes(_SIZE[family], "big")) for number in numbers]))
+
+
+_in_use: WeakValueDictionary[int, frozenset[str]] = WeakValueDictionary()
+_lock = threading.Lock()  # of _in_use
+
+
+def _shared(elements: frozenset[str]) -> frozenset[str]:
+    """The equal set that somebody has already: what is kept of rules in force has each list once for all pods."""
+    with _lock:
+        found = _in_use.setdefault(hash(elements), elements)
+    return found if found == elements else elements

@@ -129,6 +129,12 @@ def test_equal_lists_of_two_interfaces_are_one_set():
     assert text.count(f"@b4-24-{LIST}") == 8  # both directions of two interfaces, two protocols
 
 
+def test_equal_lists_of_many_rulesets_are_in_memory_once():
+    """Whatever is remembered of them: the agent keeps the sets of each pod's rules."""
+    one, other = (renderer.render(policy([*plain[:2]])).sets[f"b4-24-{LIST}"] for _ in range(2))
+    assert one is other
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("common", [{}, {"established_flows": EstablishedFlows.RECHECK}], ids=["keep", "recheck"])
 @pytest.mark.parametrize("blocks", [plain[:5], [*plain[:2], *excepted, *six[:3]], [*MANY, *plain[:3]], of_many_lengths])
