@@ -69,7 +69,7 @@ test-vm: setup ## Run the tests of devices that few kernels have, in a virtual m
 	@scripts/vm/run env MNP_CASES=4 $(VM_PYTEST) tests/vm plugins/ebpf/tests/test_reach.py $(VM_SUITES) -m "not long" --wiring bridged \
 		$(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
 
-test-vm-full: setup ## Run the suites for backends there with bridged pods (25 minutes)
+test-vm-full: setup ## Run the suites for backends there with bridged pods (an hour or more; PYTEST_ARGS=-k ...)
 	@MNP_VM_LIMIT=$${MNP_VM_LIMIT:-10800} scripts/vm/run $(VM_PYTEST) $(SUITES)/truthtable $(SUITES)/differential/test_packets.py \
 		$(SUITES)/atomicity tests/node/test_bridged_pods.py -m "not long" --wiring bridged --backend nftables $(PYTEST_ARGS)
 
