@@ -296,9 +296,6 @@ class Agent:
             state.retry_now()
             self._scheduler.start_next(state, started)
         self.submit(changes)
-        return self._settle(started)
-
-    def _settle(self, started: float) -> Sync:
         self.process(0)
         while self.busy or self.cluster.unfinished:
             self.process(_WAIT_SECONDS)
