@@ -21,9 +21,9 @@ demo: setup ## Three pods and two policies, without a cluster: real packets tell
 	@echo
 	@echo 'Why? $(BIN)/mnp explain examples/quickstart --from demo/stranger --to demo/web'
 
-# Tests wait for silence and for the kernel longer than they compute: three workers for a processor. Each has network and
-# mount namespaces of its own (conftest.py). PYTEST_ARGS=-n0 runs all in one process.
-PARALLEL = -n $$((3 * $$(nproc))) --dist loadscope --no-loadscope-reorder
+# Tests wait for silence and for the kernel longer than they compute: three workers for a processor, up to 16, of 350 MB each.
+# Each has network and mount namespaces of its own (conftest.py). PYTEST_ARGS=-n0 runs all in one process.
+PARALLEL = -n $$(n=$$((3 * $$(nproc))); echo $$((n < 16 ? n : 16))) --dist loadscope --no-loadscope-reorder
 # Of random cases, `make test` asks two fifths.
 test: export MNP_CASES ?= 80
 test: setup ## Run everything fast, and one test of each kind that sends packets (as root)
