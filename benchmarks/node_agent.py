@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bench.cluster import served
+from benchmarks.bench.engines import WITHOUT_EXAMPLE
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.sources.manifests import Document
@@ -174,7 +175,7 @@ def policy(name: str, selected: dict[str, str], peer: str, number: int) -> dict[
 @contextmanager
 def agent() -> Iterator[subprocess.Popen[bytes]]:
     program = Path(sys.executable).with_name("multi-network-policy-node")
-    settings = f"sandbox-locator: lab\nsandbox-locator-settings: {{lab: {LAB}}}\nlog-level: warning\n"
+    settings = f"{WITHOUT_EXAMPLE}sandbox-locator: lab\nsandbox-locator-settings: {{lab: {LAB}}}\nlog-level: warning\n"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "settings.yaml"
         file.write_text(settings)

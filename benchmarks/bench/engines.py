@@ -18,6 +18,10 @@ from benchmarks.bench.measurement import Unavailable
 from scripts.testbed import place
 
 PEERS: Final = "MNP_BENCH_PEERS"
+WITHOUT_EXAMPLE: Final = "plugins: {disabled: [example]}\n"
+"""Settings of our agent: the example of a backend, which is installed in a checkout and on no node, runs a program in
+every pod to look for rules of its own."""
+
 _LISTEN: Final = "127.0.0.1:9471"
 _FAREWELL: Final = 15  # seconds
 
@@ -129,6 +133,8 @@ def peers() -> list[Engine]:
 
 
 def _ours(socket: Path, folder: Path) -> Sequence[str]:
+    settings = folder / "settings.yaml"
+    settings.write_text(WITHOUT_EXAMPLE)
     return (
         str(Path(sys.executable).with_name("multi-network-policy-node")),
         f"--kubeconfig={place.KUBECONFIG}",
@@ -136,6 +142,7 @@ def _ours(socket: Path, folder: Path) -> Sequence[str]:
         f"--container-runtime-endpoint={socket}",
         f"--listen={_LISTEN}",
         f"--agent-socket={folder / 'agent.sock'}",
+        f"--settings={settings}",
         "--log-level=warning",
     )
 

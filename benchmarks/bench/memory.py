@@ -17,7 +17,7 @@ from typing import Final
 
 from benchmarks.bench import manifests
 from benchmarks.bench.customer_load import BUDGETS, POLICIES, customer_pods, more, policies
-from benchmarks.bench.engines import Engine, Running, ours
+from benchmarks.bench.engines import WITHOUT_EXAMPLE, Engine, Running, ours
 from benchmarks.bench.local_pods import LocalPods, local_pods
 from benchmarks.bench.manifests import FAR, NAMESPACE, NODE, Object
 from benchmarks.bench.measurement import Measurement, Unavailable
@@ -95,7 +95,7 @@ def _agent(server: FakeApiServer, pods: LocalPods, settings: str = "") -> Iterat
     known = {uid: by_name[name] for uid, name in uids.items() if name in by_name}
     with TemporaryDirectory() as folder:
         file, socket = Path(folder, "settings.yaml"), Path(folder, "cri.sock")
-        file.write_text(settings or "{}")
+        file.write_text(WITHOUT_EXAMPLE + settings)
         options = ("--kubeconfig=", f"--master={server.url}", f"--settings={file}")
         engine = Engine(name="mnp", command=lambda socket, own: (*ours().command(socket, own), *options))
         with runtime(socket, NAMESPACE, known), engine.run(socket) as running:
