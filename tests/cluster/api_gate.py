@@ -8,14 +8,14 @@ from contextlib import suppress
 class ApiGate:
     """Listens on a port of loopback, and hands everything to another. A context manager; open at first."""
 
-    def __init__(self, port, host="127.0.0.1"):
-        """Prepare a way to a port of an address of loopback, with another port of the same address."""
+    def __init__(self, port, host="127.0.0.1", *, listen=None):
+        """Prepare a way to a port of an address of loopback; `listen`: not on another port of the same address."""
         self._target = host, port
         self._lock = threading.Lock()
         self._open = True
         self._sockets = []
         self._threads = []
-        self._listener = socket.create_server((host, 0))
+        self._listener = socket.create_server(listen or (host, 0))
         self.url = f"https://{host}:{self._listener.getsockname()[1]}"
 
     def __enter__(self):

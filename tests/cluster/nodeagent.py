@@ -9,6 +9,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.testbed import bed as testbed
@@ -44,10 +45,10 @@ class NodeAgent:
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
 
-    def deploy(self, *components: str) -> None:
-        """Apply the objects of deploy/ with these components of kustomize, and wait until they run."""
+    def deploy(self, *components: str, settings: Mapping[str, Any] | None = None) -> None:
+        """Apply the objects of deploy/ with these components of kustomize and settings, and wait until they run."""
         for manifest in build(*_FOR_RUNTIME[chosen().runtime], *components).values():
-            self._objects.apply(manifest)
+            self._objects.apply(manifest if manifest["kind"] != "ConfigMap" else _changed(manifest, settings or {}))
         self._await_rollout()
 
     def roll(self, why: str) -> None:
@@ -120,6 +121,13 @@ def give_image() -> None:
         run(place.SOURCES / "image", cwd=place.CHECKOUT, patience=1200)
     else:
         import_archive(_ARCHIVE)
+
+
+def _changed(manifest: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The ConfigMap with other settings."""
+    data = dict(manifest["data"])
+    data["settings.yaml"] = yaml.safe_dump(yaml.safe_load(data["settings.yaml"]) | dict(settings))
+    return {**manifest, "data": data}
 
 
 def _has_ended(pod: Mapping[str, Any]) -> bool:

@@ -1,8 +1,12 @@
 """`kubectl mnp` by the real kubectl: objects against packets, agents through exec, and the rights that it takes."""
 
 import json
+import select
+import signal
 import subprocess
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import yaml
@@ -181,3 +185,68 @@ def test_shipped_roles_are_enough_and_each_is_needed(closed, user, roles):
     found = ask("status", kubeconfig=operator)
     assert (found.status, found.err) == (0, "")
     assert ask("matrix", kubeconfig=operator).status == 2
+
+
+@pytest.fixture
+def logging(closed, agent):
+    """The agent logs denied packets; its settings are read when it starts."""
+    agent.deploy(settings={"log-denied": "all"})
+    agent.roll("log-denied")
+    closed.becomes("web client stranger", denied="stranger>web")
+    return closed
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_denied_packets_are_a_stream_that_leaves_nothing_on_the_node(logging, number, figures):
+    """Of packets; however `kubectl mnp` ends, nothing of it goes on in the agent's container."""
+    where = logging.namespace
+    program = ("kubectl", "mnp", "denied", "-f", "-n", where, "-o", "json")
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, env=environment(), **streams) as following:
+        logging.objects.wait_for("the agent is asked", lambda: followers(where))
+        until = time.monotonic() + 60
+        while not select.select([following.stdout], [], [], 0)[0]:
+            assert time.monotonic() < until
+            logging.becomes("web client stranger", denied="stranger>web")
+        packet = json.loads(following.stdout.readline())
+        figures.append(
+            f"kubectl mnp denied -f: {memory(following.pid)} MiB, kubectl of a node: {memory(*children(following.pid))}"
+        )
+        following.send_signal(number)
+    assert (packet["node"], packet["pod"], packet["peer"]) == (NODE, f"{where}/web", f"{where}/stranger")
+    assert (packet["direction"], packet["protocol"], packet["destination_port"]) == ("ingress", "tcp", 80)
+    logging.objects.wait_for("nothing is left", lambda: not followers(where), patience=10)
+
+
+def test_a_node_whose_agent_ends_is_named(logging, agent):
+    """And the last of them ends the stream."""
+    where = logging.namespace
+    program = ("kubectl", "mnp", "denied", "-f", "-n", where)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(program, env=environment(), **streams) as following:
+        logging.objects.wait_for("the agent is asked", lambda: followers(where))
+        agent.roll("again")
+        assert following.wait(60) == 2
+        assert f"Warning: node {NODE} is followed no longer: " in following.stderr.read()
+
+
+def children(pid):
+    """Of a process with several threads, those of each."""
+    return [int(each) for path in Path(f"/proc/{pid}/task").glob("*/children") for each in path.read_text().split()]
+
+
+def memory(pid):
+    """MiB that no other process shares."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) // 1024
+
+
+def followers(namespace):
+    """Command lines of `mnp denied` in the agent's container that follow packets of a namespace."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = path.read_text().split("\0")
+            if {"--attended", f"--namespace={namespace}"} <= {*words} and "exec" not in words:
+                found.append(words)
+    return found
