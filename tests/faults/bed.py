@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from mnp_core.testing import nft
 from mnp_core.testing.cluster import Cluster
 from mnp_core.testing.netns import End, private_namespace, veth_pair
 from mnp_lab.lab import Lab
+from mnp_nftables.replacement import is_in_force
 from tests.faults import cluster
 from tests.faults.flows import Traffic
 from tests.node.program import PLURALS, free_port
@@ -290,6 +292,12 @@ class Bed:
             installed = run_inside(self.sandboxes[name], self._backend.applier.installed)
             return installed is not None and installed.matches(ruleset)
         return False
+
+    def has_leftovers(self):
+        """Whether the rules of each pod are in force, and what they have replaced is there in one."""
+        rulesets = self.wanted().items()
+        held = all(run_inside(self.sandboxes[name], partial(is_in_force, ruleset)) for name, ruleset in rulesets)
+        return held and not self.right()
 
     def differences(self):
         """Pods with another listing of the packet filter than a new namespace with the rules of a fresh agent."""

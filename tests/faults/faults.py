@@ -54,7 +54,7 @@ FAULTS = (
     Fault(name="killed between commit and stamp", inject=partial(kills.killed, when="after")),
     Fault(
         name="killed between commit and clean-up",
-        inject=partial(kills.killed, number=2),
+        inject=kills.killed_in_clean_up,
         change=POLICY,
     ),
     Fault(
@@ -93,8 +93,7 @@ FAULTS = (
     Fault(name="a commit refused for lack of memory", inject=kernel.ordered(do="answer", code=ENOMEM, number=1)),
     Fault(
         name="a clean-up refused for lack of memory",
-        inject=kernel.ordered(do="answer", code=ENOMEM, number=2),
-        lasts=1,
+        inject=kernel.clean_up_refused,
         change=POLICY,
         tier="full",
     ),

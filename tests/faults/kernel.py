@@ -3,6 +3,7 @@
 import os
 import socket
 from contextlib import contextmanager
+from errno import ENOMEM
 from functools import partial
 
 from pyroute2 import IPRoute
@@ -38,6 +39,16 @@ def starts_without_counters(bed):
         bed.start(ready=False)
         bed.until(lambda: bed.fired, "a commit was refused")
         yield
+
+
+@contextmanager
+def clean_up_refused(bed):
+    """At a start, as a change of policy alone is written as a difference: for lack of memory."""
+    bed.kill()
+    yield
+    with bed.order(do="answer", code=ENOMEM, number=2):
+        bed.start(ready=False)
+        bed.until(lambda: bed.fired, "the clean-up was refused")
 
 
 @contextmanager

@@ -26,6 +26,14 @@ def killed_at_start(bed, on="commit", number=1, when="before"):
 
 
 @contextmanager
+def killed_in_clean_up(bed):
+    """At a start, as a change of policy alone is written as a difference, which leaves nothing to clean up."""
+    with killed_at_start(bed, number=2):
+        yield
+    assert bed.has_leftovers()
+
+
+@contextmanager
 def killed_everywhere(bed, *, starts=False):
     """SIGKILL before each netlink message of a change, or of a start, one life for each."""
     yield
