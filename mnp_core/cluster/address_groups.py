@@ -6,7 +6,7 @@ namespace concern all of its pods: these are moved in slices.
 
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import accumulate, islice, starmap
 
 from mnp_core.cluster.affected import GroupChange
 from mnp_core.cluster.group_members import GroupMembers
@@ -43,20 +43,23 @@ class AddressGroups:
 
     # --- users --------------------------------------------------------------------------------------------------
 
+    def are_too_many(self, specs: Iterable[tuple[str, GroupSpec]], limit: int) -> bool:
+        """Whether groups, by identity, certainly have more members together than a limit, by an estimate."""
+        total = accumulate(starmap(self._estimate, specs))
+        return any(number > _ESTIMATE_TOLERANCE * limit for number in total)
+
     def try_use(self, user: ObjectName, specs: Mapping[str, GroupSpec], limit: int, namespace_limit: int) -> bool:
         """Add the groups of one policy to those in use by a sandbox, until `release`.
 
         Args:
             user: The sandbox.
-            specs: The groups.
+            specs: The groups; not `are_too_many`, or it takes long to find out.
             limit: Maximum number of members of these groups together.
             namespace_limit: Maximum number of members of all groups in use in the sandbox's namespace.
 
         Returns:
             False, without effect, if a limit is exceeded.
         """
-        if sum(self._estimate(identity, spec) for identity, spec in specs.items()) > _ESTIMATE_TOLERANCE * limit:
-            return False
         used, added, total = self._used.setdefault(user, set()), set[str](), 0
         for identity, spec in specs.items():
             if identity not in used:

@@ -42,8 +42,7 @@ class LabelIndex:
     def _named(self, requirement: Requirement) -> AbstractSet[ObjectName]:
         """Pods with the key or with one of the values."""
         labels = ((requirement.key, value) for value in requirement.values) if requirement.values else None
-        found = [self._by_label[label] for label in labels or self._labels_by_key[requirement.key]]
-        return found[0] if len(found) == 1 else frozenset[ObjectName]().union(*found)
+        return self._by_label.union(labels or self._labels_by_key[requirement.key])
 
 
 _POSITIVE = frozenset({Operator.IN, Operator.EXISTS})

@@ -4,7 +4,7 @@ Sets of thousands of pods are kept as the keys of a dict, which take a third of 
 in a tuple, which takes a quarter: most addresses have one pod.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Generic, TypeVar
 
@@ -40,6 +40,10 @@ class Multimap(Generic[Key, Value]):
         """Return the values of a key, none for an unknown key; until the next change."""
         values = self._sets.get(key, ())
         return values.keys() if isinstance(values, dict) else frozenset(values)
+
+    def union(self, keys: Iterable[Key]) -> set[Value]:
+        """The values of several keys. A dict has the hashes of its keys: they are not worked out again."""
+        return set[Value]().union(*(self._sets.get(key, ()) for key in keys))
 
     def __len__(self) -> int:
         """Return the number of keys."""

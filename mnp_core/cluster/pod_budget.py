@@ -174,6 +174,8 @@ class PodBudget:
         limits, name = self._budgets, pod.pod.pod.name
         if not compiled.groups:
             return True
+        if self._groups.are_too_many(compiled.groups.items(), limits.policy.members):
+            return False
         if self._groups.try_use(name, compiled.groups, limits.policy.members, limits.namespace.members):
             return True
         if not compiled.policy.is_audited and self._groups.try_use(

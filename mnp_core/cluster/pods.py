@@ -104,7 +104,7 @@ class PodIndex:
 
     def selected(self, namespace: str, selector: Selector) -> set[ObjectName]:
         """Pods with attachments in a namespace whose labels match."""
-        return set(self._labels.select(self._by_namespace[namespace], selector))
+        return set(self._labels.select(self._by_namespace.union((namespace,)), selector))
 
     def candidates(self, spec: GroupSpec) -> Collection[ObjectName]:
         """Pods that could be members of a group: those selected, with or without addresses."""
@@ -112,10 +112,9 @@ class PodIndex:
         if not isinstance(peer, PodPeer):
             return tuple(self._pods)
         if peer.namespace is not None:
-            return self._labels.select(self._by_namespace[peer.namespace], peer.pod_selector)
+            return self._labels.select(self._by_namespace.union((peer.namespace,)), peer.pod_selector)
         matching = (name for name, labels in self._namespaces.items() if _selects(peer, labels))
-        names = set[ObjectName]().union(*(self._by_namespace[name] for name in matching))
-        return self._labels.select(names, peer.pod_selector)
+        return self._labels.select(self._by_namespace.union(matching), peer.pod_selector)
 
 
 def _selects(peer: PodPeer, labels: Mapping[str, str]) -> bool:

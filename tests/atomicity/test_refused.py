@@ -48,11 +48,11 @@ class Saboteur:
 
 
 def refused_by_the_kernel(rendered):
-    """Everything else in it is right, and is there already when the kernel finds out."""
+    """Everything else in it is right, and is there already when the kernel finds out; it is written as a whole."""
     if isinstance(rendered, Delta):
         return without(rendered, "203.0.113.99")
     nowhere = Chain(name="ingress", rules=(Rule.of(jump("nowhere")),))
-    return evolve(rendered, batch=with_rules(rendered.batch, [nowhere]))
+    return evolve(rendered, batch=with_rules(rendered.batch, [nowhere]), structure=None)
 
 
 def no_nftables(rendered):
