@@ -1,11 +1,12 @@
 """Addresses of pods from the objects beside them (setting ``guest-addresses``), put where network-status has none."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from attrs import evolve
 
 from mnp_core.cluster.address_records import AddressRecords
-from mnp_core.model import AddressRecord, Attachment, Change, NetworkStatus, Pod
+from mnp_core.model import AddressRecord, Change, NetworkStatus, Pod
+from mnp_core.policy.attachments import announced
 from mnp_core.policy.recorded import with_recorded
 
 
@@ -33,17 +34,6 @@ def _completed(change: Change, records: AddressRecords) -> Change:
 
 
 def _addressed(pod: Pod, records: Sequence[AddressRecord]) -> tuple[NetworkStatus, ...]:
-    attachments = with_recorded(pod, tuple(_attachments(pod)), records)
+    attachments = with_recorded(pod, tuple(announced(pod, {}, ())), records)
     pairs = zip(pod.statuses, attachments, strict=True)
     return tuple(evolve(status, addresses=attachment.addresses) for status, attachment in pairs)
-
-
-def _attachments(pod: Pod) -> Iterable[Attachment]:
-    for status in pod.statuses:
-        yield Attachment(
-            pod=pod.name,
-            network=status.network,
-            interface=status.interface,
-            addresses=status.addresses,
-            mac=status.mac,
-        )

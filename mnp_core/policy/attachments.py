@@ -84,7 +84,7 @@ def claim_attachments(
         pod, differences = outranked(pod, gated)
         problems += [Problem(report=report) for report in differences]
     requests = _absent(pod) if gated is not None else _unanswered(pod) if pod.attached else ()
-    attachments = (*_announced(pod, networks, claimed), *_requested(pod, requests, networks, claimed))
+    attachments = (*announced(pod, networks, claimed), *_requested(pod, requests, networks, claimed))
     for attachment in with_recorded(pod, attachments, records) if records else attachments:
         network = networks.get(attachment.network)
         peers.append(attachment)
@@ -98,8 +98,8 @@ def claim_attachments(
     return Claims(enforced=one, peers=counted if pod.counts else (), problems=tuple(problems))
 
 
-def _announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
-    """Attachments in network-status."""
+def announced(pod: Pod, networks: Mapping[ObjectName, Network], claimed: Collection[str]) -> Iterator[Attachment]:
+    """Attachments in network-status, one for each entry; arguments as of `claim_attachments`."""
     for status in pod.statuses:
         yield Attachment(
             pod=pod.name,

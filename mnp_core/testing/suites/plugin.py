@@ -48,7 +48,7 @@ def mnp_wiring(request: pytest.FixtureRequest, mnp_backend: str) -> Wiring:
     if made.path is not LinkPath.IP and os.geteuid() == 0:
         obstacle = Backends(load_plugins(), BackendSettings(node=mnp_backend)).obstacle((), made.path)
         if obstacle:
-            pytest.skip(f"{made.path.value} pods are enforced by no backend here: {obstacle}")
+            pytest.skip(f"{made.path.value} pods are enforced by no backend here: {obstacle}")  # by this kernel
     return made
 
 

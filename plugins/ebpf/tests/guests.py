@@ -114,7 +114,7 @@ def load_tun():
     if not TUN.exists():
         subprocess.run(["modprobe", "tun"], check=False, capture_output=True)
     if not TUN.exists():
-        pytest.skip(f"{TUN} is missing: this kernel has no taps")
+        pytest.skip(f"{TUN} is missing: this kernel has no taps")  # which a guest is attached by
 
 
 def open_character_device(name):

@@ -29,8 +29,8 @@ VICTIM = ObjectName("x", "victim")
 @pytest.mark.timeout(900)
 def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows, mnp_backend, mnp_wiring):  # noqa: F811 - fixtures
     usable = [mnp_backend, *others_that_work(mnp_backend)]
-    if len(usable) < 2:  # there is nothing to move to: the installed plugins and the kernel decide
-        pytest.skip(f"needs two backends that work here, there is {usable}")
+    if len(usable) < 2:
+        pytest.skip(f"needs two backends that work here, there is {usable}")  # nothing to move to: plugins, kernel
     victim = people[0].pod
     settle(victim, usable[0])
     with Sending(context, flows) as sending:

@@ -77,7 +77,7 @@ def backend(mnp_backend: str) -> Backend:
     """The named one, if it has an audit mode."""
     found = Backends(load_plugins(), BackendSettings(node=mnp_backend)).of(())
     if Feature.AUDIT in found.refuses:
-        pytest.skip(f"backend {found.name} declares that it has no audit mode")
+        pytest.skip(f"backend {found.name} declares that it has no audit mode")  # as it may (Feature.AUDIT)
     return found
 
 
