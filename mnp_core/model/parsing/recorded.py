@@ -18,14 +18,14 @@ MOST_INTERFACES = 64
 MOST_ADDRESSES = 16
 """As many addresses of each: a guest that invents some must not use up the budget of a policy's members."""
 
-_REMEDY = "Find the writer of the object's status"
+_REMEDY = "Find the writer of this object"
 
 
 def bounded_elements(field: Field, most: int) -> list[Field]:
     """The first elements of a list; anything else is reported, and more of them."""
     elements = field.elements()
     if elements is None:
-        wrong(field, f"{field} is not a list: no address is known by it")
+        wrong(field, f"{field} is not a list: it gives no addresses")
     elif len(elements) > most:
         wrong(field, f"there are {len(elements)} of them, only the first {most} count")
     return (elements or [])[:most]
