@@ -76,11 +76,12 @@ class PodCounts:
         self._begin()
 
     def _begin(self) -> None:
-        places = sorted(self._places(), key=lambda place: place.pod)
+        places = set(self._places())
         self._seen = {place: found for place, found in self._seen.items() if place in places}
         if places:
-            later = (place for place in places if self._last is not None and place.pod > self._last)
-            place = next(chain(later, places))
+            in_turn = sorted(places, key=lambda place: place.pod)
+            later = (place for place in in_turn if self._last is not None and place.pod > self._last)
+            place = next(chain(later, in_turn))
             self._last = place.pod
             self._reading = place, self._pool.submit(place.sandbox, place.read)
 
