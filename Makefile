@@ -107,9 +107,10 @@ fuzz-cnigate: ## Fuzz the CNI plugin's reader with libFuzzer (needs clang): FUZZ
 image: setup ## Build the node agent's image without any registry, and give it to the cluster if that is up
 	@scripts/testbed/image
 
-# What takes long when it is done for the first time is done before, as tests have their limits.
+# What takes long when it is done for the first time is done before, as tests have their limits; and packages, as tests skip
+# what is missing.
 test-cluster: setup ## Run the tests on that cluster, which is brought up for it unless it is
-	@[ -n "$$KUBECONFIG" ] || [ -n "$$KUBEBUILDER_ASSETS" ] || scripts/testbed/build >/dev/null
+	@[ -n "$$KUBECONFIG" ] || [ -n "$$KUBEBUILDER_ASSETS" ] || { scripts/testbed/build >/dev/null && scripts/testbed/packages bed "$${BED:-current}"; }
 	@$(BIN)/pytest tests/cluster -m "not long" $(PYTEST_ARGS)
 
 lint: setup ## Check style and formatting

@@ -18,7 +18,8 @@ SUMMARIES = place.CHECKOUT / "deploy/nodepolicysummaries.yml"
 WEBHOOK_PORT, WEBHOOK_HEALTH, AGGREGATOR_HEALTH = map(on_bed, (9443, 9471, 9470))
 KIND = "k8s.cni.cncf.io/v1beta1/MultiNetworkPolicy"
 PATIENCE = 120  # seconds; an aggregator waits a minute for nodes that lag behind
-READERS = ("pods", "namespaces", "multi-networkpolicies.k8s.cni.cncf.io")
+POLICIES = "multi-networkpolicies.k8s.cni.cncf.io"  # kubectl 1.20 knows short names no younger than ten minutes
+READERS = ("pods", "namespaces", POLICIES)
 
 
 def kubectl(*words, wanted=None):
@@ -69,7 +70,7 @@ def test_conditions_tell_what_the_nodes_kernel_does(aggregator, scene, figures):
     scene.apply(policy("close", "red", {"app": "web"}, ingress=[from_pods({"port": 80}, app="client")]))
     scene.apply(policy("idle", "red", {"app": "nothing"}))
     named = ("--namespace", scene.namespace)
-    waited = kubectl("wait", *named, "--for=condition=Enforced", "multi-policy/close", f"--timeout={PATIENCE}s")
+    waited = kubectl("wait", *named, "--for=condition=Enforced", f"{POLICIES}/close", f"--timeout={PATIENCE}s")
     assert waited.returncode == 0, waited.stderr + log("mnp-aggregate")
     scene.becomes("web client stranger", denied="stranger>web")
     status = aggregator.objects.get(KIND, "close", scene.namespace)["status"]
@@ -81,7 +82,7 @@ def test_conditions_tell_what_the_nodes_kernel_does(aggregator, scene, figures):
         lambda: condition(aggregator.objects, scene, "idle", "Enforced") == ("True", "NothingSelected"),
         patience=PATIENCE,
     )
-    head, line = kubectl("get", *named, "multi-policy", "close").stdout.splitlines()
+    head, line = kubectl("get", *named, POLICIES, "close").stdout.splitlines()
     assert head.split()[:6] == ["NAME", "NETWORKS", "TYPES", "ACCEPTED", "ENFORCED", "NODES"]
     assert "1/1" in line.split()
     figures.append(f"status of a policy on one node: {status}")
@@ -112,7 +113,7 @@ def test_the_aggregators_rights_are_those_that_it_uses(aggregator):
     assert aggregator
     assert "forbidden" not in log("mnp-aggregate").lower()
     assert "mnp_aggregate_leading 1.0" in page(AGGREGATOR_HEALTH, "/metrics")
-    policies, summaries = "multi-networkpolicies.k8s.cni.cncf.io", "nodepolicysummaries.mnp.k8s.cni.cncf.io"
+    policies, summaries = POLICIES, "nodepolicysummaries.mnp.k8s.cni.cncf.io"
     assert may("mnp-aggregate", "patch", policies, "--subresource=status", "--all-namespaces")
     assert may("mnp-aggregate", "delete", summaries)
     assert may("mnp-node", "patch", summaries)
