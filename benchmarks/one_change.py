@@ -63,8 +63,9 @@ class CountingPool(SandboxPool):
         self.jobs: Counter[str] = Counter()
         self.profile: Profile | None = None
 
-    def submit(self, sandbox: Sandbox, work: Callable[[], Any]) -> "Future[Any]":
-        self.jobs[sandbox.path] += 1
+    def submit(self, sandbox: Sandbox | None, work: Callable[[], Any]) -> "Future[Any]":
+        if sandbox is not None:
+            self.jobs[sandbox.path] += 1
         return super().submit(sandbox, work if self.profile is None else partial(_profiled, self.profile, work))
 
 

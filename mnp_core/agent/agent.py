@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -18,10 +18,8 @@ from typing import Final
 from mnp_core.agent.local_pods import LocalPods, Monitor, jittered
 from mnp_core.agent.operations import BackendChoice, Planner
 from mnp_core.agent.outcomes import Observer, Outcomes
-from mnp_core.agent.pod_state import PodState
-from mnp_core.agent.results import Attempt, OperationResult
 from mnp_core.agent.ruleset_cache import LazyDelta, RulesetCache
-from mnp_core.agent.scheduler import BIG_LINES, InlineExecutor, Pool, Scheduler
+from mnp_core.agent.scheduler import BIG_LINES, InlineExecutor, Job, Pool, Scheduler, Step
 from mnp_core.agent.starts import Start, Starts
 from mnp_core.api import InterfaceDiscoverer, Sandbox, SandboxLocator, Sync
 from mnp_core.cluster import Affected, ClusterState
@@ -107,7 +105,7 @@ class Agent:
             locator=locator,
             pool=pool,
             locator_executor=locator_executor or InlineExecutor(),
-            done=lambda state, attempt, done: self.post(partial(self._done, state, attempt, done)),
+            done=lambda job: self.post(partial(self._done, job)),
         )
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._notices: dict[tuple[ObjectName, Topic], frozenset[int] | None] = {}  # posted, not handled yet
@@ -375,15 +373,24 @@ class Agent:
         self._scheduler.start_due(now)
         while now < end and self._scheduler.start_one(now):
             now = self._clock()
+        self._scheduler.start_slices()
 
-    def _done(self, state: PodState, attempt: Attempt, done: "Future[OperationResult]") -> None:
+    def _done(self, job: Job) -> None:
         now = self._clock()
-        self._scheduler.release(state, attempt)
-        affected = self._outcomes.record(state, attempt, done, now)
-        if affected is not None:
-            self._follow(affected)
-        self._scheduler.start_next(state, now)
-        self._starts.check(state.name)
+        self._scheduler.release(job)
+        for step, result in job.finished():
+            if result is None:
+                self._go_on_inside(step)
+                continue
+            affected = self._outcomes.record(step.state, step.attempt, result, now)
+            if affected is not None:
+                self._follow(affected)
+            self._scheduler.start_next(step.state, now)
+            self._starts.check(step.state.name)
+
+    def _go_on_inside(self, step: Step) -> None:
+        if self._pods.is_current(step.state):
+            self._scheduler.enter(step)
 
     def _listener_lost(self, name: ObjectName) -> None:
         if (state := self._pods.get(name)) is not None:

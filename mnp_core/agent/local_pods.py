@@ -13,7 +13,7 @@ from mnp_core.api import CommitAnnouncer, Sandbox
 from mnp_core.cluster import ClusterState
 from mnp_core.model import Feature, ObjectName, ObjectRef, Reason, Report
 from mnp_core.model.parsing.policy import ENFORCEMENT
-from mnp_core.netfilter.kept import leave
+from mnp_core.netfilter.kept import keep, leave
 from mnp_core.policy.attachments import Problem
 from mnp_core.sandbox.monitor import GenerationReader, Listeners
 from mnp_core.sandbox.outside import OutsideState
@@ -115,7 +115,9 @@ class LocalPods:
             self._monitor.forget(name)
 
     def watch(self, state: PodState, listeners: Listeners) -> None:
-        """Listen to changes of a pod's sandbox."""
+        """Listen to changes of a pod's sandbox, and keep a way into it."""
+        if state.sandbox is not None:
+            keep((state.sandbox.device, state.sandbox.inode))
         if self._monitor is None or state.backend is None:
             close_listeners(listeners)
             return

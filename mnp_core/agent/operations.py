@@ -1,8 +1,11 @@
-"""Operations in one sandbox: planned on the agent's thread from the cluster state of that moment, run inside of it."""
+"""Operations in one sandbox: planned on the agent's thread from the cluster state of that moment, run inside of it.
+
+Where the rules in force are known, the difference is tried first, which needs no thread inside of the sandbox.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Protocol
+from functools import lru_cache, partial
+from typing import Protocol, cast
 
 from attrs import evolve, frozen
 
@@ -32,6 +35,7 @@ from mnp_core.api import (
     RuleApplier,
     RuleVerifier,
     RuleWatcher,
+    Sandbox,
     TwoPhaseApplier,
 )
 from mnp_core.backend import Backend
@@ -42,6 +46,19 @@ from mnp_core.model import Attachment, Delta, KnownRules, Link, LinkPath, Object
 from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
 
 _UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
+
+
+@frozen
+class Plan:
+    """The ways of one attempt.
+
+    Attributes:
+        inside: Runs in the sandbox.
+        outside: Runs anywhere, and first: None from it means that nothing was done. None if there is no such way.
+    """
+
+    inside: Callable[[], OperationResult]
+    outside: Callable[[], OperationResult | None] | None = None
 
 
 class BackendChoice(Protocol):
@@ -81,24 +98,22 @@ class Planner:
     is_fresh: Callable[[ObjectName], bool]
     forget_connections: Callable[[], None]
 
-    def plan(self, state: PodState, attempt: Attempt) -> Callable[[], OperationResult]:
-        """The callable of an attempt; raises all errors of plugins."""
+    def plan(self, state: PodState, attempt: Attempt) -> Plan:
+        """The ways of an attempt; raises all errors of plugins."""
         backend = self.backend(state)
         match attempt.operation:
             case Operation.REPLACE:
                 return self._replace(state, attempt, backend)
             case Operation.FINALIZE:
-                return self._finalize(state, attempt, backend)
+                return Plan(self._finalize(state, attempt, backend))
             case Operation.UPDATE_MEMBERS:
-                policy = self.cluster.sandbox_policy(state.name)
-                deltas = rendered_deltas(backend, attempt.deltas, policy)
-                return partial(update_members, backend.applier, deltas, attempt.stamp or _UNKNOWN)
+                return self._update_members(state, attempt, backend)
             case Operation.VERIFY:
                 stamp = attempt.stamp or _UNKNOWN
-                return partial(check_generation, backend.applier, stamp, thorough=attempt.thorough)
+                return Plan(partial(check_generation, backend.applier, stamp, thorough=attempt.thorough))
             case _:
                 inspection = self._inspection(state)
-                return lambda: Inspected(findings=inspection())
+                return Plan(lambda: Inspected(findings=inspection()))
 
     def backend(self, state: PodState) -> Backend:
         """By its attachments; a pod that has lost them keeps the backend that it had."""
@@ -109,13 +124,23 @@ class Planner:
             return chosen
         return state.backend
 
-    def _replace(self, state: PodState, attempt: Attempt, backend: Backend) -> Callable[[], OperationResult]:
+    def _update_members(self, state: PodState, attempt: Attempt, backend: Backend) -> Plan:
+        applier, before = backend.applier, attempt.stamp or _UNKNOWN
+        rendered = rendered_deltas(backend, attempt.deltas, self.cluster.sandbox_policy(state.name))
+        deltas = [delta for delta in rendered if any(delta.added.values()) or any(delta.removed.values())]
+        inside = partial(update_members, applier, deltas, before)
+        differing = writer_of_differences(applier)
+        if differing is None or attempt.sandbox is None or before.known is None or not deltas:
+            return Plan(inside)
+        return Plan(inside, partial(commit_members, differing, attempt.sandbox, deltas, before, before.known))
+
+    def _replace(self, state: PodState, attempt: Attempt, backend: Backend) -> Plan:
         policy, before = self.cluster.sandbox_policy(state.name), state.stamp  # that of another backend is void
         others = () if before is not None else tuple(other.applier for other in self.backends.others(backend))
         if policy is None:
             inspection = self._inspection(state)  # an interface that leads out of the pod is reported (S64)
             appliers = (backend.applier, *others)
-            return lambda: Absent(removed=remove_rules(appliers), findings=inspection())
+            return Plan(lambda: Absent(removed=remove_rules(appliers), findings=inspection()))
         ruleset = self.rulesets.of(backend, policy)
         seen = frozenset(interface.path for interface in policy.interfaces)
         look = self._inspection(state) if state.findings is None else None
@@ -137,7 +162,12 @@ class Planner:
             announced = isinstance(backend.applier, CommitAnnouncer)
             return evolve(replaced, listeners=listeners, commits_announced=announced)
 
-        return run
+        differing = writer_of_differences(backend.applier)
+        if differing is None or attempt.sandbox is None or look is not None:
+            return Plan(run)
+        if before is None or before.known is None or not before.complete:
+            return Plan(run)
+        return Plan(run, partial(commit_difference, differing, attempt.sandbox, ruleset.get, before, before.known))
 
     def _forget_connections(self, applier: RuleApplier) -> None:
         """Tracking begins while the first rules are prepared: a packet of that moment would count as established."""
@@ -173,13 +203,52 @@ class Planner:
         )
 
 
+# --- anywhere -----------------------------------------------------------------------------------------------------
+
+
+def writer_of_differences(applier: RuleApplier) -> DifferenceApplier | None:
+    """The applier if it writes differences."""
+    return cast("DifferenceApplier", applier) if _writes_differences(type(applier)) else None
+
+
+@lru_cache
+def _writes_differences(kind: type[RuleApplier]) -> bool:
+    """Asked once for each class: a protocol takes as long to compare as a commit."""
+    return issubclass(kind, DifferenceApplier)
+
+
+def commit_difference(
+    applier: DifferenceApplier, sandbox: Sandbox, wanted: Callable[[], Ruleset], before: Stamp, known: KnownRules
+) -> Replaced | None:
+    """Write what differs if the filter is still in the generation of the stamp; then nothing is left to finalize."""
+    ruleset = wanted()
+    if before.digest == ruleset.digest:
+        return None
+    generation = applier.commit_difference(sandbox, known, ruleset, before.generation)
+    if generation is None:
+        return None
+    stamp = Stamp(digest=ruleset.digest, generation=generation, known=_known(ruleset), complete=True)
+    return Replaced(stamp=stamp, written=True)
+
+
+def commit_members(
+    applier: DifferenceApplier, sandbox: Sandbox, deltas: Sequence[Delta], before: Stamp, known: KnownRules
+) -> MembersUpdated | None:
+    """Change membership in one commit if the filter is still in the generation of the stamp."""
+    generation = applier.commit_members(sandbox, known, deltas, before.generation)
+    if generation is None:
+        return None
+    stamp = Stamp(digest=before.digest, generation=generation, known=known.after(deltas), complete=before.complete)
+    return MembersUpdated(stamp=stamp)
+
+
 # --- inside the sandbox -------------------------------------------------------------------------------------------
 
 
 def replace(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, drift_suspected: bool = False) -> Replaced:
     """Put the ruleset in force; no write to a sandbox that has it already (S62).
 
-    The present rules are read, unless known to differ. Where they are known, only the difference is written.
+    The present rules are read, unless known to differ.
 
     Args:
         applier: Writes it.
@@ -187,8 +256,6 @@ def replace(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, dri
         before: The stamp of the present rules, as far as known to this process; None if unknown.
         drift_suspected: Whether drift is suspected: then the result distinguishes drift from incomplete rules.
     """
-    if (replaced := _replace_difference(applier, ruleset, before)) is not None:
-        return replaced
     was_incomplete = False
     if before is None or before.digest == ruleset.digest or _is_changed(applier, before):
         stamp = _stamp(applier, ruleset)  # first: a commit of others during the read must not pass for read
@@ -202,19 +269,6 @@ def replace(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None, *, dri
         finalization = Finalization(ruleset=ruleset)
     stamp = _stamp(applier, ruleset)
     return Replaced(stamp=stamp, written=True, was_incomplete=was_incomplete, finalization=finalization)
-
-
-def _replace_difference(applier: RuleApplier, ruleset: Ruleset, before: Stamp | None) -> Replaced | None:
-    """Write what differs if the filter is still in the generation of the stamp; then nothing is left to finalize."""
-    if before is None or before.known is None or not before.complete or before.digest == ruleset.digest:
-        return None
-    if not isinstance(applier, DifferenceApplier):
-        return None
-    generation = applier.commit_difference(before.known, ruleset, before.generation)
-    if generation is None:
-        return None
-    stamp = Stamp(digest=ruleset.digest, generation=generation, known=_known(ruleset), complete=True)
-    return Replaced(stamp=stamp, written=True)
 
 
 def finalize(
@@ -252,37 +306,24 @@ def finalize(
     return Finalized(stamp=evolve(stamp, complete=True), updated=bool(deltas), generations=generations)
 
 
-def update_members(applier: RuleApplier, deltas: Iterable[Delta], before: Stamp) -> MembersUpdated | DriftSuspected:
+def update_members(applier: RuleApplier, deltas: Sequence[Delta], before: Stamp) -> MembersUpdated | DriftSuspected:
     """Change membership alone.
 
     After a foreign change since `before`, the stamp stays the same, so that the next check finds it (S63). A refused
     delta was made for other sets than the present ones.
     """
-    written = [delta for delta in deltas if any(delta.added.values()) or any(delta.removed.values())]
-    if (updated := _update_known(applier, written, before)) is not None:
-        return updated
     disturbed, generations = _is_changed(applier, before), frozenset[int]()
     try:
-        for delta in written:
+        for delta in deltas:
             disturbed = not _update(applier, delta) or disturbed
             generations |= _generations(applier)  # never before our first commit: that number may be foreign
     except ApplyError:
         return DriftSuspected()
-    if disturbed or not written:
+    if disturbed or not deltas:
         return MembersUpdated(stamp=before)
     stamp = _read_stamp(applier, before.digest)
-    known = before.known.after(written) if before.known is not None else None
+    known = before.known.after(deltas) if before.known is not None else None
     return MembersUpdated(stamp=evolve(stamp, known=known, complete=before.complete), generations=generations)
-
-
-def _update_known(applier: RuleApplier, deltas: Sequence[Delta], before: Stamp) -> MembersUpdated | None:
-    """Change membership in one commit if the filter is still in the generation of the stamp."""
-    if not deltas or before.known is None or not isinstance(applier, DifferenceApplier):
-        return None
-    generation = applier.commit_members(before.known, deltas, before.generation)
-    if generation is None:
-        return None
-    return MembersUpdated(stamp=evolve(before, generation=generation, known=before.known.after(deltas)))
 
 
 def check_generation(applier: RuleApplier, before: Stamp, *, thorough: bool = True) -> Verified | DriftSuspected:

@@ -1,7 +1,6 @@
 """Handles an operation's result: updates the pod's state, reports the outcome, records the interfaces."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from attrs import evolve
 
@@ -37,20 +36,20 @@ class Outcomes:
         outcomes, self._outcomes = tuple(self._outcomes), []
         return outcomes
 
-    def record(self, state: PodState, attempt: Attempt, done: "Future[OperationResult]", now: float) -> Affected | None:
+    def record(
+        self, state: PodState, attempt: Attempt, result: OperationResult | BaseException, now: float
+    ) -> Affected | None:
         """Record the result of an attempt, or its failure; returns the effects of the interfaces found."""
-        error = done.exception()
         if not self._pods.is_current(state):
-            if error is None:
-                close_listeners(getattr(done.result(), "listeners", None))
+            close_listeners(getattr(result, "listeners", None))
             return None
         affected = None
-        if error is None:
-            affected = self._succeed(state, attempt, done.result(), now)
-        elif self._is_moot(state, attempt, error):
+        if not isinstance(result, BaseException):
+            affected = self._succeed(state, attempt, result, now)
+        elif self._is_moot(state, attempt, result):
             self._pods.remove(state.name)
         else:
-            self._fail(state, attempt, error, now)
+            self._fail(state, attempt, result, now)
         self._pods.update_reports(state)
         return affected
 

@@ -95,19 +95,25 @@ class DifferenceApplier(Protocol):
     any other generation, its commit is refused, so nothing has to be read before, and a foreign commit is never
     taken for ours. Then, or where the rules do not allow it, they change nothing and return None: the agent goes the
     long way.
+
+    They are called on any thread, outside of the sandbox, many pods one after the other: what they do in the thread's
+    own network namespace would happen on the host. They reach the sandbox by a socket that was opened in it
+    (`mnp_core.netfilter.kept.socket_in` has one since the first replacement), or return None.
     """
 
-    def commit_difference(self, before: KnownRules, ruleset: Ruleset, generation: int) -> int | None:
+    def commit_difference(self, sandbox: Sandbox, before: KnownRules, ruleset: Ruleset, generation: int) -> int | None:
         """Make the ruleset out of the rules in force, leftovers included, in one atomic step (S60).
 
         Returns:
             The generation of the commit; None if nothing is known to have changed.
 
         Raises:
-            ApplyError: The kernel cannot be asked.
+            ApplyError: The ruleset is not one of this backend.
         """
 
-    def commit_members(self, before: KnownRules, deltas: Sequence[Delta], generation: int) -> int | None:
+    def commit_members(
+        self, sandbox: Sandbox, before: KnownRules, deltas: Sequence[Delta], generation: int
+    ) -> int | None:
         """Make all changes of membership in one atomic step; otherwise as `commit_difference`."""
 
 

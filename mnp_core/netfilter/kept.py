@@ -4,6 +4,9 @@ The kernel holds up whoever closes a netfilter socket until everything that earl
 removed is destroyed, a grace period of RCU later (nft_rcv_nl_event): some 10 ms after a removal, in which the namespace
 takes no commit either. A socket that nobody has used for a second waits for nothing. A thread closes it then,
 or as soon as the pod is gone: a socket keeps its network namespace alive, and with it devices that answer for the pod.
+
+Of a namespace in which this process enforces, one socket stays open as long as it does: a socket belongs to the
+namespace in which it was made, so a commit over it need not enter.
 """
 
 import os
@@ -46,27 +49,45 @@ class Shelf:
         self._usable: dict[Namespace, Nfnetlink] = {}
         self._idle: dict[Nfnetlink, _Idle] = {}  # the oldest first
         self._left: list[Nfnetlink] = []  # in namespaces of pods that are gone
+        self._kept: dict[Namespace, Nfnetlink | None] = {}  # until `leave`; None: none is there, or it is in use
         self._closes = False  # whether there is a thread
 
     def take(self, namespace: Namespace) -> Nfnetlink:
         """A socket in this namespace, which is the calling thread's; errors as `Nfnetlink`."""
+        return self.find(namespace) or Nfnetlink()
+
+    def find(self, namespace: Namespace) -> Nfnetlink | None:
+        """An open socket in a namespace, for any thread; None if there is none."""
         with self._changed:
+            kept = self._kept.get(namespace)
+            if kept is not None:
+                self._kept[namespace] = None
+                return kept
             kernel = self._usable.pop(namespace, None)
             if kernel is not None:
                 del self._idle[kernel]
-                return kernel
-        return Nfnetlink()
+            return kernel
+
+    def keep(self, namespace: Namespace) -> None:
+        """Keep one socket in a namespace open until `leave`."""
+        with self._changed:
+            if namespace in self._kept or len(self._kept) >= _MOST:
+                return
+            kernel = self._kept[namespace] = self._usable.pop(namespace, None)
+            if kernel is not None:
+                del self._idle[kernel]
 
     def put(self, kernel: Nfnetlink, namespace: Namespace, *, usable: bool = True) -> None:
         """Give a socket back, for use again or not: after an error answers may still wait in it."""
         with self._changed:
+            if usable and self._kept.get(namespace, kernel) is None:
+                self._kept[namespace] = kernel
+                return
             self._idle[kernel] = _Idle(time.monotonic(), namespace)
             if usable:
                 self._usable.setdefault(namespace, kernel)
-            if not self._closes:
-                self._closes = True
-                threading.Thread(target=self._close_idle, name="sockets", daemon=True).start()
-            elif len(self._idle) > _MOST:
+            self._start_closing()
+            if len(self._idle) > _MOST:
                 self._changed.notify()
 
     def take_all(self, namespace: Namespace) -> list[Nfnetlink]:
@@ -75,21 +96,29 @@ class Shelf:
             return self._take_all(namespace)
 
     def leave(self, namespace: Namespace) -> None:
-        """Have the idle sockets in a namespace closed soon."""
+        """Have the idle sockets in a namespace closed soon, and keep none there any more."""
         with self._changed:
             self._left += self._take_all(namespace)
+            self._start_closing()
             self._changed.notify()
 
     def _take_all(self, namespace: Namespace) -> list[Nfnetlink]:
         found = [kernel for kernel, idle in self._idle.items() if idle.namespace == namespace]
         self._forget(found)
-        return found
+        kept = self._kept.pop(namespace, None)
+        return found if kept is None else [*found, kept]
 
     def _forget(self, kernels: Iterable[Nfnetlink]) -> None:
         for kernel in kernels:
             namespace = self._idle.pop(kernel).namespace
             if self._usable.get(namespace) is kernel:
                 del self._usable[namespace]
+
+    def _start_closing(self) -> None:
+        """See that a thread closes what is to be closed. The lock is held."""
+        if not self._closes:
+            self._closes = True
+            threading.Thread(target=self._close_idle, name="sockets", daemon=True).start()
 
     def _close_idle(self) -> None:
         """Close sockets as they come of age; the thread ends when none is left."""
@@ -147,13 +176,34 @@ def kept_socket() -> Iterator[Nfnetlink]:
         OSError: As `Nfnetlink`.
     """
     namespace = _place.namespace or _current()
-    kernel = _shelf.take(namespace)
+    with _given_back(_shelf.take(namespace), namespace) as kernel:
+        yield kernel
+
+
+@contextmanager
+def socket_in(namespace: Namespace) -> Iterator[Nfnetlink | None]:
+    """A socket that is open in a namespace, for a thread anywhere; None if there is none. Else as `kept_socket`."""
+    kernel = _shelf.find(namespace)
+    if kernel is None:
+        yield None
+        return
+    with _given_back(kernel, namespace):
+        yield kernel
+
+
+@contextmanager
+def _given_back(kernel: Nfnetlink, namespace: Namespace) -> Iterator[Nfnetlink]:
     clean = False
     try:
         yield kernel
         clean = True
     finally:
         _shelf.put(kernel, namespace, usable=clean)
+
+
+def keep(namespace: Namespace) -> None:
+    """Keep a socket in a namespace open from its next conversation until `leave`, so that `socket_in` finds it."""
+    _shelf.keep(namespace)
 
 
 def close_sockets(namespace: Namespace) -> None:

@@ -4,6 +4,7 @@ A process in the pod decides how much a dump holds and how often it changes, so 
 is limited. A library with an object for every attribute of every message takes 80 KB for one interface.
 """
 
+import ctypes
 import errno
 import os
 import socket
@@ -24,6 +25,7 @@ _DUMP = 0x300  # NLM_F_ROOT | NLM_F_MATCH
 _INTERRUPTED = 0x10  # NLM_F_DUMP_INTR: objects changed during the dump
 _TIMEOUT = struct.pack("@ll", 10, 0)  # struct timeval; the kernel answers at once, unless the answer is lost
 _KERNEL = (0, 0)  # port and groups; nobody else can send to a socket that is connected with it
+_libc = ctypes.PyDLL(None, use_errno=True)
 _BUFFER = 1 << 17  # the kernel sends at most 32 KiB of a dump at once, and cuts a message that does not fit
 
 
@@ -114,6 +116,32 @@ class Netlink(Closing):
                     raise_error(body)
                     return
                 yield body
+
+
+def send_now(fd: int, message: bytes) -> None:
+    """Send what takes the kernel microseconds, and keep the interpreter lock: it takes longer to get it back.
+
+    Raises:
+        OSError: As send(2).
+    """
+    _checked(_libc.send(fd, message, len(message), 0))
+
+
+def receive_now(fd: int, most: int) -> bytes:
+    """Receive what waits in a socket; otherwise as `send_now`.
+
+    Raises:
+        OSError: EAGAIN if nothing waits; others as recv(2).
+    """
+    buffer = ctypes.create_string_buffer(most)
+    return bytes(memoryview(buffer)[: _checked(_libc.recv(fd, buffer, most, socket.MSG_DONTWAIT))])
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return result
 
 
 def packed(kind: int, flags: int, body: bytes, sequence: int) -> bytes:

@@ -1,8 +1,5 @@
 """nf_tables as the kernel keeps it: generation, tables, chains, rules, user data (<linux/netfilter/nf_tables.h>)."""
 
-import ctypes
-import os
-import socket
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
@@ -17,6 +14,8 @@ from mnp_core.netfilter.netlink import (
     InterruptedDumpError,
     packed,
     raise_error,
+    receive_now,
+    send_now,
 )
 from mnp_core.netfilter.nfnetlink import Found, Nfnetlink, UnsettledError
 
@@ -27,7 +26,6 @@ _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT, a convention of user space
 _ATTEMPTS = 10
 _ASK_GENERATION = packed(GET_GENERATION, REQUEST, GENERIC.pack(NFPROTO_INET, 0, 0), 1)
 _ANSWER = 256  # bytes; it takes 48
-_libc = ctypes.PyDLL(None, use_errno=True)
 
 
 def generation() -> int:
@@ -40,21 +38,13 @@ def generation() -> int:
         OSError: EPERM without CAP_NET_ADMIN, EINVAL, EOPNOTSUPP or EPROTONOSUPPORT without nf_tables.
     """
     with kept_socket() as kernel:
-        _checked(_libc.send(kernel.fileno(), _ASK_GENERATION, len(_ASK_GENERATION), 0))
-        answer = ctypes.create_string_buffer(_ANSWER)
-        size = _checked(_libc.recv(kernel.fileno(), answer, _ANSWER, socket.MSG_DONTWAIT))  # no wait under the lock
+        send_now(kernel.fileno(), _ASK_GENERATION)
+        answer = receive_now(kernel.fileno(), _ANSWER)
     _, kind, *_ = HEADER.unpack_from(answer)
-    body = answer.raw[HEADER.size : size]
+    body = answer[HEADER.size :]
     if kind == ERROR:
         raise_error(body)
     return number(dict(attributes(body, GENERIC.size)), uapi.NFTA_GEN_ID)
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
 
 
 def read_settled(read: Callable[[Nfnetlink, int], T]) -> T:

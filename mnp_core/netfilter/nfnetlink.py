@@ -18,6 +18,7 @@ from mnp_core.netfilter.netlink import (
     error_code,
     messages,
     packed,
+    receive_now,
 )
 
 Found = dict[int, bytes]
@@ -28,7 +29,7 @@ _BATCH_GENERATION = 1  # NFNL_BATCH_GENID: refused with ERESTART in any other ge
 _SEND_BUFFER = 1 << 16  # size of a message that any socket takes
 _SO_SNDBUFFORCE = 32  # <asm-generic/socket.h>
 _SOL_NETLINK, _CAP_ACK = 270, 10  # SOL_NETLINK, NETLINK_CAP_ACK: a refusal does not repeat the message
-_BUFFER = 1 << 17
+_ANSWERS = 1 << 14  # bytes; one takes 36
 
 
 class SupersededError(Exception):
@@ -125,7 +126,7 @@ class Nfnetlink(Netlink):
     def _await_acknowledgement(self, batch: Batch) -> None:
         """Receive the answer to the last message, or to a refused one; send(2) returns when the kernel is done."""
         while True:
-            for kind, _, sequence, body in messages(self._socket.recv(_BUFFER, socket.MSG_DONTWAIT)):
+            for kind, _, sequence, body in messages(receive_now(self.fileno(), _ANSWERS)):
                 code = error_code(body) if kind == ERROR else 0
                 if code == errno.ERESTART:
                     raise SupersededError

@@ -77,10 +77,11 @@ def run_inside(sandbox: Sandbox, work: Callable[[], T]) -> T:
         del future  # an exception's traceback holds this frame: break the cycle
 
 
-def run_here(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool:
+def run_here(future: Future[T], sandbox: Sandbox | None, work: Callable[[], T]) -> bool:
     """Do the work in the sandbox on the calling thread, come back, then settle the future.
 
-    For threads that serve only sandboxes; all other callers use `run_inside` or a pool.
+    For threads that serve only sandboxes; all other callers use `run_inside` or a pool. Without a sandbox the thread
+    stays where it is.
 
     Returns:
         Whether the thread is back home. If not it must end: its next action would take effect in the sandbox.
@@ -89,16 +90,19 @@ def run_here(future: Future[T], sandbox: Sandbox, work: Callable[[], T]) -> bool
         return True
     back = True
     try:
-        home = _home()
-        with _opened(sandbox.path) as (fd, found):
-            _check_target(sandbox, found, home)
-            back = False
-            try:
-                _enter(fd, found)
-                with inside(found):
-                    result = work()
-            finally:
-                back = _come_back(home)
+        if sandbox is None:
+            result = work()
+        else:
+            home = _home()
+            with _opened(sandbox.path) as (fd, found):
+                _check_target(sandbox, found, home)
+                back = False
+                try:
+                    _enter(fd, found)
+                    with inside(found):
+                        result = work()
+                finally:
+                    back = _come_back(home)
     except BaseException as error:  # noqa: BLE001 # it belongs to the waiter of the future
         future.set_exception(error)
     else:

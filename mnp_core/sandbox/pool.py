@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from attrs import frozen
 
@@ -18,17 +18,19 @@ from mnp_core.api import Sandbox
 from mnp_core.sandbox.netns import Identity, is_there, run_here
 
 T = TypeVar("T")
+_NOWHERE: Final = -1  # no device has this number
 
 
 @frozen(kw_only=True, eq=False)
 class _Task:
     future: Future[Any]
-    sandbox: Sandbox
+    sandbox: Sandbox | None
     work: Callable[[], Any]
 
     @property
     def identity(self) -> Identity:
-        return self.sandbox.device, self.sandbox.inode
+        """Of the sandbox; a task outside of any is alone with its own."""
+        return (self.sandbox.device, self.sandbox.inode) if self.sandbox is not None else (_NOWHERE, id(self))
 
 
 class SandboxPool:
@@ -49,8 +51,8 @@ class SandboxPool:
         self._idle = 0
         self._closed = False
 
-    def submit(self, sandbox: Sandbox, work: Callable[[], T]) -> Future[T]:
-        """Submit work for the sandbox.
+    def submit(self, sandbox: Sandbox | None, work: Callable[[], T]) -> Future[T]:
+        """Submit work for the sandbox; None for work that enters none.
 
         Returns:
             The work's future; its errors are those of `run_inside`. It can be cancelled until the work starts.

@@ -67,14 +67,13 @@ class FakeKernel:
             raise SandboxNotFoundError(f"pod {pod.name} has no sandbox")
         return Sandbox(path=str(pod.name), device=0, inode=id(self.namespaces[pod.name]))
 
-    def submit(self, sandbox: Sandbox, work: Callable[[], T]) -> "Future[T]":
-        """Run work inside a sandbox at once, as a pool with nothing else to do would."""
+    def submit(self, sandbox: Sandbox | None, work: Callable[[], T]) -> "Future[T]":
+        """Run work inside a sandbox, or outside of any, at once, as a pool with nothing else to do would."""
         future: Future[T] = Future()
-        if not self.is_there(sandbox):
+        if sandbox is not None and not self.is_there(sandbox):
             future.set_exception(SandboxNotFoundError(f"{sandbox.path}: the sandbox has gone"))
             return future
-        namespace, _, name = sandbox.path.partition("/")
-        self._inside = self.namespaces[ObjectName(namespace, name)]
+        self._inside = self.in_sandbox(sandbox) if sandbox is not None else None
         try:
             future.set_result(work())
         except Exception as error:  # noqa: BLE001 - passed to the waiting caller, as every executor does
@@ -87,6 +86,11 @@ class FakeKernel:
         """Whether that sandbox has not been replaced by another one of its name."""
         namespace, _, name = sandbox.path.partition("/")
         return id(self.namespaces.get(ObjectName(namespace, name))) == sandbox.inode
+
+    def in_sandbox(self, sandbox: Sandbox) -> FakeNamespace:
+        """The state of a sandbox, as a socket that was opened in it reaches it."""
+        namespace, _, name = sandbox.path.partition("/")
+        return self.namespaces[ObjectName(namespace, name)]
 
     @property
     def inside(self) -> FakeNamespace:

@@ -8,7 +8,7 @@ from mnp_core.model import Delta, Installed
 from mnp_core.sandbox.monitor import Topic
 from mnp_core.sandbox.outside import OutsideState
 from mnp_core.testing import fakes
-from mnp_core.testing.builders import named, pod, policy, rule, selector, status
+from mnp_core.testing.builders import named, pod, pods, policy, rule, selector, status
 from mnp_core.testing.fakes import FakeApplier, FakeRenderer
 from tests.agent.test_agent import FROM_ALL, Clock, Node, results, start
 
@@ -290,22 +290,24 @@ class Structured(FakeRenderer):
 class Differing(FakeApplier):
     """Writes differences on the generation that it is given, to rules that are exactly those that are said to be."""
 
-    def commit_difference(self, before, ruleset, generation):
-        return self._commit(before, ruleset, generation, "difference")
+    def commit_difference(self, sandbox, before, ruleset, generation):
+        return self._commit(sandbox, before, ruleset, generation, "difference")
 
-    def commit_members(self, before, deltas, generation):
-        sets = self._kernel.inside.ruleset.sets
+    def commit_members(self, sandbox, before, deltas, generation):
+        ruleset = self._kernel.in_sandbox(sandbox).ruleset
+        sets = ruleset.sets
         for delta in deltas:
             sets = fakes._changed(sets, delta)
-        return self._commit(before, evolve(self._kernel.inside.ruleset, sets=sets), generation, "members")
+        return self._commit(sandbox, before, evolve(ruleset, sets=sets), generation, "members")
 
-    def _commit(self, before, ruleset, generation, what):
-        if self.generation() != generation:
+    def _commit(self, sandbox, before, ruleset, generation, what):
+        namespace = self._kernel.in_sandbox(sandbox)
+        if namespace.generation != generation:
             return None
-        found = self._kernel.inside.ruleset
+        found = namespace.ruleset
         assert (before.structure, before.sets) == (("of", found.digest), found.sets)
-        self._kernel.inside.commit(ruleset, what)
-        return self.generation()
+        namespace.commit(ruleset, what)
+        return namespace.generation
 
 
 C = pod("c", status("net", "net1", "10.0.0.3"))
@@ -319,6 +321,27 @@ def test_where_the_rules_in_force_are_known_the_difference_is_written():
     for changes in ((C,), (policy("q", networks=["net"], selector=selector(app="a"), ingress=[rule()]),)):
         node.sync(*changes)
     assert node.kernel.namespaces[named("a")].writes == ["apply", "members", "difference"]
+    assert node.kernel.namespaces[named("a")].ruleset == node.agent.ruleset(named("a"))
+
+
+class Failing(Differing):
+    """Fails in one pod, with an error that no contract allows."""
+
+    def commit_members(self, sandbox, *state):
+        if sandbox.path == "default/a":
+            raise ValueError("wrong")
+        return super().commit_members(sandbox, *state)
+
+
+def test_a_failure_of_one_pod_concerns_no_other_that_is_served_in_the_same_turn():
+    """S6: and its rules are written in another way."""
+    node, _ = with_applier(Failing, renderer=Structured())
+    start(node, policy("p", networks=["net"], ingress=[rule([pods()])]))
+    node.kernel.add(named("c"))
+    outcomes = node.sync(C).outcomes
+    found = {name: [each.result for each in outcomes if each.pod == named(name)] for name in ("a", "b")}
+    assert found == {"a": [Result.FAILED, Result.APPLIED], "b": [Result.UPDATED]}
+    assert node.kernel.namespaces[named("b")].writes == ["apply", "members"]
     assert node.kernel.namespaces[named("a")].ruleset == node.agent.ruleset(named("a"))
 
 

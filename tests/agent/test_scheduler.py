@@ -4,9 +4,10 @@ from concurrent.futures import Future
 
 import pytest
 
+from mnp_core.agent.operations import Plan
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import Located, Operation
-from mnp_core.agent.scheduler import Scheduler
+from mnp_core.agent.scheduler import Job, Scheduler, Step
 from mnp_core.api import Sandbox
 from mnp_core.errors import ApplyError
 from mnp_core.model import ObjectName
@@ -18,7 +19,7 @@ class Unending:
     """An executor, a pool and a planner: whatever is started comes to no end. Each pod has so many lines of rules."""
 
     def __init__(self):
-        self.started, self.lines, self.cluster = [], {}, self
+        self.started, self.lines, self.cluster, self.outside = [], {}, self, None
 
     def weight(self, name):
         return self.lines.get(name, 1)
@@ -26,11 +27,11 @@ class Unending:
     def pod(self, name):
         return name
 
-    def plan(self, state, _attempt):
-        return state
+    def plan(self, _state, _attempt):
+        return Plan(lambda: None, self.outside)
 
-    def submit(self, _call_or_sandbox, state, *_):
-        self.started.append(state)
+    def submit(self, call_or_sandbox, *_):
+        self.started.append(call_or_sandbox)
         return Future()
 
 
@@ -63,10 +64,11 @@ class Node:
         before = len(self.work.started)
         while self.scheduler.start_one(NOW):
             pass
+        self.scheduler.start_slices()
         return len(self.work.started) - before
 
     def end(self, state):
-        self.scheduler.release(state, state.attempt)
+        self.scheduler.release(Job([Step(state, state.attempt)], Future()))
 
 
 @pytest.fixture
@@ -86,6 +88,18 @@ def test_one_namespace_never_has_all_places(node):
     for number in range(40):
         node.pod("noisy", number)
     assert node.start() == 28
+    node.pod("quiet")
+    assert node.start() == 1, "the quiet namespace waits for the noisy one"
+
+
+def test_pods_of_a_namespace_that_need_not_be_entered_share_places_and_leave_some_to_others(node):
+    node.work.outside = lambda: None
+    for number in range(40):
+        node.pod("many", number)
+    assert node.start() == 3
+    for number in range(1000):
+        node.pod("noisy", number)
+    assert node.start() == 26, "28 places of 29 that are free, and of these three are taken"
     node.pod("quiet")
     assert node.start() == 1, "the quiet namespace waits for the noisy one"
 
@@ -119,7 +133,7 @@ def test_a_deadline_is_void_once_the_operation_is_ready(node):
     assert node.start() == 1
     attempt = state.attempt
     state.failed(ApplyError("refused"), NOW)
-    node.scheduler.release(state, attempt)
+    node.scheduler.release(Job([Step(state, attempt)], Future()))
     node.scheduler.start_next(state, NOW)
     assert node.scheduler.next_deadline() > NOW
     state.retry_now()

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from mnp_core.netfilter import kept
-from mnp_core.netfilter.kept import Shelf, inside, kept_socket
+from mnp_core.netfilter.kept import Shelf, inside, kept_socket, socket_in
 from mnp_core.netfilter.messages import GENERIC, GET_GENERATION, NFPROTO_INET
 from mnp_core.netfilter.netlink import NETLINK_NETFILTER, packed
 from mnp_core.sandbox.created import new_namespace
@@ -109,6 +109,39 @@ def test_sockets_in_a_namespace_of_a_deleted_pod_are_closed_at_once(pod, monkeyp
         assert is_open(stays)
         kept.close_sockets((other.device, other.inode))
         assert not is_open(stays)
+
+
+def test_a_socket_that_is_kept_serves_threads_elsewhere_until_the_pod_is_left(pod, shelf):
+    """S61: a change in its namespace takes no thread there."""
+    place = pod.device, pod.inode
+    with socket_in(place) as none:
+        assert none is None
+    kept.keep(place)
+    kernel = run_inside(pod, used)
+    time.sleep(4 * SOON)
+    with socket_in(place) as found, socket_in(place) as second:
+        assert (found, second) == (kernel, None)
+    with socket_in(place) as again:
+        assert again is kernel
+    assert run_inside(pod, used) is kernel
+    kept.leave(place)
+    await_closed(kernel)
+    assert not shelf._kept
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_kept_socket_is_replaced_after_an_exception(pod):
+    place = pod.device, pod.inode
+    kept.keep(place)
+    kernel = run_inside(pod, used)
+    with pytest.raises(ValueError, match="wrong"), socket_in(place):
+        raise ValueError("wrong")
+    with socket_in(place) as none:
+        assert none is None
+    other = run_inside(pod, used)
+    with socket_in(place) as found:
+        assert found is other is not kernel
+    kept.close_sockets(place)
 
 
 def test_a_namespace_that_this_process_made_ends_with_its_last_reference(monkeypatch):

@@ -5,7 +5,7 @@ in the pod has written is parsed on the way. The installed table is read only fo
 no stamp of the state in force that could be forged (S62, S63). After a replacement, leftover chains and sets are
 deleted in a second commit, if there are any.
 
-Everything happens in the network namespace of the calling thread. An applier has no state: one serves all threads.
+All but differences happens in the network namespace of the calling thread. One applier serves all threads.
 """
 
 import errno
@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from mnp_core.api import Support
+from mnp_core.api import Sandbox, Support
 from mnp_core.errors import ApplyError
 from mnp_core.model import (
     CommonRules,
@@ -38,7 +38,7 @@ from mnp_nftables.commits import NO_REMEDY, asked, commit, commit_on, following
 from mnp_nftables.custom import PREFIX, custom_rules
 from mnp_nftables.custom_rule_encoder import compile_rules
 from mnp_nftables.difference import difference
-from mnp_nftables.membership import change
+from mnp_nftables.membership import SharedChanges, change
 from mnp_nftables.named_rules import counters_of, places_of
 from mnp_nftables.renderer import NftablesRuleset, combined_digest
 from mnp_nftables.replacement import clear, complete, digest_of, read_frames, remove_tables, replace
@@ -62,6 +62,7 @@ class NftablesApplier:
     def __init__(self) -> None:
         """Begin on a node without bridged interfaces, as far as this process knows."""
         self._has_frames = False
+        self._changes = SharedChanges()
 
     def probe(self) -> Support:
         """Ask the kernel; changes nothing."""
@@ -95,17 +96,19 @@ class NftablesApplier:
             batch = joined((batch, frames.in_family(batch)))
         return not batch.data or _update(batch)
 
-    def commit_difference(self, before: KnownRules, ruleset: Ruleset, generation: int) -> int | None:
+    def commit_difference(self, sandbox: Sandbox, before: KnownRules, ruleset: Ruleset, generation: int) -> int | None:
         """Replace what differs in one commit; see `mnp_core.api.DifferenceApplier`."""
         batch = difference(before, _written(ruleset))
-        return commit_on(batch, generation) if batch is not None else None
+        return commit_on(sandbox, batch, generation) if batch is not None else None
 
-    def commit_members(self, before: KnownRules, deltas: Sequence[Delta], generation: int) -> int | None:
+    def commit_members(
+        self, sandbox: Sandbox, before: KnownRules, deltas: Sequence[Delta], generation: int
+    ) -> int | None:
         """Add and remove set elements in one commit; see `mnp_core.api.DifferenceApplier`."""
-        batch = change(deltas[0]) if len(deltas) == 1 else joined(map(change, deltas))
+        batch = self._changes(deltas)
         if isinstance(before.structure, Structure) and before.structure.frames is not None:
             batch = joined((batch, frames.in_family(batch)))
-        return commit_on(batch, generation)
+        return commit_on(sandbox, batch, generation)
 
     def obstacle(self, path: LinkPath) -> str:
         """Try connection tracking on bridges; see `mnp_core.api.PathApplier`."""

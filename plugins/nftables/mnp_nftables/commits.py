@@ -4,10 +4,11 @@ import errno
 from collections.abc import Callable
 from typing import TypeVar
 
+from mnp_core.api import Sandbox
 from mnp_core.errors import ApplyError
 from mnp_core.netfilter.batch import Batch
-from mnp_core.netfilter.kept import kept_socket
-from mnp_core.netfilter.nfnetlink import RefusedError, SupersededError, UnansweredError
+from mnp_core.netfilter.kept import kept_socket, socket_in
+from mnp_core.netfilter.nfnetlink import Nfnetlink, RefusedError, SupersededError, UnansweredError
 from mnp_core.netfilter.remedies import describe, remedy
 
 T = TypeVar("T")
@@ -46,15 +47,28 @@ def commit(batch: Batch, before: int | None = None) -> None:
     asked(send)
 
 
-def commit_on(batch: Batch, before: int) -> int | None:
-    """Run a transaction on one generation; the new one, or None if it was refused, or its answer was lost."""
+def commit_on(sandbox: Sandbox, batch: Batch, before: int) -> int | None:
+    """Run a transaction on one generation of a sandbox, from any thread.
+
+    Returns:
+        The new generation. None if it was refused, its answer was lost, or no socket is open in the sandbox.
+    """
     if not batch.data:
         return None
     try:
-        commit(batch, before)
-    except (SupersededError, RefusedError, UnansweredError):
+        with socket_in((sandbox.device, sandbox.inode)) as kernel:
+            return following(before) if kernel is not None and _committed(kernel, batch, before) else None
+    except (RefusedError, UnansweredError, OSError):
         return None
-    return following(before)
+
+
+def _committed(kernel: Nfnetlink, batch: Batch, before: int) -> bool:
+    """Whether this was the generation; if not, the socket is as good as before."""
+    try:
+        kernel.commit(batch, before)
+    except SupersededError:
+        return False
+    return True
 
 
 def following(generation: int) -> int:

@@ -1,13 +1,14 @@
 """Membership as messages to nf_tables: whole sets, and deltas."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
+from operator import is_not
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import Delta
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, nested, text_attribute
-from mnp_core.netfilter.batch import Batch, BatchWriter
+from mnp_core.netfilter.batch import Batch, BatchWriter, joined
 from mnp_core.netfilter.messages import CREATE, DELETE_ELEMENTS, EXCLUSIVE, NEW_ELEMENTS
 from mnp_nftables.recent import Recent
 from mnp_nftables.sets import TABLE, Elements, element_key
@@ -24,6 +25,21 @@ def change(delta: Delta) -> Batch:
     writer = BatchWriter()
     write_changes(writer, delta.added, delta.removed)
     return writer.batch()
+
+
+class SharedChanges:
+    """Encodes deltas, which many pods have in common one after the other: the last ones are remembered."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Sequence[Delta], Batch] = (), Batch()
+
+    def __call__(self, deltas: Sequence[Delta]) -> Batch:
+        """All deltas as one transaction; errors as `change`."""
+        last, batch = self._last  # one read: another thread may replace it
+        if len(last) != len(deltas) or any(map(is_not, last, deltas)):
+            batch = change(deltas[0]) if len(deltas) == 1 else joined(map(change, deltas))
+            self._last = tuple(deltas), batch
+        return batch
 
 
 def write_changes(writer: BatchWriter, added: Elements, removed: Elements) -> None:

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from mnp_core.netfilter.kept import keep
 from mnp_core.testing.netns import private_namespace
 from plugins.nftables.tests.wire import EnforcedHost, Router, Wire
 
@@ -23,7 +24,9 @@ def wire(cleanup):
 @pytest.fixture
 def pod(cleanup):
     """A pod that has no links: enough to load rules."""
-    return EnforcedHost(cleanup.enter_context(private_namespace()), cleanup)
+    namespace = cleanup.enter_context(private_namespace())
+    keep((namespace.device, namespace.inode))
+    return EnforcedHost(namespace, cleanup)
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import json
 import random
-from functools import partial
 
 import pytest
 from attrs import evolve
 
 from mnp_core.model import ANY_PORT, CustomRules, Direction, GroupDelta, KnownRules
+from mnp_core.netfilter.kept import close_sockets
 from mnp_core.netfilter.messages import DELETE_CHAIN, DELETE_SET, NEW_CHAIN, NEW_RULE, NEW_SET
 from mnp_core.testing import nft
 from mnp_nftables import NftablesApplier, NftablesRenderer
@@ -97,7 +97,7 @@ def test_differences_one_after_the_other_give_what_replacements_give(pod, seed):
         if before.digest == ruleset.digest:
             continue
         generation = pod.run(APPLIER.generation)
-        done = pod.run(partial(APPLIER.commit_difference, known(before), ruleset, generation))
+        done = APPLIER.commit_difference(pod.sandbox, known(before), ruleset, generation)
         assert done == pod.run(APPLIER.generation) == generation + 1
         assert pod.run(APPLIER.installed).matches(ruleset)
         changed = kernel_text(pod)
@@ -113,7 +113,7 @@ def test_after_a_foreign_commit_nothing_is_written(pod):
     pod.run(lambda: APPLIER.apply(one))
     generation = pod.run(APPLIER.generation)
     pod.run(lambda: nft.load("add table inet foreign"))
-    assert pod.run(partial(APPLIER.commit_difference, known(one), other, generation)) is None
+    assert APPLIER.commit_difference(pod.sandbox, known(one), other, generation) is None
     assert pod.run(APPLIER.installed).matches(one)
 
 
@@ -140,8 +140,21 @@ def test_a_mistake_about_the_rules_in_force_is_refused_as_a_whole(pod, tamper):
         tamper = tamper.replace(placeholder, name)
     pod.run(lambda: nft.load(tamper))
     tampered, generation = kernel_text(pod), pod.run(APPLIER.generation)
-    assert pod.run(partial(APPLIER.commit_difference, known(before), after, generation)) is None
+    assert APPLIER.commit_difference(pod.sandbox, known(before), after, generation) is None
     assert (kernel_text(pod), pod.run(APPLIER.generation)) == (tampered, generation)
+
+
+@pytest.mark.root
+def test_nothing_is_written_where_no_socket_is_open(pod):
+    """The calling thread is elsewhere: on the host."""
+    one, other = (RENDERER.render(some_policy(random.Random(seed))) for seed in (1, 2))  # noqa: S311 - no secret
+    pod.run(lambda: APPLIER.apply(one))
+    generation = pod.run(APPLIER.generation)
+    close_sockets((pod.sandbox.device, pod.sandbox.inode))
+    assert APPLIER.commit_difference(pod.sandbox, known(one), other, generation) is None
+    assert pod.run(APPLIER.generation) == generation
+    assert APPLIER.commit_difference(pod.sandbox, known(one), other, generation) == generation + 1
+    assert pod.run(APPLIER.installed).matches(other)
 
 
 @pytest.mark.root
@@ -151,13 +164,13 @@ def test_members_change_on_the_known_generation_alone_and_are_known_afterwards(p
     ruleset = pod.enforce(policy)
     delta = RENDERER.render_delta(GroupDelta(before=before, after=after))
     generation = pod.run(APPLIER.generation)
-    assert pod.run(partial(APPLIER.commit_members, known(ruleset), [delta], generation - 1)) is None
-    changed = pod.run(partial(APPLIER.commit_members, known(ruleset), [delta], generation))
+    assert APPLIER.commit_members(pod.sandbox, known(ruleset), [delta], generation - 1) is None
+    changed = APPLIER.commit_members(pod.sandbox, known(ruleset), [delta], generation)
     assert changed == pod.run(APPLIER.generation) == generation + 1
     now = known(ruleset).after([delta])
     assert now.sets == pod.run(APPLIER.installed).sets
     closed = RENDERER.render(sandbox(interface("net1", ingress=DENY), groups=[before]))
-    assert pod.run(partial(APPLIER.commit_difference, now, closed, changed)) is not None
+    assert APPLIER.commit_difference(pod.sandbox, now, closed, changed) is not None
     assert pod.run(APPLIER.installed).matches(closed)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from mnp_core.errors import ApplyError
 from mnp_core.model import GroupDelta
-from mnp_core.netfilter import kept, netlink, nf_tables
+from mnp_core.netfilter import kept, netlink, nfnetlink
 from mnp_core.netfilter.messages import BATCH_BEGIN
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing import nft
@@ -70,8 +70,8 @@ class Faults:
                 return super().recv(*arguments)
 
         monkeypatch.setattr(netlink.socket, "socket", Socket)
-        libc = nf_tables._libc
-        monkeypatch.setattr(nf_tables, "_libc", self)
+        libc = netlink._libc
+        monkeypatch.setattr(netlink, "_libc", self)
         self.send, self.recv = (self._c(getattr(libc, name)) for name in ("send", "recv"))
         self._renew = lambda: monkeypatch.setattr(kept, "_shelf", kept.Shelf())
 
@@ -84,7 +84,7 @@ class Faults:
     def _c(self, function):
         def call(*arguments):
             try:
-                self.call(None)
+                self.call(None, lambda: function(*arguments))
             except OSError as error:
                 ctypes.set_errno(error.errno)
                 return -1
@@ -139,22 +139,17 @@ def test_no_failing_system_call_mixes_states(monkeypatch, name):
 
 def refuse_commit(monkeypatch, number, code):
     """Have the nth transaction from now on refused, as the kernel does that lacks something."""
-    real, commits = socket.socket, count(1)
+    real, receive, commits, answers = socket.socket, nfnetlink.receive_now, count(1), []
 
     class Socket(real):
-        answer = b""
-
         def send(self, data, *arguments):
             if struct.unpack_from("=H", data, 4)[0] == BATCH_BEGIN and next(commits) == number:
-                self.answer = struct.pack("=IHHIIi16x", 36, netlink.ERROR, 0, 2, 0, -code)  # struct nlmsgerr
+                answers.append(struct.pack("=IHHIIi16x", 36, netlink.ERROR, 0, 2, 0, -code))  # struct nlmsgerr
                 return len(data)
             return super().send(data, *arguments)
 
-        def recv(self, *arguments):
-            answer, self.answer = self.answer, b""
-            return answer or super().recv(*arguments)
-
     monkeypatch.setattr(netlink.socket, "socket", Socket)
+    monkeypatch.setattr(nfnetlink, "receive_now", lambda *socket: answers.pop() if answers else receive(*socket))
     monkeypatch.setattr(kept, "_shelf", kept.Shelf())
     return commits
 

@@ -5,12 +5,12 @@ its moment. They are sent as fast as a process can; every one that passes our ch
 of the test's own.
 """
 
-from functools import partial
 from itertools import islice
 
 import pytest
 
 from mnp_core.model import KnownRules
+from mnp_core.netfilter.kept import keep
 from mnp_core.testing.flood import ALLOWED, DENIED, changing_policies, counted, counting_chain, counting_table, flood
 from mnp_nftables import NftablesApplier, NftablesRenderer
 from plugins.nftables.tests.policies import GROUP, addresses, allow, interface, isolated, sandbox
@@ -44,11 +44,12 @@ def change_members(pod):
 def change_differences(pod):
     """The rules in force are known, and only what differs is written."""
     applier, before = NftablesApplier(), NftablesRenderer().render(next(changing_policies()))
+    keep((pod.sandbox.device, pod.sandbox.inode))
     generation = pod.run(applier.generation)
     for policy in islice(changing_policies(), 1, CHANGES):
         after = NftablesRenderer().render(policy)
         known = KnownRules(structure=before.structure, sets=before.sets)
-        generation = pod.run(partial(applier.commit_difference, known, after, generation))
+        generation = applier.commit_difference(pod.sandbox, known, after, generation)
         assert generation is not None
         before = after
 
