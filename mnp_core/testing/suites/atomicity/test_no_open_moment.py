@@ -31,7 +31,7 @@ from mnp_core.testing.suites.atomicity.enforcer import (
 )
 from mnp_core.testing.suites.atomicity.sending import Sending
 from mnp_core.testing.suites.atomicity.traffic import Flow, Traffic
-from mnp_core.testing.suites.atomicity.write_log import Record
+from mnp_core.testing.suites.atomicity.write_log import Kind, Record
 
 pytestmark = pytest.mark.root
 
@@ -128,7 +128,11 @@ class Enforcing:
         self.kills = 0
 
     def __enter__(self):
+        """Behind a bridge the first rules are those by name; traffic waits until discovery has seen the bridge."""
         self._start()
+        while {record.kind for record in self.records()} == {Kind.START}:
+            self._assert_alive()
+            time.sleep(0.01)
         return self
 
     def __exit__(self, *_: object) -> None:
