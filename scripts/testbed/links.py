@@ -25,7 +25,7 @@ def make() -> None:
     if not (_SYSTEM / place.BRIDGE).exists():
         run("ip", "link", "add", place.BRIDGE, "type", "bridge")
     run("ip", "address", "replace", f"{place.NODE_ADDRESS}/{place.NODE_PREFIX}", "dev", place.BRIDGE)
-    run("ip", "link", "set", place.BRIDGE, "up")
+    run("ip", "link", "set", "dev", place.BRIDGE, "address", place.BRIDGE_ADDRESS, "up")
     add_parent(place.PARENT)
 
 

@@ -25,6 +25,10 @@ OWN_CLUSTER = os.environ.get("KUBECONFIG") if os.environ.get("KUBECONFIG") != st
 NODE = "testbed"
 CGROUP = "mnp-testbed"
 BRIDGE = "testbed0"
+BRIDGE_ADDRESS = "02:00:c6:12:00:01"
+"""Fixed, or the bridge takes the lowest address of its ports, and the CNI plugin's CHECK fails for pods made before.
+CRI-O asks CHECK at each pod's start and, for all pods, at its own. A pod whose CHECK fails then has no address from
+there on, and the next kubelet to start makes its sandbox anew."""
 PARENT = "testbed1"
 
 SERVICES = "127.96.0.0/16"

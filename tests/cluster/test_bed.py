@@ -11,6 +11,7 @@ from mnp_core.offline.probe import ProbeVerdict
 from scripts.testbed import place, programs
 from scripts.testbed.api import ApiError
 from scripts.testbed.bed import kubectl
+from scripts.testbed.command import run
 from scripts.testbed.kind import chosen
 from tests.cluster.fleet import on_network
 from tests.cluster.manifests import container, daemon_set, definition, network, network_status, pod, running
@@ -36,6 +37,18 @@ def named(namespace, name):
 def test_the_node_is_ready(bed):
     conditions = bed.objects.get("v1/Node", bed.node)["status"]["conditions"]
     assert {"type": "Ready", "status": "True"}.items() <= next(c for c in conditions if c["type"] == "Ready").items()
+
+
+def test_the_bridge_keeps_its_address(bed):
+    """CHECK of the pods' default network compares it with that of their start."""
+    assert bed
+    lowest = ("name", "testbed4", "address", "02:00:00:00:00:01")
+    run("ip", "link", "add", *lowest, "type", "veth", "peer", "name", "testbed4p")
+    try:
+        run("ip", "link", "set", "dev", "testbed4", "master", place.BRIDGE)
+        assert Path(f"/sys/class/net/{place.BRIDGE}/address").read_text().strip() == place.BRIDGE_ADDRESS
+    finally:
+        run("ip", "link", "delete", "testbed4")
 
 
 def test_a_pod_has_the_interfaces_that_it_asks_for(bed, namespace):
