@@ -49,10 +49,8 @@ def deployed(objects: Objects, component: str, *, old: bool = False) -> Iterator
     try:
         for each in found:
             objects.apply(_for_bed(each) if each["kind"] == "Deployment" else each)
-        objects.wait_until("apps/v1/Deployment", name, _is_available, NAMESPACE, patience=_PATIENCE)
+        _await(objects, name)
         yield
-    except TestBedError as error:
-        raise AssertionError(log(name)) from error
     finally:
         for each in reversed(found):
             metadata = each["metadata"]
@@ -91,6 +89,13 @@ def _for_bed(deployment: Object) -> Object:
     template = deployment["spec"]["template"]
     pod = {**template["spec"], "hostNetwork": True}
     return {**deployment, "spec": {**deployment["spec"], "replicas": 1, "template": {**template, "spec": pod}}}
+
+
+def _await(objects: Objects, name: str) -> None:
+    try:
+        objects.wait_until("apps/v1/Deployment", name, _is_available, NAMESPACE, patience=_PATIENCE)
+    except TestBedError as error:
+        raise AssertionError(log(name)) from error
 
 
 def _is_available(deployment: Object) -> bool:
