@@ -80,7 +80,8 @@ def ours(policies: Policies, renderer: PolicyRenderer, applier: RuleApplier) -> 
         ranges=tuple(PortRange(protocol=each, first=PORT, last=PORT) for each in (Protocol.TCP, Protocol.UDP))
     )
     peers = (
-        Peers(blocks=_cidrs(members)) if policies.blocks else Peers(groups=(name,)) for name, members in every.items()
+        Peers(blocks=_cidrs(members), list_id=name) if policies.blocks else Peers(groups=(name,))
+        for name, members in every.items()
     )
     allows = tuple(
         Allow(peers=each, ports=ports, origin=_origin(name)) for name, each in zip(every, peers, strict=True)

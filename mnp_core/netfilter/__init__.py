@@ -15,6 +15,8 @@ attributes themselves: malformed data ends a walk, a listing has a size limit, a
 `nf_tables`    generation, chains, rules, user data
 `comments`     rule comments: encode, decode, length limit
 `expressions`  expressions of nf_tables that look at packets
+`port_classes` ports in classes, of which all are in the same lists
+`unions`       several groups as one set
 `tracing`      the kernel's trace of packets through all tables
 ============== ====================================================
 """

@@ -197,7 +197,7 @@ class IptablesApplier:
 
     @_as_apply_error
     def counters(self) -> Sequence[RuleCounter]:
-        """The counters of the rules in the chains of interfaces, in the order in which packets meet them."""
+        """The counters of the rules in our chains, in the order in which packets meet them."""
         return counters(self._rules.read())
 
     @_as_apply_error

@@ -35,7 +35,9 @@ for the kernel have the name itself."""
 
 _GROUP = re.compile(rf"[a-z2-7]{{{GROUP_ID_LENGTH}}}")
 _DIGEST = re.compile(rf"{CHAIN_PREFIX}([a-z2-7]{{{DIGEST_LENGTH}}})")
-_CHAIN = re.compile(r"MNP-(?P<direction>[IE])(?P<part>[RNP]?)(?:-(?P<name>[A-Za-z0-9._-]+)|_(?P<code>[A-Za-z0-9_-]+))")
+_CHAIN = re.compile(
+    r"MNP-(?P<direction>[IE])(?P<part>[RNPD]|[0-9a-z]{0,2})(?:-(?P<name>[A-Za-z0-9._-]+)|_(?P<code>[A-Za-z0-9_-]+))"
+)
 
 
 def interface_name(name: str) -> str:
@@ -57,6 +59,15 @@ def interface_name(name: str) -> str:
 def written_interface(name: str) -> str:
     """The name of an interface as it stands in a rule that goes to a chain of that interface."""
     return name if _PLAIN.fullmatch(name) else _PLACEHOLDER
+
+
+def scope(chain: str) -> tuple[str, Direction] | None:
+    """Interface and direction that a chain is about; no interface in front of them all, None for others."""
+    for direction, name in DISPATCH.items():
+        if chain == name:
+            return "", direction
+    found = ChainName.parse(chain)
+    return (found.interface, found.direction) if found is not None else None
 
 
 def odd_interface(chain: str, target: str) -> bytes:
@@ -111,7 +122,8 @@ class ChainName:
 
     Attributes:
         part: Empty where packets enter; ``R`` for replies that are judged (S42), ``N`` for packets that are judged like
-            new ones, ``P`` for the policies, after custom rules.
+            new ones, ``P`` for the policies, after custom rules, ``D`` for the end of packets that nothing allows; one
+            or two digits to base 36 for a chain of `mnp_iptables.render.policy_rules`.
     """
 
     direction: Direction

@@ -35,6 +35,7 @@ from mnp_core.model import (
     Protocol,
 )
 from mnp_core.netfilter.comments import encode
+from mnp_core.netfilter.unions import Union
 from mnp_nftables import terms
 from mnp_nftables.custom import custom_chain, custom_rules
 from mnp_nftables.matches import OPENING, REPLYING, Fields, peer_matches
@@ -42,7 +43,6 @@ from mnp_nftables.names import COMMENT_LIMIT, ChainName
 from mnp_nftables.policy_rules import PolicyRules, in_a_row, in_chains
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.terms import ACCEPT, COUNTER, NOTHING, Term
-from mnp_nftables.unions import Union
 
 _PREFIX_SETTING = {Direction.INGRESS: "allow-src-prefix", Direction.EGRESS: "allow-dst-prefix"}
 _DENY = {DenyAction.DROP: terms.DROP, DenyAction.REJECT: terms.REJECT}

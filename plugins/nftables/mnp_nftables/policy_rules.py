@@ -16,14 +16,15 @@ from attrs import evolve, frozen
 
 from mnp_core.model import ANY_PORT, Allow, AllowRule, AnyPort, Family, Origin, Peers, PortRange, Ports
 from mnp_core.netfilter.comments import encode
+from mnp_core.netfilter.port_classes import PortClass, port_classes
+from mnp_core.netfilter.unions import Union
 from mnp_nftables import terms
 from mnp_nftables.matches import Fields, Match, allow_matches, port_matches
 from mnp_nftables.names import COMMENT_LIMIT
-from mnp_nftables.port_classes import PortClass, port_classes
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.sets import FAMILIES
 from mnp_nftables.terms import ACCEPT, COUNTER
-from mnp_nftables.unions import Union
+from mnp_nftables.unions import union_name
 
 _IN_A_ROW = 16
 """Up to this number, rules in a row cost a packet as much as the ways into chains do, and less to write."""
@@ -177,7 +178,7 @@ class _Writer:
         guards = [entry.match.peer for entry in batch if not entry.match.group]
         if union.groups:
             self.unions[union] = None
-            guards.insert(0, self._fields.address(family, terms.named_set(str(union.name))))
+            guards.insert(0, self._fields.address(family, terms.named_set(str(union_name(union)))))
         for guard in guards:
             yield Rule.of(guard + terms.jump(name))
 

@@ -35,6 +35,7 @@ from mnp_core.model import (
     SandboxPolicy,
 )
 from mnp_core.netfilter.batch import Batch
+from mnp_core.netfilter.unions import Union, changes
 from mnp_nftables import terms
 from mnp_nftables.blocks import list_changes, list_names
 from mnp_nftables.chains import established_rules, interface_chains, unions_of
@@ -56,7 +57,7 @@ from mnp_nftables.transaction import (
     set_contents,
     text_of,
 )
-from mnp_nftables.unions import Union, changes
+from mnp_nftables.unions import union_elements, union_name
 
 DIALECT = "nftables"
 _RECENT = 128  # sandboxes with many groups
@@ -110,10 +111,10 @@ class NftablesRenderer:
         """
         groups, unions = tuple(policy.groups.values()), self._unions(policy)
         members = {name: found for group in groups for name, found in elements(group).items()}
-        members |= {str(union.name): union.elements(policy.groups) for union in unions}
+        members |= union_elements({union: union.members(policy.groups) for union in unions})
         lists = dict(_list_sets(policy))
         members |= {str(name): found for name, found in lists.items()}
-        sets = [*(name for group in groups for name in set_names(group)), *(union.name for union in unions), *lists]
+        sets = [*(name for group in groups for name in set_names(group)), *map(union_name, unions), *lists]
         custom = tuple(rules for direction in Direction for rules in custom_rules(policy.common, direction))
         ruleset = _table(tuple(_chains(policy)), sets, members, custom)
         if not any(map(is_bridged, policy.interfaces)):
@@ -147,7 +148,7 @@ class NftablesRenderer:
         if not unions:
             return None
         change = changes(unions, deltas, policy.groups)
-        return _delta(change.added, change.removed)
+        return _delta(union_elements(change.added), union_elements(change.removed))
 
     def _unions(self, policy: SandboxPolicy) -> tuple[Union, ...]:
         """The unions of a sandbox, sorted; asked again for each change of membership, on each pod."""
@@ -155,7 +156,7 @@ class NftablesRenderer:
             return ()
         found = self._recent.get(id(policy.interfaces))
         if found is None:
-            every = {str(union.name): union for each in policy.interfaces for union in unions_of(each)}
+            every = {str(union_name(union)): union for each in policy.interfaces for union in unions_of(each)}
             found = policy.interfaces, tuple(every[name] for name in sorted(every))
             if len(self._recent) >= _RECENT:
                 self._recent.clear()

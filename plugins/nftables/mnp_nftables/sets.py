@@ -34,7 +34,8 @@ class SetName:
     """One family of one group: ``g4-ID`` and ``g6-ID`` for addresses, ``e4-ID`` and ``e6-ID`` for endpoints.
 
     Attributes:
-        union: Whether it is ``u4-ID`` or ``u6-ID``, for the addresses of several groups, see `mnp_nftables.unions`.
+        union: Whether it is ``u4-ID`` or ``u6-ID``, for the addresses of several groups, see
+            `mnp_core.netfilter.unions`.
         length: Whether it is ``b4-LENGTH-ID`` or ``b6-LENGTH-ID``, for prefixes of one length by their first
             addresses, see `mnp_nftables.blocks`.
     """

@@ -25,14 +25,12 @@ from mnp_core.model import (
     LinkPath,
     Peers,
     PortRange,
-    Ports,
     Protocol,
     address_ranges,
 )
 from mnp_nftables import NftablesRenderer
 from mnp_nftables.matches import OPENING, allow_matches
 from mnp_nftables.names import ChainName, interface_name
-from mnp_nftables.port_classes import port_classes
 from plugins.nftables.tests.policies import (
     DENY,
     GROUP,
@@ -278,30 +276,6 @@ def test_few_rules_and_rules_of_very_many_ports_stay_in_a_row():
     assert "jump" not in render(only(ingress=isolated(*many(7)))).text
     odd = [allow([GROUP], [f"TCP/{n}" for n in range(1 + number, 400, 2)], source=origin(number)) for number in (0, 1)]
     assert "jump" not in render(only(ingress=isolated(*many(20), *odd))).text
-
-
-lists = st.lists(
-    st.builds(
-        lambda protocol, first, size: PortRange(protocol=protocol, first=first, last=min(first + size, 65535)),
-        st.sampled_from([Protocol.TCP, Protocol.UDP]),
-        st.sampled_from([0, 1, 79, 80, 81, 65535]),
-        st.sampled_from([0, 1, 10, 65535]),
-    ),
-    min_size=1,
-    max_size=4,
-).map(lambda ranges: Ports(ranges=tuple(ranges)))
-
-
-@given(st.lists(lists, max_size=5))
-def test_the_first_class_with_a_port_has_exactly_the_lists_with_it(several):
-    """S30."""
-    classes = port_classes(several)
-    for protocol in (Protocol.TCP, Protocol.UDP):
-        for port in (0, 1, 2, 78, 79, 80, 81, 82, 90, 91, 92, 65534, 65535, None):
-            expected = {each for each in several if any(span.contains(protocol, port) for span in each.ranges)}
-            found = (each for each in classes if any(span.contains(protocol, port) for span in each.ports.ranges))
-            first = next(found, None)
-            assert (first.lists if first else set()) == expected
 
 
 # --- names ------------------------------------------------------------------------------------------------------

@@ -4,14 +4,11 @@ import string
 
 import pytest
 from attrs import evolve
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mnp_core.model import GroupDelta
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import private_namespace
 from mnp_nftables import NftablesApplier, NftablesRenderer
-from mnp_nftables.unions import Union, changes
 from plugins.nftables.tests.policies import addresses, allow, interface, isolated, origin, sandbox
 from plugins.nftables.tests.test_text_and_messages import same
 
@@ -62,28 +59,6 @@ def test_a_sandbox_of_few_groups_has_none():
     few = sandbox(interface("net1", ingress=isolated(allow([GROUPS[0]]))), groups=[BEFORE[0]])
     assert renderer.render_sandbox_delta([GroupDelta(before=BEFORE[0], after=addresses(GROUPS[0]))], few) is None
     assert "set u4-" not in renderer.render(few).text
-
-
-members = st.sets(st.sampled_from(["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"]))
-
-
-@given(st.lists(st.tuples(st.sampled_from(GROUPS[:4]), members), max_size=8))
-def test_a_union_has_the_members_of_its_groups_after_any_changes(steps):
-    """S61: also of a group that changes several times, and of an address that is in several groups."""
-    groups = {group: addresses(group, "10.0.0.1", "fd00::2") for group in GROUPS[:4]}
-    unions = [Union(family=family, groups=tuple(GROUPS[:3])) for family in (4, 6)]
-    before = {str(union.name): union.elements(groups) for union in unions}
-    deltas = []
-    for group, found in steps:
-        deltas.append(GroupDelta(before=groups[group], after=addresses(group, *found)))
-        groups = {**groups, group: deltas[-1].after}
-    change = changes(unions, deltas, groups)
-    for union in unions:
-        name = str(union.name)
-        added, removed = change.added.get(name, frozenset()), change.removed.get(name, frozenset())
-        assert not added & before[name]
-        assert removed <= before[name]
-        assert (before[name] | added) - removed == union.elements(groups)
 
 
 @pytest.mark.root

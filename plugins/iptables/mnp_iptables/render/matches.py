@@ -1,15 +1,16 @@
 """Peers and ports as matches of iptables rules, for one family.
 
 One allow becomes one rule for each way in which a packet can match it. Nothing to match gives no rule (S22); a match
-that is empty matches everything.
+that is empty matches everything. Ports come first: they take a comparison, an address often takes a lookup.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import groupby, product
+from itertools import groupby
 
 from attrs import frozen
 
 from mnp_core.model import (
+    ANY_PORT,
     Allow,
     AllowEndpoints,
     AllowRule,
@@ -64,34 +65,57 @@ connection tells the port. Their destination is translated back before us, and w
 """
 
 
-def allow_matches(allow: AllowRule, family: Family, fields: Fields) -> Iterator[str]:
-    """The matches that together are an allow."""
+@frozen(kw_only=True, order=True)
+class Peer:
+    """One kind of peer.
+
+    Attributes:
+        match: What matches it; empty if that is everything.
+        group: The group of addresses that it looks up; empty for others.
+    """
+
+    match: str
+    group: str = ""
+
+
+def allow_matches(allow: AllowRule, family: Family, fields: Fields) -> Iterator[tuple[AnyPort | Ports, Peer]]:
+    """The ports and peers that together are an allow; of endpoints, the peer's match looks at the port."""
     match allow:
         case Allow(peers=peers, ports=ports):
-            pairs = product(peer_matches(peers, family, fields), tuple(_ports(ports, fields)))
-            yield from (f"{peer} {port}".strip() for peer, port in pairs)
+            yield from ((ports, peer) for peer in _peers(peers, family, fields))
         case AllowEndpoints(group=group):
-            yield f"-m set --match-set {endpoint_set(group, family)} {fields.side},{fields.side}"
+            sides = f"{fields.side},{fields.side}"
+            yield ANY_PORT, Peer(match=f"-m set --match-set {endpoint_set(group, family)} {sides}")
 
 
 def peer_matches(peers: AnyPeer | Peers, family: Family, fields: Fields) -> Iterator[str]:
     """The matches that together are the peers."""
+    return (peer.match for peer in _peers(peers, family, fields))
+
+
+def set_match(name: str, fields: Fields) -> str:
+    """The match for peers whose address is in a set."""
+    return f"-m set --match-set {name} {fields.side}"
+
+
+def _peers(peers: AnyPeer | Peers, family: Family, fields: Fields) -> Iterator[Peer]:
     if isinstance(peers, AnyPeer):
-        yield ""
+        yield Peer(match="")
         return
     blocks = combine(peers.blocks, family)
     if blocks.everything:
-        yield ""
+        yield Peer(match="")
         return
     if blocks.set_name:
-        yield f"-m set --match-set {blocks.set_name} {fields.side}"
+        yield Peer(match=set_match(blocks.set_name, fields))
     else:
-        yield from (f"-{fields.side[0]} {cidr}" for cidr in blocks.cidrs)
+        yield from (Peer(match=f"-{fields.side[0]} {cidr}") for cidr in blocks.cidrs)
     for group in peers.groups:
-        yield f"-m set --match-set {group_set(group, family)} {fields.side}"
+        yield Peer(match=set_match(group_set(group, family), fields), group=group)
 
 
-def _ports(ports: AnyPort | Ports, fields: Fields) -> Iterator[str]:
+def port_matches(ports: AnyPort | Ports, fields: Fields) -> Iterator[str]:
+    """The matches that together are the ports."""
     if isinstance(ports, AnyPort):
         yield ""
         return

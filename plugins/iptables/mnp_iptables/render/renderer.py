@@ -12,7 +12,9 @@ sections:
 Where rules reject (`mnp_iptables.render.hook_points`) there are two tables of each family, of which one is used.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+
+from attrs import evolve
 
 from mnp_core.model import (
     Allow,
@@ -23,12 +25,12 @@ from mnp_core.model import (
     Family,
     Group,
     GroupDelta,
-    InterfacePolicy,
     Isolated,
     Peers,
     Ruleset,
     SandboxPolicy,
 )
+from mnp_core.netfilter.unions import Union, changes
 from mnp_iptables.names import (
     DIGEST_LENGTH,
     DISPATCH,
@@ -38,10 +40,22 @@ from mnp_iptables.names import (
     short_hash,
     written_interface,
 )
-from mnp_iptables.render.chains import Chain, RenderContext, configured_peers, interface_chains
+from mnp_iptables.render.chains import RenderContext, configured_peers, established_rules, interface_chains, unions_of
 from mnp_iptables.render.custom_rules import has_reject
 from mnp_iptables.render.hook_points import FILTER, MANGLE, HookPoints
-from mnp_iptables.sets.set_types import FAMILIES, MAXELEM, Blocks, Elements, SetType, combine, elements, set_types
+from mnp_iptables.render.policy_rules import LOOKUPS, Chain
+from mnp_iptables.sets.set_types import (
+    FAMILIES,
+    MAXELEM,
+    Blocks,
+    Elements,
+    SetType,
+    combine,
+    elements,
+    set_types,
+    union_elements,
+    union_set,
+)
 
 DIALECT = "iptables"
 SETS = "# ipset"
@@ -53,11 +67,16 @@ _ARMING = "-m conntrack --ctstate NEW"
 this one."""
 
 _INTERFACE = {Direction.INGRESS: "-i", Direction.EGRESS: "-o"}
+_RECENT = 128  # sandboxes with many groups
 _NO_DIGEST_YET = "?" * DIGEST_LENGTH
 
 
 class IptablesRenderer:
-    """Writes policy for iptables; see `mnp_core.api.PolicyRenderer`."""
+    """Writes policy for iptables; see `PolicyRenderer`, `SandboxDeltaRenderer` in `mnp_core.api`."""
+
+    def __init__(self) -> None:
+        """Make a renderer, which remembers the unions of the last sandboxes, and nothing else."""
+        self._recent: dict[tuple[int, int], tuple[SandboxPolicy, tuple[Union, ...]]] = {}
 
     def render(self, policy: SandboxPolicy) -> Ruleset:
         """Write the complete ruleset of one sandbox.
@@ -65,11 +84,13 @@ class IptablesRenderer:
         Raises:
             InputError: An interface name, a group or a custom rule that could break out of its place.
         """
-        groups = tuple(policy.groups.values())
+        groups, unions = tuple(policy.groups.values()), self._unions(policy)
         blocks = {each.set_name: each for each in _blocks(policy) if each.set_name}
         types = {name: kind for group in groups for name, kind in set_types(group).items()}
         types |= {name: SetType(kind="hash:net", family=each.family) for name, each in blocks.items()}
+        types |= {union_set(union): SetType(kind="hash:ip", family=union.family) for union in unions}
         members = {name: found for group in groups for name, found in elements(group).items()}
+        members |= union_elements({union: union.members(policy.groups) for union in unions})
         members |= {name: frozenset(map(str, each.cidrs)) for name, each in blocks.items()}
         rules = "".join(_rules(policy, types))
         digest = short_hash(rules, DIGEST_LENGTH)
@@ -78,10 +99,43 @@ class IptablesRenderer:
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership."""
-        added = _changed(delta.added)
-        removed = _changed(delta.removed)
-        text = _lines("del", removed) + _lines("add", added)
-        return Delta(dialect=DIALECT, text=text, added=added, removed=removed)
+        return _delta(_changed(delta.added), _changed(delta.removed))
+
+    def render_sandbox_delta(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> Delta | None:
+        """Write the changes of unions."""
+        unions = self._unions(policy)
+        if not unions:
+            return None
+        change = changes(unions, deltas, policy.groups)
+        return _delta(union_elements(change.added), union_elements(change.removed))
+
+    def _unions(self, policy: SandboxPolicy) -> tuple[Union, ...]:
+        """The unions of a sandbox, sorted; asked again for each change of membership, on each pod."""
+        if len(policy.groups) <= LOOKUPS:
+            return ()
+        key = id(policy.interfaces), id(policy.common)
+        found = self._recent.get(key)
+        if found is None:
+            found = evolve(policy, groups={}), _unions_of(policy)
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            self._recent[key] = found
+        return found[1]
+
+
+def _unions_of(policy: SandboxPolicy) -> tuple[Union, ...]:
+    every = {
+        union_set(union): union
+        for context in _contexts(policy)
+        for interface in policy.interfaces
+        for union in unions_of(interface, context)
+    }
+    return tuple(every[name] for name in sorted(every))
+
+
+def _delta(added: Elements, removed: Elements) -> Delta:
+    text = _lines("del", removed) + _lines("add", added)
+    return Delta(dialect=DIALECT, text=text, added=added, removed=removed)
 
 
 def _changed(group: Group) -> dict[str, frozenset[str]]:
@@ -106,11 +160,21 @@ def _rules(policy: SandboxPolicy, types: dict[str, SetType]) -> Iterator[str]:
     """Everything but membership."""
     yield f"{SETS}\n"
     yield from (f"create {name} {types[name]} maxelem {MAXELEM}\n" for name in sorted(types))
-    rejects = policy.common.deny_action is DenyAction.REJECT or has_reject(policy.common)
     for family in FAMILIES:
         yield f"{TOOLS[family]}\n"
-        for hook_points in (FILTER, MANGLE) if rejects else (MANGLE,):
-            yield from _table(policy, RenderContext(common=policy.common, hook_points=hook_points, family=family))
+        for context in _contexts(policy):
+            if context.family == family:
+                yield from _table(policy, context)
+
+
+def _contexts(policy: SandboxPolicy) -> tuple[RenderContext, ...]:
+    """Where rules are written, in this order."""
+    rejects = policy.common.deny_action is DenyAction.REJECT or has_reject(policy.common)
+    return tuple(
+        RenderContext(common=policy.common, hook_points=hook_points, family=family)
+        for family in FAMILIES
+        for hook_points in ((FILTER, MANGLE) if rejects else (MANGLE,))
+    )
 
 
 def _table(policy: SandboxPolicy, context: RenderContext) -> Iterator[str]:
@@ -126,13 +190,14 @@ def _table(policy: SandboxPolicy, context: RenderContext) -> Iterator[str]:
 def _chains(policy: SandboxPolicy, context: RenderContext) -> Iterator[Chain]:
     yield Chain(name=digest_chain(_NO_DIGEST_YET), rules=(_ARMING,))
     for direction, name in DISPATCH.items():
-        yield Chain(name=name, rules=tuple(_dispatch(policy.interfaces, direction)))
+        yield Chain(name=name, rules=tuple(_dispatch(policy, direction)))
     for interface in policy.interfaces:
         yield from interface_chains(interface, context)
 
 
-def _dispatch(interfaces: Iterable[InterfacePolicy], direction: Direction) -> Iterator[str]:
-    for interface in interfaces:
+def _dispatch(policy: SandboxPolicy, direction: Direction) -> Iterator[str]:
+    yield from established_rules(policy.interfaces, direction, policy.common)
+    for interface in policy.interfaces:
         name = interface_name(interface.interface)
         if isinstance(interface.of(direction), Isolated | Audited):
             chain = ChainName(direction=direction, interface=name)

@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from mnp_core.model import Family, RuleCounter, RulePlace
 from mnp_core.netfilter.comments import decode
-from mnp_iptables.names import CHAIN_PREFIX, ChainName, parse_digest
+from mnp_iptables.names import CHAIN_PREFIX, parse_digest, scope
 from mnp_iptables.render.hook_points import FILTER
 from mnp_iptables.sets.set_types import FAMILIES
 
@@ -171,14 +171,15 @@ def digest(tables: Sequence[InstalledTable], *, vrf: bool) -> str:
 
 
 def counters(tables: Iterable[InstalledTable]) -> list[RuleCounter]:
-    """The counters of the rules in interface chains, in the order in which packets meet them.
+    """The counters of rules, in the order in which packets meet them; no interface stands for every one.
 
     The rules of one policy rule, in both families, count together.
     """
     found: dict[tuple[str, str, str], list[InstalledRule]] = {}
     for rule in (rule for table in tables for rule in table.rules if rule.comment):
-        if chain := ChainName.parse(rule.chain):
-            key = chain.interface, chain.direction.value, decode(rule.comment)
+        if about := scope(rule.chain):
+            interface, direction = about
+            key = interface, direction.value, decode(rule.comment)
             found.setdefault(key, []).append(rule)
     return [
         RuleCounter(
@@ -199,7 +200,7 @@ def places(tables: Iterable[InstalledTable]) -> list[RulePlace]:
         counts = Counter[str]()
         for rule in table.rules:
             counts[rule.chain] += 1
-            chain = ChainName.parse(rule.chain)
+            interface, direction = scope(rule.chain) or ("", None)
             found.append(
                 RulePlace(
                     family=table.family,
@@ -207,8 +208,8 @@ def places(tables: Iterable[InstalledTable]) -> list[RulePlace]:
                     chain=rule.chain,
                     handle=rule.handle,
                     position=counts[rule.chain],
-                    interface=chain.interface if chain is not None else "",
-                    direction=chain.direction.value if chain is not None else "",
+                    interface=interface,
+                    direction=direction.value if direction is not None else "",
                     label=decode(rule.comment),
                 )
             )

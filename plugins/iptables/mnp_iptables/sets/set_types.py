@@ -10,8 +10,19 @@ from ipaddress import summarize_address_range
 
 from attrs import frozen
 
-from mnp_core.model import AddressGroup, AddressRange, Block, Cidr, EndpointGroup, Family, Group, address_ranges
+from mnp_core.model import (
+    Address,
+    AddressGroup,
+    AddressRange,
+    Block,
+    Cidr,
+    EndpointGroup,
+    Family,
+    Group,
+    address_ranges,
+)
 from mnp_core.model.group import GROUP_ID_LENGTH
+from mnp_core.netfilter.unions import Union
 from mnp_iptables.names import group_id, short_hash
 
 FAMILIES: tuple[Family, ...] = (4, 6)
@@ -51,6 +62,19 @@ def group_set(identity: str, family: Family) -> str:
 def endpoint_set(identity: str, family: Family) -> str:
     """The set of a group of endpoints."""
     return f"mnpe{family}-{group_id(identity)}"
+
+
+def union_set(union: Union) -> str:
+    """The set of a union of groups."""
+    return f"mnpu{union.family}-{union.identity}"
+
+
+def union_elements(members: Mapping[Union, Iterable[Address]]) -> dict[str, frozenset[str]]:
+    """Members of unions as elements, without those that `elements` leaves out, too."""
+    return {
+        union_set(union): frozenset(str(each) for each in found if not each.is_unspecified)
+        for union, found in members.items()
+    }
 
 
 def set_types(group: Group) -> dict[str, SetType]:

@@ -34,7 +34,7 @@ class VersionedSets:
     def __init__(self, suffix: str) -> None:
         """Use names that end in a hyphen, this suffix and a digit."""
         self._suffix = suffix
-        self._ours = re.compile(rf"(mnp[be]?[46]-[a-z2-7]+)-{suffix}[1-{_VERSIONS}]")
+        self._ours = re.compile(rf"(mnp[beu]?[46]-[a-z2-7]+)-{suffix}[1-{_VERSIONS}]")
 
     def names(self) -> list[str]:
         """Our sets in the kernel, by their names there."""
