@@ -7,7 +7,7 @@ an ipvlan child moved into a namespace below the pod's is invisible from here (d
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
@@ -16,20 +16,22 @@ from mnp_core.model import Link
 from mnp_core.netfilter.attributes import attributes, text
 from mnp_core.netfilter.messages import GENERIC, GET_FLOWTABLE, GET_RULE
 from mnp_core.netfilter.netlink import NETLINK_NETFILTER, InterruptedDumpError, Netlink
-from mnp_core.sandbox.bpf import tcx_programs
+from mnp_core.netfilter.traffic_control import (
+    GET_FILTER,
+    GET_QDISC,
+    INGRESS,
+    Filter,
+    filter_parents,
+    read_filter,
+    read_qdisc,
+    request_body,
+)
+from mnp_core.sandbox.bpf import enforces_policy, tcx_programs
 from mnp_core.sandbox.listing import listed
 
-_GET_NEIGHBOUR, _GET_QDISC, _GET_FILTER = 30, 38, 46  # RTM_GETNEIGH, RTM_GETQDISC, RTM_GETTFILTER
-_TC = struct.Struct("=BxHiIII")  # struct tcmsg: family, index, handle, parent, info
+_GET_NEIGHBOUR = 30  # RTM_GETNEIGH
 _NEIGHBOUR = struct.Struct("=BxHiHBB")  # struct ndmsg: family, index, state, flags, type
 _NDA_LLADDR, _NTF_SELF, _AF_BRIDGE = 2, 2, 7
-_TCA_KIND, _TCA_OPTIONS = 1, 2
-_INGRESS, _EGRESS = 0xFFFFFFF2, 0xFFFFFFF3  # TC_H_CLSACT with TC_H_MIN_INGRESS and TC_H_MIN_EGRESS
-_HARMLESS = frozenset({"noqueue", "noop", "mq", "fq", "fq_codel", "pfifo_fast", "pfifo", "bfifo", "pfifo_head_drop"})
-_ACTIONS = {"u32": 7, "flower": 3, "matchall": 2, "bpf": 1, "basic": 3, "fw": 4, "route": 6, "cgroup": 1, "flow": 9}
-"""Where filters of each kind keep their actions: TCA_<kind>_ACT in <linux/pkt_cls.h>."""
-_MIRRED = struct.Struct("=20xiI")  # struct tc_mirred behind tc_gen: action, interface
-_TO_EGRESS = frozenset({1, 2})  # TCA_EGRESS_REDIR, TCA_EGRESS_MIRROR
 
 _NETDEV = 5  # NFPROTO_NETDEV
 _RULE_EXPRESSIONS, _EXPRESSION_NAME = 4, 1
@@ -135,54 +137,22 @@ def _read_tcx(links: Mapping[int, Link], found: _Found) -> None:
 
 
 def _read_filters(kernel: Netlink, found: _Found) -> None:
-    places = list(dict.fromkeys(_filter_places(kernel)))
-    for index, parent in places:
-        for message in listed(kernel, _GET_FILTER, _TC.pack(0, 0, index, 0, parent, 0)):
-            _note_filter(index, message, found, ingress=parent == _INGRESS)
+    qdiscs = [read_qdisc(each) for each in listed(kernel, GET_QDISC, request_body())]
+    for index, parent in dict.fromkeys((qdisc.index, parent) for qdisc in qdiscs for parent in filter_parents(qdisc)):
+        for each in listed(kernel, GET_FILTER, request_body(index, parent=parent)):
+            _note_filter(index, read_filter(each, index, parent), found, ingress=parent == INGRESS)
 
 
-def _filter_places(kernel: Netlink) -> Iterator[tuple[int, int]]:
-    """Interface and parent of every list of filters that there may be."""
-    for message in listed(kernel, _GET_QDISC, _TC.pack(0, 0, 0, 0, 0, 0)):
-        _, _, index, handle, _, _ = _TC.unpack_from(message)
-        kind = text(dict(attributes(message, _TC.size)).get(_TCA_KIND, b""))
-        if kind in {"ingress", "clsact"}:
-            yield index, _INGRESS
-            if kind == "clsact":
-                yield index, _EGRESS
-        elif kind not in _HARMLESS:
-            yield index, handle
-
-
-def _note_filter(index: int, message: bytes, found: _Found, *, ingress: bool) -> None:
-    top = dict(attributes(message, _TC.size))
-    kind = text(top.get(_TCA_KIND, b""))
-    for action, options in [*_actions(kind, top.get(_TCA_OPTIONS, b"")), *([("bpf", b"")] if kind == "bpf" else [])]:
-        if action == "bpf":
-            if ingress:
-                found.note(index, "a BPF program in tc sees its packets first, and can send them elsewhere")
-            found.note_all(index, f"a BPF program in tc on {found.name(index)} can send packets out of it")
-        elif action == "mirred":
-            verdict, target = _mirred(options)
-            if ingress:
-                found.note(index, f"tc redirects its packets to {found.name(target)}, past the pod's kernel")
-            if verdict in _TO_EGRESS and target != index:
-                found.note(target, f"tc sends packets of {found.name(index)} out of it, past its rules")
-
-
-def _actions(kind: str, options: bytes) -> Iterator[tuple[str, bytes]]:
-    """Name and options of each action of a filter."""
-    for place, actions in attributes(options):
-        if place == _ACTIONS.get(kind):
-            for _, action in attributes(actions):
-                parts = dict(attributes(action))
-                yield text(parts.get(_TCA_KIND, b"")), parts.get(_TCA_OPTIONS, b"")
-
-
-def _mirred(options: bytes) -> tuple[int, int]:
-    parameters = dict(attributes(options)).get(2, b"")  # TCA_MIRRED_PARMS
-    verdict, target = _MIRRED.unpack_from(parameters) if len(parameters) >= _MIRRED.size else (0, 0)
-    return verdict, target
+def _note_filter(index: int, about: Filter, found: _Found, *, ingress: bool) -> None:
+    if about.runs_program and about.handle and not enforces_policy(about.program):
+        if ingress:
+            found.note(index, "a BPF program in tc sees its packets first, and can send them elsewhere")
+        found.note_all(index, f"a BPF program in tc on {found.name(index)} can send packets out of it")
+    for redirect in about.redirects:
+        if ingress:
+            found.note(index, f"tc redirects its packets to {found.name(redirect.target)}, past the pod's kernel")
+        if redirect.out and redirect.target != index:
+            found.note(redirect.target, f"tc sends packets of {found.name(index)} out of it, past its rules")
 
 
 # --- nftables ------------------------------------------------------------------------------------------------------
