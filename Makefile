@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PLUGINS := $(patsubst %/__init__.py,%,$(wildcard plugins/*/mnp_*/__init__.py))
 
-.PHONY: cnigate ebpf fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-vm-full test-guest test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench bench-compare clean
+.PHONY: cnigate ebpf fuzz-cnigate help setup demo test test-full test-rules test-attacks test-faults test-gates test-long test-soak test-backends test-vm test-vm-full test-vm-old test-guest test-pages test-cluster testbed-up testbed-down testbed-status image lint types layers docs dist wheels bench bench-compare clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,10 @@ test-vm: setup ## Run the tests of devices that few kernels have, in a virtual m
 test-vm-full: setup ## Run the suites for backends there with bridged pods (an hour or more; PYTEST_ARGS=-k ...)
 	@MNP_VM_LIMIT=$${MNP_VM_LIMIT:-10800} scripts/vm/run $(VM_PYTEST) $(SUITES)/truthtable $(SUITES)/differential/test_packets.py \
 		$(SUITES)/atomicity tests/node/test_bridged_pods.py -m "not long" --wiring bridged --backend nftables $(PYTEST_ARGS)
+
+test-vm-old: setup ## Run the tests of eBPF without TCX there, on Linux 6.1 (half an hour on an idle machine)
+	@MNP_VM_LIMIT=$${MNP_VM_LIMIT:-7200} MNP_VM_KERNEL=6.1 scripts/vm/run $(VM_PYTEST) -rs plugins/ebpf/tests -m "not long" \
+		-k "not thousand" $(PYTEST_ARGS)
 
 test-guest: setup ## Run a virtual machine with Debian's kernel behind a pod's interface, under QEMU (a minute; as root)
 	@$(BIN)/pytest tests/vm/test_guest_kernel.py -m long $(PYTEST_ARGS)

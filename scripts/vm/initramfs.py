@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-MODULES = ("9p", "9pnet_virtio", "overlay")
+MODULES = ("virtio_pci", "9p", "9pnet_virtio", "overlay")
 DIRECTORIES = ("bin", "dev", "proc", "sys", "lower", "upper", "root", "modules")
 DIRECTORY, FILE, DEVICE = 0o040755, 0o100755, 0o020600
 CONSOLE = (5, 1)  # Documentation/admin-guide/devices.txt
@@ -30,12 +30,18 @@ def _padded(data: bytes) -> bytes:
 
 
 def with_dependencies(folder: Path, names: tuple[str, ...]) -> list[Path]:
-    """The files of these modules and of all that they need, in the order in which they can be loaded."""
+    """The files of these modules and of all that they need, in the order in which they can be loaded.
+
+    Modules that are part of the kernel have none.
+    """
+    builtin = {Path(line).name.partition(".")[0] for line in (folder / "modules.builtin").read_text().splitlines()}
     lines = (folder / "modules.dep").read_text().splitlines()
     needs = {path: rest.split() for path, _, rest in (line.partition(":") for line in lines)}
     path_of = {Path(path).name.partition(".")[0]: path for path in needs}
     chosen: dict[str, None] = {}  # an ordered set
     for name in names:
+        if name in builtin:
+            continue
         path = path_of[name]
         chosen |= dict.fromkeys([*reversed(needs[path]), path])  # modules.dep lists the deepest need last
     return [folder / path for path in chosen]
@@ -50,7 +56,8 @@ def archive(usr: Path, init: Path) -> Iterator[bytes]:
     yield entry("bin/busybox", FILE, (usr / "bin/busybox").read_bytes())
     yield entry("init", FILE, init.read_bytes())
     for number, path in enumerate(with_dependencies(modules, MODULES)):
-        yield entry(f"modules/{number:02}-{path.name}", FILE, lzma.decompress(path.read_bytes()))
+        data = path.read_bytes()
+        yield entry(f"modules/{number:02}-{path.name}", FILE, lzma.decompress(data) if path.suffix == ".xz" else data)
     yield entry("TRAILER!!!", 0)
 
 
