@@ -1,6 +1,6 @@
 /*
- * Enforces the policy of one pod on packets at its interfaces (TCX). What passes is left to the programs of others
- * (TCX_NEXT); what does not is dropped.
+ * Enforces the policy of one pod on packets at its interfaces (TCX, or a filter of traffic control). What
+ * passes is left to the programs of others (TCX_NEXT, TC_ACT_UNSPEC); what does not is dropped.
  */
 #include "rules.h"
 

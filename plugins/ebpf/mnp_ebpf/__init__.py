@@ -25,7 +25,7 @@ def mnp_register_policy_renderers() -> Iterable[PolicyRendererSpec]:
 
 @hookimpl
 def mnp_register_rule_appliers() -> Iterable[RuleApplierSpec]:
-    """Offer TCX."""
+    """Offer the programs."""
     yield RuleApplierSpec(name="ebpf", dialect=DIALECT, factory=_make_applier, rank=RANK, paths=PATHS)
 
 

@@ -5,18 +5,18 @@ fresh process finds them. There are two places for the rules. Those not in force
 map `state` puts them into force, for all interfaces in the same moment.
 """
 
-import os
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from attrs import frozen
 
-from mnp_core.model import Direction, EarlyDrop
-from mnp_ebpf import members, tcx, xdp
+from mnp_core.model import EarlyDrop
+from mnp_ebpf import members, xdp
 from mnp_ebpf.maps import INNER, NO_PREALLOCATION, Kind, Map
 from mnp_ebpf.program import ProgramKind, load_program, read_object
+from mnp_ebpf.program_info import closing, find_program
 from mnp_ebpf.table import BLOCK_SIZE, ENTRY_SIZE, FoundTable, Table, read_table
 
 FRAGMENTED: Final = 1024
@@ -28,8 +28,7 @@ _PLACES: Final = 2
 _GROUPS: Final = 2048  # of one place; GROUPS_NUMBER of c/policy.c
 _STATE = struct.Struct("=II")  # place in force, number of changes
 _ZERO: Final = bytes(4)
-_NAMES: Final = ("state", "tables", "blocks", "groups", "flows", "nascent", "fragments", "counts")
-_PROGRAMS: Final = {Direction.INGRESS: "mnp_ingress", Direction.EGRESS: "mnp_egress"}
+MAP_NAMES: Final = ("state", "tables", "blocks", "groups", "flows", "nascent", "fragments", "counts")
 _COUNTS: Final = 4
 _FLOWS_IN, _FLOWS_OUT, _NASCENT_IN, _NASCENT_OUT = range(_COUNTS)  # of c/flows.h
 _CHANGES: Final = 2**32
@@ -55,7 +54,7 @@ class PodMaps:
     @property
     def by_name(self) -> Mapping[str, Map]:
         """As the program names them."""
-        return {name: getattr(self, name) for name in _NAMES}
+        return {name: getattr(self, name) for name in MAP_NAMES}
 
     # --- state ----------------------------------------------------------------------------------------------------
 
@@ -164,35 +163,7 @@ class PodMaps:
     def _count(self, number: int) -> int:
         return int.from_bytes(self.counts.get(_number(number)) or b"", "little")
 
-    # --- programs -------------------------------------------------------------------------------------------------
-
-    def put_first(self, index: int, direction: Direction) -> None:
-        """Have our program at an interface, before all others. It is there at every moment, if it was."""
-        found = self.ours(index, direction)
-        if found and tcx.attached(index, direction)[0] == found[0]:
-            return
-        with _closing(self._program(direction, anew=bool(found))) as program:
-            tcx.attach(index, direction, program)
-        for identity in found:
-            _take_away(index, direction, identity)
-
-    def take_away(self, index: int, direction: Direction) -> None:
-        """Remove our programs of a direction from an interface."""
-        for identity in self.ours(index, direction):
-            _take_away(index, direction, identity)
-
-    def is_first(self, index: int, direction: Direction) -> bool:
-        """Whether our program is the first at an interface."""
-        attached = tcx.attached(index, direction)
-        return bool(attached) and attached[0] in self.ours(index, direction)
-
-    def ours(self, index: int, direction: Direction) -> list[int]:
-        """The numbers of our programs at an interface: those of that name with these maps."""
-        return [
-            identity
-            for identity in tcx.attached(index, direction)
-            if (info := _info(identity)) and info.name == _PROGRAMS[direction] and self.state.identity in info.maps
-        ]
+    # --- early stage -------------------------------------------------------------------------------------------------
 
     def drop_early(self, index: int, where: EarlyDrop) -> None:
         """Have the early stage at an interface, there or nowhere, as far as its driver can."""
@@ -201,53 +172,17 @@ class PodMaps:
             return
         xdp.detach(index)
         if where is not EarlyDrop.OFF:
-            with _closing(load_program(xdp.NAME, read_object("xdp"), ProgramKind.XDP, self._descriptors)) as fd:
+            with closing(load_program(xdp.NAME, read_object("xdp"), ProgramKind.XDP, self.descriptors)) as fd:
                 xdp.attach(index, fd, where)
 
     def _holds(self, program: int) -> bool:
-        info = _info(program)
+        info = find_program(program)
         return info is not None and self.state.identity in info.maps
 
     @property
-    def _descriptors(self) -> Mapping[str, int]:
+    def descriptors(self) -> Mapping[str, int]:
+        """Of the maps, by name."""
         return {name: each.fd for name, each in self.by_name.items()}
-
-    def _program(self, direction: Direction, *, anew: bool) -> int:
-        """A descriptor of the program: that at ``lo``, or one that is loaded for this."""
-        found = () if anew else self.ours(tcx.LOOPBACK, direction)
-        for identity in found:
-            with suppress(OSError):
-                return tcx.open_program(identity)
-        number = 0 if direction is Direction.INGRESS else 1
-        compiled = read_object("policy")
-        return load_program(_PROGRAMS[direction], compiled, ProgramKind.TC, self._descriptors, direction=number)
-
-
-def find_maps() -> Iterator[PodMaps]:
-    """Our maps in the sandbox, as the programs at ``lo`` hold them; more than once only after a disturbance."""
-    seen = set()
-    for direction in Direction:
-        for identity in tcx.attached(tcx.LOOPBACK, direction):
-            info = _info(identity)
-            if info and info.name in _PROGRAMS.values() and info.maps not in seen:
-                seen.add(info.maps)
-                with ExitStack() as opened, suppress(OSError):
-                    maps = {
-                        each.name.removeprefix("mnp_"): each
-                        for each in map(opened.enter_context, map(Map.of, info.maps))
-                    }
-                    if set(_NAMES) <= set(maps):
-                        yield PodMaps(**{name: maps[name] for name in _NAMES})
-
-
-@contextmanager
-def open_maps() -> Iterator[PodMaps | None]:
-    """Our maps in the sandbox; None if there are none."""
-    found = find_maps()
-    try:
-        yield next(found, None)
-    finally:
-        found.close()  # type: ignore[attr-defined] # it is a generator
 
 
 @contextmanager
@@ -305,23 +240,3 @@ def _filled(made: Map, elements: Iterator[tuple[bytes, bytes]]) -> Map:
         made.freeze()
         failed.pop_all()
     return made
-
-
-def _info(identity: int) -> tcx.ProgramInfo | None:
-    """What the kernel tells of a program; None if it has gone."""
-    with suppress(FileNotFoundError), _closing(tcx.open_program(identity)) as fd:
-        return tcx.program_info(fd)
-    return None
-
-
-def _take_away(index: int, direction: Direction, identity: int) -> None:
-    with suppress(FileNotFoundError), _closing(tcx.open_program(identity)) as fd:
-        tcx.detach(index, direction, fd)
-
-
-@contextmanager
-def _closing(fd: int) -> Iterator[int]:
-    try:
-        yield fd
-    finally:
-        os.close(fd)

@@ -18,6 +18,7 @@ BLOCK_SIZE: Final = 24
 ESTABLISHED, DENIED, WOULD_DENY = "established", "denied", "would-deny"
 
 _ETHERNET, _RECHECK = 1, 2  # flags of an interface
+_BY_SOURCES, _OWNER = 4, 256  # likewise, for the reader alone: whether it has sources; whose source it is, from 1 on
 _HEAD = struct.Struct("=III20x16x")  # struct head: interfaces, entry and length of the names
 _INTERFACE = struct.Struct("=IIIIIIII16x")  # struct interface: index, flags, mode, first and number for both sides
 _RULE = struct.Struct("=BBBBHHI20x16x")
@@ -94,10 +95,18 @@ class Side:
 
 @frozen(kw_only=True)
 class Place:
-    """Where an interface is found: its index, 0 if it is not there, and whether its frames begin as Ethernet's."""
+    """Where an interface is found.
+
+    Attributes:
+        index: 0 if it is not there.
+        ethernet: Whether its frames begin as Ethernet's.
+        sources: The interfaces that traffic control redirects to it, where what it sends is judged when they receive
+            it; None: where it sends it.
+    """
 
     index: int = 0
     ethernet: bool = True
+    sources: "tuple[Place, ...] | None" = None
 
 
 @frozen(kw_only=True)
@@ -153,17 +162,10 @@ class Table:
 
     def at(self, places: Mapping[str, Place]) -> "Table":
         """The same for a sandbox with these interfaces."""
-        named = {each.link for each in self.interfaces}
-        return evolve(
-            self,
-            interfaces=tuple(evolve(each, place=places.get(each.link, Place())) for each in self.interfaces),
-            others=tuple(place for name, place in sorted(places.items()) if name not in named),
-        )
-
-    @property
-    def indexes(self) -> list[int]:
-        """Of all interfaces that are there."""
-        return [place.index for place in (*(each.place for each in self.interfaces), *self.others) if place.index]
+        interfaces = tuple(evolve(each, place=places.get(each.link, Place())) for each in self.interfaces)
+        known = {place.index for each in interfaces for place in (each.place, *(each.place.sources or ()))}
+        others = (place for _, place in sorted(places.items()) if place.index not in known)
+        return evolve(self, interfaces=interfaces, others=tuple(others))
 
     def early_at(self, index: int) -> EarlyDrop:
         """Where denied packets of an interface are dropped early: nowhere if none are denied."""
@@ -191,26 +193,32 @@ class Table:
         padded = names.ljust(-(-len(names) // ENTRY_SIZE) * ENTRY_SIZE, b"\0")
         return entries + [padded[start : start + ENTRY_SIZE] for start in range(0, len(padded), ENTRY_SIZE)]
 
-    def _flags(self, place: Place) -> int:
-        return place.ethernet * _ETHERNET | self.recheck * _RECHECK
+    def _flags(self, place: Place, owner: int = 0) -> int:
+        judged_elsewhere = (place.sources is not None) * _BY_SOURCES
+        return place.ethernet * _ETHERNET | self.recheck * _RECHECK | judged_elsewhere | owner * _OWNER
 
     @property
     def _first(self) -> int:
         """The first entry behind the interfaces."""
-        return 1 + len(self.interfaces) + len(self.others)
+        sources = sum(len(each.place.sources or ()) for each in self.interfaces)
+        return 1 + len(self.interfaces) + len(self.others) + sources
 
     def entries(self) -> Iterator[bytes]:
         """The entries without the names: the head, interfaces, rules."""
         yield _HEAD.pack(self._first - 1, 0, 0)
         start = self._first
-        for interface in self.interfaces:
+        sources = []
+        for number, interface in enumerate(self.interfaces, start=1):
             sides = []
             for side in interface.sides.values():
                 sides += [side.mode, start, len(side.labels)]
                 start += len(side.labels)
             yield _INTERFACE.pack(interface.place.index, self._flags(interface.place), *sides)
+            owned = interface.place.sources or ()
+            sources += [_INTERFACE.pack(place.index, self._flags(place, number), *sides) for place in owned]
         for place in self.others:
             yield _INTERFACE.pack(place.index, self._flags(place), *[0] * 6)
+        yield from sources
         for interface in self.interfaces:
             yield from chain.from_iterable(side.packed() for side in interface.sides.values())
 
@@ -257,12 +265,15 @@ def _read_table(entries: Sequence[bytes]) -> FoundTable:
     unpacker = zlib.decompressobj()
     names: dict[str, Any] = json.loads(unpacker.decompress(b"".join(entries[names_at:])[:length], _LONGEST_NAMES))
     labels = iter(names["labels"])
-    interfaces = []
+    interfaces: list[Interface] = []
     others, recheck = [], False
     for named, entry in zip_longest(names["interfaces"], entries[1 : 1 + number]):
         index, flags, *sides = _INTERFACE.unpack(entry)
-        place = Place(index=index, ethernet=bool(flags & _ETHERNET))
+        place = Place(index=index, ethernet=bool(flags & _ETHERNET), sources=() if flags & _BY_SOURCES else None)
         recheck = bool(flags & _RECHECK)
+        if named is None and (owner := flags // _OWNER):
+            interfaces[owner - 1] = _with_source(interfaces[owner - 1], place)
+            continue
         if named is None:
             others.append(place)
             continue
@@ -280,6 +291,11 @@ def _read_table(entries: Sequence[bytes]) -> FoundTable:
         others=tuple(others),
     )
     return FoundTable(table=table, counters=[_COUNTERS.unpack(entry) for entry in entries[1 + number : names_at]])
+
+
+def _with_source(interface: Interface, source: Place) -> Interface:
+    place = interface.place
+    return evolve(interface, place=evolve(place, sources=(*(place.sources or ()), source)))
 
 
 def _read_side(entries: Sequence[bytes], labels: Iterator[str], mode: int, first: int, number: int) -> Side:

@@ -1,7 +1,6 @@
 """The early stage: a program that a driver runs on each frame that comes in (XDP), attached by rtnetlink."""
 
 import errno
-import os
 import struct
 from contextlib import suppress
 from typing import Final
@@ -9,7 +8,7 @@ from typing import Final
 from mnp_core.model import EarlyDrop
 from mnp_core.netfilter.attributes import attribute, attributes, nested
 from mnp_core.netfilter.netlink import ACKNOWLEDGE, NETLINK_ROUTE, Netlink
-from mnp_ebpf.tcx import open_program, program_info
+from mnp_ebpf.program_info import find_program
 
 NAME: Final = "mnp_xdp"
 
@@ -61,9 +60,6 @@ def _set(index: int, program: int, flags: int) -> bool:
 
 def _is_ours(program: int) -> bool:
     with suppress(OSError):
-        fd = open_program(program)
-        try:
-            return program_info(fd).name == NAME
-        finally:
-            os.close(fd)
+        info = find_program(program)
+        return info is not None and info.name == NAME
     return False

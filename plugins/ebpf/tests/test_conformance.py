@@ -1,92 +1,82 @@
 """The kit's standard tests, which every backend must pass."""
 
-import os
 from functools import partial
 
 from mnp_core.model import Direction, Protocol
 from mnp_core.testing.conformance import BackendConformance
 from mnp_core.testing.policies import only
-from mnp_ebpf import EbpfApplier, EbpfRenderer, tcx
+from mnp_ebpf import EbpfApplier, EbpfRenderer
+from mnp_ebpf.attachment import Programs, find_pods, open_pod
+from mnp_ebpf.clsact import Clsact
 from mnp_ebpf.features import REFUSES
+from mnp_ebpf.hooks import LOOPBACK, Hook, both, links
 from mnp_ebpf.maps import INNER, NO_PREALLOCATION, Kind, Map
 from mnp_ebpf.members import keys
-from mnp_ebpf.pod import NOTHING, PodMaps, find_maps, open_maps
-from mnp_ebpf.program import Object, ProgramKind, load_program
+from mnp_ebpf.pod import NOTHING
+from mnp_ebpf.program_info import find_program
 from mnp_ebpf.table import BLOCK_SIZE, ENTRY_SIZE
-
-PASSING = Object(code=bytes.fromhex("b7000000ffffffff 9500000000000000"), functions={0: ""}, places={}, compiler="")
-"""A program that returns -1, which is TCX_NEXT."""
-
-
-def put_first(name, index=tcx.LOOPBACK, direction=Direction.INGRESS):
-    """Attach a program of another owner, which lets everything pass."""
-    program = load_program(name, PASSING, ProgramKind.TC, {})
-    try:
-        tcx.attach(index, direction, program)
-    finally:
-        os.close(program)
+from mnp_ebpf.tcx import Tcx
+from plugins.ebpf.tests.theirs import put_first
 
 
-def programs():
+def programs(attacher):
     """All programs, by interface and direction: their names."""
-    for name, index in (("lo", tcx.LOOPBACK), *sorted(tcx.links().items())):
-        for direction in Direction:
-            for identity in tcx.attached(index, direction):
-                program = tcx.open_program(identity)
-                yield name, direction, tcx.program_info(program).name
-                os.close(program)
+    for name, index in (("lo", LOOPBACK), *sorted(links().items())):
+        for hook in both(index):
+            for identity in attacher.attached(hook):
+                yield name, hook.direction, find_program(identity).name
 
 
-def contents():
+def contents(attacher):
     """What our maps hold, connections and counters aside."""
-    for maps in find_maps():
-        place = maps.in_force
+    for pod in find_pods(attacher):
+        maps, place = pod.maps, pod.maps.in_force
         if place != NOTHING:
             found = maps.read_table(place).table
             yield place, found, [sorted(maps.read_set(place, number)) for number in range(len(found.sets))]
 
 
 class TestEbpf(BackendConformance):
+    attacher = Tcx()
     refuses = REFUSES
 
     def make_renderer(self):
         return EbpfRenderer()
 
     def make_applier(self):
-        return EbpfApplier()
+        return EbpfApplier(self.attacher)
 
     def everything(self):
-        return f"{super().everything()}{[*programs()]}{[*contents()]}"
+        return f"{super().everything()}{[*programs(self.attacher)]}{[*contents(self.attacher)]}"
 
     def put_foreign_rules(self):
         super().put_foreign_rules()
-        put_first("theirs")
+        put_first(self.attacher, "theirs")
 
     def foreign_rules(self):
-        return f"{super().foreign_rules()}{[each for each in programs() if each[2] == 'theirs']}"
+        return f"{super().foreign_rules()}{[each for each in programs(self.attacher) if each[2] == 'theirs']}"
 
     def tampering(self):
+        first = partial(put_first, self.attacher, "first")
         for direction in Direction:
-            gone = partial(PodMaps.take_away, index=tcx.LOOPBACK, direction=direction)
-            yield f"the program of {direction} is gone", tampered(gone)
-            yield f"another program is first in {direction}", partial(put_first, "first", direction=direction)
-        yield "nothing is in force", tampered(lambda maps: maps.put_in_force(NOTHING))
-        yield "another table is in force", tampered(open_everything)
-        yield "a rule is changed", tampered(change_rule)
-        yield "the blocks are gone", tampered(empty_blocks)
-        yield "a group is empty", tampered(partial(change_set, members=[]))
-        yield "a group has a member more", tampered(partial(change_set, members=["203.0.113.66"]))
-        yield "everything is gone", EbpfApplier().remove
+            gone = partial(Programs.take_away, hook=Hook(index=LOOPBACK, direction=direction))
+            yield f"the program of {direction} is gone", partial(tamper, self.attacher, gone)
+            yield f"another program is first in {direction}", partial(first, direction=direction)
+        for what, change in CHANGES.items():
+            yield what, partial(tamper, self.attacher, lambda pod, change=change: change(pod.maps))
+        yield "everything is gone", self.make_applier().remove
 
 
-def tampered(change):
-    """Change our maps, as another process with root's rights can."""
+class TestEbpfByTrafficControl(TestEbpf):
+    """With filters of traffic control, as before Linux 6.6."""
 
-    def work():
-        with open_maps() as maps:
-            change(maps)
+    attacher = Clsact()
 
-    return work
+
+def tamper(attacher, change):
+    """Change what is ours, as another process with root's rights can."""
+    with open_pod(attacher) as pod:
+        change(pod)
 
 
 def number(value):
@@ -117,3 +107,13 @@ def change_set(maps, members):
     name = maps.read_table(maps.in_force).table.sets[0]
     found = maps.read_set(maps.in_force, 0) if members else frozenset()
     maps.replace_set(maps.in_force, 0, found | keys(name, members))
+
+
+CHANGES = {
+    "nothing is in force": lambda maps: maps.put_in_force(NOTHING),
+    "another table is in force": open_everything,
+    "a rule is changed": change_rule,
+    "the blocks are gone": empty_blocks,
+    "a group is empty": partial(change_set, members=[]),
+    "a group has a member more": partial(change_set, members=["203.0.113.66"]),
+}

@@ -10,7 +10,7 @@ from attrs import evolve
 from mnp_core.model import CommonRules
 from mnp_core.testing.hosts import FAMILIES, PEER, POD, QUIET, arrives, passes, works
 from mnp_core.testing.policies import DENY, allow, isolated, only
-from mnp_ebpf.pod import open_maps
+from mnp_ebpf.attachment import open_pod
 
 pytestmark = pytest.mark.root
 both_families = pytest.mark.parametrize("family", FAMILIES)
@@ -19,11 +19,12 @@ both_families = pytest.mark.parametrize("family", FAMILIES)
 def connections(wire):
     """How many are in each table."""
 
-    def count():
-        with open_maps() as maps:
-            return len(maps.flows.read()), len(maps.nascent.read())
+    return wire.pod.run(lambda: with_maps(wire, lambda maps: (len(maps.flows.read()), len(maps.nascent.read()))))
 
-    return wire.pod.run(count)
+
+def with_maps(wire, read):
+    with open_pod(wire.pod.applier.attacher) as pod:
+        return read(pod.maps)
 
 
 @both_families
@@ -120,12 +121,8 @@ def test_more_connections_in_use_than_the_table_holds_are_counted(wire):
 def test_a_pod_keeps_the_size_of_its_table(wire):
     for size in (64, 4096):
         wire.pod.enforce(with_table(size, ingress=DENY))
-        assert wire.pod.run(sizes) == (64, 32)
-
-
-def sizes():
-    with open_maps() as maps:
-        return maps.flows.entries, maps.nascent.entries
+        sizes = wire.pod.run(lambda: with_maps(wire, lambda maps: (maps.flows.entries, maps.nascent.entries)))
+        assert sizes == (64, 32)
 
 
 def test_denied_packets_leave_nothing(wire):

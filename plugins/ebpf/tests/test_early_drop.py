@@ -6,7 +6,8 @@ from mnp_core.model import EarlyDrop
 from mnp_core.sandbox.links import read_links
 from mnp_core.testing.hosts import FAMILIES, PEER, POD, works
 from mnp_core.testing.policies import DENY, allow, isolated, only
-from mnp_ebpf import tcx, xdp
+from mnp_ebpf import xdp
+from mnp_ebpf.hooks import links
 
 pytestmark = pytest.mark.root
 both_families = pytest.mark.parametrize("family", FAMILIES)
@@ -18,7 +19,7 @@ WEB = isolated(allow(ports=["TCP/80", "UDP/80"]))
 
 def stage(wire):
     """Where our program of XDP is."""
-    return wire.pod.run(lambda: xdp.attached(tcx.links()["net1"])[1])
+    return wire.pod.run(lambda: xdp.attached(links()["net1"])[1])
 
 
 @both_families
