@@ -167,3 +167,21 @@ broken_nftables(
     rule="output udp sport != 80 ct direction reply drop",
     because="Operation not permitted",
 )
+
+
+class LosesBlocks(NftablesRenderer):
+    """Writes what goes, and forgets what comes."""
+
+    def render_blocks_delta(self, delta):
+        found = super().render_blocks_delta(delta)
+        return found and evolve(found, added={})
+
+
+broken(
+    "LosesBlocks",
+    "test_a_delta_of_blocks_leads_from_one_list_to_the_other[one block to neighbours]",
+    "forgets blocks that come to a rule",
+    refuses=frozenset(),
+    make_renderer=staticmethod(lambda *_: LosesBlocks()),
+    applier=NftablesApplier,
+)

@@ -6,18 +6,21 @@ import json
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_network
 from itertools import permutations
 from typing import ClassVar
 
 import pytest
 from attrs import evolve
 
-from mnp_core.api import PolicyRenderer
+from mnp_core.api import BlocksRenderer, PolicyRenderer
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.model import (
     Allow,
     Audited,
+    Block,
+    BlocksDelta,
     Direction,
     DirectionPolicy,
     EndpointGroup,
@@ -70,6 +73,17 @@ _CHANGES = {
     for before, after in permutations(groups, 2)
 }
 every_change = pytest.mark.parametrize("change", _CHANGES)
+
+_LIST = 20 * "b"
+_LISTS: Mapping[str, tuple[str, ...]] = {
+    "one block": ("10.0.0.0/24",),
+    "neighbours": ("10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"),
+    "nested": ("10.0.0.0/24", "10.0.0.0/26", "10.0.0.1/32"),
+    "both families": ("10.0.1.0/24", "fd00::/64", "fd00:0:0:1::/64"),
+    "with the whole family": ("10.0.0.0/24", "0.0.0.0/0"),
+    "with an except": ("10.0.0.0/24", "10.2.0.0/16 but 10.2.7.0/24"),
+}
+_BLOCK_CHANGES = {f"{before} to {after}": (before, after) for before, after in permutations(_LISTS, 2)}
 
 
 class RendererConformance(Conformance, standard=True):
@@ -210,6 +224,26 @@ class RendererConformance(Conformance, standard=True):
             delta = self.make_renderer().render_delta(GroupDelta(before=group, after=group))
             assert (delta.text, any(delta.added.values()), any(delta.removed.values())) == ("", False, False)
 
+    @pytest.mark.parametrize("change", _BLOCK_CHANGES)
+    def test_a_delta_of_blocks_leads_from_one_list_to_the_other(self, change: str) -> None:
+        """S61: rules and elements before, with the change, are those after; without a delta the rules are replaced."""
+        renderer = self.make_renderer()
+        if not isinstance(renderer, BlocksRenderer):
+            leave_out("the renderer is no BlocksRenderer: rules are replaced when a CIDR changes")
+        before, after = (_blocks(_LISTS[name]) for name in _BLOCK_CHANGES[change])
+        delta = renderer.render_blocks_delta(BlocksDelta(id=_LIST, before=before, after=after))
+        if delta is None:
+            return
+        was, now = (renderer.render(_with_list(blocks)) for blocks in (before, after))
+        assert (delta.dialect, was.digest) == (now.dialect, now.digest), "it is written otherwise: None"
+        nothing: frozenset[str] = frozenset()
+        assert {*delta.added, *delta.removed} <= {*was.sets}, "a set that the rule does not have"
+        for name, old in was.sets.items():
+            added, removed = delta.added.get(name, nothing), delta.removed.get(name, nothing)
+            assert removed <= old, "something goes that is not there"
+            assert not added & old, "something comes that is there"
+            assert (old - removed) | added == now.sets[name]
+
     # --- hostile --------------------------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("text", HOSTILE_TEXTS, ids=shown)
@@ -294,6 +328,19 @@ def _using(group: Group) -> SandboxPolicy:
     if isinstance(group, EndpointGroup):
         return only(egress=_EGRESS, groups=[group])
     return only(ingress=isolated(allow([GROUP], ["TCP/80"])), groups=[group])
+
+
+def _blocks(texts: Iterable[str]) -> tuple[Block, ...]:
+    """Blocks of CIDRs, each with what it leaves out."""
+    parts = (text.partition(" but ") for text in texts)
+    return tuple(
+        Block(cidr=ip_network(cidr), excepts=(ip_network(excepted),) if excepted else ()) for cidr, _, excepted in parts
+    )
+
+
+def _with_list(blocks: tuple[Block, ...]) -> SandboxPolicy:
+    """A policy of which a rule has the blocks, in a list with an identity."""
+    return only(ingress=isolated(evolve(allow(ports=["TCP/80"]), peers=Peers(blocks=blocks, list_id=_LIST))))
 
 
 def _using_among_others(group: Group) -> SandboxPolicy:
