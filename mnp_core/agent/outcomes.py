@@ -65,8 +65,8 @@ class Outcomes:
         change = state.completed(result, now)
         if change is not None:
             latency = now - attempt.received_at if attempt.received_at is not None else None
-            outcome = _outcome(state, change.result, now - attempt.started_at)
-            self._publish(state, evolve(outcome, drifted=change.drifted, latency=latency), now)
+            seconds = now - attempt.started_at
+            self._publish(state, _outcome(state, change.result, seconds, change.drifted, latency), now)
         match result:
             case Replaced(listeners=listeners) if listeners is not None:
                 self._pods.watch(state, listeners)
@@ -95,6 +95,12 @@ class Outcomes:
         self._observe(outcome)
 
 
-def _outcome(state: PodState, result: Result, seconds: float) -> Outcome:
+def _outcome(
+    state: PodState,
+    result: Result,
+    seconds: float,
+    drifted: bool = False,  # noqa: FBT001, FBT002 - as in `Outcome`
+    latency: float | None = None,
+) -> Outcome:
     backend = state.backend.name if state.backend is not None else ""
-    return Outcome(pod=state.name, result=result, seconds=seconds, backend=backend)
+    return Outcome(pod=state.name, result=result, seconds=seconds, backend=backend, drifted=drifted, latency=latency)

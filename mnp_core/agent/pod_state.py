@@ -124,17 +124,20 @@ class PodState:
 
     def _most_urgent(self) -> tuple[Operation, float] | None:
         pending, retry_at = self._pending, self.retries.at
+        if pending.replace:
+            return Operation.REPLACE, max(retry_at, self._replace_after)
+        if pending.finalization is not None:
+            return Operation.FINALIZE, retry_at if pending.deltas else max(
+                retry_at, self._finalize_at
+            )  # they go with it
+        if pending.deltas:
+            return Operation.UPDATE_MEMBERS, retry_at
         debounced = max(retry_at, self._debounce_until)
-        finalize_at = retry_at if pending.deltas else max(retry_at, self._finalize_at)  # they go with it
-        candidates = (
-            (pending.replace, Operation.REPLACE, max(retry_at, self._replace_after)),
-            (pending.finalization is not None, Operation.FINALIZE, finalize_at),
-            (pending.deltas, Operation.UPDATE_MEMBERS, retry_at),
-            (self._generations.foreign, Operation.REPLACE, debounced),
-            (pending.verify and self.stamp is not None, Operation.VERIFY, debounced),
-            (pending.inspect, Operation.INSPECT, max(debounced, self._inspect_after)),
-        )
-        return next(((operation, at) for wanted, operation, at in candidates if wanted), None)
+        if self._generations.foreign:
+            return Operation.REPLACE, debounced
+        if pending.verify and self.stamp is not None:
+            return Operation.VERIFY, debounced
+        return (Operation.INSPECT, max(debounced, self._inspect_after)) if pending.inspect else None
 
     @property
     def _replace_after(self) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from mnp_core.agent.ruleset_cache import LazyDelta
 from mnp_core.api import Failure, Outcome, Result, Sandbox
@@ -282,12 +282,12 @@ class History:
         """The history with one outcome more."""
         result = past.outcome.result
         if result is Result.FAILED:
-            return evolve(self, failure=past)
+            return History(in_force_since=self.in_force_since, change=self.change, failure=past)
         if result is Result.REMOVED:
-            return evolve(self, in_force_since=None, change=past)
+            return History(change=past, failure=self.failure)
         found = result is Result.UNCHANGED and self.in_force_since is not None
         since = past.at if result in _IN_FORCE and not found else self.in_force_since
-        return evolve(self, in_force_since=since, change=self.change if found else past)
+        return History(in_force_since=since, change=self.change if found else past, failure=self.failure)
 
 
 def failure_of(error: BaseException) -> Failure:

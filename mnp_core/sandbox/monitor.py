@@ -13,6 +13,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
@@ -43,6 +44,9 @@ _log = logging.getLogger(__name__)
 _GROUPS: Final = 0x1 | 0x8 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_TC, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>."""
 _BUFFER: Final = 65536
+_GATHERED_SECONDS: Final = (
+    0.01  # in which messages of many sandboxes come: one by one they would hold up whoever makes them
+)
 _AT_ONCE: Final = 256  # messages; the rest wakes the thread again
 
 
@@ -119,7 +123,9 @@ class Monitor(Generic[Key]):
 
     def _listen(self) -> None:
         while True:
-            ready = [number for number, _ in self._poll.poll()]
+            self._poll.poll()
+            time.sleep(_GATHERED_SECONDS)
+            ready = [number for number, _ in self._poll.poll(0)]
             if self._wake in ready:
                 return
             heard, broken = self._drain(ready)
