@@ -15,6 +15,7 @@ from typing import IO
 from attrs import define, field, frozen
 
 from mnp_core.closing import Closing
+from mnp_core.signals import deferred
 
 _CHUNK = 64 * 1024  # bytes that are read at once
 _LONGEST_ERROR = 8 * 1024  # bytes of standard error that are kept: the last ones
@@ -104,12 +105,12 @@ class Children(Closing):
         Raises:
             OSError: It cannot be started.
         """
+        with deferred():  # an interruption between the start and the note of it would leave the program running
+            self._start(key, command, seconds, subprocess.PIPE if fed else subprocess.DEVNULL)
+
+    def _start(self, key: str, command: Sequence[str], seconds: float, stdin: int) -> None:
         process = subprocess.Popen(  # noqa: S603 # no shell; arguments that users give are values of options
-            command,
-            stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
+            command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
         if process.stdin is not None:
             os.set_blocking(process.stdin.fileno(), False)

@@ -5,7 +5,7 @@ are in force before their links are up, so no packet ever passes a pod that is n
 """
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import evolve, frozen
 
@@ -14,12 +14,14 @@ from mnp_core.errors import InputError
 from mnp_core.model import Change, ObjectName, ObjectRef
 from mnp_core.sources.decode import Decoder
 from mnp_core.sources.manifests import Document
-from mnp_lab.links import LinkBuilder
 from mnp_lab.locator import LabLocator
 from mnp_lab.namespaces import NamespaceStore
 from mnp_lab.nodeview import NodeView
 from mnp_lab.prober import Progress
 from mnp_lab.topology import LabPlan, PodPlan, Switch
+
+if TYPE_CHECKING:
+    from mnp_lab.links import LinkBuilder
 
 NOTHING = LabPlan(switches={}, pods={}, objects={}, leases={}, notices=())
 
@@ -84,7 +86,7 @@ class LabBuilder:
 
     def __init__(self, namespaces: NamespaceStore, enforcement: Enforcement | None) -> None:
         self._namespaces = namespaces
-        self._links = LinkBuilder(namespaces)
+        self._links = _link_builder(namespaces)
         self._enforcement = enforcement
         self._agent: Enforcer | None = None
         self._view = NodeView()
@@ -196,3 +198,9 @@ def _gone(changes: Iterable[Change]) -> list[Change]:
 
 def _refs(pods: Iterable[PodPlan]) -> list[ObjectRef]:
     return [ObjectRef("Pod", pod.name) for pod in pods]
+
+
+def _link_builder(namespaces: NamespaceStore) -> "LinkBuilder":
+    from mnp_lab.links import LinkBuilder  # noqa: PLC0415 # pyroute2 takes as long to import as all else that help needs
+
+    return LinkBuilder(namespaces)

@@ -14,6 +14,7 @@ from mnp_core.errors import InputError, MnpError
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.offline.admission import index
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
+from mnp_core.signals import deferred
 from mnp_core.sources.manifests import Document
 from mnp_core.sources.placement import place
 from mnp_lab.apply_result import ApplyResult
@@ -25,7 +26,6 @@ from mnp_lab.plan import plan_lab
 from mnp_lab.probe import plan_probes
 from mnp_lab.prober import DEFAULT_TIMEOUT, Prober, Progress
 from mnp_lab.reconciler import LabReconciler, Objects
-from mnp_lab.signals import deferred
 from mnp_lab.state import LabDirectory, lab_names
 from mnp_lab.topology import LabPlan
 from mnp_lab.watch import watch_documents

@@ -9,12 +9,12 @@ from mnp_core.api import Sync
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, ObjectRef
 from mnp_core.offline.admission import index
+from mnp_core.signals import deferred
 from mnp_core.sources.manifests import Document
 from mnp_lab.apply_result import ApplyResult, compare_plans
 from mnp_lab.builder import NOTHING, LabBuilder, diff_plans, failures
 from mnp_lab.plan import plan_lab
 from mnp_lab.prober import Progress
-from mnp_lab.signals import deferred
 from mnp_lab.state import LabDirectory, LabState
 from mnp_lab.topology import LabPlan
 

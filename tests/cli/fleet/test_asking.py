@@ -1,10 +1,10 @@
 """Programs side by side: limits of time, number and size, and an end for all that they started."""
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,11 +22,12 @@ def answers(commands, **limits):
 
 
 def is_running(pid):
+    """Whether it has not ended; an orphan that has is a zombie until the machine's init finds time for it."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True
+    return state not in "ZX"
 
 
 def gone(pid, seconds=5.0):
@@ -137,3 +138,19 @@ def test_signals_end_everything(tmp_path, number):
     assert program.returncode == 128 + number
     assert "Traceback" not in err
     assert all(gone(int(path.read_text())) for path in tmp_path.iterdir())
+
+
+def test_an_interruption_right_after_the_start_of_a_program_ends_it(tmp_path, monkeypatch):
+    """The program is there, and not noted yet."""
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
+                time.sleep(0.01)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        answers({"a": sh(f"echo $$ > {tmp_path}/pid; exec sleep 60")})
+    assert gone(int((tmp_path / "pid").read_text()))

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from textwrap import indent
-
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from mnp_core.cli.options import Output
 from mnp_core.cli.terminal import print_json, results
@@ -12,6 +10,9 @@ from mnp_core.model import Report
 from mnp_core.policy.explain import describe
 from mnp_lab.cli.judgement import Judge, explanation_of
 from mnp_lab.expectations import Check, Unjudged
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def print_checks(
@@ -40,6 +41,8 @@ def print_checks(
         answer = {"passed": passed, "failed": failed, "probes": probes, "unjudged": [*map(_unjudged_json, unjudged)]}
         print_json(answer | {"reports": [report.as_json() for report in reports]})
         return
+    from rich.text import Text  # noqa: PLC0415 # for text alone, and after the help
+
     console = results()
     for check in checks:
         _print_check(console, check, judge)
@@ -70,7 +73,9 @@ def _unjudged_json(unjudged: Unjudged) -> dict[str, object]:
     }
 
 
-def _print_check(console: Console, check: Check, judge: Judge) -> None:
+def _print_check(console: "Console", check: Check, judge: Judge) -> None:
+    from rich.text import Text  # noqa: PLC0415 # as above
+
     result = check.result
     if check.passed:
         line = Text("PASS  ", style="green")

@@ -2,21 +2,19 @@
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from mnp_core.agent.agent import Agent
-from mnp_core.backend import Backends
 from mnp_core.cli.options import Choice
 from mnp_core.cli.terminal import Step
-from mnp_core.cluster import ClusterState
 from mnp_core.errors import UnsupportedError
 from mnp_core.plugins import Registry
-from mnp_core.sandbox.pool import SandboxPool
 from mnp_core.settings import Settings
-from mnp_core.sources.decode import Decoder
 from mnp_lab.lab import Enforcement, Lab
-from mnp_lab.locator import LabLocator
+
+if TYPE_CHECKING:
+    from mnp_lab.locator import LabLocator
 
 DEFAULT_NAME = "default"
 _ENFORCE, _NO = "enforce", "no"
@@ -53,6 +51,8 @@ def not_enforced() -> dict[str, str]:
 
 def backend_of(registry: Registry, settings: Settings) -> dict[str, str]:
     """To be remembered of a lab: the backend that is chosen now, by the settings or as the best that works here."""
+    from mnp_core.backend import Backends  # noqa: PLC0415 # the agent's parts are for commands that enforce
+
     return {_IN_FORCE: Backends(registry, settings.backends, settings.common.features).of(()).name}
 
 
@@ -80,13 +80,19 @@ def make_enforcement(registry: Registry, settings: Settings) -> Enforcement:
     """
     if os.geteuid() != 0:
         raise UnsupportedError("a lab needs root, to make network namespaces: run it with sudo, or in a container")
+    from mnp_core.agent.agent import Agent  # noqa: PLC0415 # as above
+    from mnp_core.backend import Backends  # noqa: PLC0415 # likewise
+    from mnp_core.cluster import ClusterState  # noqa: PLC0415 # likewise
+    from mnp_core.sandbox.pool import SandboxPool  # noqa: PLC0415 # likewise
+    from mnp_core.sources.decode import Decoder  # noqa: PLC0415 # likewise
+
     claimed, backends = (
         settings.enforced_types(registry.claimed_types),
         Backends(registry, settings.backends, settings.common.features),
     )
     backends.check(settings.common)
 
-    def make_agent(locator: LabLocator) -> Agent:
+    def make_agent(locator: "LabLocator") -> Agent:
         return Agent(
             cluster=ClusterState(
                 common=settings.common,

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
@@ -111,6 +109,9 @@ def _program(registry: Registry, name: str, pod: ObjectName, argv: Sequence[str]
 
 
 def _print(lab: Lab) -> None:
+    from rich.table import Table  # noqa: PLC0415 # for this table alone, and after the help
+    from rich.text import Text  # noqa: PLC0415 # likewise
+
     console = results()
     console.print(Text(f"lab {lab.name}", style="bold"))
     table = Table(box=None, pad_edge=False, header_style="dim")

@@ -8,9 +8,6 @@ the kernel forget them afterwards, and checks for an overflow all the same: othe
 from contextlib import suppress
 from pathlib import Path
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 PAIRS_AT_ONCE = 600
 """Entries of one family that a prober may cause at once; there must be room for others."""
 
@@ -42,6 +39,9 @@ def forget_neighbours() -> None:
     An interface that stops to resolve addresses forgets those that it has resolved (NETDEV_CHANGE in the kernel's
     arp.c and ndisc.c): one message for any number of entries.
     """
+    from pyroute2 import IPRoute  # noqa: PLC0415 # as for `mnp_lab.links`, which has imported it by now
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415 # likewise
+
     with IPRoute() as kernel:
         for link in kernel.get_links():
             with suppress(NetlinkError):  # it has gone

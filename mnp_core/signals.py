@@ -1,4 +1,4 @@
-"""Ctrl-C and termination, put off to moments when a lab can be left in order.
+"""Ctrl-C and termination, put off to moments when a lab, or programs that were started, can be left in order.
 
 A signal's exception could come between any two steps, also between a step and the note that it was done. Here it is
 only noted, and raised at explicit checkpoints.
