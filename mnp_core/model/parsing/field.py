@@ -128,13 +128,19 @@ class Field:
 
     def child(self, key: str) -> "Field":
         """The value of a field of this mapping; of anything else all fields are missing."""
-        value = self.value.get(key) if isinstance(self.value, _MAPPINGS) else None
-        return Field(value, key, self.findings, self)
+        whole = self.value
+        if whole is None:  # most of what is optional is not there
+            return Field(None, key, self.findings, self)
+        return Field(whole.get(key) if isinstance(whole, _MAPPINGS) else None, key, self.findings, self)
 
     def entry(self, key: object) -> "Field":
         """The value under a key that is data, such as a label."""
         value = self.value.get(key) if isinstance(self.value, _MAPPINGS) else None
         return Field(value, (key,), self.findings, self)
+
+    def decoded(self, value: object) -> "Field":
+        """What the text of this field stands for, in its place."""
+        return Field(value, self._key, self.findings, self._parent)
 
     def elements(self) -> "list[Field] | None":
         """The elements of this list, none if it is missing; None if it is no list."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TypeGuard
 
 from mnp_core.errors import InputError
 from mnp_core.model.names import ObjectName, ObjectRef
@@ -12,6 +13,9 @@ from mnp_core.model.report import Reason
 
 DEFAULT_NAMESPACE = "default"
 """Where an object is that names no namespace, as kubectl has it."""
+
+
+_TEXT = {str}
 
 
 def parse_ref(raw: object, kind: str, *, namespaced: bool = True) -> ObjectRef:
@@ -27,18 +31,18 @@ def parse_ref(raw: object, kind: str, *, namespaced: bool = True) -> ObjectRef:
     """
     metadata = raw.get("metadata") if isinstance(raw, Mapping) else None
     named = metadata if isinstance(metadata, Mapping) else {}
-    is_name = is_namespace_name if kind == "Namespace" else is_object_name
-    name = _name(named.get("name"), is_name, kind, "metadata.name")
-    if not namespaced:
-        return ObjectRef(kind, ObjectName("", name))
-    namespace = named.get("namespace") or DEFAULT_NAMESPACE
-    space = shared_text(_name(namespace, is_namespace_name, kind, "metadata.namespace"))
-    return ObjectRef(kind, _object_name(space, name))
+    name, namespace = named.get("name"), (named.get("namespace") or DEFAULT_NAMESPACE) if namespaced else ""
+    is_text = type(name) is str and type(namespace) is str  # anything else may have no hash
+    return (_ref if is_text else _ref.__wrapped__)(kind, namespace, name)
 
 
 @lru_cache(64)  # an object's name is read more than once
-def _object_name(namespace: str, name: str) -> ObjectName:
-    return ObjectName(namespace, name)
+def _ref(kind: str, namespace: object, name: object) -> ObjectRef:
+    """The reference; an empty namespace is that of kinds without one."""
+    is_name = is_namespace_name if kind == "Namespace" else is_object_name
+    checked = _name(name, is_name, kind, "metadata.name")
+    space = _name(namespace, is_namespace_name, kind, "metadata.namespace") if namespace != "" else ""
+    return ObjectRef(kind, ObjectName(shared_text(space), checked))
 
 
 def _name(value: object, is_name: Callable[[object], bool], kind: str, path: str) -> str:
@@ -57,6 +61,8 @@ def open_object(raw: object, ref: ObjectRef) -> Field:
 def read_labels(root: Field) -> Mapping[str, str]:
     """Read ``metadata.labels``; labels that are not text are reported and left out."""
     field = root.child("metadata").child("labels")
+    if type(field.value) is dict and _are_texts(field.value):
+        return shared_labels(field.value)
     if not isinstance(field.value, Mapping):
         if not field.is_missing:
             field.report(Reason.MALFORMED, f"{field} is not a mapping: there are no labels", "Write keys and values")
@@ -69,6 +75,11 @@ def read_labels(root: Field) -> Mapping[str, str]:
     if len(labels) != len(field.value):
         _report_labels(field, field.value)
     return shared_labels(labels)
+
+
+def _are_texts(labels: dict[object, object]) -> TypeGuard[dict[str, str]]:
+    """Whether these are ordinary texts, and nothing has to be reported."""
+    return set(map(type, labels)) <= _TEXT and set(map(type, labels.values())) <= _TEXT
 
 
 def _report_labels(field: Field, labels: Mapping[object, object]) -> None:

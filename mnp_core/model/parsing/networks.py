@@ -35,6 +35,8 @@ def parse_requests(annotation: Field, namespace: str) -> tuple[NetworkRequest, .
     An entry that is malformed is reported and left out, and so is one with the interface of another. An interface
     without a name is ``net1``, ``net2`` … by the position of its entry, as the meta-plugin has it.
     """
+    if annotation.is_missing:
+        return ()
     found = accepted(_entries, annotation, "no attachment is known by it") or []
     if len(found) > MOST:
         annotation.report(Reason.MALFORMED, f"there are {len(found)} of them, only the first {MOST} count", _REMEDY)
@@ -51,19 +53,13 @@ def parse_requests(annotation: Field, namespace: str) -> tuple[NetworkRequest, .
 
 def _entries(annotation: Field) -> list[Field]:
     """Each attachment: a mapping, from whichever form."""
-    if annotation.is_missing:
-        return []
     if not isinstance(annotation.value, str):
         raise annotation.refusal(Reason.MALFORMED, f"{annotation} is not text", _REMEDY)
     text = annotation.value.strip()
     if not text.startswith("["):
-        return [
-            Field(_split(part.strip()), annotation.path, annotation.findings)
-            for part in text.split(",")
-            if part.strip()
-        ]
+        return [annotation.decoded(_split(part.strip())) for part in text.split(",") if part.strip()]
     try:
-        elements = Field(decode_json(text), annotation.path, annotation.findings).elements()
+        elements = annotation.decoded(decode_json(text)).elements()
     except ValueError as error:
         raise annotation.refusal(Reason.MALFORMED, f"it is not JSON ({error})", _REMEDY) from None
     return elements or []

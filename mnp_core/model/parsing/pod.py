@@ -31,6 +31,7 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
     annotations, phase = read_annotations(metadata), state.child("phase").text(wanted="a phase")
     announced = _status_annotation(annotations)
     status = parse_status(announced, ref.name.namespace)
+    containers, init_containers = spec.child("containers"), spec.child("initContainers")
     phase = shared_text(phase) if phase in _PHASES else ""
     pod = Pod(
         name=ref.name,
@@ -41,13 +42,15 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
         phase=phase,
         terminating=metadata.child("deletionTimestamp").value is not None,
         host_network=_flag(spec.child("hostNetwork")),
-        ports=tuple(_ports(spec)),
+        ports=tuple(_ports(containers, init_containers)),
         statuses=status.statuses,
         default_interfaces=status.default_interfaces,
         default_network=_default_network(annotations.entry(DEFAULT_NETWORK)),
         requests=parse_requests(annotations.entry(NETWORKS), ref.name.namespace),
         attached=announced.value not in (None, "") or phase not in {"", "Pending"} or _has_address(state),
-        net_admin=any(map(_may_administrate, _all_containers(spec))),
+        net_admin=any(
+            map(_may_administrate, _all_containers(containers, init_containers, spec.child("ephemeralContainers")))
+        ),
     )
     return pod, root.findings.reports()
 
@@ -68,10 +71,10 @@ def _has_address(status: Field) -> bool:
     return bool(status.child("podIP").value or status.child("podIPs").value)
 
 
-def _all_containers(spec: Field) -> Iterator[Field]:
+def _all_containers(*sorts: Field) -> Iterator[Field]:
     """Containers of every sort. Anything but a list is reported elsewhere, or irrelevant to policy."""
-    for sort in ("containers", "initContainers", "ephemeralContainers"):
-        yield from spec.child(sort).elements() or ()
+    for sort in sorts:
+        yield from sort.elements() or ()
 
 
 def _may_administrate(container: Field) -> bool:
@@ -93,11 +96,10 @@ def _flag(field: Field) -> bool:
     return field.value is True
 
 
-def _ports(spec: Field) -> list[ContainerPort]:
+def _ports(containers: Field, init_containers: Field) -> list[ContainerPort]:
     """Ports of containers, and of init containers that keep running (KEP-753, sidecars)."""
-    sidecars = (c for c in _containers(spec.child("initContainers")) if c.child("restartPolicy").value == "Always")
-    containers = (*_containers(spec.child("containers")), *sidecars)
-    return [port for container in containers for port in parse_container_ports(container)]
+    sidecars = [c for c in _containers(init_containers) if c.child("restartPolicy").value == "Always"]
+    return [port for each in (*_containers(containers), *sidecars) for port in parse_container_ports(each)]
 
 
 def _containers(field: Field) -> list[Field]:

@@ -61,6 +61,8 @@ def _refusal(field: Field, problem: str, remedy: str) -> Refusal:
 def parse_container_ports(container: Field) -> list[ContainerPort]:
     """Read the ports that a container declares; those that cannot be are reported and left out."""
     ports = container.child("ports")
+    if ports.is_missing:  # of most
+        return []
     elements = ports.elements()
     if elements is None:
         ports.report(Reason.MALFORMED, f"{ports} is not a list: no port is known", "Write a list of ports")

@@ -23,12 +23,17 @@ def shared_set(values: frozenset[str]) -> frozenset[str]:
 
 def shared_labels(labels: dict[str, str]) -> Mapping[str, str]:
     """The labels, or equal ones, if they are few: pods of one workload mostly have the same."""
-    return _labels(tuple(labels.items())) if len(labels) <= _FEW else labels
+    items = tuple(labels.items())
+    return _labels(items) if len(labels) <= _FEW else _with_shared_texts(items)
 
 
 @lru_cache(_MOST)
 def _labels(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    return dict(items)
+    return _with_shared_texts(items)
+
+
+def _with_shared_texts(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    return {shared_text(key): shared_text(value) for key, value in items}
 
 
 def shared_requests(requests: tuple[NetworkRequest, ...]) -> tuple[NetworkRequest, ...]:

@@ -38,8 +38,13 @@ class StatusAnnotation:
     default_interfaces: frozenset[str] = frozenset()
 
 
+_NONE = StatusAnnotation()
+
+
 def parse_status(annotation: Field, namespace: str) -> StatusAnnotation:
     """Read the annotation of a pod in `namespace`; entries that are malformed are reported and left out."""
+    if annotation.is_missing:
+        return _NONE
     entries = list(_bounded(_entries(annotation), annotation))
     marked = [entry.child("default").value is True for entry in entries]
     networks = [_network_name(entry, namespace) for entry in entries]
@@ -67,7 +72,7 @@ def parse_status(annotation: Field, namespace: str) -> StatusAnnotation:
 
 def _entries(annotation: Field) -> list[Field]:
     """The entries that are objects, each with its place inside the annotation."""
-    decoded = Field(_decoded(annotation), annotation.path, annotation.findings)
+    decoded = annotation.decoded(_decoded(annotation))
     elements = decoded.elements()
     if elements is None:
         _wrong(decoded, f"{decoded} is not a list: no attachment is known")
