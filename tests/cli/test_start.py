@@ -66,6 +66,13 @@ def test_offline_commands_import_nothing_of_networking(examples, command):
     assert among(modules, (*HEAVY, *NETWORKING, *RARE)) == []
 
 
+@pytest.mark.parametrize("command", ["run", "test", "up", "apply", "delete", "get", "probe", "exec", "down"])
+def test_help_of_a_lab_command_imports_neither_the_agent_nor_what_draws(command):
+    modules = imported("lab", command, "--help")
+    drawing = ("pyroute2", "rich", "structlog", "mnp_core.agent", "mnp_core.sandbox.pool", *PLUGINS[:-1])
+    assert among(modules, drawing) == []
+
+
 def test_render_imports_the_chosen_renderer_alone(examples):
     assert among(imported("render", f"{examples}/quickstart"), PLUGINS) == ["mnp_nftables.renderer"]
 
