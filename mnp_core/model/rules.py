@@ -56,7 +56,7 @@ class Peers:
     list_id: str = ""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, cache_hash=True)
 class Ports:
     """Packets to any of these destination ports; none at all matches nothing.
 

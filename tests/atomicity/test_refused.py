@@ -14,7 +14,6 @@ from mnp_core.testing.suites.truthtable.generators import changed
 from mnp_core.testing.suites.wire.rig import Rig
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.terms import jump
-from mnp_nftables.transaction import with_rules
 
 pytestmark = pytest.mark.root
 
@@ -52,7 +51,8 @@ def refused_by_the_kernel(rendered):
     if isinstance(rendered, Delta):
         return without(rendered, "203.0.113.99")
     nowhere = Chain(name="ingress", rules=(Rule.of(jump("nowhere")),))
-    return evolve(rendered, batch=with_rules(rendered.batch, [nowhere]), structure=None)
+    table = evolve(rendered.table, chains=(*rendered.table.chains, nowhere))
+    return evolve(rendered, table=table, structure=None)
 
 
 def no_nftables(rendered):

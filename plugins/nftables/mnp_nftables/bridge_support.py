@@ -40,7 +40,7 @@ def _try() -> str:
     chain = Chain(name=STATE_CHAIN, rules=(Rule.of(terms.state("new")),))
     try:
         with Nfnetlink() as kernel:
-            kernel.commit(in_family(messages_of((), (chain,), (), {})[0]))
+            kernel.commit(in_family(messages_of((), (chain,), (), {})))
     except RefusedError as refused:
         return (
             f"this kernel does not track connections on bridges ({refused}):"

@@ -14,10 +14,8 @@ In audit mode (S72) a chain has the rules that it would have under isolation by 
 pass at its end, counted. Custom rules are left out, as they may drop.
 """
 
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
-
-from attrs import evolve
+from collections.abc import Iterator
+from functools import lru_cache, partial
 
 from mnp_core.model import (
     AllowRule,
@@ -49,14 +47,13 @@ _DENY = {DenyAction.DROP: terms.DROP, DenyAction.REJECT: terms.REJECT}
 _REPLY = terms.state("established") + terms.REPLY
 
 
-def established_rules(policies: Iterable[InterfacePolicy], direction: Direction, common: CommonRules) -> Iterator[Rule]:
+def established_rules(setting: EstablishedFlows) -> Iterator[Rule]:
     """The beginning of a base chain: what passes in every chain of its interfaces, and where there is none.
 
     Packets of established flows are nearly all packets. To ask for the interface first would take longer than all else
     of ours together, so these are counted for all interfaces of the pod together.
     """
-    isolated = any(isinstance(policy.of(direction), Isolated | Audited) for policy in policies)
-    if isolated and common.established_flows is EstablishedFlows.KEEP:
+    if setting is EstablishedFlows.KEEP:
         yield _rule(terms.state("established", "related"), "established")
 
 
@@ -81,7 +78,7 @@ def _direction_chains(policy: InterfacePolicy, direction: Direction, common: Com
     allowed = _allowed(policy, direction)
     rules = (
         *_established(policy, direction, common, replies),
-        *_always(common),
+        *_always(icmp=common.accept_icmp, icmpv6=common.accept_icmpv6, multicast=common.accept_multicast_management),
         *_configured(common, direction, OPENING[direction]),
         *(() if audits else _custom(common, direction)),
         *allowed.rules,
@@ -120,21 +117,25 @@ def _judges_replies(policy: InterfacePolicy, direction: Direction) -> bool:
     return isinstance(opened, Isolated) or (isinstance(opened, Audited) and isinstance(policy.of(direction), Audited))
 
 
-def _always(common: CommonRules) -> Iterator[Rule]:
+@lru_cache
+def _always(*, icmp: bool, icmpv6: bool, multicast: bool) -> tuple[Rule, ...]:
     """Packets that pass in both directions under every policy; numbers: RFC 4861, 2710, 3810, IANA protocol 2."""
-    yield _rule(terms.NEIGHBOUR_DISCOVERY, "neighbour-discovery")
-    if common.accept_icmp:
-        yield _rule(terms.family(4) + terms.protocol(Protocol.ICMP), "accept-icmp")
-    if common.accept_icmpv6:
-        yield _rule(terms.family(6) + terms.protocol(Protocol.ICMPV6), "accept-icmpv6")
-    if common.accept_multicast_management:
-        yield _rule(terms.family(4) + terms.IGMP, "accept-multicast-management")
-        yield _rule(terms.family(6) + terms.LISTENER_DISCOVERY, "accept-multicast-management")
+    found = [_rule(terms.NEIGHBOUR_DISCOVERY, "neighbour-discovery")]
+    if icmp:
+        found.append(_rule(terms.family(4) + terms.protocol(Protocol.ICMP), "accept-icmp"))
+    if icmpv6:
+        found.append(_rule(terms.family(6) + terms.protocol(Protocol.ICMPV6), "accept-icmpv6"))
+    if multicast:
+        found.append(_rule(terms.family(4) + terms.IGMP, "accept-multicast-management"))
+        found.append(_rule(terms.family(6) + terms.LISTENER_DISCOVERY, "accept-multicast-management"))
+    return tuple(found)
 
 
 def _configured(common: CommonRules, direction: Direction, fields: Fields) -> Iterator[Rule]:
     ingress = direction is Direction.INGRESS
     prefixes = common.allow_src_prefixes if ingress else common.allow_dst_prefixes
+    if not prefixes:
+        return
     peers = Peers(blocks=tuple(Block(cidr=prefix) for prefix in prefixes))
     for match in peer_matches(peers, fields):
         yield _rule(match, _PREFIX_SETTING[direction])
@@ -146,8 +147,12 @@ def _custom(common: CommonRules, direction: Direction) -> Iterator[Rule]:
 
 
 def _allowed(policy: InterfacePolicy, direction: Direction) -> PolicyRules:
-    name = ChainName(direction=direction, interface=policy.interface)
-    return in_chains(_allows(policy, direction), OPENING[direction], lambda part: str(evolve(name, part=part)))
+    return in_chains(_allows(policy, direction), OPENING[direction], partial(_part, direction, policy.interface))
+
+
+@lru_cache(maxsize=1 << 10)
+def _part(direction: Direction, interface: str, number: int) -> str:
+    return str(ChainName(direction=direction, interface=interface, part=number))
 
 
 def _allows(policy: InterfacePolicy, direction: Direction) -> tuple[AllowRule, ...]:
@@ -159,13 +164,15 @@ def _end(policy: InterfacePolicy, direction: Direction, common: CommonRules) -> 
     """The end of packets that nothing allows."""
     audits = isinstance(policy.of(direction), Audited)
     verdict = LoggedVerdict.WOULD_DENY if audits else LoggedVerdict.DENIED
-    yield from _logged(common, LogMark(verdict=verdict, direction=direction, interface=policy.interface))
-    yield _rule(NOTHING, verdict.value, verdict=ACCEPT if audits else _DENY[common.deny_action])
-
-
-def _logged(common: CommonRules, mark: LogMark) -> Iterator[Rule]:
     if common.denied_log is not None:
+        mark = LogMark(verdict=verdict, direction=direction, interface=policy.interface)
         yield Rule.of(terms.limit(common.denied_log) + terms.log(common.denied_log, mark))
+    yield _last(verdict, None if audits else common.deny_action)
+
+
+@lru_cache
+def _last(label: LoggedVerdict, action: DenyAction | None) -> Rule:
+    return _rule(NOTHING, label.value, verdict=ACCEPT if action is None else _DENY[action])
 
 
 @lru_cache

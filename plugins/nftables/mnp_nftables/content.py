@@ -74,6 +74,7 @@ _SET_KEPT = (
     uapi.NFTA_SET_EXPR,
     uapi.NFTA_SET_EXPRESSIONS,
 )
+_DIGEST_SIZE = 16
 _ELEMENT_KEPT_APART = frozenset(
     {uapi.NFTA_SET_ELEM_KEY, uapi.NFTA_SET_ELEM_FLAGS, uapi.NFTA_SET_ELEM_USERDATA, uapi.NFTA_SET_ELEM_PAD}
 )
@@ -93,9 +94,20 @@ class Content:
         by_chain: defaultdict[str, list[bytes]] = defaultdict(list)
         for chain, content in self.rules:
             by_chain[chain].append(content)
-        rules = (joined(chain.encode(), *by_chain[chain]) for chain in sorted(by_chain))
-        parts = (self.flags.strip(b"\0"), joined(*sorted(self.chains)), joined(*sorted(self.sets)), joined(*rules))
-        return hashlib.sha256(joined(*parts)).hexdigest()
+        digests = {chain: rules_digest(rules) for chain, rules in by_chain.items()}
+        return table_digest(self.chains, self.sets, digests, self.flags)
+
+
+def table_digest(chains: Iterable[bytes], sets: Iterable[bytes], rules: Mapping[str, bytes], flags: bytes = b"") -> str:
+    """The digest of a table by its parts; the rules of each chain that has any by their digest."""
+    digests = (joined(chain.encode(), rules[chain]) for chain in sorted(rules))
+    parts = (flags.strip(b"\0"), joined(*sorted(chains)), joined(*sorted(sets)), joined(*digests))
+    return hashlib.sha256(joined(*parts)).hexdigest()
+
+
+def rules_digest(rules: Iterable[bytes]) -> bytes:
+    """The digest of the rules of a chain, each in its canonical form."""
+    return hashlib.blake2b(joined(*rules), digest_size=_DIGEST_SIZE).digest()
 
 
 def chain_content(found: Mapping[int, bytes]) -> bytes:

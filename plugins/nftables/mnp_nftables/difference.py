@@ -17,15 +17,14 @@ from mnp_core.netfilter.messages import (
     DELETE_RULE,
     DELETE_SET,
     EXCLUSIVE,
-    NEW_CHAIN,
-    NEW_RULE,
-    NEW_SET,
 )
 from mnp_nftables import frames
+from mnp_nftables.definition import TableDefinition
 from mnp_nftables.membership import write_changes
 from mnp_nftables.renderer import NftablesRuleset
 from mnp_nftables.sets import TABLE, Elements
 from mnp_nftables.structure import Structure
+from mnp_nftables.transaction import add_chain, add_rules, add_set
 
 _OURS = text_attribute(uapi.NFTA_TABLE_NAME, TABLE)
 _NONE = frozenset[str]()
@@ -47,34 +46,33 @@ def _difference(before: KnownRules, ruleset: NftablesRuleset) -> Batch | None:
     old = before.structure
     if not isinstance(old, Structure) or (old.frames is None) != (ruleset.frames is None):
         return None
-    tables = [(old, ruleset)]
+    tables = [(old, ruleset.table)]
     if old.frames is not None and ruleset.frames is not None:
         tables.append((old.frames, ruleset.frames))
     batches = list[Batch]()
-    for number, (structure, wanted) in enumerate(tables):
-        new = wanted.structure
-        if new is None or structure.custom != new.custom or _differ(structure.sets, new.sets):
+    for structure, wanted in tables:
+        if structure.custom != wanted.custom or _differ(structure.sets, wanted.structure.sets):
             return None
-        batch = _of_table(structure, new, before.sets, wanted)
-        batches.append(frames.in_family(batch) if number else batch)
+        batch = _of_table(structure, wanted, before.sets)
+        batches.append(frames.in_family(batch) if batches else batch)
     return batches[0] if len(batches) == 1 else joined(batches)
 
 
-def _of_table(old: Structure, new: Structure, members: Elements, ruleset: NftablesRuleset) -> Batch:
+def _of_table(old: Structure, wanted: TableDefinition, members: Elements) -> Batch:
     """What is new comes first, since changed chains refer to it, and what goes comes last."""
-    writer = BatchWriter()
-    changed = [name for name, digest in new.chains.items() if old.chains.get(name) != digest]
-    gone = [name for name in old.chains if name not in new.chains]
-    for name in _missing(new.sets, old.sets):
-        writer.extend(ruleset.batch, ruleset.places[NEW_SET, name], flags=EXCLUSIVE)
-    for name in _missing(changed, old.chains):
-        writer.extend(ruleset.batch, ruleset.places[NEW_CHAIN, name], flags=EXCLUSIVE)
-    for name in (*changed, *gone):
+    writer, new = BatchWriter(), wanted.structure
+    changed = [chain for chain in wanted.chains if old.chains.get(chain.name) != chain.digest]
+    gone = _missing(old.chains, new.chains)
+    for each in wanted.sets:
+        if str(each) not in old.sets:
+            add_set(writer, each, EXCLUSIVE)
+    for name in _missing((chain.name for chain in changed), old.chains):
+        add_chain(writer, name, EXCLUSIVE)
+    for name in (*(chain.name for chain in changed), *gone):
         if name in old.chains:
             writer.add(DELETE_RULE, 0, _OURS, text_attribute(uapi.NFTA_RULE_CHAIN, name))
-    for name in changed:
-        writer.extend(ruleset.batch, ruleset.places[NEW_RULE, name])
-    _change_members(writer, members, ruleset.sets)
+    add_rules(writer, changed)
+    _change_members(writer, members, wanted.members)
     for name in gone:
         writer.add(DELETE_CHAIN, 0, _OURS, text_attribute(uapi.NFTA_CHAIN_NAME, name))
     for name in _missing(old.sets, new.sets):

@@ -79,8 +79,7 @@ def _interface_chains(interface: InterfacePolicy, common: CommonRules) -> Iterat
         found = translated(chain)
         if direction := begins.get(chain.name):
             foreign = _foreign_frames(audits=isinstance(interface.of(direction), Audited))
-            established = established_rules((interface,), direction, common)
-            found = Chain(name=found.name, rules=(*foreign, *established, *found.rules))
+            found = Chain(name=found.name, rules=(*foreign, *established_rules(common.established_flows), *found.rules))
         yield found
 
 

@@ -49,7 +49,7 @@ _PREFIXES_A_RANGE = 2
 this."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, eq=False)
 class Fields:
     """Where a packet shows the peer and the port that a rule is about.
 

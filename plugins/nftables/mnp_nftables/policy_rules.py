@@ -1,85 +1,62 @@
-"""The rules of the policies of one direction: in a row, or in chains of their own if they are many.
+"""The rules of the policies of one direction: in a row, or in chains of their own where a packet meets fewer then.
 
-A packet is asked for every rule in a row until one decides. So of many, only those stand in one chain that packets of
-one family and of one class of ports can meet, in the order of the row: the rule that decides and counts is the same.
-If they look up very many groups, some at a time stand in a chain behind one lookup, in their union. Chains are entered
-by rules that compare, not by a verdict map: its elements would go with the old generation of rules
-(`mnp_nftables.renderer`).
+A packet is asked for every rule in a row until one decides. So of more than a few, only those stand in one chain that
+packets of one family and of one class of ports can meet, in the order of the row: the rule that decides and counts is
+the same. Chains are entered by rules that compare, not by a verdict map: its elements would go with the old generation
+of rules (`mnp_nftables.renderer`).
+
+A chain is filled as a whole, as its rules have no names, so long ones are cut into segments, each in a chain of its
+own. A cut is where the hash of a policy's rule says so, whatever stands around it: one policy more, or less, is one
+segment that changes (the cuts of content-defined chunking), and the names of chains depend on no other chain. If a
+chain looks up very many groups, its segments stand behind lookups in the unions of their groups.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import chain
 
-from attrs import evolve, frozen
+from attrs import field, frozen
 
-from mnp_core.model import ANY_PORT, Allow, AllowRule, AnyPort, Family, Origin, Peers, PortRange, Ports
-from mnp_core.netfilter.comments import encode
+from mnp_core.model import ANY_PORT, AllowRule, AnyPort, Family, Ports
 from mnp_core.netfilter.port_classes import PortClass, port_classes
 from mnp_core.netfilter.unions import Union
 from mnp_nftables import terms
-from mnp_nftables.matches import Fields, Match, allow_matches, port_matches
-from mnp_nftables.names import COMMENT_LIMIT
+from mnp_nftables.entries import Entry, entries_of, number_of
+from mnp_nftables.matches import Fields, port_matches
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.sets import FAMILIES
-from mnp_nftables.terms import ACCEPT, COUNTER
+from mnp_nftables.terms import NOTHING
 from mnp_nftables.unions import union_name
 
 _IN_A_ROW = 16
-"""Up to this number, rules in a row cost a packet as much as the ways into chains do, and less to write."""
+"""More rules stand in chains in any case."""
 
 _COPIES = 2
 """A rule is written up to so many times, on average; where it would be more, all stay in a row."""
 
-LOOKUPS, _LOOKUPS_BEHIND_ONE = 24, 10
-"""Beyond the first number of groups in one chain, so many at a time stand behind a lookup in their union."""
+LOOKUPS = 24
+"""Beyond this number of groups in one chain, its segments stand behind lookups."""
 
-_REMEMBERED, _REMEMBERED_BLOCKS = 500, 16
-"""Allows of which rules are remembered, and the most blocks of one: a megabyte or two; a pod with more has others."""
+_UNCUT = 4
+"""Up to this number, rules stay together: a segment is as long."""
+
+_POLICIES_A_SEGMENT, _POLICIES_BEHIND_ONE = 4, 8
+"""The average, by the chance of a cut; behind a lookup more, so that a packet takes few of them."""
+
+_LOOKUPS_BEHIND_ONE = 16
+"""The most."""
 
 _MOST_RANGES = 200
 """Ranges of ports in all lists together, for the time that it takes to find their classes."""
 
-_Order = tuple[str, str, str, int, str, tuple[PortRange, ...]]
+_REMEMBERED_RANGES = 32
+"""Of lists of which the classes are remembered."""
+
+_NUMBERS = 999_999
+
 NameOf = Callable[[int], str]
 """The name of a chain by its number, from 1 on."""
-
-
-@frozen(eq=False, slots=False)
-class Entry:
-    """One kind of peer that one rule of a policy allows.
-
-    Attributes:
-        origin: The rule of the policy.
-        match: The peer and its ports.
-        fields: Where packets show them.
-        prepares: Whether its rules are prepared for many rulesets.
-    """
-
-    origin: Origin
-    match: Match
-    fields: Fields
-    prepares: bool = False
-
-    @cached_property
-    def rules(self) -> tuple[Rule, ...]:
-        """Its rules."""
-        comment = encode(str(self.origin), COMMENT_LIMIT)
-        rules = (Rule.of(term + COUNTER + ACCEPT, comment) for term in self.match.terms(self.fields))
-        return tuple(rule.prepare() for rule in rules) if self.prepares else tuple(rules)
-
-    @cached_property
-    def without_ports(self) -> "Entry":
-        """The entry for packets whose port is known to be right."""
-        return evolve(self, match=evolve(self.match, ports=ANY_PORT))
-
-    @cached_property
-    def order(self) -> _Order:
-        """As origin, peer and ports order, within one direction, but in a third of the time."""
-        policy, ports = self.origin.policy, self.match.ports
-        ranges = ports.ranges if isinstance(ports, Ports) else ()
-        return policy.kind, policy.name.namespace, policy.name.name, self.origin.rule, self.match.peer.words, ranges
 
 
 @frozen(kw_only=True)
@@ -92,21 +69,21 @@ class PolicyRules:
 
 
 def in_a_row(allows: Iterable[AllowRule], fields: Fields) -> tuple[Rule, ...]:
-    """All rules, sorted: equal policies in any order give equal rules (S11)."""
-    return tuple(_rules(_entries(tuple(allows), fields)))
+    """All rules, sorted."""
+    return tuple(_rules(entries_of(tuple(allows), fields)))
 
 
 def in_chains(allows: Iterable[AllowRule], fields: Fields, name_of: NameOf) -> PolicyRules:
-    """The rules, in chains if they are many."""
-    entries = _entries(tuple(allows), fields)
+    """The rules, in chains if a packet meets fewer of them there."""
+    entries = entries_of(tuple(allows), fields)
     by_ports = _by_ports(entries)
-    width = {ports: sum(1 for _ in port_matches(ports, fields)) for ports in by_ports}
-    row = sum(width[ports] * len(found) for ports, found in by_ports.items())
-    classes = _classes(by_ports, _COPIES * row) if row > _IN_A_ROW else None
-    if classes is None:
+    row = sum(_width(ports, fields) * len(found) for ports, found in by_ports.items())
+    classes = _classes(by_ports, _COPIES * row)
+    parts = list(_parts(entries, by_ports, classes)) if classes is not None else []
+    if not parts or row <= min(_IN_A_ROW, _met(parts, fields) - 1):
         return PolicyRules(rules=tuple(_rules(entries)))
     written = _Writer(fields, name_of)
-    ways = [way for part in _parts(entries, by_ports, classes) for way in written.part(part)]
+    ways = [way for part in parts for way in written.part(part)]
     return PolicyRules(rules=tuple(ways), chains=tuple(written.chains), unions=tuple(written.unions))
 
 
@@ -118,74 +95,115 @@ def _by_ports(entries: Iterable[Entry]) -> dict[AnyPort | Ports, list[int]]:
     return found
 
 
+@lru_cache
+def _width(ports: AnyPort | Ports, fields: Fields) -> int:
+    """The number of rules for one peer."""
+    return sum(1 for _ in port_matches(ports, fields))
+
+
 def _classes(by_ports: Mapping[AnyPort | Ports, Sequence[int]], most: int) -> tuple[PortClass, ...] | None:
     """The classes of ports; None where their rules would be more than `most`, or the classes themselves too many."""
-    lists = [each for each in by_ports if isinstance(each, Ports)]
-    if sum(len(each.ranges) for each in lists) > _MOST_RANGES:
+    lists = frozenset(each for each in by_ports if isinstance(each, Ports))
+    ranges = sum(len(each.ranges) for each in lists)
+    if ranges > _MOST_RANGES:
         return None
-    classes, always = port_classes(lists), len(by_ports.get(ANY_PORT, ()))
+    classes = _remembered_classes(lists) if ranges <= _REMEMBERED_RANGES else port_classes(lists)
+    always = len(by_ports.get(ANY_PORT, ()))
     copies = sum(always + sum(len(by_ports[each]) for each in ports.lists) for ports in classes) + always
     return classes if copies <= most else None
 
 
+_remembered_classes = lru_cache(maxsize=32)(port_classes)
+
+
 @frozen(kw_only=True)
 class _Part:
-    """The rules for packets of one family and one class of ports, without what the way in has compared."""
+    """The rules for packets of one family and one class of ports, without what the way in has compared.
+
+    Attributes:
+        family: Of the packets.
+        ports: Of the packets.
+        entries: The rules.
+        looks_up_many: Whether its segments stand behind lookups.
+    """
 
     family: Family
     ports: AnyPort | Ports
     entries: Sequence[Entry]
+    looks_up_many: bool = field(init=False)
 
-    def batches(self) -> Iterator[tuple[Entry, ...]]:
-        """All entries, or, if they look up very many groups, some at a time, in their order."""
-        if sum(bool(entry.match.group) for entry in self.entries) <= LOOKUPS:
+    @looks_up_many.default
+    def _looks_up_many(self) -> bool:
+        return len(self.entries) > LOOKUPS and sum(bool(entry.match.group) for entry in self.entries) > LOOKUPS
+
+    def segments(self) -> Iterator[tuple[Entry, ...]]:
+        """All entries, cut where the number of a policy's rule says so; a batch of lookups is not too large, either."""
+        if len(self.entries) <= _UNCUT:
             yield tuple(self.entries)
             return
-        batch, lookups = list[Entry](), 0
+        policies = _POLICIES_BEHIND_ONE if self.looks_up_many else _POLICIES_A_SEGMENT
+        segment, lookups = list[Entry](), 0
         for entry in self.entries:
-            batch.append(entry)
+            begins = bool(segment) and entry.number != segment[-1].number and not entry.number % policies
+            if begins or (self.looks_up_many and lookups == _LOOKUPS_BEHIND_ONE):
+                yield tuple(segment)
+                segment, lookups = [], 0
+            segment.append(entry)
             lookups += bool(entry.match.group)
-            if lookups == _LOOKUPS_BEHIND_ONE:
-                yield tuple(batch)
-                batch, lookups = [], 0
-        if batch:
-            yield tuple(batch)
+        yield tuple(segment)
 
 
+@frozen
 class _Writer:
-    """Writes chains, and counts them."""
+    """Writes chains."""
 
-    def __init__(self, fields: Fields, name_of: NameOf) -> None:
-        self.chains: list[Chain] = []
-        self.unions: dict[Union, None] = {}
-        self._fields = fields
-        self._name_of = name_of
+    fields: Fields
+    name_of: NameOf
+    chains: list[Chain] = field(factory=list)
+    unions: dict[Union, None] = field(factory=dict)
+    _numbers: set[int] = field(factory=set)
 
     def part(self, part: _Part) -> Iterator[Rule]:
         """Write the chains of a part; the ways into it."""
-        batches = tuple(part.batches())
-        if len(batches) == 1:
-            rules = _rules(part.entries)
+        number = _number(part.family, part.ports)
+        name = self._name(number)
+        first, *others = part.segments()
+        if part.looks_up_many:
+            ways = (way for each in (first, *others) for way in self._guarded(part.family, number, each))
+            rules = tuple(ways)
         else:
-            rules = (rule for batch in batches for rule in self._batch(part.family, batch))
-        name = self._chain(tuple(rules))
-        yield from _ways(part.ports, self._fields, part.family, name)
+            rules = (*_rules(first), *(_jump(self._segment(number, each)) for each in others))
+        self.chains.append(Chain(name=name, rules=rules))
+        yield from _ways(part.ports, self.fields, part.family, name)
 
-    def _batch(self, family: Family, batch: Sequence[Entry]) -> Iterator[Rule]:
-        """Ways into a batch: any packet that a rule in it matches takes one."""
-        name = self._chain(tuple(_rules(batch)))
-        union = Union(family=family, groups=tuple(sorted({entry.match.group for entry in batch} - {""})))
-        guards = [entry.match.peer for entry in batch if not entry.match.group]
+    def _guarded(self, family: Family, number: int, segment: Sequence[Entry]) -> Iterator[Rule]:
+        """Write a segment; the ways into it: any packet that a rule in it matches takes one."""
+        name = self._segment(number, segment)
+        union = Union(family=family, groups=tuple(sorted({entry.match.group for entry in segment} - {""})))
+        guards = [entry.match.peer for entry in segment if not entry.match.group]
         if union.groups:
             self.unions[union] = None
-            guards.insert(0, self._fields.address(family, terms.named_set(str(union_name(union)))))
+            guards.insert(0, self.fields.address(family, terms.named_set(str(union_name(union)))))
         for guard in guards:
             yield Rule.of(guard + terms.jump(name))
 
-    def _chain(self, rules: tuple[Rule, ...]) -> str:
-        name = self._name_of(len(self.chains) + 1)
-        self.chains.append(Chain(name=name, rules=rules))
+    def _segment(self, number: int, segment: Sequence[Entry]) -> str:
+        name = self._name(number + segment[0].number)
+        self.chains.append(Chain(name=name, rules=tuple(_rules(segment))))
         return name
+
+    def _name(self, number: int) -> str:
+        """The name by a number that depends on the content alone; another one is rarely in its way."""
+        while (number := number % _NUMBERS + 1) in self._numbers:
+            pass
+        self._numbers.add(number)
+        return self.name_of(number)
+
+
+@lru_cache
+def _number(family: Family, ports: AnyPort | Ports) -> int:
+    ranges = ports.ranges if isinstance(ports, Ports) else ()
+    return number_of(" ".join([str(family), *map(str, ranges)]))
 
 
 @lru_cache
@@ -195,42 +213,18 @@ def _ways(ports: AnyPort | Ports, fields: Fields, family: Family, chain: str) ->
     return tuple(Rule.of(match).prepare() for match in matches)
 
 
-def _entries(allows: tuple[AllowRule, ...], fields: Fields) -> list[Entry]:
-    """The entries of all allows, sorted, each once."""
-    entries_of = _remembered_entries if len(allows) <= _REMEMBERED else _entries_of
-    every = (entry for allow in allows for entry in entries_of(allow, fields))
-    found = {(entry.order, isinstance(entry.match.ports, AnyPort)): entry for entry in every}
-    return sorted(found.values(), key=_order)
-
-
-def _order(entry: Entry) -> _Order:
-    return entry.order
-
-
-def _entries_of(allow: AllowRule, fields: Fields, *, prepares: bool = False) -> tuple[Entry, ...]:
-    return tuple(Entry(allow.origin, match, fields, prepares) for match in allow_matches(allow, fields))
-
-
-_remembered: dict[tuple[int, int], tuple[AllowRule, tuple[Entry, ...]]] = {}
-"""By an allow, which is the same object in all pods, and fields; two threads may write the same."""
-
-
-def _remembered_entries(allow: AllowRule, fields: Fields) -> tuple[Entry, ...]:
-    """The entries of an allow, worked out once; one of many blocks is not remembered, as they take memory."""
-    if isinstance(allow, Allow) and isinstance(allow.peers, Peers) and len(allow.peers.blocks) > _REMEMBERED_BLOCKS:
-        return _entries_of(allow, fields)
-    key = id(allow), id(fields)
-    found = _remembered.get(key)
-    if found is None:
-        found = allow, _entries_of(allow, fields, prepares=True)
-        if len(_remembered) >= _REMEMBERED:
-            _remembered.clear()
-        _remembered[key] = found
-    return found[1]
+@lru_cache
+def _jump(chain: str) -> Rule:
+    return Rule.of(NOTHING + terms.jump(chain)).prepare()
 
 
 def _rules(entries: Iterable[Entry]) -> Iterator[Rule]:
     return chain.from_iterable(entry.rules for entry in entries)
+
+
+def _met(parts: Sequence[_Part], fields: Fields) -> int:
+    """The most rules that a packet meets: all ways, the way back among them, and the rules of the longest part."""
+    return sum(_width(part.ports, fields) for part in parts) + max(len(part.entries) for part in parts) + 1
 
 
 def _parts(

@@ -23,9 +23,9 @@ from attrs import evolve, field, frozen
 from mnp_core.model import (
     Audited,
     BlocksDelta,
-    CustomRules,
     Delta,
     Direction,
+    EstablishedFlows,
     Group,
     GroupDelta,
     InterfacePolicy,
@@ -34,29 +34,20 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
-from mnp_core.netfilter.batch import Batch
+from mnp_core.netfilter.batch import Batch, joined
 from mnp_core.netfilter.unions import Union, changes
 from mnp_nftables import terms
 from mnp_nftables.blocks import list_changes, list_names
 from mnp_nftables.chains import established_rules, interface_chains, unions_of
-from mnp_nftables.custom import custom_chain, custom_rules, rule_lines
-from mnp_nftables.frames import frame_chains, in_family, is_bridged
+from mnp_nftables.custom import custom_rules
+from mnp_nftables.definition import TableDefinition
+from mnp_nftables.frames import frame_chains, is_bridged
 from mnp_nftables.names import ChainName, interface_name, is_writable
 from mnp_nftables.policy_rules import LOOKUPS
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.sets import Elements, SetName, command, elements, set_names
-from mnp_nftables.structure import Structure, structure_of, with_frames
-from mnp_nftables.transaction import (
-    BASE_CHAINS,
-    STATE_CHAIN,
-    CustomChain,
-    Places,
-    chain_contents,
-    content_of,
-    messages_of,
-    set_contents,
-    text_of,
-)
+from mnp_nftables.structure import Structure
+from mnp_nftables.transaction import BASE_CHAINS, STATE_CHAIN
 from mnp_nftables.unions import union_elements, union_name
 
 DIALECT = "nftables"
@@ -66,33 +57,24 @@ _UNWRITABLE = "nft has no way to write this name: each %XX is a byte of it"
 
 @frozen(kw_only=True)
 class NftablesRuleset(Ruleset):
-    """A ruleset with the messages and contents for its applier.
+    """A ruleset with its tables, for its applier.
 
     Attributes:
-        says: The text of `batch`; a ruleset with another `text` is refused.
-        batch: The messages, custom rules apart.
-        custom: Custom rules, compiled on the node that applies them.
-        outline: Each chain and each named set, in the form for comparison.
-        places: The parts of `batch`.
+        says: The text of its tables; a ruleset with another `text` is refused.
+        table: The table of family inet.
         frames: The table for bridged interfaces; None without one.
-        table_digest: The digest of the table of family inet, where there is another one.
         differences: The ways to it from other rules, see `mnp_nftables.difference`.
     """
 
     says: str = field(repr=False)
-    batch: Batch = field(repr=False)
-    custom: tuple[CustomRules, ...] = ()
-    outline: tuple[frozenset[bytes], frozenset[bytes]] = field(repr=False)
-    places: Places = field(factory=dict, repr=False)
-    frames: "NftablesRuleset | None" = field(default=None, repr=False)
-    table_digest: str = ""
-    structure: Structure | None = field(default=None, repr=False, eq=False)
+    table: TableDefinition = field(repr=False, eq=False)
+    frames: TableDefinition | None = field(default=None, repr=False, eq=False)
     differences: dict[tuple[int, ...], tuple[KnownRules, Batch | None]] = field(factory=dict, repr=False, eq=False)
 
     @property
-    def own_digest(self) -> str:
-        """The digest of the table of family inet alone."""
-        return self.table_digest or self.digest
+    def batch(self) -> Batch:
+        """The messages of both tables, custom rules apart."""
+        return self.table.batch if self.frames is None else joined((self.table.batch, self.frames.batch))
 
 
 class NftablesRenderer:
@@ -116,22 +98,13 @@ class NftablesRenderer:
         members |= {str(name): found for name, found in lists.items()}
         sets = [*(name for group in groups for name in set_names(group)), *map(union_name, unions), *lists]
         custom = tuple(rules for direction in Direction for rules in custom_rules(policy.common, direction))
-        ruleset = _table(tuple(_chains(policy)), sets, members, custom)
+        table = TableDefinition(sets=sets, chains=tuple(_chains(policy)), custom=custom, members=members)
         if not any(map(is_bridged, policy.interfaces)):
-            return ruleset
-        frames = _table(tuple(frame_chains(policy)), sets, members, custom, "bridge")
-        frames = evolve(frames, batch=in_family(frames.batch))
-        text = ruleset.text + frames.text
-        digest = combined_digest(ruleset.digest, frames.digest)
-        return evolve(
-            ruleset,
-            text=text,
-            says=text,
-            digest=digest,
-            frames=frames,
-            table_digest=ruleset.digest,
-            structure=with_frames(ruleset.structure, frames.structure),
-        )
+            return _ruleset(table, table.text, table.digest, table.structure)
+        # both have all sets, so that a change of membership is the same for both
+        frames = evolve(table, family="bridge", chains=tuple(frame_chains(policy)))
+        digest, structure = combined_digest(table.digest, frames.digest), table.structure.with_frames(frames.structure)
+        return evolve(_ruleset(table, table.text + frames.text, digest, structure), frames=frames)
 
     def render_delta(self, delta: GroupDelta) -> Delta:
         """Write a change of membership; refused where a member that comes is there, or one that goes is not."""
@@ -175,31 +148,9 @@ def combined_digest(inet: str, bridge: str) -> str:
     return hashlib.sha256(f"{inet} {bridge}".encode()).hexdigest()
 
 
-def _table(
-    chains: tuple[Chain, ...],
-    sets: Sequence[SetName],
-    members: Elements,
-    custom: tuple[CustomRules, ...],
-    family: str = "inet",
-) -> NftablesRuleset:
-    """One table; both have all sets, so that a change of membership is the same for both. The batch is for inet."""
-    custom_chains = [CustomChain(name=custom_chain(rules), lines=rule_lines(rules)) for rules in custom]
-    content = content_of(sets, chains, custom_chains)
-    batch, places = messages_of(sets, chains, custom_chains, members)
-    names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom_chains)}
-    digest = content.digest()
-    text = f"{text_of(sets, chains, custom_chains, family)}{command('add', members, family)}# digest {digest}\n"
+def _ruleset(table: TableDefinition, text: str, digest: str, structure: Structure) -> NftablesRuleset:
     return NftablesRuleset(
-        dialect=DIALECT,
-        text=text,
-        says=text,
-        sets=members,
-        digest=digest,
-        batch=batch,
-        custom=custom,
-        outline=(chain_contents(names), set_contents(sets)),
-        places=places,
-        structure=structure_of(content, sets, chains, custom),
+        dialect=DIALECT, text=text, says=text, sets=table.members, digest=digest, table=table, structure=structure
     )
 
 
@@ -213,18 +164,24 @@ def _changed(group: Group) -> dict[str, frozenset[str]]:
 
 
 def _chains(policy: SandboxPolicy) -> Iterator[Chain]:
-    yield Chain(name=STATE_CHAIN, rules=(Rule.of(terms.state("new")),))
+    yield _state_chain()
     for name, (_, _, _, direction) in BASE_CHAINS.items():
-        yield Chain(name=name, rules=tuple(_dispatch(policy, direction)))
+        isolated = (each for each in policy.interfaces if isinstance(each.of(direction), Isolated | Audited))
+        interfaces = tuple(interface_name(each.interface, pod=policy.pod) for each in isolated)
+        yield _base_chain(name, direction, interfaces, policy.common.established_flows)
     for interface in policy.interfaces:
         yield from interface_chains(interface, policy.common)
 
 
-def _dispatch(policy: SandboxPolicy, direction: Direction) -> Iterator[Rule]:
-    yield from established_rules(policy.interfaces, direction, policy.common)
-    for interface in policy.interfaces:
-        if isinstance(interface.of(direction), Isolated | Audited):
-            yield _way(direction, interface_name(interface.interface, pod=policy.pod))
+@lru_cache
+def _state_chain() -> Chain:
+    return Chain(name=STATE_CHAIN, rules=(Rule.of(terms.state("new")).prepare(),))
+
+
+@lru_cache
+def _base_chain(name: str, direction: Direction, isolated: Sequence[str], established: EstablishedFlows) -> Chain:
+    first = established_rules(established) if isolated else ()
+    return Chain(name=name, rules=(*first, *(_way(direction, interface) for interface in isolated)))
 
 
 @lru_cache

@@ -18,6 +18,7 @@ from mnp_nftables import frames, table
 from mnp_nftables.commits import PASSING, asked, commit, refusal, unanswered
 from mnp_nftables.custom import PREFIX
 from mnp_nftables.custom_rule_encoder import compile_rules, known_lines
+from mnp_nftables.definition import TableDefinition
 from mnp_nftables.renderer import NftablesRuleset
 from mnp_nftables.rule import Chain
 from mnp_nftables.sets import TABLE
@@ -31,10 +32,11 @@ _PAUSE = 0.05  # seconds, about the time of a replacement
 def complete(ruleset: NftablesRuleset) -> Batch:
     """All messages: custom rules, which are compiled once, come last in each table."""
     try:
-        chains = compile_rules(ruleset.custom).chains if ruleset.custom else ()
+        custom = ruleset.table.custom
+        chains = compile_rules(custom).chains if custom else ()
     except InputError as error:
         raise ApplyError(str(error)) from error
-    batch = with_rules(ruleset.batch, chains) if chains else ruleset.batch
+    batch = with_rules(ruleset.table.batch, chains) if chains else ruleset.table.batch
     if ruleset.frames is None:
         return batch
     rules = frames.in_family(with_rules(Batch(), map(frames.translated, chains))) if chains else Batch()
@@ -71,7 +73,7 @@ def _run(ruleset: NftablesRuleset, batch: Batch) -> None:
 def is_in_force(ruleset: NftablesRuleset) -> bool:
     """Whether a ruleset is in force for packets, leftovers aside."""
     found = asked(lambda: table.read_whole(TABLE, custom=PREFIX))
-    if found is None or not _is_table_in_force(found, ruleset):
+    if found is None or not _is_table_in_force(found, ruleset.table):
         return False
     if ruleset.frames is None:
         return True
@@ -80,16 +82,16 @@ def is_in_force(ruleset: NftablesRuleset) -> bool:
 
 
 def _is_table_in_force(
-    found: Whole, ruleset: NftablesRuleset, translate: Callable[[Chain], Chain] | None = None
+    found: Whole, wanted: TableDefinition, translate: Callable[[Chain], Chain] | None = None
 ) -> bool:
-    chains, sets = ruleset.outline
+    chains, sets = wanted.outline
     ours = evolve(
         found.content,
         chains=tuple(each for each in found.content.chains if each in chains),
         sets=tuple(each for each in found.content.sets if each in sets),
     )
-    members = {name: found.members.get(name) for name in ruleset.sets}
-    return members == ruleset.sets and digest_of(evolve(found, content=ours), translate) == ruleset.own_digest
+    members = {name: found.members.get(name) for name in wanted.members}
+    return members == wanted.members and digest_of(evolve(found, content=ours), translate) == wanted.digest
 
 
 def clear(ruleset: NftablesRuleset, batch: Batch) -> None:
@@ -103,23 +105,23 @@ def clear(ruleset: NftablesRuleset, batch: Batch) -> None:
 
 
 def _clear_once(ruleset: NftablesRuleset, batch: Batch) -> None:
-    _clear_table(ruleset, batch)
+    _clear_table(ruleset.table, batch)
     if ruleset.frames is not None:
         _clear_table(ruleset.frames, batch, frames.FAMILY)
     elif asked(lambda: table.exists(TABLE, frames.FAMILY)):
         remove_tables(frames.in_family(removal()))
 
 
-def _clear_table(ruleset: NftablesRuleset, batch: Batch, family: int = NFPROTO_INET) -> None:
+def _clear_table(wanted: TableDefinition, batch: Batch, family: int = NFPROTO_INET) -> None:
     try:
         found = asked(lambda: table.read_outline(TABLE, family))
     except OversizeError:
         _replace_anew(batch)
         raise
-    if found is None or not _holds(found, ruleset):
+    if found is None or not _holds(found, wanted):
         _replace_anew(batch)
         return
-    chains, sets = ruleset.outline
+    chains, sets = wanted.outline
     left = clearing(
         (each.handle for each in found.sets if each.content not in sets),
         (each.handle for each in found.chains if each.content not in chains),
@@ -135,11 +137,10 @@ def _clear_table(ruleset: NftablesRuleset, batch: Batch, family: int = NFPROTO_I
             _replace_anew(batch)  # the leftovers hold each other, by references
 
 
-def _holds(found: Outline, ruleset: NftablesRuleset) -> bool:
-    """Whether all chains and sets of the ruleset exist as it defines them."""
-    chains, sets = ({each.content for each in parts} for parts in (found.chains, found.sets))
-    wanted = ruleset.outline
-    return wanted[0] <= chains and wanted[1] <= sets and not any(found.flags)
+def _holds(found: Outline, wanted: TableDefinition) -> bool:
+    """Whether all chains and sets of the table exist as it defines them."""
+    there = ({each.content for each in parts} for parts in (found.chains, found.sets))
+    return all(ours <= parts for ours, parts in zip(wanted.outline, there, strict=True)) and not any(found.flags)
 
 
 def _replace_anew(batch: Batch) -> None:

@@ -7,7 +7,7 @@ from attrs import evolve, field, frozen
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, nested
 from mnp_core.netfilter.nf_tables import userdata_of
-from mnp_nftables.content import rule_content
+from mnp_nftables.content import rule_content, rules_digest
 from mnp_nftables.terms import Code, Term
 
 
@@ -57,7 +57,18 @@ def _is_bytes(code: Code) -> TypeGuard[bytes]:
 
 @frozen(kw_only=True)
 class Chain:
-    """A chain: its name and its rules."""
+    """A chain.
+
+    Attributes:
+        name: Its name.
+        rules: Its rules.
+        digest: Of its rules.
+    """
 
     name: str
     rules: tuple[Rule, ...]
+    digest: bytes = field(init=False, repr=False, eq=False)
+
+    @digest.default
+    def _digest(self) -> bytes:
+        return rules_digest([rule.content for rule in self.rules])

@@ -6,6 +6,7 @@ same transaction everywhere. They are hash sets: an element comes or goes in con
 
 import socket
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv6Address
 
 from attrs import frozen
@@ -29,7 +30,7 @@ Elements = Mapping[str, frozenset[str]]
 """Name of a set to its elements, as nft writes them."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, cache_hash=True)
 class SetName:
     """One family of one group: ``g4-ID`` and ``g6-ID`` for addresses, ``e4-ID`` and ``e6-ID`` for endpoints.
 
@@ -46,6 +47,7 @@ class SetName:
     union: bool = False
     length: int | None = None
 
+    @lru_cache(maxsize=1 << 10)  # noqa: B019 - a value, not an object with a life
     def __str__(self) -> str:
         if self.length is not None:
             return f"b{self.family}-{self.length}-{group_id(self.group)}"
@@ -69,8 +71,12 @@ class SetName:
 
 def set_names(group: Group) -> tuple[SetName, ...]:
     """The sets of a group."""
-    endpoints = isinstance(group, EndpointGroup)
-    return tuple(SetName(family=family, endpoints=endpoints, group=group.id) for family in FAMILIES)
+    return _set_names(group.id, isinstance(group, EndpointGroup))
+
+
+@lru_cache(maxsize=1 << 10)
+def _set_names(identity: str, endpoints: bool) -> tuple[SetName, ...]:  # noqa: FBT001 - for the cache
+    return tuple(SetName(family=family, endpoints=endpoints, group=identity) for family in FAMILIES)
 
 
 def elements(group: Group) -> dict[str, frozenset[str]]:

@@ -3,7 +3,7 @@
 Neither depends on the installed state. Both name the same chains, sets and rules in the same order.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from attrs import field, frozen
@@ -28,7 +28,7 @@ from mnp_core.netfilter.messages import (
     NEW_TABLE,
 )
 from mnp_nftables.anonymous import AnonymousSet
-from mnp_nftables.content import Content, chain_content, joined, set_content
+from mnp_nftables.content import chain_content, joined, set_content
 from mnp_nftables.expressions import lookup_in
 from mnp_nftables.membership import add_elements
 from mnp_nftables.rule import Chain
@@ -47,10 +47,7 @@ _ACCEPT = 1  # NF_ACCEPT
 _OURS = text_attribute(uapi.NFTA_TABLE_NAME, TABLE)  # the same number in every object
 _ELEMENTS_AT_ONCE = 1000  # the length of an attribute has 16 bits
 _ANONYMOUS = "__set%d"
-
-
-Places = Mapping[tuple[int, str], slice]
-"""By type of message and name: where in a batch a set or a chain is made, and where a chain is filled."""
+_SET_ID = number(uapi.NFTA_SET_ID, 1)
 
 
 @frozen(kw_only=True)
@@ -107,33 +104,40 @@ def _block(head: str, lines: Iterable[str]) -> Iterator[str]:
 
 def messages_of(
     sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain], members: Elements
-) -> tuple[Batch, Places]:
-    """The transaction as the kernel takes it, and the places of its parts; the rules of custom chains are to follow."""
+) -> Batch:
+    """The transaction as the kernel takes it; the rules of custom chains are to follow."""
     writer, sets, chains = BatchWriter(), tuple(sets), tuple(chains)
-    places: dict[tuple[int, str], slice] = {}
     writer.add(NEW_TABLE, 0, _OURS, number(uapi.NFTA_TABLE_FLAGS, 0))
     for each in sets:
-        begin = writer.size
-        writer.add(NEW_SET, CREATE, _set_body(each), number(uapi.NFTA_SET_ID, 1))
-        places[NEW_SET, str(each)] = slice(begin, writer.size)
+        add_set(writer, each)
     for name in BASE_CHAINS:
-        writer.add(NEW_CHAIN, CREATE, _chain_body(name))
+        add_chain(writer, name)
     writer.add(DELETE_RULE, 0, _OURS)
     for each in sets:
         writer.add(DELETE_ELEMENTS, 0, _OURS, text_attribute(uapi.NFTA_SET_ELEM_LIST_SET, str(each)))
-    names = (*(chain.name for chain in custom), *(chain.name for chain in chains))
-    for name in names:
+    for name in (*(chain.name for chain in custom), *(chain.name for chain in chains)):
         if name not in BASE_CHAINS:
-            begin = writer.size
-            writer.add(NEW_CHAIN, CREATE, _chain_body(name))
-            places[NEW_CHAIN, name] = slice(begin, writer.size)
+            add_chain(writer, name)
+    add_rules(writer, chains)
+    add_elements(writer, members)
+    return writer.batch()
+
+
+def add_set(writer: BatchWriter, name: SetName, flags: int = 0) -> None:
+    """Make a set; one that is there is no error without the flag EXCLUSIVE."""
+    writer.add(NEW_SET, CREATE | flags, _set_body(name), _SET_ID)
+
+
+def add_chain(writer: BatchWriter, name: str, flags: int = 0) -> None:
+    """Make a chain; flags as above."""
+    writer.add(NEW_CHAIN, CREATE | flags, _chain_body(name))
+
+
+def add_rules(writer: BatchWriter, chains: Iterable[Chain]) -> None:
+    """Add the rules of chains, once in a transaction: sets without names are numbered from 1 on."""
     identity = 1
     for chain in chains:
-        begin = writer.size
         identity = _add_rules(writer, chain, identity)
-        places[NEW_RULE, chain.name] = slice(begin, writer.size)
-    add_elements(writer, members)
-    return writer.batch(), places
 
 
 def with_rules(before: Batch, chains: Iterable[Chain]) -> Batch:
@@ -166,18 +170,6 @@ def clearing(sets: Iterable[int], chains: Iterable[int]) -> Batch:
     for handle in chains:
         writer.add(DELETE_CHAIN, 0, _OURS, attribute(uapi.NFTA_CHAIN_HANDLE, handle.to_bytes(8, "big")))
     return writer.batch()
-
-
-def content_of(sets: Iterable[SetName], chains: Iterable[Chain], custom: Iterable[CustomChain]) -> Content:
-    """The content of the table after the transaction."""
-    chains, custom = tuple(chains), tuple(custom)
-    names = {*BASE_CHAINS, *(chain.name for chain in chains), *(chain.name for chain in custom)}
-    rules = ((chain.name, rule.content) for chain in chains for rule in chain.rules)
-    return Content(
-        chains=tuple(chain_contents(names)),
-        sets=tuple(set_contents(sets)),
-        rules=(*rules, *((chain.name, chain.content()) for chain in custom)),
-    )
 
 
 def chain_contents(names: Iterable[str]) -> frozenset[bytes]:

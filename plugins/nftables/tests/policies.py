@@ -1,5 +1,7 @@
 """Sandbox policies in one line each, from the kit for authors of backends."""
 
+from attrs import evolve
+
 from mnp_core.testing.policies import (
     DENY,
     GROUP,
@@ -16,6 +18,12 @@ from mnp_core.testing.policies import (
     sandbox,
 )
 
+
+def with_chain(ruleset, chain):
+    """A ruleset with one more chain, last."""
+    return evolve(ruleset, table=evolve(ruleset.table, chains=(*ruleset.table.chains, chain)))
+
+
 __all__ = [
     "DENY",
     "GROUP",
@@ -30,4 +38,5 @@ __all__ = [
     "only",
     "origin",
     "sandbox",
+    "with_chain",
 ]

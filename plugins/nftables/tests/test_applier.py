@@ -20,7 +20,6 @@ from mnp_nftables.expressions import expression
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.sets import TABLE, element_key, element_text
 from mnp_nftables.terms import Term, jump
-from mnp_nftables.transaction import with_rules
 from plugins.nftables.tests.policies import (
     DENY,
     GROUP,
@@ -34,6 +33,7 @@ from plugins.nftables.tests.policies import (
     only,
     origin,
     sandbox,
+    with_chain,
 )
 
 MEMBERS = addresses(GROUP, "10.0.0.2", "10.0.0.30", "fd00::2", "::1.2.3.4")
@@ -106,13 +106,13 @@ def test_base_chains_stay_and_dispatch_without_sets(pod):
 @pytest.mark.root
 @pytest.mark.parametrize("term", [jump("nowhere"), Term("", (expression("no-such"),))], ids=["chain", "expression"])
 def test_a_ruleset_that_is_refused_leaves_the_old_one(pod, term):
-    """S60: at the very end of the transaction; the error says which part of it."""
+    """S60: at the end of all rules; the error says which part of it."""
     pod.enforce(EVERYTHING)
     before = pod.nft("list ruleset\n")
     other = renderer.render(only(ingress=DENY))
     broken = Chain(name="ingress", rules=(Rule.of(term),))
     with pytest.raises(ApplyError, match="nf_tables refuses rule in chain ingress: No such file"):
-        pod.run(lambda: applier.apply(evolve(other, batch=with_rules(other.batch, [broken]))))
+        pod.run(lambda: applier.apply(with_chain(other, broken)))
     assert pod.nft("list ruleset\n") == before
     assert installed(pod).matches(RULESET)
 

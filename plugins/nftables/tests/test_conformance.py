@@ -1,12 +1,10 @@
 """The kit's standard tests, which every backend must pass."""
 
-from attrs import evolve
-
 from mnp_core.testing.conformance import BackendConformance
 from mnp_nftables import NftablesApplier, NftablesRenderer
 from mnp_nftables.rule import Chain, Rule
 from mnp_nftables.terms import jump
-from mnp_nftables.transaction import with_rules
+from plugins.nftables.tests.policies import with_chain
 
 NOWHERE = Chain(name="ingress", rules=(Rule.of(jump("nowhere")),))
 
@@ -19,6 +17,6 @@ class TestNftables(BackendConformance):
         return NftablesApplier()
 
     def broken_rulesets(self, ruleset):
-        """Refused by the applier, and by the kernel at the very end of the transaction."""
+        """Refused by the applier, and by the kernel at the end of all rules."""
         yield from super().broken_rulesets(ruleset)
-        yield evolve(ruleset, batch=with_rules(ruleset.batch, [NOWHERE]))
+        yield with_chain(ruleset, NOWHERE)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import statistics
 
 import pytest
 from attrs import evolve
@@ -133,7 +134,7 @@ def test_a_mistake_about_the_rules_in_force_is_refused_as_a_whole(pod, tamper):
     before = pod.enforce(sandbox(interface("net1", ingress=isolated(rules[0])), groups=groups[:1]))
     more = [addresses(GROUPS[0], "10.0.0.1", "10.7.7.7"), *groups[1:]]
     after = RENDERER.render(sandbox(interface("net1", ingress=isolated(*rules)), groups=more))
-    [chain] = [name for name in after.structure.chains if name == "ingress.1-net1"]
+    chain = next(name for name in after.structure.chains if name.startswith("ingress."))
     [made] = [name for name in after.structure.sets if name == f"g4-{GROUPS[19]}"]
     names = {"set inet mnp new": f"set inet mnp {made}", "chain inet mnp new": f"chain inet mnp {chain}"}
     for placeholder, name in names.items():
@@ -187,6 +188,27 @@ def test_one_more_rule_changes_one_chain_and_no_set_that_was_there():
     assert GROUPS[0].encode() not in b"".join(body for kind, _, _, body in there.messages() if kind != NEW_RULE)
     assert [kind for kind, *_ in back.messages() if kind in {DELETE_SET, DELETE_CHAIN}] == [DELETE_SET, DELETE_SET]
     assert difference(known(one), two) is there  # shared by pods with equal rules
+
+
+@pytest.mark.parametrize("count", [12, 60])
+def test_one_more_policy_among_many_changes_its_segment_and_leaves_the_others(count):
+    """Wherever it stands in their order, few groups or many (unions), and whichever name it has."""
+    names = [letter + digit * 19 for letter in "abcdefghijkl" for digit in "234567"][: count + 1]
+    rules = [allow([name], ["TCP/80", "UDP/53"], source=origin(name=f"policy-{n}")) for n, name in enumerate(names)]
+    groups = [addresses(name, "10.0.0.1") for name in names]
+    every = RENDERER.render(sandbox(interface("net1", ingress=isolated(*rules)), groups=groups))
+    written = []
+    for number in range(count + 1):
+        rest, others = ([*each[:number], *each[number + 1 :]] for each in (rules, groups))
+        without = RENDERER.render(sandbox(interface("net1", ingress=isolated(*rest)), groups=others))
+        changed = [
+            name for name, digest in every.structure.chains.items() if without.structure.chains.get(name) != digest
+        ]
+        assert "ingress-net1" not in changed
+        written.append([kind for kind, *_ in difference(known(without), every).messages()].count(NEW_RULE))
+    all_rules = [kind for kind, *_ in every.batch.messages()].count(NEW_RULE)
+    assert statistics.median(written) < all_rules / 2
+    assert max(written) < all_rules * 3 / 4
 
 
 def test_what_is_compiled_elsewhere_or_in_another_family_is_replaced_as_a_whole():

@@ -12,10 +12,11 @@ from mnp_core.model import OPEN, DeniedLog, LinkPath
 from mnp_core.netfilter.nfnetlink import Nfnetlink
 from mnp_core.testing.netns import End, bridge, private_namespace, run_inside, veth_pair
 from mnp_nftables import NftablesApplier, NftablesRenderer, table
+from mnp_nftables.definition import TableDefinition
 from mnp_nftables.frames import FAMILY, frame_chains, in_family
 from mnp_nftables.rule import Chain
 from mnp_nftables.sets import command, elements, set_names
-from mnp_nftables.transaction import content_of, messages_of, text_of
+from mnp_nftables.transaction import messages_of, text_of
 from plugins.nftables.tests.policies import DENY, allow, interface, isolated, sandbox
 from plugins.nftables.tests.test_renderer import BRIDGED
 
@@ -36,7 +37,7 @@ def stateless(policy):
 
 def send(sets, chains, members):
     with Nfnetlink() as kernel:
-        kernel.commit(in_family(messages_of(sets, chains, (), members)[0]))
+        kernel.commit(in_family(messages_of(sets, chains, (), members)))
 
 
 def read():
@@ -61,7 +62,7 @@ def test_text_and_messages_say_the_same():
     with private_namespace() as one, private_namespace() as other:
         sent = run_inside(one, lambda: (send(sets, chains, members), read())[1])
         loaded = run_inside(other, load)
-    assert sent.content.digest() == loaded.content.digest() == content_of(sets, chains, ()).digest()
+    assert sent.content.digest() == loaded.content.digest() == TableDefinition(sets=sets, chains=chains).digest
     assert sent.members == loaded.members == members
 
 

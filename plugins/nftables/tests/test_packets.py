@@ -55,7 +55,7 @@ def test_of_many_rules_the_first_that_allows_a_packet_counts_it(wire):
     groups = [addresses(GROUP, PEER[4], PEER[6]), addresses(OTHER_GROUP, OTHER[4])]
     policy = only(ingress=isolated(*rules), groups=groups)
     wire.pod.enforce(policy)
-    assert any("jump ingress.1-net1" in line for line in wire.pod.nft("list ruleset\n").splitlines())
+    assert any("jump ingress." in line for line in wire.pod.nft("list ruleset\n").splitlines())
     for family in (4, 6):
         for source in (PEER, OTHER):
             for port in (53, 75, 80, 443, 8080):
