@@ -19,7 +19,7 @@ from mnp_core.agent.local_pods import LocalPods, Monitor, jittered
 from mnp_core.agent.operations import BackendChoice, Planner
 from mnp_core.agent.outcomes import Observer, Outcomes
 from mnp_core.agent.ruleset_cache import LazyDelta, RulesetCache
-from mnp_core.agent.scheduler import BIG_LINES, InlineExecutor, Job, Pool, Scheduler, Step
+from mnp_core.agent.scheduler import BIG_LINES, InlineExecutor, Job, Pool, Scheduler
 from mnp_core.agent.starts import Start, Starts
 from mnp_core.api import InterfaceDiscoverer, Sandbox, SandboxLocator, Sync
 from mnp_core.cluster import Affected, ClusterState
@@ -318,8 +318,7 @@ class Agent:
 
     def sandbox(self, pod: ObjectName) -> Sandbox | None:
         """The sandbox of a local pod, once located."""
-        state = self._pods.get(pod)
-        return state.sandbox if state is not None else None
+        return state.sandbox if (state := self._pods.get(pod)) is not None else None
 
     def ruleset(self, pod: ObjectName) -> Ruleset | None:
         """The wanted ruleset of a local pod, as it would be applied; None if there is none."""
@@ -380,28 +379,22 @@ class Agent:
         self._scheduler.release(job)
         for step, result in job.finished():
             if result is None:
-                self._go_on_inside(step)
+                if self._pods.is_current(step.state):
+                    self._scheduler.enter(step)
                 continue
-            affected = self._outcomes.record(step.state, step.attempt, result, now)
-            if affected is not None:
+            if (affected := self._outcomes.record(step.state, step.attempt, result, now)) is not None:
                 self._follow(affected)
             self._scheduler.start_next(step.state, now)
             self._starts.check(step.state.name)
 
-    def _go_on_inside(self, step: Step) -> None:
-        if self._pods.is_current(step.state):
-            self._scheduler.enter(step)
-
     def _listener_lost(self, name: ObjectName) -> None:
         if (state := self._pods.get(name)) is not None:
-            now = self._clock()
-            state.listener_lost(now)
+            state.listener_lost(now := self._clock())
             self._scheduler.start_next(state, now)
 
     def _take_notice(self, name: ObjectName, topic: Topic) -> None:
         with self._notices_lock:
             generations = self._notices.pop((name, topic))
         if (state := self._pods.get(name)) is not None:
-            now = self._clock()
-            state.noticed(topic, now, generations)
+            state.noticed(topic, now := self._clock(), generations)
             self._scheduler.start_next(state, now)

@@ -6,7 +6,6 @@ from functools import partial
 from itertools import chain, repeat
 from typing import Protocol
 
-from mnp_core.agent.operations import close_listeners
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.retries import Retries
 from mnp_core.api import CommitAnnouncer, Sandbox
@@ -15,6 +14,7 @@ from mnp_core.model import Feature, ObjectName, ObjectRef, Reason, Report
 from mnp_core.model.parsing.policy import ENFORCEMENT
 from mnp_core.netfilter.kept import keep, leave
 from mnp_core.policy.attachments import Problem
+from mnp_core.sandbox.listeners import close_listeners
 from mnp_core.sandbox.monitor import GenerationReader, Listeners
 from mnp_core.sandbox.outside import OutsideState
 

@@ -30,11 +30,8 @@ from mnp_core.api import (
     ConnectionTracker,
     DifferenceApplier,
     InterfaceDiscoverer,
-    PathApplier,
     QuickGeneration,
     RuleApplier,
-    RuleVerifier,
-    RuleWatcher,
     Sandbox,
     TwoPhaseApplier,
 )
@@ -43,7 +40,8 @@ from mnp_core.cluster import ClusterState
 from mnp_core.errors import ApplyError, SandboxError
 from mnp_core.inspection import Claimed, Findings, inspect
 from mnp_core.model import Attachment, Delta, KnownRules, Link, LinkPath, ObjectName, Ruleset
-from mnp_core.sandbox.monitor import Listeners, Topic, listen_to_links
+from mnp_core.sandbox.listeners import close_listeners, open_listeners
+from mnp_core.sandbox.rules import installed_paths, is_in_force, remove_rules
 
 _UNKNOWN = Stamp(digest="", generation=-1)  # no generation is negative
 
@@ -331,20 +329,6 @@ def check_generation(applier: RuleApplier, before: Stamp, *, thorough: bool = Tr
     return DriftSuspected() if _is_changed(applier, before, thorough=thorough) else Verified()
 
 
-def is_in_force(applier: RuleApplier, ruleset: Ruleset) -> bool:
-    """Whether exactly this ruleset is in force; stamps in the sandbox decide only where the applier cannot compare."""
-    if isinstance(applier, RuleVerifier):
-        return applier.is_in_force(ruleset)
-    installed = applier.installed()
-    return installed is not None and installed.matches(ruleset)
-
-
-def installed_paths(appliers: Iterable[RuleApplier]) -> frozenset[LinkPath]:
-    """The paths other than IP for which rules are there."""
-    found = (applier.installed_paths() for applier in appliers if isinstance(applier, PathApplier))
-    return frozenset().union(*found)
-
-
 def look_first(look: Callable[[], Findings]) -> Inspected:
     """Look at a sandbox with rules for paths that this process does not know yet, instead of taking them away (S62).
 
@@ -355,34 +339,6 @@ def look_first(look: Callable[[], Findings]) -> Inspected:
     if not findings.readable:
         raise SandboxError("its interfaces cannot be read, and there are rules for more than its IP layer")
     return Inspected(findings=findings, comes_first=True)
-
-
-def remove_rules(appliers: Iterable[RuleApplier]) -> bool:
-    """Remove all rules of these appliers; whether there were any."""
-    removed = False
-    for applier in appliers:
-        if applier.installed() is not None:
-            applier.remove()
-            removed = True
-    return removed
-
-
-def open_listeners(applier: RuleApplier) -> Listeners:
-    """Open sockets that announce later changes in the sandbox."""
-    listeners = {Topic.LINKS: listen_to_links()}
-    try:
-        if isinstance(applier, RuleWatcher):
-            listeners[Topic.RULES] = applier.watch()
-    except BaseException:
-        close_listeners(listeners)
-        raise
-    return listeners
-
-
-def close_listeners(listeners: Listeners | None) -> None:
-    """Close the sockets of `open_listeners`."""
-    for listener in (listeners or {}).values():
-        listener.close()
 
 
 def _is_incomplete(applier: RuleApplier, ruleset: Ruleset) -> bool:

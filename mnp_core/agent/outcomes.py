@@ -5,12 +5,12 @@ from collections.abc import Callable
 from attrs import evolve
 
 from mnp_core.agent.local_pods import LocalPods
-from mnp_core.agent.operations import close_listeners
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import Absent, Attempt, Inspected, Operation, OperationResult, Replaced
 from mnp_core.api import Outcome, Result
 from mnp_core.cluster import Affected, ClusterState
 from mnp_core.errors import SandboxNotFoundError
+from mnp_core.sandbox.listeners import close_listeners
 
 Observer = Callable[[Outcome], None]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from mnp_core.agent.operations import remove_rules
 from mnp_core.api import NodeState, RuleApplier, Sandbox
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
 from mnp_core.cli.helping import examples
@@ -17,6 +16,7 @@ from mnp_core.cli.terminal import remark
 from mnp_core.errors import InputError, MnpError, PluginError, UnsupportedError
 from mnp_core.plugins import Registry
 from mnp_core.sandbox.pool import SandboxPool
+from mnp_core.sandbox.rules import remove_rules
 
 
 @click.command(

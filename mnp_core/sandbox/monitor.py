@@ -44,9 +44,7 @@ _log = logging.getLogger(__name__)
 _GROUPS: Final = 0x1 | 0x8 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_TC, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>."""
 _BUFFER: Final = 65536
-_GATHERED_SECONDS: Final = (
-    0.01  # in which messages of many sandboxes come: one by one they would hold up whoever makes them
-)
+_GATHERED_SECONDS: Final = 0.01  # for messages of many sandboxes: read one by one, they hold up whoever makes them
 _AT_ONCE: Final = 256  # messages; the rest wakes the thread again
 
 

@@ -12,7 +12,6 @@ from typing import Any, Final
 from attrs import frozen
 
 from mnp_core.agent.agent import Agent
-from mnp_core.agent.operations import is_in_force
 from mnp_core.api import RuleApplier
 from mnp_core.errors import MnpError
 from mnp_core.model import Installed, ObjectName, Ruleset
@@ -26,6 +25,7 @@ from mnp_core.node.status.sender import ProbeSender
 from mnp_core.policy.ends import Standing
 from mnp_core.policy.explain import Explanation, Side
 from mnp_core.sandbox.pool import SandboxPool
+from mnp_core.sandbox.rules import is_in_force
 
 _TRIES: Final = 4
 _PAUSE_SECONDS: Final = 0.4  # for a change under way

@@ -17,24 +17,21 @@ from attrs import evolve
 from mnp_core.api import BlocksRenderer, PolicyRenderer
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.model import (
-    Allow,
     Audited,
     Block,
     BlocksDelta,
     Direction,
-    DirectionPolicy,
     EndpointGroup,
     Feature,
     Group,
     GroupDelta,
-    Isolated,
     ObjectName,
     Peers,
-    Ports,
     Ruleset,
     SandboxPolicy,
 )
 from mnp_core.plugins import load_plugins
+from mnp_core.testing.conformance._shuffled import shuffled
 from mnp_core.testing.conformance.base import Conformance, leave_out, missing_hook, shown
 from mnp_core.testing.corpus import CORPUS, HOSTILE_INTERFACES, HOSTILE_TEXTS, named_by
 from mnp_core.testing.policies import (
@@ -145,7 +142,7 @@ class RendererConformance(Conformance, standard=True):
         """S11: rules, peers, ports, interfaces and groups in another order are the same ruleset."""
         expected, chance = self.render(case), random.Random(case)  # noqa: S311 # any order does
         for _ in range(3):
-            assert self.make_renderer().render(_shuffled(CORPUS[case].policy, chance)) == expected
+            assert self.make_renderer().render(shuffled(CORPUS[case].policy, chance)) == expected
 
     @every_case
     def test_copies_of_a_pod_share_a_ruleset(self, case: str) -> None:
@@ -348,35 +345,6 @@ def _using_among_others(group: Group) -> SandboxPolicy:
     more = interface("net2", ingress=isolated(allow([OTHER_GROUP])))
     others = {OTHER_GROUP: addresses(OTHER_GROUP, "10.3.0.1")}
     return evolve(policy, interfaces=(*policy.interfaces, more), groups={**policy.groups, **others})
-
-
-# --- the same policy in another order -----------------------------------------------------------------------------
-
-
-def _shuffled(policy: SandboxPolicy, chance: random.Random) -> SandboxPolicy:
-    def direction(rules: DirectionPolicy) -> DirectionPolicy:
-        if not isinstance(rules, Isolated | Audited):
-            return rules
-        allows = [_shuffled_allow(rule, chance) if isinstance(rule, Allow) else rule for rule in rules.allows]
-        return evolve(rules, allows=tuple(chance.sample(allows, len(allows))))
-
-    found = [evolve(each, ingress=direction(each.ingress), egress=direction(each.egress)) for each in policy.interfaces]
-    groups = list(policy.groups.items())
-    return evolve(
-        policy,
-        interfaces=tuple(chance.sample(found, len(found))),
-        groups=dict(chance.sample(groups, len(groups))),
-    )
-
-
-def _shuffled_allow(rule: Allow, chance: random.Random) -> Allow:
-    peers, ports = rule.peers, rule.ports
-    if isinstance(peers, Peers):
-        blocks, groups = (tuple(chance.sample(values, len(values))) for values in (peers.blocks, peers.groups))
-        peers = evolve(peers, blocks=blocks, groups=groups)  # type: ignore[arg-type] # of both types in one line
-    if isinstance(ports, Ports):
-        ports = evolve(ports, ranges=tuple(chance.sample(ports.ranges, len(ports.ranges))))
-    return evolve(rule, peers=peers, ports=ports)
 
 
 # --- the same policy in another process ---------------------------------------------------------------------------
