@@ -13,7 +13,6 @@ import os
 import select
 import socket
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
@@ -44,7 +43,7 @@ _log = logging.getLogger(__name__)
 _GROUPS: Final = 0x1 | 0x8 | 0x10 | 0x100
 """RTMGRP_LINK, RTMGRP_TC, RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR in <linux/rtnetlink.h>."""
 _BUFFER: Final = 65536
-_GATHERED_SECONDS: Final = 0.01  # for messages of many sandboxes: read one by one, they hold up whoever makes them
+_GATHERED_MILLISECONDS: Final = 10  # of messages of many sandboxes: read one by one, they hold up whoever makes them
 _AT_ONCE: Final = 256  # messages; the rest wakes the thread again
 
 
@@ -81,6 +80,8 @@ class Monitor(Generic[Key]):
         self._poll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._poll.register(self._wake, select.EPOLLIN)
+        self._end = select.poll()  # of the wait for more messages
+        self._end.register(self._wake, select.POLLIN)
         self.thread = LastingThread("monitor", self._listen)
         self.thread.start()
 
@@ -122,10 +123,9 @@ class Monitor(Generic[Key]):
     def _listen(self) -> None:
         while True:
             self._poll.poll()
-            time.sleep(_GATHERED_SECONDS)
-            ready = [number for number, _ in self._poll.poll(0)]
-            if self._wake in ready:
+            if self._end.poll(_GATHERED_MILLISECONDS):
                 return
+            ready = [number for number, _ in self._poll.poll(0)]
             heard, broken = self._drain(ready)
             for key in broken:
                 self.forget(key)
