@@ -4,11 +4,12 @@ Where the rules in force are known, the difference is tried first, which needs n
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Protocol, cast
 
 from attrs import evolve, frozen
 
+from mnp_core.ability import has_ability
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import (
     Absent,
@@ -206,13 +207,7 @@ class Planner:
 
 def writer_of_differences(applier: RuleApplier) -> DifferenceApplier | None:
     """The applier if it writes differences."""
-    return cast("DifferenceApplier", applier) if _writes_differences(type(applier)) else None
-
-
-@lru_cache
-def _writes_differences(kind: type[RuleApplier]) -> bool:
-    """Asked once for each class: a protocol takes as long to compare as a commit."""
-    return issubclass(kind, DifferenceApplier)
+    return cast("DifferenceApplier", applier) if has_ability(type(applier), DifferenceApplier) else None
 
 
 def commit_difference(

@@ -66,7 +66,8 @@ class Outcomes:
         if change is not None:
             latency = now - attempt.received_at if attempt.received_at is not None else None
             seconds = now - attempt.started_at
-            self._publish(state, _outcome(state, change.result, seconds, change.drifted, latency), now)
+            outcome = _outcome(state, change.result, seconds, drifted=change.drifted, latency=latency)
+            self._publish(state, outcome, now)
         match result:
             case Replaced(listeners=listeners) if listeners is not None:
                 self._pods.watch(state, listeners)
@@ -96,11 +97,7 @@ class Outcomes:
 
 
 def _outcome(
-    state: PodState,
-    result: Result,
-    seconds: float,
-    drifted: bool = False,  # noqa: FBT001, FBT002 - as in `Outcome`
-    latency: float | None = None,
+    state: PodState, result: Result, seconds: float, *, drifted: bool = False, latency: float | None = None
 ) -> Outcome:
     backend = state.backend.name if state.backend is not None else ""
     return Outcome(pod=state.name, result=result, seconds=seconds, backend=backend, drifted=drifted, latency=latency)

@@ -127,9 +127,7 @@ class PodState:
         if pending.replace:
             return Operation.REPLACE, max(retry_at, self._replace_after)
         if pending.finalization is not None:
-            return Operation.FINALIZE, retry_at if pending.deltas else max(
-                retry_at, self._finalize_at
-            )  # they go with it
+            return Operation.FINALIZE, max(retry_at, 0.0 if pending.deltas else self._finalize_at)  # they go with it
         if pending.deltas:
             return Operation.UPDATE_MEMBERS, retry_at
         debounced = max(retry_at, self._debounce_until)

@@ -2,10 +2,10 @@
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import TypeVar, cast
 
-from mnp_core.api import BlocksRenderer, PolicyRenderer, SandboxDeltaRenderer
+from mnp_core.ability import has_ability
+from mnp_core.api import BlocksRenderer, SandboxDeltaRenderer
 from mnp_core.backend import Backend
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import MnpError, PluginError
@@ -60,16 +60,10 @@ def rendered_deltas(backend: Backend, deltas: Sequence[LazyDelta], policy: Sandb
     """All deltas that changes of members take in one sandbox, whose policy is given as it is after them."""
     rendered, renderer = [delta.rendered(backend) for delta in _concerning(deltas, policy)], backend.renderer
     groups = [delta.change for delta in deltas if isinstance(delta.change, GroupDelta)]
-    if groups and policy is not None and _has_own_deltas(type(renderer)):
+    if groups and policy is not None and has_ability(type(renderer), SandboxDeltaRenderer):
         own = _guarded(lambda: cast("SandboxDeltaRenderer", renderer).render_sandbox_delta(groups, policy))
         rendered += [] if own is None else [own]
     return rendered
-
-
-@lru_cache
-def _has_own_deltas(kind: type[PolicyRenderer]) -> bool:
-    """Asked once for each class: a protocol is slow to compare."""
-    return issubclass(kind, SandboxDeltaRenderer)
 
 
 def _concerning(deltas: Sequence[LazyDelta], policy: SandboxPolicy | None) -> Sequence[LazyDelta]:

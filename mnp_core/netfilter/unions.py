@@ -6,12 +6,15 @@ are depends on all rules of a sandbox, unlike the sets of groups: their changes 
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from attrs import frozen
 
-from mnp_core.model import Address, AddressGroup, Family, Group, GroupDelta
+from mnp_core.model import Address, AddressGroup, CommonRules, Family, Group, GroupDelta, InterfacePolicy, SandboxPolicy
 from mnp_core.model.group import GROUP_ID_LENGTH
+
+_RECENT: Final = 128  # sandboxes with many groups
 
 
 @frozen(kw_only=True)
@@ -39,6 +42,37 @@ class UnionChange:
 
     added: Mapping[Union, frozenset[Address]]
     removed: Mapping[Union, frozenset[Address]]
+
+
+class SandboxUnions:
+    """The unions of each sandbox, remembered: every change of membership asks for them again."""
+
+    def __init__(self, unions_of: Callable[[SandboxPolicy], tuple[Union, ...]], lookups: int) -> None:
+        """Remember nothing yet.
+
+        Args:
+            unions_of: Finds those of a sandbox, sorted, by its interfaces and common rules alone.
+            lookups: The number of groups that need no union.
+        """
+        self._unions_of, self._lookups = unions_of, lookups
+        self._recent: dict[tuple[int, int], tuple[tuple[InterfacePolicy, ...], CommonRules, tuple[Union, ...]]] = {}
+
+    def of(self, policy: SandboxPolicy) -> tuple[Union, ...]:
+        """The unions of a sandbox, sorted."""
+        if len(policy.groups) <= self._lookups:
+            return ()
+        key = id(policy.interfaces), id(policy.common)  # of objects that are remembered, so no others get them
+        if key not in self._recent:
+            found = policy.interfaces, policy.common, self._unions_of(policy)
+            if len(self._recent) >= _RECENT:
+                self._recent.clear()
+            self._recent[key] = found
+        return self._recent[key][-1]
+
+    def changes(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> UnionChange | None:
+        """The changes of a sandbox's unions, see `changes`; None without unions."""
+        unions = self.of(policy)
+        return changes(unions, deltas, policy.groups) if unions else None
 
 
 def changes(unions: Iterable[Union], deltas: Sequence[GroupDelta], groups: Mapping[str, Group]) -> UnionChange:

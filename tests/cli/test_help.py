@@ -134,7 +134,7 @@ def test_scripts_are_in_the_shells_language(mnp, shell, check, tmp_path):
     assert (ended.status, ended.err) == (0, "")
     assert "_MNP_COMPLETE" in ended.out
     if shutil.which(shell) is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"{shell} is not installed")  # `make test-full` installs it
     (tmp_path / "script").write_text(ended.out)
     assert subprocess.run([*check, tmp_path / "script"], capture_output=True, check=False).returncode == 0
 
@@ -161,7 +161,7 @@ def test_bash_completes_by_the_script():
 def test_other_shells_complete_by_their_scripts(shell, asked, answer, tmp_path):
     """Or zsh, which completes in terminals alone, knows by what."""
     if (program := shutil.which(shell)) is None:
-        pytest.skip(f"{shell} is not installed")
+        pytest.skip(f"{shell} is not installed")  # `make test-full` installs it
     environment = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(tmp_path)}
     ended = subprocess.run([program, *asked], env=environment, capture_output=True, text=True, check=False)
     assert ended.stdout.split() == answer, ended.stderr

@@ -88,7 +88,7 @@ def api_server(folder):
     """
     for program in ("etcd", "kube-apiserver"):
         if find_present(program) is None:
-            pytest.skip(f"{program} is neither in KUBEBUILDER_ASSETS nor built by the test bed")
+            pytest.skip(f"{program} is neither in KUBEBUILDER_ASSETS nor built by the test bed")  # minutes
     store, peers, port = free_ports(3)
     token = secrets.token_hex(16)
     (folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")

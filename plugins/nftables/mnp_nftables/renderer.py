@@ -28,14 +28,13 @@ from mnp_core.model import (
     EstablishedFlows,
     Group,
     GroupDelta,
-    InterfacePolicy,
     Isolated,
     KnownRules,
     Ruleset,
     SandboxPolicy,
 )
 from mnp_core.netfilter.batch import Batch, joined
-from mnp_core.netfilter.unions import Union, changes
+from mnp_core.netfilter.unions import SandboxUnions, Union
 from mnp_nftables import terms
 from mnp_nftables.blocks import list_changes, list_names
 from mnp_nftables.chains import established_rules, interface_chains, unions_of
@@ -51,7 +50,6 @@ from mnp_nftables.transaction import BASE_CHAINS, STATE_CHAIN
 from mnp_nftables.unions import union_elements, union_name
 
 DIALECT = "nftables"
-_RECENT = 128  # sandboxes with many groups
 _UNWRITABLE = "nft has no way to write this name: each %XX is a byte of it"
 
 
@@ -82,7 +80,7 @@ class NftablesRenderer:
 
     def __init__(self) -> None:
         """Make a renderer, which remembers what it has worked out for the last sandboxes, and nothing else."""
-        self._recent: dict[int, tuple[tuple[InterfacePolicy, ...], tuple[Union, ...]]] = {}
+        self._unions = SandboxUnions(_unions_of, LOOKUPS)
 
     def render(self, policy: SandboxPolicy) -> NftablesRuleset:
         """Write the complete ruleset of one sandbox.
@@ -91,7 +89,7 @@ class NftablesRenderer:
             InputError: An interface name that the kernel does not take, a group or a custom rule that could break out
                 of its place.
         """
-        groups, unions = tuple(policy.groups.values()), self._unions(policy)
+        groups, unions = tuple(policy.groups.values()), self._unions.of(policy)
         members = {name: found for group in groups for name, found in elements(group).items()}
         members |= union_elements({union: union.members(policy.groups) for union in unions})
         lists = dict(_list_sets(policy))
@@ -117,24 +115,13 @@ class NftablesRenderer:
 
     def render_sandbox_delta(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> Delta | None:
         """Write the changes of unions."""
-        unions = self._unions(policy)
-        if not unions:
-            return None
-        change = changes(unions, deltas, policy.groups)
-        return _delta(union_elements(change.added), union_elements(change.removed))
+        change = self._unions.changes(deltas, policy)
+        return _delta(union_elements(change.added), union_elements(change.removed)) if change is not None else None
 
-    def _unions(self, policy: SandboxPolicy) -> tuple[Union, ...]:
-        """The unions of a sandbox, sorted; asked again for each change of membership, on each pod."""
-        if len(policy.groups) <= LOOKUPS:
-            return ()
-        found = self._recent.get(id(policy.interfaces))
-        if found is None:
-            every = {str(union_name(union)): union for each in policy.interfaces for union in unions_of(each)}
-            found = policy.interfaces, tuple(every[name] for name in sorted(every))
-            if len(self._recent) >= _RECENT:
-                self._recent.clear()
-            self._recent[id(policy.interfaces)] = found
-        return found[1]
+
+def _unions_of(policy: SandboxPolicy) -> tuple[Union, ...]:
+    every = {str(union_name(union)): union for each in policy.interfaces for union in unions_of(each)}
+    return tuple(every[name] for name in sorted(every))
 
 
 def _list_sets(policy: SandboxPolicy) -> Iterator[tuple[SetName, frozenset[str]]]:

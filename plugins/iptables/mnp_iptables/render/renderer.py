@@ -14,8 +14,6 @@ Where rules reject (`mnp_iptables.render.hook_points`) there are two tables of e
 
 from collections.abc import Iterator, Sequence
 
-from attrs import evolve
-
 from mnp_core.model import (
     Allow,
     Audited,
@@ -30,7 +28,7 @@ from mnp_core.model import (
     Ruleset,
     SandboxPolicy,
 )
-from mnp_core.netfilter.unions import Union, changes
+from mnp_core.netfilter.unions import SandboxUnions, Union
 from mnp_iptables.names import (
     DIGEST_LENGTH,
     DISPATCH,
@@ -67,7 +65,6 @@ _ARMING = "-m conntrack --ctstate NEW"
 this one."""
 
 _INTERFACE = {Direction.INGRESS: "-i", Direction.EGRESS: "-o"}
-_RECENT = 128  # sandboxes with many groups
 _NO_DIGEST_YET = "?" * DIGEST_LENGTH
 
 
@@ -76,7 +73,7 @@ class IptablesRenderer:
 
     def __init__(self) -> None:
         """Make a renderer, which remembers the unions of the last sandboxes, and nothing else."""
-        self._recent: dict[tuple[int, int], tuple[SandboxPolicy, tuple[Union, ...]]] = {}
+        self._unions = SandboxUnions(_unions_of, LOOKUPS)
 
     def render(self, policy: SandboxPolicy) -> Ruleset:
         """Write the complete ruleset of one sandbox.
@@ -84,7 +81,7 @@ class IptablesRenderer:
         Raises:
             InputError: An interface name, a group or a custom rule that could break out of its place.
         """
-        groups, unions = tuple(policy.groups.values()), self._unions(policy)
+        groups, unions = tuple(policy.groups.values()), self._unions.of(policy)
         blocks = {each.set_name: each for each in _blocks(policy) if each.set_name}
         types = {name: kind for group in groups for name, kind in set_types(group).items()}
         types |= {name: SetType(kind="hash:net", family=each.family) for name, each in blocks.items()}
@@ -103,24 +100,8 @@ class IptablesRenderer:
 
     def render_sandbox_delta(self, deltas: Sequence[GroupDelta], policy: SandboxPolicy) -> Delta | None:
         """Write the changes of unions."""
-        unions = self._unions(policy)
-        if not unions:
-            return None
-        change = changes(unions, deltas, policy.groups)
-        return _delta(union_elements(change.added), union_elements(change.removed))
-
-    def _unions(self, policy: SandboxPolicy) -> tuple[Union, ...]:
-        """The unions of a sandbox, sorted; asked again for each change of membership, on each pod."""
-        if len(policy.groups) <= LOOKUPS:
-            return ()
-        key = id(policy.interfaces), id(policy.common)
-        found = self._recent.get(key)
-        if found is None:
-            found = evolve(policy, groups={}), _unions_of(policy)
-            if len(self._recent) >= _RECENT:
-                self._recent.clear()
-            self._recent[key] = found
-        return found[1]
+        change = self._unions.changes(deltas, policy)
+        return _delta(union_elements(change.added), union_elements(change.removed)) if change is not None else None
 
 
 def _unions_of(policy: SandboxPolicy) -> tuple[Union, ...]:
