@@ -149,9 +149,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=int, default=7, help="runs, of which the least counts")
     parser.add_argument("--instructions", action="store_true", help="count them, too (needs valgrind)")
     options = parser.parse_args(arguments)
+    runs = list(_runs(options.only))
+    if not runs:
+        parser.error(f"--only {options.only!r}: no command has such a name; without it all are measured")
     counted = f"{'million':>9}" if options.instructions else ""
     print(f"{'':<{WIDTH}}{'ms':>6}{counted}{'modules':>9}  largest imports, ms")
-    for name, run in _runs(options.only):
+    for name, run in runs:
         run.processor_seconds()  # byte code, file cache
         seconds = min(run.processor_seconds() for _ in range(options.runs))
         counted = f"{run.instructions() / 1e6:9.0f}" if options.instructions else ""
