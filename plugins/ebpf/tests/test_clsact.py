@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from itertools import pairwise
 
 import pytest
 from attrs import evolve
@@ -176,9 +177,12 @@ def test_packets_are_not_seen_twice_nor_open_while_another_filter_is_overtaken(g
     guest.pod.enforce(only(ingress=WEB))
     run_inside(guest.pod.outside, lambda: put_first(Clsact(), "theirs", index=links()["net1"]))
     guest.pod.enforce(only(ingress=WEB))
-    before = guest.pod.counters()["Ingress", "denied"]
-    assert not guest.into_pod(port=81)
-    assert guest.pod.counters()["Ingress", "denied"] == before + 1
+    counts = [guest.pod.counters()["Ingress", "denied"]]
+    for _ in range(5):
+        assert not guest.into_pod(port=81)
+        counts.append(guest.pod.counters()["Ingress", "denied"])
+    # the least: in its first seconds an interface asks for routers and reports its groups, which is denied and counted, too
+    assert min(after - before for before, after in pairwise(counts)) == 1
 
 
 # --- when the guest is wired ------------------------------------------------------------------------------------------
