@@ -181,7 +181,7 @@ def test_packets_are_not_seen_twice_nor_open_while_another_filter_is_overtaken(g
     for _ in range(5):
         assert not guest.into_pod(port=81)
         counts.append(guest.pod.counters()["Ingress", "denied"])
-    # the least: in its first seconds an interface asks for routers and reports its groups, which is denied and counted, too
+    # the least: an interface's first questions for routers and reports of its groups are denied and counted, too
     assert min(after - before for before, after in pairwise(counts)) == 1
 
 
