@@ -126,10 +126,21 @@ def granted(role):
     return dict(pairs)
 
 
+DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
+
+
+def named_definitions(role):
+    """Names of the definitions that a role lets the agent read."""
+    [rule] = [rule for rule in role["rules"] if rule["resources"] == [DEFINITIONS[1]]]
+    return set(rule["resourceNames"])
+
+
 def test_role_grants_the_reads_of_the_agent_and_nothing_else():
     read = {(kind.group, PLURALS[kind.kind]) for kind in BUILT_IN_KINDS}
     read |= {(spec.group, spec.plural) for spec in load_plugins().policy_kinds.values()}
-    assert granted(OBJECTS["ClusterRole"]) == dict.fromkeys(read, READ) | {("", "events"): ["create", "patch"]}
+    others = {("", "events"): ["create", "patch"], DEFINITIONS: ["get"]}
+    assert granted(OBJECTS["ClusterRole"]) == dict.fromkeys(read, READ) | others
+    assert named_definitions(OBJECTS["ClusterRole"]) == {f"{plural}.{group}" for group, plural in read if group}
 
 
 def test_readers_may_list_what_is_read_and_nothing_else():
@@ -305,7 +316,9 @@ def test_nri_gives_the_agent_the_folder_of_the_runtimes_socket_alone():
 def test_guests_adds_reads_of_the_sources_of_their_addresses_and_nothing_else():
     objects = build("guests")
     read = {(spec.group, spec.plural) for spec in load_plugins().address_sources.values()}
-    assert granted(objects["ClusterRole mnp-node-guests"]) == dict.fromkeys(read, READ)
+    role = objects["ClusterRole mnp-node-guests"]
+    assert granted(role) == dict.fromkeys(read, READ) | {DEFINITIONS: ["get"]}
+    assert named_definitions(role) == {f"{plural}.{group}" for group, plural in read}
     binding = objects["ClusterRoleBinding mnp-node-guests"]
     assert binding["roleRef"]["name"] == "mnp-node-guests"
     assert binding["subjects"] == OBJECTS["ClusterRoleBinding"]["subjects"]

@@ -2,7 +2,8 @@
 
 "Not served" means that there are no such objects, and opens what their policies closed. So it is believed only on
 positive evidence: a ready server that lists its API groups, and this one is not among them. No error, no page of a
-proxy and no server that is still starting is such evidence.
+proxy and no server that is still starting is such evidence. Those lists follow etcd with a delay; that there is no
+CustomResourceDefinition of a kind is etcd's own answer.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import msgspec
 from mnp_core.errors import ApiError
 from mnp_core.sources.kubernetes.codec import GarbledError
 from mnp_core.sources.kubernetes.resource import Resource
+
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 Fetch = Callable[[str], bytes]
 
@@ -60,6 +63,20 @@ def served_version(fetch: Fetch, resource: Resource) -> str | None:
     if (version := next(served, None)) is None:
         _check_ready(fetch)
     return version
+
+
+def is_undefined(fetch: Fetch, resource: Resource) -> bool:
+    """Whether there is no CustomResourceDefinition of a resource, and so no object of it.
+
+    A request for one object without a resourceVersion is answered from etcd (Kubernetes API concepts, "Resource
+    versions"). A server that refuses the request has proved nothing.
+    """
+    name = f"{resource.plural}.{resource.group}"
+    try:
+        fetch(f"{_DEFINITIONS}/{name}")
+    except ApiError as error:  # a server that does not know the path answers without a reason
+        return error.status == 404 and error.reason == "NotFound" and name in error.message
+    return False
 
 
 def _versions(fetch: Fetch, group: str) -> frozenset[str]:

@@ -21,7 +21,7 @@ from mnp_core.model import Change, ObjectName
 from mnp_core.sources.kubernetes.backlog import Backlog
 from mnp_core.sources.kubernetes.backoff import Backoff, WatchTiming
 from mnp_core.sources.kubernetes.codec import Event, Page, bookmark_version, is_older, read_event, read_head, read_page
-from mnp_core.sources.kubernetes.discovery import served_version
+from mnp_core.sources.kubernetes.discovery import is_undefined, served_version
 from mnp_core.sources.kubernetes.observer import SourceObserver
 from mnp_core.sources.kubernetes.resource import Resource
 from mnp_core.sources.kubernetes.store import Entry, Store, gone
@@ -155,7 +155,7 @@ class Watcher:
 
     def _discover(self) -> bool:
         """Find the version that is served; False if there is none now."""
-        version = served_version(lambda path: self._fetch(path)[0], self.resource)
+        version = served_version(self._get, self.resource)
         if version is None:
             self._miss()
             return False
@@ -165,10 +165,15 @@ class Watcher:
         return True
 
     def _miss(self) -> None:
-        """It is not served. That is believed when it has been so for some time: then there are no such objects."""
+        """It is not served. That is believed when it has been so for some time: then there are no such objects.
+
+        A start does not wait if the kind is not even defined: until all kinds are complete nothing is enforced.
+        """
         now = time.monotonic()
         self._missing_since = self._missing_since or now
         patience = self._timing.removed_after_seconds if self._was_served else self._timing.absent_after_seconds
+        if not (self.complete or self._was_served) and is_undefined(self._get, self.resource):
+            patience = 0.0
         versions = " or ".join(map(self.resource.api_version, self.resource.versions))
         remedy = "it is read as soon as its CustomResourceDefinition is there"
         if now - self._missing_since < patience:
@@ -301,6 +306,9 @@ class Watcher:
     def _tell(self, changes: Sequence[Change], received_at: float) -> None:
         if changes and not self._stopping.is_set():
             self._deliver(changes, received_at)
+
+    def _get(self, path: str) -> bytes:
+        return self._fetch(path)[0]
 
     def _fetch(self, path: str, params: Params | None = None) -> tuple[bytes, float]:
         """An answer as a whole, and when it began to come. Read as a stream, which `stop` can end."""

@@ -15,6 +15,7 @@ from mnp_core.testing.apiserver.faults import Answer, Cut, Fault, Garbage, Hang,
 from mnp_core.testing.apiserver.store import ExpiredError, Object, Selector, ServedResource, Store
 from mnp_core.testing.apiserver.writes import Target, write
 
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/"
 _VERBS = {"POST": "create", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -156,6 +157,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200 if api.ready else 500, b"ok" if api.ready else b"not ready")
         elif path == "/apis":
             self._json({"kind": "APIGroupList", "apiVersion": "v1", "groups": self._groups()})
+        elif path.startswith(_DEFINITIONS):
+            self._definition(path.removeprefix(_DEFINITIONS))
         elif path.count("/") == 3 and path.startswith("/apis/"):
             self._resources(path.removeprefix("/apis/"))
         elif (target := Target.find(path, api.resources)) is not None and target.name:
@@ -204,6 +207,15 @@ class Handler(BaseHTTPRequestHandler):
             self._json({"kind": "APIResourceList", "groupVersion": group_version, "resources": found})
         else:
             self._send(404, b"404 page not found\n")
+
+    def _definition(self, name: str) -> None:
+        """Of a resource, served or not; `forbid` it by the plural ``customresourcedefinitions``."""
+        if not self.server.api.may("customresourcedefinitions", "get"):
+            self._forbidden("customresourcedefinitions", "get")
+        elif name in {f"{each.plural}.{each.group}" for each in list(self.server.api.resources.values())}:
+            self._json({"metadata": {"name": name}})
+        else:
+            self._status(404, "NotFound", f'customresourcedefinitions.apiextensions.k8s.io "{name}" not found')
 
     # --- objects ------------------------------------------------------------------------------------------------
 

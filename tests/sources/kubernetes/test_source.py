@@ -555,6 +555,38 @@ def test_discovery_that_fails_never_means_that_there_are_no_policies(server, sta
         until(lambda: source.complete and recorded.names("MultiNetworkPolicy") == {"default/deny"})
 
 
+PATIENT = evolve(QUICK, absent_after_seconds=30.0)
+
+
+def test_a_kind_that_is_not_defined_is_not_waited_for(server):
+    """S62: nothing is enforced until all kinds are read; most clusters lack the kinds of some plugins."""
+    server.unserve(POLICIES)
+    with following(server, timing=PATIENT) as (source, _):
+        assert source.complete
+        assert any("is not served" in sentence for sentence in source.waiting)
+
+
+@pytest.mark.parametrize("obstacle", ["it is defined", "no right to ask", "no API of definitions"])
+def test_a_kind_that_may_be_defined_is_waited_for(server, obstacle):
+    """S62: a server that has just started lists no custom resources for a moment, though it is ready."""
+    if obstacle == "it is defined":
+        server.serve(ServedResource(CRD.group, CRD.kind, POLICIES, ()))
+    else:
+        server.unserve(POLICIES)
+    if obstacle == "no right to ask":
+        server.forbid("customresourcedefinitions", "get")
+    if obstacle == "no API of definitions":
+        server.fail(Answer(path="/customresourcedefinitions", status=404, body=b"404 page not found", times=10_000))
+    with following(server, complete=False, timing=PATIENT) as (source, recorded):
+        until(lambda: any("is not served" in sentence for sentence in source.waiting))
+        time.sleep(0.3)
+        assert not source.complete
+        server.heal()
+        server.serve(ServedResource(CRD.group, CRD.kind, POLICIES, CRD.versions))
+        server.put(POLICIES, policy("deny"))
+        until(lambda: source.complete and recorded.names("MultiNetworkPolicy") == {"default/deny"})
+
+
 # --- permissions ------------------------------------------------------------------------------------------------
 
 
