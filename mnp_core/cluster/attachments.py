@@ -178,6 +178,8 @@ class AttachmentIndex:
     def _refresh_pod(self, name: ObjectName, dirty: Dirty) -> None:
         """Recompute a pod's attachments, and the address owners among the pods that share an address with it."""
         pod = self._indexed(name)
+        if pod is None and self._index.get(name) is None:
+            return  # as most pods of a cluster: it has no place, and had none
         peers, living = (pod.claims.peers, not pod.pod.terminating) if pod is not None else ((), False)
         others = self._addresses.put(name, peers, living=living)
         self._refresh_index(name, pod, dirty)
@@ -205,6 +207,8 @@ class AttachmentIndex:
             self._observed.pop(name, None)  # the next pod of this name is another one
             self._paths.forget(name)
             return None
+        if not (pod.statuses or pod.requests or pod.default_network) and self._is_known_by_itself_alone(name):
+            return None
         claims = claim_attachments(pod, self._networks, self._claimed, self._gated_of(pod), self._records.of(name))
         if (enforced := self._paths.of(name, claims.enforced)) is not claims.enforced:
             claims = evolve(claims, enforced=enforced)
@@ -215,6 +219,10 @@ class AttachmentIndex:
         inspected = not self._trusts_kernel or name in self._observed or name not in self._local_pods
         indexed = IndexedPod(pod=pod, claims=claims, inspected=inspected, denied=denied)
         return indexed.with_addresses(self._observed.get(name, ()))
+
+    def _is_known_by_itself_alone(self, name: ObjectName) -> bool:
+        """Whether neither a gate, nor a record of addresses, nor the kernel says anything of a pod."""
+        return name not in self._gated and name not in self._unclaimed and not self._records.of(name)
 
     def _gated_of(self, pod: Pod) -> Gated | None:
         """Of this very pod: a later one of its name has another UID."""

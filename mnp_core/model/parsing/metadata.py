@@ -33,12 +33,16 @@ def parse_ref(raw: object, kind: str, *, namespaced: bool = True) -> ObjectRef:
     named = metadata if isinstance(metadata, Mapping) else {}
     name, namespace = named.get("name"), (named.get("namespace") or DEFAULT_NAMESPACE) if namespaced else ""
     is_text = type(name) is str and type(namespace) is str  # anything else may have no hash
-    return (_ref if is_text else _ref.__wrapped__)(kind, namespace, name)
+    return (checked_ref if is_text else checked_ref.__wrapped__)(kind, namespace, name)
 
 
 @lru_cache(64)  # an object's name is read more than once
-def _ref(kind: str, namespace: object, name: object) -> ObjectRef:
-    """The reference; an empty namespace is that of kinds without one."""
+def checked_ref(kind: str, namespace: object, name: object) -> ObjectRef:
+    """The reference; an empty namespace is that of kinds without one.
+
+    Raises:
+        InputError: One of them is no name.
+    """
     is_name = is_namespace_name if kind == "Namespace" else is_object_name
     checked = _name(name, is_name, kind, "metadata.name")
     space = _name(namespace, is_namespace_name, kind, "metadata.namespace") if namespace != "" else ""

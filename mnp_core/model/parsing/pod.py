@@ -1,6 +1,6 @@
 """Pods (core/v1 Pod): only the fields that policy needs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from mnp_core.model.names import ObjectName
 from mnp_core.model.parsing.field import Field
@@ -15,8 +15,11 @@ from mnp_core.model.report import Reason, Report
 
 MIRROR = "kubernetes.io/config.mirror"
 DEFAULT_NETWORK = "v1.multus-cni.io/default-network"
-_META_NAMESPACE = "kube-system"  # where the meta-plugin looks for a default network without a namespace
-_PHASES = frozenset({"Pending", "Running", "Succeeded", "Failed", "Unknown"})
+META_NAMESPACE = "kube-system"
+"""Where the meta-plugin looks for a default network without a namespace."""
+
+PHASES = frozenset({"Pending", "Running", "Succeeded", "Failed", "Unknown"})
+"""Of a pod; another one counts as none."""
 
 
 def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
@@ -32,7 +35,7 @@ def parse_pod(raw: Mapping[str, object]) -> tuple[Pod, tuple[Report, ...]]:
     announced = _status_annotation(annotations)
     status = parse_status(announced, ref.name.namespace)
     containers, init_containers = spec.child("containers"), spec.child("initContainers")
-    phase = shared_text(phase) if phase in _PHASES else ""
+    phase = shared_text(phase) if phase in PHASES else ""
     pod = Pod(
         name=ref.name,
         uid=metadata.child("uid").text(wanted="a UID"),
@@ -63,7 +66,7 @@ def _status_annotation(annotations: Field) -> Field:
 
 def _default_network(field: Field) -> ObjectName | None:
     """In each form that the annotation ``networks`` has; the meta-plugin takes one entry and no more."""
-    requests = parse_requests(field, _META_NAMESPACE)
+    requests = parse_requests(field, META_NAMESPACE)
     return requests[0].network if requests else None
 
 
@@ -78,16 +81,18 @@ def _all_containers(*sorts: Field) -> Iterator[Field]:
 
 
 def _may_administrate(container: Field) -> bool:
-    """Whether it has CAP_NET_ADMIN over the pod's network namespace; a user namespace of the pod's own owns that, too.
-
-    Runtimes take names of capabilities in any case, with and without the prefix.
-    """
+    """Whether it has CAP_NET_ADMIN over the pod's network namespace, which a user namespace of the pod owns, too."""
     context = container.child("securityContext")
     if context.is_missing:  # of most
         return False
     added = context.child("capabilities").child("add").elements() or ()
-    names = {each.value.upper().removeprefix("CAP_") for each in added if isinstance(each.value, str)}
-    return context.child("privileged").value is True or not names.isdisjoint({"NET_ADMIN", "ALL"})
+    names = (each.value for each in added if isinstance(each.value, str))
+    return context.child("privileged").value is True or gives_net_admin(names)
+
+
+def gives_net_admin(capabilities: Iterable[str]) -> bool:
+    """Whether CAP_NET_ADMIN is among added capabilities: runtimes take names in any case, and without the prefix."""
+    return not {name.upper().removeprefix("CAP_") for name in capabilities}.isdisjoint({"NET_ADMIN", "ALL"})
 
 
 def _flag(field: Field) -> bool:

@@ -7,12 +7,12 @@ from mnp_core.kubeapi import ApiServer
 from mnp_core.lasting import LastingThread
 from mnp_core.model import ObjectRef
 from mnp_core.model.budget import Budgets
-from mnp_core.model.kinds import POLICY
+from mnp_core.model.kinds import POD, POLICY
 from mnp_core.sources.decode import Decoder
 from mnp_core.sources.kubernetes.backoff import WatchTiming
 from mnp_core.sources.kubernetes.observer import ObjectIdentity, SourceObserver
 from mnp_core.sources.kubernetes.resource import resources
-from mnp_core.sources.kubernetes.store import RecordStore, Store, Token
+from mnp_core.sources.kubernetes.store import PodStore, RecordStore, Store, Token
 from mnp_core.sources.kubernetes.watcher import Deliver, Watcher
 from mnp_core.sources.kubernetes.watchers import Watchers
 
@@ -51,6 +51,8 @@ class KubernetesSource:
         def store(kind: str) -> Store:
             if kind in records:
                 return RecordStore(kind, decode)
+            if kind == POD.kind:
+                return PodStore(kind, decode)
             return Store(kind, decode, largest_policy, token if kind == POLICY.kind else None)
 
         self._watchers = Watchers(

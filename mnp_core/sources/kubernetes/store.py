@@ -16,9 +16,13 @@ from mnp_core.model.budget import UNLIMITED, Budgets, Size, over_budget
 from mnp_core.model.kinds import BUILT_IN_KINDS, POD, POLICY
 from mnp_core.sources.kubernetes.codec import Metadata, Raw, read_head, read_object, read_without_rules
 from mnp_core.sources.kubernetes.observer import ObjectIdentity
+from mnp_core.sources.kubernetes.ordinary_pod import read_ordinary_pod
 
 Token = Callable[[ObjectName, bytes | msgspec.Raw], int]
 """Gives the token of an object's contents."""
+
+_Contents = tuple[bytes, Callable[[], Change]]
+"""The digest of an object, and how its change is made."""
 
 _MOST_REPORTS = 10
 """Of one object; a cluster may have thousands of objects that someone wrote wrong. `mnp validate` lists more."""
@@ -98,18 +102,23 @@ class Store:
         known = self._entries.get(name)
         if known is not None and known.version == head.version and _is(known.identity, head, api_version):
             return known
-        found = self._found(raw)
-        _share_uid(found, head)
-        digest = self._digest(found) if found is not None else head.version.encode()
+        digest, make_change = self._contents(raw, head, api_version)
         identity = ObjectIdentity(api_version=api_version, uid=head.uid)
         if known is not None and known.digest == digest:
             return Entry(known.name, head.version, identity, known.ref, digest, None)
-        change = self._change(found, name, api_version, len(bytes(raw)))
+        change = make_change()
         if self._token is not None:
             change = evolve(change, token=self._token(name, raw))
         return Entry(
             change.ref.name if change.ref.name == name else name, head.version, identity, change.ref, digest, change
         )
+
+    def _contents(self, raw: bytes | msgspec.Raw, head: Metadata, api_version: str) -> _Contents:
+        found = self._found(raw)
+        _share_uid(found, head)
+        digest = self._digest(found) if found is not None else head.version.encode()
+        name = ObjectName(head.namespace, head.name)
+        return digest, lambda: self._change(found, name, api_version, len(bytes(raw)))
 
     def changes(self, entries: Iterable[Entry]) -> list[Change]:
         """The undelivered changes of these entries."""
@@ -151,7 +160,7 @@ class Store:
         if isinstance(metadata := found.get("metadata"), dict):
             meaningless = _VERSIONS if self._uid_counts else _VERSIONS | _INCARNATIONS
             kept["metadata"] = {key: value for key, value in metadata.items() if key not in meaningless}
-        return hashlib.blake2b(msgspec.json.encode(kept), digest_size=16).digest()
+        return _digest(msgspec.json.encode(kept))
 
     def _change(self, found: Raw | None, name: ObjectName, api_version: str, size: int) -> Change:
         change = self._decode({**found, "apiVersion": api_version, "kind": self._kind}) if found is not None else None
@@ -166,11 +175,26 @@ class Store:
         )
 
 
+def _digest(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
 def _share_uid(found: Raw | None, head: Metadata) -> None:
     """Let the object have the text of its identity: it was decoded twice."""
     metadata = found.get("metadata") if found is not None else None
     if isinstance(metadata, dict) and metadata.get("uid") == head.uid:
         metadata["uid"] = head.uid
+
+
+class PodStore(Store):
+    """Pods: nearly all are ordinary ones, read at once."""
+
+    def _contents(self, raw: bytes | msgspec.Raw, head: Metadata, api_version: str) -> _Contents:
+        found = read_ordinary_pod(raw, head.uid)
+        if found is None:
+            return super()._contents(raw, head, api_version)
+        pod, text = found
+        return _digest(text), lambda: Change(ref=ObjectRef(POD.kind, pod.name), object=pod)
 
 
 class RecordStore(Store):
