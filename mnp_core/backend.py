@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache, cached_property
 
-from attrs import field, frozen
+from attrs import field
 
 from mnp_core.api import CustomRuleChecker, NodeState, PathApplier, PolicyRenderer, RuleApplier
+from mnp_core.classes import frozen
 from mnp_core.combined import CombinedApplier, CombinedRenderer, Part
 from mnp_core.errors import ApplyError, PluginError, UnsupportedError
 from mnp_core.model import Attachment, CommonRules, Feature, LinkPath, ObjectName

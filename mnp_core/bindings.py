@@ -9,8 +9,9 @@ Its masquerade binding leaves the interface where it is, and routes between it a
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.model import Attachment, Link, LinkPath
 
 _BRIDGE: Final = "bridge"

@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from mnp_core.api import (
     ConnectionTracker,
@@ -24,6 +24,7 @@ from mnp_core.api import (
     Support,
     TwoPhaseApplier,
 )
+from mnp_core.classes import frozen
 from mnp_core.errors import ApplyError
 from mnp_core.model import Delta, GroupDelta, Installed, LinkPath, RuleCounter, Ruleset, SandboxPolicy
 

@@ -6,9 +6,10 @@ enforced all the same. These functions run on a thread inside of the sandbox.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from mnp_core.api import Discovery, InterfaceDiscoverer
+from mnp_core.classes import frozen
 from mnp_core.discovery import compare, find_link, quoted
 from mnp_core.errors import MnpError
 from mnp_core.model import Attachment, Link, LinkPath, ObjectName, ObjectRef, Reason, Report, Severity

@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
-from attrs import define, field
+from attrs import field
+
+from mnp_core.classes import define
 
 T = TypeVar("T")
 

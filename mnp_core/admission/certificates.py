@@ -14,12 +14,14 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mnp_core.classes import frozen
 
 AUTHORITY_LIFE: Final = timedelta(days=365)
 SERVING_LIFE: Final = timedelta(days=30)

@@ -4,10 +4,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from attrs import frozen
 
 from mnp_core.admission.known_cluster import KnownNetwork, View
 from mnp_core.admission.review import Review, Verdict
+from mnp_core.classes import frozen
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.cluster.policy_budget import PolicyBudget
 from mnp_core.errors import ApiError, ApiUnreachableError

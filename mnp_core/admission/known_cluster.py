@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import Change, Namespace, Network, ObjectName, ObjectRef, Pod, Policy
 from mnp_core.model.kinds import NETWORK

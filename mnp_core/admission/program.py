@@ -8,7 +8,6 @@ from typing import Final
 from urllib.parse import quote
 
 import structlog
-from attrs import frozen
 
 import mnp_core
 from mnp_core.admission.judge import REFUSED, Judge
@@ -18,6 +17,7 @@ from mnp_core.admission.metrics import AdmissionMetrics
 from mnp_core.admission.review import MOST_BYTES, PATH
 from mnp_core.admission.webhook import Webhook
 from mnp_core.api import PolicyKindSpec
+from mnp_core.classes import frozen
 from mnp_core.errors import ApiError
 from mnp_core.kubeapi import ApiServer
 from mnp_core.kubeapi.connection import connect

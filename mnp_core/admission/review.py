@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
-from attrs import frozen
 
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.policy.lint import Finding
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Protocol, cast
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from mnp_core.ability import has_ability
 from mnp_core.agent.pod_state import PodState
@@ -37,6 +37,7 @@ from mnp_core.api import (
     TwoPhaseApplier,
 )
 from mnp_core.backend import Backend
+from mnp_core.classes import frozen
 from mnp_core.cluster import ClusterState
 from mnp_core.errors import ApplyError, SandboxError
 from mnp_core.inspection import Claimed, Findings, inspect

@@ -7,7 +7,7 @@ by its methods alone.
 import math
 from typing import Final
 
-from attrs import define, field
+from attrs import field
 
 from mnp_core.agent.results import (
     Absent,
@@ -33,6 +33,7 @@ from mnp_core.agent.retries import Retries
 from mnp_core.agent.ruleset_cache import LazyDelta
 from mnp_core.api import Outcome, Result, Sandbox
 from mnp_core.backend import Backend
+from mnp_core.classes import define
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.inspection import Findings
 from mnp_core.model import ObjectName

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import field
 
 from mnp_core.agent.ruleset_cache import LazyDelta
 from mnp_core.api import Failure, Outcome, Result, Sandbox
+from mnp_core.classes import define, frozen
 from mnp_core.errors import (
     ApplyError,
     InputError,

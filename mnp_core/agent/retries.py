@@ -8,10 +8,9 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-from attrs import define
-
 from mnp_core.agent.results import Attempt, Operation, failure_of
 from mnp_core.api import Failure
+from mnp_core.classes import define
 from mnp_core.errors import InputError, MnpError, PluginError, SandboxNotFoundError, UnsupportedError
 
 _PERMANENT: Final = (InputError, UnsupportedError, PluginError)

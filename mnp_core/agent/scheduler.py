@@ -15,12 +15,11 @@ from functools import partial
 from itertools import count, repeat
 from typing import Any, Final, Protocol, TypeVar
 
-from attrs import frozen
-
 from mnp_core.agent.operations import Plan, Planner
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import Attempt, Deadline, Located, Operation, OperationResult
 from mnp_core.api import Sandbox, SandboxLocator
+from mnp_core.classes import frozen
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import Pod
 from mnp_core.turns import Turns

@@ -2,10 +2,11 @@
 
 from concurrent.futures import Future
 
-from attrs import define, field
+from attrs import field
 
 from mnp_core.agent.local_pods import LocalPods
 from mnp_core.api import Sandbox
+from mnp_core.classes import define
 from mnp_core.cluster import ClusterState
 from mnp_core.model import ObjectName, Pod, Report
 from mnp_core.policy.attachments import Problem

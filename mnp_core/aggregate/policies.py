@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from attrs import define
 
+from mnp_core.classes import define
 from mnp_core.conditions.status import PolicyFacts
 from mnp_core.conditions.tokens import policy_token
 from mnp_core.errors import InputError

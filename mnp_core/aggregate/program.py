@@ -7,13 +7,13 @@ from contextlib import ExitStack
 from typing import Final
 
 import structlog
-from attrs import frozen
 
 import mnp_core
 from mnp_core.aggregate.aggregator import SETTLE_SECONDS, Aggregator
 from mnp_core.aggregate.lease import Lease
 from mnp_core.aggregate.metrics import AggregateMetrics
 from mnp_core.aggregate.writer import StatusWriter
+from mnp_core.classes import frozen
 from mnp_core.conditions.summary import SUMMARY
 from mnp_core.kubeapi.connection import connect
 from mnp_core.lasting import log_dying_threads, stopped_by_signals

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import AddressRecord, Report
 
 

@@ -4,9 +4,8 @@ import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from attrs import frozen
-
 from mnp_core.api.sandboxes import Sandbox
+from mnp_core.classes import frozen
 from mnp_core.model import CommonRules, Delta, Installed, KnownRules, LinkPath, RuleCounter, RulePlace, Ruleset
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
 import click
-from attrs import frozen
 
+from mnp_core.classes import frozen
 from mnp_core.model import Policy, Report
 
 

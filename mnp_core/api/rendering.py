@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import BlocksDelta, Delta, Feature, GroupDelta, Ruleset, SandboxPolicy
 
 

@@ -2,8 +2,7 @@
 
 from enum import StrEnum
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import ObjectName, Report
 
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import Pod
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
-from attrs import frozen
 
+from mnp_core.classes import frozen
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.options import as_namespace
 from mnp_core.node.status.client import Agent

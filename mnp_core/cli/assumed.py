@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_interface
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from mnp_core.classes import define, frozen
 from mnp_core.errors import InputError
 from mnp_core.model import (
     Address,

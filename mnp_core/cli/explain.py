@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import product
 
 import click
-from attrs import frozen
 
+from mnp_core.classes import frozen
 from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects

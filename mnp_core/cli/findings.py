@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Iterable, Iterator
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from mnp_core.classes import frozen
 from mnp_core.cli.ignores import Ignore, PositionsOf, find_ignores
 from mnp_core.cli.linting import doubts
 from mnp_core.cli.objects import Objects

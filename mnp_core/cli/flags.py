@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from attrs import frozen
+
+from mnp_core.classes import frozen
 
 SWITCHES: Final = {
     "accept-icmp": "ICMP passes under any policy.",

@@ -7,8 +7,7 @@ a line of its own for the next line. In front of an object, or at its first line
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.parsing.field import shown
 from mnp_core.policy.lint import Rule, find_rules
 from mnp_core.sources.manifests import Place, ReadFile

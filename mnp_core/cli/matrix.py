@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
-from attrs import frozen
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mnp_core.classes import frozen
 from mnp_core.model import Address, ObjectName
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
 

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from mnp_core.api import InterfaceDiscoverer
+from mnp_core.classes import frozen
 from mnp_core.cli.assumed import assume
 from mnp_core.cli.unenforced import unenforced
 from mnp_core.cluster import ClusterState

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model.parsing.names import is_namespace_name
 from mnp_core.plugins import Registry, load_plugins

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
+from mnp_core.classes import frozen
 
 Key = tuple[str, str, str, str]
 """Pod, interface, direction and rule."""

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 
 import click
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.cli.ends import attached, outside_ends, pod_ends, rule_cidrs
 from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name

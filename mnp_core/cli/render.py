@@ -1,9 +1,9 @@
 """`mnp render`: the exact rules of each pod."""
 
 import click
-from attrs import frozen
 
 from mnp_core.backend import choose_renderer, try_custom_rules
+from mnp_core.classes import frozen
 from mnp_core.cli.helping import examples
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.objects import Objects

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-from attrs import frozen
 
 from mnp_core.api import Sandbox
+from mnp_core.classes import frozen
 from mnp_core.cli.names import parse_object_name
 from mnp_core.cli.terminal import remark
 from mnp_core.errors import InputError, SandboxNotFoundError

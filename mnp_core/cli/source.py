@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.cli.app import CLUSTER_IS_MEANT
 from mnp_core.cli.objects import Objects, read_objects
 from mnp_core.cli.options import namespace_option

@@ -1,7 +1,8 @@
 """The consequences of a batch of changes: collected in `Dirty` while it is applied, returned as `Affected`."""
 
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.cluster.multimap import Multimap
 from mnp_core.model import BlocksDelta, GroupDelta, ObjectName, ObjectRef
 

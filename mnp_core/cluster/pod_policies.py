@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.cluster.pods import IndexedPod
 from mnp_core.model import ObjectName, ObjectRef, Scope
 from mnp_core.model.budget import Size

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.cluster.address_claims import Place
 from mnp_core.cluster.label_index import LabelIndex
 from mnp_core.cluster.multimap import Multimap

@@ -7,8 +7,9 @@ depends on the present policies alone, not on the order of their arrival, and no
 from bisect import bisect_left, insort
 from collections import defaultdict
 
-from attrs import define, field
+from attrs import field
 
+from mnp_core.classes import define
 from mnp_core.cluster.active_reports import ActiveReports
 from mnp_core.model import ObjectName, ObjectRef, Policy
 from mnp_core.model.budget import Budgets, Size, closed, over_budget, size_of

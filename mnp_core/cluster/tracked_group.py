@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import cast
 
-from attrs import define, field
+from attrs import field
 
+from mnp_core.classes import define
 from mnp_core.model import Address, AddressGroup, Endpoint, EndpointGroup, Group, GroupDelta, GroupSpec, ObjectName
 
 Members = tuple[Address | Endpoint, ...]

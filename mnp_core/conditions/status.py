@@ -6,8 +6,7 @@ Conditions as in Kubernetes' API conventions (sig-architecture, "Typical status 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.conditions.tally import PolicyCount
 from mnp_core.model import Report, Severity
 

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.conditions import tokens
 from mnp_core.model.kinds import ApiType
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.conditions.summary import NodeSummary, PolicyFault, State
 from mnp_core.model import ObjectName
 from mnp_core.model.change import MODULUS

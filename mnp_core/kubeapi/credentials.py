@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import ApiUnreachableError, InputError, UnsupportedError
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")

@@ -6,8 +6,9 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.model.canonical import in_order
 
 Address = IPv4Address | IPv6Address

@@ -1,7 +1,6 @@
 """Addresses of attachments as another object than the pod has them: a virtual machine, or a claim on addresses."""
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address import Address
 from mnp_core.model.names import ObjectName, ObjectRef
 

@@ -4,8 +4,7 @@ The identity is that of the rule, so it stays while its blocks change, and is th
 keeps the list in a set of that name writes a changed CIDR as a change of elements (`BlocksDelta`), not of rules.
 """
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address import Block
 from mnp_core.model.group import identity_of
 from mnp_core.model.rules import Origin

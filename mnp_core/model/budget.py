@@ -4,8 +4,9 @@ A policy costs memory and time on every node. These limits keep that cost with i
 isolates the pods that it selects, allows nothing, and is reported.
 """
 
-from attrs import asdict, evolve, frozen
+from attrs import asdict, evolve
 
+from mnp_core.classes import frozen
 from mnp_core.model.address import Block
 from mnp_core.model.names import ObjectRef
 from mnp_core.model.policy import Direction, PodPeer, Policy, PolicyRule

@@ -1,7 +1,6 @@
 """A change of one object, as every source delivers it."""
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address_record import AddressRecord
 from mnp_core.model.names import ObjectRef
 from mnp_core.model.namespace import Namespace

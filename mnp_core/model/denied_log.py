@@ -4,8 +4,7 @@ import re
 from enum import StrEnum
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.policy import Direction
 
 LARGEST_PREFIX: Final = 63

@@ -1,7 +1,6 @@
 """A gate's description of a pod's attachments."""
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address import Address
 from mnp_core.model.names import ObjectName
 from mnp_core.model.pod import NetworkRequest

@@ -7,8 +7,9 @@ node, so that a change of membership is worked out and rendered once.
 import base64
 import hashlib
 
-from attrs import fields, frozen, has
+from attrs import fields, has
 
+from mnp_core.classes import frozen
 from mnp_core.model.address import Address, Block
 from mnp_core.model.policy import AnyPeer, PodPeer, Scope
 from mnp_core.model.port import NamedPort, Protocol

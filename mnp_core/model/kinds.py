@@ -1,6 +1,6 @@
 """The kinds of object that the core reads: the one table of them. Plugins add kinds of policy."""
 
-from attrs import frozen
+from mnp_core.classes import frozen
 
 
 @frozen(kw_only=True)

@@ -1,7 +1,6 @@
 """A network interface as the kernel of a sandbox reports it."""
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address import Address
 
 

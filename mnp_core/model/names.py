@@ -2,7 +2,7 @@
 
 from functools import total_ordering
 
-from attrs import frozen
+from mnp_core.classes import frozen
 
 
 @total_ordering

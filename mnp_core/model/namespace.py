@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from attrs import frozen
+from mnp_core.classes import frozen
 
 
 @frozen(kw_only=True)

@@ -2,8 +2,7 @@
 
 from collections.abc import Container
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.names import ObjectName
 
 

@@ -1,7 +1,6 @@
 """The first packet of a connection, and its verdict."""
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address import Address
 from mnp_core.model.names import ObjectRef
 from mnp_core.model.port import Protocol

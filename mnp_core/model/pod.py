@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from ipaddress import IPv4Interface, IPv6Interface
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address import Address
 from mnp_core.model.names import ObjectName
 from mnp_core.model.port import ContainerPort

@@ -2,8 +2,7 @@
 
 from enum import StrEnum
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address import Block
 from mnp_core.model.attachment import UNKNOWN_KIND, Attachment
 from mnp_core.model.names import ObjectName, ObjectRef

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from itertools import pairwise
 
-from attrs import frozen
+from mnp_core.classes import frozen
 
 
 class Protocol(IntEnum):

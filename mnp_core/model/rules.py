@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from operator import attrgetter
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.model.address import Block, Cidr, Family, block_order
 from mnp_core.model.attachment import LinkPath
 from mnp_core.model.canonical import by_identity, in_order

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from mnp_core.classes import frozen
 from mnp_core.model.address import Family
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import field
+
+from mnp_core.classes import frozen
 
 
 class Operator(StrEnum):

@@ -3,8 +3,7 @@
 import struct
 from collections.abc import Iterable, Iterator
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attributes, text
 from mnp_core.netfilter.messages import GENERIC, NEW_CHAIN, NEW_ELEMENTS, NEW_RULE, NEW_SET, NEW_TABLE, NFPROTO_INET

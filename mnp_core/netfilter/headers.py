@@ -5,8 +5,9 @@ import struct
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.model import Address, Protocol
 
 TCP_FLAGS: Final = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")

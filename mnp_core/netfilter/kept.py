@@ -16,8 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.netfilter.nfnetlink import Nfnetlink
 
 _KEPT_SECONDS: Final = 1.0  # more than a grace period by far

@@ -10,8 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import ApplyError
 from mnp_core.netfilter import uapi
 from mnp_core.netfilter.attributes import attribute, attributes, number

@@ -7,8 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import PortRange, Ports, Protocol
 
 

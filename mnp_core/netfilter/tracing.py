@@ -13,8 +13,7 @@ from contextlib import ExitStack
 from enum import IntEnum
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.closing import Closing
 from mnp_core.errors import UnsupportedError
 from mnp_core.model import Packet, Protocol

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.netfilter.attributes import attributes, text
 
 GET_QDISC, GET_FILTER = 38, 46  # RTM_GETQDISC, RTM_GETTFILTER

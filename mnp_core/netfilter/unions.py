@@ -9,8 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import Address, AddressGroup, CommonRules, Family, Group, GroupDelta, InterfacePolicy, SandboxPolicy
 from mnp_core.model.group import GROUP_ID_LENGTH
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import Protocol
 
-from attrs import frozen
-
 from mnp_core.api import Sandbox
 from mnp_core.backend import Backend
+from mnp_core.classes import frozen
 from mnp_core.cluster.state import denied
 from mnp_core.model import CommonRules, ObjectName, SandboxPolicy
 

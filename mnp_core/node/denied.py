@@ -11,10 +11,10 @@ from socket import socket
 from typing import Final
 
 import structlog
-from attrs import frozen
 
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Outcome, Result, Sandbox
+from mnp_core.classes import frozen
 from mnp_core.closing import Closing
 from mnp_core.errors import MnpError
 from mnp_core.model import (

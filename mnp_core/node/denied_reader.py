@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Final
 
-from attrs import define
-
+from mnp_core.classes import define
 from mnp_core.lasting import LastingThread
 from mnp_core.model import DeniedLog, ObjectName
 from mnp_core.netfilter.nflog import Logged, read_packets

@@ -3,9 +3,10 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from mnp_core.api import GateInterface, PodStart, Sandbox, SandboxLocator
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import Link, NetworkRequest, ObjectName, ObjectRef, Pod
 from mnp_core.model.gated import Gated, GatedInterface

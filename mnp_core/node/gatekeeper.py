@@ -6,11 +6,10 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Final, Protocol
 
-from attrs import frozen
-
 from mnp_core.agent.agent import Agent
 from mnp_core.agent.starts import Start
 from mnp_core.api import Admission, Decision, PodStart, Sandbox
+from mnp_core.classes import frozen
 from mnp_core.errors import MnpError
 from mnp_core.model import Link, ObjectName, ObjectRef, Pod, Reason, Report
 from mnp_core.node.denial import Denial

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import structlog
-from attrs import define, field
+from attrs import field
 
 from mnp_core.api import Gate, Gatekeeper
+from mnp_core.classes import define
 from mnp_core.closing import Closing
 from mnp_core.node.observer import NodeObserver
 from mnp_core.sources.kubernetes.fetch import PodFetcher

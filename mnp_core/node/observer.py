@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
-from attrs import frozen
 
 from mnp_core.agent.agent import Agent
 from mnp_core.api import Admission, Outcome, Sync
+from mnp_core.classes import frozen
 from mnp_core.node.memory import release_memory
 from mnp_core.plugins import Registry
 from mnp_core.telemetry.health import Health, Unready

@@ -12,10 +12,11 @@ from itertools import chain
 from typing import Final
 
 import structlog
-from attrs import define, field, frozen
+from attrs import field
 
 from mnp_core.agent.agent import Agent
 from mnp_core.api import EvictionCounter, RuleApplier, Sandbox
+from mnp_core.classes import define, frozen
 from mnp_core.model import LinkPath, ObjectName
 from mnp_core.sandbox.pool import SandboxPool
 

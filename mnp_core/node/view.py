@@ -6,10 +6,9 @@ Taken on the agent's thread, where it costs some copies for each pod; counted on
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from attrs import frozen
-
 from mnp_core.agent.local_pods import LocalPods
 from mnp_core.agent.pod_state import PodState
+from mnp_core.classes import frozen
 from mnp_core.cluster import ClusterState
 from mnp_core.cluster.pod_policies import Selection
 from mnp_core.conditions.summary import NodeSummary, PolicyFault, State, bounded

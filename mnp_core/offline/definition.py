@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import StrEnum
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import Address, ObjectName, parse_address
 from mnp_core.offline.admission import ref_of, root
 from mnp_core.offline.ipam import IPAM_TYPES, Ipam, parse_ipam

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.model import ObjectName
 from mnp_core.offline.probe import ProbeSpec
 from mnp_core.offline.reach import End, answers, grouped

@@ -6,8 +6,9 @@ Pure: an allocation depends on the configuration and the taken addresses, and is
 from collections.abc import Container, Iterator
 from ipaddress import ip_interface
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.model import Address, Cidr, parse_cidr
 from mnp_core.offline.strict_field import AddressInterface, StrictField
 

@@ -1,7 +1,6 @@
 """The attachments that a pod requests from the meta-plugin, as the core reads them (S64); unreadable ones end a lab."""
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import NetworkRequest, ObjectName, ObjectRef
 from mnp_core.model.parsing import NETWORKS as NETWORKS_ANNOTATION

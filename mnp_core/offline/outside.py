@@ -3,8 +3,7 @@
 from collections.abc import Collection, Container, Iterable, Iterator
 from ipaddress import ip_network
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import Address, Cidr
 

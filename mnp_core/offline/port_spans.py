@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import PORT_PROTOCOLS, Protocol
 from mnp_core.model.port import PortRange

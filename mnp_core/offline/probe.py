@@ -3,8 +3,7 @@
 import re
 from enum import StrEnum
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName, Protocol
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import Address, ObjectName
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
 from mnp_core.policy.ends import Flow, Host

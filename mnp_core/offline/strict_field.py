@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import Address, Cidr, parse_address, parse_cidr
 

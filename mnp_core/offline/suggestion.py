@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.model.kinds import POLICY
 from mnp_core.model.parsing.names import is_namespace_name
 from mnp_core.model.parsing.namespace import NAME_LABEL

@@ -7,8 +7,9 @@ select by its labels.
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.model.parsing import parse_ref

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
-from attrs import fields, frozen
+from attrs import fields
 
 from mnp_core.api import (
     AddressSourceSpec,
@@ -17,6 +17,7 @@ from mnp_core.api import (
     RuleApplierSpec,
     SandboxLocatorSpec,
 )
+from mnp_core.classes import frozen
 from mnp_core.model import Feature, LinkPath
 from mnp_core.model.kinds import BUILT_IN_KINDS
 from mnp_core.model.parsing import IPAM_CLAIM, VIRTUAL_MACHINE

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, EntryPoint, distribution, distributions
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from mnp_core import __version__
+from mnp_core.classes import frozen
 from mnp_core.plugins._descriptors import NAME
 from mnp_core.plugins._faults import InvalidPluginError, guarded
 

@@ -4,8 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.plugins._catalog import Contested, conflict_of, find_contested
 from mnp_core.plugins._descriptors import describe_offer

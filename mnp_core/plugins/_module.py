@@ -9,11 +9,11 @@ from types import ModuleType
 from typing import Any, Generic
 
 import pluggy
-from attrs import frozen
 
 from mnp_core import hookspecs
 from mnp_core._markers import PROJECT
 from mnp_core.api import Named
+from mnp_core.classes import frozen
 from mnp_core.plugins._descriptors import REGISTRATIONS, D, check_descriptor, exclusive_names
 from mnp_core.plugins._discovery import Plugin
 from mnp_core.plugins._faults import InvalidPluginError, guarded

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
-from attrs import frozen
 
 from mnp_core.api import (
     AddressSourceSpec,
@@ -25,6 +24,7 @@ from mnp_core.api import (
     Support,
     Sync,
 )
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError, PluginError
 from mnp_core.model import Attachment, Link
 from mnp_core.plugins._catalog import Catalog, Contested, make

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from attrs import frozen
+from mnp_core.classes import frozen
 
 
 class State(StrEnum):

@@ -6,8 +6,7 @@ groups that others' rules refer to. Whatever is doubtful is enforced, and is rep
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import (
     UNKNOWN_KIND,
     Address,

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import (
     Address,
     Attachment,

@@ -3,8 +3,7 @@
 It puts the result of `evaluate` into words and JSON and adds nothing: it is right exactly when that is.
 """
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import Address, Attachment, Direction, ObjectName, ObjectRef, Origin, Packet, Verdict
 from mnp_core.policy.ends import (
     JUDGED,

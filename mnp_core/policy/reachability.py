@@ -7,8 +7,7 @@ interface and on the signature of the other end's address, and most pods share b
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import (
     Address,
     Attachment,

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.model import (
     Address,
     AddressGroup,

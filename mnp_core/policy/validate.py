@@ -5,8 +5,9 @@ A selector that matches no pod right now is not among it: pods come and go.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.model import (
     Attachment,
     Direction,

@@ -13,9 +13,10 @@ from fcntl import ioctl
 from io import FileIO
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import field
 
 from mnp_core.api import Sandbox
+from mnp_core.classes import frozen
 from mnp_core.closing import Closing
 from mnp_core.errors import InputError, SandboxError, SandboxNotFoundError, UnsupportedError
 from mnp_core.netfilter.kept import close_sockets

@@ -9,8 +9,7 @@ an ipvlan child moved into a namespace below the pod's is invisible from here (d
 import struct
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import SandboxError
 from mnp_core.model import Link
 from mnp_core.netfilter.attributes import attributes, text

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import define, field
+from attrs import field
+
+from mnp_core.classes import define
 
 _KEPT: Final = 64  # of ours: announcements of older ones have come
 

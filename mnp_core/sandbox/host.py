@@ -9,9 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
-
 from mnp_core.api import Sandbox
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError, MnpError, SandboxNotFoundError
 from mnp_core.sandbox.netns import identify, is_hosts_own
 

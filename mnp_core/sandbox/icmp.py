@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import Family
 
 HEADER: Final = struct.Struct("!BBHHH")

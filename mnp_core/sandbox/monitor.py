@@ -19,8 +19,7 @@ from contextlib import suppress
 from enum import StrEnum
 from typing import Final, Generic, TypeVar
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.lasting import LastingThread
 
 Key = TypeVar("Key", bound=Hashable)

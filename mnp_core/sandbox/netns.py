@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
-from attrs import frozen
-
 from mnp_core.api import Sandbox
+from mnp_core.classes import frozen
 from mnp_core.errors import MnpError, SandboxError, SandboxNotFoundError, UnsupportedError
 from mnp_core.netfilter.kept import inside
 from mnp_core.sandbox._syscalls import CLONE_NEWNET, identity_of_network_namespace, identity_of_open, setns

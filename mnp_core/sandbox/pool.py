@@ -12,9 +12,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from attrs import frozen
-
 from mnp_core.api import Sandbox
+from mnp_core.classes import frozen
 from mnp_core.sandbox.netns import Identity, is_there, run_here
 
 T = TypeVar("T")

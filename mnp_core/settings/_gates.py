@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.model import ObjectName
 from mnp_core.settings._values import Values
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Collection
 from enum import StrEnum
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from mnp_core.backend import BackendSettings
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import (
     AddressSource,

@@ -6,9 +6,10 @@ Nothing that a parser does, a plugin's included, harms more than the object that
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from mnp_core.api import AddressSourceSpec, PolicyKindSpec
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import (
     AddressRecord,

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
+from mnp_core.classes import define, frozen
 from mnp_core.errors import InputError
 from mnp_core.model.parsing.field import shown
 from mnp_core.sources.foreign import is_foreign, is_never_manifest, is_template, patch_files

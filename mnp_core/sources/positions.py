@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import yaml
-from attrs import frozen
+
+from mnp_core.classes import frozen
 
 Path = tuple[str | int, ...]
 

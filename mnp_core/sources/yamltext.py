@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 
 import yaml
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.errors import InputError
 
 Value = dict[str, "Value"] | list["Value"] | str | int | float | bool | None

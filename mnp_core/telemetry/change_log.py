@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import structlog
-from attrs import frozen
 
 from mnp_core.api import Failure, Outcome, Result, Sync
+from mnp_core.classes import frozen
 from mnp_core.model import ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.telemetry.line_limit import LineLimit
 from mnp_core.telemetry.log_throttle import LogThrottle

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.model import Direction, LoggedVerdict, ObjectName, ObjectRef, Protocol
 from mnp_core.netfilter.headers import Headers
 

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.lasting import LastingThread
 
 LONGEST_SILENCE: Final = 60.0  # seconds; a working loop sends a heartbeat at least every few

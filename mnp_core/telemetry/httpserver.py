@@ -20,8 +20,9 @@ from io import BytesIO
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.closing import Closing
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.lasting import LastingThread

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final
 
-from attrs import define
+from mnp_core.classes import define
 
 MIN_INTERVAL_SECONDS: Final = 10.0
 MAX_INTERVAL_SECONDS: Final = 3600.0

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from functools import cached_property
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.model import (
     Address,
     AddressGroup,

@@ -8,8 +8,7 @@ Each is the policy of one sandbox, with the reason for the case. The packets to 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import Block, DeniedLog, DenyAction, EstablishedFlows, Network, SandboxPolicy
 from mnp_core.testing.builders import block, network, pod, pods, policy, rule, serves, status
 from mnp_core.testing.cluster import Cluster

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TypeVar, cast
 
-from attrs import AttrsInstance, define, evolve, field, fields, has
+from attrs import AttrsInstance, evolve, field, fields, has
 
 from mnp_core.api import Sandbox, Support
+from mnp_core.classes import define
 from mnp_core.errors import ApplyError, SandboxNotFoundError
 from mnp_core.model import (
     BlocksDelta,

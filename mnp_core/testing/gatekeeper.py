@@ -4,9 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from attrs import frozen
-
 from mnp_core.api import Admission, Decision, PodStart
+from mnp_core.classes import frozen
 from mnp_core.model import ObjectName
 
 _SECONDS = 10.0

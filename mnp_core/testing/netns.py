@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_interface
 from pathlib import Path
 
-from attrs import frozen
 from pyroute2 import IPRoute, NFCTSocket
 
 from mnp_core.api import ConnectionTracker, RuleApplier, Sandbox
+from mnp_core.classes import frozen
 from mnp_core.sandbox.created import new_namespace
 from mnp_core.sandbox.netns import run_inside
 

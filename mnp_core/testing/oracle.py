@@ -10,8 +10,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from itertools import chain, product
 from typing import TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.model import (
     Address,
     AddressGroup,

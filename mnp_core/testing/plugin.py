@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 
 import pytest
-from attrs import define, field
+from attrs import field
+
+from mnp_core.classes import define
 
 pytest.register_assert_rewrite("mnp_core.testing.conformance")  # before anything imports it
 

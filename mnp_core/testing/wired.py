@@ -17,9 +17,9 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TypeVar
 
-from attrs import frozen
 from pyroute2 import IPRoute
 
+from mnp_core.classes import frozen
 from mnp_core.model import Address, Direction, Protocol, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.frames import number_of, packet_bytes, split

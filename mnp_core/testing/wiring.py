@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Protocol
 
-from attrs import evolve, frozen
+from attrs import evolve
 from pyroute2 import IPRoute, NetlinkError
 
 from mnp_core.api import Sandbox
 from mnp_core.bindings import nic_name
+from mnp_core.classes import frozen
 from mnp_core.model import LinkPath
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import (

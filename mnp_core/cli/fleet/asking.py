@@ -4,8 +4,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.cli.fleet.children import Children, Ended
 from mnp_core.telemetry.text import printable, shorten
 

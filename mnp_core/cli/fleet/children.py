@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import IO
 
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.closing import Closing
 from mnp_core.signals import deferred
 

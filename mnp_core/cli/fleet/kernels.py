@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.cli.explain import Explained
 from mnp_core.cli.fleet.answers import AnswerError, Failures, decode, sort_answers
 from mnp_core.cli.fleet.kubectl import AgentPod

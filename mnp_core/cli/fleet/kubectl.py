@@ -4,8 +4,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.cli.fleet.asking import Limits, ask
 from mnp_core.errors import ApiUnreachableError, UnsupportedError
 

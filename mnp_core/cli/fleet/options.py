@@ -7,8 +7,9 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 import click
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
+from mnp_core.classes import frozen
 from mnp_core.cli.fleet.asking import ANSWERING, Answer, Limits, ask
 from mnp_core.cli.fleet.kubectl import AgentPod, Kubectl
 from mnp_core.cli.fleet.streams import LineStreams

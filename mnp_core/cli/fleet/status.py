@@ -5,8 +5,8 @@ from enum import StrEnum
 from typing import Any
 
 import click
-from attrs import frozen
 
+from mnp_core.classes import frozen
 from mnp_core.cli.fleet.answers import AnswerError, Failures, clean, decode, exit_status, print_nodes, sort_answers
 from mnp_core.cli.fleet.kubectl import AgentPod
 from mnp_core.cli.fleet.options import Fleet, fleet_options, pod_options, remark_failures

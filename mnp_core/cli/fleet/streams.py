@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.cli.attended import BEAT, SILENCE_SECONDS
 from mnp_core.cli.fleet.asking import Limits, last_words
 from mnp_core.cli.fleet.children import Children, Ended, Output

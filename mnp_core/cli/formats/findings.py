@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.cli.findings import Located, Result
 from mnp_core.cli.formats.printing import printable
 from mnp_core.policy.lint import Level

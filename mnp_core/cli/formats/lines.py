@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.cli.formats.printing import printable
 from mnp_core.model import ObjectName
 from mnp_core.offline.port_spans import merged

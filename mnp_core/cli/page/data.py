@@ -7,8 +7,9 @@ numbers here, with a table of the verdicts; the page's script looks up the rest.
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 
-from attrs import define, field
+from attrs import field
 
+from mnp_core.classes import define
 from mnp_core.errors import InputError
 from mnp_core.model import Address, Direction, ObjectName
 from mnp_core.offline.probe import ProbeSpec

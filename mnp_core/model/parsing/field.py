@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Container, Mapping
 from typing import TypeVar
 
-from attrs import define, field
+from attrs import field
 
+from mnp_core.classes import define
 from mnp_core.model.names import ObjectRef
 from mnp_core.model.report import Reason, Report, Severity
 

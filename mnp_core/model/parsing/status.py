@@ -6,8 +6,7 @@ anything here, so nothing is believed that could not be true.
 
 from collections.abc import Callable, Iterator
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model.address import Address
 from mnp_core.model.names import ObjectName
 from mnp_core.model.parsing.field import Field

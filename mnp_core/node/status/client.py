@@ -8,9 +8,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
-
 import mnp_core
+from mnp_core.classes import frozen
 from mnp_core.errors import MnpError, UnsupportedError
 from mnp_core.node.status.lines import LineReader, LineTooLongError
 from mnp_core.node.status.peer import peer_uid

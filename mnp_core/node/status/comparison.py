@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Final
 
-from attrs import frozen
-
 from mnp_core.agent.agent import Agent
 from mnp_core.api import RuleApplier
+from mnp_core.classes import frozen
 from mnp_core.errors import MnpError
 from mnp_core.model import Installed, ObjectName, Ruleset
 from mnp_core.node.status.fate import agrees, counted

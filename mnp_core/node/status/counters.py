@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import field
 
 from mnp_core.agent.agent import Agent
 from mnp_core.api import RuleApplier, Sandbox
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, RuleCounter
 from mnp_core.node.status.kernel import Kernels, summed

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-from attrs import frozen
-
 from mnp_core.agent.agent import Agent
 from mnp_core.api import PolicyRenderer, RuleApplier, Sandbox
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import ObjectName, SandboxPolicy
 from mnp_core.model import Protocol as IpProtocol

@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TypeVar
 
-from attrs import frozen
-
 from mnp_core.api import Sandbox
+from mnp_core.classes import frozen
 from mnp_core.errors import MnpError
 from mnp_core.model import RuleCounter
 from mnp_core.sandbox.pool import SandboxPool

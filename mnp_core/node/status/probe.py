@@ -17,9 +17,9 @@ from functools import partial
 from typing import Final
 
 import structlog
-from attrs import frozen
 
 from mnp_core.api import Sandbox
+from mnp_core.classes import frozen
 from mnp_core.closing import Closing
 from mnp_core.errors import SandboxError, UnsupportedError
 from mnp_core.model import Address, Protocol

@@ -14,8 +14,9 @@ from collections.abc import Callable, Generator, Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError, MnpError
 
 PROTOCOL: Final = 1

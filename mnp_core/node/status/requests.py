@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 import mnp_core
 from mnp_core.agent.agent import Agent
+from mnp_core.classes import frozen
 from mnp_core.model import ObjectName, Severity
 from mnp_core.node.status.comparison import Comparison
 from mnp_core.node.status.counters import CounterReader

@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import Attachment, ObjectName
 from mnp_core.node.status.protocol import reject_unknown, text_argument, texts_argument

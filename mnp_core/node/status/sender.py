@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import InputError
 from mnp_core.model import Address, ObjectName
 from mnp_core.node.status.flow import End

@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from attrs import frozen
-
 from mnp_core.agent.pod_state import PodState
 from mnp_core.agent.results import History, Past
 from mnp_core.api import Outcome
+from mnp_core.classes import frozen
 from mnp_core.cluster import ClusterState
 from mnp_core.model import Attachment, Direction, Policy, Report
 

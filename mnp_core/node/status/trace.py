@@ -14,9 +14,10 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from attrs import define, field, frozen
+from attrs import field
 
 from mnp_core.api import RuleApplier, RuleLocator
+from mnp_core.classes import define, frozen
 from mnp_core.closing import Closing
 from mnp_core.errors import InputError, SandboxError, UnsupportedError
 from mnp_core.model import LinkPath, Packet

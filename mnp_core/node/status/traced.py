@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from attrs import define, field
+from attrs import field
 
+from mnp_core.classes import define
 from mnp_core.model import Family, ObjectName, Protocol, RulePlace
 from mnp_core.netfilter.headers import Headers, parse_headers
 from mnp_core.netfilter.messages import NFPROTO, NFPROTO_BRIDGE

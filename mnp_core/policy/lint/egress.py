@@ -8,8 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.model import (
     Address,
     AddressGroup,

@@ -3,8 +3,8 @@
 from enum import StrEnum
 
 import attrs
-from attrs import frozen
 
+from mnp_core.classes import frozen
 from mnp_core.model import ObjectRef
 
 

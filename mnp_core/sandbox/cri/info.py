@@ -8,8 +8,8 @@ CRI leaves that part to the runtime: JSON under the key ``info``. containerd giv
 from collections.abc import Mapping
 
 import msgspec
-from attrs import frozen
 
+from mnp_core.classes import frozen
 from mnp_core.errors import SandboxError
 
 INFO = "info"

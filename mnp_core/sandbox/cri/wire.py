@@ -6,9 +6,9 @@ Names, numbers and types are those of ``pkg/apis/runtime/v1/api.proto`` in https
 from collections.abc import Mapping
 from typing import Any, Final
 
-from attrs import frozen
 from google.protobuf.message import DecodeError
 
+from mnp_core.classes import frozen
 from mnp_core.protobuf import Fields, make_messages
 
 PACKAGE: Final = "runtime.v1"

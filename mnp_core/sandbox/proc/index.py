@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from attrs import field, frozen
+from attrs import field
 
+from mnp_core.classes import frozen
 from mnp_core.errors import SandboxError
 from mnp_core.sandbox.proc.cgroup import pod_of
 

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Final, Self
 
 import msgspec
-from attrs import define
 
+from mnp_core.classes import define
 from mnp_core.kubeapi.server import MAX_ANSWER_BYTES
 from mnp_core.model import ObjectName
 from mnp_core.sources.kubernetes.codec import Event

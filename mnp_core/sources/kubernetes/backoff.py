@@ -2,7 +2,7 @@
 
 from random import Random, SystemRandom
 
-from attrs import frozen
+from mnp_core.classes import frozen
 
 
 @frozen(kw_only=True)

@@ -7,8 +7,8 @@ which only the head can be read is an object that cannot be read, and harms no o
 from typing import Any, TypedDict, TypeVar
 
 import msgspec
-from attrs import frozen
 
+from mnp_core.classes import frozen
 from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.model.parsing import (
     DEFAULT_NETWORK,

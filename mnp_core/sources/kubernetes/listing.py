@@ -6,8 +6,9 @@ Each kind is a list of its own, so that the kinds may be of moments that are sec
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from attrs import define, field, frozen
+from attrs import field
 
+from mnp_core.classes import define, frozen
 from mnp_core.errors import ApiError, UnsupportedError
 from mnp_core.kubeapi import ApiServer
 from mnp_core.kubeapi.server import TooLargeError

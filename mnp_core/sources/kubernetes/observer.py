@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from attrs import frozen
+from mnp_core.classes import frozen
 
 
 @frozen(kw_only=True)

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import field
 
 from mnp_core.api import AddressSourceSpec, PolicyKindSpec
+from mnp_core.classes import frozen
 from mnp_core.model.kinds import BUILT_IN_KINDS, POD, ApiType, Kind
 
 

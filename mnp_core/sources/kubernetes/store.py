@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import evolve
 
+from mnp_core.classes import frozen
 from mnp_core.model import Change, ObjectName, ObjectRef, Reason, Report, Severity
 from mnp_core.model.budget import UNLIMITED, Budgets, Size, over_budget
 from mnp_core.model.kinds import BUILT_IN_KINDS, POD, POLICY

@@ -1,7 +1,6 @@
 """Reactions to errors of the API server."""
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.errors import ApiError, ApiUnreachableError
 from mnp_core.kubeapi.server import TooLargeError
 from mnp_core.sources.kubernetes.codec import GarbledError

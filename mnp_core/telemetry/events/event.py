@@ -4,9 +4,10 @@ import hashlib
 from enum import StrEnum
 from typing import Final, Protocol
 
-from attrs import field, frozen
+from attrs import field
 
 from mnp_core.api import Outcome
+from mnp_core.classes import frozen
 from mnp_core.model import ObjectRef, Reason, Report
 from mnp_core.telemetry.text import printable, shorten
 

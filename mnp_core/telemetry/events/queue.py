@@ -13,8 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import define
-
+from mnp_core.classes import define
 from mnp_core.model import ObjectRef, Report
 from mnp_core.model.report import URGENT_REASONS
 from mnp_core.telemetry.events.event import PendingEvent

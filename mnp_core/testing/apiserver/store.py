@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from operator import attrgetter
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import field
+
+from mnp_core.classes import define, frozen
 
 Object = dict[str, Any]
 Key = tuple[str, str]

@@ -3,8 +3,7 @@
 import copy
 from typing import Any, Final
 
-from attrs import frozen
-
+from mnp_core.classes import frozen
 from mnp_core.testing.apiserver.store import Object, ServedResource, Store
 
 _NAMESPACED: Final = 3  # parts of namespaces/NAMESPACE/PLURAL

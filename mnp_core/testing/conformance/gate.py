@@ -9,9 +9,9 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from attrs import frozen
 
 from mnp_core.api import Admission, Decision, Gate, GateInterface, PodStart
+from mnp_core.classes import frozen
 from mnp_core.model import ObjectName
 from mnp_core.testing.conformance.base import Conformance, leave_out, missing_hook, shown
 from mnp_core.testing.corpus import HOSTILE_TEXTS

@@ -6,9 +6,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from attrs import evolve, frozen
+from attrs import evolve
 
 from mnp_core.api import Sandbox, SandboxLocator
+from mnp_core.classes import frozen
 from mnp_core.errors import SandboxNotFoundError
 from mnp_core.model import ObjectName, Pod
 from mnp_core.sandbox.netns import identify
