@@ -60,6 +60,7 @@ class NodeLoop:
         self._queue: Turns[tuple[Change, float]] = Turns()
         self._sync_started = False
         self._stopped = False
+        self._ready = False
         self._pass_since: float | None = None
         self._waiting: tuple[str, ...] = ()
 
@@ -92,13 +93,9 @@ class NodeLoop:
         source.start()
         try:
             self._wait_for(source)
-            ready = False
             while not self._stopped:
                 self._turn()
                 self._report_waiting(source)
-                if not ready and self._sync_started and self._agent.synced_once:
-                    ready = True
-                    self._observer.ready()
         finally:
             self._observer.stopping()
             source.stop()
@@ -127,11 +124,18 @@ class NodeLoop:
         """Process events until the next poll of the sandboxes is due."""
         until = time.monotonic() + WATCH_INTERVAL_SECONDS
         while not self._stopped and (now := time.monotonic()) < until:
+            self._report_ready()
             self._agent.process(until - now)
             self._report_pass()
         self._agent.watch()
         self._tend()
         self._observer.heartbeat(self._agent)
+
+    def _report_ready(self) -> None:
+        """At once: a gate, a rollout and a load balancer wait for it."""
+        if not self._ready and self._sync_started and self._agent.synced_once:
+            self._ready = True
+            self._observer.ready()
 
     def _take_in(self) -> None:
         """Submit queued changes in batches, by turns of the namespaces; then yield to other work."""

@@ -122,6 +122,15 @@ def test_nothing_is_written_before_everything_is_known():
     assert node.observer.told == [("waiting", "pods were not listed yet"), ("sync_started",), ("ready",), ("stopping",)]
 
 
+@pytest.mark.parametrize("pods_here", [(), (A, B)])
+def test_readiness_does_not_wait_for_the_next_poll_of_sandboxes(pods_here, monkeypatch):
+    monkeypatch.setattr("mnp_core.node.loop.WATCH_INTERVAL_SECONDS", 60.0)
+    with Running() as node:
+        node.begin(FROM_ALL, *pods_here)
+        written = [len(found.writes) for found in node.kernel.namespaces.values()]
+        assert written == ([1, 1] if pods_here else [0, 0])
+
+
 def test_a_change_is_in_force_at_once_and_its_latency_is_known():
     """S61."""
     with Running() as node:
