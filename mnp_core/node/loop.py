@@ -94,7 +94,7 @@ class NodeLoop:
         try:
             self._wait_for(source)
             while not self._stopped:
-                self._turn()
+                self._turn(source)
                 self._report_waiting(source)
         finally:
             self._observer.stopping()
@@ -120,21 +120,22 @@ class NodeLoop:
             self._waiting = sentences
             self._observer.waiting(sentences)
 
-    def _turn(self) -> None:
+    def _turn(self, source: Source) -> None:
         """Process events until the next poll of the sandboxes is due."""
         until = time.monotonic() + WATCH_INTERVAL_SECONDS
         while not self._stopped and (now := time.monotonic()) < until:
-            self._report_ready()
+            self._report_ready(source)
             self._agent.process(until - now)
             self._report_pass()
         self._agent.watch()
         self._tend()
         self._observer.heartbeat(self._agent)
 
-    def _report_ready(self) -> None:
-        """At once: a gate, a rollout and a load balancer wait for it."""
+    def _report_ready(self, source: Source) -> None:
+        """At once: a gate and a rollout wait for it. What is not read for it comes first."""
         if not self._ready and self._sync_started and self._agent.synced_once:
             self._ready = True
+            self._report_waiting(source)
             self._observer.ready()
 
     def _take_in(self) -> None:
