@@ -6,6 +6,7 @@ from typing import Self
 
 from mnp_core.testing.suites.atomicity import traffic
 from mnp_core.testing.suites.atomicity.traffic import Flow, Traffic
+from mnp_core.testing.suites.atomicity.writer import Writer
 
 
 class Sending:
@@ -13,17 +14,20 @@ class Sending:
 
     seen: Traffic
 
-    def __init__(self, context: BaseContext, flows: list[Flow], *, pause: float = 0.0) -> None:
+    def __init__(
+        self, context: BaseContext, flows: list[Flow], *, pause: float = 0.0, writer: Writer | None = None
+    ) -> None:
         """Prepare a process.
 
         Args:
             context: Makes it.
             flows: Flows to send.
             pause: Seconds between two packets of a flow; 0 sends to the packet filter all the time.
+            writer: Writes the rules meanwhile; without it, every long round counts as `Traffic.blind`.
         """
         self._flows = flows
         self._running, self._stop, self._results = context.Event(), context.Event(), context.Queue()
-        arguments = (flows, self._running, self._stop, self._results, pause)
+        arguments = (flows, self._running, self._stop, self._results, pause, writer)
         self._process = context.Process(target=traffic.run, args=arguments, daemon=True)
 
     def __enter__(self) -> Self:

@@ -2,9 +2,9 @@
 
 It runs in a process of its own, on a processor of its own, in a tight loop: one packet of each flow, then the next
 round, after an optional pause. A packet between namespaces is judged by both packet filters within the call that sends
-it, so a round that took less than 100 µs means that every flow was judged at least every 100 µs. Rounds that took
-longer are noted with their time, so that the test that changes policy meanwhile knows which of the changes were
-watched all along.
+it, so a round that took less than 100 µs means that every flow was judged in these. Rounds that took longer are noted
+with their time (`mnp_core.testing.suites.atomicity.rounds`), so that the test that changes policy meanwhile knows which
+of the changes were watched all along.
 """
 
 import gc
@@ -18,8 +18,9 @@ from typing import NamedTuple
 from mnp_core.api import Sandbox
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.suites.atomicity.processor import have_processor
+from mnp_core.testing.suites.atomicity.rounds import Rounds
+from mnp_core.testing.suites.atomicity.writer import Writer, unknown
 
-GAP = 100_000  # nanoseconds
 BUFFER = 64 << 20
 _SO_RCVBUFFORCE = 33  # <asm-generic/socket.h>
 
@@ -44,7 +45,8 @@ class Traffic(NamedTuple):
         started: When.
         ended: When.
         received: Packets by flow.
-        gaps: Beginning and end of the rounds that took longer than `GAP`.
+        gaps: Beginning and end of the rounds that took too long; see `Rounds`.
+        blind: Of these, those that may have hidden something.
         median: How long a round took, in microseconds.
     """
 
@@ -53,6 +55,7 @@ class Traffic(NamedTuple):
     ended: int
     received: dict[str, int]
     gaps: list[tuple[int, int]]
+    blind: list[tuple[int, int]]
     median: int
 
     @property
@@ -60,19 +63,19 @@ class Traffic(NamedTuple):
         return (self.ended - self.started) / 1e9
 
 
-def run(flows: list[Flow], running: Event, stop: Event, results: Queue, pause: float = 0.0) -> None:
+def run(
+    flows: list[Flow], running: Event, stop: Event, results: Queue, pause: float = 0.0, writer: Writer | None = None
+) -> None:
     """Send until stopped, with a pause (seconds) between rounds; puts a `Traffic` into the queue."""
     gc.disable()
     senders = [_sender(flow) for flow in flows]
     receivers = {flow.name: _receiver(flow) for flow in flows}
     awaiting = [(flow.name, receivers[flow.name]) for flow in flows if flow.allowed]
     received = dict.fromkeys(receivers, 0)
-    gaps: list[tuple[int, int]] = []
-    histogram = [0] * 2000  # of 1 µs
-    rounds = 0
+    sent = 0
     running.set()
     have_processor(max)
-    started = last = time.monotonic_ns()
+    rounds = Rounds(writer.clock() if writer else unknown)
     while not stop.is_set():
         for _ in range(1 if pause else 64):  # between two looks at the event, which costs more than a packet
             for sender in senders:
@@ -86,18 +89,13 @@ def run(flows: list[Flow], running: Event, stop: Event, results: Queue, pause: f
                     received[name] += 1
                 except BlockingIOError:
                     continue
-            rounds += 1
-            now = time.monotonic_ns()
-            took = now - last
-            histogram[min(took // 1000, 1999)] += 1
-            if took > GAP:
-                gaps.append((last, now))
-            last = now
+            sent += 1
+            rounds.end()
             if pause:
                 time.sleep(pause)
     time.sleep(0.2)
     received = {name: received[name] + _count(receiver) for name, receiver in receivers.items()}
-    results.put(Traffic(rounds, started, last, received, gaps, _median(histogram)))
+    results.put(Traffic(sent, rounds.started, rounds.last, received, rounds.gaps, rounds.blind, rounds.median))
 
 
 def _sender(flow: Flow) -> socket.socket:
@@ -130,13 +128,3 @@ def _count(receiver: socket.socket) -> int:
         while receiver.recv(1):
             count += 1
     return count
-
-
-def _median(histogram: list[int]) -> int:
-    """In microseconds."""
-    seen, half = 0, sum(histogram) / 2
-    for microseconds, count in enumerate(histogram):
-        seen += count
-        if seen >= half:
-            return microseconds
-    return len(histogram)
