@@ -73,7 +73,7 @@ test-vm: setup ## Run the tests of devices that few kernels have, in a virtual m
 test-vm-full: setup ## Run the suites for backends with bridged pods in User Mode Linux (half an hour; PYTEST_ARGS=-k ...)
 	@MNP_VM_KIND=uml MNP_VM_LIMIT=$${MNP_VM_LIMIT:-7200} scripts/vm/run $(VM_PYTEST) $(SUITES)/truthtable $(SUITES)/differential \
 		$(SUITES)/atomicity/test_no_open_moment.py::test_an_agent_that_clears_before_it_writes_is_found_out \
-		tests/node/test_bridged_pods.py -m "not long" --wiring bridged --backend nftables \
+		tests/node/test_bridged_pods.py tests/vm/test_refused_program.py -m "not long" --wiring bridged --backend nftables \
 		--deselect tests/node/test_bridged_pods.py::test_a_guest_behind_redirections_stays_enforced_past_sigkill $(PYTEST_ARGS)
 
 test-vm-old: setup ## Run the tests of eBPF without TCX there, on Linux 6.1 (half an hour on an idle machine)

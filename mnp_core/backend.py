@@ -7,7 +7,6 @@ packets of an interface travel out of its reach (`mnp_core.model.LinkPath`), ano
 
 import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from functools import cache, cached_property
 
 from attrs import field
@@ -85,6 +84,7 @@ class Backends:
         self._get = cache(lambda name: choose_backend(registry, name, features))
         self._combined: dict[tuple[str, tuple[tuple[LinkPath, str], ...]], Backend] = {}
         self._obstacles: dict[tuple[str, LinkPath], str] = {}
+        self._unusable: dict[str, str] = {}
         for name in self._named - {""}:
             self._get(name)
         for path, name in settings.paths.items():
@@ -144,6 +144,7 @@ class Backends:
                 if not obstacle:
                     return candidate.name, ""
                 reasons.append(f"{candidate.name}: {obstacle}")
+        reasons += [why for name, why in self._unusable.items() if path in self._registry.appliers[name].paths]
         return "", "; ".join(dict.fromkeys(reasons)) or f"no backend here reaches interfaces whose path is {path.value}"
 
     def _obstacle(self, backend: Backend, path: LinkPath) -> str:
@@ -221,10 +222,13 @@ class Backends:
 
     @cached_property
     def _ranked(self) -> tuple[tuple[int, Backend], ...]:
+        """Those that work here, with their ranks; the reasons of the others are kept."""
         found = []
         for name in self._registry.appliers:
-            with suppress(PluginError, UnsupportedError):
+            try:
                 found.append(_supported(self._registry, name))
+            except (PluginError, UnsupportedError) as error:
+                self._unusable[name] = str(error)
         return tuple(found)
 
 

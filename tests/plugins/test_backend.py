@@ -311,6 +311,16 @@ def test_a_path_that_nothing_reaches_is_told_with_the_reason_and_changes_no_choi
     assert choice.of([FRAMES]).names == ("main",)
 
 
+def test_a_path_that_only_an_unusable_backend_reaches_is_told_with_its_reason(site, backends):
+    backends("main", main="Support(usable=True, rank=9)")
+    backends("frames", paths=("bridged",), frames="Support(usable=False, rank=-100, detail='the verifier refuses it')")
+    choice = Backends(site.load(), BackendSettings())
+    reason = "backend 'frames' cannot be used here: the verifier refuses it"
+    assert choice.obstacle([FRAMES], LinkPath.BRIDGED) == reason
+    assert choice.obstacle([FRAMES], LinkPath.REDIRECTED).startswith("no backend here reaches")
+    assert choice.of([FRAMES]).names == ("main",)
+
+
 def test_a_backend_that_does_not_reach_the_path_it_is_named_for_is_refused(site, backends):
     backends("main", main="Support(usable=True, rank=9)")
     with pytest.raises(UnsupportedError, match="'main' does not reach interfaces whose path is bridged"):

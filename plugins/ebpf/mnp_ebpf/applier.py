@@ -23,11 +23,12 @@ from mnp_ebpf.bpf import is_known_machine
 from mnp_ebpf.clsact import Clsact
 from mnp_ebpf.features import RANK
 from mnp_ebpf.hooks import LOOPBACK, Attacher, both, hooks_of, links
-from mnp_ebpf.maps import Kind, Map
 from mnp_ebpf.pod import NOTHING, PodMaps, make_maps
+from mnp_ebpf.program import RefusedError
 from mnp_ebpf.renderer import EbpfRuleset
 from mnp_ebpf.table import FoundTable
 from mnp_ebpf.tcx import Tcx
+from mnp_ebpf.trial import verify
 
 _REMEDIES: Final = {
     errno.EPERM: "the agent needs the capabilities SYS_ADMIN and NET_ADMIN",
@@ -50,13 +51,15 @@ class EbpfApplier:
         return self._given or _attacher_of_kernel()
 
     def probe(self) -> Support:
-        """Ask the kernel for the programs at ``lo``, or try out what there is without TCX; and for a map."""
+        """Ask for the mechanism, or try out what there is without TCX; and have the verifier check the programs."""
         if not is_known_machine():
             return Support(usable=False, rank=RANK, detail=f"no program for {os.uname().machine}")
         try:
             attacher = self.attacher
             attacher.check()
-            Map.make("mnp_probe", Kind.ARRAY, 4, 4, 1).close()
+            verify()
+        except RefusedError as error:
+            return Support(usable=False, rank=RANK, detail=_words(error))
         except OSError as error:
             return Support(
                 usable=False, rank=RANK, detail=f"needs Linux 6.6, or 5.17 with cls_bpf: {_words(error, '')}"
@@ -170,6 +173,8 @@ def _errors(what: str) -> Iterator[None]:
 
 
 def _words(error: OSError, otherwise: str = "it is tried again") -> str:
+    if isinstance(error, RefusedError):
+        return str(error.strerror)
     remedy = _REMEDIES.get(error.errno or 0, otherwise)
     return f"{error.strerror}: {remedy}" if remedy else str(error.strerror)
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Final
 
 from attrs import frozen
@@ -30,10 +31,16 @@ class ProgramKind(IntEnum):
 
 
 _CONTEXTS: Final = {ProgramKind.TC: "__sk_buff", ProgramKind.XDP: "xdp_md"}
+_KERNEL_TYPES: Final = Path("/sys/kernel/btf/vmlinux")
+_REFUSALS: Final = frozenset({errno.EACCES, errno.EINVAL, errno.E2BIG})
 _PACKET_SIZE: Final = 56  # struct packet of c/packet.h
 _ARGUMENTS: Final = {"number": 1, "context": 3, "packet": 5}
 """Numbers of their types: those come first, then a prototype and a name for each function."""
 _FIRST_FUNCTION: Final = 7
+
+
+class RefusedError(OSError):
+    """The verifier refuses a program. Nothing but another kernel helps, or another program."""
 
 
 @frozen(kw_only=True)
@@ -80,7 +87,8 @@ def load_program(name: str, compiled: Object, kind: ProgramKind, maps: Mapping[s
         Its descriptor.
 
     Raises:
-        OSError: The kernel refuses; the last line of the verifier is in it.
+        RefusedError: The verifier refuses it: which kernel, which program, the verifier's last words, and a remedy.
+        OSError: The kernel refuses for another reason.
     """
     code = Buffer(_patched(compiled, maps, constants))
     types = _load_types(kind, list(compiled.functions.values()))
@@ -116,16 +124,28 @@ def _load(name: str, code: Buffer, kind: ProgramKind, types: int, functions: Seq
     try:
         return call(PROG_LOAD, attributes(None))[0]
     except OSError as error:
-        if error.errno not in {errno.EACCES, errno.EINVAL, errno.E2BIG}:
+        if error.errno not in _REFUSALS:
             raise
     log = Buffer(_LOG)
-    result, _ = call(
-        PROG_LOAD, attributes(log), expected=frozenset({errno.EACCES, errno.EINVAL, errno.E2BIG, errno.ENOSPC})
-    )
+    result, _ = call(PROG_LOAD, attributes(log), expected=_REFUSALS | {errno.ENOSPC})
     if result >= 0:
         return result
-    words = log.data.partition(b"\0")[0].decode(errors="replace").strip().splitlines()[-3:]
-    raise OSError(-result, f"the verifier refuses the program: {' / '.join(words) or os.strerror(-result)}")
+    raise _refusal(name, -result, log.data.partition(b"\0")[0].decode(errors="replace"))
+
+
+def _refusal(name: str, number: int, log: str) -> OSError:
+    words = [line for line in log.strip().splitlines() if not line.startswith("processed ")][-2:]
+    if not words:  # it did not get as far as to the verifier
+        return OSError(number, f"program {name}: {os.strerror(number)}")
+    kernel, problem = f"Linux {os.uname().release} ({os.uname().machine})", " / ".join(words)
+    return RefusedError(number, f"the verifier of {kernel} refuses program {name}: {problem}; {_remedy()}")
+
+
+def _remedy() -> str:
+    """Programs whose functions are verified by themselves need the kernel's types, for the context among arguments."""
+    if _KERNEL_TYPES.exists():
+        return "use another kernel, or another backend"
+    return "it needs a kernel with CONFIG_DEBUG_INFO_BTF, which this one lacks: use one that has it, or another backend"
 
 
 def _load_types(kind: ProgramKind, functions: Sequence[str]) -> int:

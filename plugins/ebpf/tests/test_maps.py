@@ -3,7 +3,6 @@
 import pytest
 
 from mnp_ebpf.maps import INNER, NO_PREALLOCATION, Kind, Map
-from mnp_ebpf.program import ProgramKind, load_program, read_object
 
 pytestmark = pytest.mark.root
 MANY = 10_000
@@ -48,11 +47,3 @@ def test_a_frozen_map_cannot_be_changed():
 def test_an_element_that_is_not_there_cannot_be_deleted():
     with Map.make("mnp_test", Kind.HASH, 4, 4, 4, flags=NO_PREALLOCATION) as made, pytest.raises(FileNotFoundError):
         made.delete(number(1))
-
-
-def test_a_program_that_the_verifier_refuses_is_an_error_with_its_words():
-    compiled = read_object("policy")
-    with Map.make("mnp_test", Kind.ARRAY, 4, 4, 1) as wrong:
-        maps = dict.fromkeys(compiled.places, wrong.fd)
-        with pytest.raises(OSError, match="the verifier refuses the program: "):
-            load_program("mnp_test", compiled, ProgramKind.TC, maps, direction=0)
