@@ -35,8 +35,9 @@ POD = {4: "10.0.0.1", 6: "fd00::1"}
 PEER = {4: "10.0.0.2", 6: "fd00::2"}
 OTHER = {4: "10.0.0.3", 6: "fd00::3"}
 FAMILIES = (4, 6)
-_INSIDE = tuple(f"{POD[family]}/{24 if family == 4 else 64}" for family in FAMILIES)
-_OUTSIDE = tuple(f"{own[family]}/{24 if family == 4 else 64}" for own in (PEER, OTHER) for family in FAMILIES)
+INSIDE = tuple(f"{POD[family]}/{24 if family == 4 else 64}" for family in FAMILIES)
+OUTSIDE = tuple(f"{own[family]}/{24 if family == 4 else 64}" for own in (PEER, OTHER) for family in FAMILIES)
+"""Addresses of both ends of a `Wire`, with the lengths of their networks."""
 
 _ANY_FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -124,21 +125,25 @@ class EnforcedHost(Host):
         self.renderer = renderer
         self.applier = applier
 
+    def in_pod(self, work: Callable[[], T]) -> T:
+        """Do something where rules are."""
+        return self.run(work)
+
     def enforce(self, policy: SandboxPolicy) -> Ruleset:
         """Bring a policy into force."""
         ruleset = self.renderer.render(policy)
-        self.run(lambda: self.applier.apply(ruleset))
+        self.in_pod(lambda: self.applier.apply(ruleset))
         return ruleset
 
     def regroup(self, before: Group, after: Group) -> None:
         """Change the membership of a group that the policy in force uses."""
         delta = self.renderer.render_delta(GroupDelta(before=before, after=after))
-        self.run(lambda: self.applier.update(delta))
+        self.in_pod(lambda: self.applier.update(delta))
 
     def counters(self) -> dict[str, int]:
         """Packets by label, over all rules."""
         found: dict[str, int] = {}
-        for counter in self.run(self.applier.counters):
+        for counter in self.in_pod(self.applier.counters):
             found[counter.label] = found.get(counter.label, 0) + counter.packets
         return found
 
@@ -162,7 +167,7 @@ class Wire:
         self._connect()
 
     def _connect(self) -> None:
-        veth_pair(End(self.pod.sandbox, "net1", _INSIDE), End(self.peer.sandbox, "out", _OUTSIDE))
+        veth_pair(End(self.pod.sandbox, "net1", INSIDE), End(self.peer.sandbox, "out", OUTSIDE))
 
     def datagram(self, source: Socket, target: Socket) -> bool:
         """Whether a datagram gets from one socket to the other."""

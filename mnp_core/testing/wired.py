@@ -23,9 +23,10 @@ from mnp_core.classes import frozen
 from mnp_core.model import Address, Direction, Protocol, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.frames import number_of, packet_bytes, split
-from mnp_core.testing.netns import End, forget_kernel_connections, private_namespace, veth_pair
+from mnp_core.testing.netns import End, forget_kernel_connections, private_namespace
 from mnp_core.testing.oracle import ESP, GRE, IGMP, Question, questions
 from mnp_core.testing.sending import drops_expected
+from mnp_core.testing.wiring import Plain, Wiring
 
 T = TypeVar("T")
 
@@ -77,19 +78,22 @@ class WiredPod:
     """A network namespace with interfaces that lead outside.
 
     Attributes:
-        sandbox: The pod's namespace; rules go there.
+        sandbox: The pod's namespace; rules go there. Packets do, too, unless the wiring puts a guest behind the pod.
         forget_connections: Called in the pod before each burst. Without ports, two packets between the same addresses
             are one connection, and the second is its reply.
     """
 
-    def __init__(self, cleanup: ExitStack, interfaces: Iterable[str] = ("net1",)) -> None:
+    def __init__(self, cleanup: ExitStack, interfaces: Iterable[str] = ("net1",), wiring: Wiring | None = None) -> None:
         """Build it.
 
         Args:
             cleanup: Ends its life.
-            interfaces: Their names, anything that the kernel takes. `ELSEWHERE` is added.
+            interfaces: Their names, anything that the kernel and the wiring take. `ELSEWHERE` is added.
+            wiring: How interfaces are wired; without one, they are the pod's own.
         """
-        self.sandbox = cleanup.enter_context(private_namespace())
+        self._wiring = wiring or Plain()
+        self._both = self._wiring.make_pod(cleanup)
+        self.sandbox = self._both.pod
         self._outside = cleanup.enter_context(private_namespace())
         self.forget_connections: Callable[[], None] = forget_kernel_connections
         self._cleanup = cleanup
@@ -98,9 +102,9 @@ class WiredPod:
         self._sent: dict[int, Question] = {}
         self._stopped: dict[int, Question] = {}  # packets of earlier bursts that must not arrive, not even late
         self._number = 0
-        self.run(partial(_set, "all"))
+        self._behind(partial(_set, "all"))
         self._ports = {name: self._wire(name, n) for n, name in enumerate(dict.fromkeys((*interfaces, ELSEWHERE)), 1)}
-        self.run(self._listen)
+        self._behind(self._listen)
 
     @property
     def interfaces(self) -> tuple[str, ...]:
@@ -114,6 +118,10 @@ class WiredPod:
     def run(self, work: Callable[[], T]) -> T:
         """Do something inside the pod's namespace."""
         return run_inside(self.sandbox, work)
+
+    def _behind(self, work: Callable[[], T]) -> T:
+        """Do something where its packets come from and go to."""
+        return run_inside(self._both.packets, work)
 
     def questions(self, policy: SandboxPolicy) -> tuple[Question, ...]:
         """The questions for this policy: about every interface, including those that it leaves open."""
@@ -192,11 +200,12 @@ class WiredPod:
     def _wire(self, name: str, number: int) -> _Port:
         own = IPv4Address(f"10.0.{number - 1}.1"), IPv6Address(f"fd00:0:0:{number - 1}::1")
         far = f"far{number}"
-        veth_pair(End(self.sandbox, name, tuple(f"{a}/{a.max_prefixlen}" for a in own)), End(self._outside, far))
-        mac = self.run(partial(_prepare, name, number))
+        addresses = tuple(f"{address}/{address.max_prefixlen}" for address in own)
+        self._wiring.connect(End(self._outside, far), self._both, name, addresses)
+        mac = self._behind(partial(_prepare, name, number))
         outside = run_inside(self._outside, partial(_frame_socket, far))
         self._add(outside, partial(self._arrived_outside, name, outside))
-        out = self.run(partial(_raw_senders, name))
+        out = self._behind(partial(_raw_senders, name))
         for each in out.values():
             self._cleanup.enter_context(each)
         return _Port(own=own, mac=mac, outside=outside, out=out)

@@ -19,7 +19,7 @@ from pyroute2 import IPRoute, NetlinkError
 from mnp_core.api import Sandbox
 from mnp_core.bindings import nic_name
 from mnp_core.classes import frozen
-from mnp_core.model import LinkPath
+from mnp_core.model import LinkPath, SandboxPolicy
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import (
     End,
@@ -71,6 +71,12 @@ class Wiring(Protocol):
     def plug_host(self, switch: End, end: End) -> None:
         """Give a namespace that is no pod's an interface on a network."""
 
+    def connect(self, far: End, sandbox: WiredSandbox, end: str, addresses: tuple[str, ...] = ()) -> None:
+        """Give a pod an interface with nothing on the other side but one end; otherwise like `plug`."""
+
+    def located(self, policy: SandboxPolicy) -> SandboxPolicy:
+        """The policy with its interfaces as discovery finds them in a pod of this form."""
+
     def unplug(self, sandbox: WiredSandbox, end: str) -> None:
         """Take an interface away, as a CNI plugin does."""
 
@@ -96,6 +102,14 @@ class Plain:
     def plug_host(self, switch: End, end: End) -> None:
         """See `Wiring`."""
         macvlan(switch, end)
+
+    def connect(self, far: End, sandbox: WiredSandbox, end: str, addresses: tuple[str, ...] = ()) -> None:
+        """See `Wiring`."""
+        veth_pair(End(sandbox.pod, end, addresses), far)
+
+    def located(self, policy: SandboxPolicy) -> SandboxPolicy:
+        """As it is."""
+        return policy
 
     def unplug(self, sandbox: WiredSandbox, end: str) -> None:
         """See `Wiring`."""
@@ -131,6 +145,16 @@ class Bridged:
         cable = End(switch.sandbox, f"cable{self._cables}")
         veth_pair(cable, end)
         port_of(cable, switch.name)
+
+    def connect(self, far: End, sandbox: WiredSandbox, end: str, addresses: tuple[str, ...] = ()) -> None:
+        """See `Wiring`."""
+        veth_pair(End(sandbox.pod, end), far)
+        bind(sandbox, end, addresses)
+
+    def located(self, policy: SandboxPolicy) -> SandboxPolicy:
+        """Each interface with the port that carries its packets."""
+        found = (evolve(each, path=self.path, carrier=nic_name(each.interface)) for each in policy.interfaces)
+        return evolve(policy, interfaces=tuple(found))
 
     def unplug(self, sandbox: WiredSandbox, end: str) -> None:
         """What KubeVirt has made stays, as a CNI plugin knows nothing of it."""

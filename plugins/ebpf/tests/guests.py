@@ -13,36 +13,29 @@ from pyroute2 import IPRoute
 
 from mnp_core.model import LinkPath
 from mnp_core.sandbox.netns import run_inside
-from mnp_core.testing.hosts import OTHER, PEER, POD, EnforcedHost, Host, Wire
+from mnp_core.testing.guests import EnforcedGuest
+from mnp_core.testing.hosts import INSIDE, OUTSIDE, Host, Wire
 from mnp_core.testing.netns import End, macvlan, private_namespace, veth_pair
+from mnp_core.testing.wiring import WiredSandbox
 from tests.vm.tap import hub, open_tap
 
 TUN = Path("/dev/net/tun")
 TUNSETIFF, TAP_WITHOUT_HEADER = 0x400454CA, 0x1002  # <linux/if_tun.h>: IFF_TAP | IFF_NO_PI
 REDIRECT = "action mirred egress redirect"
-LENGTHS = {4: 24, 6: 64}
 
 
-def networks(*ends):
-    return tuple(f"{end[family]}/{LENGTHS[family]}" for end in ends for family in LENGTHS)
+class Guest(EnforcedGuest):
+    """Interfaces are where the wiring of the pod says that discovery would find them."""
 
+    def __init__(self, sandbox, cleanup, backend):
+        super().__init__(sandbox, cleanup, *backend, self._located)
+        self.found = {}  # path and carrier of net1
 
-class Guest(EnforcedHost):
-    """Sockets are the guest's, policy is in the namespace of its pod."""
-
-    def __init__(self, guest, pod, cleanup, backend):
-        super().__init__(guest, cleanup, *backend)
-        self.outside = pod
-        self.found = {}  # what discovery would find: path and carrier of net1
-
-    def enforce(self, policy):
-        interfaces = tuple(evolve(each, **self.found) for each in policy.interfaces)
-        ruleset = self.renderer.render(evolve(policy, interfaces=interfaces))
-        run_inside(self.outside, lambda: self.applier.apply(ruleset))
-        return ruleset
+    def _located(self, policy):
+        return evolve(policy, interfaces=tuple(evolve(each, **self.found) for each in policy.interfaces))
 
     def counters(self):
-        found = run_inside(self.outside, self.applier.counters)
+        found = self.in_pod(self.applier.counters)
         return {(each.direction, each.label): each.packets for each in found}
 
 
@@ -53,17 +46,17 @@ class GuestWire(Wire):
         load_tun()
         self._cleanup = cleanup
         guest, pod = (cleanup.enter_context(private_namespace()) for _ in range(2))
-        self.pod = Guest(guest, pod, cleanup, backend)
+        self.pod = Guest(WiredSandbox(pod=pod, packets=guest), cleanup, backend)
         self.peer = Host(cleanup.enter_context(private_namespace()), cleanup)
         card = run_inside(guest, lambda: open_tap("eth0"))
         other_end, mac, self.pod.found = wiring(self)
-        configure(guest, "eth0", mac, networks(POD))
+        configure(guest, "eth0", mac, INSIDE)
         cleanup.enter_context(hub([card, other_end]))
 
 
 def kata(wire):
     """A tap beside the interface, and tc that redirects all packets from each to the other."""
-    veth_pair(End(wire.pod.outside, "net1", networks(POD)), End(wire.peer.sandbox, "out", networks(PEER, OTHER)))
+    veth_pair(End(wire.pod.outside, "net1", INSIDE), End(wire.peer.sandbox, "out", OUTSIDE))
 
     def set_up():
         tap = open_tap("tap0_kata")
@@ -78,7 +71,7 @@ def kata(wire):
 
 def kubevirt(wire):
     """KubeVirt's bridge binding: the interface, renamed, and a tap are ports of a bridge; a dummy has its name."""
-    veth_pair(End(wire.pod.outside, "net1-nic"), End(wire.peer.sandbox, "out", networks(PEER, OTHER)))
+    veth_pair(End(wire.pod.outside, "net1-nic"), End(wire.peer.sandbox, "out", OUTSIDE))
 
     def set_up():
         tap, mac = open_tap("tap0"), mac_of("net1-nic")
@@ -95,7 +88,7 @@ def kubevirt(wire):
 def macvtap(wire):
     """A macvtap whose character device the guest has."""
     node = wire._cleanup.enter_context(private_namespace())
-    veth_pair(End(node, "eth1"), End(wire.peer.sandbox, "out", networks(PEER, OTHER)))
+    veth_pair(End(node, "eth1"), End(wire.peer.sandbox, "out", OUTSIDE))
     macvlan(End(node, "eth1"), End(wire.pod.outside, "net1"), kind="macvtap")
 
     def open_it():

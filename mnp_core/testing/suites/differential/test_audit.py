@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 
 from mnp_core.backend import Backend, Backends, BackendSettings
 from mnp_core.cluster import ClusterState
-from mnp_core.model import Audited, CommonRules, Direction, Feature, ObjectName, SandboxPolicy
+from mnp_core.model import Attachment, Audited, CommonRules, Direction, Feature, ObjectName, SandboxPolicy
 from mnp_core.model.parsing.policy import ENFORCEMENT
 from mnp_core.plugins import load_plugins
 from mnp_core.policy.evaluate import evaluate
 from mnp_core.testing.conformance.audit import WOULD_DENY
 from mnp_core.testing.flood import ALLOWED, DENIED, counted, counting_chain, counting_table, flood
-from mnp_core.testing.hosts import PEER, POD, EnforcedHost, Wire
+from mnp_core.testing.guests import GuestWire
+from mnp_core.testing.hosts import PEER, POD, Wire
 from mnp_core.testing.netns import forget_connections
 from mnp_core.testing.oracle import Question
 from mnp_core.testing.policies import allow, audited, isolated, only, origin
@@ -34,6 +35,7 @@ from mnp_core.testing.suites.differential.standing import SHAPES
 from mnp_core.testing.suites.differential.strategies import Manifest, policy_sets
 from mnp_core.testing.suites.wire.living import make_decoder
 from mnp_core.testing.wired import WiredPod
+from mnp_core.testing.wiring import Wiring
 
 pytestmark = pytest.mark.root
 
@@ -43,22 +45,23 @@ PACKETS = 150
 
 ATTEMPTS = 3  # kernels send packets of their own
 QUIET = CommonRules(accept_multicast_management=True)  # which are mostly multicast reports
+POD_NAME = ObjectName("x", "audited")
 Key = tuple[str, Direction]
 
 
 class Bench:
     """A pod that packets are sent at, and the backend that enforces on it."""
 
-    def __init__(self, cleanup: ExitStack, backend: Backend) -> None:
+    def __init__(self, cleanup: ExitStack, backend: Backend, wiring: Wiring) -> None:
         """Build the pod, with every name of an interface of the drawn pods."""
-        self.backend = backend
+        self.backend, self._wiring = backend, wiring
         self.scenarios = self.packets = self.denials = 0
-        self.pod = WiredPod(cleanup, sorted({nic.name for shape in SHAPES for nic in shape.nics}))
+        self.pod = WiredPod(cleanup, sorted({nic.name for shape in SHAPES for nic in shape.nics}), wiring)
         self.pod.forget_connections = partial(forget_connections, backend.applier)
 
     def wrong(self, policy: SandboxPolicy, asked: Iterable[Question], like: SandboxPolicy) -> list[str]:
         """Put a policy into force; packets whose verdict is not that of another one."""
-        ruleset = self.backend.renderer.render(policy)
+        ruleset = self.backend.renderer.render(self._wiring.located(policy))
         self.pod.run(lambda: self.backend.applier.apply(ruleset))
         expected = [evolve(q, verdict=evaluate(like, q.interface, q.direction, q.packet)) for q in asked]
         return [str(surprise) for surprise in self.pod.surprises(expected)]
@@ -73,23 +76,24 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def backend(mnp_backend: str) -> Backend:
-    """The named one, if it has an audit mode."""
-    found = Backends(load_plugins(), BackendSettings(node=mnp_backend)).of(())
+def backend(mnp_backend: str, mnp_wiring: Wiring) -> Backend:
+    """The named one, if it has an audit mode; with one beside it for a path that it does not reach."""
+    wired = Attachment(pod=POD_NAME, network=POD_NAME, interface="net1", path=mnp_wiring.path)
+    found = Backends(load_plugins(), BackendSettings(node=mnp_backend)).of([wired])
     if Feature.AUDIT in found.refuses:
         pytest.skip(f"backend {found.name} declares that it has no audit mode")  # as it may (Feature.AUDIT)
     return found
 
 
 @pytest.fixture(scope="module")
-def bench(backend: Backend, mnp_figures: list[str]) -> Iterator[Bench]:
+def bench(backend: Backend, mnp_wiring: Wiring, mnp_figures: list[str]) -> Iterator[Bench]:
     """One for all scenarios: what is in force is replaced, as in a pod that lives on."""
     with ExitStack() as cleanup:
-        made = Bench(cleanup, backend)
+        made = Bench(cleanup, backend, mnp_wiring)
         yield made
     mnp_figures.append(
-        f"audit mode, {backend.name}: {made.scenarios} scenarios, {made.packets} packets in each of two states,"
-        f" {made.denials} would-be denials counted, as many denied"
+        f"audit mode, {backend.name}, {mnp_wiring.path} pods: {made.scenarios} scenarios,"
+        f" {made.packets} packets in each of two states, {made.denials} would-be denials counted, as many denied"
     )
 
 
@@ -195,10 +199,10 @@ def settled_counts(wire: Wire) -> dict[str, int]:
     ],
     ids=["alone", "beside an enforced policy"],
 )
-def test_no_packet_is_wrong_while_a_policy_is_promoted(backend, states, denies):
+def test_no_packet_is_wrong_while_a_policy_is_promoted(backend, mnp_wiring, states, denies):
     """S73, S60: back and forth, under a flood of packets that open flows; its rules' own are never lost."""
     with ExitStack() as cleanup:
-        wire = Wire(cleanup, lambda sandbox, stack: EnforcedHost(sandbox, stack, backend.renderer, backend.applier))
+        wire = GuestWire(cleanup, mnp_wiring, backend.renderer, backend.applier)
         wire.pod.enforce(only(ingress=states[0]))
         wire.peer.nft(counting_table(counting_chain("before", "postrouting", 300, "before")))
         wire.pod.nft(counting_table(counting_chain("after", "input", 100, "after")))
