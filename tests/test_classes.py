@@ -60,13 +60,64 @@ def test_repr_of_what_contains_itself_ends():
     assert repr(node) == "Node(others=[...])"
 
 
-def test_all_else_is_that_of_attrs():
-    @frozen(order=True)
-    class Pair:
+@pytest.mark.parametrize("options", [{}, {"order": True}, {"cache_hash": True}, {"eq": False}], ids=str)
+def test_values_are_equal_if_the_class_and_the_compared_fields_are(options):
+    @frozen(**options)
+    class Value:
         left: int
         right: int = 0
+        noted: int = field(default=0, eq=False)
+        unhashed: int = field(default=0, hash=False)
 
-    assert (Pair(1), hash(Pair(1)), Pair.__slots__) == (Pair(1, 0), hash(Pair(1, 0)), ("left", "right", "__weakref__"))
-    assert Pair(1) < Pair(2)
+    class Other(Value):
+        pass
+
+    value, compares = Value(1), options != {"eq": False}
+    assert (value == Value(1, noted=1)) is compares
+    assert (hash(value) == hash(Value(1, noted=1, unhashed=1))) is compares
+    assert value == value  # noqa: PLR0124 # by identity, too
+    for unequal in (Value(1, 1), Value(1, unhashed=1), Other(1), 1):
+        assert value != unequal
+
+
+def test_values_without_fields_are_equal():
+    @frozen
+    class Nothing:
+        pass
+
+    assert len({Nothing(), Nothing()}) == 1
+
+
+def test_values_that_can_change_are_compared_but_not_hashed():
+    @define
+    class Count:
+        number: int
+
+    assert Count(1) == Count(1) != Count(2)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Count(1))
+
+
+def test_comparisons_of_a_class_that_has_its_own_stay():
+    @frozen
+    class Own:
+        number: int
+
+        def __eq__(self, other):
+            return isinstance(other, Own)
+
+        def __hash__(self):
+            return 1
+
+    assert (Own(1) == Own(2), hash(Own(2))) == (True, 1)
+
+
+def test_all_else_is_that_of_attrs():
+    @frozen(kw_only=True, order=True)
+    class Value:
+        number: int = field(converter=int)
+
+    assert Value.__slots__ == ("number", "__weakref__")
+    assert Value(number="1") < Value(number=2)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        Pair(1).left = 2
+        Value(number=1).number = 2
