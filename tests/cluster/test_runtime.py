@@ -116,7 +116,9 @@ def window(scene, name):
     scene.wait_until_runs(name)
     watcher.join(30)
     uid = scene.pod(name)["metadata"]["uid"]
-    started = float((place.NODE_FILES / f"kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/said/start").read_text())
+    said = place.NODE_FILES / f"kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/said/start"
+    scene.objects.wait_for(f"{name} has said its start", lambda: said.exists() and said.read_text(), patience=30)
+    started = float(said.read_text())
     scene.delete(name)
     return ruled[0] - started
 
