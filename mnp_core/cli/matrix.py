@@ -5,24 +5,24 @@ Words and names as long as they fit; else one letter a cell under numbers, so th
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-
-from rich.console import Console, RenderableType
-from rich.table import Table
-from rich.text import Text
+from shutil import get_terminal_size
 
 from mnp_core.classes import frozen
+from mnp_core.cli.terminal import PLAIN, Line, Style, print_styled
 from mnp_core.model import Address, ObjectName
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeSpec, ProbeVerdict
 
-_STYLES = {
-    ProbeVerdict.ALLOWED: "green",
-    ProbeVerdict.DENIED: "red",
-    ProbeVerdict.WOULD_DENY: "magenta",
-    ProbeVerdict.REFUSED: "yellow",
-    ProbeVerdict.ERROR: "bold red",
+_STYLES: Mapping[ProbeVerdict, Style] = {
+    ProbeVerdict.ALLOWED: Style(colour="green"),
+    ProbeVerdict.DENIED: Style(colour="red"),
+    ProbeVerdict.WOULD_DENY: Style(colour="magenta"),
+    ProbeVerdict.REFUSED: Style(colour="yellow"),
+    ProbeVerdict.ERROR: Style(colour="red", bold=True),
 }
+_BOLD = Style(bold=True)
+_DIM = Style(dim=True)
 _LETTERS = {
     ProbeVerdict.ALLOWED: ".",
     ProbeVerdict.DENIED: "X",
@@ -61,19 +61,24 @@ class _End:
 Verdicts = Mapping[tuple[str, str], ProbeVerdict]
 
 
-def print_matrices(console: Console, results: Iterable[ProbeResult]) -> None:
-    """Print all answers."""
+def print_matrices(results: Iterable[ProbeResult]) -> None:
+    """Print all answers, for the width of the terminal."""
+    for line in matrix_lines(results, get_terminal_size().columns):
+        print_styled(line)
+
+
+def matrix_lines(results: Iterable[ProbeResult], width: int) -> Iterator[Line]:
+    """The lines of all matrices, an empty one after each."""
     ordered = sorted(results, key=_Subject.of)
     dual = {result.probe.network for result in ordered if result.probe.address.version == 6}
     for subject, group in groupby(ordered, key=_Subject.of):
         family = f", IPv{subject.family}" if subject.network in dual else ""
-        console.print(Text(f"{subject.spec} on {subject.network}{family}", style="bold"))
-        for part in _matrix(list(group), console.width):
-            console.print(part)
-        console.print()
+        yield [(f"{subject.spec} on {subject.network}{family}", _BOLD)]
+        yield from _matrix(list(group), width)
+        yield []
 
 
-def _matrix(results: Sequence[ProbeResult], width: int) -> Iterator[RenderableType]:
+def _matrix(results: Sequence[ProbeResult], width: int) -> Iterator[Line]:
     labels = _labels([end for result in results for end in _ends(result.probe)])
     verdicts = {
         (labels[source], labels[destination]): result.verdict
@@ -84,7 +89,7 @@ def _matrix(results: Sequence[ProbeResult], width: int) -> Iterator[RenderableTy
     names = max(map(len, [_CORNER, *sources]))
     word = max([_SHORTEST_COLUMN, *map(len, verdicts.values())])
     if names + sum(_GAP + max(len(name), word) for name in destinations) <= width:
-        yield _words(sources, destinations, verdicts)
+        yield from _words(sources, destinations, verdicts)
     else:
         yield from _letters(sources, destinations, verdicts, width - names)
 
@@ -105,45 +110,45 @@ def _labels(ends: Iterable[_End]) -> dict[_End, str]:
     return {end: str(end.pod) if count[end.pod] == 1 else f"{end.pod} {end.address}" for end in distinct}
 
 
-def _words(sources: Sequence[str], destinations: Sequence[str], verdicts: Verdicts) -> Table:
-    table = _table()
-    for destination in destinations:
-        table.add_column(destination, no_wrap=True)
+def _words(sources: Sequence[str], destinations: Sequence[str], verdicts: Verdicts) -> Iterator[Line]:
+    table = [_heading(_CORNER, *destinations)]
     for source in sources:
         row = (verdicts.get((source, destination)) for destination in destinations)
-        table.add_row(source, *(_cell(verdict, verdict.value if verdict else "") for verdict in row))
-    return table
+        table.append([(source, PLAIN), *(_cell(verdict, verdict.value if verdict else "") for verdict in row)])
+    yield from _aligned(table, _GAP, str.ljust)
 
 
-def _letters(
-    sources: Sequence[str], destinations: Sequence[str], verdicts: Verdicts, width: int
-) -> Iterator[RenderableType]:
+def _letters(sources: Sequence[str], destinations: Sequence[str], verdicts: Verdicts, width: int) -> Iterator[Line]:
     everybody = [*sources, *(name for name in destinations if name not in sources)]
     numbers = {name: str(number) for number, name in enumerate(everybody, start=1)}
     column = _LETTER_GAP + len(str(len(everybody)))
     room = max((width - _GAP) // column - 1, 5)
     for start in range(0, len(destinations), room):
         chunk = destinations[start : start + room]
-        table = _table(_LETTER_GAP)
-        for heading in ("", *(numbers[name] for name in chunk)):
-            table.add_column(heading, no_wrap=True, justify="right")
+        table = [_heading(_CORNER, "", *(numbers[name] for name in chunk))]
         for name in everybody:  # those that are no sources are listed for their numbers
             row = (verdicts.get((name, destination)) for destination in chunk)
-            table.add_row(
-                name, numbers[name], *(_cell(verdict, _LETTERS[verdict] if verdict else "") for verdict in row)
-            )
-        yield table
-    yield Text(_legend(set(verdicts.values())), style="dim")
+            cells = (_cell(verdict, _LETTERS[verdict] if verdict else "") for verdict in row)
+            table.append([(name, PLAIN), (numbers[name], PLAIN), *cells])
+        yield from _aligned(table, _LETTER_GAP, str.rjust)
+    yield [(_legend(set(verdicts.values())), _DIM)]
 
 
-def _table(gap: int = _GAP) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
-    table.add_column(_CORNER, no_wrap=True)
-    return table
+def _heading(*words: str) -> Line:
+    return [(word, _DIM) for word in words]
 
 
-def _cell(verdict: ProbeVerdict | None, text: str) -> Text:
-    return Text(text, style=_STYLES[verdict]) if verdict else Text(_NOT_PROBED, style="dim")
+def _aligned(table: Sequence[Line], gap: int, align: Callable[[str, int], str]) -> Iterator[Line]:
+    """The rows, with columns as wide as their longest cells; the first one is of names, on the left."""
+    names, *widths = (max(len(text) for text, _ in column) for column in zip(*table, strict=True))
+    for (name, name_style), *cells in table:
+        aligned = [(" " * gap + align(text, width), style) for (text, style), width in zip(cells, widths, strict=True)]
+        last, last_style = aligned.pop()
+        yield [(name.ljust(names), name_style), *aligned, (last.rstrip(), last_style)]
+
+
+def _cell(verdict: ProbeVerdict | None, text: str) -> tuple[str, Style]:
+    return (text, _STYLES[verdict]) if verdict else (_NOT_PROBED, _DIM)
 
 
 def _legend(verdicts: Iterable[ProbeVerdict]) -> str:

@@ -1,17 +1,16 @@
 """`mnp plugins`: the installed plugins, their origin and their state."""
 
+from collections.abc import Iterator
+
 import click
 from attrs import asdict
-from rich.table import Table
-from rich.text import Text
 
+from mnp_core.cli.formats.columns import in_columns
 from mnp_core.cli.helping import examples
 from mnp_core.cli.options import Output, output_option, registry_of, settings_file_option
-from mnp_core.cli.terminal import print_json, results
-from mnp_core.plugins import PluginStatus, Registry, State
+from mnp_core.cli.terminal import print_json, print_line
+from mnp_core.plugins import PluginStatus, Registry
 from mnp_core.settings import Settings
-
-_STYLES = {State.LOADED: "green", State.DISABLED: "dim"}
 
 _OURS = {
     "mnp-nftables": "nftables backend",
@@ -62,15 +61,22 @@ def _as_json(status: PluginStatus) -> dict[str, object]:
 
 
 def _print(registry: Registry) -> None:
-    table = Table("PLUGIN", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES", box=None, pad_edge=False)
-    for status in registry.statuses:
-        state = Text(status.state, style=_STYLES.get(status.state, "red"))
-        table.add_row(status.name, status.distribution, status.version, state, "\n".join(status.provides))
-    console = results()
-    console.print(table)
+    rows = [row for status in registry.statuses for row in _rows(status)]
+    for line in in_columns(("PLUGIN", "DISTRIBUTION", "VERSION", "STATE", "PROVIDES"), rows):
+        print_line(line)
     for status in registry.problems:
-        console.print(Text(f"\n{status}"), soft_wrap=True)
+        print_line("")
+        print_line(str(status), colour="red")
     if available := _available(registry):
-        console.print("\nNot installed; `pip install` adds them:")
+        print_line("")
+        print_line("Not installed; `pip install` adds them:")
         for name, text in available:
-            console.print(Text(f"{name:<14}{text}"))
+            print_line(f"{name:<14}{text}")
+
+
+def _rows(status: PluginStatus) -> Iterator[tuple[str, ...]]:
+    """One line for each thing that the plugin provides, as some provide many; the first one says whose."""
+    first, *others = status.provides or ("",)
+    yield status.name, status.distribution, status.version, status.state, first
+    for other in others:
+        yield " ", " ", " ", " ", other

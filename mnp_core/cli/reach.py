@@ -192,14 +192,13 @@ def _remark(objects: Objects, matrix: Matrix) -> None:
 
 
 def _table(_: Matrix, found: list[Answer]) -> None:
-    from mnp_core.cli.matrix import print_matrices  # noqa: PLC0415 # needs rich, which is slow to import
-    from mnp_core.cli.terminal import results  # noqa: PLC0415 # as above
+    from mnp_core.cli.matrix import print_matrices  # noqa: PLC0415 # of several forms one is needed
 
-    print_matrices(results(), [answer.result() for answer in found])
+    print_matrices(answer.result() for answer in found)
 
 
 def _list(_: Matrix, found: list[Answer]) -> None:
-    from mnp_core.cli.formats.lines import text_lines  # noqa: PLC0415 # of several forms one is needed
+    from mnp_core.cli.formats.lines import text_lines  # noqa: PLC0415 # as above
 
     for line in text_lines(found):
         click.echo(line)

@@ -9,9 +9,9 @@ rich is imported where something is drawn: it takes longer than most commands.
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 
 _CONTROL = dict.fromkeys(set(range(0x20)) - {ord("\t"), ord("\n")} | set(range(0x7F, 0xA0)))
 """Control characters, for `str.translate`."""
+
+
+class Style(NamedTuple):
+    """The looks of a piece of text, where results have any; colours by their names in `click.style`."""
+
+    colour: str | None = None
+    bold: bool = False
+    dim: bool = False
+
+
+PLAIN = Style()
+
+Line = Sequence[tuple[str, Style]]
+"""Pieces of text, one behind the other."""
 
 Step = Callable[[str, int, int], None]
 """Called with the description of a step, the units done and the units in total."""
@@ -55,7 +69,16 @@ def print_json(value: object) -> None:
 
 def print_line(text: str, *, colour: str | None = None, bold: bool = False) -> None:
     """Print one line of a result, styled where `results` would be; control characters in it are left out."""
-    click.secho(text.translate(_CONTROL), fg=colour, bold=bold or None, color=_is_coloured())
+    print_styled([(text, Style(colour, bold))])
+
+
+def print_styled(line: Line) -> None:
+    """Print one line of a result; as `print_line`, with a style for each piece."""
+    pieces = (
+        click.style(text.translate(_CONTROL), style.colour, bold=style.bold or None, dim=style.dim or None)
+        for text, style in line
+    )
+    click.echo("".join(pieces), color=_is_coloured())
 
 
 def is_terminal() -> bool:

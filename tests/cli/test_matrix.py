@@ -2,9 +2,8 @@ from ipaddress import ip_address
 from itertools import permutations
 
 import pytest
-from rich.console import Console
 
-from mnp_core.cli.matrix import print_matrices
+from mnp_core.cli.matrix import matrix_lines, print_matrices
 from mnp_core.model import ObjectName
 from mnp_core.offline.probe import Probe, ProbeResult, ProbeVerdict, parse_probe
 
@@ -29,11 +28,8 @@ def answer(source, destination, verdict="allowed", *, spec="tcp:80", network="de
     )
 
 
-def printed(answers, *, width=80, **options):
-    console = Console(width=width, **options)
-    with console.capture() as capture:
-        print_matrices(console, answers)
-    return capture.get()
+def printed(answers, *, width=80):
+    return "".join("".join(text for text, _ in line) + "\n" for line in matrix_lines(answers, width))
 
 
 def rows(text):
@@ -103,10 +99,12 @@ def test_two_addresses_of_one_pod_are_separate():
     assert "denied" in text
 
 
-def test_no_colour_without_a_terminal_or_with_no_color(monkeypatch):
+def test_no_colour_without_a_terminal_or_with_no_color(monkeypatch, capsys):
     answers = [answer("d/a@10.0.0.1", "d/b@10.0.0.2")]
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    assert "\x1b[32m" in printed(answers, force_terminal=True, color_system="standard")
-    assert "\x1b" not in printed(answers)
-    monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[32m" not in printed(answers, force_terminal=True)
+    for variables, is_coloured in (({}, False), ({"FORCE_COLOR": "1"}, True), ({"NO_COLOR": "1"}, False)):
+        for name in ("FORCE_COLOR", "NO_COLOR", "TERM"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        print_matrices(answers)
+        assert ("\x1b[32m" in capsys.readouterr().out) is is_coloured

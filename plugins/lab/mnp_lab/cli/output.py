@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import click
 
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD
+from mnp_core.cli.matrix import print_matrices
 from mnp_core.cli.options import Output, Seconds
-from mnp_core.cli.terminal import print_json, remark, remark_reports, results
+from mnp_core.cli.terminal import print_json, print_line, remark, remark_reports
 from mnp_core.model import Report
 from mnp_core.offline.probe import ProbeResult, ProbeVerdict
 from mnp_lab.lab import Lab
@@ -57,15 +58,11 @@ def print_answers(
         )
         return
     remark_reports(reports)
-    from mnp_core.cli.matrix import print_matrices  # noqa: PLC0415 # it draws by rich, which help does not need
-
-    print_matrices(results(), answers)
+    print_matrices(answers)
     for answer in answers:
         if answer.verdict is ProbeVerdict.ERROR:
             remark(f"Warning: {answer.probe}: error: {answer.detail}")
-    from rich.text import Text  # noqa: PLC0415 # for text alone, and after the help
-
-    results().print(Text(_summary(answers, pods)), soft_wrap=True)
+    print_line(_summary(answers, pods))
 
 
 def reports_of(lab: Lab, output: Output) -> tuple[Report, ...]:
