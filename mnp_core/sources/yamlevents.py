@@ -1,4 +1,4 @@
-"""YAML as Kubernetes reads it: documents of JSON values, and nothing that costs more than its size.
+"""From the events of a YAML stream to JSON values; used by `mnp_core.sources.yamltext` alone.
 
 PyYAML's events come from a parser that does not recurse; values are built from them here, for three reasons.
 Timestamps, sexagesimal numbers and the like, which YAML 1.1 has and Kubernetes does not, stay text. A key that
@@ -13,14 +13,9 @@ from collections.abc import Iterator
 import yaml
 from attrs import field
 
-from mnp_core.classes import define, frozen
+from mnp_core.classes import define
 from mnp_core.errors import InputError
-
-Value = dict[str, "Value"] | list["Value"] | str | int | float | bool | None
-"""A JSON value."""
-
-DEEPEST = 200
-"""Levels of nesting; the deepest object of Kubernetes, a CRD's schema, has about 30."""
+from mnp_core.sources.yamltext import DEEPEST, Value, YamlDocument
 
 MOST_ALIASED = 100_000
 """Values in one document that aliases may stand for, counted with all that they contain."""
@@ -43,29 +38,8 @@ _BASES = (
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
-@frozen(kw_only=True)
-class YamlDocument:
-    """One document of a stream.
-
-    Attributes:
-        number: Its position, from 1; empty documents count.
-        value: Its content.
-    """
-
-    number: int
-    value: Value
-
-
-def decode_yaml(text: str, where: str) -> Iterator[YamlDocument]:
-    """Decode all documents of a stream.
-
-    Args:
-        text: The stream.
-        where: The name of the file, for errors.
-
-    Raises:
-        InputError: Not YAML, or outside of the values of Kubernetes objects; with document and line.
-    """
+def documents(text: str, where: str) -> Iterator[YamlDocument]:
+    """See `mnp_core.sources.yamltext.decode_yaml`."""
     number, builder = 0, _Builder()
     try:
         for event in yaml.parse(text, Loader=_LOADER):

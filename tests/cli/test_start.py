@@ -24,7 +24,7 @@ DATA = ("msgspec", "packaging", "watchfiles", "yaml")
 """Readers of files and of unusual requirements."""
 
 RARE = ("msgspec", "packaging", "pickle", "rich")
-"""For JSON, requirements that do not fit, policies over a budget, tables: examples/quickstart has none of these."""
+"""For JSON, requirements that do not fit, policies over a budget, bars: examples/quickstart has none of these."""
 
 SCRIPT = """
 import json, sys
@@ -35,6 +35,8 @@ except SystemExit as ended:
     print(json.dumps([ended.code, sorted(sys.modules)]), file=sys.stderr)
 """
 EXPLAIN = ("explain", "{examples}/quickstart", "--from", "demo/client", "--to", "demo/web")
+MATRIX = ("matrix", "{examples}/quickstart")
+DIFF = ("diff", "{examples}/quickstart", "{examples}/quickstart")
 
 
 def imported(*arguments):
@@ -59,17 +61,38 @@ def test_help_imports_no_command(arguments):
 
 
 @pytest.mark.parametrize(
-    "command", [EXPLAIN, ("validate", "{examples}/quickstart"), ("render", "{examples}/quickstart")]
+    "command",
+    [EXPLAIN, MATRIX, DIFF, ("validate", "{examples}/quickstart"), ("render", "{examples}/quickstart"), ("plugins",)],
+    ids=lambda command: command[0],
 )
 def test_offline_commands_import_nothing_of_networking(examples, command):
     modules = imported(*(word.format(examples=examples) for word in command))
     assert among(modules, (*HEAVY, *NETWORKING, *RARE)) == []
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("plugins",), ("lab", "get", "--help")]
+    + [(name, "--help") for name in ("admit", "aggregate", "cleanup", "compare", "denied", "status", "top", "trace")],
+    ids=lambda command: command[-2:][0],
+)
+def test_commands_without_a_file_to_read_import_no_reader(command):
+    assert among(imported(*command), (*DATA, "rich", "mnp_core.sources.yamlevents")) == []
+
+
 @pytest.mark.parametrize("command", ["run", "test", "up", "apply", "delete", "get", "probe", "exec", "down"])
-def test_help_of_a_lab_command_imports_neither_the_agent_nor_what_draws(command):
+def test_help_of_a_lab_command_imports_neither_the_agent_nor_what_draws_or_reads(command):
     modules = imported("lab", command, "--help")
-    drawing = ("pyroute2", "rich", "structlog", "mnp_core.agent", "mnp_core.sandbox.pool", *PLUGINS[:-1])
+    drawing = (
+        *DATA,
+        "multiprocessing",
+        "pyroute2",
+        "rich",
+        "structlog",
+        "mnp_core.agent",
+        "mnp_core.sandbox.pool",
+        *PLUGINS[:-1],
+    )
     assert among(modules, drawing) == []
 
 
@@ -77,7 +100,7 @@ def test_render_imports_the_chosen_renderer_alone(examples):
     assert among(imported("render", f"{examples}/quickstart"), PLUGINS) == ["mnp_nftables.renderer"]
 
 
-@pytest.mark.parametrize("command", [EXPLAIN, ("validate", "{examples}/quickstart"), ("plugins",)])
+@pytest.mark.parametrize("command", [EXPLAIN, MATRIX, ("validate", "{examples}/quickstart"), ("plugins",)])
 def test_commands_without_a_backend_import_none(examples, command):
     modules = imported(*(word.format(examples=examples) for word in command))
     assert among(modules, PLUGINS) == []

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mnp_core.errors import InputError
-from mnp_core.sources.yamltext import DEEPEST, MOST_ALIASED, decode_yaml
+from mnp_core.sources.yamlevents import MOST_ALIASED
+from mnp_core.sources.yamltext import DEEPEST, decode_yaml
 
 
 def decode(text):

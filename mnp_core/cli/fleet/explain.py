@@ -1,20 +1,22 @@
 """`kubectl mnp explain`: why one pod reaches another by the API's objects, and whether the kernels agree."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from mnp_core.cli.entrypoint import ANSWER_IS_BAD, NOT_DONE
-from mnp_core.cli.explain import judge
-from mnp_core.cli.fleet.answers import clean
-from mnp_core.cli.fleet.kernels import Compared, Question, compare
+from mnp_core.cli.explain import Explained, judge
 from mnp_core.cli.fleet.options import Agents, agents_options, remark_failures
-from mnp_core.cli.formats.comparison import pod_lines, way_lines
 from mnp_core.cli.helping import examples
+from mnp_core.cli.objects import Objects
 from mnp_core.cli.options import Output, flow_options, output_option, paths_argument, registry_of, settings_file_option
 from mnp_core.cli.source import Access, Source, paths_or_cluster, source_options
 from mnp_core.cli.terminal import print_json, print_line, remark_reports
 from mnp_core.settings import Settings
+
+if TYPE_CHECKING:
+    from mnp_core.cli.fleet.kernels import Compared
 
 _FLOW = "--from shop/client --to shop/web --port tcp:80"
 
@@ -67,10 +69,7 @@ def explain_command(  # noqa: PLR0913 # each option is one
     answer = judge(objects, source, destination, ports, origin.home)
     compared = None
     if asks and answer.explanations:
-        question = Question.of(answer, objects.pods)
-        access = origin.access or Access()
-        fleet = agents.fleet(access.kubeconfig, access.context, question.nodes)
-        compared = compare(fleet, question, answer, sends=sends)
+        compared = _compare(agents, origin.access or Access(), objects, answer, sends=sends)
     if output is Output.JSON:
         print_json({**answer.as_json(), "compared": compared.as_json() if compared is not None else None})
     else:
@@ -81,7 +80,18 @@ def explain_command(  # noqa: PLR0913 # each option is one
     return _status(compared) if compared is not None else 0
 
 
-def _lines(compared: Compared) -> Iterator[str]:
+def _compare(agents: Agents, access: Access, objects: Objects, answer: Explained, *, sends: bool) -> "Compared":
+    from mnp_core.cli.fleet.kernels import Question, compare  # noqa: PLC0415 # with --node alone
+
+    question = Question.of(answer, objects.pods)
+    fleet = agents.fleet(access.kubeconfig, access.context, question.nodes)
+    return compare(fleet, question, answer, sends=sends)
+
+
+def _lines(compared: "Compared") -> Iterator[str]:
+    from mnp_core.cli.fleet.answers import clean  # noqa: PLC0415 # with --node alone
+    from mnp_core.cli.formats.comparison import pod_lines, way_lines  # noqa: PLC0415 # likewise
+
     yield ""
     for pod in clean(compared.pods):
         yield from (f"{pod['node']}: {line}" for line in pod_lines(pod))
@@ -94,7 +104,7 @@ def _lines(compared: Compared) -> Iterator[str]:
         yield "The kernels agree with the objects."
 
 
-def _status(compared: Compared) -> int:
+def _status(compared: "Compared") -> int:
     if compared.failures and not compared.pods:
         return NOT_DONE
     return ANSWER_IS_BAD if compared.differences or compared.failures else 0

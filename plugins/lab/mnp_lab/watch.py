@@ -4,8 +4,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import watchfiles
-
 from mnp_core.errors import InputError, UnsupportedError
 from mnp_core.sources.manifests import STDIN, Document, load_documents, manifest_files
 
@@ -59,6 +57,8 @@ def _load(paths: tuple[Path, ...]) -> tuple[Document, ...] | InputError:
 
 def _wakes(paths: tuple[Path, ...], stop: threading.Event) -> Iterator[None]:
     """Come back at once, after each change in one of the folders, and now and then."""
+    import watchfiles  # noqa: PLC0415 # it imports multiprocessing, and few commands follow files
+
     while not stop.is_set():
         folders = _folders(paths)
         yield
