@@ -9,6 +9,7 @@ that of imports, and of the error.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import defaultdict
@@ -83,7 +84,8 @@ class Run(NamedTuple):
 
     def instructions(self) -> int:
         """Instructions of the program itself, in user space."""
-        cachegrind = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
+        valgrind = shutil.which("valgrind") or "valgrind"  # commands without kubectl have no PATH
+        cachegrind = (valgrind, "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
         text = self._end([*cachegrind, sys.executable, *self._interpreted()])[1]
         return int(COUNT.findall(text)[-1].replace(",", ""))
 
