@@ -64,7 +64,8 @@ VM_BACKENDS := nftables iptables-nft iptables-legacy
 VM_PYTEST = env PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(CURDIR)/$(BIN)/pytest -p pytest_timeout -p no:cacheprovider
 SUITES = mnp_core/testing/suites
 VM_SUITES = $(SUITES)/differential/test_packets.py::test_packets_agree_with_both_evaluations \
-	$(SUITES)/atomicity/test_no_open_moment.py::test_an_agent_that_clears_before_it_writes_is_found_out
+	$(SUITES)/atomicity/test_no_open_moment.py::test_an_agent_that_clears_before_it_writes_is_found_out \
+	"$(SUITES)/atomicity/test_moving.py::test_moving_between_backends_opens_nothing_and_leaves_nothing[nftables]"
 test-vm: setup ## Run the tests of devices that few kernels have, in a virtual machine
 	@scripts/vm/run env MNP_CASES=4 $(VM_PYTEST) tests/vm plugins/ebpf/tests/test_reach.py $(VM_SUITES) -m "not long" --wiring bridged \
 		$(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)

@@ -17,26 +17,36 @@ from mnp_core.testing.suites.atomicity import enforcer
 from mnp_core.testing.suites.atomicity.enforcer import HERE, MAIN
 from mnp_core.testing.suites.atomicity.sending import Sending
 from mnp_core.testing.suites.atomicity.test_no_open_moment import context, flows, people  # noqa: F401 - fixtures are used by their names
+from mnp_core.testing.suites.differential.profile import in_proportion
 from mnp_core.testing.suites.wire.attachments import claimed_types, make_discoverers
 
 pytestmark = pytest.mark.root
 
 REGISTRY = load_plugins()
-ROUNDS = 3
+ROUNDS = in_proportion(5)
 VICTIM = ObjectName("x", "victim")
 
 
 @pytest.mark.timeout(900)
-def test_moving_between_backends_opens_nothing_and_leaves_nothing(context, people, flows, mnp_backend, mnp_wiring):  # noqa: F811 - fixtures
+def test_moving_between_backends_opens_nothing_and_leaves_nothing(
+    context,  # noqa: F811 - a fixture
+    people,  # noqa: F811 - likewise
+    flows,  # noqa: F811 - likewise
+    mnp_backend,
+    mnp_wiring,
+    mnp_figures,
+):
     usable = [mnp_backend, *others_that_work(mnp_backend)]
     if len(usable) < 2:
         pytest.skip(f"needs two backends that work here, there is {usable}")  # nothing to move to: plugins, kernel
     victim = people[0].pod
     settle(victim, usable[0])
+    moves = [*usable[1:], usable[0]] * ROUNDS
     with Sending(context, flows) as sending:
-        for name in [*usable[1:], *usable] * ROUNDS:
+        for name in moves:
             settle(victim, name)
             assert in_force(victim, usable) == at_work(name, mnp_wiring.path)
+    mnp_figures.append(f"{len(moves)} moves between {', '.join(usable)}, {mnp_wiring.path} pods: {sending}")
     assert sending.wrong == {}
 
 

@@ -22,5 +22,5 @@ settings.register_profile(
 
 
 def in_proportion(number: int) -> int:
-    """How many examples a test has with this MNP_CASES that has `number` without."""
+    """How many examples, or rounds, a test has with this MNP_CASES that has `number` without."""
     return max(1, number * CASES // _USUAL)
