@@ -40,6 +40,13 @@ CONNTRACK: Final = """table inet bench {
 }
 """
 
+CONNTRACK_BY_IPTABLES: Final = """*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -m conntrack --ctstate NEW -j ACCEPT
+COMMIT
+"""
+
 
 @frozen
 class Policies:
@@ -102,6 +109,11 @@ def _origin(name: str) -> Origin:
 def conntrack() -> Callable[[], object]:
     """Connection tracking, and nothing decided by anything else."""
     return partial(_run, ("nft", "-f", "-"), CONNTRACK)
+
+
+def conntrack_by_iptables() -> Callable[[], object]:
+    """The same by iptables' own match: the floor of that backend."""
+    return partial(_run, ("iptables-nft-restore",), CONNTRACK_BY_IPTABLES)
 
 
 def linear(policies: Policies) -> Callable[[], object]:

@@ -14,7 +14,17 @@ from typing import Final
 from attrs import frozen
 
 from benchmarks.bench.compiler import compiled
-from benchmarks.bench.layouts import INTERFACE, RECEIVER, SENDER, Policies, chains, conntrack, linear, ours
+from benchmarks.bench.layouts import (
+    INTERFACE,
+    RECEIVER,
+    SENDER,
+    Policies,
+    chains,
+    conntrack,
+    conntrack_by_iptables,
+    linear,
+    ours,
+)
 from benchmarks.bench.measurement import Measurement
 from mnp_core.sandbox.netns import run_inside
 from mnp_core.testing.netns import End, private_namespace, veth_pair
@@ -25,6 +35,7 @@ from mnp_nftables import NftablesApplier, NftablesRenderer
 
 PART: Final = "packets"
 _ALONE: Final = "conntrack alone"
+_ALONE_IN_IPTABLES: Final = "iptables, conntrack alone"
 _MODES: Final[Mapping[str, tuple[str, int]]] = {
     "tcp": ("new connection", 3_200),
     "new": ("first datagram of a flow", 12_800),
@@ -70,6 +81,7 @@ def _layouts(*, quick: bool) -> Iterator[tuple[str, Callable[[], object]]]:
     nftables, iptables = (NftablesRenderer(), NftablesApplier()), (IptablesRenderer(), IptablesApplier(NftRules()))
     yield "no rules", lambda: None
     yield _ALONE, conntrack()
+    yield _ALONE_IN_IPTABLES, conntrack_by_iptables()
     sizes = [Policies(1, 100), Policies(10, 100)] if quick else [*_sizes()]
     for size in sizes:
         yield f"nftables, {size}", ours(size, *nftables)
@@ -114,6 +126,9 @@ def _figures(mode: str, label: str, taken: Mapping[str, list[tuple[float, float]
             ratios = [own / other for (own, _), (other, _) in zip(found, alone, strict=True)]
             target = _TARGETS.get((mode, name))
             yield Measurement(part=PART, name=f"{label}, {name}, by conntrack", unit="x", samples=ratios, target=target)
+        if name.startswith("iptables") and name != _ALONE_IN_IPTABLES:
+            ratios = [own / other for (own, _), (other, _) in zip(found, taken[_ALONE_IN_IPTABLES], strict=True)]
+            yield Measurement(part=PART, name=f"{label}, {name}, by iptables' conntrack", unit="x", samples=ratios)
     if _BLOCKS in taken:
         pairs = zip(taken[_BLOCKS], taken[_MEMBERS], strict=True)
         ratios, target = [own / other for (own, _), (other, _) in pairs], 1.0 if mode == "unanswered" else None

@@ -19,6 +19,10 @@ CHAIN_PREFIX = "MNP-"
 DISPATCH = {Direction.INGRESS: "MNP-INGRESS", Direction.EGRESS: "MNP-EGRESS"}
 """The chains that built-in chains jump to; they choose the chain of an interface."""
 
+ESTABLISHED = "established"
+"""The label of what passes there, a rule without a comment: the kernel evaluates comments, too, and nearly every packet
+meets this rule."""
+
 DIGEST_LENGTH = 24
 """Characters of a digest: 120 bits, and as long as a chain name (28) leaves room for."""
 

@@ -35,7 +35,7 @@ from mnp_core.model import (
     Peers,
 )
 from mnp_core.netfilter.unions import Union
-from mnp_iptables.names import ChainName
+from mnp_iptables.names import ESTABLISHED, ChainName
 from mnp_iptables.render.custom_rules import custom_lines
 from mnp_iptables.render.hook_points import HookPoints
 from mnp_iptables.render.matches import REPLYING, Fields, peer_matches
@@ -62,11 +62,11 @@ def established_rules(policies: Iterable[InterfacePolicy], direction: Direction,
     """The beginning of the chain that chooses the one of an interface: what passes in each of these.
 
     Packets of established flows are nearly all packets, so they pass before anything asks for the interface, and are
-    counted for all interfaces of the pod together.
+    counted for all interfaces of the pod together, as `ESTABLISHED`.
     """
     isolated = any(isinstance(policy.of(direction), Isolated | Audited) for policy in policies)
     if isolated and common.established_flows is EstablishedFlows.KEEP:
-        yield counted("-m conntrack --ctstate RELATED,ESTABLISHED", "established")
+        yield "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
 
 
 def interface_chains(policy: InterfacePolicy, context: RenderContext) -> Iterator[Chain]:
@@ -119,7 +119,7 @@ def _established(policy: InterfacePolicy, direction: Direction, context: RenderC
     yield counted("-m conntrack --ctstate RELATED", "related")
     yield counted("-m conntrack --ctstate ESTABLISHED --ctstatus EXPECTED", "related")
     if not _judges_replies(policy, direction):
-        yield counted(_REPLY, "established")
+        yield counted(_REPLY, ESTABLISHED)
 
 
 def _replies(policy: InterfacePolicy, direction: Direction, context: RenderContext) -> Iterator[str]:

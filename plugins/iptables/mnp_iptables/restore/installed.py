@@ -8,7 +8,7 @@ from attrs import field, frozen
 
 from mnp_core.model import Family, RuleCounter, RulePlace
 from mnp_core.netfilter.comments import decode
-from mnp_iptables.names import CHAIN_PREFIX, parse_digest, scope
+from mnp_iptables.names import CHAIN_PREFIX, DISPATCH, ESTABLISHED, parse_digest, scope
 from mnp_iptables.render.hook_points import FILTER
 from mnp_iptables.sets.set_types import FAMILIES
 
@@ -60,6 +60,12 @@ class InstalledRule(Rule):
     comment: str = ""
     packets: int = 0
     bytes: int = 0
+
+    @property
+    def label(self) -> str:
+        """What it is counted as; empty for rules that lead elsewhere."""
+        passes = self.chain in DISPATCH.values() and not self.target
+        return ESTABLISHED if passes else decode(self.comment)
 
     @property
     def sets(self) -> tuple[int, ...]:
@@ -176,10 +182,10 @@ def counters(tables: Iterable[InstalledTable]) -> list[RuleCounter]:
     The rules of one policy rule, in both families, count together.
     """
     found: dict[tuple[str, str, str], list[InstalledRule]] = {}
-    for rule in (rule for table in tables for rule in table.rules if rule.comment):
+    for rule in (rule for table in tables for rule in table.rules if rule.label):
         if about := scope(rule.chain):
             interface, direction = about
-            key = interface, direction.value, decode(rule.comment)
+            key = interface, direction.value, rule.label
             found.setdefault(key, []).append(rule)
     return [
         RuleCounter(
@@ -210,7 +216,7 @@ def places(tables: Iterable[InstalledTable]) -> list[RulePlace]:
                     position=counts[rule.chain],
                     interface=interface,
                     direction=direction.value if direction is not None else "",
-                    label=decode(rule.comment),
+                    label=rule.label,
                 )
             )
     return found
