@@ -283,12 +283,6 @@ def finalize(
         wanted: Returns the ruleset wanted after that.
         before: The stamp of the replacement if commits are announced: unchanged, it makes the comparison superfluous.
     """
-    if (
-        before is not None
-        and _is_changed(applier, before, thorough=True)
-        and not is_in_force(applier, finalization.ruleset)
-    ):
-        return DriftSuspected()  # the cleanup would restore the rules, too, but nobody would hear of it
     finalization.run()
     if before is not None and not deltas and not _is_changed(applier, before, thorough=True):
         return Finalized(stamp=evolve(before, complete=True))

@@ -4,6 +4,7 @@ import http.client
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripts.testbed.patience import wait_for
 from tests.cluster.control import free_ports
 from tests.cluster.fixture import Bed
+from tests.node.program import FINALIZED
 
 PROGRAM = Path(sys.executable).with_name("multi-network-policy-node")
 _FAREWELL = 15  # seconds
@@ -81,6 +83,7 @@ class AgentProcess:
             return self.readiness() == "ok"
 
         wait_for("the agent is ready", ready, patience=patience, interval=0.05)
+        time.sleep(FINALIZED)
 
     def stop(self) -> None:
         """End it like a kubelet."""

@@ -30,7 +30,7 @@ from mnp_lab.lab import Lab
 from mnp_nftables.replacement import is_in_force
 from tests.faults import cluster
 from tests.faults.flows import Traffic
-from tests.node.program import PLURALS, free_port
+from tests.node.program import FINALIZED, PLURALS, free_port
 from tests.sandbox.cri.runtime import FakeRuntime, containerd_info
 
 PROGRAM = Path(sys.executable).with_name("multi-network-policy-node")
@@ -169,6 +169,7 @@ class Bed:
 
     def await_ready(self):
         self.until(self.is_ready, "the agent is ready")
+        time.sleep(FINALIZED)
 
     def is_ready(self):
         """By its probe; the log may be on a full disk."""

@@ -29,6 +29,8 @@ PLURALS = {
     "MultiNetworkPolicy": "multi-networkpolicies",
 }
 SOON = 240 if "MNP_VM" in os.environ else 30  # seconds; emulated, Python is fifteen times slower
+FINALIZED = 1.2
+"""Seconds from readiness on until replacements are finalized, and leftovers are gone: only then tests change rules."""
 LAB = "node"
 WEB = ObjectName("demo", "web")
 BACKENDS = (
@@ -96,6 +98,7 @@ class Node:
         with self.log.open("w") as log:
             self.process = subprocess.Popen([program, *options], stderr=log)
         self.until(lambda: "msg=ready" in self.log.read_text())
+        time.sleep(FINALIZED)
 
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
