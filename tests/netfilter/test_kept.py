@@ -174,3 +174,20 @@ def test_nobody_but_the_kernel_can_answer(pod):
                 other.sendto(forged, (port, 0))
 
     run_inside(pod, work)
+
+
+def test_a_child_of_a_fork_has_sockets_of_its_own(pod):
+    """Answers that wait in a shared one would be read by whoever comes first."""
+
+    def forked():
+        with kept_socket() as kernel:
+            ours = os.fstat(kernel.fileno()).st_ino
+        child = os.fork()
+        if child == 0:
+            with kept_socket() as kernel:
+                os._exit(os.fstat(kernel.fileno()).st_ino == ours)
+        with kept_socket() as kernel:
+            assert os.fstat(kernel.fileno()).st_ino == ours
+        return os.waitpid(child, 0)[1]
+
+    assert run_inside(pod, forked) == 0
