@@ -71,7 +71,7 @@ test-vm: setup ## Run the tests of devices that few kernels have, in a virtual m
 		$(VM_BACKENDS:%=--backend %) $(PYTEST_ARGS)
 
 # The verifier of User Mode Linux refuses the eBPF program, so nothing there enforces on redirected packets; QEMU's kernel does.
-test-vm-full: setup ## Run the suites for backends with bridged pods in User Mode Linux (half an hour; PYTEST_ARGS=-k ...)
+test-vm-full: setup ## Run the suites for backends with bridged pods in User Mode Linux (ten minutes; PYTEST_ARGS=-k ...)
 	@MNP_VM_KIND=uml MNP_VM_LIMIT=$${MNP_VM_LIMIT:-7200} scripts/vm/run $(VM_PYTEST) $(SUITES)/truthtable $(SUITES)/differential \
 		$(SUITES)/atomicity/test_no_open_moment.py::test_an_agent_that_clears_before_it_writes_is_found_out \
 		tests/node/test_bridged_pods.py tests/vm/test_refused_program.py -m "not long" --wiring bridged --backend nftables \
