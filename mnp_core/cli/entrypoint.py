@@ -1,6 +1,5 @@
 """How a command ends: every failure becomes one clear message and an exit status, never a bare traceback."""
 
-import gc
 import os
 import signal
 import sys
@@ -22,9 +21,6 @@ _SIGNALLED = 128  # plus the number of the signal, as shells count
 
 DEBUG_VARIABLE = "MNP_DEBUG"
 
-_YOUNG = 50_000
-"""New objects until the next collection of garbage, which took a sixth of the time of imports: they make 150,000."""
-
 
 def run_command(
     make: Callable[[], click.Command],
@@ -45,7 +41,6 @@ def run_command(
         is_whole_process: Whether this process serves the command alone, so that another program may replace it.
     """
     occupy_closed_streams()
-    gc.set_threshold(_YOUNG)
     try:
         with _signals_raise():
             with watched_output():

@@ -1,5 +1,6 @@
 """`multi-network-policy-node`, the agent of a node."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from mnp_core.settings import Settings, parse_settings
 from mnp_core.sources.textfile import read_text
 
 _NAME = "multi-network-policy-node"
+_YOUNG = 50_000
+"""New objects until the next collection of garbage, which took a sixth of the time of imports: they make 150,000."""
 _HELP = """Enforce network policy on the secondary interfaces of this node's pods.
 
 Follows the API server and keeps the rules in the pods' network namespaces as the policies say, until it is told to
@@ -36,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Without the program's name; those of the process if not given.
     """
+    gc.set_threshold(_YOUNG)
     sys.exit(run_command(make_command, arguments, _NAME))
 
 

@@ -44,9 +44,9 @@ class Shelf:
             seconds: Until an idle socket is closed.
         """
         self._seconds = seconds
-        self.begin_anew()
+        self._begin_anew()
 
-    def begin_anew(self) -> None:
+    def _begin_anew(self) -> None:
         """Know no socket. In the child of a fork(2) they are the parent's, and so are answers that wait in them."""
         self._changed = threading.Condition()  # guards all that follows
         self._usable: dict[Namespace, Nfnetlink] = {}
@@ -157,7 +157,7 @@ class _Place(threading.local):
 
 
 _place, _shelf = _Place(), Shelf()
-os.register_at_fork(after_in_child=_shelf.begin_anew)
+os.register_at_fork(after_in_child=_shelf._begin_anew)  # noqa: SLF001 # of this module
 
 
 @contextmanager

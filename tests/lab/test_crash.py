@@ -66,10 +66,24 @@ def test_an_up_that_is_interrupted_when_all_is_done_is_up():
         assert len(pairs(lab)) == 12
 
 
+def await_handler(process, number):
+    """Wait until a process handles a signal (SigCgt of proc_pid_status(5))."""
+    end = time.monotonic() + 30
+    while not caught(process) >> (number - 1) & 1:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def caught(process):
+    [line] = [each for each in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "SigCgt" in each]
+    return int(line.split()[1], 16)
+
+
 def test_an_interrupted_up_that_waits_for_another_command_ends(run_dir):
     with LabDirectory("demo").locked(create=True):
         waiting = start(f"print('ready', flush=True); {UP}", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert waiting.stdout.readline() == b"ready\n"
+        await_handler(waiting, signal.SIGTERM)
         time.sleep(0.3)
         waiting.send_signal(signal.SIGTERM)
         assert waiting.wait(5) == 143

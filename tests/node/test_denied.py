@@ -84,6 +84,7 @@ def test_a_namespace_turns_its_log_on_and_off(node):
     node.until(lambda: (node.allowed(), lines(node))[1])
     annotate("\x1b[31myes")
     node.until(lambda: "log prefix" not in node.inside(WEB, nft.listing))
+    node.until(lambda: node.problems("Malformed"))
     assert "is neither true nor false" in node.problems("Malformed")[0]
 
 

@@ -58,7 +58,7 @@ def test_table_shows_state_and_reason_unchanged(registry):
     result = CliRunner().invoke(plugins_command, obj=registry)
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines()]
-    assert ["sick", "mnp-sick", "2.3", "failed"] in rows
+    assert ["sick", "mnp-sick", "2.3", "failed", "-"] in rows
     assert any(row[:4] == ["healthy", "mnp-healthy", "1.0", "loaded"] for row in rows)
     assert (
         "plugin sick of mnp-sick 2.3: failed: it cannot be imported: LookupError: [red]what[/red] now" in result.stdout

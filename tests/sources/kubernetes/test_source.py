@@ -465,6 +465,7 @@ def test_an_observer_that_raises_ends_no_watch(server, caplog):
 def test_a_crd_that_is_missing_is_waited_for_without_holding_up_the_rest(server):
     server.unserve(POLICIES)
     with following(server) as (source, recorded):
+        until(lambda: len(source.waiting) == 1)  # the other kinds are watched
         [sentence] = source.waiting
         assert "MultiNetworkPolicy" in sentence
         assert "CustomResourceDefinition" in sentence
